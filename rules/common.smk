@@ -1,0 +1,135 @@
+# The plan of the study and what every file of this folder asks of it.
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
+
+from squeezeproof.seeds import derive_seed
+from squeezeproof.study.code import code_digest, module_digest
+from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.plan import Study
+
+try:
+    study = Study(config)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = f"results/{study.name}"
+# GPUs that a computing job asks for.
+GPUS = 1 if study.compute["device"] == "cuda" else 0
+
+
+def any_of(names):
+    """A regular expression that matches exactly the given names."""
+    return "|".join(sorted(map(re.escape, names), key=len, reverse=True)) or "(?!)"
+
+
+ARCHITECTURES = any_of(study.config["architectures"])
+TRAININGS = any_of(study.config["trainings"])
+COMPRESSIONS = any_of(study.compressions)
+FINETUNINGS = any_of(["none", *study.config["finetunings"]])
+SEEDS = any_of(map(str, study.seeds))
+BASE = rf"({ARCHITECTURES})\.({TRAININGS})\.none\.none\.s({SEEDS})"
+VARIANT = rf"({ARCHITECTURES})\.({TRAININGS})\.({COMPRESSIONS})\.({FINETUNINGS})\.s({SEEDS})"
+
+
+wildcard_constraints:
+    dataset=any_of(study.datasets),
+    prepared=any_of(dataset.key for dataset in study.datasets.values()),
+    base=BASE,
+    variant=VARIANT,
+    source=f"{BASE}|{VARIANT}",
+    target=f"{BASE}|{VARIANT}",
+    attack=any_of(study.attacks),
+    architecture=ARCHITECTURES,
+
+
+def final_outputs():
+    """Every table and figure of the study."""
+    heatmaps = {(dataset, attack) for (dataset, _), attacks in study.sets.items() for attack in attacks}
+    compressed = {
+        (dataset, study.model(dataset, target).architecture)
+        for dataset, target, _ in study.pairs
+        if not study.model(dataset, target).is_base
+    }
+    return [
+        *(f"{RESULTS}/tables/{name}.csv" for name in [*TABLES, "crafting"]),
+        *(f"{RESULTS}/figures/{dataset}/heatmap.{attack}.svg" for dataset, attack in sorted(heatmaps)),
+        *(f"{RESULTS}/figures/{dataset}/accuracy_against_ratio.{name}.svg" for dataset, name in sorted(compressed)),
+        *([f"{RESULTS}/tables/published.csv"] if study.published else []),
+    ]
+
+
+# Data sets
+
+
+def dataset_of(wildcards):
+    return next(dataset for dataset in study.datasets.values() if dataset.key == wildcards.prepared)
+
+
+def split_of(name):
+    """Input function: the prepared split of the job's data set."""
+    return lambda wildcards: f"data/prepared/{study.datasets[wildcards.dataset].key}/{name}.safetensors"
+
+
+# Models
+
+
+def planned(wildcards, wildcard):
+    """The Model of the plan that a wildcard names."""
+    return study.model(wildcards.dataset, wildcards[wildcard])
+
+
+def model_of(wildcard):
+    """Input function: the checkpoint of the model that a wildcard names."""
+    return lambda wildcards: f"{RESULTS}/models/{wildcards.dataset}/{wildcards[wildcard]}.safetensors"
+
+
+def architecture_of(wildcards):
+    return study.architecture_settings(planned(wildcards, "base").architecture)
+
+
+def checkpoint_of(wildcards):
+    """The user's own weights that a custom architecture starts from, if any."""
+    return architecture_of(wildcards).get("checkpoint") or []
+
+
+def training_code(wildcards):
+    """Digest of the training code and, for a custom architecture, of the user's module."""
+    factory = architecture_of(wildcards).get("factory", "")
+    return code_digest("train.py") + module_digest(factory.partition(":")[0], Path.cwd())
+
+
+def base_of(wildcards):
+    return f"{RESULTS}/models/{wildcards.dataset}/{planned(wildcards, 'variant').base.name}.safetensors"
+
+
+def compression_of(wildcards):
+    return study.compressions[planned(wildcards, "variant").compression].settings
+
+
+# Adversarial sets, predictions, tables
+
+
+def sets_of(wildcards):
+    """The adversarial sets of the source that the pair is scored on."""
+    return [
+        f"{RESULTS}/adversarial/{wildcards.dataset}/{wildcards.source}/{attack}.safetensors"
+        for attack in study.pairs[wildcards.dataset, wildcards.target, wildcards.source]
+    ]
+
+
+TABLES = ["clean_accuracy", "robust_accuracy", "over_seeds", "differences", "compression"]
+
+
+def table(name):
+    """A table with its place in the report."""
+    return report(
+        f"{RESULTS}/tables/{name}.csv",
+        caption=f"../report/{name}.rst",
+        category="Tables",
+        labels={"table": name.replace("_", " ")},
+    )

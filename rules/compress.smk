@@ -1,0 +1,29 @@
+rule compress:
+    input:
+        base=base_of,
+        train=split_of("train"),
+        validation=split_of("validation"),
+    output:
+        model=f"{RESULTS}/models/{{dataset}}/{{variant}}.safetensors",
+        history=f"{RESULTS}/models/{{dataset}}/{{variant}}.history.csv",
+    log:
+        f"{RESULTS}/logs/compress/{{dataset}}/{{variant}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compress/{{dataset}}/{{variant}}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: study.compute["threads"]
+    resources:
+        mem_mb=3000,
+        runtime=720,
+        gpu=GPUS,
+    params:
+        compression=compression_of,
+        finetuning=lambda wildcards: study.finetuning_settings(planned(wildcards, "variant").finetuning),
+        seed=lambda wildcards: planned(wildcards, "variant").seed,
+        compute=study.compute,
+        code=code_digest("compress.py"),
+    message:
+        "Compressing to {wildcards.variant} on {wildcards.dataset}"
+    script:
+        "../workflow_scripts/compress.py"

@@ -1,0 +1,23 @@
+rule prepare:
+    output:
+        train="data/prepared/{prepared}/train.safetensors",
+        validation="data/prepared/{prepared}/validation.safetensors",
+        test="data/prepared/{prepared}/test.safetensors",
+    log:
+        "data/prepared/{prepared}/prepare.log",
+    benchmark:
+        "data/prepared/{prepared}/prepare.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=lambda wildcards: dataset_of(wildcards).settings,
+        name=lambda wildcards: dataset_of(wildcards).name,
+        code=code_digest("prepare.py"),
+    message:
+        "Preparing the data set {params.name}"
+    script:
+        "../workflow_scripts/prepare.py"

@@ -1,0 +1,27 @@
+rule predict:
+    input:
+        target=model_of("target"),
+        test=split_of("test"),
+        sets=sets_of,
+    output:
+        f"{RESULTS}/predictions/{{dataset}}/{{target}}/{{source}}.safetensors",
+    log:
+        f"{RESULTS}/logs/predict/{{dataset}}/{{target}}/{{source}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/predict/{{dataset}}/{{target}}/{{source}}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: study.compute["threads"]
+    resources:
+        mem_mb=3000,
+        runtime=120,
+        gpu=GPUS,
+    params:
+        target=lambda wildcards: study.describe(wildcards.dataset, wildcards.target),
+        source=lambda wildcards: study.describe(wildcards.dataset, wildcards.source),
+        compute=study.compute,
+        code=code_digest("predict.py"),
+    message:
+        "Scoring {wildcards.target} on the sets of {wildcards.source} ({wildcards.dataset})"
+    script:
+        "../workflow_scripts/predict.py"

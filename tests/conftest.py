@@ -1,0 +1,118 @@
+"""A tiny study, run once for all tests by the real workflow, and the means to run variations of it."""
+
+import copy
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+WORKFLOW = ["Snakefile", "rules", "schemas", "workflow_scripts", "profiles", "report", "envs", "studies"]
+TINY = {
+    "study": "tiny",
+    "datasets": {"digits": {"size": 8, "train": 120, "test": 40}},
+    "architectures": {"cnn8": {"width": 4}},
+    "trainings": {"standard": {"epochs": 2, "batch_size": 32, "learning_rate": 0.1, "momentum": 0.9}},
+    "finetunings": {"standard": {"epochs": 1, "batch_size": 32}},
+    "compressions": {"filter": {"ratio": [0.25, 0.5]}, "weight": {"ratio": 0.5}},
+    "attacks": {"fgsm": {"eps": 0.1}, "pgd": {"eps": 0.1, "steps": 3}},
+    "evaluations": {"all": {"sources": "base"}},
+    "compute": {"device": "cpu"},
+}
+
+
+class Workspace:
+    """A copy of the workflow with a config of its own, in which the real Snakemake runs."""
+
+    def __init__(self, path, config):
+        self.path = path
+        self.config = config
+
+    @classmethod
+    def create(cls, path, config):
+        path.mkdir(parents=True)
+        for name in WORKFLOW:
+            source = ROOT / name
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, path / name, ignore=ignore) if source.is_dir() else shutil.copy2(
+                source, path / name
+            )
+        return cls(path, config)
+
+    def clone(self, path):
+        """A copy of this workspace with its results, times kept."""
+        shutil.copytree(self.path, path, symlinks=True)
+        return Workspace(path, copy.deepcopy(self.config))
+
+    def command(self, *arguments):
+        (self.path / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
+        return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+
+    def run(self, *arguments, ok=True):
+        """Run Snakemake here; returns its output, and asserts that it ended as expected."""
+        done = subprocess.run(
+            self.command(*arguments), cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert (done.returncode == 0) is ok, done.stdout[-6000:]
+        return done.stdout
+
+    def planned(self, *arguments):
+        """Rule -> number of jobs that a run would do now, `all` left out."""
+        stats = re.search(r"^Job stats:\n.*?\n-+.*?\n(.*?)^total", self.run("-n", *arguments), re.M | re.S)
+        counts = {} if stats is None else dict(line.split() for line in stats[1].splitlines())
+        return {rule: int(count) for rule, count in counts.items() if rule != "all"}
+
+    def start(self, *arguments):
+        """Start Snakemake in a process group of its own."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def kill_when(self, process, condition, timeout=120):
+        """SIGKILL the whole process group as soon as condition() holds."""
+        end = time.monotonic() + timeout
+        while not condition():
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < end, "the condition never held"
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    @property
+    def results(self):
+        return self.path / "results" / self.config["study"]
+
+    def tables(self):
+        """Table name -> bytes, without the one that holds measured seconds."""
+        return {path.name: path.read_bytes() for path in self.results.glob("tables/*.csv") if path.stem != "crafting"}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The tiny study after one complete run; tests must not change it."""
+    workspace = Workspace.create(tmp_path_factory.mktemp("tiny") / "study", copy.deepcopy(TINY))
+    workspace.output = workspace.run()
+    return workspace
+
+
+@pytest.fixture
+def study(finished, tmp_path):
+    """A private copy of the finished tiny study."""
+    return finished.clone(tmp_path / "study")
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """The tiny study before its first run."""
+    return Workspace.create(tmp_path / "study", copy.deepcopy(TINY))

@@ -1,0 +1,90 @@
+"""The environments agree: lock, conda pins, what scripts import, what rules name."""
+
+import ast
+import re
+import sys
+
+import pytest
+import yaml
+from conftest import ROOT
+
+CONDA_NAMES = {"pytorch": "torch"}
+MODULES = {"pillow": "PIL", "pytorch": "torch", "scikit-learn": "sklearn", "torch-pruning": "torch_pruning"}
+ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
+
+
+def locked():
+    """Package -> versions in the lock (a package may have one per Python version)."""
+    versions = {}
+    for name, version in re.findall(r"^([a-z0-9-]+)==([^ ]+)", (ROOT / "requirements.lock").read_text(), re.M):
+        versions.setdefault(name, set()).add(version)
+    return versions
+
+
+def pins(path):
+    """Package -> pinned version of a conda environment, its pip section included."""
+    listed = yaml.safe_load(path.read_text())["dependencies"]
+    plain = [entry for entry in listed if isinstance(entry, str)]
+    piped = [entry for entry in listed if isinstance(entry, dict) for entry in entry["pip"]]
+    return dict(re.split("={1,2}", entry) for entry in [*plain, *piped] if entry != "pip")
+
+
+@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
+def test_conda_pins_equal_the_lock(path):
+    versions = locked()
+    for name, version in pins(path).items():
+        if name != "python":
+            assert version in versions[CONDA_NAMES.get(name, name)], name
+
+
+def rules():
+    """Rule name -> its text, of every rule but the target `all`."""
+    found = {}
+    for path in (ROOT / "rules").glob("*.smk"):
+        found |= dict(re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", path.read_text(), re.M | re.S))
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(rules()))
+def test_every_rule_has_all_its_parts(name):
+    body = rules()[name]
+    for part in ("output", "log", "benchmark", "threads", "resources", "params", "message", "conda", "script"):
+        assert f"    {part}:" in body, part
+    for part in ("mem_mb", "runtime", "code="):
+        assert part in body, part
+
+
+@pytest.mark.parametrize("name", sorted(rules()))
+def test_the_conda_environment_of_a_rule_covers_what_its_script_imports(name):
+    from squeezeproof.study.code import closure
+
+    environment = re.search(r'"\.\./(envs/\w+\.yaml)"', rules()[name])[1]
+    script = ROOT / re.search(r'"\.\./(workflow_scripts/\w+\.py)"', rules()[name])[1]
+    offered = {MODULES.get(package, package) for package in pins(ROOT / environment)} | sys.stdlib_module_names
+    for path in closure([script], ROOT / "workflow_scripts"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module] if isinstance(node, ast.ImportFrom) else []
+            assert {module.split(".")[0] for module in modules} <= offered | {"squeezeproof"}, path
+
+
+def test_scripts_are_short_and_shadow_no_installed_module():
+    installed = {name.replace("-", "_") for name in locked()} | sys.stdlib_module_names
+    for path in (ROOT / "workflow_scripts").glob("*.py"):
+        assert path.stem not in installed, f"{path.name} would be imported in place of the package {path.stem}"
+
+
+def test_the_lock_holds_hashes_and_no_addresses():
+    text = (ROOT / "requirements.lock").read_text()
+    assert "http" not in text
+    assert len(re.findall(r"--hash=sha256:", text)) > len(locked())
+
+
+def test_no_pickle_is_loaded_anywhere():
+    for path in (ROOT / "workflow_scripts").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names] + [getattr(node, "module", "")]
+                assert "pickle" not in names, path
+            if isinstance(node, ast.Attribute) and node.attr == "load":
+                assert getattr(node.value, "id", "") in ("yaml", "resume"), f"{path}:{node.lineno}"

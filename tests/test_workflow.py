@@ -1,0 +1,234 @@
+"""The real workflow on a tiny study: what it writes, what a change reruns, what a kill leaves."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from squeezeproof.store.tensors import read_metadata
+
+BASE = "cnn8.standard.none.none.s0"
+TABLES_AND_FIGURES = {"write_tables": 1, "plot_heatmap": 2, "plot_ratio": 1}
+
+
+def test_first_run_does_every_job_once(fresh):
+    assert fresh.planned() == {
+        "prepare": 1,
+        "train": 1,
+        "compress": 3,
+        "craft": 2,
+        "predict": 4,
+        "write_costs": 1,
+        **TABLES_AND_FIGURES,
+    }
+
+
+def test_second_run_does_nothing(study):
+    assert study.planned() == {}
+
+
+def test_outputs_are_complete(finished):
+    files = {path.relative_to(finished.results).as_posix() for path in finished.results.rglob("*") if path.is_file()}
+    assert {f"models/digits/{BASE}.safetensors", f"models/digits/{BASE}.history.csv"} <= files
+    assert f"adversarial/digits/{BASE}/pgd-eps0.1.safetensors" in files
+    assert f"predictions/digits/cnn8.standard.weight-50.standard.s0/{BASE}.safetensors" in files
+    assert {"figures/digits/heatmap.pgd-eps0.1.svg", "figures/digits/accuracy_against_ratio.cnn8.png"} <= files
+    assert not [name for name in files if "resume" in name or name.endswith(".tmp")]
+
+
+def test_every_job_has_a_log_and_a_benchmark(finished):
+    for kind, suffix in (("logs", ".log"), ("benchmarks", ".tsv")):
+        written = list((finished.results / kind).rglob(f"*{suffix}"))
+        assert len(written) == 1 + 3 + 2 + 4 + 1 + 1 + 2 + 1
+    log = (finished.results / f"logs/train/digits/{BASE}.log").read_text()
+    assert "2 of 2 epochs" in log
+
+
+def test_messages_name_what_is_done(finished):
+    assert f"Crafting pgd-eps0.1 on {BASE} (digits)" in finished.output
+    assert "Compressing to cnn8.standard.filter-25.standard.s0 on digits" in finished.output
+
+
+def test_tables_agree_with_the_predictions(finished):
+    table = pd.read_csv(finished.results / "tables/robust_accuracy.csv")
+    assert len(table) == 4 * 2
+    for row in table.itertuples():
+        arrays = load_file(finished.results / f"predictions/digits/{row.target}/{row.source}.safetensors")
+        correct = (arrays[f"prediction:{row.attack}"] == arrays["labels"]).sum()
+        assert (row.correct, row.n) == (correct, 40)
+        assert row.low <= row.accuracy <= row.high
+        assert row.threat == ("white-box" if row.source == row.target else "transfer")
+
+
+def test_crafted_success_equals_evaluation_on_the_source(finished):
+    for attack in ("fgsm-eps0.1", "pgd-eps0.1"):
+        crafted = load_file(finished.results / f"adversarial/digits/{BASE}/{attack}.safetensors")
+        scored = load_file(finished.results / f"predictions/digits/{BASE}/{BASE}.safetensors")
+        decided = np.abs(crafted["margin"]) > 1e-5
+        assert (crafted["predictions"] == scored[f"prediction:{attack}"])[decided].all()
+        assert decided.mean() > 0.9
+
+
+def test_adversarial_set_carries_its_facts(finished):
+    path = finished.results / f"adversarial/digits/{BASE}/pgd-eps0.1.safetensors"
+    metadata = read_metadata(path, "adversarial")
+    assert metadata["source"] == BASE
+    assert metadata["settings"]["steps"] == 3
+    assert (metadata["forwards_per_example"], metadata["backwards_per_example"]) == (4, 3)
+    assert {"clean_fingerprint", "source_fingerprint", "seconds", "device", "dtype"} <= metadata.keys()
+
+
+def test_compression_table_says_what_was_achieved(finished):
+    table = pd.read_csv(finished.results / "tables/compression.csv").set_index("model")
+    base, half = table.loc[BASE], table.loc["cnn8.standard.filter-50.standard.s0"]
+    pruned = table.loc["cnn8.standard.weight-50.standard.s0"]
+    assert (base["ratio"], base["parameters_removed"]) == (0, 0)
+    assert half["channels_removed"] == 0.5
+    assert half["parameters"] < base["parameters"]
+    assert pruned["parameters"] == base["parameters"]
+    assert 0.45 < pruned["sparsity"] <= 0.5
+    assert pruned["packed_bytes"] < pruned["bytes"]
+
+
+def test_two_runs_give_the_same_bytes(finished, fresh):
+    fresh.run()
+    assert fresh.tables() == finished.tables()
+
+
+# Reruns
+
+
+def change_one_ratio(study):
+    study.config["compressions"]["filter"]["ratio"] = [0.25, 0.6]
+    return {"compress": 1, "predict": 1, **TABLES_AND_FIGURES}
+
+
+def add_a_ratio(study):
+    study.config["compressions"]["filter"]["ratio"] = [0.25, 0.5, 0.75]
+    return {"compress": 1, "predict": 1, **TABLES_AND_FIGURES}
+
+
+def add_an_attack(study):
+    study.config["attacks"]["bim"] = {"eps": 0.1, "steps": 2}
+    return {"craft": 1, "predict": 4, "write_costs": 1, **TABLES_AND_FIGURES, "plot_heatmap": 3}
+
+
+def change_an_attack(study):
+    study.config["attacks"]["pgd"]["steps"] = 4
+    return {"craft": 1, "predict": 4, "write_costs": 1, **TABLES_AND_FIGURES}
+
+
+def add_a_seed(study):
+    study.config["seeds"] = [0, 1]
+    return {"train": 1, "compress": 3, "craft": 2, "predict": 4, "write_costs": 1, **TABLES_AND_FIGURES}
+
+
+def change_the_fine_tuning(study):
+    study.config["finetunings"]["standard"]["epochs"] = 2
+    return {"compress": 3, "predict": 3, **TABLES_AND_FIGURES}
+
+
+def change_the_training(study):
+    study.config["trainings"]["standard"]["epochs"] = 3
+    return {"train": 1, "compress": 3, "craft": 2, "predict": 4, "write_costs": 1, **TABLES_AND_FIGURES}
+
+
+def remove_a_compression(study):
+    del study.config["compressions"]["weight"]
+    return TABLES_AND_FIGURES
+
+
+def touch_every_file_of_the_workflow(study):
+    for path in study.path.glob("workflow_scripts/**/*.py"):
+        os.utime(path)
+    for path in study.path.glob("rules/*.smk"):
+        os.utime(path)
+    return {}
+
+
+def edit(study, name):
+    path = study.path / "workflow_scripts" / name
+    path.write_text(path.read_text() + "\n# edited\n")
+
+
+def edit_a_script(study):
+    edit(study, "write_costs.py")
+    return {"write_costs": 1}
+
+
+def edit_an_attack(study):
+    edit(study, "squeezeproof/attacks/pgd.py")
+    return {"craft": 2, "predict": 4, "write_costs": 1, **TABLES_AND_FIGURES}
+
+
+def edit_the_figures(study):
+    edit(study, "squeezeproof/report/figures.py")
+    return {"plot_heatmap": 2, "plot_ratio": 1}
+
+
+def edit_the_pruning(study):
+    edit(study, "squeezeproof/compression/filters.py")
+    return {"compress": 3, "predict": 3, **TABLES_AND_FIGURES}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        change_one_ratio,
+        add_a_ratio,
+        add_an_attack,
+        change_an_attack,
+        add_a_seed,
+        change_the_fine_tuning,
+        change_the_training,
+        remove_a_compression,
+        touch_every_file_of_the_workflow,
+        edit_a_script,
+        edit_an_attack,
+        edit_the_figures,
+        edit_the_pruning,
+    ],
+)
+def test_a_change_reruns_exactly_what_depends_on_it(study, change):
+    assert study.planned() | change(study) == study.planned()
+
+
+def test_tables_drop_the_cells_of_a_removed_entry(study):
+    del study.config["compressions"]["weight"]
+    study.run()
+    for name, content in study.tables().items():
+        assert b"weight-50" not in content, name
+    assert b"filter-50" in study.tables()["robust_accuracy.csv"]
+
+
+# Kills
+
+
+def trained_an_epoch(study):
+    return lambda: list(study.results.glob("models/digits/*.resume"))
+
+
+def crafted_a_set(study):
+    return lambda: list(study.results.glob("adversarial/digits/*/*.safetensors"))
+
+
+@pytest.mark.parametrize("moment", [trained_an_epoch, pytest.param(crafted_a_set, marks=pytest.mark.slow)])
+def test_killing_the_whole_run_loses_nothing(fresh, finished, moment):
+    fresh.config["trainings"]["standard"]["epochs"] = 2
+    fresh.kill_when(fresh.start(), moment(fresh))
+    fresh.run("--unlock")
+    fresh.run()
+    assert fresh.tables() == finished.tables()
+    assert not list(fresh.results.rglob("*.resume*"))
+
+
+def test_a_wrong_config_runs_nothing_and_names_every_problem(fresh):
+    fresh.config["compressions"]["filter"]["ratio"] = 1.3
+    fresh.config["attacks"]["pgdd"] = {"eps": 0.1}
+    output = fresh.run(ok=False)
+    assert "compressions.filter.ratio: 1.3 is not in (0, 1)" in output
+    assert "attacks.pgdd: unknown, did you mean pgd?" in output
+    assert "Traceback" not in output
+    assert not (fresh.path / "results").exists()

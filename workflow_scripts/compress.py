@@ -1,0 +1,38 @@
+"""Rule compress: a base model -> a pruned variant, fine-tuned where the variant says so."""
+
+from squeezeproof.compression.compress import compress
+from squeezeproof.jobs import job
+from squeezeproof.models.measure import measure
+from squeezeproof.runtime import set_up
+from squeezeproof.store.checkpoints import load_model, save_model
+from squeezeproof.store.datasets import read_split
+from squeezeproof.training.finetuning import Finetuner
+from squeezeproof.training.history import write_history
+
+with job(snakemake):
+    params = snakemake.params
+    model, _, base = load_model(snakemake.input.base, set_up(params.compute))
+    *train, facts = read_split(snakemake.input.train)
+    *validation, _ = read_split(snakemake.input.validation)
+    finetuner = Finetuner(
+        train,
+        validation,
+        params.finetuning,
+        steps=params.compression["steps"],
+        step_epochs=params.compression["step_epochs"],
+        seed=params.seed,
+        resume=f"{snakemake.output.model}.resume",
+    )
+    masks = compress(model, facts["shape"], params.compression, finetuner)
+    write_history(snakemake.output.history, finetuner.history)
+    save_model(
+        snakemake.output.model,
+        model,
+        base["specification"],
+        masks,
+        name=snakemake.wildcards.variant,
+        compression=params.compression,
+        size=measure(model, masks, facts["shape"]),
+        dense=base["size"],
+    )
+    finetuner.discard()

@@ -1,0 +1,66 @@
+"""Prints what a study would run, as tables, before anything runs: `show_plan.py CONFIG [OVERLAY ...]`.
+
+Later files are merged over earlier ones key by key, as Snakemake merges several --configfile.
+"""
+
+import sys
+from collections import Counter
+
+import yaml
+
+from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.plan import Study
+
+
+def merge(base, overlay):
+    for key, value in overlay.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            merge(base[key], value)
+        else:
+            base[key] = value
+    return base
+
+
+def print_table(title, header, rows):
+    print(f"\n{title}")
+    rows = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, ["-" * width for width in widths], *rows):
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def main(paths):
+    config = {}
+    for path in paths:
+        with open(path) as file:
+            merge(config, yaml.safe_load(file))
+    try:
+        study = Study(config)
+    except ConfigError as error:
+        sys.exit(str(error))
+    print(f"Study {study.name}: {study.question}")
+    targets = Counter((dataset, target) for dataset, target, _ in study.pairs)
+    rows = []
+    for dataset, name in study.evaluated_models:
+        attacks = study.sets.get((dataset, name), [])
+        rows.append([dataset, name, len(attacks), targets[dataset, name]])
+    print_table("Models", ["data set", "model", "sets crafted on it", "sources scored on it"], rows)
+    rows = [
+        [name, *(attack.settings[key] for key in ("method", "norm", "eps"))] for name, attack in study.attacks.items()
+    ]
+    print_table("Attacks", ["attack", "method", "norm", "eps"], rows)
+    bases = {key for key in study.evaluated_models if study.models[key].is_base}
+    jobs = {
+        "prepare": len({dataset for dataset, _ in study.evaluated_models}),
+        "train": len(bases),
+        "compress": len(study.evaluated_models) - len(bases),
+        "craft": sum(map(len, study.sets.values())),
+        "predict": len(study.pairs),
+    }
+    print_table("Jobs of a first run", ["rule", "jobs"], [*jobs.items(), ("total", sum(jobs.values()))])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    main(sys.argv[1:])

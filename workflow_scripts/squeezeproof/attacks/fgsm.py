@@ -1,0 +1,22 @@
+"""Fast gradient sign method (Goodfellow et al. 2015)."""
+
+from squeezeproof.attacks.ball import project, steepest
+from squeezeproof.attacks.gradient import loss_and_gradient
+from squeezeproof.attacks.objective import LOSSES
+
+
+def fgsm(model, inputs, labels, *, eps, norm, loss, seed, examples):
+    """One step of length eps along the steepest direction of the loss.
+
+    Args:
+        model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K], in eval mode.
+        inputs, labels: clean pixels and their labels.
+        eps: radius of the ball in pixel units.
+        norm: `linf` (the sign of the gradient) or `l2` (the normalised gradient).
+        loss: a name of LOSSES.
+        seed, examples: not used, the attack is deterministic.
+
+    Returns adversarial pixels inside the ball and the box.
+    """
+    _, _, gradient = loss_and_gradient(model, inputs, labels, LOSSES[loss])
+    return project(inputs + eps * steepest(gradient, norm), inputs, eps, norm)

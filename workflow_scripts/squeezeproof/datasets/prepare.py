@@ -1,0 +1,86 @@
+"""Data sets of every kind as uint8 arrays in train, validation and test splits."""
+
+import numpy as np
+
+from squeezeproof.datasets.kinds import LOADERS
+from squeezeproof.errors import InputError
+from squeezeproof.store.tensors import fingerprint, write_tensors
+
+KIND = "dataset"
+
+
+def prepare(settings, paths, name):
+    """Load the data set that `settings` describes (see schemas/dataset.yaml) and write its three splits.
+
+    Args:
+        settings: a checked entry of `datasets`.
+        paths: split name -> output path for train, validation and test.
+        name: the data set's name, kept in the metadata.
+
+    Each file holds `images` uint8 [N, C, H, W] and `labels` int64 [N]; the metadata holds the class names, the
+    training images' mean and deviation per channel in [0, 1], and a fingerprint. Raises InputError for raw files that
+    are missing, truncated or altered, and for subsets larger than the data.
+    """
+    (images, labels), (test_images, test_labels), classes = LOADERS[settings["kind"]](settings)
+    rng = np.random.default_rng(settings["subset_seed"])
+    order = rng.permutation(len(labels))
+    validation = settings["validation"]
+    total = settings["train"] + validation if settings["train"] is not None else len(labels)
+    if total > len(labels) or validation >= total:
+        raise InputError(
+            f"datasets.{name}: train: {settings['train'] or 'null'} with validation: {validation} does not fit the "
+            f"{len(labels)} training images"
+        )
+    chosen = stratified(labels, total, order)
+    held_out = np.sort(chosen[stratified(labels[chosen], validation)])
+    kept = np.setdiff1d(chosen, held_out)
+    tested = np.arange(len(test_labels))
+    if settings["test"] is not None:
+        if settings["test"] > len(test_labels):
+            raise InputError(f"datasets.{name}.test: {settings['test']} is more than the {len(test_labels)} images")
+        tested = np.sort(stratified(test_labels, settings["test"], rng.permutation(len(test_labels))))
+    mean, deviation = moments(images[kept])
+    for split, (pixels, targets) in {
+        "train": (images[kept], labels[kept]),
+        "validation": (images[held_out], labels[held_out]),
+        "test": (test_images[tested], test_labels[tested]),
+    }.items():
+        arrays = {"images": np.ascontiguousarray(pixels), "labels": np.ascontiguousarray(targets, dtype=np.int64)}
+        metadata = {
+            "kind": KIND,
+            "dataset": name,
+            "split": split,
+            "classes": classes,
+            "mean": mean,
+            "deviation": deviation,
+            "fingerprint": fingerprint(arrays["images"], arrays["labels"]),
+        }
+        write_tensors(paths[split], arrays, metadata)
+
+
+def stratified(labels, count, order=None):
+    """Indices of `count` examples with every class in its share (largest remainders), the first of each in `order`."""
+    order = np.arange(len(labels)) if order is None else order
+    classes, sizes = np.unique(labels, return_counts=True)
+    shares = sizes * count / max(len(labels), 1)
+    wanted = np.floor(shares).astype(int)
+    for index in np.argsort(wanted - shares, kind="stable")[: count - wanted.sum()]:
+        wanted[index] += 1
+    in_order = labels[order]
+    picked = [order[in_order == label][:number] for label, number in zip(classes, wanted, strict=True)]
+    return np.concatenate(picked) if picked else np.empty(0, dtype=int)
+
+
+def moments(images):
+    """Mean and standard deviation per channel of uint8 images [N, C, H, W], in [0, 1], in constant memory."""
+    total = np.zeros(images.shape[1])
+    squares = np.zeros(images.shape[1])
+    for start in range(0, len(images), 1024):
+        pixels = images[start : start + 1024].astype(np.float64) / 255
+        total += pixels.sum(axis=(0, 2, 3))
+        squares += (pixels**2).sum(axis=(0, 2, 3))
+    count = images.size / images.shape[1]
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    # A constant channel has no deviation to divide by.
+    return mean.tolist(), np.where(deviation > 1e-6, deviation, 1.0).tolist()

@@ -1,0 +1,94 @@
+"""A model is its normalisation followed by a network, both built from names and numbers alone."""
+
+import importlib
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from squeezeproof.errors import InputError
+from squeezeproof.models import networks, vision
+
+FACTORIES = {"cnn3": networks.cnn3, "cnn8": networks.cnn8, "resnet18": vision.resnet18}
+
+
+class Normalize(nn.Module):
+    """Maps pixels in [0, 1] to (pixels - mean) / deviation per channel."""
+
+    def __init__(self, mean, deviation):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32).view(1, -1, 1, 1))
+
+    def forward(self, pixels):
+        return (pixels - self.mean) / self.deviation
+
+
+def specification(settings, dataset):
+    """What rebuilds a model: the checked `architectures` entry and the facts of the data set it takes.
+
+    Args:
+        settings: a checked entry of `architectures`.
+        dataset: metadata of a prepared split, with its `shape` (C, H, W) and number of classes.
+    """
+    channels = dataset["shape"][0]
+    moments = {
+        "dataset": (dataset["mean"], dataset["deviation"]),
+        "none": ([0.0] * channels, [1.0] * channels),
+        "half": ([0.5] * channels, [0.5] * channels),
+    }
+    mean, deviation = moments[settings["normalization"]]
+    return {
+        "architecture": settings,
+        "in_channels": channels,
+        "image_size": dataset["shape"][1],
+        "num_classes": len(dataset["classes"]),
+        "mean": mean,
+        "deviation": deviation,
+    }
+
+
+def build(spec, seed):
+    """The model of a specification with random weights drawn from `seed`; the global RNG is left as it was.
+
+    Returns an nn.Sequential of `normalize` and `network` that maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
+    Raises InputError where a custom factory cannot be imported, fails, or returns something else.
+    """
+    settings = spec["architecture"]
+    shape = {key: spec[key] for key in ("in_channels", "num_classes", "image_size")}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if settings["kind"] == "custom":
+            network = _build_custom(settings, shape)
+        else:
+            arguments = {key: value for key, value in settings.items() if key not in ("kind", "normalization")}
+            network = FACTORIES[settings["kind"]](**shape, **arguments)
+    return nn.Sequential(OrderedDict(normalize=Normalize(spec["mean"], spec["deviation"]), network=network))
+
+
+def _build_custom(settings, shape):
+    module, _, function = settings["factory"].partition(":")
+    try:
+        network = getattr(importlib.import_module(module), function)(**shape, **settings["arguments"])
+    except Exception as error:
+        raise InputError(f"factory {settings['factory']}: {type(error).__name__}: {error}") from error
+    if not isinstance(network, nn.Module):
+        raise InputError(f"factory {settings['factory']}: returned {type(network).__name__}, not a torch.nn.Module")
+    probe = torch.zeros(2, shape["in_channels"], shape["image_size"], shape["image_size"])
+    training = network.training
+    try:
+        with torch.no_grad():
+            logits = network.eval()(probe)
+    except Exception as error:
+        raise InputError(
+            f"factory {settings['factory']}: its network fails on images {tuple(probe.shape)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    network.train(training)
+    found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if found != (2, shape["num_classes"]):
+        raise InputError(
+            f"factory {settings['factory']}: maps {tuple(probe.shape)} to {found}, "
+            f"(2, {shape['num_classes']}) is needed"
+        )
+    return network

@@ -1,0 +1,165 @@
+"""The study's tables, computed from stored predictions and checkpoint metadata; no model and no torch in memory.
+
+Accuracies are in [0, 1]. `low` and `high` bound the 95 % Wilson interval over the test examples of one seed; `std` is
+the standard deviation over seeds (empty for one seed).
+"""
+
+import pandas as pd
+
+from squeezeproof.errors import InputError
+from squeezeproof.evaluation.intervals import wilson
+from squeezeproof.store.predictions import CLEAN, read_predictions
+from squeezeproof.store.tensors import read_metadata
+
+MODEL = ["architecture", "training", "compression", "ratio", "finetuning"]
+TARGET = [f"target_{axis}" for axis in MODEL]
+SOURCE = [f"source_{axis}" for axis in MODEL]
+ATTACK = ["attack", "method", "norm", "eps"]
+
+
+def read_cells(paths):
+    """One row per (target, source, attack) with the number of correct predictions, clean rows included.
+
+    Raises InputError where two evaluations of one model disagree on the clean images: the model would not be
+    deterministic, or the files of two runs are mixed.
+    """
+    rows, clean = [], {}
+    for path in sorted(map(str, paths)):
+        labels, predictions, metadata = read_predictions(path)
+        target, source = metadata["target"], metadata["source"]
+        key = (target["dataset"], target["name"])
+        if (clean.setdefault(key, predictions[CLEAN]) != predictions[CLEAN]).any():
+            raise InputError(
+                f"{path}: clean predictions of {target['name']} differ from those of its other evaluations"
+            )
+        for name, predicted in predictions.items():
+            settings = metadata["attacks"].get(name, {"method": CLEAN, "norm": "", "eps": 0.0})
+            rows.append(
+                {
+                    "dataset": target["dataset"],
+                    "target": target["name"],
+                    "target_base": target["base"],
+                    "target_seed": target["seed"],
+                    **{f"target_{axis}": target[axis] for axis in MODEL},
+                    "source": source["name"],
+                    "source_seed": source["seed"],
+                    **{f"source_{axis}": source[axis] for axis in MODEL},
+                    "threat": "white-box" if target["name"] == source["name"] else "transfer",
+                    "attack": name,
+                    **{key: settings[key] for key in ("method", "norm", "eps")},
+                    "n": len(labels),
+                    "correct": int((predicted == labels).sum()),
+                }
+            )
+    cells = pd.DataFrame(rows)
+    cells["accuracy"] = cells["correct"] / cells["n"]
+    cells["low"], cells["high"] = wilson(cells["correct"], cells["n"])
+    return cells.sort_values(["dataset", "source", "target", "attack"], kind="stable").reset_index(drop=True)
+
+
+def clean_accuracy(cells):
+    """One row per model: accuracy on the clean test images."""
+    clean = cells[cells["attack"] == CLEAN].drop_duplicates(["dataset", "target"])
+    columns = {f"target_{axis}": axis for axis in [*MODEL, "seed"]} | {"target": "model"}
+    keep = ["dataset", "model", *MODEL, "seed", "n", "correct", "accuracy", "low", "high"]
+    return clean.rename(columns=columns)[keep].sort_values(["dataset", "model"]).reset_index(drop=True)
+
+
+def robust_accuracy(cells):
+    """One row per (source, target, attack at one eps): accuracy of the target on the source's adversarial images."""
+    keep = ["dataset", "source", "target", "threat", *ATTACK, "n", "correct", "accuracy", "low", "high"]
+    return cells.loc[cells["attack"] != CLEAN, keep].reset_index(drop=True)
+
+
+def over_seeds(cells):
+    """Mean accuracy over seeds and its spread, for the clean images and every attack; seeds of one relation together.
+
+    `seeds` tells whether source and target share their seed (`same`) or not (`other`: a surrogate).
+    """
+    cells = cells.assign(seeds=(cells["source_seed"] == cells["target_seed"]).map({True: "same", False: "other"}))
+    keys = ["dataset", *SOURCE, *TARGET, "threat", "seeds", *ATTACK]
+    grouped = cells.groupby(keys, sort=False, dropna=False)["accuracy"]
+    means = grouped.agg(runs="count", mean="mean", std="std", min="min", max="max").reset_index()
+    return _bases_first(means, keys)
+
+
+def differences(cells):
+    """Base minus compressed accuracy, under the attacks of the same source and, white-box, each under its own.
+
+    One row per compressed target, source and attack for which the base was scored too; positive where compression
+    lost accuracy.
+    """
+    compressed = cells[cells["target_compression"] != "none"]
+    base = cells[cells["target_compression"] == "none"]
+    values = base[["dataset", "target", "source", "attack", "accuracy"]].rename(
+        columns={"target": "target_base", "accuracy": "base_accuracy"}
+    )
+    same_source = compressed.merge(values, on=["dataset", "target_base", "source", "attack"])
+    own = values[values["source"] == values["target_base"]].drop(columns="source")
+    white_box = compressed[compressed["threat"] == "white-box"].merge(own, on=["dataset", "target_base", "attack"])
+    rows = pd.concat(
+        [same_source.assign(comparison="same-source"), white_box.assign(comparison="white-box")], ignore_index=True
+    )
+    rows["difference"] = rows["base_accuracy"] - rows["accuracy"]
+    keep = ["dataset", "target", "target_base", "source", "comparison", *ATTACK, "n"]
+    keep += ["base_accuracy", "accuracy", "difference"]
+    return rows[keep].rename(columns={"accuracy": "compressed_accuracy"}).sort_values(keep[:6]).reset_index(drop=True)
+
+
+def compression_table(descriptions, checkpoints):
+    """Asked ratio and achieved sizes of every model.
+
+    Args:
+        descriptions: of the models (`Study.describe`), in the order of `checkpoints`.
+        checkpoints: paths of their files.
+    """
+    rows = []
+    for description, path in zip(descriptions, checkpoints, strict=True):
+        metadata = read_metadata(path, "model")
+        size, dense = metadata["size"], metadata["dense"]
+        asked = metadata.get("compression", {})
+        rows.append(
+            {
+                "dataset": description["dataset"],
+                "model": description["name"],
+                **{axis: description[axis] for axis in [*MODEL, "seed"]},
+                "measure": asked.get("measure", "weights" if asked else ""),
+                **{f"{key}_removed": 1 - size[key] / dense[key] for key in ("channels", "parameters", "macs")},
+                "sparsity": 1 - size["nonzeros"] / size["parameters"],
+                **{key: size[key] for key in ("channels", "parameters", "nonzeros", "macs", "bytes", "packed_bytes")},
+            }
+        )
+    return pd.DataFrame(rows).sort_values(["dataset", "model"]).reset_index(drop=True)
+
+
+def crafting_table(paths):
+    """What every adversarial set cost and achieved on its own source; seconds differ from run to run."""
+    rows = []
+    for path in sorted(map(str, paths)):
+        metadata = read_metadata(path, "adversarial")
+        settings = metadata["settings"]
+        rows.append(
+            {
+                "source": metadata["source"],
+                "attack": metadata["attack"],
+                **{key: settings[key] for key in ("method", "norm", "eps")},
+                "successes": metadata["successes"],
+                "forwards_per_example": metadata["forwards_per_example"],
+                "backwards_per_example": metadata["backwards_per_example"],
+                "seconds": round(metadata["seconds"], 3),
+                "device": metadata["device"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _bases_first(table, keys):
+    """The table sorted by its keys, uncompressed models before compressed ones and clean images before attacks."""
+    return table.sort_values(
+        keys, kind="stable", key=lambda column: column.replace({"none": "", CLEAN: ""}), ignore_index=True
+    )
+
+
+def write_csv(path, table):
+    """CSV with accuracies to six decimals."""
+    table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")

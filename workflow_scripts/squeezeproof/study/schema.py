@@ -1,0 +1,222 @@
+"""Checks a study config against the closed schemas in schemas/ and fills in their defaults.
+
+The schemas are JSON Schema (draft 2020-12) with four additions: `x-entries: attack` says that a mapping holds
+named entries described in attack.yaml; `x-discriminator` names the key that picks an entry's kind, which may be
+left out where the entry's own name is a kind; `x-form` says in words what a `pattern` accepts; a list may be written
+as one value.
+"""
+
+import difflib
+import math
+import re
+from functools import cache
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator
+
+from squeezeproof.study.errors import ConfigError
+
+SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
+ENTRY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,40}")
+NUMBER = re.compile(r"\s*([0-9.eE+-]+)\s*(?:/\s*([0-9.eE+-]+)\s*)?")
+LISTED = 8
+
+
+class Number(float):
+    """A float that remembers how the config wrote it, so that 8/255 can name a file."""
+
+    def __new__(cls, value, text):
+        number = super().__new__(cls, value)
+        number.text = text
+        return number
+
+
+@cache
+def load_schema(name):
+    """The schema file schemas/{name}.yaml as a dictionary."""
+    return yaml.load((SCHEMAS / f"{name}.yaml").read_text(), Loader=yaml.CSafeLoader)
+
+
+def check_config(config):
+    """Return `config` with numbers parsed and defaults filled in; raise ConfigError with every violation."""
+    problems = []
+    checked = _check_object(config, load_schema("study"), "", problems)
+    if problems:
+        raise ConfigError(problems)
+    return checked
+
+
+def suggest(name, allowed):
+    """`, did you mean ...?` for the nearest of the allowed names, or what is allowed."""
+    allowed = [str(item) for item in allowed]
+    nearest = difflib.get_close_matches(str(name), allowed, n=1)
+    if nearest:
+        return f", did you mean {nearest[0]}?"
+    shown = [*allowed[:LISTED], *(["..."] if len(allowed) > LISTED else [])]
+    return f"; allowed: {', '.join(shown)}" if shown else ""
+
+
+def _check_object(value, schema, path, problems):
+    if not isinstance(value, dict):
+        problems.append(f"{path or 'config'}: {value!r} is not a mapping of keys to values")
+        return {}
+    properties = schema["properties"]
+    # A null removes a key, which lets an overlay config drop what its base declares.
+    value = {key: item for key, item in value.items() if item is not None or _accepts_null(properties.get(key))}
+    for key in value:
+        if key not in properties:
+            problems.append(f"{_join(path, key)}: unknown{suggest(key, properties)}")
+    for key in schema.get("required", ()):
+        if key not in value:
+            hint = properties[key].get("description", "").split("; ")[0].rstrip(".")
+            problems.append(f"{_join(path, key)}: missing ({hint})")
+    checked = {}
+    for key, subschema in properties.items():
+        if key in value:
+            checked[key] = _check_value(value[key], subschema, _join(path, key), problems)
+        elif "default" in subschema:
+            checked[key] = _check_value(subschema["default"], subschema, _join(path, key), problems)
+    return checked
+
+
+def _check_value(value, schema, path, problems):
+    if "x-entries" in schema:
+        return _check_entries(value, schema, path, problems)
+    if schema.get("type") == "object" and "properties" in schema:
+        return _check_object(value, schema, path, problems)
+    if schema.get("type") == "object" and "properties" in schema.get("additionalProperties", ()):
+        entries = _named_entries(value, schema, path, problems)
+        return {
+            name: _check_object(entry, schema["additionalProperties"], _join(path, name), problems)
+            for name, entry in entries.items()
+        }
+    if schema.get("type") == "array":
+        return _check_list(value, schema, path, problems)
+    value = _parse_number(value, schema)
+    if isinstance(value, float) and not math.isfinite(value):
+        problems.append(f"{path}: {value} is not a finite number")
+    else:
+        problems.extend(_violations(value, schema, path))
+    whole = "integer" in _types(schema) and isinstance(value, float) and value.is_integer()
+    return int(value) if whole else value
+
+
+def _check_list(value, schema, path, problems):
+    scalar = not isinstance(value, list)
+    items = [value] if scalar else value
+    paths = [path if scalar else f"{path}[{index}]" for index in range(len(items))]
+    checked = [_check_value(item, schema["items"], at, problems) for item, at in zip(items, paths, strict=True)]
+    shape = {key: schema[key] for key in ("minItems", "uniqueItems") if key in schema}
+    problems.extend(_violations(checked, shape, path))
+    return checked
+
+
+def _check_entries(value, schema, path, problems):
+    entry_schema = load_schema(schema["x-entries"])
+    entries = _named_entries(value, schema, path, problems)
+    checked = {}
+    for name, entry in entries.items():
+        at = _join(path, name)
+        if not isinstance(entry, dict):
+            problems.append(f"{at}: {entry!r} is not a mapping of keys to values")
+            continue
+        if "kinds" in entry_schema:
+            checked[name] = _check_kind(name, entry, entry_schema, at, problems)
+        else:
+            checked[name] = _check_object(entry, entry_schema, at, problems)
+    return checked
+
+
+def _check_kind(name, entry, schema, path, problems):
+    key = schema["x-discriminator"]
+    named = entry.get(key) is not None
+    kind = entry[key] if named else name
+    if not isinstance(kind, str) or kind not in schema["kinds"]:
+        where = f"{path}.{key}: {kind!r} is unknown" if named else f"{path}: unknown"
+        hint = "" if named else f" (an entry of another name needs {key}:)"
+        problems.append(where + suggest(kind, schema["kinds"]) + hint)
+        return {}
+    chosen = schema["kinds"][kind]
+    properties = {key: {"type": "string"}, **chosen["properties"]}
+    return _check_object({**entry, key: kind}, {**chosen, "properties": properties}, path, problems)
+
+
+def _named_entries(value, schema, path, problems):
+    if not isinstance(value, dict):
+        problems.append(f"{path}: {value!r} is not a mapping of names to settings")
+        return {}
+    entries = {str(name): entry for name, entry in value.items() if entry is not None}
+    if len(entries) < schema.get("minProperties", 0):
+        problems.append(f"{path}: empty, name at least one (write {path}: {{name: {{}}}} for one with all defaults)")
+    for name in list(entries):
+        if not ENTRY_NAME.fullmatch(name):
+            problems.append(
+                f"{path}.{name}: a name is a letter followed by at most 40 letters, digits, underscores and hyphens"
+            )
+            del entries[name]
+    return entries
+
+
+def _parse_number(value, schema):
+    match = NUMBER.fullmatch(str(value)) if "number" in _types(schema) else None
+    if not match:
+        return value
+    try:
+        numerator, denominator = float(match[1]), float(match[2] or 1)
+        quotient = numerator / denominator
+    except (ValueError, ZeroDivisionError):
+        return value
+    return Number(quotient, f"{numerator:.12g}/{denominator:.12g}" if match[2] else f"{quotient:.12g}")
+
+
+def _violations(value, schema, path):
+    # A value of the wrong type is not one of the allowed ones either; one message per place says enough.
+    errors = {tuple(error.absolute_path): error for error in Draft202012Validator(schema).iter_errors(value)}
+    for place, error in errors.items():
+        yield f"{'.'.join([path, *map(str, place)])}: {_explain(error)}"
+
+
+def _explain(error):
+    value, schema = error.instance, error.schema
+    shown = f"{value:.12g}" if isinstance(value, Number) else repr(value)
+    match error.validator:
+        case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
+            return f"{shown} is not in {_interval(schema)}"
+        case "enum":
+            return f"{shown} is unknown{suggest(value, schema['enum'])}"
+        case "type":
+            return f"{shown} is not of type {' or '.join(_types(schema))}"
+        case "pattern":
+            return f"{shown} is not {schema['x-form']}"
+        case "uniqueItems":
+            return f"{[str(getattr(item, 'text', item)) for item in value]} holds the same value twice"
+        case "minItems":
+            return "is empty, give at least one"
+    return error.message
+
+
+def _interval(schema):
+    low, high = "(-inf", "inf)"
+    if "minimum" in schema:
+        low = f"[{schema['minimum']:g}"
+    if "exclusiveMinimum" in schema:
+        low = f"({schema['exclusiveMinimum']:g}"
+    if "maximum" in schema:
+        high = f"{schema['maximum']:g}]"
+    if "exclusiveMaximum" in schema:
+        high = f"{schema['exclusiveMaximum']:g})"
+    return f"{low}, {high}"
+
+
+def _types(schema):
+    types = schema.get("type", [])
+    return types if isinstance(types, list) else [types]
+
+
+def _accepts_null(schema):
+    return schema is not None and "null" in _types(schema)
+
+
+def _join(path, key):
+    return f"{path}.{key}" if path else str(key)

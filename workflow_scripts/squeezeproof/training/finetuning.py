@@ -1,0 +1,48 @@
+"""Training between and after the steps of a compression."""
+
+from pathlib import Path
+
+from squeezeproof.seeds import derive_seed
+from squeezeproof.training.loop import fit
+
+
+class Finetuner:
+    """What `compress` calls after every step: short training between the steps, the fine-tuning proper at the end.
+
+    Args:
+        train, validation: (uint8 images, int64 labels), or None where nothing is trained.
+        settings: a checked entry of `finetunings`, or None to train nothing.
+        steps, step_epochs: of the compression; all stages but the last train for `step_epochs`.
+        seed: of the model.
+        resume: stem of the resume files, one a stage; `discard` removes them.
+    """
+
+    def __init__(self, train, validation, settings, *, steps, step_epochs, seed, resume):
+        self.train, self.validation, self.settings = train, validation, settings
+        self.steps, self.step_epochs, self.seed = steps, step_epochs, seed
+        self.resume = Path(resume)
+        self.history = []
+
+    def __call__(self, model, masks, stage):
+        if self.settings is None:
+            return
+        last = stage == self.steps - 1
+        settings = self.settings if last else {**self.settings, "epochs": self.step_epochs}
+        rows = fit(
+            model,
+            self.train,
+            self.validation,
+            settings,
+            seed=derive_seed(self.seed, "finetuning", stage),
+            masks=masks,
+            resume_path=self._path(stage),
+        )
+        self.history += [{**row, "stage": stage + 1} for row in rows]
+
+    def discard(self):
+        """Remove the resume files; called once the result is safely written."""
+        for stage in range(self.steps):
+            self._path(stage).unlink(missing_ok=True)
+
+    def _path(self, stage):
+        return self.resume.with_name(f"{self.resume.name}.{stage}")

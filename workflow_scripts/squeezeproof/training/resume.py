@@ -1,0 +1,62 @@
+"""The state of a training after its last finished epoch, so that a killed job goes on instead of starting over."""
+
+import json
+from pathlib import Path
+
+from squeezeproof.errors import InputError
+from squeezeproof.jobs import log
+from squeezeproof.store.tensors import fingerprint, read_arrays, read_metadata, write_tensors
+
+KIND = "resume"
+
+
+class Resume:
+    """Saves and restores model, optimizer and history; `path` None does neither.
+
+    `identity` (JSON) and `data` (tensors) are everything the trajectory depends on besides the weights at the start: a
+    file of another trajectory is ignored.
+    """
+
+    def __init__(self, path, model, optimizer, identity, data):
+        self.path = Path(path) if path else None
+        self.model, self.optimizer = model, optimizer
+        if self.path is not None:
+            tensors = [*model.state_dict().values(), *data]
+            start = fingerprint(*(tensor.detach().cpu().numpy() for tensor in tensors))
+            self.identity = json.dumps([identity, start], sort_keys=True)
+
+    def load(self):
+        """Restore the saved state, if there is one of this trajectory, and return its history (else [])."""
+        if self.path is None or not self.path.exists():
+            return []
+        try:
+            metadata = read_metadata(self.path, KIND)
+            if metadata["identity"] != self.identity:
+                return []
+            tensors = read_arrays(self.path, framework="pt")
+        except InputError as error:
+            log.info("starting over: %s", error)
+            return []
+        state = self.model.state_dict()
+        self.model.load_state_dict({name: tensors[f"model.{name}"] for name in state})
+        self._restore_optimizer(tensors)
+        log.info("resumed after epoch %d", len(metadata["history"]))
+        return metadata["history"]
+
+    def save(self, history):
+        if self.path is None:
+            return
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            # A momentum buffer is None until it is first used.
+            tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items() if value is not None}
+        arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
+        write_tensors(self.path, arrays, {"kind": KIND, "identity": self.identity, "history": history})
+
+    def _restore_optimizer(self, tensors):
+        state = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".", 2)
+                state.setdefault(int(index), {})[key] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})

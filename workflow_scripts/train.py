@@ -1,0 +1,30 @@
+"""Rule train: prepared data -> a base model trained from scratch or from the user's checkpoint."""
+
+from pathlib import Path
+
+from squeezeproof.jobs import job
+from squeezeproof.models.build import build, specification
+from squeezeproof.models.measure import measure
+from squeezeproof.runtime import place, set_up
+from squeezeproof.seeds import derive_seed
+from squeezeproof.store.checkpoints import load_weights, save_model
+from squeezeproof.store.datasets import read_split
+from squeezeproof.training.history import write_history
+from squeezeproof.training.loop import fit
+
+with job(snakemake):
+    params = snakemake.params
+    device = set_up(params.compute)
+    *train, facts = read_split(snakemake.input.train)
+    *validation, _ = read_split(snakemake.input.validation)
+    spec = specification(params.architecture, facts)
+    model = place(build(spec, derive_seed(params.seed, "weights")), device)
+    if params.architecture.get("checkpoint"):
+        load_weights(model, params.architecture["checkpoint"])
+    resume = Path(f"{snakemake.output.model}.resume")
+    seed = derive_seed(params.seed, "training")
+    history = fit(model, train, validation, params.training, seed=seed, resume_path=resume)
+    write_history(snakemake.output.history, history)
+    size = measure(model, {}, facts["shape"])
+    save_model(snakemake.output.model, model, spec, name=snakemake.wildcards.base, size=size, dense=size)
+    resume.unlink(missing_ok=True)
