@@ -17,8 +17,6 @@ rule predict:
         runtime=120,
         gpu=GPUS,
     params:
-        target=lambda wildcards: study.describe(wildcards.dataset, wildcards.target),
-        source=lambda wildcards: study.describe(wildcards.dataset, wildcards.source),
         compute=study.compute,
         code=code_digest("predict.py"),
     message:

@@ -79,13 +79,17 @@ class Workspace:
             start_new_session=True,
         )
 
-    def kill_when(self, process, condition, timeout=120):
-        """SIGKILL the whole process group as soon as condition() holds."""
+    def wait_for(self, process, condition, timeout=300):
+        """Return as soon as condition() holds while the process runs."""
         end = time.monotonic() + timeout
         while not condition():
-            assert process.poll() is None, "the run ended before it could be killed"
+            assert process.poll() is None, "the run ended before the condition held"
             assert time.monotonic() < end, "the condition never held"
             time.sleep(0.02)
+
+    def kill_when(self, process, condition):
+        """SIGKILL the whole process group as soon as condition() holds."""
+        self.wait_for(process, condition)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 

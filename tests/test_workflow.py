@@ -1,11 +1,14 @@
 """The real workflow on a tiny study: what it writes, what a change reruns, what a kill leaves."""
 
 import os
+import signal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from safetensors.numpy import load_file
+from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 from squeezeproof.store.tensors import read_metadata
 
@@ -210,18 +213,63 @@ def trained_an_epoch(study):
     return lambda: list(study.results.glob("models/digits/*.resume"))
 
 
+def pruned_a_model(study):
+    return lambda: list(study.results.glob("models/digits/*filter*.safetensors"))
+
+
 def crafted_a_set(study):
     return lambda: list(study.results.glob("adversarial/digits/*/*.safetensors"))
 
 
-@pytest.mark.parametrize("moment", [trained_an_epoch, pytest.param(crafted_a_set, marks=pytest.mark.slow)])
+def scored_a_pair(study):
+    return lambda: list(study.results.glob("predictions/digits/*/*.safetensors"))
+
+
+def wrote_a_table(study):
+    return lambda: list(study.results.glob("tables/*.csv"))
+
+
+SLOW_MOMENTS = [pruned_a_model, crafted_a_set, scored_a_pair, wrote_a_table]
+
+
+@pytest.mark.parametrize(
+    "moment", [trained_an_epoch, *(pytest.param(moment, marks=pytest.mark.slow) for moment in SLOW_MOMENTS)]
+)
 def test_killing_the_whole_run_loses_nothing(fresh, finished, moment):
-    fresh.config["trainings"]["standard"]["epochs"] = 2
     fresh.kill_when(fresh.start(), moment(fresh))
     fresh.run("--unlock")
     fresh.run()
     assert fresh.tables() == finished.tables()
     assert not list(fresh.results.rglob("*.resume*"))
+
+
+@pytest.mark.slow
+def test_killing_one_job_lets_the_others_finish(fresh, finished):
+    del fresh.config["compressions"]
+    fresh.config["architectures"]["other"] = {"kind": "cnn8", "width": 5}
+    process = fresh.start()
+    scripts = str(fresh.path / ".snakemake" / "scripts")
+    fresh.wait_for(process, trained_an_epoch(fresh))
+    victim = next(
+        path.name
+        for path in Path("/proc").iterdir()
+        if path.name.isdigit()
+        and scripts.encode() in _read(path / "cmdline")
+        and b"train.py" in _read(path / "cmdline")
+    )
+    os.kill(int(victim), signal.SIGKILL)
+    assert process.wait(timeout=300) != 0
+    assert len(list(fresh.results.glob("models/digits/*.safetensors"))) == 1
+    assert fresh.planned()["train"] == 1
+    fresh.run()
+    assert len(pd.read_csv(fresh.results / "tables/clean_accuracy.csv")) == 2
+
+
+def _read(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def test_a_wrong_config_runs_nothing_and_names_every_problem(fresh):
@@ -232,3 +280,63 @@ def test_a_wrong_config_runs_nothing_and_names_every_problem(fresh):
     assert "attacks.pgdd: unknown, did you mean pgd?" in output
     assert "Traceback" not in output
     assert not (fresh.path / "results").exists()
+
+
+# The user's own data, network and weights
+
+OWN_NETWORK = """
+from torch import nn
+
+def tiny(*, in_channels, num_classes, image_size, filters):
+    return nn.Sequential(
+        nn.Conv2d(in_channels, filters, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+        nn.Linear(4 * filters, num_classes),
+    )
+"""
+
+
+def write_images(root):
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 6), ("test", 4)):
+        for label, name in enumerate(("dark", "light")):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                pixels = rng.integers(0, 100, (11, 9, 3)) + 150 * label
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{index}.png")
+
+
+def test_own_data_network_and_weights(fresh):
+    write_images(fresh.path / "images")
+    (fresh.path / "my_networks.py").write_text(OWN_NETWORK)
+    weights = {
+        "0.weight": np.ones((6, 3, 3, 3), np.float32),
+        "0.bias": np.zeros(6, np.float32),
+        "4.weight": np.stack([-np.ones(24, np.float32), np.ones(24, np.float32)]),
+        "4.bias": np.array([6 * 4 * 27 * 0.5, -6 * 4 * 27 * 0.5], np.float32),
+    }
+    save_file(weights, fresh.path / "weights.safetensors")
+    custom = {"kind": "custom", "factory": "my_networks:tiny", "arguments": {"filters": 6}, "normalization": "none"}
+    fresh.config |= {
+        "datasets": {"signs": {"kind": "image_folder", "root": "images", "size": 8}},
+        "architectures": {"mine": {**custom, "checkpoint": "weights.safetensors"}},
+        "trainings": {"as-is": {"epochs": 0}},
+        "finetunings": {"standard": {"epochs": 1, "learning_rate": 1e-6}},
+        "compressions": {"filter": {"ratio": 0.5, "steps": 2, "importance": "geometric_median"}},
+        "variants": [{"finetunings": ["none", "standard"]}],
+        "attacks": {"pgd": {"eps": "8/255", "norm": "l2", "steps": 2}},
+        "evaluations": {"white-box": {"sources": "*", "where": ["white-box"]}},
+    }
+    fresh.run()
+    table = pd.read_csv(fresh.results / "tables/clean_accuracy.csv").set_index("model")
+    assert set(table.index) == {
+        "mine.as-is.none.none.s0",
+        "mine.as-is.filter-50.none.s0",
+        "mine.as-is.filter-50.standard.s0",
+    }
+    # The given weights compare the mean brightness with one half, which tells these images apart.
+    assert table.loc["mine.as-is.none.none.s0", "accuracy"] == 1
+    assert set(pd.read_csv(fresh.results / "tables/robust_accuracy.csv")["attack"]) == {"pgd-eps8of255"}
+    with open(fresh.path / "my_networks.py", "a") as file:
+        file.write("\n# edited\n")
+    assert fresh.planned()["train"] == 1

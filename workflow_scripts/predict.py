@@ -19,4 +19,4 @@ with job(snakemake):
         adversarial, attacks_facts = open_set(path, split)
         attacks[attacks_facts["attack"]] = attacks_facts["settings"]
         predictions[attacks_facts["attack"]] = predict(model, adversarial, batch)
-    save_predictions(snakemake.output[0], labels, predictions, params.target, params.source, attacks, target, split)
+    save_predictions(snakemake.output[0], labels, predictions, snakemake.wildcards, attacks, target, split)

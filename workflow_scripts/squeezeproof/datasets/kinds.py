@@ -76,12 +76,11 @@ def load_cifar(settings, name):
     dataset = getattr(datasets, name)
     root = Path(settings["root"])
     sums = dict([*dataset.train_list, *dataset.test_list, (dataset.meta["filename"], dataset.meta["md5"])])
-    archive = {"filename": dataset.filename, "md5": dataset.tgz_md5}
     _provide(
         root / dataset.base_folder,
         sums,
         settings["download"],
-        lambda: download_and_extract_archive(dataset.url, root, **archive),
+        lambda: download_and_extract_archive(dataset.url, root, filename=dataset.filename, md5=dataset.tgz_md5),
     )
     splits = []
     for train in (True, False):
@@ -130,6 +129,7 @@ def _read_image(path, size, channels):
             if image.width * image.height > MAX_IMAGE_PIXELS:
                 raise InputError(f"{path}: {image.width} x {image.height} pixels are more than {MAX_IMAGE_PIXELS:,}")
             if image.mode.startswith(("I", "F")):
+                # Conversion would clip the levels of integer and float images, not scale them.
                 raise InputError(f"{path}: more than 8 bits per channel; convert it to an 8-bit image")
             if image.format == "PNG":
                 # Decoding passes over the checksums of the pixel data.

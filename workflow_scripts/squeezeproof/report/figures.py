@@ -70,8 +70,7 @@ def heatmap(table, dataset, attack):
     axes.tick_params(length=0)
     axes.set_xlabel("target: the model that is scored")
     axes.set_ylabel("source: crafted on")
-    runs = int(attacked["runs"].max())
-    axes.set_title(f"{dataset}, {attack}: accuracy in % ({_seeds(runs)}; framed: white-box)", loc="left")
+    axes.set_title(f"{dataset}, {attack}: accuracy in % ({_seeds(table)}; framed: white-box)", loc="left")
     bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02, format=lambda value, _: f"{100 * value:.0f} %")
     bar.outline.set_visible(False)
     return figure
@@ -116,7 +115,7 @@ def accuracy_against_ratio(table, dataset, architecture):
     handles = [plt.Line2D([], [], ms=4, label=name, **style) for name, style in styles.items()]
     handles += [plt.Line2D([], [], color="#555555", ls=THREATS[t], label=t) for t in THREATS if t in shown]
     figure.legend(handles=handles, loc="outside right upper")
-    title = f"{dataset}, {architecture}: accuracy against compression ({_seeds(int(table['runs'].max()))})"
+    title = f"{dataset}, {architecture}: accuracy against compression ({_seeds(table)})"
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
 
@@ -163,5 +162,6 @@ def _labels(table, side):
     return [model_label(row, side, shared) for _, row in table.iterrows()]
 
 
-def _seeds(runs):
-    return "one seed" if runs == 1 else f"mean of {runs} seeds"
+def _seeds(table):
+    seeds = int(table.loc[table["attack"] == CLEAN, "runs"].max())
+    return "one seed" if seeds == 1 else f"mean of {seeds} seeds"

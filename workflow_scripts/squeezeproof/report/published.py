@@ -24,7 +24,8 @@ def compare(means, trials, published, settings):
         settings: the study's `published` entry: which tables, and the study's names for the file's names.
 
     `low` and `high` bound the 95 % interval of our mean: Student's t over seeds, Wilson over the test images for one
-    seed. `inside` tells whether the published value lies in it. Rows that the study did not run have no number of ours.
+    seed; `inside` tells whether the published value lies in it. `min` and `max` are over seeds. Rows that the study did
+    not run have no number of ours.
     """
     if missing := [column for column in COLUMNS if column not in published.columns]:
         raise InputError(f"{settings['table']}: lacks the columns {', '.join(missing)}")
@@ -35,6 +36,8 @@ def compare(means, trials, published, settings):
         raise InputError(f"published.tables: {settings['tables']} selects no accuracy of {settings['table']}")
     own = means[(means["threat"] == "white-box") | (means["attack"] == CLEAN)]
     result = rows[COLUMNS].rename(columns={"value": "published", "epsilon": "eps"}).drop(columns="metric")
+    # A budget such as 8/255 of another table makes the whole column text.
+    result["eps"] = result["eps"].map(_number)
     ours = pd.DataFrame([_ours(own, trials, row, settings) for row in result.itertuples()], index=result.index)
     result = pd.concat([result, ours], axis=1)
     result["difference"] = result["mean"] - result["published"]
@@ -42,6 +45,11 @@ def compare(means, trials, published, settings):
         result["mean"].notna(), (result["low"] <= result["published"]) & (result["published"] <= result["high"]), None
     )
     return result.reset_index(drop=True)
+
+
+def _number(text):
+    numerator, _, denominator = str(text).partition("/")
+    return float(numerator) / float(denominator or 1)
 
 
 def _ours(means, trials, row, settings):
@@ -57,9 +65,9 @@ def _ours(means, trials, row, settings):
         & (means["attack"].str.rsplit("-eps", n=1).str[0] == attack)
     ]
     if attack != CLEAN:
-        found = found[np.isclose(found["eps"], float(row.eps))] if pd.notna(row.eps) else found[:0]
+        found = found[np.isclose(found["eps"], row.eps)] if pd.notna(row.eps) else found[:0]
     if found.empty:
-        return {"mean": np.nan, "std": np.nan, "runs": 0, "low": np.nan, "high": np.nan}
+        return {name: 0 if name == "runs" else np.nan for name in ("mean", "std", "runs", "low", "high", "min", "max")}
     cell = found.iloc[0]
     mean, std, runs = cell["mean"], cell["std"], int(cell["runs"])
     if runs > 1:
@@ -67,7 +75,8 @@ def _ours(means, trials, row, settings):
         low, high = max(0.0, mean - half), min(1.0, mean + half)
     else:
         low, high = (float(bound) for bound in wilson(mean * trials, trials))
-    return {"mean": 100 * mean, "std": 100 * std, "runs": runs, "low": 100 * low, "high": 100 * high}
+    shares = {"mean": mean, "std": std, "low": low, "high": high, "min": cell["min"], "max": cell["max"]}
+    return {"runs": runs, **{name: 100 * share for name, share in shares.items()}}
 
 
 def dumbbell(table):

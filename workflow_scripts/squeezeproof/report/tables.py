@@ -9,7 +9,7 @@ import pandas as pd
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.intervals import wilson
 from squeezeproof.store.predictions import CLEAN, read_predictions
-from squeezeproof.store.tensors import read_metadata
+from squeezeproof.store.tensors import open_tensors, read_metadata
 
 MODEL = ["architecture", "training", "compression", "ratio", "finetuning"]
 TARGET = [f"target_{axis}" for axis in MODEL]
@@ -17,17 +17,23 @@ SOURCE = [f"source_{axis}" for axis in MODEL]
 ATTACK = ["attack", "method", "norm", "eps"]
 
 
-def read_cells(paths):
+def read_cells(paths, descriptions):
     """One row per (target, source, attack) with the number of correct predictions, clean rows included.
+
+    Args:
+        paths: predictions files.
+        descriptions: of every model they name (`Study.describe`).
 
     Raises InputError where two evaluations of one model disagree on the clean images: the model would not be
     deterministic, or the files of two runs are mixed.
     """
+    models = {(description["dataset"], description["name"]): description for description in descriptions}
     rows, clean = [], {}
     for path in sorted(map(str, paths)):
         labels, predictions, metadata = read_predictions(path)
-        target, source = metadata["target"], metadata["source"]
-        key = (target["dataset"], target["name"])
+        dataset = metadata["dataset"]
+        target, source = models[dataset, metadata["target"]], models[dataset, metadata["source"]]
+        key = (dataset, target["name"])
         if (clean.setdefault(key, predictions[CLEAN]) != predictions[CLEAN]).any():
             raise InputError(
                 f"{path}: clean predictions of {target['name']} differ from those of its other evaluations"
@@ -36,7 +42,7 @@ def read_cells(paths):
             settings = metadata["attacks"].get(name, {"method": CLEAN, "norm": "", "eps": 0.0})
             rows.append(
                 {
-                    "dataset": target["dataset"],
+                    "dataset": dataset,
                     "target": target["name"],
                     "target_base": target["base"],
                     "target_seed": target["seed"],
@@ -74,8 +80,14 @@ def robust_accuracy(cells):
 def over_seeds(cells):
     """Mean accuracy over seeds and its spread, for the clean images and every attack; seeds of one relation together.
 
-    `seeds` tells whether source and target share their seed (`same`) or not (`other`: a surrogate).
+    `seeds` tells whether source and target share their seed (`same`) or not (`other`: a surrogate); `runs` counts the
+    (source, target) pairs of a row. Clean images have one row per model, which is then also the source, and one run per
+    seed.
     """
+    clean = cells[cells["attack"] == CLEAN].drop_duplicates(["dataset", "target"])
+    clean = clean.assign(threat=CLEAN, source_seed=clean["target_seed"])
+    clean = clean.assign(**{source: clean[target] for source, target in zip(SOURCE, TARGET, strict=True)})
+    cells = pd.concat([clean, cells[cells["attack"] != CLEAN]], ignore_index=True)
     cells = cells.assign(seeds=(cells["source_seed"] == cells["target_seed"]).map({True: "same", False: "other"}))
     keys = ["dataset", *SOURCE, *TARGET, "threat", "seeds", *ATTACK]
     grouped = cells.groupby(keys, sort=False, dropna=False)["accuracy"]
@@ -127,9 +139,18 @@ def compression_table(descriptions, checkpoints):
                 **{f"{key}_removed": 1 - size[key] / dense[key] for key in ("channels", "parameters", "macs")},
                 "sparsity": 1 - size["nonzeros"] / size["parameters"],
                 **{key: size[key] for key in ("channels", "parameters", "nonzeros", "macs", "bytes", "packed_bytes")},
+                "filters": _filters(path),
             }
         )
     return pd.DataFrame(rows).sort_values(["dataset", "model"]).reset_index(drop=True)
+
+
+def _filters(path):
+    """Filters of every convolution of a checkpoint, in the order of their names, such as `32-64-64`."""
+    with open_tensors(path) as opened:
+        shapes = {name: opened.get_slice(name).get_shape() for name in sorted(opened.keys())}
+    weights = [shape for name, shape in shapes.items() if name.startswith("network.") and name.endswith(".weight")]
+    return "-".join(str(shape[0]) for shape in weights if len(shape) == 4)
 
 
 def crafting_table(paths):

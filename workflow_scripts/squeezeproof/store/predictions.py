@@ -8,13 +8,13 @@ KIND = "predictions"
 CLEAN = "clean"
 
 
-def save_predictions(path, labels, predictions, target, source, attacks, checkpoint, split):
+def save_predictions(path, labels, predictions, names, attacks, checkpoint, split):
     """Write predicted labels per example.
 
     Args:
         labels: true labels int64 [N].
         predictions: `clean` and attack instance name -> predicted labels int64 [N].
-        target, source: descriptions of the two models (`Study.describe`).
+        names: has the attributes `dataset`, `target` and `source`.
         attacks: attack instance name -> its settings.
         checkpoint: metadata of the target's checkpoint.
         split: metadata of the test split.
@@ -22,8 +22,9 @@ def save_predictions(path, labels, predictions, target, source, attacks, checkpo
     arrays = {f"prediction:{name}": values.numpy().astype(np.int32) for name, values in predictions.items()}
     metadata = {
         "kind": KIND,
-        "target": target,
-        "source": source,
+        "dataset": names.dataset,
+        "target": names.target,
+        "source": names.source,
         "attacks": attacks,
         "target_fingerprint": checkpoint["fingerprint"],
         "clean_fingerprint": split["fingerprint"],

@@ -148,7 +148,7 @@ def _named_entries(value, schema, path, problems):
         return {}
     entries = {str(name): entry for name, entry in value.items() if entry is not None}
     if len(entries) < schema.get("minProperties", 0):
-        problems.append(f"{path}: empty, name at least one (write {path}: {{name: {{}}}} for one with all defaults)")
+        problems.append(f"{path}: empty, name at least one")
     for name in list(entries):
         if not ENTRY_NAME.fullmatch(name):
             problems.append(

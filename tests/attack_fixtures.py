@@ -1,0 +1,101 @@
+"""Data and models for the tests of the attacks: made in seconds, the same in every process."""
+
+from copy import deepcopy
+from functools import cache
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from squeezeproof.attacks.registry import ATTACKS
+from squeezeproof.models.build import Normalize
+
+# The tensors here are so small that more threads only wait for each other.
+torch.set_num_threads(1)
+
+TRAIN = 1200
+OPTIONS = {
+    "fgsm": {"eps": 0.1, "norm": "linf", "loss": "cross_entropy"},
+    "bim": {"steps": 5, "alpha": None, "keep": "best"},
+    "pgd": {"random_start": True, "restarts": 1},
+}
+
+
+@cache
+def digits():
+    """scikit-learn's digits: uint8 images [1797, 1, 8, 8] and int64 labels; the first TRAIN are trained on."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    images = torch.from_numpy((found.images * 255 / 16).round()).to(torch.uint8)
+    return images[:, None], torch.from_numpy(found.target)
+
+
+def held_out(count):
+    """`count` images the network was not trained on: uint8 [count, 1, 8, 8] and labels."""
+    images, labels = digits()
+    return images[TRAIN : TRAIN + count], labels[TRAIN : TRAIN + count]
+
+
+def pixels(count):
+    """The held-out images as pixels in [0, 1], and labels."""
+    images, labels = held_out(count)
+    return images / 255, labels
+
+
+def network():
+    """A fresh copy of a small trained CNN in eval mode, about 93 % accurate."""
+    return deepcopy(_trained())
+
+
+@cache
+def _trained():
+    images, labels = digits()
+    images = images / 255
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            Normalize([0.3], [0.4]),
+            nn.Conv2d(1, 8, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(8, 16, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(256, 10),
+        )
+        for _ in range(6):
+            for batch in torch.randperm(TRAIN).split(50):
+                loss = functional.cross_entropy(model(images[batch]), labels[batch])
+                gradients = torch.autograd.grad(loss, list(model.parameters()))
+                # torch.optim would import torch's compiler, which costs more than the training.
+                with torch.no_grad():
+                    for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                        parameter -= 0.1 * gradient
+    return model.eval()
+
+
+def settings(method, **changes):
+    """A complete entry of `attacks` with one eps; `changes` replace its small defaults."""
+    keys = {"fgsm": ["fgsm"], "bim": ["fgsm", "bim"], "pgd": ["fgsm", "bim", "pgd"]}[method]
+    entry = {"method": method}
+    for key in keys:
+        entry |= OPTIONS[key]
+    unknown = changes.keys() - entry.keys()
+    assert not unknown, f"{method} takes no {unknown}"
+    return entry | changes
+
+
+def run(method, model, inputs, labels, *, seed=0, examples=None, **changes):
+    """The points that an attack returns for one batch."""
+    options = settings(method, **changes)
+    del options["method"]
+    examples = torch.arange(len(labels)) if examples is None else examples
+    return ATTACKS[method](model, inputs, labels, seed=seed, examples=examples, **options)
+
+
+def close_examples(points, others, tolerance=1e-5):
+    """The share of examples of which no pixel differs by more than `tolerance`.
+
+    A gradient's sign may flip where rounding decides it, so two equal attacks agree on nearly all examples, not all.
+    """
+    return ((points - others).abs().flatten(1).amax(1) <= tolerance).double().mean().item()

@@ -1,0 +1,824 @@
+"""Data sets of every kind: what the raw files hold is what the splits hold, and no damaged file goes unnoticed."""
+
+import gzip
+import hashlib
+import io
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import tarfile
+import warnings
+import zlib
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
+from sklearn.datasets import load_digits as sklearn_digits
+from torch.nn.functional import interpolate
+from torchvision import datasets as torchvision_datasets
+
+from squeezeproof.datasets import kinds
+from squeezeproof.datasets.kinds import LOADERS, MAX_IMAGE_PIXELS
+from squeezeproof.datasets.prepare import moments, prepare, stratified
+from squeezeproof.errors import InputError
+from squeezeproof.store.datasets import read_split
+from squeezeproof.store.tensors import fingerprint, read_arrays, read_metadata
+from squeezeproof.study.schema import load_schema
+
+TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
+SPLITS = ("train", "validation", "test")
+CORNERS = [(250, 20, 30), (10, 240, 40), (30, 10, 200), (120, 130, 90)]
+
+
+def md5(content):
+    return hashlib.md5(content).hexdigest()
+
+
+def load(kind, **options):
+    return LOADERS[kind]({"kind": kind, **options})
+
+
+def refusal(kind, **options):
+    """The message of the InputError that loading ends in."""
+    with pytest.raises(InputError) as caught:
+        load(kind, **options)
+    return str(caught.value)
+
+
+# --- Files in torchvision's layout: MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100
+
+
+@dataclass
+class Raw:
+    """A tiny data set under `root` as torchvision lays it out; `mirror` maps the archives a server would hold."""
+
+    kind: str
+    root: Path
+    folder: Path
+    files: dict
+    mirror: dict
+    truth: tuple
+
+    def write(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, content in self.files.items():
+            (self.folder / name).write_bytes(content)
+
+    def publish(self):
+        for path, content in self.mirror.items():
+            path.write_bytes(content)
+
+    def load(self, download=False):
+        return load(self.kind, root=str(self.root), download=download)
+
+    def refusal(self, download=False):
+        return refusal(self.kind, root=str(self.root), download=download)
+
+    def assert_loads(self, download=False):
+        *splits, classes = self.load(download)
+        *expected, names = self.truth
+        assert classes == names
+        for (images, labels), (true_images, true_labels) in zip(splits, expected, strict=True):
+            assert images.dtype == np.uint8 and labels.dtype == np.int64
+            np.testing.assert_array_equal(images, true_images)
+            np.testing.assert_array_equal(labels, true_labels)
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """(folder, URL) of a server on this machine: torchvision downloads from nowhere else."""
+    folder = tmp_path_factory.mktemp("mirror")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder)) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(params=TORCHVISION)
+def raw(request, tmp_path, monkeypatch, server):
+    """A tiny data set of each kind, neither written nor published; torchvision and the MD5 tables expect its files."""
+    folder, url = server
+    mirror = folder / tmp_path.name
+    mirror.mkdir()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    build = idx_files if request.param.endswith("mnist") else cifar_files
+    return build(request.param, tmp_path / "raw", mirror, f"{url}/{mirror.name}", monkeypatch)
+
+
+def idx_files(kind, root, mirror, url, monkeypatch):
+    name = TORCHVISION[kind]
+    cls = getattr(torchvision_datasets, name)
+    rng = np.random.default_rng(1)
+    files, truth = {}, []
+    for split, count in (("train", 12), ("t10k", 7)):
+        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = rng.integers(0, 10, count, dtype=np.uint8)
+        files[f"{split}-images-idx3-ubyte"] = struct.pack(">HBB3I", 0, 8, 3, *images.shape) + images.tobytes()
+        files[f"{split}-labels-idx1-ubyte"] = struct.pack(">HBBI", 0, 8, 1, count) + labels.tobytes()
+        truth.append((images[:, None], labels))
+    archives = {f"{file}.gz": gzip.compress(content, mtime=0) for file, content in files.items()}
+    monkeypatch.setitem(kinds.IDX_SUMS, name, {file: md5(content) for file, content in files.items()})
+    monkeypatch.setattr(cls, "resources", [(file, md5(content)) for file, content in archives.items()])
+    monkeypatch.setattr(cls, "mirrors", [f"{url}/"])
+    published = {mirror / file: content for file, content in archives.items()}
+    return Raw(kind, root, root / name / "raw", files, published, (*truth, cls.classes))
+
+
+def cifar_files(kind, root, mirror, url, monkeypatch):
+    cls = getattr(torchvision_datasets, TORCHVISION[kind])
+    rng = np.random.default_rng(2)
+    key, count = ("labels", 10) if kind == "cifar10" else ("fine_labels", 100)
+    names = [f"class {label}" for label in range(count)]
+    files, truth = {}, []
+    for listed in (cls.train_list, cls.test_list):
+        images = rng.integers(0, 256, (len(listed), 4, 3, 32, 32), dtype=np.uint8)
+        labels = rng.integers(0, count, (len(listed), 4))
+        for (file, _), batch, targets in zip(listed, images, labels, strict=True):
+            files[file] = pickle.dumps({"data": batch.reshape(4, -1), key: targets.tolist(), "coarse_labels": [0] * 4})
+        truth.append((images.reshape(-1, 3, 32, 32), labels.ravel()))
+    files[cls.meta["filename"]] = pickle.dumps({cls.meta["key"]: names})
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for file, content in files.items():
+            member = tarfile.TarInfo(f"{cls.base_folder}/{file}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    for attribute in ("train_list", "test_list"):
+        monkeypatch.setattr(cls, attribute, [[file, md5(files[file])] for file, _ in getattr(cls, attribute)])
+    monkeypatch.setattr(cls, "meta", {**cls.meta, "md5": md5(files[cls.meta["filename"]])})
+    monkeypatch.setattr(cls, "tgz_md5", md5(buffer.getvalue()))
+    monkeypatch.setattr(cls, "url", f"{url}/{cls.filename}")
+    published = {mirror / cls.filename: buffer.getvalue()}
+    return Raw(kind, root, root / cls.base_folder, files, published, (*truth, names))
+
+
+def test_raw_files_are_read_in_order(raw):
+    raw.write()
+    raw.assert_loads()
+
+
+def test_a_missing_file_is_named_without_download(raw):
+    for name in raw.files:
+        raw.write()
+        (raw.folder / name).unlink()
+        message = raw.refusal()
+        assert str(raw.folder) in message and "download: true" in message
+        assert [file for file in raw.files if file in message.split()] == [name]
+
+
+def test_without_any_file_all_are_named(raw):
+    message = raw.refusal()
+    assert str(raw.folder) in message
+    assert all(name in message for name in raw.files)
+
+
+@pytest.mark.parametrize("download", [False, True])
+@pytest.mark.parametrize("damage", ["empty", "truncated", "extended", "first bit", "middle bit", "last bit"])
+def test_a_damaged_file_is_named(raw, damage, download):
+    for name, content in raw.files.items():
+        raw.write()
+        altered = bytearray(content)
+        match damage:
+            case "empty":
+                altered.clear()
+            case "truncated":
+                altered.pop()
+            case "extended":
+                altered.append(0)
+            case _:
+                altered[{"first": 0, "middle": len(content) // 2, "last": -1}[damage.split()[0]]] ^= 1
+        (raw.folder / name).write_bytes(altered)
+        message = raw.refusal(download)
+        assert message.startswith(f"{raw.folder / name}: truncated or altered")
+
+
+def test_downloads_everything(raw):
+    raw.publish()
+    raw.assert_loads(download=True)
+    raw.assert_loads(download=False)
+
+
+def test_downloads_what_is_missing(raw):
+    raw.publish()
+    for name in raw.files:
+        raw.write()
+        (raw.folder / name).unlink()
+        raw.assert_loads(download=True)
+
+
+def test_downloads_nothing_when_all_is_there(raw):
+    raw.write()
+    raw.assert_loads(download=True)
+
+
+def test_a_failed_download_names_the_files(raw):
+    message = raw.refusal(download=True)
+    assert str(raw.folder) in message and "the download failed" in message and "by hand" in message
+    assert all(name in message for name in raw.files)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
+def test_a_damaged_download_is_refused(raw, damage):
+    raw.publish()
+    for path, content in raw.mirror.items():
+        path.write_bytes(
+            content[:-9] if damage == "truncated" else content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+        )
+    message = raw.refusal(download=True)
+    assert str(raw.folder) in message and "the download failed" in message
+
+
+@pytest.mark.parametrize("raw", ["mnist", "fashion_mnist"], indirect=True)
+def test_unchecked_files_of_early_torchvision_are_not_read(raw):
+    """torchvision itself prefers processed/*.pt, whose content nothing vouches for, to the raw files."""
+    processed = raw.folder.parent / "processed"
+    processed.mkdir(parents=True)
+    for name in ("training.pt", "test.pt"):
+        torch.save((torch.zeros(3, 28, 28, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64)), processed / name)
+    assert raw.refusal(download=True).startswith(str(raw.folder))
+    raw.write()
+    raw.assert_loads()
+
+
+# --- Image folders
+
+
+def corners(side=8):
+    """Four plain quarters [2 side, 2 side, 3], which even a JPEG keeps."""
+    return np.kron(np.array(CORNERS, np.uint8).reshape(2, 2, 3), np.ones((side, side, 1), np.uint8))
+
+
+def grey(colours):
+    """Luma of ITU-R 601."""
+    return colours @ np.array([0.299, 0.587, 0.114])
+
+
+def save(path, pixels, mode=None, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(pixels)
+    image = image if mode is None else image.convert(mode)
+    image.save(path, **options)
+    return path
+
+
+def tree(root, train, test=None):
+    """An image folder of one-coloured 4x4 images: class -> how many, for both splits."""
+    for split, counts in (("train", train), ("test", train if test is None else test)):
+        for name, count in counts.items():
+            (root / split / name).mkdir(parents=True)
+            for index in range(count):
+                save(root / split / name / f"{index:02}.png", np.full((4, 4, 3), 10 * index, np.uint8))
+    return root
+
+
+def folder_settings(root, size=4, channels=3):
+    return {"root": str(root), "size": size, "channels": channels}
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads one image file, as the only training image of a folder, as uint8 [C, size, size]."""
+    root = tree(tmp_path / "one", {"class": 0}, {"class": 1})
+
+    def read(path, size, channels=3):
+        only = root / "train" / "class" / path.name
+        only.write_bytes(path.read_bytes())
+        try:
+            (images, _), _, _ = load("image_folder", **folder_settings(root, size, channels))
+        finally:
+            only.unlink()
+        return images[0]
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "tolerance"),
+    [
+        ("image.png", "RGB", 0),
+        ("image.png", "P", 0),
+        ("image.PNG", "RGB", 0),
+        ("image.bmp", "RGB", 0),
+        ("image.gif", "P", 0),
+        ("image.jpg", "RGB", 4),
+        ("image.jpeg", "RGB", 4),
+        ("image.tif", "RGB", 0),
+    ],
+)
+def test_reads_colour_of_every_file_type(tmp_path, read, name, mode, tolerance):
+    path = tmp_path / name
+    image = Image.fromarray(corners())
+    image = image.quantize(4) if mode == "P" else image
+    image.save(path, **({"quality": 95, "subsampling": 0} if tolerance else {}))
+    colour = read(path, 16)
+    assert colour.shape == (3, 16, 16) and colour.dtype == np.uint8
+    assert np.abs(colour.transpose(1, 2, 0).astype(int) - corners()).max() <= tolerance
+    luma = read(path, 16, channels=1)
+    assert luma.shape == (1, 16, 16) and luma.dtype == np.uint8
+    assert np.abs(luma[0] - grey(corners())).max() <= tolerance + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance"), [("image.png", 0), ("image.bmp", 0), ("image.gif", 0), ("image.jpg", 4)]
+)
+def test_reads_grey_of_every_file_type(tmp_path, read, name, tolerance):
+    pixels = np.rint(grey(corners())).astype(np.uint8)
+    path = save(tmp_path / name, pixels)
+    for channels in (1, 3):
+        image = read(path, 16, channels)
+        assert image.shape == (channels, 16, 16)
+        assert np.abs(image.astype(int) - pixels).max() <= tolerance
+
+
+def test_reads_black_and_white(tmp_path, read):
+    path = save(tmp_path / "image.png", np.eye(8, dtype=np.uint8) * 255, mode="1")
+    np.testing.assert_array_equal(read(path, 8, channels=1)[0], np.eye(8) * 255)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_drops_alpha(tmp_path, read, mode):
+    pixels = np.asarray(Image.fromarray(corners()).convert("RGB" if mode == "RGBA" else "L"))
+    image = Image.fromarray(pixels)
+    image.putalpha(Image.fromarray(np.linspace(0, 255, 256).astype(np.uint8).reshape(16, 16)))
+    assert image.mode == mode
+    image.save(tmp_path / "image.png")
+    expected = pixels if mode == "RGBA" else np.repeat(pixels[..., None], 3, axis=2)
+    np.testing.assert_array_equal(read(tmp_path / "image.png", 16).transpose(1, 2, 0), expected)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "name"), [(np.uint16(40_000), "i.png"), (np.int32(9), "i.tif"), (np.float32(1), "i.tif")]
+)
+def test_refuses_more_than_8_bits(tmp_path, read, pixels, name):
+    """Pillow would clip such an image's levels at 255, not scale them."""
+    path = save(tmp_path / name, np.full((4, 4), pixels))
+    with pytest.raises(InputError, match=rf"{name}: more than 8 bits per channel"):
+        read(path, 4)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("lying", [True, False])
+def test_keeps_the_central_square(tmp_path, read, scale, lying):
+    """Left and right thirds are red, the middle is green and blue: no red remains."""
+    columns = np.repeat([(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 0, 0)], [8, 8, 8, 8], axis=0)
+    wide = np.broadcast_to(columns.astype(np.uint8), (16, 32, 3))
+    wide = np.kron(wide, np.ones((scale, scale, 1), np.uint8))
+    path = save(tmp_path / "image.png", wide if lying else wide.transpose(1, 0, 2))
+    image = read(path, 16)
+    image = image if lying else image.transpose(0, 2, 1)
+    # At scale 2, resizing mixes the two columns at an edge with one pixel from the other side.
+    inner = slice(scale - 1, 8 - (scale - 1))
+    assert image[0, :, 1:15].max() == 0
+    np.testing.assert_array_equal(image[1, :, :8][:, inner], 255)
+    np.testing.assert_array_equal(image[2, :, 8:][:, inner], 255)
+
+
+@pytest.mark.parametrize("size", [8, 28])
+def test_resizes_like_an_antialiased_bilinear_filter(tmp_path, read, size):
+    pixels = np.random.default_rng(3).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    path = save(tmp_path / "image.png", pixels)
+    tensor = torch.from_numpy(pixels.transpose(2, 0, 1)).double()[None]
+    expected = interpolate(tensor, size=(size, size), mode="bilinear", align_corners=False, antialias=True)[0]
+    assert np.abs(read(path, size) - expected.numpy()).max() <= 1
+
+
+def test_a_narrow_strip_needs_no_more_memory_than_its_square(tmp_path):
+    """Resized as a whole, 20,000 x 1 pixels would be 20 billion at this size."""
+    for split in ("train", "test"):
+        save(tmp_path / split / "class" / "strip.png", np.full((1, 20_000), 77, np.uint8))
+    code = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))\n"
+        "from squeezeproof.datasets.kinds import load_image_folder\n"
+        "(images, _), _, _ = load_image_folder({'root': sys.argv[1], 'size': 1024, 'channels': 1})\n"
+        "assert images.shape == (1, 1, 1024, 1024) and (images == 77).all()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(kinds.__file__).parents[2]), "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_order_and_labels_follow_the_names(tmp_path):
+    tree(tmp_path, {"zebra": 2, "ant": 3, "Bee": 1}, {"ant": 1, "zebra": 4})
+    (images, labels), (test_images, test_labels), classes = load("image_folder", **folder_settings(tmp_path))
+    assert classes == ["Bee", "ant", "zebra"]
+    assert labels.dtype == np.int64 and images.dtype == np.uint8
+    assert labels.tolist() == [0, 1, 1, 1, 2, 2]
+    assert images[:, 0, 0, 0].tolist() == [0, 0, 10, 20, 0, 10]
+    assert test_labels.tolist() == [1, 2, 2, 2, 2]
+    assert test_images[:, 0, 0, 0].tolist() == [0, 0, 10, 20, 30]
+
+
+def test_hidden_files_and_sub_folders_are_passed_over(tmp_path):
+    clean = load("image_folder", **folder_settings(tree(tmp_path / "clean", {"a": 2, "b": 1})))
+    noisy = tree(tmp_path / "noisy", {"a": 2, "b": 1})
+    for split in ("train", "test"):
+        (noisy / split / "README.txt").write_text("not a class")
+        (noisy / split / ".ipynb_checkpoints").mkdir()
+        (noisy / split / "a" / ".DS_Store").write_bytes(b"\0\1")
+        (noisy / split / "a" / "._00.png").write_bytes(b"\0\5\26\7")
+        save(noisy / split / "a" / "thumbnails" / "00.png", np.full((4, 4), 255, np.uint8))
+    *splits, classes = load("image_folder", **folder_settings(noisy))
+    assert classes == ["a", "b"]
+    for split, expected in zip(splits, clean[:2], strict=True):
+        for array, wanted in zip(split, expected, strict=True):
+            np.testing.assert_array_equal(array, wanted)
+
+
+def test_test_classes_missing_in_train_are_named(tmp_path):
+    tree(tmp_path, {"cat": 1, "dog": 1}, {"cat": 1, "emu": 1, "fox": 1})
+    message = refusal("image_folder", **folder_settings(tmp_path))
+    assert str(tmp_path / "test") in message and "emu, fox" in message and "cat" not in message
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_missing_folders_are_named(tmp_path, split):
+    tree(tmp_path, {"cat": 1})
+    (tmp_path / split).rename(tmp_path / "elsewhere")
+    assert refusal("image_folder", **folder_settings(tmp_path)).startswith(
+        f"{tmp_path / split}: there is no such folder"
+    )
+    (tmp_path / split).mkdir()
+    assert refusal("image_folder", **folder_settings(tmp_path)).startswith(f"{tmp_path / split}: has no class folders")
+    (tmp_path / split / "cat").mkdir()
+    assert refusal("image_folder", **folder_settings(tmp_path)) == f"{tmp_path / split}: holds no images"
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_file_that_is_no_image_is_named(tmp_path, split):
+    tree(tmp_path, {"cat": 1})
+    stray = tmp_path / split / "cat" / "notes.txt"
+    stray.write_text("my cat")
+    assert refusal("image_folder", **folder_settings(tmp_path)).startswith(f"{stray}: not a readable image")
+
+
+def test_a_link_to_a_missing_image_is_named(tmp_path):
+    tree(tmp_path, {"cat": 1})
+    link = tmp_path / "train" / "cat" / "01.png"
+    link.symlink_to(tmp_path / "gone.png")
+    assert refusal("image_folder", **folder_settings(tmp_path)).startswith(f"{link}: not a readable image")
+
+
+def encoded(extension, smooth=False):
+    rng = np.random.default_rng(4)
+    pixels = np.add.outer(np.arange(9) * 9, np.arange(12) * 4).astype(np.uint8)[..., None].repeat(3, axis=2)
+    buffer = io.BytesIO()
+    image = Image.fromarray(pixels if smooth else rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
+    image.save(buffer, {"jpg": "JPEG"}.get(extension, extension.upper()))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "bmp", "gif", "ppm"])
+def test_a_truncated_image_is_named(tmp_path, read, extension):
+    content = encoded(extension)
+    path = tmp_path / f"image.{extension}"
+    for length in [*range(0, len(content) * 9 // 10, 17), len(content) * 9 // 10]:
+        path.write_bytes(content[:length])
+        with pytest.raises(InputError, match=rf"image\.{extension}: not a readable image, truncated or altered"):
+            read(path, 8)
+
+
+@pytest.mark.parametrize(("smooth", "step"), [(False, 23), (True, 5)])
+def test_no_flipped_bit_of_a_png_changes_an_image(tmp_path, read, smooth, step):
+    """PNG carries checksums; Pillow alone decodes a third of the smooth image's damaged files to other pixels."""
+    content = encoded("png", smooth)
+    path = tmp_path / "image.png"
+    path.write_bytes(content)
+    expected = read(path, 8)
+    refused = 0
+    positions = range(0, 8 * len(content), step)
+    for position in positions:
+        altered = bytearray(content)
+        altered[position // 8] ^= 1 << position % 8
+        path.write_bytes(altered)
+        try:
+            np.testing.assert_array_equal(read(path, 8), expected)
+        except InputError as error:
+            assert f"{path.name}: not a readable image" in str(error)
+            refused += 1
+    assert refused > len(positions) / 2
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("extension", ["jpg", "bmp", "gif", "ppm"])
+def test_a_damaged_image_without_checksums_never_ends_in_a_traceback(tmp_path, read, extension):
+    content = encoded(extension)
+    path = tmp_path / f"image.{extension}"
+    refused = 0
+    for position in range(0, 8 * min(len(content), 60), 5):
+        altered = bytearray(content)
+        altered[position // 8] ^= 1 << position % 8
+        path.write_bytes(altered)
+        try:
+            assert read(path, 8).shape == (3, 8, 8)
+        except InputError as error:
+            assert path.name in str(error)
+            refused += 1
+    assert refused > 0
+
+
+def png(width, height, *chunks):
+    """A well-formed PNG of the given size that holds no pixels."""
+
+    def chunk(name, content=b""):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    body = b"".join(chunk(*item) for item in [*chunks, (b"IDAT", zlib.compress(b"")), (b"IEND",)])
+    return b"\x89PNG\r\n\x1a\n" + header + body
+
+
+@pytest.mark.parametrize("pillows", ["warning", "error", "off"])
+@pytest.mark.parametrize("side", [8_001, 12_000, 60_000, 2**31 - 1])
+def test_an_image_too_large_is_refused_before_it_is_decoded(tmp_path, read, monkeypatch, side, pillows):
+    """8,001 is below Pillow's own warning, 12,000 above it, the others above its error; ours needs neither."""
+    decoded = []
+    monkeypatch.setattr(ImageFile.ImageFile, "load", decoded.append)
+    if pillows == "off":
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png(side, side))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error" if pillows == "error" else "ignore")
+        with pytest.raises(InputError, match=rf"bomb\.png: .*more than {MAX_IMAGE_PIXELS:,}"):
+            read(path, 8)
+    assert not decoded
+
+
+def test_the_largest_image_allowed_is_decoded(tmp_path, read, monkeypatch):
+    monkeypatch.setattr(kinds, "MAX_IMAGE_PIXELS", 16)
+    assert read(save(tmp_path / "image.png", np.zeros((4, 4), np.uint8)), 4).shape == (3, 4, 4)
+    with pytest.raises(InputError, match="5 x 4 pixels are more than 16"):
+        read(save(tmp_path / "image.png", np.zeros((4, 5), np.uint8)), 4)
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 4), (4, 4)])
+def test_an_absurd_header_is_refused(tmp_path, read, size):
+    (tmp_path / "image.png").write_bytes(png(*size))
+    with pytest.raises(InputError, match=r"image\.png: not a readable image"):
+        read(tmp_path / "image.png", 4)
+
+
+def test_a_text_bomb_is_refused(tmp_path, read):
+    (tmp_path / "image.png").write_bytes(png(4, 4, (b"zTXt", b"a\0\0" + zlib.compress(bytes(4 << 20)))))
+    with pytest.raises(InputError, match=r"image\.png: not a readable image"):
+        read(tmp_path / "image.png", 4)
+
+
+# --- The embedded digits
+
+
+def test_digits_are_split_70_to_30_in_every_class():
+    (images, labels), (test_images, test_labels), classes = load("digits", size=8)
+    counts = load_schema("dataset")["kinds"]["digits"]["x-counts"]
+    assert {"train": len(labels), "test": len(test_labels)} == counts == {"train": 1258, "test": 539}
+    assert classes == list("0123456789")
+    sizes = np.bincount(sklearn_digits().target)
+    assert np.bincount(test_labels).tolist() == [round(0.3 * size) for size in sizes]
+    assert images.dtype == test_images.dtype == np.uint8 and labels.dtype == test_labels.dtype == np.int64
+
+
+def test_digits_hold_every_scan_once():
+    (images, labels), (test_images, test_labels), _ = load("digits", size=8)
+    assert images.shape[1:] == (1, 8, 8)
+    scans = sklearn_digits()
+    expected = np.rint(scans.images.reshape(-1, 64) * 255 / 16).astype(int)
+    rows = np.concatenate([images, test_images]).reshape(-1, 64).astype(int)
+    found = np.column_stack([rows, np.concatenate([labels, test_labels])])
+    expected = np.column_stack([expected, scans.target])
+    assert sorted(found.tolist()) == sorted(expected.tolist())
+    assert expected[:, :64].max() == 255
+
+
+@pytest.mark.parametrize("size", [9, 28, 64])
+def test_digits_are_resized_bilinearly(size):
+    *small, _ = load("digits", size=8)
+    *splits, _ = load("digits", size=size)
+    for (scans, labels), (images, resized_labels) in zip(small, splits, strict=True):
+        np.testing.assert_array_equal(resized_labels, labels)
+        assert images.dtype == np.uint8 and images.shape == (len(scans), 1, size, size)
+        tensor = torch.from_numpy(scans[::20]).double()
+        expected = interpolate(tensor, size=(size, size), mode="bilinear", align_corners=False)
+        assert np.abs(images[::20] - expected.numpy()).max() <= 1
+
+
+# --- Splits and subsets
+
+REPEATABLE = settings(derandomize=True, deadline=None, max_examples=60)
+
+
+@st.composite
+def subsets(draw):
+    labels = np.array(draw(st.lists(st.integers(0, 6), max_size=40)), dtype=np.int64)
+    count = draw(st.integers(0, len(labels)))
+    return labels, count, np.random.default_rng(draw(st.integers(0, 2**32))).permutation(len(labels))
+
+
+@REPEATABLE
+@given(subsets())
+def test_a_stratified_subset_keeps_every_share(subset):
+    labels, count, order = subset
+    picked = stratified(labels, count, order)
+    assert len(picked) == count == len(set(picked.tolist()))
+    np.testing.assert_array_equal(picked, stratified(labels, count, order))
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        taken = picked[labels[picked] == label]
+        assert abs(len(taken) - count * len(members) / len(labels)) < 1
+        np.testing.assert_array_equal(taken, members[: len(taken)])
+
+
+def test_the_order_decides_which_examples_are_picked():
+    labels = np.repeat([0, 1], 50)
+    first, second = (stratified(labels, 10, np.random.default_rng(seed).permutation(100)) for seed in (0, 1))
+    assert set(first.tolist()) != set(second.tolist())
+    assert sorted(stratified(labels, 4).tolist()) == [0, 1, 50, 51]
+
+
+@pytest.mark.parametrize("count", [1, 1024, 2500])
+def test_moments_agree_with_numpy(count):
+    images = np.random.default_rng(5).integers(0, 256, (count, 3, 5, 4), dtype=np.uint8)
+    images[:, 1] //= 9
+    mean, deviation = moments(images)
+    pixels = images / 255
+    np.testing.assert_allclose(mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(deviation, pixels.std(axis=(0, 2, 3)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("level", [0, 77, 255])
+def test_a_constant_channel_is_not_divided_by_zero(level):
+    images = np.random.default_rng(6).integers(0, 256, (2000, 2, 8, 8), dtype=np.uint8)
+    images[:, 1] = level
+    mean, deviation = moments(images)
+    assert mean[1] == pytest.approx(level / 255) and deviation[1] == 1
+    assert deviation[0] == pytest.approx(images[:, 0].std() / 255)
+
+
+TRAIN, TEST = 97, 41
+
+
+def numbered(count, offset):
+    """Images [N, 2, 3, 3] that carry their own number, with unequal classes."""
+    numbers = np.arange(count) + offset
+    images = np.zeros((count, 2, 3, 3), np.uint8)
+    images[:, 0], images[:, 1] = (numbers // 256)[:, None, None], (numbers % 256)[:, None, None]
+    return images, np.minimum(np.arange(count) * 7 % 11, 4)
+
+
+def numbers_of(images):
+    return images[:, 0, 0, 0].astype(int) * 256 + images[:, 1, 0, 0]
+
+
+@pytest.fixture
+def split(tmp_path, monkeypatch):
+    """Prepares the numbered images; returns split -> (arrays, metadata), and leaves the files in a folder `run`."""
+    monkeypatch.setitem(LOADERS, "numbered", lambda _: (numbered(TRAIN, 0), numbered(TEST, 1000), list("abcde")))
+
+    def split(train=None, validation=0, test=None, subset_seed=0, run="run"):
+        paths = {name: tmp_path / run / f"{name}.safetensors" for name in SPLITS}
+        options = {"train": train, "validation": validation, "test": test, "subset_seed": subset_seed}
+        prepare({"kind": "numbered", **options}, paths, "mine")
+        return {name: (read_arrays(path), read_metadata(path, "dataset")) for name, path in paths.items()}
+
+    return split
+
+
+def assert_shares(labels, whole, slack):
+    for label in np.unique(whole):
+        assert abs((labels == label).sum() - len(labels) * (whole == label).mean()) < slack
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [
+        (None, 0, None),
+        (None, 13, None),
+        (None, TRAIN - 1, 1),
+        (40, 0, 20),
+        (40, 20, TEST),
+        (TRAIN - 5, 5, 7),
+        (1, 0, 1),
+    ],
+)
+def test_splits_have_the_asked_size_and_shares(split, train, validation, test):
+    splits = split(train, validation, test)
+    sizes = {"train": TRAIN - validation if train is None else train, "validation": validation, "test": test or TEST}
+    (_, labels), (_, test_labels) = numbered(TRAIN, 0), numbered(TEST, 1000)
+    chosen = {}
+    for name, (arrays, metadata) in splits.items():
+        numbers = numbers_of(arrays["images"])
+        chosen[name] = set(numbers.tolist())
+        assert arrays["images"].dtype == np.uint8 and arrays["labels"].dtype == np.int64
+        assert len(numbers) == len(arrays["labels"]) == len(chosen[name]) == sizes[name]
+        assert (np.diff(numbers) > 0).all()
+        truth = test_labels[numbers - 1000] if name == "test" else labels[numbers]
+        np.testing.assert_array_equal(arrays["labels"], truth)
+        assert metadata["fingerprint"] == fingerprint(arrays["images"], arrays["labels"])
+        assert (metadata["dataset"], metadata["split"], metadata["classes"]) == ("mine", name, list("abcde"))
+        pixels = splits["train"][0]["images"] / 255
+        np.testing.assert_allclose(metadata["mean"], pixels.mean(axis=(0, 2, 3)), rtol=1e-12)
+    assert not chosen["train"] & chosen["validation"]
+    together = np.array(sorted(chosen["train"] | chosen["validation"]))
+    assert_shares(labels[together], labels, 1)
+    assert_shares(splits["validation"][0]["labels"], labels[together], 1)
+    assert_shares(splits["test"][0]["labels"], test_labels, 1)
+
+
+def test_an_empty_validation_split_is_a_split(split, tmp_path):
+    split(validation=0)
+    images, labels, facts = read_split(tmp_path / "run" / "validation.safetensors")
+    assert images.shape == (0, 2, 3, 3) and images.dtype == torch.uint8
+    assert labels.shape == (0,) and labels.dtype == torch.int64
+    assert facts["shape"] == [2, 3, 3]
+
+
+def test_the_same_settings_give_the_same_files(split, tmp_path):
+    for run in ("first", "second"):
+        split(40, 20, 10, subset_seed=3, run=run)
+    for name in SPLITS:
+        first, second = (tmp_path / run / f"{name}.safetensors" for run in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_seed_draws_other_images(split):
+    first, second = (split(40, 20, 10, subset_seed=seed) for seed in (0, 1))
+    for name in SPLITS:
+        assert not np.array_equal(first[name][0]["images"], second[name][0]["images"])
+
+
+def test_the_test_images_do_not_depend_on_the_training_images(split):
+    first, second = split(40, 0, 10), split(None, 20, 10)
+    np.testing.assert_array_equal(first["test"][0]["images"], second["test"][0]["images"])
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "said"),
+    [(TRAIN + 1, 0, "98"), (TRAIN, 1, "97"), (50, 48, "50"), (None, TRAIN, "null"), (None, TRAIN + 1, "null")],
+)
+def test_more_training_images_than_there_are(split, tmp_path, train, validation, said):
+    with pytest.raises(InputError, match=rf"datasets\.mine: train: {said} with validation: {validation} .* {TRAIN} "):
+        split(train, validation)
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_test_images_than_there_are(split, tmp_path):
+    with pytest.raises(InputError, match=rf"datasets\.mine\.test: {TEST + 1} is more than the {TEST}"):
+        split(test=TEST + 1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_kind_of_the_schema_has_a_loader():
+    assert set(LOADERS) == set(load_schema("dataset")["kinds"])
+
+
+# --- The real files
+
+REAL = os.environ.get("SQUEEZEPROOF_DATA")
+KNOWN = {
+    "mnist": ({"download": False}, (60_000, 10_000), (1, 28, 28), [0.1307], [0.3081]),
+    "fashion_mnist": ({"download": False}, (60_000, 10_000), (1, 28, 28), [0.2860], [0.3530]),
+    "image_folder": (
+        {"size": 32, "channels": 3},
+        (50_000, 10_000),
+        (3, 32, 32),
+        [0.4914, 0.4822, 0.4465],
+        [0.2470, 0.2435, 0.2616],
+    ),
+}
+
+
+@pytest.mark.skipif(not REAL, reason="SQUEEZEPROOF_DATA names no folder with MNIST, FashionMNIST and cifar10_jpeg")
+@pytest.mark.parametrize("kind", KNOWN)
+def test_the_real_files_have_their_published_moments(tmp_path, kind):
+    """The image folder is CIFAR-10 as JPEG files."""
+    options, counts, shape, mean, deviation = KNOWN[kind]
+    root = Path(REAL) / "cifar10_jpeg" if kind == "image_folder" else Path(REAL)
+    paths = {name: tmp_path / f"{name}.safetensors" for name in SPLITS}
+    common = {"train": None, "validation": 0, "test": None, "subset_seed": 0}
+    prepare({"kind": kind, "root": str(root), **options, **common}, paths, "real")
+    for name, count in zip(("train", "test"), counts, strict=True):
+        images, labels, facts = read_split(paths[name])
+        assert (len(images), *images.shape[1:]) == (count, *shape)
+        assert facts["mean"] == pytest.approx(mean, abs=2e-3) and facts["deviation"] == pytest.approx(
+            deviation, abs=2e-3
+        )
+        assert len(facts["classes"]) == 10
+        if kind != "mnist":
+            assert labels.bincount().tolist() == [count // 10] * 10

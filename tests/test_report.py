@@ -1,0 +1,188 @@
+"""Tables and figures from predictions that the tests write."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+
+from squeezeproof.errors import InputError
+from squeezeproof.report import figures, tables
+from squeezeproof.report.published import compare, dumbbell
+from squeezeproof.report.style import save
+from squeezeproof.store.predictions import save_predictions
+
+N = 20
+LABELS = torch.arange(N) % 10
+ATTACKS = {"fgsm-eps0.1": {"method": "fgsm", "norm": "linf", "eps": 0.1}}
+
+
+def describe(seed, compression="none", ratio=0.0):
+    instance = "none" if compression == "none" else f"{compression}-{100 * ratio:g}"
+    finetuning = "none" if compression == "none" else "standard"
+    return {
+        "dataset": "digits",
+        "name": f"cnn3.standard.{instance}.{finetuning}.s{seed}",
+        "architecture": "cnn3",
+        "training": "standard",
+        "compression": compression,
+        "ratio": ratio,
+        "finetuning": finetuning,
+        "seed": seed,
+        "base": f"cnn3.standard.none.none.s{seed}",
+    }
+
+
+MODELS = [describe(seed, *axes) for seed in (0, 1) for axes in ((), ("weight", 0.9))]
+CORRECT = {  # (compression, seed) -> correct on clean images, white-box, from the base of the same seed
+    ("none", 0): (20, 4, 4),
+    ("none", 1): (18, 6, 6),
+    ("weight", 0): (19, 2, 10),
+    ("weight", 1): (17, 4, 14),
+}
+
+
+def first_right(count):
+    """Predictions of which exactly the first `count` are right."""
+    return torch.where(torch.arange(N) < count, LABELS, (LABELS + 1) % 10)
+
+
+def write(folder, target, source, clean, attacked):
+    names = SimpleNamespace(dataset="digits", target=target["name"], source=source["name"])
+    path = folder / f"{target['name']}-{source['name']}.safetensors"
+    predictions = {"clean": first_right(clean), "fgsm-eps0.1": first_right(attacked)}
+    facts = {"fingerprint": "f", "classes": [str(digit) for digit in range(10)]}
+    save_predictions(path, LABELS, predictions, names, ATTACKS, facts, facts)
+    return path
+
+
+@pytest.fixture
+def cells(tmp_path):
+    paths = []
+    for model in MODELS:
+        clean, own, from_base = CORRECT[model["compression"], model["seed"]]
+        base = next(other for other in MODELS if other["name"] == model["base"])
+        paths.append(write(tmp_path, model, model, clean, own))
+        if base is not model:
+            paths.append(write(tmp_path, model, base, clean, from_base))
+    return tables.read_cells(paths, MODELS)
+
+
+def test_clean_accuracy_has_one_row_per_model(cells):
+    table = tables.clean_accuracy(cells).set_index("model")
+    assert len(table) == 4
+    assert table.loc["cnn3.standard.weight-90.standard.s1", "accuracy"] == 17 / 20
+
+
+def test_robust_accuracy_names_the_threat(cells):
+    table = tables.robust_accuracy(cells)
+    assert len(table) == 6
+    assert (
+        table.loc[table["threat"] == "white-box", "source"] == table.loc[table["threat"] == "white-box", "target"]
+    ).all()
+    assert (table["low"] < table["accuracy"]).all() and (table["accuracy"] < table["high"]).all()
+
+
+def test_means_and_spread_over_seeds(cells):
+    table = tables.over_seeds(cells)
+    row = table[(table["threat"] == "transfer") & (table["attack"] == "fgsm-eps0.1")].iloc[0]
+    assert (row["runs"], row["mean"]) == (2, pytest.approx((10 + 14) / 40))
+    assert row["std"] == pytest.approx(np.std([0.5, 0.7], ddof=1))
+    assert table.iloc[0]["target_compression"] == "none" and table.iloc[0]["attack"] == "clean"
+    # However many sources a model is scored on, its clean images count once a seed.
+    clean = table[table["attack"] == "clean"].set_index("target_compression")
+    assert list(clean.index) == ["none", "weight"]
+    assert list(clean["runs"]) == [2, 2] and list(clean["threat"]) == ["clean", "clean"]
+    assert clean.loc["weight", "mean"] == pytest.approx((19 + 17) / 40)
+
+
+def test_differences_compare_with_the_right_base(cells):
+    table = tables.differences(cells)
+    pruned = table[(table["target"] == "cnn3.standard.weight-90.standard.s0") & (table["attack"] == "fgsm-eps0.1")]
+    by_comparison = pruned.set_index("comparison")["difference"]
+    assert by_comparison["same-source"] == pytest.approx((4 - 10) / 20)
+    assert by_comparison["white-box"] == pytest.approx((4 - 2) / 20)
+
+
+def test_disagreeing_clean_predictions_are_refused(tmp_path):
+    paths = [write(tmp_path, MODELS[1], MODELS[1], 19, 2), write(tmp_path, MODELS[1], MODELS[0], 18, 2)]
+    with pytest.raises(InputError, match=r"clean predictions of cnn3.standard.weight-90.standard.s0 differ"):
+        tables.read_cells(paths, MODELS)
+
+
+# Published numbers
+
+PUBLISHED = pd.DataFrame(
+    {
+        "table": [1, 1, 1, 2],
+        "dataset": "digits",
+        "architecture": "cnn3",
+        "training": "standard",
+        "compression": ["none", "weight_magnitude", "weight_magnitude", "none"],
+        "ratio": [0, 0.9, 0.9, 0],
+        "attack": ["none", "FGSM", "papernot", "none"],
+        "epsilon": [np.nan, "0.1", np.nan, "8/255"],
+        "metric": "accuracy_pct",
+        "value": [95.0, 90.0, 10.0, 1.0],
+    }
+)
+NAMES = {"table": "p.csv", "tables": ["1"], "compressions": {"weight_magnitude": "weight"}, "attacks": {"FGSM": "fgsm"}}
+
+
+def test_ours_beside_published(cells):
+    table = compare(tables.over_seeds(cells), N, PUBLISHED, NAMES)
+    clean, fgsm, missing = (row for _, row in table.iterrows())
+    assert clean["mean"] == pytest.approx(95) and clean["inside"]
+    # The papers attack every model itself: white-box 2/20 and 4/20, not the transfer numbers.
+    assert fgsm["mean"] == pytest.approx(15) and not fgsm["inside"]
+    half = stats.t.ppf(0.975, 1) * np.std([10, 20], ddof=1) / np.sqrt(2)
+    assert fgsm["high"] == pytest.approx(15 + half)
+    assert fgsm["difference"] == pytest.approx(-75)
+    assert np.isnan(missing["mean"]) and missing["inside"] is None
+
+
+def test_one_seed_has_a_wilson_interval(cells):
+    one = tables.over_seeds(cells[cells["target_seed"] == 0])
+    row = compare(one, N, PUBLISHED, NAMES).iloc[1]
+    interval = stats.binomtest(2, N).proportion_ci(method="wilson")
+    assert (row["low"], row["high"]) == pytest.approx((100 * interval.low, 100 * interval.high))
+
+
+def test_a_selection_without_numbers_is_refused(cells):
+    with pytest.raises(InputError, match=r"published.tables: \['9'\] selects no accuracy"):
+        compare(tables.over_seeds(cells), N, PUBLISHED, {**NAMES, "tables": ["9"]})
+    with pytest.raises(InputError, match="lacks the columns value"):
+        compare(tables.over_seeds(cells), N, PUBLISHED.drop(columns="value"), NAMES)
+
+
+# Figures
+
+
+def text_of(figure):
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def test_heatmap_shows_the_means(cells):
+    figure = figures.heatmap(tables.over_seeds(cells), "digits", "fgsm-eps0.1")
+    # Clean row: base 95, pruned 90; base row: white-box 25, transfer 60; pruned row: nothing on the base, 15 on itself.
+    assert text_of(figure) == ["95.0", "90.0", "25.0", "60.0", "15.0"]
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["base", "weight 90 %"]
+
+
+def test_ratio_curves_start_at_the_base(cells):
+    figure = figures.accuracy_against_ratio(tables.over_seeds(cells), "digits", "cnn3")
+    curves = [line.get_xydata().tolist() for line in figure.axes[0].get_lines() if len(line.get_xydata()) == 2]
+    assert [[0.0, pytest.approx(0.95)], [0.9, pytest.approx(0.9)]] in curves
+    assert [[0.0, pytest.approx(0.25)], [0.9, pytest.approx(0.15)]] in curves
+    assert [[0.0, pytest.approx(0.25)], [0.9, pytest.approx(0.6)]] in curves
+
+
+def test_a_figure_saved_twice_has_the_same_bytes(cells, tmp_path):
+    table = compare(tables.over_seeds(cells), N, PUBLISHED, NAMES)
+    for name in ("a", "b"):
+        save(dumbbell(table), [tmp_path / f"{name}.svg", tmp_path / f"{name}.png"])
+    for ending in ("svg", "png"):
+        assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()

@@ -1,0 +1,499 @@
+"""Stored files: whole or absent, equal to the bit when read, refused by name when damaged; and the log of a job."""
+
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from squeezeproof import jobs
+from squeezeproof.errors import InputError
+from squeezeproof.jobs import Progress, job
+from squeezeproof.seeds import derive_seed
+from squeezeproof.store import atomic
+from squeezeproof.store.adversarial import open_set, save_set
+from squeezeproof.store.atomic import replacing
+from squeezeproof.store.datasets import read_split, to_pixels
+from squeezeproof.store.predictions import read_predictions, save_predictions
+from squeezeproof.store.tensors import fingerprint, read_arrays, read_metadata, write_tensors
+
+LIBRARY = str(Path(jobs.__file__).parents[1])
+
+
+def run_python(code, *arguments):
+    environment = {**os.environ, "PYTHONPATH": LIBRARY}
+    return subprocess.run([sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True)
+
+
+# --- Atomic replacement
+
+
+def test_a_new_file_appears_with_its_folders(tmp_path):
+    path = tmp_path / "new" / "folder" / "file.txt"
+    with replacing(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+        # A rename is atomic inside one folder, not across file systems.
+        assert temporary.parent == path.parent
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("exception", [OSError("disk full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("old", [None, "old"])
+def test_an_exception_leaves_things_as_they_were(tmp_path, exception, old):
+    path = tmp_path / "file.txt"
+    if old is not None:
+        path.write_text(old)
+    with pytest.raises(type(exception)), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise exception
+    assert [item.read_text() for item in tmp_path.iterdir()] == ([] if old is None else [old])
+
+
+def test_a_kill_between_write_and_replace_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    code = (
+        "import os, signal, sys\n"
+        "from squeezeproof.store.atomic import replacing\n"
+        "with replacing(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('new')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert run_python(code, str(path)).returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+    with replacing(path) as temporary:
+        temporary.write_text("newer")
+    assert path.read_text() == "newer"
+
+
+def test_the_content_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    calls = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(atomic.os, name, lambda *args, name=name, real=real: (calls.append(name), real(*args)))
+    with replacing(tmp_path / "file.txt") as temporary:
+        temporary.write_text("whole")
+    assert calls == ["fsync", "replace"]
+
+
+@pytest.mark.parametrize("metadata", [{"value": object()}, {"value": {1, 2}}])
+def test_a_failed_write_leaves_the_old_file(tmp_path, metadata):
+    path = tmp_path / "file.safetensors"
+    write_tensors(path, {"x": np.arange(3)}, {"kind": "old"})
+    with pytest.raises(TypeError):
+        write_tensors(path, {"x": np.arange(4)}, metadata)
+    assert list(tmp_path.iterdir()) == [path]
+    assert read_metadata(path) == {"kind": "old"} and len(read_arrays(path)["x"]) == 3
+
+
+# --- Tensor files
+
+DTYPES = ["bool", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]
+
+
+def random_bits(dtype, shape):
+    """An array of random bit patterns, every NaN and infinity included."""
+    dtype, rng = np.dtype(dtype), np.random.default_rng(0)
+    if dtype.kind == "b":
+        return rng.integers(0, 2, shape).astype(bool)
+    return np.frombuffer(rng.bytes(int(np.prod(shape)) * dtype.itemsize), dtype).reshape(shape)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arrays_come_back_equal_to_the_bit(tmp_path, dtype):
+    path = tmp_path / "file.safetensors"
+    arrays = {str(shape): random_bits(dtype, shape) for shape in [(), (0,), (0, 3, 2), (5,), (2, 3, 4), (1000,)]}
+    write_tensors(path, arrays, {})
+    found = read_arrays(path)
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype and found[name].shape == array.shape
+        assert found[name].tobytes() == array.tobytes()
+    tensors = read_arrays(path, framework="pt")
+    for name, array in arrays.items():
+        assert tensors[name].numpy().tobytes() == array.tobytes()
+
+
+VIEWS = {
+    "transposed": lambda array: array.T,
+    "Fortran": np.asfortranarray,
+    "strided": lambda array: array[::2, ::3],
+    "reversed": lambda array: array[::-1],
+    "broadcast": lambda array: np.broadcast_to(array[:1], (7, 8)),
+    "channels last": lambda array: array.reshape(2, 2, 2, 6).transpose(0, 3, 1, 2),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_arrays_of_any_strides_are_written_as_they_read(tmp_path, view):
+    """safetensors alone would write the memory behind a view, in its order there."""
+    array = VIEWS[view](np.arange(48.0).reshape(6, 8))
+    assert not array.flags.c_contiguous
+    write_tensors(tmp_path / "file.safetensors", {"x": array}, {})
+    np.testing.assert_array_equal(read_arrays(tmp_path / "file.safetensors")["x"], array)
+
+
+def test_big_endian_arrays_keep_their_values(tmp_path):
+    write_tensors(tmp_path / "file.safetensors", {"x": np.arange(5, dtype=">i4")}, {})
+    assert read_arrays(tmp_path / "file.safetensors")["x"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_metadata_come_back(tmp_path):
+    metadata = {"kind": "test", "text": 'ünï "quoted"\n\\', "none": None, "list": [1, 0.1, True], "nested": {"a": [{}]}}
+    write_tensors(tmp_path / "file.safetensors", {"x": np.arange(3)}, metadata)
+    assert read_metadata(tmp_path / "file.safetensors", "test") == metadata
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path):
+    arrays = {"x": np.arange(3), "y": np.zeros((2, 2), bool)}
+    write_tensors(tmp_path / "first", arrays, {"a": 1, "b": 2})
+    write_tensors(tmp_path / "second", dict(reversed(arrays.items())), {"b": 2, "a": 1})
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
+def test_reads_the_named_arrays_only(tmp_path):
+    path = tmp_path / "file.safetensors"
+    write_tensors(path, {name: np.arange(3) for name in "abc"}, {})
+    assert list(read_arrays(path, ["c", "a"])) == ["c", "a"]
+    with pytest.raises(InputError, match=rf"{re.escape(str(path))}: has no d, e; it holds a, b, c"):
+        read_arrays(path, ["a", "d", "e"])
+
+
+def test_tables_and_jobs_load_no_torch():
+    modules = ("store.predictions", "store.tensors", "evaluation.intervals", "jobs", "seeds")
+    code = f"import sys\nimport squeezeproof.{', squeezeproof.'.join(modules)}\nassert 'torch' not in sys.modules"
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+
+
+# --- Fingerprints
+
+
+def test_fingerprints_tell_order_shape_type_and_content_apart():
+    base = np.arange(6, dtype=np.int32)
+    changed = base.copy()
+    changed[-1] ^= 1
+    variants = {
+        "base": [base],
+        "content": [changed],
+        "order": [base[::-1]],
+        "shape": [base.reshape(2, 3)],
+        "transposed": [base.reshape(2, 3).T],
+        "type": [base.astype(np.uint32)],
+        "wider": [base.astype(np.int64)],
+        "bytes": [base.view(np.uint8)],
+        "cut": [base[:3], base[3:]],
+        "cut elsewhere": [base[:2], base[2:]],
+        "swapped": [base[3:], base[:3]],
+        "empty": [base[:0]],
+        "empty of another shape": [base[:0].reshape(0, 3)],
+        "with an empty one": [base, base[:0]],
+        "none": [],
+    }
+    digests = {name: fingerprint(*arrays) for name, arrays in variants.items()}
+    assert [(a, b) for a, b in combinations(digests, 2) if digests[a] == digests[b]] == []
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests.values())
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_fingerprints_do_not_see_strides(view):
+    array = VIEWS[view](np.arange(48.0).reshape(6, 8))
+    assert fingerprint(array) == fingerprint(np.array(array, order="C"))
+
+
+# --- Readers of each kind, and damaged files
+
+CLASSES = ["cat", "dog"]
+SPLIT = {"fingerprint": "0" * 64, "classes": CLASSES}
+
+
+def write_split(path):
+    arrays = {"images": np.arange(24, dtype=np.uint8).reshape(2, 3, 2, 2), "labels": np.array([1, 0])}
+    write_tensors(path, arrays, {"kind": "dataset", "classes": CLASSES, "fingerprint": fingerprint(*arrays.values())})
+
+
+def crafted():
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "adversarial": torch.rand(5, 3, 4, 4, generator=generator),
+        "labels": torch.tensor([0, 1, 1, 0, 1]),
+        "predictions": torch.tensor([0, 0, 1, 1, 0]),
+        "norm": torch.rand(5, generator=generator),
+    }
+
+
+def write_set(path):
+    facts = {"source": "cnn3", "attack": "pgd-eps0.1", "seconds": 1.5}
+    save_set(path, crafted(), {"method": "pgd", "eps": 0.1}, facts, {"fingerprint": "1" * 64}, SPLIT)
+
+
+def predicted():
+    return {"clean": torch.tensor([0, 1, 1]), "pgd-eps8of255": torch.tensor([1, 1, 0])}
+
+
+def write_predictions(path):
+    names = SimpleNamespace(dataset="mnist", target="pruned", source="base")
+    attacks, checkpoint = {"pgd-eps8of255": {"eps": 8 / 255}}, {"fingerprint": "2" * 64}
+    save_predictions(path, torch.tensor([0, 1, 0]), predicted(), names, attacks, checkpoint, SPLIT)
+
+
+KINDS = {
+    "dataset": (write_split, read_split),
+    "adversarial": (write_set, lambda path: open_set(path, SPLIT)),
+    "predictions": (write_predictions, read_predictions),
+}
+
+
+@pytest.fixture(params=KINDS)
+def stored(request, tmp_path):
+    """(path, reader) of a file of each kind."""
+    write, read = KINDS[request.param]
+    path = tmp_path / f"{request.param}.safetensors"
+    write(path)
+    return path, read
+
+
+def refusal(read, path):
+    """The message of the InputError that reading ends in, which names the path."""
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    return str(caught.value)
+
+
+def test_a_truncated_file_is_named(stored):
+    path, read = stored
+    content = path.read_bytes()
+    for length in [*range(0, len(content), 13), len(content) - 1]:
+        path.write_bytes(content[:length])
+        assert "truncated or altered" in refusal(read, path)
+
+
+def test_a_header_with_a_flipped_bit_is_never_a_traceback(stored):
+    """Most flips break the header; those that leave it well-formed change a name or a number in it."""
+    path, read = stored
+    content = path.read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    refused = 0
+    positions = range(0, 8 * header, 17)
+    for position in positions:
+        altered = bytearray(content)
+        altered[position // 8] ^= 1 << position % 8
+        path.write_bytes(altered)
+        try:
+            read(path)
+        except InputError as error:
+            assert str(error).startswith(f"{path}: ")
+            refused += 1
+    assert refused > len(positions) / 2
+
+
+def test_other_kinds_are_refused_by_name(stored):
+    path, _ = stored
+    for kind, (_, read) in KINDS.items():
+        if kind != path.stem:
+            assert f"holds a '{path.stem}', a '{kind}' is needed here" in refusal(read, path)
+
+
+def test_foreign_files_are_refused_by_name(stored, tmp_path):
+    _, read = stored
+    path = tmp_path / "foreign"
+    assert "there is no such file" in refusal(read, path)
+    path.write_bytes(b"\x80\x04K\x01.")
+    assert "not a readable safetensors file" in refusal(read, path)
+    for metadata in (None, {"format": "pt"}):
+        save_file({"images": np.arange(3), "labels": np.arange(3)}, path, metadata=metadata)
+        assert "not one of SqueezeProof's" in refusal(read, path)
+    assert "not a readable safetensors file" in refusal(read, tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_lacks_its_arrays_is_named(tmp_path, kind):
+    path = tmp_path / "file.safetensors"
+    write_tensors(path, {"other": np.arange(3)}, {"kind": kind, "clean_fingerprint": SPLIT["fingerprint"]})
+    assert "has no " in refusal(KINDS[kind][1], path)
+
+
+def test_a_split_comes_back(tmp_path):
+    write_split(tmp_path / "split.safetensors")
+    images, labels, facts = read_split(tmp_path / "split.safetensors")
+    assert images.dtype == torch.uint8 and labels.dtype == torch.int64
+    assert images.flatten().tolist() == list(range(24)) and labels.tolist() == [1, 0]
+    assert facts["shape"] == [3, 2, 2] and facts["classes"] == CLASSES
+    assert facts["fingerprint"] == fingerprint(images.numpy(), labels.numpy())
+
+
+def test_pixels_are_the_levels_divided_by_255():
+    levels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    pixels = to_pixels(levels, "cpu")
+    assert pixels.dtype == torch.float32 and pixels.min() == 0 and pixels.max() == 1
+    np.testing.assert_array_equal(pixels.flatten().numpy(), np.arange(256, dtype=np.float32) / np.float32(255))
+    assert levels.flatten().tolist() == list(range(256))
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_an_adversarial_set_comes_back(tmp_path, memory):
+    tensors = crafted()
+    stored = {**tensors, "adversarial": tensors["adversarial"].contiguous(memory_format=memory)}
+    path = tmp_path / "set.safetensors"
+    save_set(path, stored, {"eps": 0.1}, {"attack": "pgd", "source": "cnn3"}, {"fingerprint": "source"}, SPLIT)
+    adversarial, metadata = open_set(path, SPLIT)
+    assert adversarial.get_shape() == [5, 3, 4, 4]
+    assert torch.equal(adversarial[:], tensors["adversarial"])
+    assert torch.equal(adversarial[1:4], tensors["adversarial"][1:4])
+    arrays = read_arrays(path)
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(arrays[name], tensor.numpy())
+    assert metadata["successes"] == 3
+    assert (metadata["attack"], metadata["source"], metadata["settings"]) == ("pgd", "cnn3", {"eps": 0.1})
+    assert (metadata["clean_fingerprint"], metadata["source_fingerprint"]) == (SPLIT["fingerprint"], "source")
+
+
+def test_a_set_of_other_clean_images_is_refused(tmp_path):
+    path = tmp_path / "set.safetensors"
+    write_set(path)
+    other = {**SPLIT, "fingerprint": "f" * 64}
+    assert "crafted from other images" in refusal(lambda path: open_set(path, other), path)
+
+
+def test_predictions_come_back(tmp_path):
+    path = tmp_path / "predictions.safetensors"
+    write_predictions(path)
+    labels, predictions, metadata = read_predictions(path)
+    assert labels.tolist() == [0, 1, 0]
+    assert {name: values.tolist() for name, values in predictions.items()} == {
+        "clean": [0, 1, 1],
+        "pgd-eps8of255": [1, 1, 0],
+    }
+    assert (metadata["dataset"], metadata["target"], metadata["source"]) == ("mnist", "pruned", "base")
+    assert metadata["attacks"]["pgd-eps8of255"]["eps"] == 8 / 255
+    assert (metadata["target_fingerprint"], metadata["clean_fingerprint"]) == ("2" * 64, SPLIT["fingerprint"])
+    assert metadata["classes"] == CLASSES
+
+
+# --- Jobs
+
+
+@pytest.fixture
+def snakemake(tmp_path):
+    return SimpleNamespace(rule="prepare", log=[str(tmp_path / "job.log")])
+
+
+@pytest.fixture
+def handlers():
+    """The handlers of the library's log, none of which a job may leave behind."""
+    before = list(jobs.log.handlers)
+    yield
+    assert jobs.log.handlers == before
+
+
+def test_a_job_logs_to_its_rules_file(snakemake, handlers):
+    Path(snakemake.log[0]).write_text("an earlier attempt")
+    with job(snakemake):
+        logging.getLogger("squeezeproof").info("half of it")
+    lines = Path(snakemake.log[0]).read_text().splitlines()
+    assert len(lines) == 2
+    assert re.fullmatch(r"\d\d:\d\d:\d\d half of it", lines[0])
+    assert re.fullmatch(r"\d\d:\d\d:\d\d done in \d+\.\d s", lines[1])
+
+
+def test_an_input_error_ends_a_job_with_its_message_alone(snakemake, handlers):
+    with pytest.raises(SystemExit) as caught, job(snakemake):
+        raise InputError("data/x.png: not an image")
+    assert caught.value.code == "prepare: data/x.png: not an image"
+    text = Path(snakemake.log[0]).read_text()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d ERROR: data/x\.png: not an image\n", text)
+
+
+def test_any_other_error_ends_a_job_with_its_traceback(snakemake, handlers):
+    with pytest.raises(ZeroDivisionError), job(snakemake):
+        1 / 0  # noqa: B018
+    text = Path(snakemake.log[0]).read_text()
+    assert "ERROR in rule prepare" in text and "Traceback" in text and "1 / 0" in text
+    assert "done in" not in text
+
+
+def test_an_interrupted_job_leaves_no_handler(snakemake, handlers):
+    with pytest.raises(KeyboardInterrupt), job(snakemake):
+        raise KeyboardInterrupt
+    assert "done in" not in Path(snakemake.log[0]).read_text()
+
+
+def test_jobs_do_not_write_into_each_others_logs(snakemake, tmp_path, handlers):
+    with job(snakemake):
+        pass
+    before = Path(snakemake.log[0]).read_text()
+    with job(SimpleNamespace(rule="train", log=[str(tmp_path / "other.log")])):
+        jobs.log.info("of the other job")
+    assert Path(snakemake.log[0]).read_text() == before
+    assert "of the other job" in (tmp_path / "other.log").read_text()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test sets."""
+    now = SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr(jobs.time, "perf_counter", lambda: now.seconds)
+    return now
+
+
+def test_progress_is_logged_at_intervals_and_at_the_end(clock, caplog):
+    caplog.set_level(logging.INFO, "squeezeproof")
+    progress = Progress(8, "batches", interval=10)
+    for _ in range(8):
+        clock.seconds += 4
+        progress.advance()
+    assert caplog.messages == [
+        "3 of 8 batches, 20 s left",
+        "6 of 8 batches, 8 s left",
+        "8 of 8 batches, 0 s left",
+    ]
+
+
+def test_progress_counts_several_at_once_and_takes_notes(clock, caplog):
+    caplog.set_level(logging.INFO, "squeezeproof")
+    progress = Progress(100, "images", interval=0)
+    clock.seconds += 3
+    progress.advance(25, "loss 0.5")
+    progress.advance(75)
+    assert caplog.messages == ["25 of 100 images, 9 s left, loss 0.5", "100 of 100 images, 0 s left"]
+
+
+# --- Seeds
+
+
+def test_seeds_are_fixed_for_all_time():
+    assert derive_seed(0, "weights") == 5308020828624478041
+    assert derive_seed(1, "cnn3", 2.5) == derive_seed("1", "cnn3", "2.5")
+
+
+def test_seeds_differ_by_every_part_and_their_order():
+    parts = [
+        (),
+        ("",),
+        (0,),
+        (1,),
+        ("01",),
+        (0, 1),
+        (1, 0),
+        (0, "weights"),
+        (0, "training"),
+        (0, 1, ""),
+        ("a", "bc"),
+        ("ab", "c"),
+    ]
+    seeds = [derive_seed(*part) for part in parts]
+    # Nothing and one empty name are the same text.
+    assert len(set(seeds)) == len(seeds) - 1
+    assert all(0 <= seed < 2**63 for seed in seeds)

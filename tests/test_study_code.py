@@ -1,0 +1,204 @@
+"""A script's digest follows the modules it imports, and nothing else."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from squeezeproof.study.code import LIBRARY, closure, code_digest, module_digest
+
+TREE = {
+    "train.py": "from library.models import build\nimport torch\n",
+    "plot.py": "import library.figures as figures, json\n",
+    "lazy.py": "def run():\n    from library import tables\n    return tables\n",
+    "library/__init__.py": "",
+    "library/models/__init__.py": "",
+    "library/models/build.py": "import library.models.layers\n",
+    "library/models/layers.py": "from library.models.build import build\n",
+    "library/figures.py": "from library.tables import read\n",
+    "library/tables.py": "from pathlib import Path\n",
+    "library/unused.py": "import library.figures\n",
+}
+EVERY = "library/__init__.py"
+CLOSURES = {
+    "train.py": {
+        "train.py",
+        EVERY,
+        "library/models/__init__.py",
+        "library/models/build.py",
+        "library/models/layers.py",
+    },
+    "plot.py": {"plot.py", EVERY, "library/figures.py", "library/tables.py"},
+    "lazy.py": {"lazy.py", EVERY, "library/tables.py"},
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write(tmp_path / "tree", TREE)
+
+
+def write(root, tree):
+    for name, text in tree.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def digests(root):
+    return {script: code_digest(script, root=root) for script in CLOSURES}
+
+
+def names(paths, root):
+    return {path.relative_to(root).as_posix() for path in paths}
+
+
+@pytest.mark.parametrize("script", CLOSURES)
+def test_closure_holds_what_a_script_imports_directly_or_not(root, script):
+    assert names(closure([root / script], root), root) == CLOSURES[script]
+
+
+@pytest.mark.parametrize("edited", TREE)
+def test_edited_file_changes_exactly_the_digests_of_the_scripts_that_import_it(root, edited):
+    before = digests(root)
+    with (root / edited).open("a") as file:
+        file.write("# edited\n")
+    changed = {script for script, digest in digests(root).items() if digest != before[script]}
+    assert changed == {script for script, modules in CLOSURES.items() if edited in modules}
+
+
+def test_touched_or_identically_rewritten_file_changes_nothing(root):
+    before = digests(root)
+    for name, text in TREE.items():
+        (root / name).write_text(text)
+        os.utime(root / name, (0, 0))
+    assert digests(root) == before
+
+
+def test_digest_depends_neither_on_the_directory_nor_on_files_nobody_imports(root, tmp_path):
+    elsewhere = write(tmp_path / "elsewhere", {**TREE, "library/new.py": "", "notes.txt": ""})
+    assert digests(elsewhere) == digests(root)
+
+
+def test_text_that_moves_between_files_changes_the_digest(tmp_path):
+    script = {"run.py": "import a, b\n"}
+    one = write(tmp_path / "one", {**script, "a.py": "x = 1\n"})
+    other = write(tmp_path / "other", {**script, "b.py": "x = 1\n"})
+    assert code_digest("run.py", root=one) != code_digest("run.py", root=other)
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("import package.module", {"package/module.py"}),
+        ("import package.module as short", {"package/module.py"}),
+        ("import json, package.inner.deep", {"package/inner/__init__.py", "package/inner/deep.py"}),
+        ("from package import module", {"package/module.py"}),
+        ("from package import module as short, other", {"package/module.py", "package/other.py"}),
+        ("from package.module import name", {"package/module.py"}),
+        ("from package.inner import deep", {"package/inner/__init__.py", "package/inner/deep.py"}),
+        ("from package import name_of_no_module", set()),
+        ("from package import *", set()),
+        ("def run():\n    if True:\n        import package.module", {"package/module.py"}),
+        (
+            "try:\n    import package.module\nexcept ImportError:\n    import package.other",
+            {"package/module.py", "package/other.py"},
+        ),
+        ("class A:\n    async def run(self):\n        from package import module", {"package/module.py"}),
+    ],
+)
+def test_every_form_of_import_is_followed(tmp_path, statement, found):
+    root = write(
+        tmp_path,
+        {
+            "run.py": statement + "\n",
+            "package/__init__.py": "",
+            "package/module.py": "",
+            "package/other.py": "",
+            "package/inner/__init__.py": "",
+            "package/inner/deep.py": "",
+        },
+    )
+    assert names(closure([root / "run.py"], root), root) == {"run.py", "package/__init__.py"} | found
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["# import module", '"""import module"""', "import json", "import torch.module", "module = 1", "import modules"],
+)
+def test_what_is_no_import_of_ours_is_not_followed(tmp_path, statement):
+    root = write(tmp_path, {"run.py": statement + "\n", "module.py": ""})
+    assert names(closure([root / "run.py"], root), root) == {"run.py"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("from . import layers", "user/nets/layers.py"),
+        ("from .layers import Block", "user/nets/layers.py"),
+        ("from .. import common", "user/common.py"),
+        ("from ..common import Block", "user/common.py"),
+    ],
+)
+def test_relative_import_is_followed(tmp_path, statement, found):
+    root = write(tmp_path, {"user/nets/small.py": statement + "\n", "user/nets/layers.py": "", "user/common.py": ""})
+    assert names(closure([root / "user/nets/small.py"], root), root) == {"user/nets/small.py", found}
+
+
+def test_extra_module_joins_the_digest(root):
+    extra = code_digest("train.py", "library.unused", root=root)
+    assert extra != code_digest("train.py", root=root)
+    (root / "library/tables.py").write_text("# edited\n")
+    assert code_digest("train.py", "library.unused", root=root) != extra
+
+
+def test_module_digest_follows_a_module_of_the_users(root):
+    before = module_digest("library.models.build", root)
+    (root / "library/figures.py").write_text("# edited\n")
+    assert module_digest("library.models.build", str(root)) == before
+    (root / "library/models/layers.py").write_text("# edited\n")
+    assert module_digest("library.models.build", root) != before
+
+
+@pytest.mark.parametrize("module", ["torch.nn", "", "..", "library_of_nobody"])
+@pytest.mark.parametrize("directory", ["project", "my.project"])
+def test_module_from_elsewhere_has_the_digest_of_nothing(tmp_path, directory, module):
+    root = write(tmp_path, {f"{directory}/run.py": "", "my.py": "", "project.py": ""}) / directory
+    assert module_digest(module, root) == module_digest("installed.elsewhere", tmp_path)
+
+
+def test_module_digest_in_the_root_directory():
+    assert module_digest("", Path("/")) == module_digest("installed_elsewhere", Path("/"))
+
+
+@pytest.mark.parametrize(
+    ("script", "imported", "not_imported"),
+    [
+        ("prepare.py", {"datasets"}, {"models", "training", "attacks", "compression", "report", "study"}),
+        ("train.py", {"models", "training"}, {"attacks", "compression", "datasets", "report", "study"}),
+        ("compress.py", {"models", "training", "compression"}, {"attacks", "datasets", "report", "study"}),
+        ("craft.py", {"models", "attacks"}, {"training", "compression", "datasets", "report", "study"}),
+        ("predict.py", {"models", "evaluation"}, {"training", "attacks", "compression", "datasets", "report", "study"}),
+        ("write_tables.py", {"report"}, {"models", "training", "attacks", "compression", "datasets", "study"}),
+        ("plot_heatmap.py", {"report"}, {"models", "training", "attacks", "compression", "datasets", "study"}),
+    ],
+)
+def test_workflow_script_depends_on_its_own_packages_alone(script, imported, not_imported):
+    found = closure([LIBRARY.parent / script], LIBRARY.parent)
+    packages = {path.relative_to(LIBRARY).parts[0] for path in found if LIBRARY in path.parents}
+    assert imported <= packages
+    assert not packages & not_imported
+
+
+@pytest.mark.parametrize("script", ["train.py", "compress.py", "craft.py", "predict.py", "write_tables.py"])
+def test_script_that_plots_nothing_does_not_depend_on_the_figures(script):
+    found = names(closure([LIBRARY.parent / script], LIBRARY.parent), LIBRARY.parent)
+    assert "squeezeproof/jobs.py" in found
+    assert "squeezeproof/report/figures.py" not in found
+
+
+def test_package_files_hold_no_code():
+    packages = sorted(LIBRARY.rglob("__init__.py"))
+    assert LIBRARY / "models" / "__init__.py" in packages
+    assert [path for path in packages if path.read_text().strip()] == []

@@ -1,0 +1,646 @@
+"""What a config expands to: models, instances, pairs, names, paths; and values that contradict each other."""
+
+import copy
+import json
+import math
+import os
+import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import squeezeproof
+from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.plan import CONDITIONS, Study
+from squeezeproof.study.schema import load_schema
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SMALL = """
+study: small
+datasets: {digits: {}}
+architectures: {cnn3: {}}
+trainings: {standard: {epochs: 4}}
+finetunings: {short: {epochs: 1}}
+compressions: {weight: {ratio: [0.9, 0.98]}}
+attacks: {fgsm: {eps: [0.1, 0.2]}, pgd: {eps: 8/255}}
+evaluations: {all: {}}
+"""
+BASE = "cnn3.standard.none.none.s0"
+PRUNED = ["cnn3.standard.weight-90.short.s0", "cnn3.standard.weight-98.short.s0"]
+DEFAULT = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+quick = settings(derandomize=True, deadline=None, database=None, max_examples=60)
+
+
+def small(changes=()):
+    """The small config with the value at each dotted path replaced or added."""
+    config = yaml.safe_load(SMALL)
+    for path, value in dict(changes).items():
+        *parents, last = path.split(".")
+        place = config
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return config
+
+
+def plan(changes=()):
+    return Study(small(changes))
+
+
+def problems_of(changes):
+    with pytest.raises(ConfigError) as caught:
+        plan(changes)
+    return caught.value.problems
+
+
+def variants(study):
+    return [name for (_, name), model in study.models.items() if not model.is_base]
+
+
+def paths(study):
+    """Every path that the rules derive from the names of a plan."""
+    results = f"results/{study.name}"
+    for dataset in study.datasets.values():
+        yield f"data/prepared/{dataset.key}/train.safetensors"
+    for dataset, model in study.models:
+        yield f"{results}/models/{dataset}/{model}.safetensors"
+        yield f"{results}/models/{dataset}/{model}.history.csv"
+    for (dataset, source), attacks in study.sets.items():
+        for attack in attacks:
+            yield f"{results}/adversarial/{dataset}/{source}/{attack}.safetensors"
+    for dataset, target, source in study.pairs:
+        yield f"{results}/predictions/{dataset}/{target}/{source}.safetensors"
+
+
+def assert_sound(study):
+    """Every declared combination has a name of its own, and every path is its own, plain, and where it belongs."""
+    config = study.config
+    compressions = sum(len(entry["ratio"]) for entry in config["compressions"].values())
+    bases = math.prod(len(config[section]) for section in ("datasets", "architectures", "trainings", "seeds"))
+    assert len(study.compressions) == compressions
+    assert len(study.attacks) == sum(len(entry["eps"]) for entry in config["attacks"].values())
+    assert sum(model.is_base for model in study.models.values()) == bases
+    selections = config["variants"]
+    if selections and all(patterns == ["*"] for selection in selections for patterns in selection.values()):
+        assert len(study.models) == bases * (1 + compressions * max(1, len(config["finetunings"])))
+    found = list(paths(study))
+    assert len(set(found)) == len(found)
+    for path in found:
+        assert re.fullmatch(r"[A-Za-z0-9._+/-]+", path)
+        assert os.path.normpath(path) == path
+        assert path.startswith((f"results/{study.name}/", "data/prepared/"))
+        assert max(map(len, path.split("/"))) <= 255
+
+
+@pytest.mark.parametrize(
+    "path", [REPOSITORY / "config.yaml", *(REPOSITORY / "studies").glob("*.yaml")], ids=lambda p: p.name
+)
+def test_config_in_the_repository_is_a_sound_study(path):
+    assert_sound(Study(yaml.safe_load(path.read_text())))
+
+
+def test_default_variants_are_every_compression_with_every_finetuning():
+    study = plan()
+    assert list(study.models) == [("digits", name) for name in [BASE, *PRUNED]]
+    assert [model.name for model in study.models.values()] == [BASE, *PRUNED]
+
+
+def test_models_are_in_the_order_of_the_config_and_bases_come_first():
+    study = plan(
+        {
+            "seeds": [1, 0],
+            "datasets": {"mnist": {}, "digits": {}},
+            "architectures": {"cnn8": {}, "cnn3": {}},
+            "compressions": {"weight": {"ratio": 0.9}},
+        }
+    )
+    grid = [(d, a, s) for d in ("mnist", "digits") for a in ("cnn8", "cnn3") for s in (1, 0)]
+    assert list(study.models) == [
+        *((d, f"{a}.standard.none.none.s{s}") for d, a, s in grid),
+        *((d, f"{a}.standard.weight-90.short.s{s}") for d, a, s in grid),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "name"),
+    [(0.98, "98"), (0.3, "30"), (0.125, "12p5"), ("1/3", "33p33333333"), (0.1 + 0.2, "30"), ("1e-3", "0p1")],
+)
+def test_compression_is_named_by_its_ratio_in_per_cent(ratio, name):
+    [instance] = plan({"compressions.weight.ratio": ratio}).compressions.values()
+    assert (instance.name, instance.entry) == (f"weight-{name}", "weight")
+
+
+@pytest.mark.parametrize(
+    ("eps", "name"),
+    [(0.3, "0.3"), (1.0, "1"), ("8/255", "8of255"), ("8.0/255", "8of255"), ("1e-3", "0.001"), (1e-9, "1e-09")],
+)
+def test_attack_is_named_by_its_budget_as_written(eps, name):
+    [instance] = plan({"attacks": {"fgsm": {"eps": eps}}}).attacks.values()
+    assert (instance.name, instance.entry) == (f"fgsm-eps{name}", "fgsm")
+
+
+def test_instance_holds_one_level_and_all_other_settings():
+    study = plan({"compressions.weight.scope": "layer", "attacks.pgd.steps": 7})
+    assert list(study.compressions) == ["weight-90", "weight-98"]
+    assert [instance.settings["ratio"] for instance in study.compressions.values()] == [0.9, 0.98]
+    assert study.compressions["weight-98"].settings["scope"] == "layer"
+    assert list(study.attacks) == ["fgsm-eps0.1", "fgsm-eps0.2", "pgd-eps8of255"]
+    pgd = study.attacks["pgd-eps8of255"].settings
+    assert (pgd["eps"], pgd["steps"], pgd["method"]) == (8 / 255, 7, "pgd")
+
+
+@pytest.mark.parametrize(
+    ("selections", "expected"),
+    [
+        ([], ""),
+        ({}, "390S 398S 390L 398L 890S 898S 890L 898L"),
+        ({"finetunings": "none"}, "390- 398- 890- 898-"),
+        ({"finetunings": ["none", "sh*"]}, "390- 390S 398- 398S 890- 890S 898- 898S"),
+        ({"compressions": "weight-98", "architectures": "*8"}, "898S 898L"),
+        ({"compressions": "*-9?", "architectures": "cnn[!8]", "finetunings": "long"}, "390L 398L"),
+        ([{"compressions": "*90"}, {"finetunings": "long"}], "390S 890S 390L 398L 890L 898L"),
+        ([{"architectures": "cnn3"}, {"architectures": "cnn3"}], "390S 398S 390L 398L"),
+    ],
+)
+def test_variants_are_the_union_of_the_selections(selections, expected):
+    study = plan(
+        {
+            "architectures": {"cnn3": {}, "cnn8": {}},
+            "finetunings": {"short": {"epochs": 1}, "long": {"epochs": 9}},
+            "variants": selections,
+        }
+    )
+    finetunings = {"S": "short", "L": "long", "-": "none"}
+    assert sorted(variants(study)) == sorted(
+        f"cnn{code[0]}.standard.weight-{code[1:3]}.{finetunings[code[3]]}.s0" for code in expected.split()
+    )
+
+
+def test_variants_of_one_data_set_and_training_only():
+    study = plan(
+        {
+            "datasets": {"digits": {}, "mnist": {}},
+            "trainings": {"standard": {"epochs": 1}, "smooth": {"epochs": 1}},
+            "variants": {"datasets": "mnist", "trainings": "smooth", "compressions": "weight-90"},
+        }
+    )
+    compressed = [key for key, model in study.models.items() if not model.is_base]
+    assert compressed == [("mnist", "cnn3.smooth.weight-90.short.s0")]
+    assert len(study.models) == 5
+
+
+def test_without_finetunings_variants_are_not_tuned():
+    study = plan({"finetunings": None})
+    assert variants(study) == ["cnn3.standard.weight-90.none.s0", "cnn3.standard.weight-98.none.s0"]
+
+
+def test_without_compressions_only_bases_are_built():
+    assert list(plan({"compressions": None}).models) == [("digits", BASE)]
+
+
+FROM_ONE_SOURCE = {
+    (): "3a0 3a1 3b0 3b1 8a0 8a1 8b0 8b1",
+    ("white-box",): "3a0",
+    ("transfer",): "3a1 3b0 3b1 8a0 8a1 8b0 8b1",
+    ("same-seed",): "3a0 3b0 8a0 8b0",
+    ("other-seed",): "3a1 3b1 8a1 8b1",
+    ("same-architecture",): "3a0 3a1 3b0 3b1",
+    ("other-architecture",): "8a0 8a1 8b0 8b1",
+    ("same-training",): "3a0 3a1 8a0 8a1",
+    ("other-training",): "3b0 3b1 8b0 8b1",
+    ("transfer", "same-seed"): "3b0 8a0 8b0",
+    ("other-seed", "other-architecture", "other-training"): "8b1",
+}
+
+
+@pytest.mark.parametrize(("where", "targets"), FROM_ONE_SOURCE.items(), ids=lambda value: str(value)[:40])
+def test_conditions_keep_the_pairs_that_meet_them_all(where, targets):
+    study = plan(
+        {
+            "seeds": [0, 1],
+            "architectures": {"cnn3": {}, "cnn8": {}},
+            "trainings": {"a": {"epochs": 1}, "b": {"epochs": 1}},
+            "compressions": None,
+            "evaluations": {"one": {"sources": "cnn3.a.*.s0", "where": list(where)}},
+        }
+    )
+    assert list(study.pairs) == [
+        ("digits", f"cnn{code[0]}.{code[1]}.none.none.s{code[2]}", "cnn3.a.none.none.s0") for code in targets.split()
+    ]
+
+
+def test_every_condition_of_the_schema_is_known_and_tried():
+    evaluation = load_schema("study")["properties"]["evaluations"]["additionalProperties"]["properties"]
+    assert set(evaluation["where"]["items"]["enum"]) == set(CONDITIONS)
+    assert set(CONDITIONS) == {where[0] for where in FROM_ONE_SOURCE if len(where) == 1}
+
+
+@pytest.mark.parametrize(
+    ("sources", "targets", "expected"),
+    [
+        ("base", "compressed", [(BASE, target) for target in PRUNED]),
+        ("compressed", "base", [(source, BASE) for source in PRUNED]),
+        ("base", "base", [(BASE, BASE)]),
+        ("*.weight-98.*", "*.none.none.*", [(PRUNED[1], BASE)]),
+        (["*-90.*", "base"], "base", [(BASE, BASE), (PRUNED[0], BASE)]),
+        (PRUNED[0], PRUNED[0], [(PRUNED[0], PRUNED[0])]),
+        ("*", "*", [(source, target) for source in [BASE, *PRUNED] for target in [BASE, *PRUNED]]),
+    ],
+)
+def test_sources_and_targets_are_aliases_or_patterns(sources, targets, expected):
+    study = plan({"evaluations.all": {"sources": sources, "targets": targets}})
+    assert [(source, target) for _, target, source in study.pairs] == expected
+
+
+def test_evaluations_are_united_and_sets_are_crafted_once():
+    study = plan(
+        {
+            "evaluations": {
+                "weak": {"targets": "base", "attacks": "fgsm-eps0.2"},
+                "all": {"targets": ["base", "*-90.*"]},
+                "again": {"targets": "*-90.*", "attacks": ["pgd-*", "fgsm-eps0.1"]},
+            }
+        }
+    )
+    assert study.pairs == {
+        ("digits", BASE, BASE): ["fgsm-eps0.2", "fgsm-eps0.1", "pgd-eps8of255"],
+        ("digits", PRUNED[0], BASE): ["fgsm-eps0.1", "fgsm-eps0.2", "pgd-eps8of255"],
+    }
+    assert study.sets == {("digits", BASE): ["fgsm-eps0.2", "fgsm-eps0.1", "pgd-eps8of255"]}
+
+
+def test_evaluation_stays_within_its_data_sets():
+    study = plan(
+        {"datasets": {"digits": {}, "mnist": {}}, "evaluations": {"one": {"datasets": "mn*", "targets": "base"}}}
+    )
+    assert list(study.pairs) == [("mnist", BASE, BASE)]
+    assert list(study.sets) == [("mnist", BASE)]
+
+
+def test_models_never_cross_data_sets():
+    pairs = plan({"datasets": {"digits": {}, "mnist": {}}, "evaluations.all.where": "white-box"}).pairs
+    assert sorted(pairs) == [("digits", BASE, BASE), ("mnist", BASE, BASE)]
+
+
+def test_evaluated_models_are_the_pairs_models_and_their_bases_in_plan_order():
+    study = plan(
+        {
+            "seeds": [0, 1],
+            "evaluations": {"one": {"sources": "*-98.*.s1", "targets": "*-90.*.s1"}},
+        }
+    )
+    assert [name for _, name in study.evaluated_models] == [
+        "cnn3.standard.none.none.s1",
+        "cnn3.standard.weight-90.short.s1",
+        "cnn3.standard.weight-98.short.s1",
+    ]
+
+
+def test_base_of_a_variant_is_its_uncompressed_model():
+    study = plan()
+    base = study.model("digits", BASE)
+    assert base.is_base
+    assert base.base == base
+    assert study.model("digits", PRUNED[0]).base == base
+    with pytest.raises(KeyError):
+        study.model("mnist", BASE)
+
+
+def test_description_of_a_model_holds_its_axes():
+    axes = {"dataset": "digits", "architecture": "cnn3", "training": "standard", "seed": 0, "base": BASE}
+    none = {"compression": "none", "ratio": 0.0, "finetuning": "none"}
+    weight = {"compression": "weight", "ratio": 0.98, "finetuning": "short"}
+    study = plan()
+    assert study.describe("digits", BASE) == {"name": BASE, **axes, **none}
+    assert study.describe("digits", PRUNED[1]) == {"name": PRUNED[1], **axes, **weight}
+
+
+def test_settings_are_found_by_name():
+    study = plan()
+    assert study.architecture_settings("cnn3")["kind"] == "cnn3"
+    assert study.training_settings("standard")["epochs"] == 4
+    assert study.finetuning_settings("short")["epochs"] == 1
+    assert study.finetuning_settings("none") is None
+
+
+def test_settings_are_plain_values_that_another_process_reads_alike():
+    study = plan({"trainings.standard.learning_rate": "1e-3", "compressions.weight.ratio": "1/3"})
+    given_to_jobs = [
+        study.config,
+        *(instance.settings for instance in [*study.attacks.values(), *study.compressions.values()]),
+        *(study.describe(*key) for key in study.models),
+    ]
+
+    def scalars(value):
+        if isinstance(value, (dict, list)):
+            for item in value.values() if isinstance(value, dict) else value:
+                yield from scalars(item)
+        else:
+            yield type(value)
+
+    assert set(scalars(given_to_jobs)) == {bool, float, int, str, type(None)}
+    assert pickle.loads(pickle.dumps(given_to_jobs)) == given_to_jobs
+    assert json.loads(json.dumps(given_to_jobs)) == given_to_jobs
+
+
+@pytest.mark.parametrize(
+    ("entry", "channels", "size"),
+    [
+        ({"kind": "digits"}, 1, 28),
+        ({"kind": "digits", "size": 32}, 1, 32),
+        ({"kind": "mnist"}, 1, 28),
+        ({"kind": "cifar100"}, 3, 32),
+        ({"kind": "image_folder", "root": "images", "size": 48}, 3, 48),
+        ({"kind": "image_folder", "root": "images", "size": 48, "channels": 1}, 1, 48),
+    ],
+)
+def test_data_set_knows_the_shape_of_its_images(entry, channels, size):
+    dataset = plan({"datasets": {"mine": entry}}).datasets["mine"]
+    assert (dataset.name, dataset.channels, dataset.size) == ("mine", channels, size)
+
+
+FOLDER = {"kind": "image_folder", "root": "images", "size": 32}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("root", "x"), ("size", 33), ("channels", 1), ("train", 9), ("test", 9), ("validation", 9), ("subset_seed", 1)],
+)
+def test_key_of_a_data_set_changes_with_every_setting(setting, value):
+    keys = {plan({"datasets": {"mine": {**FOLDER, **new}}}).datasets["mine"].key for new in ({}, {setting: value})}
+    assert len(keys) == 2
+    assert all(re.fullmatch(r"mine\.[0-9a-f]{8}", key) for key in keys)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"study": "another"},
+        {"datasets.mine": dict(reversed(FOLDER.items()))},
+        {"datasets.mine": {**FOLDER, "channels": 3, "size": 32.0, "train": None}},
+        {"trainings.standard.epochs": 9},
+    ],
+    ids=["name of the study", "order", "defaults written out", "training"],
+)
+def test_key_of_a_data_set_depends_on_nothing_else(changes):
+    before = {"datasets": {"mine": FOLDER}}
+    assert plan({**before, **changes}).datasets["mine"].key == plan(before).datasets["mine"].key
+
+
+NO_MODEL = "matches no model that the study builds"
+TAKEN = "the name is taken"
+SMALLEST = load_schema("architecture")["kinds"]["cnn3"]["x-minimum-size"]
+NO_PAIR = "no (source, target) pair meets where"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"evaluations.all.sources": "cnn4*"}, f"evaluations.all.sources: 'cnn4*' {NO_MODEL}"),
+        ({"evaluations.all.targets": ["base", "x"]}, f"evaluations.all.targets: 'x' {NO_MODEL}"),
+        (
+            {"evaluations.all.targets": "cnn3.standard.weight-99.short.s0"},
+            f"evaluations.all.targets: 'cnn3.standard.weight-99.short.s0' {NO_MODEL}, did you mean cnn3.standard.",
+        ),
+        (
+            {"compressions": None, "evaluations.all.targets": "compressed"},
+            f"evaluations.all.targets: 'compressed' {NO_MODEL}",
+        ),
+        ({"evaluations.all.attacks": "pgd"}, "evaluations.all.attacks: 'pgd' matches none; allowed: fgsm-eps0.1, "),
+        ({"evaluations.all.attacks": "pgd-8of255"}, "evaluations.all.attacks: 'pgd-8of255' matches none, did you mean"),
+        ({"evaluations.all.datasets": "digit"}, "evaluations.all.datasets: 'digit' matches none, did you mean digits?"),
+        ({"evaluations.all.where": "other-seed"}, f"evaluations.all: {NO_PAIR}"),
+        ({"evaluations.all.where": ["white-box", "transfer"]}, f"evaluations.all: {NO_PAIR}"),
+        (
+            {"variants": {"compressions": "weight"}},
+            "variants[0].compressions: 'weight' matches none, did you mean weig",
+        ),
+        ({"variants": [{}, {"finetunings": "shrot"}]}, "variants[1].finetunings: 'shrot' matches none, did you mean "),
+        ({"variants": {"architectures": "CNN3"}}, "variants[0].architectures: 'CNN3' matches none"),
+        ({"variants": {"trainings": "standart"}}, "variants[0].trainings: 'standart' matches none, did you mean stan"),
+        ({"variants": {"datasets": "mnist"}}, "variants[0].datasets: 'mnist' matches none; allowed: digits"),
+        ({"trainings.none": {"epochs": 1}}, f"trainings.none: {TAKEN}"),
+        ({"finetunings.none": {"epochs": 1}}, f"finetunings.none: {TAKEN}"),
+        ({"compressions.none": {"method": "weight", "ratio": 0.5}}, f"compressions.none: {TAKEN}"),
+        (
+            {"compressions.weight.ratio": [0.5, 0.50000000000001]},
+            "compressions.weight: ratio 0.5 gives the name weight-50, which compressions.weight gives too",
+        ),
+        (
+            {"compressions": {"a": {"method": "weight", "ratio": 1e-12}, "a-1e": {"method": "weight", "ratio": 0.1}}},
+            "compressions.a-1e: ratio 0.1 gives the name a-1e-10, which compressions.a gives too",
+        ),
+        ({"attacks.fgsm.eps": [0.1, 0.1000000000001]}, "attacks.fgsm: eps 0.1 gives the name fgsm-eps0.1, which"),
+        (
+            {"attacks.fgsm.eps": [0.5, 8]},
+            "attacks.fgsm.eps: 8 is not in (0, 1]; pixels are in [0, 1], did you mean 8/255?",
+        ),
+        ({"attacks.fgsm.eps": "510/255"}, "attacks.fgsm.eps: 510/255 is not in (0, 1]; pixels are in [0, 1]"),
+        ({"attacks.pgd.restarts": 2, "attacks.pgd.random_start": False}, "attacks.pgd.restarts: "),
+        (
+            {"datasets.digits.size": SMALLEST - 1},
+            f"architectures.cnn3: cnn3 needs images of at least {SMALLEST} pixels, datasets.digits has {SMALLEST - 1}",
+        ),
+        ({"datasets.mnist": {"validation": 60000}}, "datasets.mnist.validation: 60000 leaves none of the 60000"),
+        (
+            {"datasets.mnist": {"train": 60001}},
+            "datasets.mnist.train: 60001 with 0 for validation is more than the 60000",
+        ),
+        ({"datasets.mnist": {"train": 59999, "validation": 2}}, "datasets.mnist.train: 59999 with 2 for validation is"),
+        ({"datasets.mnist": {"test": 10001}}, "datasets.mnist.test: 10001 is more than the 10000 test images"),
+        ({"trainings.standard.schedule": "step"}, "trainings.standard.schedule: step needs milestones, such as "),
+        ({"finetunings.short.schedule": "step"}, "finetunings.short.schedule: step needs milestones, such as "),
+        ({"trainings.standard.milestones": [2]}, "trainings.standard.milestones: "),
+        ({"trainings.standard.nesterov": True}, "trainings.standard.nesterov: "),
+        (
+            {"trainings.standard": {"epochs": 1, "optimizer": "rmsprop", "momentum": 0.9, "nesterov": True}},
+            "trainings.standard.nesterov: ",
+        ),
+        ({"finetunings.short": {"epochs": 1, "optimizer": "adam", "momentum": 0.9}}, "finetunings.short.momentum: "),
+    ],
+)
+def test_contradiction_is_one_problem_with_its_path(changes, problem):
+    [found] = problems_of(changes)
+    assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attacks.pgd": {"eps": 8, "norm": "l2"}},
+        {"attacks.pgd": {"eps": 1, "restarts": 2}},
+        {"attacks.pgd": {"eps": 0.1, "loss": "dlr"}},
+        {"datasets.mnist": {"train": 59998, "validation": 2, "test": 10000}},
+        {"datasets.mnist": {"train": None, "validation": 59999}},
+        {"datasets.digits.size": SMALLEST},
+        {"trainings.standard": {"epochs": 4, "schedule": "step", "milestones": 2}},
+        {"trainings.standard": {"epochs": 4, "momentum": 0.9, "nesterov": True}},
+        {"trainings.standard": {"epochs": 4, "optimizer": "rmsprop", "momentum": 0.9}},
+        {"architectures.none": {"kind": "cnn8"}},
+        {"architectures.mine": {"kind": "custom", "factory": "package:make"}, "datasets.digits.size": SMALLEST},
+    ],
+    ids=str,
+)
+def test_value_at_its_limit_is_allowed(changes):
+    assert_sound(plan(changes))
+
+
+@pytest.mark.parametrize("classes", [3, 4, None], ids=["three", "four", "not there yet"])
+def test_difference_of_logits_ratio_needs_four_classes_on_disk(tmp_path, classes):
+    for index in range(classes or 0):
+        (tmp_path / "train" / f"class{index}").mkdir(parents=True)
+        (tmp_path / "train" / ".hidden").mkdir(exist_ok=True)
+        (tmp_path / "train" / "readme.txt").touch()
+    changes = {
+        "datasets.mine": {"kind": "image_folder", "root": str(tmp_path), "size": 28},
+        "attacks.pgd.loss": "dlr",
+    }
+    if classes == 3:
+        assert problems_of(changes) == ["attacks.pgd.loss: dlr needs at least 4 classes, datasets.mine has 3"]
+    else:
+        assert_sound(plan(changes))
+
+
+def test_all_contradictions_are_reported_at_once():
+    problems = problems_of(
+        {
+            "datasets.digits": {"size": 20, "test": 1000},
+            "trainings.none": {"epochs": 1, "schedule": "step"},
+            "attacks.pgd": {"eps": [2, 3]},
+            "compressions.weight.ratio": [0.5, 0.50000000000001],
+            "variants": {"finetunings": "long"},
+            "evaluations.all.sources": ["x", "y"],
+        }
+    )
+    assert [problem.partition(": ")[0] for problem in problems] == [
+        "compressions.weight",
+        "datasets.digits.test",
+        "architectures.cnn3",
+        "trainings.none",
+        "trainings.none.schedule",
+        "attacks.pgd.eps",
+        "attacks.pgd.eps",
+        "variants[0].finetunings",
+        "evaluations.all.sources",
+        "evaluations.all.sources",
+    ]
+
+
+def places(config, path=()):
+    """The path of every value inside a config."""
+    items = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
+    for key, value in items:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+WORDS = [
+    *sorted({str(part) for path in places(DEFAULT) for part in path}),
+    *["none", "*", "[", "", "base", "compressed", "8/255", "1e999", "../up", "white-box", "kind", "image_folder"],
+]
+scalars = st.one_of(
+    st.sampled_from([None, True, 10**400, *WORDS]),
+    st.integers(-3, 300),
+    st.floats(),
+    st.floats(0.01, 0.99),
+    st.text(max_size=5),
+)
+values = scalars | st.lists(scalars, max_size=2) | st.dictionaries(scalars, scalars, max_size=2)
+mutations = st.tuples(
+    st.sampled_from(sorted(places(DEFAULT), key=str)), st.sampled_from(["replace", "remove", "add"]), values
+)
+
+
+def mutate(config, path, action, value):
+    """Replace or remove the value at a path, or add one beside it, unless an earlier change took its place away."""
+    *parents, last = path
+    try:
+        for key in parents:
+            config = config[key]
+        if action == "remove":
+            del config[last]
+        elif action == "add" and isinstance(config, list):
+            config.append(value)
+        else:
+            config[last if action == "replace" else f"{last}-2"] = value
+    except (KeyError, IndexError, TypeError):
+        return
+
+
+@quick
+@given(st.lists(mutations, min_size=1, max_size=3))
+def test_mutated_config_is_a_sound_study_or_a_config_error(changes):
+    config = copy.deepcopy(DEFAULT)
+    for path, action, value in changes:
+        mutate(config, path, action, value)
+    try:
+        study = Study(config)
+    except ConfigError as error:
+        assert error.problems
+    else:
+        assert_sound(study)
+
+
+entry_names = st.text("ab-1", min_size=1, max_size=4).map("a".__add__)
+ratios = st.lists(st.sampled_from([0.1, 0.5, 0.999, 0.9999999999999, "1/3", 1e-12, 1e-13]), min_size=1, max_size=3)
+budgets = st.lists(st.sampled_from([0.1, 0.1000000000001, "1/10", "8/255", "8e0/255", 1e-7]), min_size=1, max_size=3)
+
+
+@quick
+@given(
+    names=st.lists(entry_names, min_size=2, max_size=2, unique=True),
+    ratio=ratios,
+    other_ratio=ratios,
+    eps=budgets,
+)
+def test_entries_of_any_name_and_level_have_paths_of_their_own_or_collide_aloud(names, ratio, other_ratio, eps):
+    first, second = names
+    config = small(
+        {
+            "study": first,
+            "seeds": [0, 999999],
+            "datasets": {first: {"kind": "digits"}},
+            "architectures": {second: {"kind": "cnn3"}},
+            "trainings": {name: {"epochs": 1} for name in names},
+            "finetunings": {name: {"epochs": 1} for name in names},
+            "compressions": {
+                first: {"method": "weight", "ratio": ratio},
+                second: {"method": "filter", "ratio": other_ratio},
+            },
+            "attacks": {name: {"method": "fgsm", "eps": eps} for name in names},
+        }
+    )
+    try:
+        study = Study(config)
+    except ConfigError as error:
+        assert all("gives the name" in problem or "same value twice" in problem for problem in error.problems)
+    else:
+        assert_sound(study)
+
+
+def test_plan_imports_neither_torch_nor_any_other_library_of_the_jobs():
+    heavy = ["torch", "torchvision", "torchattacks", "torch_pruning", "numpy", "pandas", "matplotlib", "sklearn", "PIL"]
+    script = (
+        f"import sys, squeezeproof.study.plan, squeezeproof.study.code\nprint(*sorted(set({heavy}) & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(squeezeproof.__file__).resolve().parents[1])}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_a_milestone_that_never_comes_is_refused():
+    changes = {"trainings.standard": {"epochs": 10, "schedule": "step", "milestones": [5, 10]}}
+    assert problems_of(changes) == ["trainings.standard.milestones: 10 never comes, the epochs end at 10"]
+
+
+@pytest.mark.parametrize("section", ["compressions", "attacks"])
+def test_published_names_must_be_entries_of_the_study(section):
+    changes = {"published": {"table": "numbers.csv", section: {"THEIRS": "wieght"}}}
+    (problem,) = problems_of(changes)
+    assert problem.startswith(f"published.{section}.THEIRS: 'wieght' is no entry of {section}")

@@ -1,0 +1,496 @@
+"""What a study config may say: every kind of mistake, numbers and nulls, and the schemas' own hygiene."""
+
+import copy
+import math
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.schema import SCHEMAS, check_config, load_schema, suggest
+
+MINIMAL = """
+study: small
+datasets: {digits: {}}
+architectures: {cnn3: {}}
+trainings: {standard: {epochs: 1}}
+attacks: {fgsm: {eps: 0.1}}
+evaluations: {all: {}}
+"""
+NAMED_ENTRIES = {
+    "datasets": "dataset",
+    "architectures": "architecture",
+    "trainings": "training",
+    "finetunings": "training",
+    "compressions": "compression",
+    "attacks": "attack",
+}
+REQUIRED_VALUES = {"ratio": 0.5, "eps": 0.1, "factory": "package:make", "root": "images", "size": 32, "epochs": 1}
+FINITE = "is not a finite number"
+NAME = "a letter followed by at most 40 letters, digits, underscores and hyphens"
+
+
+def minimal(changes=()):
+    """The minimal config with the value at each dotted path replaced or added."""
+    config = yaml.safe_load(MINIMAL)
+    for path, value in dict(changes).items():
+        *parents, last = path.split(".")
+        place = config
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return config
+
+
+def problems_of(config):
+    with pytest.raises(ConfigError) as caught:
+        check_config(config)
+    return caught.value.problems
+
+
+def at(config, path):
+    for key in path.split("."):
+        config = config[key]
+    return config
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "problem"),
+    [
+        ("seed", 1, "seed: unknown, did you mean seeds?"),
+        ("zzz", 1, "zzz: unknown; allowed: study, question, "),
+        ("trainings.standard.epoch", 1, "trainings.standard.epoch: unknown, did you mean epochs?"),
+        ("finetunings.short", {"epochs": 1, "lerning_rate": 1}, "finetunings.short.lerning_rate: unknown, did you"),
+        ("datasets.digits.sise", 28, "datasets.digits.sise: unknown, did you mean size?"),
+        ("datasets.mnists", {}, "datasets.mnists: unknown, did you mean mnist? (an entry of another name needs kind:)"),
+        ("architectures.cnn3.weidth", 8, "architectures.cnn3.weidth: unknown, did you mean width?"),
+        ("architectures.small", {"kind": "cnn9"}, "architectures.small.kind: 'cnn9' is unknown, did you mean cnn"),
+        ("compressions.weights", {"ratio": 0.5}, "compressions.weights: unknown, did you mean weight?"),
+        ("attacks.pgdd", {"eps": 0.1}, "attacks.pgdd: unknown, did you mean pgd?"),
+        ("attacks.mine", {"method": "bimm", "eps": 0.1}, "attacks.mine.method: 'bimm' is unknown, did you mean bim?"),
+        ("attacks.fgsm.metod", "bim", "attacks.fgsm.metod: unknown, did you mean method?"),
+        ("attacks.fgsm.restarts", 2, "attacks.fgsm.restarts: unknown; allowed: method, eps, "),
+        ("variants", [{}, {"compresions": "*"}], "variants[1].compresions: unknown, did you mean compressions?"),
+        ("evaluations.all.target", "*", "evaluations.all.target: unknown, did you mean targets?"),
+        ("compute.devise", "cpu", "compute.devise: unknown, did you mean device?"),
+        ("published", {"table": "a.csv", "attack": {}}, "published.attack: unknown, did you mean attacks?"),
+    ],
+)
+def test_unknown_key_is_named_with_the_nearest_allowed(path, value, problem):
+    [found] = problems_of(minimal({path: value}))
+    assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "problem"),
+    [
+        ("study", 5, "study: 5 is not of type string"),
+        ("question", ["why?"], "question: ['why?'] is not of type string"),
+        ("seeds", "one", "seeds: 'one' is not of type integer"),
+        ("seeds", True, "seeds: True is not of type integer"),
+        ("seeds", [0, 1.5], "seeds[1]: 1.5 is not of type integer"),
+        ("seeds", {"first": 0}, "seeds: {'first': 0} is not of type integer"),
+        ("datasets", ["digits"], "datasets: ['digits'] is not a mapping of names to settings"),
+        ("datasets.digits", "all", "datasets.digits: 'all' is not a mapping of keys to values"),
+        ("datasets.digits.train", "all", "datasets.digits.train: 'all' is not of type integer or null"),
+        ("architectures.cnn3.normalization", 5, "architectures.cnn3.normalization: 5 is unknown; allowed: dataset"),
+        ("trainings.standard", 3, "trainings.standard: 3 is not a mapping of keys to values"),
+        ("trainings.standard.learning_rate", "fast", "trainings.standard.learning_rate: 'fast' is not of type number"),
+        ("trainings.standard.learning_rate", True, "trainings.standard.learning_rate: True is not of type number"),
+        ("trainings.standard.flip", "yes", "trainings.standard.flip: 'yes' is not of type boolean"),
+        ("trainings.standard.optimizer", "sdg", "trainings.standard.optimizer: 'sdg' is unknown, did you mean sgd?"),
+        ("attacks.fgsm.eps", [0.1, [0.2]], "attacks.fgsm.eps[1]: [0.2] is not of type number"),
+        ("attacks.fgsm.eps", [None], "attacks.fgsm.eps[0]: None is not of type number"),
+        ("attacks.fgsm.method", ["fgsm"], "attacks.fgsm.method: ['fgsm'] is unknown"),
+        ("attacks.fgsm.norm", "l1", "attacks.fgsm.norm: 'l1' is unknown; allowed: linf, l2"),
+        ("variants", "all", "variants: 'all' is not a mapping of keys to values"),
+        ("variants", [None], "variants[0]: None is not a mapping of keys to values"),
+        ("evaluations.all", "base", "evaluations.all: 'base' is not a mapping of keys to values"),
+        ("evaluations.all.sources", [1], "evaluations.all.sources[0]: 1 is not of type string"),
+        ("evaluations.all.where", "same-sed", "evaluations.all.where: 'same-sed' is unknown, did you mean same-seed?"),
+        ("compute", 4, "compute: 4 is not a mapping of keys to values"),
+        ("published", {"table": "a.csv", "attacks": {"FGSM": 5}}, "published.attacks.FGSM: 5 is not of type string"),
+        (
+            "architectures.mine",
+            {"kind": "custom", "factory": "no colon"},
+            "architectures.mine.factory: 'no colon' is not of the form package.module:function",
+        ),
+        (
+            "architectures.mine",
+            {"kind": "custom", "factory": "package:make\n"},
+            "architectures.mine.factory: 'package:make\\n' is not of the form",
+        ),
+    ],
+)
+def test_wrong_value_is_one_problem_with_its_path(path, value, problem):
+    [found] = problems_of(minimal({path: value}))
+    assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "problem"),
+    [
+        (
+            "compressions.filter-l1",
+            {"method": "filter", "ratio": 1.3},
+            "compressions.filter-l1.ratio: 1.3 is not in (0, 1)",
+        ),
+        ("compressions.weight", {"ratio": [0.5, 0]}, "compressions.weight.ratio[1]: 0 is not in (0, 1)"),
+        ("compressions.weight", {"ratio": "3/2"}, "compressions.weight.ratio: 1.5 is not in (0, 1)"),
+        ("attacks.fgsm.eps", 0, "attacks.fgsm.eps: 0 is not in (0, inf)"),
+        ("attacks.fgsm.eps", "-8/255", "attacks.fgsm.eps: -0.0313725490196 is not in (0, inf)"),
+        ("attacks.pgd", {"eps": 0.1, "alpha": -1}, "attacks.pgd.alpha: -1 is not in (0, inf)"),
+        ("attacks.pgd", {"eps": 0.1, "steps": 0}, "attacks.pgd.steps: 0 is not in [1, 100000]"),
+        ("datasets.digits.size", 7, "datasets.digits.size: 7 is not in [8, 64]"),
+        ("datasets.digits.test", 0, "datasets.digits.test: 0 is not in [1, inf)"),
+        ("trainings.standard.epochs", -1, "trainings.standard.epochs: -1 is not in [0, 100000]"),
+        ("trainings.standard.gamma", 1.1, "trainings.standard.gamma: 1.1 is not in (0, 1]"),
+        ("trainings.standard.momentum", "1e0", "trainings.standard.momentum: 1 is not in [0, 1)"),
+        ("trainings.standard.rotation", 181, "trainings.standard.rotation: 181 is not in [0, 180]"),
+        ("seeds", [0, 1000000], "seeds[1]: 1000000 is not in [0, 999999]"),
+        ("compute.threads", 0, "compute.threads: 0 is not in [1, 256]"),
+    ],
+)
+def test_number_out_of_its_interval_is_shown_with_the_interval(path, value, problem):
+    assert problems_of(minimal({path: value})) == [problem]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf], ids=str)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "seeds",
+        "datasets.digits.train",
+        "trainings.standard.epochs",
+        "trainings.standard.learning_rate",
+        "attacks.fgsm.eps",
+        "compute.threads",
+    ],
+)
+def test_not_a_number_and_infinity_are_refused_everywhere(path, value):
+    assert problems_of(minimal({path: value})) == [f"{path}: {value} {FINITE}"]
+    if isinstance(at(check_config(minimal()), path), list):
+        assert problems_of(minimal({path: [1, value]})) == [f"{path}[1]: {value} {FINITE}"]
+
+
+@pytest.mark.parametrize("value", ["1e999", 10**400, "1e308/1e-308"], ids=lambda value: str(value)[:12])
+def test_number_too_large_for_a_float_is_refused(value):
+    assert problems_of(minimal({"attacks.fgsm.eps": value})) == [f"attacks.fgsm.eps: inf {FINITE}"]
+
+
+@pytest.mark.parametrize(
+    ("written", "value", "text"),
+    [
+        ("8/255", 8 / 255, "8/255"),
+        (" 8 / 255 ", 8 / 255, "8/255"),
+        ("8.0/255", 8 / 255, "8/255"),
+        ("1e-3", 0.001, "0.001"),
+        (".5", 0.5, "0.5"),
+        (0.1 + 0.2, 0.1 + 0.2, "0.3"),
+        (1, 1.0, "1"),
+        (1e-20, 1e-20, "1e-20"),
+    ],
+)
+def test_number_keeps_its_value_and_its_writing(written, value, text):
+    [eps] = check_config(minimal({"attacks.fgsm.eps": written}))["attacks"]["fgsm"]["eps"]
+    assert (eps, eps.text) == (value, text)
+
+
+@pytest.mark.parametrize("written", ["8/0", "/255", "8/", "1/2/3", "0x10", "1e", "ten", "", "nan", "1_000", "1 000"])
+def test_text_that_is_no_number_is_refused(written):
+    assert problems_of(minimal({"attacks.fgsm.eps": written})) == [
+        f"attacks.fgsm.eps: {written!r} is not of type number"
+    ]
+
+
+@pytest.mark.parametrize("path", ["datasets.digits.train", "datasets.digits.size", "trainings.standard.epochs"])
+def test_whole_float_becomes_an_integer(path):
+    value = at(check_config(minimal({path: 30.0})), path)
+    assert value == 30
+    assert type(value) is int
+
+
+@pytest.mark.parametrize("key", load_schema("study")["required"])
+@pytest.mark.parametrize("null", [True, False], ids=["null", "absent"])
+def test_missing_section_is_named_with_its_meaning(key, null):
+    config = minimal({key: None})
+    if not null:
+        del config[key]
+    [problem] = problems_of(config)
+    assert problem.startswith(f"{key}: missing (")
+    assert len(problem) > len(f"{key}: missing ()")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "missing"),
+    [
+        ("datasets.mine", {"kind": "image_folder"}, ["datasets.mine.root", "datasets.mine.size"]),
+        ("architectures.mine", {"kind": "custom"}, ["architectures.mine.factory"]),
+        ("trainings.standard", {}, ["trainings.standard.epochs"]),
+        ("finetunings.short", {"flip": True}, ["finetunings.short.epochs"]),
+        ("compressions.weight", {}, ["compressions.weight.ratio"]),
+        ("attacks.fgsm.eps", None, ["attacks.fgsm.eps"]),
+        ("published", {}, ["published.table"]),
+    ],
+)
+def test_missing_setting_of_an_entry_is_named(path, value, missing):
+    assert [problem.partition(": missing (")[0] for problem in problems_of(minimal({path: value}))] == missing
+
+
+@pytest.mark.parametrize("section", ["datasets", "architectures", "trainings", "attacks", "evaluations"])
+@pytest.mark.parametrize("value", [{}, {"gone": None}], ids=["empty", "all null"])
+def test_section_needs_an_entry(section, value):
+    [problem] = problems_of(minimal({section: value}))
+    assert problem.startswith(f"{section}: empty, name at least one")
+
+
+@pytest.mark.parametrize("path", ["seeds", "attacks.fgsm.eps", "evaluations.all.sources", "evaluations.all.attacks"])
+def test_list_needs_an_item(path):
+    assert problems_of(minimal({path: []})) == [f"{path}: is empty, give at least one"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "shown"),
+    [
+        ("seeds", [3, 0, 3], "['3', '0', '3']"),
+        ("seeds", [1, 1.0], "['1', '1']"),
+        ("attacks.fgsm.eps", [0.1, "1e-1"], "['0.1', '0.1']"),
+        ("attacks.fgsm.eps", ["8/255", "16/510"], "['8/255', '16/510']"),
+        ("evaluations.all.where", ["transfer", "transfer"], "['transfer', 'transfer']"),
+    ],
+)
+def test_repeated_value_is_refused(path, value, shown):
+    assert problems_of(minimal({path: value})) == [f"{path}: {shown} holds the same value twice"]
+
+
+@pytest.mark.parametrize("name", ["", "9lives", "-a", "a b", "a.b", "a/b", "..", "a{b}", "a*", "é", "a" * 42, "a\n"])
+def test_name_that_a_path_cannot_carry_is_refused(name):
+    assert problems_of({**minimal(), "study": name}) == [f"study: {name!r} is not {NAME}"]
+    for section, entries in minimal().items():
+        if isinstance(entries, dict):
+            [entry] = entries.values()
+            assert problems_of({**minimal(), section: {**entries, name: entry}}) == [
+                f"{section}.{name}: a name is {NAME}"
+            ]
+
+
+@pytest.mark.parametrize("name", ["a", "A-b_9", "a" * 41])
+def test_longest_and_shortest_names_are_allowed(name):
+    checked = check_config({**minimal({"study": name}), "trainings": {name: {"epochs": 1}}})
+    assert (checked["study"], *checked["trainings"]) == (name, name)
+
+
+def test_name_that_yaml_reads_as_a_number_is_refused():
+    assert problems_of(minimal({"trainings": {2018: {"epochs": 1}}})) == [f"trainings.2018: a name is {NAME}"]
+
+
+def test_all_problems_are_reported_at_once_in_the_order_of_the_schema():
+    problems = problems_of(
+        minimal(
+            {
+                "seeds": [-1, "x"],
+                "datasets": {"digitz": {}},
+                "trainings.standard.epochs": None,
+                "compressions.weight": {"ratio": 1.3},
+                "attacks.pgd": {"eps": [0, math.nan], "norm": "max"},
+                "evaluations": {},
+                "colour": "red",
+            }
+        )
+    )
+    assert [problem.partition(":")[0] for problem in problems] == [
+        "colour",
+        "seeds[0]",
+        "seeds[1]",
+        "datasets.digitz",
+        "trainings.standard.epochs",
+        "compressions.weight.ratio",
+        "attacks.pgd.eps[0]",
+        "attacks.pgd.eps[1]",
+        "attacks.pgd.norm",
+        "evaluations",
+    ]
+
+
+def test_unknown_keys_are_reported_in_the_order_of_the_config():
+    unknown = [f"unknown{index}" for index in (3, 1, 4, 0, 5, 9, 2, 6, 8, 7)]
+    problems = problems_of(minimal(dict.fromkeys(unknown, 1)))
+    assert [problem.partition(":")[0] for problem in problems] == unknown
+
+
+def test_error_counts_its_problems_and_lists_each():
+    error = ConfigError(iter(["a: wrong", "b: wrong"]))
+    assert str(error).splitlines() == [
+        "The study config has 2 problems; nothing was run:",
+        "  - a: wrong",
+        "  - b: wrong",
+    ]
+    assert str(ConfigError(["a: wrong"])).startswith("The study config has a problem;")
+
+
+@pytest.mark.parametrize("config", [None, [], "config.yaml", 3], ids=repr)
+def test_config_that_is_no_mapping_is_refused(config):
+    assert problems_of(config) == [f"config: {config!r} is not a mapping of keys to values"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "seeds",
+        "variants",
+        "compute",
+        "compute.threads",
+        "finetunings.gone",
+        "attacks.pgd",
+        "attacks.fgsm.method",
+        "attacks.fgsm.norm",
+        "evaluations.all.where",
+        "datasets.digits.size",
+        "never_heard_of",
+    ],
+)
+def test_null_removes_a_key(path):
+    assert check_config(minimal({path: None})) == check_config(minimal())
+
+
+def test_null_stays_where_it_is_a_value():
+    checked = check_config(minimal({"datasets.digits.train": None, "attacks.pgd": {"eps": 0.1, "alpha": None}}))
+    assert checked["datasets"]["digits"]["train"] is None
+    assert checked["attacks"]["pgd"]["alpha"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("seeds", 3),
+        ("attacks.fgsm.eps", 0.1),
+        ("evaluations.all.sources", "*"),
+        ("evaluations.all.where", "white-box"),
+    ],
+)
+def test_list_may_be_written_as_one_value(path, value):
+    assert check_config(minimal({path: value})) == check_config(minimal({path: [value]}))
+    assert at(check_config(minimal({path: value})), path) == [value]
+
+
+def test_checking_changes_neither_the_config_nor_what_is_already_checked():
+    config = minimal({"compressions.weight": {"ratio": "1/3"}, "attacks.other": {"method": "pgd", "eps": ["8/255"]}})
+    before = copy.deepcopy(config)
+    checked = check_config(config)
+    assert config == before
+    assert check_config(checked) == checked
+
+
+@pytest.mark.parametrize(
+    ("section", "kind"),
+    [(section, kind) for section, file in NAMED_ENTRIES.items() for kind in load_schema(file).get("kinds", [None])],
+)
+def test_entry_of_every_kind_is_filled_with_every_default(section, kind):
+    schema = load_schema(NAMED_ENTRIES[section])
+    settings = schema["kinds"][kind] if kind else schema
+    entry = {key: REQUIRED_VALUES[key] for key in settings.get("required", ())}
+    discriminator = {schema["x-discriminator"]: kind} if kind else {}
+    checked = check_config(minimal({section: {"mine": {**entry, **discriminator}}}))[section]["mine"]
+    assert checked.keys() == settings["properties"].keys() | discriminator.keys()
+    for key, value in discriminator.items():
+        assert checked[key] == value
+    for key in settings["properties"].keys() - entry.keys():
+        assert checked[key] == settings["properties"][key]["default"]
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed", "hint"),
+    [
+        ("weigth", ["filter", "weight"], ", did you mean weight?"),
+        ("zzz", ["filter", "weight"], "; allowed: filter, weight"),
+        (["weight"], ["weight"], ", did you mean weight?"),
+        (5, [1, 3], "; allowed: 1, 3"),
+        ("zzz", list("abcdefgh"), "; allowed: a, b, c, d, e, f, g, h"),
+        ("zzz", list("abcdefghijklmnop"), "; allowed: a, b, c, d, e, f, g, h, ..."),
+        ("zzz", [], ""),
+    ],
+)
+def test_suggest_names_the_nearest_or_a_few_of_the_allowed(name, allowed, hint):
+    assert suggest(name, allowed) == hint
+
+
+def every_schema():
+    """(place, schema) of every schema inside every file, outermost first."""
+
+    def inside(place, schema):
+        yield place, schema
+        for key, kind in schema.get("kinds", {}).items():
+            yield from inside(f"{place}.{key}", kind)
+        for key, value in schema.get("properties", {}).items():
+            yield from inside(f"{place}.{key}", value)
+        for key in ("items", "additionalProperties"):
+            if isinstance(schema.get(key), dict):
+                yield from inside(f"{place}.{key}", schema[key])
+
+    for file in sorted(SCHEMAS.glob("*.yaml")):
+        yield from inside(file.stem, load_schema(file.stem))
+
+
+def properties():
+    return [
+        pytest.param(schema, key, id=f"{place}.{key}")
+        for place, schema in every_schema()
+        for key in schema.get("properties", {})
+    ]
+
+
+@pytest.mark.parametrize(("schema", "key"), properties())
+def test_property_is_described_and_required_or_defaulted(schema, key):
+    described = schema["properties"][key]
+    assert described["description"].strip()
+    optional = key == "published"
+    assert (key in schema.get("required", ())) + ("default" in described) + optional == 1
+
+
+@pytest.mark.parametrize(
+    "schema", [pytest.param(schema, id=place) for place, schema in every_schema() if "default" in schema]
+)
+def test_default_satisfies_its_own_schema(schema):
+    Draft202012Validator(schema).validate(schema["default"])
+
+
+@pytest.mark.parametrize(
+    "schema", [pytest.param(schema, id=place) for place, schema in every_schema() if "properties" in schema]
+)
+def test_mapping_is_closed(schema):
+    assert schema["type"] == "object"
+    assert schema["additionalProperties"] is False
+    assert set(schema.get("required", ())) <= schema["properties"].keys()
+
+
+@pytest.mark.parametrize("file", sorted(path.stem for path in SCHEMAS.glob("*.yaml")))
+def test_schema_file_is_json_schema_with_kinds_that_are_described(file):
+    schema = load_schema(file)
+    Draft202012Validator.check_schema(schema)
+    assert ("kinds" in schema) == ("x-discriminator" in schema)
+    for kind in schema.get("kinds", {}).values():
+        Draft202012Validator.check_schema(kind)
+        assert kind["description"].strip()
+        assert "properties" in kind
+        assert schema["x-discriminator"] not in kind["properties"]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [pytest.param(schema, id=place) for place, schema in every_schema() if schema.get("type", "object") != "object"],
+)
+def test_schema_uses_only_keywords_that_the_checker_reads(schema):
+    if schema["type"] == "array":
+        read = {"items", "minItems", "uniqueItems"}
+        assert "items" in schema
+    else:
+        read = {"enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "pattern", "x-form"}
+        assert ("pattern" in schema) == ("x-form" in schema)
+    assert schema.keys() <= read | {"type", "description", "default"}
+
+
+@pytest.mark.parametrize("kind", load_schema("dataset")["kinds"])
+def test_data_set_kind_tells_the_shape_of_its_images(kind):
+    schema = load_schema("dataset")["kinds"][kind]
+    assert {"channels", "size"} <= schema.get("x-image", {}).keys() | schema["properties"].keys()
