@@ -42,7 +42,7 @@ def heatmap(table, dataset, attack):
     table = table.assign(
         source=_labels(table, "source"), target=_labels(table, "target"), surrogate=table["seeds"] == "other"
     )
-    attacked = table[table["attack"] == attack]
+    attacked = table[table["attack"] == attack].sort_values("surrogate", kind="stable")
     attacked = attacked.assign(source=attacked["source"] + np.where(attacked["surrogate"], " (other seed)", ""))
     sources, targets = list(dict.fromkeys(attacked["source"])), list(dict.fromkeys(attacked["target"]))
     clean = table[table["attack"] == CLEAN].groupby("target")["mean"].mean()
