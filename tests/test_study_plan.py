@@ -14,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from study_examples import changed
 
 import squeezeproof
 from squeezeproof.study.errors import ConfigError
@@ -39,14 +40,7 @@ quick = settings(derandomize=True, deadline=None, database=None, max_examples=60
 
 def small(changes=()):
     """The small config with the value at each dotted path replaced or added."""
-    config = yaml.safe_load(SMALL)
-    for path, value in dict(changes).items():
-        *parents, last = path.split(".")
-        place = config
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
-    return config
+    return changed(SMALL, changes)
 
 
 def plan(changes=()):

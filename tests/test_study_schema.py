@@ -4,8 +4,8 @@ import copy
 import math
 
 import pytest
-import yaml
 from jsonschema import Draft202012Validator
+from study_examples import changed
 
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.schema import SCHEMAS, check_config, load_schema, suggest
@@ -33,14 +33,7 @@ NAME = "a letter followed by at most 40 letters, digits, underscores and hyphens
 
 def minimal(changes=()):
     """The minimal config with the value at each dotted path replaced or added."""
-    config = yaml.safe_load(MINIMAL)
-    for path, value in dict(changes).items():
-        *parents, last = path.split(".")
-        place = config
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
-    return config
+    return changed(MINIMAL, changes)
 
 
 def problems_of(config):
