@@ -3,12 +3,23 @@
 from copy import deepcopy
 from functools import cache
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
 from squeezeproof.attacks.registry import ATTACKS
 from squeezeproof.models.build import Normalize
+
+NORMS = ("linf", "l2")
+EPS = {"linf": 0.15, "l2": 0.6}
+both_norms = pytest.mark.parametrize("norm", NORMS)
+
+
+def dual(weight, norm):
+    """The most that a perturbation of unit norm adds to weight @ x."""
+    return weight.abs().sum(-1) if norm == "linf" else weight.norm(dim=-1)
+
 
 # The tensors here are so small that more threads only wait for each other.
 torch.set_num_threads(1)

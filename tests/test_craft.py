@@ -1,0 +1,408 @@
+"""Crafting of a set: stored examples, counts, untouched state, and what would mislead."""
+
+import inspect
+import random
+
+import numpy as np
+import pytest
+import torch
+from attack_fixtures import EPS, both_norms, close_examples, held_out, network, pixels, run, settings
+from hypothesis import settings as hypothesis_settings
+from torch import nn
+
+from squeezeproof.attacks.craft import SLACK, check_inside, check_stored, craft
+from squeezeproof.attacks.objective import cross_entropy, margin
+from squeezeproof.attacks.registry import ATTACKS
+from squeezeproof.compression.compress import compress
+from squeezeproof.errors import InputError
+from squeezeproof.store.adversarial import open_set, save_set
+from squeezeproof.store.datasets import to_pixels
+from squeezeproof.store.tensors import read_arrays
+from squeezeproof.study.schema import load_schema
+
+quick = hypothesis_settings(max_examples=50, deadline=None, derandomize=True)
+
+
+# --- craft() ---------------------------------------------------------------------------------------------------------
+
+
+ENTRIES = {
+    "fgsm": settings("fgsm"),
+    "fgsm-l2": settings("fgsm", norm="l2", eps=0.6),
+    "bim-8/255": settings("bim", eps=8 / 255),
+    "bim-l2-last": settings("bim", norm="l2", eps=0.3, keep="last"),
+    "pgd": settings("pgd", eps=0.3, restarts=2),
+    "pgd-l2": settings("pgd", norm="l2", eps=2.5, restarts=2),
+    "pgd-dlr": settings("pgd", eps=1.0, loss="dlr"),
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_every_example_is_in_ball_and_box_after_it_is_stored(entry, tmp_path):
+    model, (images, labels) = network(), held_out(50)
+    tensors, facts = craft(model, images, labels, entry, seed=1, batch_size=16)
+    path, split = tmp_path / "set.safetensors", {"fingerprint": "of the images"}
+    save_set(path, tensors, entry, facts, source={"fingerprint": "of the model"}, split=split)
+
+    stored, metadata = open_set(path, split)
+
+    check_stored(stored, images, entry)
+    points = stored[:]
+    assert points.dtype == torch.float32 and torch.equal(points, tensors["adversarial"])
+    delta = points.numpy().astype(np.float64) - images.numpy() / 255
+    lengths = np.abs(delta).max((1, 2, 3)) if entry["norm"] == "linf" else np.sqrt((delta**2).sum((1, 2, 3)))
+    assert lengths.max() <= entry["eps"] + 1e-6 and points.min() >= 0 and points.max() <= 1
+    saved = read_arrays(path)
+    np.testing.assert_allclose(saved["norm"], lengths, rtol=0, atol=1e-6)
+    with torch.no_grad():
+        clean, logits = model(to_pixels(images, "cpu")), model(points)
+    assert np.array_equal(saved["labels"], labels)
+    assert np.array_equal(saved["clean_predictions"], clean.argmax(1))
+    assert np.array_equal(saved["predictions"], logits.argmax(1))
+    assert metadata["successes"] == (logits.argmax(1) != labels).sum() > (clean.argmax(1) != labels).sum()
+    np.testing.assert_allclose(saved["loss"], cross_entropy(logits, labels), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(saved["margin"], margin(logits, labels), rtol=1e-4, atol=1e-4)
+    assert lengths[clean.argmax(1) == labels].min() > 0
+    assert metadata["settings"] == entry
+
+
+def test_a_stored_set_that_was_altered_is_noticed():
+    images, labels = held_out(20)
+    entry = settings("fgsm", eps=0.1)
+    tensors, _ = craft(network(), images, labels, entry, seed=1, batch_size=20)
+    points = tensors["adversarial"]
+    check_stored(points, images, entry)
+    with pytest.raises(RuntimeError, match="ball"):
+        check_stored(points, images, entry | {"eps": 0.0999})
+    with pytest.raises(RuntimeError, match="ball"):
+        check_stored(points, images.roll(1, 0), entry)
+    for value in (float("nan"), 1.001, -0.001):
+        altered = points.clone()
+        altered[7, 0, 3, 3] = value
+        with pytest.raises(RuntimeError, match="box"):
+            check_stored(altered, images, entry)
+    with pytest.raises(RuntimeError, match="returned"):
+        check_stored(points[:19], images, entry)
+
+
+@pytest.mark.parametrize(
+    "entry, forwards, backwards",
+    [
+        (settings("fgsm"), 1, 1),
+        (settings("bim", steps=4), 5, 4),
+        (settings("bim", steps=4, keep="last"), 4, 4),
+        (settings("pgd", steps=4), 5, 4),
+        (settings("pgd", steps=4, keep="last"), 4, 4),
+        (settings("pgd", steps=4, restarts=3), 15, 12),
+        (settings("pgd", steps=4, restarts=3, keep="last"), 15, 12),
+    ],
+)
+def test_passes_are_counted_per_example(entry, forwards, backwards):
+    model, (images, labels) = network(), held_out(23)
+    passed = {"forward": 0, "backward": 0}
+
+    def count_forward(_, __, logits):
+        passed["forward"] += len(logits)
+        if logits.requires_grad:
+            logits.register_hook(count_backward)
+
+    def count_backward(gradient):
+        passed["backward"] += len(gradient)
+
+    model.register_forward_hook(count_forward)
+    _, facts = craft(model, images, labels, entry, seed=0, batch_size=10)
+    assert facts["forwards_per_example"] == forwards and facts["backwards_per_example"] == backwards
+    # Judging takes one more forward pass over the clean and one over the adversarial images.
+    assert passed == {"forward": 23 * (forwards + 2), "backward": 23 * backwards}
+    assert facts["seconds"] > 0
+
+
+def test_crafted_tensors_are_as_documented():
+    images, labels = held_out(23)
+    kept = images.clone(), labels.clone()
+    tensors, _ = craft(network(), images, labels, settings("pgd"), seed=0, batch_size=10)
+    kinds = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
+    assert kinds == {
+        "adversarial": (torch.float32, (23, 1, 8, 8)),
+        "labels": (torch.int64, (23,)),
+        "clean_predictions": (torch.int64, (23,)),
+        "predictions": (torch.int64, (23,)),
+        "loss": (torch.float32, (23,)),
+        "margin": (torch.float32, (23,)),
+        "norm": (torch.float32, (23,)),
+    }
+    assert not any(tensor.requires_grad for tensor in tensors.values())
+    assert torch.equal(images, kept[0]) and torch.equal(labels, kept[1])
+
+
+@both_norms
+def test_crafting_does_not_depend_on_the_batch_size_or_global_seed_but_on_the_seed(norm):
+    model, (images, labels) = network(), held_out(40)
+    entry = settings("pgd", eps=EPS[norm], norm=norm, steps=3)
+    torch.manual_seed(1)
+    whole, _ = craft(model, images, labels, entry, seed=4, batch_size=40)
+    torch.manual_seed(2)
+    again, _ = craft(model, images, labels, entry, seed=4, batch_size=40)
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    for batch_size in (1, 7, 1000):
+        parts, _ = craft(model, images, labels, entry, seed=4, batch_size=batch_size)
+        assert close_examples(parts["adversarial"], whole["adversarial"]) > 0.95
+        assert (parts["predictions"] == whole["predictions"]).double().mean() >= 0.95
+        assert torch.equal(parts["clean_predictions"], whole["clean_predictions"])
+        assert torch.equal(parts["labels"], labels)
+    other, _ = craft(model, images, labels, entry, seed=5, batch_size=40)
+    assert close_examples(other["adversarial"], whole["adversarial"]) < 0.5
+
+
+class Failing(nn.Module):
+    """A model in the middle of training, which may raise in its `failing`-th call, on the way there or back."""
+
+    def __init__(self, failing=None, where="forward"):
+        super().__init__()
+        self.failing, self.where, self.calls = failing, where, 0
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5)
+        )
+        self.classifier = nn.Linear(64, 10)
+        self.train()
+        self.layers[1].eval().requires_grad_(False)
+        self.classifier.bias.requires_grad_(False)
+        for parameter in self.layers[3].parameters():
+            parameter.grad = torch.ones_like(parameter)
+
+    def forward(self, points):
+        self.calls += 1
+        if self.calls == self.failing and self.where == "forward":
+            raise ArithmeticError("the model broke")
+        logits = self.classifier(self.layers(points).flatten(1))
+        if self.calls == self.failing:
+            logits.register_hook(self._break)
+        return logits
+
+    def _break(self, gradient):
+        raise ArithmeticError("the model broke")
+
+    def snapshot(self):
+        return {
+            "training": {name: module.training for name, module in self.named_modules()},
+            "requires_grad": {name: parameter.requires_grad for name, parameter in self.named_parameters()},
+            "grad": {name: parameter.grad for name, parameter in self.named_parameters()},
+            "values": {name: tensor.clone() for name, tensor in self.state_dict().items()},
+            "torch": torch.get_rng_state(),
+            "numpy": np.random.get_state()[1:3],
+            "python": random.getstate(),
+        }
+
+
+@pytest.mark.parametrize("failing, where", [(None, None), (1, "forward"), (1, "backward"), (9, "forward")])
+@pytest.mark.parametrize("method", ATTACKS)
+def test_model_and_random_state_are_left_as_they_were(method, failing, where):
+    torch.manual_seed(0)
+    model, (images, labels) = Failing(failing, where), held_out(40)
+    before = model.snapshot()
+    assert len(set(before["training"].values())) == len(set(before["requires_grad"].values())) == 2
+
+    if failing is None:
+        craft(model, images, labels, settings(method), seed=0, batch_size=8)
+    else:
+        with pytest.raises(ArithmeticError, match="the model broke"):
+            craft(model, images, labels, settings(method), seed=0, batch_size=8)
+
+    after = model.snapshot()
+    for name in ("training", "requires_grad", "python"):
+        assert after[name] == before[name]
+    for name, gradient in before["grad"].items():
+        assert after["grad"][name] is gradient
+        assert gradient is None or (gradient == 1).all()
+    assert all(torch.equal(after["values"][name], tensor) for name, tensor in before["values"].items())
+    assert torch.equal(after["torch"], before["torch"])
+    assert np.array_equal(after["numpy"][0], before["numpy"][0]) and after["numpy"][1] == before["numpy"][1]
+
+
+def test_a_model_in_training_is_attacked_in_eval_mode():
+    torch.manual_seed(0)
+    model, (images, labels) = Failing(), held_out(20)
+    training, _ = craft(model, images, labels, settings("pgd"), seed=0, batch_size=8)
+    evaluating, _ = craft(model.eval(), images, labels, settings("pgd"), seed=0, batch_size=8)
+    assert torch.equal(training["adversarial"], evaluating["adversarial"])
+
+
+PRUNINGS = {
+    "weights": {"method": "weight", "ratio": 0.7, "steps": 1, "schedule": "linear", "scope": "global"},
+    "filters": {
+        "method": "filter",
+        "ratio": 0.25,
+        "steps": 1,
+        "schedule": "linear",
+        "scope": "layer",
+        "importance": "l1",
+        "measure": "channels",
+    },
+}
+
+
+@pytest.mark.parametrize("pruning", PRUNINGS.values(), ids=PRUNINGS)
+def test_pruned_models_are_attacked_and_stay_pruned(pruning):
+    model, (images, labels) = network(), held_out(60)
+    dense = sum(parameter.count_nonzero() for parameter in model.parameters())
+    masks = compress(model, (1, 8, 8), pruning, train_on=lambda *_: None)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert sum(parameter.count_nonzero() for parameter in model.parameters()) < 0.9 * dense
+
+    tensors, _ = craft(model, images, labels, settings("pgd", eps=0.15), seed=0, batch_size=32)
+
+    after = model.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    for name, mask in masks.items():
+        assert not after[name][~mask].any()
+    clean = (tensors["clean_predictions"] == labels).sum()
+    assert clean > 30 and (tensors["predictions"] == labels).sum() < clean - 15
+
+
+@pytest.mark.parametrize("method", load_schema("attack")["kinds"])
+def test_an_attack_takes_exactly_the_settings_of_its_schema(method):
+    properties = load_schema("attack")["kinds"][method]["properties"]
+    entry = {"method": method, "eps": 0.1} | {
+        key: value["default"] for key, value in properties.items() if key != "eps"
+    }
+    assert entry.keys() == settings(method).keys()
+    images, labels = held_out(4)
+    tensors, _ = craft(network(), images, labels, entry, seed=0, batch_size=4)
+    assert (tensors["norm"] > 0).all()
+    named = inspect.signature(ATTACKS[method]).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
+    assert takes_any or set(named) == {*properties, "model", "inputs", "labels", "seed", "examples"}
+
+
+# --- Models and attacks that would mislead ---------------------------------------------------------------------------
+
+
+class Wrapped(nn.Module):
+    """The trained network with something done to its input or to its logits."""
+
+    def __init__(self, before=None, after=None):
+        super().__init__()
+        self.network, self.before, self.after = network(), before or torch.clone, after or torch.clone
+
+    def forward(self, points):
+        return self.after(self.network(self.before(points)))
+
+
+def attack_all(model, method, **changes):
+    images, labels = held_out(20)
+    return craft(model, images, labels, settings(method, **changes), seed=0, batch_size=8)[0]
+
+
+every_method = pytest.mark.parametrize("method", ATTACKS)
+
+
+@every_method
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_a_model_that_detaches_is_refused(method, where):
+    with pytest.raises(InputError, match="gradient"):
+        attack_all(Wrapped(**{where: torch.detach}), method)
+
+
+@every_method
+def test_logits_that_do_not_depend_on_the_input_are_refused(method):
+    with pytest.raises(InputError, match="gradient"):
+        attack_all(Wrapped(before=lambda points: torch.full(points.shape, 0.5)), method)
+    # Outside craft() the model's parameters still take gradients, and only the input's is missing.
+    inputs, labels = pixels(4)
+    with pytest.raises(InputError, match="do not depend"):
+        run(method, Wrapped(before=lambda points: torch.full(points.shape, 0.5)), inputs, labels)
+
+
+@every_method
+@pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_logits_that_are_not_finite_are_refused(method, loss, broken):
+    model = network()
+    with torch.no_grad():
+        model[-1].bias[3] = broken
+    with pytest.raises(InputError, match="not finite"):
+        attack_all(model, method, loss=loss)
+
+
+def test_one_broken_image_of_the_last_batch_is_enough():
+    images, labels = held_out(20)
+    marked = (images[19] / 255).flatten()
+
+    def break_marked(points):
+        return torch.where((points.flatten(1) == marked).all(1)[:, None, None, None], float("nan"), points)
+
+    craft(Wrapped(), images, labels, settings("fgsm"), seed=0, batch_size=8)
+    with pytest.raises(InputError, match="not finite"):
+        craft(Wrapped(before=break_marked), images, labels, settings("fgsm"), seed=0, batch_size=8)
+
+
+@every_method
+@both_norms
+def test_a_gradient_that_is_not_finite_is_refused(method, norm):
+    def add_steep_zero(points):
+        return points + (0 * points).sum((1, 2, 3), keepdim=True).sqrt()
+
+    assert torch.isfinite(Wrapped(before=add_steep_zero)(pixels(20)[0])).all()
+    with pytest.raises(InputError, match="not finite"):
+        attack_all(Wrapped(before=add_steep_zero), method, norm=norm)
+
+
+@every_method
+def test_probabilities_instead_of_logits_are_refused(method):
+    with pytest.raises(InputError, match="probabilities"):
+        attack_all(Wrapped(after=lambda logits: logits.softmax(1)), method)
+    attack_all(Wrapped(after=lambda logits: logits.log_softmax(1)), method)
+
+
+@both_norms
+@every_method
+def test_a_vanished_gradient_leaves_a_norm_of_zero_to_be_seen(method, norm):
+    changes = {} if method != "pgd" else {"random_start": False}
+    tensors = attack_all(Wrapped(before=lambda points: 0 * points), method, norm=norm, **changes)
+    assert (tensors["norm"] == 0).all()
+
+
+def outside_linf(points, clean):
+    return (clean + 0.1001 * (0.5 - clean).sign()).clamp(0, 1)
+
+
+SABOTAGES = {
+    "outside the ball": (outside_linf, "ball"),
+    "one pixel outside the ball": (lambda points, clean: points.index_fill(3, torch.tensor([2]), 0.5), "ball"),
+    "below the box": (lambda points, clean: points - 1e-3, "box"),
+    "above the box": (lambda points, clean: points + 1, "box"),
+    "nan": (lambda points, clean: points.index_fill(0, torch.tensor([1]), float("nan")), "box"),
+    "infinite": (lambda points, clean: points / 0, "box"),
+    "float64": (lambda points, clean: points.double(), "float64"),
+    "float16": (lambda points, clean: points.half(), "float16"),
+    "one example missing": (lambda points, clean: points[1:], "returned"),
+    "one example for all": (lambda points, clean: points[:1], "returned"),
+    "flattened": (lambda points, clean: points.flatten(1), "returned"),
+    "examples exchanged": (lambda points, clean: points.flip(0), "ball"),
+}
+
+
+@pytest.mark.parametrize("sabotage, message", SABOTAGES.values(), ids=SABOTAGES)
+def test_a_sabotaged_attack_is_noticed(monkeypatch, sabotage, message):
+    honest = ATTACKS["fgsm"]
+
+    def sabotaged(model, inputs, labels, **options):
+        return sabotage(honest(model, inputs, labels, **options), inputs)
+
+    attack_all(network(), "fgsm", eps=0.1)
+    monkeypatch.setitem(ATTACKS, "fgsm", sabotaged)
+    with pytest.raises(RuntimeError, match=message):
+        attack_all(network(), "fgsm", eps=0.1)
+
+
+@pytest.mark.parametrize("excess, passes", [(0.0, True), (0.9, True), (1.5, False), (100.0, False)])
+@both_norms
+def test_the_check_allows_rounding_and_no_more(norm, excess, passes):
+    clean, eps = torch.zeros(2, 1, 2, 2), 0.25
+    points = clean.clone()
+    points[1, 0, 0, 0] = eps + excess * SLACK
+    if passes:
+        check_inside(clean, points, eps, norm)
+    else:
+        with pytest.raises(RuntimeError, match="ball"):
+            check_inside(clean, points, eps, norm)
