@@ -5,10 +5,10 @@ import pandas as pd
 from squeezeproof.jobs import job
 from squeezeproof.report.published import compare, dumbbell
 from squeezeproof.report.style import save
-from squeezeproof.report.tables import write_csv
+from squeezeproof.report.tables import read_over_seeds, write_csv
 
 with job(snakemake):
-    means = pd.read_csv(snakemake.input.over_seeds, keep_default_na=False, na_values={"std": [""]})
+    means = read_over_seeds(snakemake.input.over_seeds)
     published = pd.read_csv(snakemake.input.published)
     trials = pd.read_csv(snakemake.input.clean_accuracy)["n"].max()
     table = compare(means, trials, published, snakemake.params.published)

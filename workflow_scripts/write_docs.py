@@ -93,12 +93,13 @@ def differences(ran, inside, missing, filters, names):
         f"- Clean accuracy differs most for {_name(furthest['compression'])}, by {furthest['difference']:+.1f} points; "
         f"elsewhere by at most {clean['difference'].abs().drop(furthest.name).max():.1f}."
     )
+    dense = filters.loc[filters["compression"].eq("none"), "filters"].iloc[0]
     for row in clean[clean["max"] - clean["min"] > 5].itertuples():
         sizes = filters[filters["compression"].eq(names.get(row.compression, row.compression))]
         kept = ", ".join(f"{size.filters} (seed {size.seed})" for size in sizes.itertuples())
         yield (
             f"- {_name(row.compression)} {100 * row.ratio:g} %: clean accuracy from {row.min:.1f} to {row.max:.1f} "
-            f"over seeds. Filters that pruning kept in the three convolutions: {kept}; 32-64-64 before. The ranking "
+            f"over seeds. Filters that pruning kept in the three convolutions: {kept}; {dense} before. The ranking "
             "across layers all but empties the layer whose filters have the smallest mean weight, and a model whose "
             "last convolution keeps one filter cannot tell ten classes apart."
         )

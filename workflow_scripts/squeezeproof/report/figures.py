@@ -5,8 +5,7 @@ import numpy as np
 
 from squeezeproof.report.style import COLORS, MARKERS, save  # noqa: F401  (save is part of this module's interface)
 from squeezeproof.report.tables import MODEL
-
-CLEAN = "clean"
+from squeezeproof.store.predictions import CLEAN
 
 
 def model_label(row, side, shared):

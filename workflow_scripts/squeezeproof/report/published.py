@@ -8,10 +8,10 @@ from scipy.special import stdtrit
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.intervals import wilson
 from squeezeproof.report.style import COLORS
+from squeezeproof.store.predictions import CLEAN
 
 MODEL_COLUMNS = ["dataset", "architecture", "training", "compression", "ratio"]
 COLUMNS = ["table", *MODEL_COLUMNS, "attack", "epsilon", "metric", "value"]
-CLEAN = "clean"
 
 
 def compare(means, trials, published, settings):

@@ -181,6 +181,11 @@ def _bases_first(table, keys):
     )
 
 
+def read_over_seeds(path):
+    """The table `over_seeds` as it was written: empty names stay empty, and only a missing `std` is no number."""
+    return pd.read_csv(path, keep_default_na=False, na_values={"std": [""]})
+
+
 def write_csv(path, table):
     """CSV with accuracies to six decimals."""
     table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
