@@ -5,7 +5,7 @@ PYTEST = .venv/bin/python -m pytest
 # Set-up is done when this file is newer than the lock.
 READY = .venv/.ready
 
-.PHONY: demo test test-all lint plan reference docs lock clean
+.PHONY: demo test test-all lint plan reference benchmark docs lock clean
 
 demo: $(READY)
 	.venv/bin/snakemake --cores $(CORES) --report results/demo/report.html --report-after-run
@@ -29,6 +29,11 @@ plan: $(READY)
 # The README's config reference, from the schemas.
 reference: $(READY)
 	.venv/bin/python workflow_scripts/write_reference.py
+
+# Every attack against the libraries that have it; two of them are no part of the lock.
+benchmark: $(READY)
+	.venv/bin/uv pip install --quiet --no-deps --require-hashes --requirement benchmarks/peers.txt
+	.venv/bin/python benchmarks/attacks.py --write docs/benchmarks/attacks.csv
 
 # The figures and tables that the README and docs/ show, from finished studies.
 docs: $(READY)

@@ -2,6 +2,7 @@ rule craft:
     input:
         source=model_of("source"),
         test=split_of("test"),
+        train=training_images_of_attack,
     output:
         f"{RESULTS}/adversarial/{{dataset}}/{{source}}/{{attack}}.safetensors",
     log:

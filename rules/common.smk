@@ -57,6 +57,7 @@ def final_outputs():
     }
     return [
         *(f"{RESULTS}/tables/{name}.csv" for name in [*TABLES, "crafting"]),
+        *([f"{RESULTS}/tables/stages.csv"] if adversarial_sets(of_suites=True) else []),
         *(f"{RESULTS}/figures/{dataset}/heatmap.{attack}.svg" for dataset, attack in sorted(heatmaps)),
         *(f"{RESULTS}/figures/{dataset}/accuracy_against_ratio.{name}.svg" for dataset, name in sorted(compressed)),
         *([f"{RESULTS}/tables/published.csv"] if study.published else []),
@@ -114,11 +115,26 @@ def compression_of(wildcards):
 # Adversarial sets, predictions, tables
 
 
+def training_images_of_attack(wildcards):
+    """The training split where the attack is fitted on it."""
+    return split_of("train")(wildcards) if study.fits_on_training_images(wildcards.attack) else []
+
+
 def sets_of(wildcards):
     """The adversarial sets of the source that the pair is scored on."""
     return [
         f"{RESULTS}/adversarial/{wildcards.dataset}/{wildcards.source}/{attack}.safetensors"
         for attack in study.pairs[wildcards.dataset, wildcards.target, wildcards.source]
+    ]
+
+
+def adversarial_sets(of_suites=False):
+    """Every adversarial set of the study, or those of attacks in sequence."""
+    return [
+        f"{RESULTS}/adversarial/{dataset}/{source}/{attack}.safetensors"
+        for (dataset, source), attacks in study.sets.items()
+        for attack in attacks
+        if not of_suites or study.attacks[attack].settings["method"] in ("suite", "autoattack")
     ]
 
 

@@ -27,11 +27,7 @@ rule write_tables:
 
 rule write_costs:
     input:
-        [
-            f"{RESULTS}/adversarial/{dataset}/{source}/{attack}.safetensors"
-            for (dataset, source), attacks in study.sets.items()
-            for attack in attacks
-        ],
+        adversarial_sets(),
     output:
         table("crafting"),
     log:
@@ -50,6 +46,29 @@ rule write_costs:
         "Writing the table of crafting costs"
     script:
         "../workflow_scripts/write_costs.py"
+
+
+rule write_stages:
+    input:
+        adversarial_sets(of_suites=True),
+    output:
+        table("stages"),
+    log:
+        f"{RESULTS}/logs/write_stages.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_stages.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        code=code_digest("write_stages.py"),
+    message:
+        "Writing the table of cumulative suites"
+    script:
+        "../workflow_scripts/write_stages.py"
 
 
 rule plot_heatmap:

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from squeezeproof.attacks.registry import ATTACKS
 from squeezeproof.models.build import Normalize
+from squeezeproof.study.schema import load_schema
 
 NORMS = ("linf", "l2")
 EPS = {"linf": 0.15, "l2": 0.6}
@@ -25,11 +26,22 @@ def dual(weight, norm):
 torch.set_num_threads(1)
 
 TRAIN = 1200
-OPTIONS = {
-    "fgsm": {"eps": 0.1, "norm": "linf", "loss": "cross_entropy"},
-    "bim": {"steps": 5, "alpha": None, "keep": "best"},
-    "pgd": {"random_start": True, "restarts": 1},
+# What makes the attacks small enough for a test, where that is not their default.
+SMALL = {
+    "bim": {"steps": 5},
+    "pgd": {"steps": 5},
+    "apgd": {"steps": 20},
+    "apgd_t": {"steps": 10, "targets": 4},
+    "fab": {"steps": 10},
+    "fab_t": {"steps": 10, "targets": 3},
+    "square": {"queries": 60},
+    "cw": {"steps": 20, "searches": 3, "learning_rate": 0.05},
+    "uap": {"images": 60, "passes": 2},
+    "substitute": {"seeds": 10, "rounds": 4},
 }
+
+
+GRADIENT_METHODS = [name for name in ATTACKS if name not in ("square", "noise", "substitute", "uap")]
 
 
 @cache
@@ -86,20 +98,19 @@ def _trained():
 
 
 def settings(method, **changes):
-    """A complete entry of `attacks` with one eps; `changes` replace its small defaults."""
-    keys = {"fgsm": ["fgsm"], "bim": ["fgsm", "bim"], "pgd": ["fgsm", "bim", "pgd"]}[method]
-    entry = {"method": method}
-    for key in keys:
-        entry |= OPTIONS[key]
-    unknown = changes.keys() - entry.keys()
+    """A complete entry of `attacks` with one eps, small where its defaults are long, but for `changes`."""
+    properties = load_schema("attack")["kinds"][method]["properties"]
+    entry = {key: schema["default"] for key, schema in properties.items() if "default" in schema}
+    eps = changes.pop("eps", None if entry.pop("eps", 0) == [None] else 0.1)
+    unknown = changes.keys() - properties.keys()
     assert not unknown, f"{method} takes no {unknown}"
-    return entry | changes
+    return {"method": method, "eps": eps, **entry, **SMALL.get(method, {}), **changes}
 
 
 def run(method, model, inputs, labels, *, seed=0, examples=None, **changes):
     """The points that an attack returns for one batch."""
     options = settings(method, **changes)
-    del options["method"]
+    del options["method"], options["stored"]
     examples = torch.arange(len(labels)) if examples is None else examples
     return ATTACKS[method](model, inputs, labels, seed=seed, examples=examples, **options)
 

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from squeezeproof.attacks.ball import norms, project, random_point, steepest
-from squeezeproof.attacks.craft import SLACK, check_inside
+from squeezeproof.attacks.checks import SLACK, check_inside
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import LOSSES, cross_entropy, dlr, fooled, margin
 from squeezeproof.attacks.random import normal, uniform

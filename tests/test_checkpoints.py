@@ -31,7 +31,7 @@ def pruned(fraction, scope="layer"):
 
 
 def masked(model, shape):
-    return prune_weights(model, 0.5, scope="global")
+    return prune_weights(model, 0.5, scope="layer")
 
 
 STATES = {

@@ -29,6 +29,7 @@ def describe(seed, compression="none", ratio=0.0):
         "training": "standard",
         "compression": compression,
         "ratio": ratio,
+        "bits": 32,
         "finetuning": finetuning,
         "seed": seed,
         "base": f"cnn3.standard.none.none.s{seed}",

@@ -176,8 +176,8 @@ def test_module_digest_in_the_root_directory():
     ("script", "imported", "not_imported"),
     [
         ("prepare.py", {"datasets"}, {"models", "training", "attacks", "compression", "report", "study"}),
-        ("train.py", {"models", "training"}, {"attacks", "compression", "datasets", "report", "study"}),
-        ("compress.py", {"models", "training", "compression"}, {"attacks", "datasets", "report", "study"}),
+        ("train.py", {"models", "training"}, {"compression", "datasets", "report", "study"}),
+        ("compress.py", {"models", "training", "compression"}, {"datasets", "report", "study"}),
         ("craft.py", {"models", "attacks"}, {"training", "compression", "datasets", "report", "study"}),
         ("predict.py", {"models", "evaluation"}, {"training", "attacks", "compression", "datasets", "report", "study"}),
         ("write_tables.py", {"report"}, {"models", "training", "attacks", "compression", "datasets", "study"}),
@@ -189,6 +189,13 @@ def test_workflow_script_depends_on_its_own_packages_alone(script, imported, not
     packages = {path.relative_to(LIBRARY).parts[0] for path in found if LIBRARY in path.parents}
     assert imported <= packages
     assert not packages & not_imported
+
+
+@pytest.mark.parametrize("script", ["train.py", "compress.py"])
+def test_training_depends_on_the_parts_of_attacks_and_on_no_attack(script):
+    found = closure([LIBRARY.parent / script], LIBRARY.parent)
+    parts = {path.stem for path in found if path.parent == LIBRARY / "attacks"}
+    assert parts == {"__init__", "ball", "gradient", "objective", "random", "source"}
 
 
 @pytest.mark.parametrize("script", ["train.py", "compress.py", "craft.py", "predict.py", "write_tables.py"])

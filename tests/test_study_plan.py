@@ -308,8 +308,8 @@ def test_base_of_a_variant_is_its_uncompressed_model():
 
 def test_description_of_a_model_holds_its_axes():
     axes = {"dataset": "digits", "architecture": "cnn3", "training": "standard", "seed": 0, "base": BASE}
-    none = {"compression": "none", "ratio": 0.0, "finetuning": "none"}
-    weight = {"compression": "weight", "ratio": 0.98, "finetuning": "short"}
+    none = {"compression": "none", "ratio": 0.0, "bits": 32, "finetuning": "none"}
+    weight = {"compression": "weight", "ratio": 0.98, "bits": 32, "finetuning": "short"}
     study = plan()
     assert study.describe("digits", BASE) == {"name": BASE, **axes, **none}
     assert study.describe("digits", PRUNED[1]) == {"name": PRUNED[1], **axes, **weight}

@@ -26,7 +26,16 @@ NAMED_ENTRIES = {
     "compressions": "compression",
     "attacks": "attack",
 }
-REQUIRED_VALUES = {"ratio": 0.5, "eps": 0.1, "factory": "package:make", "root": "images", "size": 32, "epochs": 1}
+REQUIRED_VALUES = {
+    "stages": ["fgsm", {"method": "pgd", "steps": 3}],
+    "ratio": 0.5,
+    "bits": 8,
+    "eps": 0.1,
+    "factory": "package:make",
+    "root": "images",
+    "size": 32,
+    "epochs": 1,
+}
 FINITE = "is not a finite number"
 NAME = "a letter followed by at most 40 letters, digits, underscores and hyphens"
 
@@ -475,7 +484,7 @@ def test_schema_file_is_json_schema_with_kinds_that_are_described(file):
 )
 def test_schema_uses_only_keywords_that_the_checker_reads(schema):
     if schema["type"] == "array":
-        read = {"items", "minItems", "uniqueItems"}
+        read = {"items", "minItems", "maxItems", "uniqueItems"}
         assert "items" in schema
     else:
         read = {"enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "pattern", "x-form"}

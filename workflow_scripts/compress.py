@@ -1,4 +1,4 @@
-"""Rule compress: a base model -> a pruned variant, fine-tuned where the variant says so."""
+"""Rule compress: a base model -> a pruned or quantized variant, fine-tuned where the variant says so."""
 
 from squeezeproof.compression.compress import compress
 from squeezeproof.jobs import job
@@ -7,7 +7,7 @@ from squeezeproof.runtime import set_up
 from squeezeproof.store.checkpoints import load_model, save_model
 from squeezeproof.store.datasets import read_split
 from squeezeproof.training.finetuning import Finetuner
-from squeezeproof.training.history import write_history
+from squeezeproof.training.history import summary, write_history
 
 with job(snakemake):
     params = snakemake.params
@@ -18,12 +18,12 @@ with job(snakemake):
         train,
         validation,
         params.finetuning,
-        steps=params.compression["steps"],
-        step_epochs=params.compression["step_epochs"],
+        steps=params.compression.get("steps", 1),
+        step_epochs=params.compression.get("step_epochs", 0),
         seed=params.seed,
         resume=f"{snakemake.output.model}.resume",
     )
-    masks = compress(model, facts["shape"], params.compression, finetuner)
+    masks = compress(model, facts["shape"], params.compression, finetuner, images=train[0], seed=params.seed)
     write_history(snakemake.output.history, finetuner.history)
     save_model(
         snakemake.output.model,
@@ -32,6 +32,7 @@ with job(snakemake):
         masks,
         name=snakemake.wildcards.variant,
         compression=params.compression,
+        finetuning=summary(params.finetuning, finetuner.history),
         size=measure(model, masks, facts["shape"]),
         dense=base["size"],
     )

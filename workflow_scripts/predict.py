@@ -6,7 +6,7 @@ from squeezeproof.runtime import set_up
 from squeezeproof.store.adversarial import open_set
 from squeezeproof.store.checkpoints import load_model
 from squeezeproof.store.datasets import read_split
-from squeezeproof.store.predictions import save_predictions
+from squeezeproof.store.predictions import NOT_SCORED, save_predictions
 
 with job(snakemake):
     params = snakemake.params
@@ -18,5 +18,8 @@ with job(snakemake):
     for path in snakemake.input.sets:
         adversarial, attacks_facts = open_set(path, split)
         attacks[attacks_facts["attack"]] = attacks_facts["settings"]
-        predictions[attacks_facts["attack"]] = predict(model, adversarial, batch)
+        predicted = predict(model, adversarial, batch)
+        # The attacker has seen these images.
+        predicted[: attacks_facts.get("held_out", 0)] = NOT_SCORED
+        predictions[attacks_facts["attack"]] = predicted
     save_predictions(snakemake.output[0], labels, predictions, snakemake.wildcards, attacks, target, split)

@@ -46,9 +46,10 @@ def main(paths):
         rows.append([dataset, name, len(attacks), targets[dataset, name]])
     print_table("Models", ["data set", "model", "sets crafted on it", "sources scored on it"], rows)
     rows = [
-        [name, *(attack.settings[key] for key in ("method", "norm", "eps"))] for name, attack in study.attacks.items()
+        [name, *(attack.settings[key] for key in ("method", "norm", "eps", "mode"))]
+        for name, attack in study.attacks.items()
     ]
-    print_table("Attacks", ["attack", "method", "norm", "eps"], rows)
+    print_table("Attacks", ["attack", "method", "norm", "eps", "mode"], rows)
     bases = {key for key in study.evaluated_models if study.models[key].is_base}
     jobs = {
         "prepare": len({dataset for dataset, _ in study.evaluated_models}),

@@ -9,7 +9,7 @@ from squeezeproof.runtime import place, set_up
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.checkpoints import load_weights, save_model
 from squeezeproof.store.datasets import read_split
-from squeezeproof.training.history import write_history
+from squeezeproof.training.history import summary, write_history
 from squeezeproof.training.loop import fit
 
 with job(snakemake):
@@ -26,5 +26,6 @@ with job(snakemake):
     history = fit(model, train, validation, params.training, seed=seed, resume_path=resume)
     write_history(snakemake.output.history, history)
     size = measure(model, {}, facts["shape"])
-    save_model(snakemake.output.model, model, spec, name=snakemake.wildcards.base, size=size, dense=size)
+    told = summary(params.training, history)
+    save_model(snakemake.output.model, model, spec, name=snakemake.wildcards.base, training=told, size=size, dense=size)
     resume.unlink(missing_ok=True)

@@ -1,12 +1,19 @@
-"""Writes the config reference into the README, between its markers, from the schemas: `write_reference.py`."""
+"""Writes the table of attacks and the config reference into the README, between their markers: `write_reference.py`.
 
+They are made from the schemas and, for the speed of the attacks, from docs/benchmarks/attacks.csv.
+"""
+
+import csv
+import re
 import sys
 from pathlib import Path
 
 from squeezeproof.study.schema import load_schema
 
-README = Path(__file__).resolve().parents[1] / "README.md"
-BEGIN, END = "<!-- config reference: begin (written by `make reference`) -->", "<!-- config reference: end -->"
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+SPEED = ROOT / "docs" / "benchmarks" / "attacks.csv"
+OWN = ("SqueezeProof", "bare passes")
 
 
 def reference():
@@ -17,7 +24,7 @@ def reference():
         schema = study["properties"][name]
         schema = schema.get("items") or schema.get("additionalProperties") or schema
         parts += [f"### `{name}`\n", _table(schema if isinstance(schema, dict) else study["properties"][name])]
-    for name in ("dataset", "architecture", "training", "compression", "attack"):
+    for name in ("dataset", "architecture", "training", "adversary", "compression", "attack"):
         schema = load_schema(name)
         parts += [f"### {schema['title']}\n", _text(schema["description"])]
         if "kinds" not in schema:
@@ -31,11 +38,48 @@ def reference():
     return "\n".join(parts)
 
 
+def attacks():
+    """The table of attacks as Markdown: what each does, needs and cites, and how fast it is."""
+    models, speed = _speeds()
+    lines = [f"| attack | norms | finds | needs | speed-up: {' / '.join(models)} |", "| --- | --- | --- | --- | --- |"]
+    for name, kind in load_schema("attack")["kinds"].items():
+        properties = kind["properties"]
+        finds = "a point of the ball" if "eps" in kind.get("required", ()) else "the nearest point"
+        faster = " / ".join(speed[name, model] for model in models) if (name, models[0]) in speed else ""
+        norms = ", ".join(properties["norm"]["enum"])
+        lines.append(f"| `{name}` {_short(kind['description'])} | {norms} | {finds} | {kind['x-needs']} | {faster} |")
+    return "\n".join(lines) + "\n"
+
+
+def _speeds():
+    """The models of the benchmark, and (method, model) -> times by which the fastest other library is slower."""
+    models, fastest = [], {}
+    for row in csv.DictReader(SPEED.open()):
+        if row["model"] not in models:
+            models.append(row["model"])
+        if row["library"] not in OWN:
+            # The first case of a method is its transfer mode, where it has one.
+            case = fastest.setdefault((row["method"], row["model"]), (row["attack"], {}))
+            if case[0] == row["attack"]:
+                case[1][row["library"]] = float(row["ratio"])
+    names = {key: min(ratios, key=ratios.get) for key, (_, ratios) in fastest.items()}
+    return models, {key: f"{fastest[key][1][name]:.1f} ({name})" for key, name in names.items()}
+
+
+def _short(description):
+    """The full name and the paper of an attack."""
+    sentence = re.split(r"(?<!al)\. ", _text(description).strip())[0].rstrip(".")
+    return re.sub(r"[:;].*?(?=\(|$)", " ", sentence).strip()
+
+
 def splice(text):
-    """The README with the reference between its markers."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n\n{reference()}\n{END}{after}"
+    """The README with each part between its markers."""
+    for name, part in (("attacks", attacks), ("config reference", reference)):
+        begin, end = f"<!-- {name}: begin (written by `make reference`) -->", f"<!-- {name}: end -->"
+        before, rest = text.split(begin)
+        _, after = rest.split(end)
+        text = f"{before}{begin}\n\n{part()}\n{end}{after}"
+    return text
 
 
 def _text(description):
@@ -54,6 +98,10 @@ def _table(schema):
 def _values(entry):
     if "x-entries" in entry:
         return f"names to {entry['x-entries']} entries"
+    if "x-stage" in entry:
+        return f"{entry['x-stage']}s"
+    if "x-kind" in entry:
+        return f"null or a mapping ({entry['x-kind']})"
     if "enum" in entry:
         return ", ".join(f"`{value}`" for value in entry["enum"])
     kind = entry.get("type", "")
@@ -81,5 +129,5 @@ def _code(value):
 if __name__ == "__main__":
     updated = splice(README.read_text())
     if "--check" in sys.argv:
-        sys.exit(updated != README.read_text() and "README.md: the config reference is stale; run `make reference`")
+        sys.exit(updated != README.read_text() and "README.md: its written parts are stale; run `make reference`")
     README.write_text(updated)

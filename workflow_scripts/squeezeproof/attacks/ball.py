@@ -5,6 +5,8 @@ import torch
 from squeezeproof.attacks.random import normal, uniform
 
 TINY = 1e-12
+# Streams 0 to 2 draw the random points.
+PLATEAU = 3
 
 
 def project(points, centers, eps, norm):
@@ -20,6 +22,20 @@ def project(points, centers, eps, norm):
     return (centers + delta * (eps / length).clamp_max(1)[:, None, None, None]).clamp_(0, 1)
 
 
+def ascend(gradient, norm, seed, examples):
+    """`steepest`, but a random direction where the gradient is exactly zero: on a plateau any direction is as good.
+
+    The direction of example i there depends on (seed, examples[i]) alone, so that repeated steps leave the plateau.
+    """
+    step = steepest(gradient, norm)
+    flat = peaks(gradient) == 0
+    # On a GPU the question whether any is flat would wait for the device at every step.
+    if gradient.is_cuda or flat.any():
+        noise = uniform(seed, examples, gradient.shape[1:], stream=PLATEAU).sub_(0.5)
+        step = torch.where(flat[:, None, None, None], steepest(noise, norm), step)
+    return step
+
+
 def steepest(gradient, norm):
     """The direction of unit norm that raises the loss fastest; zero where the gradient is zero."""
     if norm == "linf":
@@ -31,8 +47,13 @@ def steepest(gradient, norm):
 
 def norms(delta, norm):
     """The norm of each perturbation, [N]."""
-    flat = delta.flatten(1)
-    return flat.abs().amax(1) if norm == "linf" else flat.norm(dim=1)
+    return peaks(delta) if norm == "linf" else delta.flatten(1).norm(dim=1)
+
+
+def peaks(tensor):
+    """The largest absolute entry of each example [N]; NaN where one is NaN."""
+    # On CPUs torch's vector norm takes ten times as long.
+    return tensor.abs().flatten(1).amax(1)
 
 
 def random_point(centers, eps, norm, seed, examples):
@@ -45,3 +66,13 @@ def random_point(centers, eps, norm, seed, examples):
     direction = direction / norms(direction, norm).clamp_min(TINY)[:, None, None, None]
     radius = uniform(seed, examples, (1,), stream=2).flatten() ** (1 / centers[0].numel())
     return project(centers + eps * radius[:, None, None, None] * direction, centers, eps, norm)
+
+
+def surface_point(centers, eps, norm, seed, examples):
+    """A point of each ball's surface, clipped to the box; that of example i depends on (seed, examples[i]) alone."""
+    draw = uniform if norm == "linf" else normal
+    noise = draw(seed, examples, centers.shape[1:], stream=0)
+    if norm == "linf":
+        noise = noise.mul_(2).sub_(1)
+    scale = eps / norms(noise, norm).clamp_min(TINY)
+    return project(centers + scale[:, None, None, None] * noise, centers, eps, norm)

@@ -1,11 +1,11 @@
 """Fast gradient sign method (Goodfellow et al. 2015)."""
 
-from squeezeproof.attacks.ball import project, steepest
+from squeezeproof.attacks.ball import ascend, project
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import LOSSES
 
 
-def fgsm(model, inputs, labels, *, eps, norm, loss, seed, examples):
+def fgsm(model, inputs, labels, *, eps, norm, loss, mode, seed, examples):
     """One step of length eps along the steepest direction of the loss.
 
     Args:
@@ -14,9 +14,10 @@ def fgsm(model, inputs, labels, *, eps, norm, loss, seed, examples):
         eps: radius of the ball in pixel units.
         norm: `linf` (the sign of the gradient) or `l2` (the normalised gradient).
         loss: a name of LOSSES.
-        seed, examples: not used, the attack is deterministic.
+        mode: not used, the attack takes one step.
+        seed, examples: of the direction where the gradient is exactly zero.
 
     Returns adversarial pixels inside the ball and the box.
     """
     _, _, gradient = loss_and_gradient(model, inputs, labels, LOSSES[loss])
-    return project(inputs + eps * steepest(gradient, norm), inputs, eps, norm)
+    return project(inputs + eps * ascend(gradient, norm, seed, examples), inputs, eps, norm)

@@ -1,27 +1,69 @@
-"""The gradient of an attack's loss with respect to its input, and nothing else."""
+"""Gradients of an attack's objective with respect to its input, and nothing else."""
 
 import torch
 
+from squeezeproof.attacks.ball import peaks
 from squeezeproof.errors import InputError
 
 
-def loss_and_gradient(model, points, labels, loss):
-    """Per-example loss [N], logits [N, K] and the loss's input gradient [N, C, H, W] at `points`.
+def loss_and_gradient(model, points, labels, loss, transform=None):
+    """Per-example loss [N], logits [N, K] and the loss's gradient [N, C, H, W] with respect to `points`.
 
-    Raises InputError where the model gives no gradient to its input, or one that is not finite.
+    With `transform` the model sees transform(points).
+
+    Raises InputError where the model gives no gradient to its input, or one that is not finite. A model with a method
+    `observe` is shown the largest absolute entry of every gradient, [N], and judges them itself.
+    """
+    points = points.detach().requires_grad_(True)
+    with torch.enable_grad():
+        logits = model(points if transform is None else transform(points))
+        values = loss(logits, labels)
+    gradient = _gradient(values, points, torch.ones_like(values))
+    _judge(model, peaks(gradient))
+    return values.detach(), logits.detach(), gradient
+
+
+def difference_gradients(model, points, labels, others):
+    """Logits [N, K] and the input gradients [N, T, C, H, W] of z[other] - z[label] at `points`, in one forward pass.
+
+    Args:
+        labels: int64 [N].
+        others: int64 [N, T], the classes that are compared with the label.
+
+    Raises InputError as `loss_and_gradient` does.
     """
     points = points.detach().requires_grad_(True)
     with torch.enable_grad():
         logits = model(points)
-        values = loss(logits, labels)
+        differences = logits.gather(1, others) - logits.gather(1, labels[:, None])
+    count = others.shape[1]
+    gradients = points.new_empty(len(points), count, *points.shape[1:])
+    seeds = torch.eye(count, device=points.device)[:, None].expand(count, len(points), count)
+    for index, seed in enumerate(seeds):
+        gradients[:, index] = _gradient(differences, points, seed, retain=index < count - 1)
+    _judge(model, peaks(gradients.flatten(0, 1)))
+    return logits.detach(), gradients
+
+
+def _gradient(values, points, seed, retain=False):
     if not values.requires_grad:
         raise InputError("the model gives no gradient to its input, so a gradient attack would say nothing about it")
-    (gradient,) = torch.autograd.grad(values.sum(), points, allow_unused=True)
+    (gradient,) = torch.autograd.grad(values, points, seed, allow_unused=True, retain_graph=retain)
     if gradient is None:
         raise InputError(
             "the model's logits do not depend on its input, so a gradient attack would say nothing about it"
         )
-    # The sign of a NaN is 0: the example would stay where it is and count as robust.
-    if not torch.isfinite(gradient).all():
+    return gradient
+
+
+def _judge(model, peak):
+    if hasattr(model, "observe"):
+        model.observe(peak)
+    else:
+        check_finite(torch.isfinite(peak).all())
+
+
+def check_finite(finite):
+    """Raise InputError unless `finite`: a step along a NaN goes nowhere, and the example would count as robust."""
+    if not finite:
         raise InputError("the model's logits or their gradient are not finite, so an attack would say nothing about it")
-    return values.detach(), logits.detach(), gradient

@@ -2,28 +2,58 @@
 
 from torch.nn import functional
 
+from squeezeproof.errors import InputError
+
 
 def cross_entropy(logits, labels):
     """Cross-entropy of each example."""
     return functional.cross_entropy(logits, labels, reduction="none")
 
 
+def log_odds(logits, labels):
+    """log((1 - p) / p) for the label's probability p, of which the cross-entropy is the softplus.
+
+    Attacks that follow only the gradient's direction and the order of the losses do the same on both, but where the
+    cross-entropy of a confident example rounds to 0 and its gradient vanishes, this one still rises and points.
+    """
+    own = logits.gather(1, labels[:, None]).squeeze(1)
+    return _without(logits, labels).logsumexp(1) - own
+
+
 def margin(logits, labels):
     """Highest other logit minus the label's (Carlini and Wagner 2017); positive where the example is misclassified."""
     own = logits.gather(1, labels[:, None]).squeeze(1)
-    others = logits.scatter(1, labels[:, None], float("-inf"))
-    return others.amax(1) - own
+    return _without(logits, labels).amax(1) - own
 
 
 def dlr(logits, labels):
     """Difference of logits ratio (Croce and Hein 2020); needs at least 4 classes."""
-    ordered = logits.sort(dim=1, descending=True).values
+    check_classes(logits)
+    ordered = logits.topk(3, dim=1).values
     return margin(logits, labels) / (ordered[:, 0] - ordered[:, 2] + 1e-12)
 
 
-LOSSES = {function.__name__: function for function in (cross_entropy, margin, dlr)}
+def targeted_dlr(logits, labels, targets):
+    """Targeted difference of logits ratio (Croce and Hein 2020) towards `targets` [N]; needs at least 4 classes."""
+    ordered = logits.topk(4, dim=1).values
+    pair = logits.gather(1, labels[:, None]) - logits.gather(1, targets[:, None])
+    return -pair.squeeze(1) / (ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2 + 1e-12)
+
+
+# The config's names. The attacks' cross-entropy is the log-odds.
+LOSSES = {"cross_entropy": log_odds, "dlr": dlr, "margin": margin}
+
+
+def check_classes(logits):
+    """Raise InputError where a difference of logits ratio has no meaning: for fewer than 4 classes."""
+    if logits.shape[1] < 4:
+        raise InputError(f"the loss dlr needs at least 4 classes, the model has {logits.shape[1]}")
 
 
 def fooled(logits, labels):
     """Boolean [N]: the highest logit is not the label's."""
     return logits.argmax(1) != labels
+
+
+def _without(logits, labels):
+    return logits.scatter(1, labels[:, None], float("-inf"))

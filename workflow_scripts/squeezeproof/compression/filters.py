@@ -204,8 +204,8 @@ def _ranked(groups, full, level):
     count = max(0, round(level * sum(full)) - gone)
     candidates = []
     for number, group in enumerate(groups):
-        order = group.scores.argsort(stable=True).tolist()
-        candidates += [(group.scores[index].item(), number, index) for index in order[:-1]]
+        scores, order = (part[:-1].tolist() for part in group.scores.sort(stable=True))
+        candidates += [(score, number, index) for score, index in zip(scores, order, strict=True)]
     chosen = [[] for _ in groups]
     for _, number, index in sorted(candidates)[:count]:
         chosen[number].append(index)

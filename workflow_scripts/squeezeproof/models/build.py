@@ -7,9 +7,21 @@ import torch
 from torch import nn
 
 from squeezeproof.errors import InputError
-from squeezeproof.models import networks, vision
+from squeezeproof.models import mobilenet, networks, vgg, vision, wide_resnet
 
-FACTORIES = {"cnn3": networks.cnn3, "cnn8": networks.cnn8, "resnet18": vision.resnet18}
+FACTORIES = {
+    "cnn3": networks.cnn3,
+    "cnn8": networks.cnn8,
+    "resnet18": vision.resnet18,
+    "resnet34": vision.resnet34,
+    "resnet50": vision.resnet50,
+    "wrn": wide_resnet.wrn,
+    "densenet121": vision.densenet121,
+    "vgg19": vgg.vgg19,
+    "vgg19_bn": vgg.vgg19_bn,
+    "mobilenet_v1": mobilenet.mobilenet_v1,
+    "mobilenet_v2": vision.mobilenet_v2,
+}
 
 
 class Normalize(nn.Module):

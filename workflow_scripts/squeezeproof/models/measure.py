@@ -3,6 +3,10 @@
 import torch
 from torch import nn
 
+from squeezeproof.models.quantized import Quantizer, quantized_layers
+
+FLOAT_BITS = 32
+
 
 def measure(model, masks, shape):
     """Count what a model holds and does.
@@ -15,13 +19,17 @@ def measure(model, masks, shape):
     Returns a dictionary of ints: `parameters`; `nonzeros` among them; `channels`, the filters of all convolutions;
     `macs`, multiply-accumulates of convolutions and linear layers for one image, zeros counted (unstructured zeros
     save no time on CPUs and GPUs); `bytes` of the parameters in float32; `packed_bytes` with masked tensors stored
-    as their non-zeros and one bit per position.
+    as their non-zeros and one bit per position, and quantized weights at their bit width. Scales and zero points of
+    quantized layers are no parameters; they count in `packed_bytes`, with four bytes each.
     """
-    parameters = dict(model.named_parameters())
-    packed = 0
+    layers = quantized_layers(model)
+    bits = {f"{name}.weight": settings["weight"]["bits"] for name, settings in layers.items()}
+    parameters = {name: p for name, p in model.named_parameters() if not name.endswith("_quantizer.scale")}
+    packed = sum(_quantizer_bytes(model.get_submodule(name)) for name in layers)
     for name, parameter in parameters.items():
         kept = int(masks[name].sum()) if name in masks else parameter.numel()
-        packed += 4 * kept + ((parameter.numel() + 7) // 8 if name in masks else 0)
+        packed += (bits.get(name, FLOAT_BITS) * kept + 7) // 8
+        packed += (parameter.numel() + 7) // 8 if name in masks else 0
     total = sum(parameter.numel() for parameter in parameters.values())
     return {
         "parameters": total,
@@ -31,6 +39,11 @@ def measure(model, masks, shape):
         "bytes": 4 * total,
         "packed_bytes": packed,
     }
+
+
+def _quantizer_bytes(layer):
+    """Four bytes for every scale, of a binary weight too, and for every zero point that is not known anyway."""
+    return 4 * len(layer.weight) + (8 if isinstance(layer.input_quantizer, Quantizer) else 0)
 
 
 def layer_macs(model, shape):

@@ -1,4 +1,4 @@
-"""The project's own networks; torchvision's with small-image stems are in models/vision.py."""
+"""The small chains of convolutions of Wang et al. and of Thorsteinsson et al."""
 
 from collections import OrderedDict
 

@@ -10,9 +10,10 @@ from squeezeproof.store.predictions import CLEAN
 
 def model_label(row, side, shared):
     """A model's name without the parts that all models of the figure share, such as `cnn3 weight 90 %`."""
-    architecture, training, compression, ratio, finetuning = (row[f"{side}_{axis}"] for axis in MODEL)
+    architecture, training, compression, ratio, bits, finetuning = (row[f"{side}_{axis}"] for axis in MODEL)
+    level = f"{bits}-bit" if bits < 32 else f"{100 * ratio:g} %"
     parts = [architecture, training]
-    parts.append("base" if compression == "none" else f"{compression} {100 * ratio:g} %")
+    parts.append("base" if compression == "none" else f"{compression} {level}")
     if compression != "none":
         parts.append("not fine-tuned" if finetuning == "none" else f"{finetuning} fine-tuning")
     kept = [part for part in parts if part not in shared]
@@ -102,7 +103,7 @@ def accuracy_against_ratio(table, dataset, architecture):
             shown |= _curves(axes, panel[panel["attack"] == attack], attack, style)
         tuned = "no fine-tuning" if finetuning == "none" else f"{finetuning} fine-tuning"
         axes.set_title(f"{training}, {compression}, {tuned}", loc="left")
-        axes.set_xlabel("fraction removed")
+        axes.set_xlabel("fraction of bits removed" if panel["target_bits"].min() < 32 else "fraction removed")
         axes.set_xlim(-0.03, 1.03)
         axes.set_ylim(-0.03, 1.03)
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
@@ -123,13 +124,14 @@ THREATS = {"white-box": "-", "from the base model": "--"}
 
 
 def attack_styles(table):
-    """Color by method and marker by budget for every attack of a table; black for the clean images."""
-    attacks = table.drop_duplicates("attack")
-    methods = [name for name in dict.fromkeys(attacks["method"]) if name != CLEAN]
+    """Color by the attack's entry and marker by its budget for every attack of a table; black for the clean images."""
+    attacks = table[table["attack"] != CLEAN].drop_duplicates("attack").fillna({"eps": 0})
+    attacks = attacks.assign(entry=attacks["attack"].str.rsplit("-eps", n=1).str[0])
+    entries = list(dict.fromkeys(attacks["entry"]))
     styles = {CLEAN: {"color": "#222222", "marker": "o"}}
-    for row in attacks[attacks["attack"] != CLEAN].sort_values(["method", "eps"]).itertuples():
-        rank = sorted(set(attacks.loc[attacks["method"] == row.method, "eps"])).index(row.eps)
-        color = COLORS[methods.index(row.method) % len(COLORS)]
+    for row in attacks.sort_values(["entry", "eps"]).itertuples():
+        rank = sorted(attacks.loc[attacks["entry"] == row.entry, "eps"]).index(row.eps)
+        color = COLORS[entries.index(row.entry) % len(COLORS)]
         styles[row.attack] = {"color": color, "marker": MARKERS[(rank + 1) % len(MARKERS)]}
     return styles
 

@@ -8,10 +8,10 @@ import pandas as pd
 
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.intervals import wilson
-from squeezeproof.store.predictions import CLEAN, read_predictions
+from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
 from squeezeproof.store.tensors import open_tensors, read_metadata
 
-MODEL = ["architecture", "training", "compression", "ratio", "finetuning"]
+MODEL = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
 TARGET = [f"target_{axis}" for axis in MODEL]
 SOURCE = [f"source_{axis}" for axis in MODEL]
 ATTACK = ["attack", "method", "norm", "eps"]
@@ -53,7 +53,7 @@ def read_cells(paths, descriptions):
                     "threat": "white-box" if target["name"] == source["name"] else "transfer",
                     "attack": name,
                     **{key: settings[key] for key in ("method", "norm", "eps")},
-                    "n": len(labels),
+                    "n": int((predicted != NOT_SCORED).sum()),
                     "correct": int((predicted == labels).sum()),
                 }
             )
@@ -119,7 +119,7 @@ def differences(cells):
 
 
 def compression_table(descriptions, checkpoints):
-    """Asked ratio and achieved sizes of every model.
+    """Asked ratio or bits and achieved sizes of every model; `bits` are of a weight, `activation_bits` of an input.
 
     Args:
         descriptions: of the models (`Study.describe`), in the order of `checkpoints`.
@@ -135,7 +135,8 @@ def compression_table(descriptions, checkpoints):
                 "dataset": description["dataset"],
                 "model": description["name"],
                 **{axis: description[axis] for axis in [*MODEL, "seed"]},
-                "measure": asked.get("measure", "weights" if asked else ""),
+                "activation_bits": asked.get("activation_bits") or description["bits"],
+                "measure": asked.get("measure", _measure(asked)),
                 **{f"{key}_removed": 1 - size[key] / dense[key] for key in ("channels", "parameters", "macs")},
                 "sparsity": 1 - size["nonzeros"] / size["parameters"],
                 **{key: size[key] for key in ("channels", "parameters", "nonzeros", "macs", "bytes", "packed_bytes")},
@@ -143,6 +144,11 @@ def compression_table(descriptions, checkpoints):
             }
         )
     return pd.DataFrame(rows).sort_values(["dataset", "model"]).reset_index(drop=True)
+
+
+def _measure(asked):
+    """What the ratio of a compression without a setting of that name counts."""
+    return "bits" if "bits" in asked else "weights" if asked else ""
 
 
 def _filters(path):
@@ -154,24 +160,47 @@ def _filters(path):
 
 
 def crafting_table(paths):
-    """What every adversarial set cost and achieved on its own source; seconds differ from run to run."""
+    """What every adversarial set cost and achieved on its own source; seconds differ from run to run.
+
+    `float_successes` counts, for sets of 8-bit images, the examples that fooled the source before they were rounded.
+    """
     rows = []
-    for path in sorted(map(str, paths)):
-        metadata = read_metadata(path, "adversarial")
+    for metadata in map(_set_metadata, sorted(map(str, paths))):
         settings = metadata["settings"]
         rows.append(
             {
-                "source": metadata["source"],
-                "attack": metadata["attack"],
-                **{key: settings[key] for key in ("method", "norm", "eps")},
-                "successes": metadata["successes"],
-                "forwards_per_example": metadata["forwards_per_example"],
-                "backwards_per_example": metadata["backwards_per_example"],
+                **{key: metadata[key] for key in ("dataset", "source", "attack")},
+                **{key: settings[key] for key in ("method", "norm", "eps", "mode", "stored")},
+                **{key: metadata[key] for key in ("successes", "forwards_per_example", "backwards_per_example")},
+                "zero_gradients": metadata["zero_gradients"],
+                "float_successes": metadata.get("float_successes"),
+                "queries": metadata.get("queries"),
                 "seconds": round(metadata["seconds"], 3),
                 "device": metadata["device"],
             }
         )
+    return pd.DataFrame(rows).astype({"float_successes": "Int64", "queries": "Int64"})
+
+
+def stages_table(paths):
+    """The cumulative robust accuracy of every suite on its own source, one row per attack of the sequence."""
+    rows = []
+    for metadata in map(_set_metadata, sorted(map(str, paths))):
+        for order, stage in enumerate(metadata["stages"], start=1):
+            rows.append(
+                {
+                    **{key: metadata[key] for key in ("dataset", "source", "attack")},
+                    "order": order,
+                    **{key: stage[key] for key in ("method", "loss", "attacked", "standing")},
+                    "n": metadata["n"],
+                    "accuracy": stage["standing"] / metadata["n"],
+                }
+            )
     return pd.DataFrame(rows)
+
+
+def _set_metadata(path):
+    return read_metadata(path, "adversarial")
 
 
 def _bases_first(table, keys):
@@ -182,8 +211,8 @@ def _bases_first(table, keys):
 
 
 def read_over_seeds(path):
-    """The table `over_seeds` as it was written: empty names stay empty, and only a missing `std` is no number."""
-    return pd.read_csv(path, keep_default_na=False, na_values={"std": [""]})
+    """The table `over_seeds` as it was written: empty names stay empty, only missing `std` and `eps` are no numbers."""
+    return pd.read_csv(path, keep_default_na=False, na_values={"std": [""], "eps": [""]})
 
 
 def write_csv(path, table):

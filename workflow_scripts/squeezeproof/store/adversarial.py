@@ -22,7 +22,7 @@ def save_set(path, tensors, settings, facts, source, split):
         "clean_fingerprint": split["fingerprint"],
         "source_fingerprint": source["fingerprint"],
         "successes": int((tensors["predictions"] != tensors["labels"]).sum()),
-        "dtype": "float32",
+        "dtype": str(tensors["adversarial"].dtype).removeprefix("torch."),
         **facts,
     }
     write_tensors(path, arrays, metadata)

@@ -1,4 +1,4 @@
-"""Checkpoints: a model's tensors, masks and everything that rebuilds it, without pickle."""
+"""Checkpoints: a model's tensors, masks, quantizers and everything that rebuilds it, without pickle."""
 
 import json
 
@@ -7,6 +7,7 @@ from torch import nn
 
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build
+from squeezeproof.models.quantized import quantize_layers, quantized_layers
 from squeezeproof.runtime import place
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_metadata, write_tensors
 
@@ -20,7 +21,8 @@ def save_model(path, model, spec, masks=None, **record):
     for name, mask in (masks or {}).items():
         arrays[MASK + name] = mask.cpu().numpy()
     digest = fingerprint(*(arrays[name] for name in sorted(arrays)))
-    write_tensors(path, arrays, {"kind": KIND, "specification": spec, "fingerprint": digest, **record})
+    facts = {"kind": KIND, "specification": spec, "quantization": quantized_layers(model), "fingerprint": digest}
+    write_tensors(path, arrays, {**facts, **record})
 
 
 def load_model(path, device="cpu"):
@@ -35,16 +37,17 @@ def load_model(path, device="cpu"):
         raise InputError(f"{path}: its tensors are not those that were saved; remove it and run again")
     masks = {name.removeprefix(MASK): tensors.pop(name) for name in list(tensors) if name.startswith(MASK)}
     try:
-        model = _rebuild(metadata["specification"], tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        model = _rebuild(metadata["specification"], metadata.get("quantization", {}), tensors)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         specification = json.dumps(metadata.get("specification"))
         raise InputError(f"{path}: cannot be rebuilt from its specification {specification}: {error}") from None
     return place(model, device), {name: mask.to(device) for name, mask in masks.items()}, metadata
 
 
-def _rebuild(spec, tensors):
+def _rebuild(spec, quantization, tensors):
     model = build(spec, seed=0).eval()
     fit_shapes(model, tensors)
+    quantize_layers(model, quantization)
     model.load_state_dict(tensors, strict=True)
     # fit_shapes follows the tensors wherever they lead: that the layers fit each other shows in a forward pass.
     with torch.no_grad():

@@ -13,5 +13,6 @@ def read_split(path):
 
 
 def to_pixels(images, device):
-    """uint8 images as float32 pixels in [0, 1] on `device`."""
-    return images.to(device).to(torch.float32).div_(255)
+    """uint8 images as float32 pixels in [0, 1] on `device`; float images are pixels already."""
+    images = images.to(device)
+    return images.to(torch.float32).div_(255) if images.dtype == torch.uint8 else images

@@ -6,6 +6,8 @@ from squeezeproof.store.tensors import open_tensors, read_metadata, write_tensor
 
 KIND = "predictions"
 CLEAN = "clean"
+# The predicted label of an example that is left out of an attack's accuracy.
+NOT_SCORED = -1
 
 
 def save_predictions(path, labels, predictions, names, attacks, checkpoint, split):

@@ -18,6 +18,7 @@ def contradictions(config, datasets):
                     f"architectures.{name}: {architecture['kind']} needs images of at least {minimum} pixels, "
                     f"datasets.{dataset.name} has {dataset.size}"
                 )
+        yield from _architecture_contradictions(f"architectures.{name}", architecture)
     for section in ("trainings", "finetunings"):
         if NONE in config[section]:
             yield f"{section}.{NONE}: the name is taken (it means that nothing is done), choose another"
@@ -25,6 +26,8 @@ def contradictions(config, datasets):
             yield from _training_contradictions(f"{section}.{name}", settings)
     if NONE in config["compressions"]:
         yield f"compressions.{NONE}: the name is taken (it means that nothing is done), choose another"
+    for name, settings in config["compressions"].items():
+        yield from _compression_contradictions(f"compressions.{name}", settings)
     for name, settings in config["attacks"].items():
         yield from _attack_contradictions(f"attacks.{name}", settings, config["datasets"])
     yield from _published_contradictions(config)
@@ -45,6 +48,12 @@ def _dataset_contradictions(entries):
             yield f"datasets.{name}.test: {settings['test']} is more than the {counts['test']} test images"
 
 
+def _architecture_contradictions(path, settings):
+    if settings["kind"] == "wrn" and (over := (settings["depth"] - 4) % 6):
+        below = settings["depth"] - over
+        yield f"{path}.depth: {settings['depth']} is not 6n + 4; write {below} or {below + 6}"
+
+
 def _training_contradictions(path, settings):
     if settings["nesterov"] and (settings["optimizer"] != "sgd" or not settings["momentum"]):
         yield f"{path}.nesterov: needs optimizer: sgd and a momentum above 0"
@@ -56,6 +65,61 @@ def _training_contradictions(path, settings):
         yield f"{path}.milestones: {late[0]} never comes, the epochs end at {settings['epochs']}"
     if settings["schedule"] == "step" and not settings["milestones"]:
         yield f"{path}.schedule: step needs milestones, such as milestones: [{max(1, settings['epochs'] // 2)}]"
+    yield from _adversary_contradictions(f"{path}.adversary", settings["adversary"])
+    yield from _extension_contradictions(path, settings)
+
+
+def _adversary_contradictions(path, adversary):
+    if adversary is None:
+        return
+    if adversary["norm"] == "linf" and adversary["space"] == "pixel":
+        yield from _eps_contradictions(path, adversary["eps"])
+    if adversary["norm"] == "l2" and adversary["space"] == "normalized":
+        yield f"{path}.norm: space: normalized has boxes, not balls; write norm: linf"
+    if adversary["norm"] == "l2" and adversary.get("eps_distribution") == "truncated_normal":
+        yield f"{path}.eps_distribution: truncated_normal is for norm: linf; write eps_distribution: fixed"
+
+
+def _extension_contradictions(path, settings):
+    extend, epochs, adversary = settings["extend"], settings["epochs"], settings["adversary"]
+    if not extend["max_epochs"]:
+        if extend["patience"] > 1:
+            yield f"{path}.extend.patience: nothing is extended without max_epochs; write such as {2 * epochs}"
+        return
+    if not 0 < epochs < extend["max_epochs"]:
+        yield (
+            f"{path}.extend.max_epochs: {extend['max_epochs']} in all, of which epochs: {epochs} come first; "
+            f"write more than epochs, and epochs above 0"
+        )
+    if adversary is None or adversary["clean_weight"] == 1:
+        yield f"{path}.extend: follows the adversarial loss, which needs an adversary with a clean_weight below 1"
+    if settings["schedule"] in ("cosine", "one-cycle"):
+        yield f"{path}.extend: {settings['schedule']} ends at a learning rate near 0; write schedule: constant or step"
+
+
+def _compression_contradictions(path, settings):
+    if settings["method"] != "quantization":
+        return
+    bits = settings["activation_bits"]
+    if bits is not None and 16 < bits < 32:
+        yield f"{path}.activation_bits: {bits} is neither 1 to 16 nor 32; write 32 to leave the inputs float"
+    if settings["scales"] == "learned" and settings["mode"] == "ptq":
+        yield f"{path}.scales: learned needs training; write mode: qat, or scales: auto"
+
+
+def variant_contradictions(config, models, compressions):
+    """Contradictions between a planned model's compression instance and its fine-tuning, one per pair of entries."""
+    pairs = {(compressions[model.compression].entry, model.finetuning): None for model in models if not model.is_base}
+    for entry, finetuning in pairs:
+        if config["compressions"][entry].get("mode") != "qat":
+            continue
+        if finetuning == NONE:
+            yield (
+                f"compressions.{entry}.mode: qat trains for the epochs of a fine-tuning, and variants selects it with "
+                f"none; name an entry of finetunings there, or write mode: ptq"
+            )
+        elif config["finetunings"][finetuning]["epochs"] == 0:
+            yield f"finetunings.{finetuning}.epochs: 0 trains nothing, which compressions.{entry} needs (mode: qat)"
 
 
 def _published_contradictions(config):
@@ -66,19 +130,39 @@ def _published_contradictions(config):
 
 
 def _attack_contradictions(path, settings, datasets):
-    kinds = load_schema("dataset")["kinds"]
-    if settings["norm"] == "linf":
-        for eps in settings["eps"]:
-            if eps > 1:
-                hint = f", did you mean {eps.text}/255?" if eps <= 255 and "/" not in eps.text else ""
-                yield f"{path}.eps: {eps.text} is not in (0, 1]; pixels are in [0, 1]{hint}"
-    if settings.get("restarts", 1) > 1 and not settings["random_start"]:
-        yield f"{path}.restarts: {settings['restarts']} equal runs from one start; write random_start: true"
-    if settings["loss"] == "dlr":
+    for eps in settings["eps"] if settings["norm"] == "linf" else ():
+        yield from _eps_contradictions(path, eps)
+    stages = settings.get("stages")
+    for index, stage in enumerate(stages or [settings]):
+        at = f"{path}.stages[{index}]" if stages else path
+        if stage.get("restarts", 1) > 1 and not stage.get("random_start", True):
+            yield f"{at}.restarts: {stage['restarts']} equal runs from one start; write random_start: true"
+        yield from _class_contradictions(at, stage, datasets)
+        if stage.get("method") == "cw" and settings["norm"] != "l2":
+            yield f"{at}: cw keeps the l2 norm small, the suite's norm is {settings['norm']}; write norm: l2"
+    if settings["method"] == "substitute":
         for name, dataset in datasets.items():
-            classes = kinds[dataset["kind"]].get("x-image", {}).get("classes") or _count_classes(dataset)
-            if classes is not None and classes < 4:
-                yield f"{path}.loss: dlr needs at least 4 classes, datasets.{name} has {classes}"
+            test = dataset["test"] or load_schema("dataset")["kinds"][dataset["kind"]].get("x-counts", {}).get("test")
+            if test is not None and settings["seeds"] >= test:
+                yield f"{path}.seeds: {settings['seeds']} leaves none of the {test} test images of datasets.{name}"
+
+
+def _eps_contradictions(path, eps):
+    if eps is not None and eps > 1:
+        hint = f", did you mean {eps.text}/255?" if eps <= 255 and "/" not in eps.text else ""
+        yield f"{path}.eps: {eps.text} is not in (0, 1]; pixels are in [0, 1]{hint}"
+
+
+def _class_contradictions(path, settings, datasets):
+    needs = settings["method"] if settings["method"] in ("apgd_t", "autoattack") else settings.get("loss")
+    if needs not in ("apgd_t", "autoattack", "dlr"):
+        return
+    for name, dataset in datasets.items():
+        known = load_schema("dataset")["kinds"][dataset["kind"]].get("x-image", {}).get("classes")
+        classes = known or _count_classes(dataset)
+        if classes is not None and classes < 4:
+            key = f"{path}.loss" if needs == "dlr" else path
+            yield f"{key}: {needs} needs at least 4 classes, datasets.{name} has {classes}"
 
 
 def _count_classes(settings):

@@ -11,9 +11,11 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import product
 
-from squeezeproof.study.contradictions import NONE, contradictions
+from squeezeproof.study.contradictions import NONE, contradictions, variant_contradictions
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.schema import check_config, load_schema, suggest
+
+FLOAT_BITS = 32
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,11 @@ class Study:
         self.published = self.config.get("published")
         problems = []
         self.datasets = {name: _dataset(name, settings) for name, settings in self.config["datasets"].items()}
-        self.compressions = _instances(checked["compressions"], "compressions", "ratio", _percent, problems)
-        self.attacks = _instances(checked["attacks"], "attacks", "eps", _eps, problems)
+        self.compressions = _instances(checked["compressions"], "compressions", problems)
+        self.attacks = _instances(checked["attacks"], "attacks", problems)
         problems += contradictions(checked, self.datasets)
         self.models = self._expand_models(problems)
+        problems += variant_contradictions(self.config, self.models.values(), self.compressions)
         self.pairs = self._expand_pairs(problems)
         if problems:
             raise ConfigError(problems)
@@ -115,20 +118,28 @@ class Study:
         return self.models[dataset, name]
 
     def describe(self, dataset, name):
-        """What the tables say of a model: its name, its axes, and the compression's entry and ratio."""
+        """What the tables say of a model: its name, its axes, and the compression's entry, ratio and weight bits."""
         model = self.models[dataset, name]
         compression = self.compressions.get(model.compression)
+        settings = compression.settings if compression else {}
+        bits = settings.get("bits", FLOAT_BITS)
         return {
             "dataset": dataset,
             "name": name,
             "architecture": model.architecture,
             "training": model.training,
             "compression": compression.entry if compression else NONE,
-            "ratio": compression.settings["ratio"] if compression else 0.0,
+            "ratio": settings.get("ratio", 1 - bits / FLOAT_BITS),
+            "bits": bits,
             "finetuning": model.finetuning,
             "seed": model.seed,
             "base": model.base.name,
         }
+
+    def fits_on_training_images(self, attack):
+        """Whether an attack instance is fitted on the training split before it attacks the test split."""
+        kinds = load_schema("attack")["kinds"]
+        return kinds[self.attacks[attack].settings["method"]].get("x-fitted-on-training-images", False)
 
     def architecture_settings(self, name):
         return self.config["architectures"][name]
@@ -197,11 +208,22 @@ class Study:
                     for target in chosen_targets:
                         if all(condition(source, target) for condition in conditions):
                             found = True
+                            self._check_modes(path, attacks, source, target, problems)
                             known = pairs.setdefault((dataset, target.name, source.name), [])
                             known.extend(attack for attack in attacks if attack not in known)
             if not found and datasets and attacks and sources and targets:
                 problems.append(f"{path}: no (source, target) pair meets where: {evaluation['where']}")
         return pairs
+
+    def _check_modes(self, path, attacks, source, target, problems):
+        stopped = [name for name in attacks if self.attacks[name].settings["mode"] == "whitebox"]
+        if stopped and source != target:
+            problem = (
+                f"{path}: {stopped[0]} has mode: whitebox, its examples end where they fool their source and say "
+                f"nothing about other models; write where: [white-box] here, or mode: transfer there"
+            )
+            if problem not in problems:
+                problems.append(problem)
 
     def _select_models(self, patterns, names, path, problems):
         aliases = {"base": [], "compressed": []}
@@ -243,18 +265,24 @@ def _percent(ratio):
 
 
 def _eps(eps):
-    return f"eps{eps.text.replace('/', 'of')}"
+    return "" if eps is None else f"eps{eps.text.replace('/', 'of')}"
 
 
-def _instances(entries, section, level, label, problems):
+# The setting whose list an entry is expanded over, and how a value of it is written in names.
+LEVELS = {"compressions": {"ratio": _percent, "bits": str}, "attacks": {"eps": _eps}}
+
+
+def _instances(entries, section, problems):
     """Expand every entry over its list of levels; two entries that give one name are a problem."""
     instances = {}
     for entry, settings in entries.items():
+        level, label = next((key, label) for key, label in LEVELS[section].items() if key in settings)
         for value in settings[level]:
-            name = f"{entry}-{label(value)}"
+            # A minimum-norm attack without a budget goes by its entry's name.
+            name = "-".join(filter(None, [entry, label(value)]))
             if name in instances:
                 problems.append(
-                    f"{section}.{entry}: {level} {value.text} gives the name {name}, which "
+                    f"{section}.{entry}: {level} {getattr(value, 'text', value)} gives the name {name}, which "
                     f"{section}.{instances[name].entry} gives too; rename one or remove the repetition"
                 )
             instances[name] = Instance(name, entry, _plain({**settings, level: value}))

@@ -1,9 +1,10 @@
 """Checks a study config against the closed schemas in schemas/ and fills in their defaults.
 
-The schemas are JSON Schema (draft 2020-12) with four additions: `x-entries: attack` says that a mapping holds
-named entries described in attack.yaml; `x-discriminator` names the key that picks an entry's kind, which may be
-left out where the entry's own name is a kind; `x-form` says in words what a `pattern` accepts; a list may be written
-as one value.
+The schemas are JSON Schema (draft 2020-12) with six additions: `x-entries: attack` says that a mapping holds
+named entries described in attack.yaml, `x-stage: attack` that a value is one of them without a name, and
+`x-kind: adversary` that it is null or a kind of adversary.yaml with its settings; `x-discriminator` names the key that
+picks an entry's kind, which may be left out where the entry's own name is a kind; `x-form` says in words what a
+`pattern` accepts; a list may be written as one value.
 """
 
 import difflib
@@ -83,6 +84,10 @@ def _check_object(value, schema, path, problems):
 def _check_value(value, schema, path, problems):
     if "x-entries" in schema:
         return _check_entries(value, schema, path, problems)
+    if "x-stage" in schema:
+        return _check_stage(value, load_schema(schema["x-stage"]), path, problems)
+    if "x-kind" in schema:
+        return None if value is None else _check_nested(value, load_schema(schema["x-kind"]), path, problems)
     if schema.get("type") == "object" and "properties" in schema:
         return _check_object(value, schema, path, problems)
     if schema.get("type") == "object" and "properties" in schema.get("additionalProperties", ()):
@@ -107,7 +112,7 @@ def _check_list(value, schema, path, problems):
     items = [value] if scalar else value
     paths = [path if scalar else f"{path}[{index}]" for index in range(len(items))]
     checked = [_check_value(item, schema["items"], at, problems) for item, at in zip(items, paths, strict=True)]
-    shape = {key: schema[key] for key in ("minItems", "uniqueItems") if key in schema}
+    shape = {key: schema[key] for key in ("minItems", "maxItems", "uniqueItems") if key in schema}
     problems.extend(_violations(checked, shape, path))
     return checked
 
@@ -140,6 +145,28 @@ def _check_kind(name, entry, schema, path, problems):
     chosen = schema["kinds"][kind]
     properties = {key: {"type": "string"}, **chosen["properties"]}
     return _check_object({**entry, key: kind}, {**chosen, "properties": properties}, path, problems)
+
+
+def _check_stage(value, schema, path, problems):
+    """One stage of a suite: a kind's name, or an entry of a kind without the settings that the suite has for all."""
+    kinds = {name: kind for name, kind in schema["kinds"].items() if not kind.get("x-no-stage")}
+    for name, kind in kinds.items():
+        own = {key: entry for key, entry in kind["properties"].items() if key not in schema["x-shared-by-stages"]}
+        kinds[name] = {**kind, "properties": own, "required": [key for key in kind.get("required", ()) if key in own]}
+    return _check_nested(value, {**schema, "kinds": kinds}, path, problems)
+
+
+def _check_nested(value, schema, path, problems):
+    """An entry without a name of its own: a kind's name, or a mapping that says its kind."""
+    key = schema["x-discriminator"]
+    entry = {key: value} if isinstance(value, str) else value
+    if not isinstance(entry, dict):
+        problems.append(f"{path}: {value!r} is neither a name nor a mapping of keys to values")
+        return {}
+    if entry.get(key) is None:
+        problems.append(f"{path}.{key}: missing{suggest('', schema['kinds'])}")
+        return {}
+    return _check_kind("", entry, schema, path, problems)
 
 
 def _named_entries(value, schema, path, problems):
@@ -193,6 +220,8 @@ def _explain(error):
             return f"{[str(getattr(item, 'text', item)) for item in value]} holds the same value twice"
         case "minItems":
             return "is empty, give at least one"
+        case "maxItems":
+            return f"holds {len(value)} values, give at most {schema['maxItems']}"
     return error.message
 
 

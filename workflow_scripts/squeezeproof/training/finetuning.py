@@ -27,7 +27,9 @@ class Finetuner:
         if self.settings is None:
             return
         last = stage == self.steps - 1
-        settings = self.settings if last else {**self.settings, "epochs": self.step_epochs}
+        # Between the steps nothing is extended.
+        short = {"epochs": self.step_epochs, "extend": {**self.settings["extend"], "max_epochs": 0}}
+        settings = self.settings if last else {**self.settings, **short}
         rows = fit(
             model,
             self.train,

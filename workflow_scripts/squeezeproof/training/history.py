@@ -1,4 +1,4 @@
-"""The history of a training as CSV."""
+"""The history of a training as CSV, and what a checkpoint tells of it."""
 
 import csv
 
@@ -12,3 +12,18 @@ def write_history(path, rows):
         writer = csv.DictWriter(file, ["stage", *HISTORY])
         writer.writeheader()
         writer.writerows({"stage": 1, **row} for row in rows)
+
+
+def summary(settings, history):
+    """What a checkpoint tells of its training: its settings, and what came of them.
+
+    `epochs` were trained, over all stages, after `restarts` on divergence; `eps` is the mean radius of the last
+    epoch's adversarial examples in pixel units, None without any.
+    """
+    restarts = {row.get("stage"): row["restarts"] for row in history}
+    return {
+        "settings": settings,
+        "epochs": len(history),
+        "restarts": sum(restarts.values()),
+        "eps": history[-1]["eps"] if history else None,
+    }

@@ -1,20 +1,29 @@
 """Training on a data set that lives on the device as one tensor, resumable after every epoch, bit for bit."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.predict import accuracy
-from squeezeproof.jobs import Progress
+from squeezeproof.jobs import Progress, log
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
+from squeezeproof.training.adversaries import Adversary, make_adversary
 from squeezeproof.training.augmentation import augment
 from squeezeproof.training.resume import Resume
-from squeezeproof.training.schedules import learning_rate
+from squeezeproof.training.schedules import goes_on, learning_rate
 
 HISTORY = ["epoch", "learning_rate", "train_loss", "train_accuracy", "validation_accuracy"]
+HISTORY += ["clean_loss", "adversarial_loss", "adversarial_accuracy", "eps", "restarts"]
+# Multiples of log K, the loss of a model that guesses; LOST also of the loss that the training began with.
+LOST, BROKEN = 10, 10_000
+
+
+class Diverged(InputError):
+    """A training whose loss or weights are beyond repair."""
 
 
 def fit(model, train, validation, settings, *, seed, masks=None, resume_path=None):
@@ -24,35 +33,44 @@ def fit(model, train, validation, settings, *, seed, masks=None, resume_path=Non
         model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K]; trained on the device of its parameters.
         train, validation: (uint8 images, int64 labels); validation may be empty, its accuracy is then None.
         settings: a checked entry of `trainings` (schemas/training.yaml).
-        seed: fixes the order of the batches and the augmentation; each epoch has its own stream.
+        seed: fixes the order of the batches, the augmentation and the adversary; each epoch has its own stream.
         masks: parameter name -> bool tensor; masked weights are zero after every step.
         resume_path: file that holds the state after the last finished epoch, left for the caller to remove.
 
-    Raises InputError when the loss or a weight stops being finite.
+    The losses and accuracies of a row are means over the training images as they were trained on, augmented and, for
+    the adversarial ones, as crafted; `eps` is the mean radius in pixel units. What was not computed is None.
+
+    Raises InputError when a weight stops being finite, every step of an epoch has a loss above LOST times the first
+    and LOST log K, or its last one above BROKEN log K, and no restart is left; the state of the last good epoch stays
+    in `resume_path`.
     """
-    device = next(model.parameters()).device
-    images, labels = train[0].to(device), train[1].to(device)
-    parameters = dict(model.named_parameters())
-    masked = [(parameters[name], mask.to(device)) for name, mask in (masks or {}).items()]
-    optimizer = make_optimizer(model, settings)
-    resume = Resume(resume_path, model, optimizer, identity=[settings, seed], data=[*train, *validation])
+    trainer = _Trainer.of(model, train, settings, seed, masks or {})
+    resume = Resume(
+        resume_path,
+        model,
+        trainer.optimizer,
+        # Whether a restart is allowed changes nothing before it: a diverged training may go on under another limit.
+        identity=[{key: value for key, value in settings.items() if key != "restarts_on_divergence"}, seed],
+        data=[*train, *validation],
+        revertible=settings["restarts_on_divergence"] > 0,
+    )
     history = resume.load()
-    progress = Progress(settings["epochs"] - len(history), "epochs")
-    criterion = nn.CrossEntropyLoss(label_smoothing=settings["label_smoothing"])
-    for epoch in range(len(history), settings["epochs"]):
-        with torch.random.fork_rng():
-            torch.manual_seed(derive_seed(seed, "layers", epoch))  # dropout draws from the global RNG
-            loss, correct = _epoch(model, images, labels, optimizer, criterion, masked, settings, epoch, seed)
-        row = {
-            "epoch": epoch + 1,
-            "learning_rate": optimizer.param_groups[0]["lr"],
-            "train_loss": loss,
-            "train_accuracy": correct,
-            "validation_accuracy": accuracy(model, *validation) if len(validation[1]) else None,
-        }
-        history.append(row)
+    restarts = history[-1]["restarts"] if history else 0
+    progress = Progress(max(settings["epochs"], settings["extend"]["max_epochs"]) - len(history), "epochs")
+    while goes_on(history, settings):
+        try:
+            row = trainer.epoch(len(history), restarts, history[0]["train_loss"] if history else None)
+        except Diverged as error:
+            if restarts >= settings["restarts_on_divergence"]:
+                raise
+            restarts += 1
+            resume.revert()
+            log.info("%s; restart %d after epoch %d", error, restarts, len(history))
+            continue
+        row["validation_accuracy"] = accuracy(model, *validation) if len(validation[1]) else None
+        history.append({key: row[key] for key in HISTORY})
         resume.save(history)
-        progress.advance(note=f"loss {loss:.4f}, training accuracy {correct:.3f}")
+        progress.advance(note=_note(row))
     model.eval()
     return history
 
@@ -76,42 +94,127 @@ def make_optimizer(model, settings):
     raise ValueError(f"unknown optimizer {settings['optimizer']!r}")
 
 
-def _epoch(model, images, labels, optimizer, criterion, masked, settings, epoch, seed):
-    """One pass over the shuffled images; returns the mean loss and the accuracy on the augmented batches."""
-    model.train()
-    device = images.device
-    generator = torch.Generator().manual_seed(derive_seed(seed, "epoch", epoch))
-    order = torch.randperm(len(labels), generator=generator).to(device)
-    batches = order.split(settings["batch_size"])
-    total = torch.zeros((), device=device, dtype=torch.float64)
-    correct = torch.zeros((), device=device, dtype=torch.int64)
-    for index, batch in enumerate(batches):
-        rate = learning_rate(settings, epoch, (epoch + index / len(batches)) / settings["epochs"])
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        pixels = augment(
-            to_pixels(images[batch], device),
-            flip=settings["flip"],
-            crop=settings["crop"],
-            rotation=settings["rotation"],
-            generator=generator,
+@dataclass(frozen=True)
+class _Trainer:
+    """What the epochs of one training share."""
+
+    model: nn.Module
+    images: torch.Tensor
+    labels: torch.Tensor
+    optimizer: torch.optim.Optimizer
+    criterion: nn.Module
+    masked: list
+    adversary: Adversary | None
+    settings: dict
+    seed: int
+
+    @classmethod
+    def of(cls, model, train, settings, seed, masks):
+        device = next(model.parameters()).device
+        parameters = dict(model.named_parameters())
+        return cls(
+            model=model,
+            images=train[0].to(device),
+            labels=train[1].to(device),
+            optimizer=make_optimizer(model, settings),
+            criterion=nn.CrossEntropyLoss(label_smoothing=settings["label_smoothing"]),
+            masked=[(parameters[name], mask.to(device)) for name, mask in masks.items()],
+            adversary=make_adversary(settings["adversary"], model),
+            settings=settings,
+            seed=seed,
         )
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings["precision"] == "bfloat16"):
-            logits = model(pixels)
-        loss = criterion(logits.float(), labels[batch])
-        optimizer.zero_grad(set_to_none=True)
+
+    def epoch(self, epoch, restarts, reference):
+        """One pass over the shuffled images; returns its row of the history, raises Diverged.
+
+        `reference` is the loss of the first epoch, None in it.
+        """
+        with torch.random.fork_rng():
+            torch.manual_seed(derive_seed(self.seed, "layers", epoch))  # dropout draws from the global RNG
+            sums, first, lowest, last = self._pass(epoch, self.settings["divergence_factor"] ** restarts)
+        means = {key: float(value) / len(self.labels) for key, value in sums.items()}
+        self._check(epoch, means["train_loss"], reference or first, lowest, last, restarts)
+        return {
+            **dict.fromkeys(HISTORY),
+            **means,
+            "epoch": epoch + 1,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "train_accuracy": means.get("clean_accuracy"),
+            "restarts": restarts,
+        }
+
+    def _pass(self, epoch, factor):
+        """The sums over all images of what `_losses` measures, and the first, lowest and last loss of a batch."""
+        self.model.train()
+        device, settings = self.images.device, self.settings
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "epoch", epoch))
+        order = torch.randperm(len(self.labels), generator=generator).to(device)
+        batches = order.split(settings["batch_size"])
+        sums, first, lowest = {}, None, torch.full((), float("inf"), device=device)
+        for index, batch in enumerate(batches):
+            # An extension goes on at the rate of the last step before it.
+            position = min(epoch + index / len(batches), settings["epochs"] - 1 / len(batches))
+            rate = factor * learning_rate(settings, epoch, position / settings["epochs"])
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            pixels = augment(
+                to_pixels(self.images[batch], device),
+                flip=settings["flip"],
+                crop=settings["crop"],
+                rotation=settings["rotation"],
+                generator=generator,
+            )
+            loss, measured = self._losses(pixels, batch, derive_seed(self.seed, "adversary", epoch, index))
+            self._step(loss)
+            first = loss.detach() if first is None else first
+            lowest = torch.minimum(lowest, loss.detach())
+            for key, value in measured.items():
+                sums[key] = sums.get(key, 0) + value
+        return sums, first.item(), lowest.item(), loss.item()
+
+    def _losses(self, pixels, examples, seed):
+        """The loss of a batch, and the batch's sums of what the history tells."""
+        labels, count, measured = self.labels[examples], len(examples), {}
+        feeds = [("clean", 1.0, pixels)]
+        if self.adversary is not None:
+            points, eps = self.adversary.craft(self.model, pixels, labels, seed=seed, examples=examples)
+            weight = self.adversary.clean_weight
+            feeds = [("clean", weight, pixels)] * (weight > 0) + [("adversarial", 1 - weight, points)]
+            measured["eps"] = count * eps
+        images = [images for _, _, images in feeds]
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.settings["precision"] == "bfloat16"):
+            logits = self.model(torch.cat(images) if len(images) > 1 else images[0])
+        total = 0
+        for (kind, share, _), part in zip(feeds, logits.float().split(count), strict=True):
+            loss = self.criterion(part, labels)
+            total = total + share * loss
+            measured[f"{kind}_loss"] = count * loss.detach().double()
+            measured[f"{kind}_accuracy"] = (part.detach().argmax(1) == labels).sum()
+        measured["train_loss"] = count * total.detach().double()
+        return total, measured
+
+    def _step(self, loss):
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimizer.step()
+        self.optimizer.step()
         with torch.no_grad():
-            for parameter, mask in masked:
+            for parameter, mask in self.masked:
                 parameter.mul_(mask)
-        total += loss.detach() * len(batch)
-        correct += (logits.detach().argmax(1) == labels[batch]).sum()
-    mean_loss = total.item() / len(labels)
-    # The loss does not see what the last step of an epoch did.
-    if not (math.isfinite(mean_loss) and all(tensor.isfinite().all() for tensor in model.state_dict().values())):
-        raise InputError(
-            f"training diverged in epoch {epoch + 1} (mean loss {mean_loss:g}); "
-            f"lower learning_rate: {settings['learning_rate']:g}"
+
+    def _check(self, epoch, mean, reference, lowest, last, restarts):
+        # The loss does not see what the last step of an epoch did.
+        finite = math.isfinite(mean) and all(tensor.isfinite().all() for tensor in self.model.state_dict().values())
+        guessing = math.log(max(2, int(self.labels.max()) + 1))
+        # What starts with a high loss, as a network pruned hard does, has not diverged by that.
+        if finite and lowest <= LOST * max(guessing, reference) and last <= BROKEN * guessing:
+            return
+        raise Diverged(
+            f"training diverged in epoch {epoch + 1} (mean loss {mean:g}); "
+            f"lower learning_rate: {self.settings['learning_rate']:g}, or write restarts_on_divergence: {restarts + 1} "
+            f"to go on from the last good epoch at {self.settings['divergence_factor']:g} of it"
         )
-    return mean_loss, correct.item() / len(labels)
+
+
+def _note(row):
+    told = {key: row[key] for key in ("train_loss", "train_accuracy", "adversarial_accuracy") if row[key] is not None}
+    return ", ".join(f"{key.replace('_', ' ').replace('train ', '')} {value:.4g}" for key, value in told.items())

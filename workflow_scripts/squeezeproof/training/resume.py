@@ -14,12 +14,13 @@ class Resume:
     """Saves and restores model, optimizer and history; `path` None does neither.
 
     `identity` (JSON) and `data` (tensors) are everything the trajectory depends on besides the weights at the start: a
-    file of another trajectory is ignored.
+    file of another trajectory is ignored. With `revertible` the last state is kept in memory too, for `revert`.
     """
 
-    def __init__(self, path, model, optimizer, identity, data):
+    def __init__(self, path, model, optimizer, identity, data, revertible=False):
         self.path = Path(path) if path else None
-        self.model, self.optimizer = model, optimizer
+        self.model, self.optimizer, self.revertible = model, optimizer, revertible
+        self.kept = self._copy()
         if self.path is not None:
             tensors = [*model.state_dict().values(), *data]
             start = fingerprint(*(tensor.detach().cpu().numpy() for tensor in tensors))
@@ -37,26 +38,38 @@ class Resume:
         except InputError as error:
             log.info("starting over: %s", error)
             return []
-        state = self.model.state_dict()
-        self.model.load_state_dict({name: tensors[f"model.{name}"] for name in state})
-        self._restore_optimizer(tensors)
+        self._restore(tensors)
+        self.kept = self._copy()
         log.info("resumed after epoch %d", len(metadata["history"]))
         return metadata["history"]
 
     def save(self, history):
+        self.kept = self._copy()
         if self.path is None:
             return
+        arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in self._tensors().items()}
+        write_tensors(self.path, arrays, {"kind": KIND, "identity": self.identity, "history": history})
+
+    def revert(self):
+        """Go back to the state of the last `save`, or of the start."""
+        self._restore(self.kept)
+
+    def _tensors(self):
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             # A momentum buffer is None until it is first used.
             tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items() if value is not None}
-        arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
-        write_tensors(self.path, arrays, {"kind": KIND, "identity": self.identity, "history": history})
+        return tensors
 
-    def _restore_optimizer(self, tensors):
+    def _copy(self):
+        return {name: tensor.detach().clone() for name, tensor in self._tensors().items()} if self.revertible else None
+
+    def _restore(self, tensors):
+        self.model.load_state_dict({name: tensors[f"model.{name}"] for name in self.model.state_dict()})
         state = {}
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):
                 _, index, key = name.split(".", 2)
-                state.setdefault(int(index), {})[key] = tensor
+                # The optimizer adopts what it is given and would change the kept copy.
+                state.setdefault(int(index), {})[key] = tensor.clone()
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})

@@ -1,4 +1,4 @@
-"""Learning rates as pure functions of the progress of a run."""
+"""Learning rates and the end of a run as pure functions of its progress."""
 
 import math
 
@@ -26,3 +26,17 @@ def learning_rate(settings, epoch, progress):
             annealed = 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
             return peak * (FINAL + (1 - FINAL) * annealed)
     raise ValueError(f"unknown schedule {settings['schedule']!r}")
+
+
+def goes_on(history, settings):
+    """Whether a training with this history (its finished epochs) trains another epoch.
+
+    After `epochs` it does as `extend` says: while the lowest adversarial loss of the last `patience` epochs is lower
+    than all before by more than the share `tolerance`, up to `max_epochs` in all (Marshall 2020).
+    """
+    extend, done = settings["extend"], len(history)
+    if done < settings["epochs"] or done >= extend["max_epochs"]:
+        return done < settings["epochs"]
+    losses = [row["adversarial_loss"] for row in history]
+    earlier, late = losses[: -extend["patience"]], losses[-extend["patience"] :]
+    return not earlier or min(late) < (1 - extend["tolerance"]) * min(earlier)

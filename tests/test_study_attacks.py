@@ -1,0 +1,161 @@
+"""Attacks in a config: suites, modes, minimum-norm attacks and what does not go together."""
+
+import pytest
+from study_examples import changed
+
+from squeezeproof.attacks.registry import ATTACKS, FITS
+from squeezeproof.attacks.suite import STANDARD, stages
+from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.plan import Study
+from squeezeproof.study.schema import check_config, load_schema
+
+SMALL = """
+study: small
+datasets: {digits: {}}
+architectures: {cnn3: {}}
+trainings: {standard: {epochs: 4}}
+compressions: {weight: {ratio: 0.9}}
+attacks: {fgsm: {eps: 0.1}}
+evaluations: {all: {}}
+"""
+KINDS = load_schema("attack")["kinds"]
+
+
+def plan(changes=()):
+    return Study(changed(SMALL, changes))
+
+
+def problems_of(changes):
+    with pytest.raises(ConfigError) as caught:
+        plan(changes)
+    return caught.value.problems
+
+
+def test_every_attack_of_the_schema_is_in_the_registry_or_a_sequence():
+    assert set(KINDS) == set(ATTACKS) | {"suite", "autoattack"}
+    assert set(FITS) < set(ATTACKS)
+    assert {name for name, kind in KINDS.items() if kind.get("x-no-stage")} == {*FITS, "suite", "autoattack"}
+
+
+def test_a_minimum_norm_attack_goes_by_its_name_alone_and_with_a_budget_by_both():
+    study = plan({"attacks": {"deepfool": {}, "mine": {"method": "cw"}, "fab": {"eps": ["8/255", 0.5]}}})
+    assert list(study.attacks) == ["deepfool", "mine", "fab-eps8of255", "fab-eps0.5"]
+    assert study.attacks["deepfool"].settings["eps"] is None
+    assert study.attacks["fab-eps0.5"].settings["eps"] == 0.5
+
+
+@pytest.mark.parametrize("method", [name for name, kind in KINDS.items() if "eps" not in kind.get("required", ())])
+def test_only_minimum_norm_attacks_do_without_a_budget(method):
+    assert method in ("fab", "fab_t", "cw", "deepfool")
+
+
+def test_the_stages_of_a_suite_are_complete_settings_in_order():
+    entry = {"eps": [0.1], "norm": "l2", "stages": ["fgsm", {"method": "pgd", "steps": 3}, "square"]}
+    study = plan({"attacks": {"suite": entry}})
+    parts = stages(study.attacks["suite-eps0.1"].settings)
+    assert [part["method"] for part in parts] == ["fgsm", "pgd", "square"]
+    assert parts[1]["steps"] == 3 and parts[2]["queries"] == 5000
+    for part in parts:
+        assert part.keys() == {"method", *KINDS[part["method"]]["properties"]} - {"stored"}
+        assert (part["eps"], part["norm"], part["mode"]) == (0.1, "l2", "transfer")
+
+
+def test_autoattack_differs_from_the_schema_s_defaults_only_where_the_paper_does():
+    for part in STANDARD:
+        properties = KINDS[part["method"]]["properties"]
+        defaults = {key: properties[key]["default"] for key in part if key != "method"}
+        assert {**defaults, "method": part["method"]} == part
+
+
+def test_an_entry_that_is_no_suite_is_its_only_stage():
+    study = plan({"attacks": {"pgd": {"eps": 0.1}}})
+    (part,) = stages(study.attacks["pgd-eps0.1"].settings)
+    assert part == {key: value for key, value in study.attacks["pgd-eps0.1"].settings.items() if key != "stored"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "problem"),
+    [
+        ("pdg", "attacks.suite.stages[1].method: 'pdg' is unknown, did you mean pgd?"),
+        ({"method": "pgd", "eps": 0.1}, "attacks.suite.stages[1].eps: unknown"),
+        ({"method": "pgd", "mode": "whitebox"}, "attacks.suite.stages[1].mode: unknown"),
+        ({"steps": 3}, "attacks.suite.stages[1]"),
+        ({"method": "pgd", "steps": 0}, "attacks.suite.stages[1].steps: 0 is not in [1, 100000]"),
+        ("suite", "attacks.suite.stages[1].method: 'suite' is unknown"),
+        ("uap", "attacks.suite.stages[1].method: 'uap' is unknown"),
+        (7, "attacks.suite.stages[1]: 7 is neither a name nor a mapping"),
+    ],
+)
+def test_a_wrong_stage_is_named(stage, problem):
+    entry = {"eps": 0.1, "stages": ["fgsm", stage]}
+    (found,) = problems_of({"attacks": {"suite": entry}})
+    assert found.startswith(problem)
+
+
+def test_stages_are_checked_once_and_for_all():
+    config = changed(SMALL, {"attacks": {"suite": {"eps": 0.1, "stages": ["fgsm"]}}})
+    checked = check_config(config)
+    assert check_config(checked) == checked
+
+
+def test_a_whitebox_set_is_scored_on_its_source_alone():
+    attacks = {"pgd": {"eps": [0.1, 0.2], "mode": "whitebox"}}
+    (problem,) = problems_of({"attacks": attacks})
+    assert problem.startswith("evaluations.all: pgd-eps0.1 has mode: whitebox") and "where: [white-box]" in problem
+    study = plan({"attacks": attacks, "evaluations": {"all": {"sources": "*", "where": ["white-box"]}}})
+    assert len(study.pairs) == 2
+    both = {**attacks, "fgsm": {"eps": 0.1}}
+    evaluations = {"all": {"attacks": "fgsm*"}, "own": {"sources": "*", "where": ["white-box"]}}
+    assert len(plan({"attacks": both, "evaluations": evaluations}).pairs) == 3
+
+
+def test_only_attacks_that_are_fitted_read_the_training_split():
+    attacks = {"fgsm": {"eps": 0.1}, "mine": {"method": "uap", "eps": 0.1}, "substitute": {"eps": 0.1}}
+    study = plan({"attacks": attacks})
+    assert [name for name in study.attacks if study.fits_on_training_images(name)] == ["mine-eps0.1"]
+
+
+CONTRADICTIONS = [
+    ({"apgd_t": {"eps": 0.1}}, "attacks.apgd_t: apgd_t needs at least 4 classes, datasets.mine has 3"),
+    ({"autoattack": {"eps": 0.1}}, "attacks.autoattack: autoattack needs at least 4 classes, datasets.mine has 3"),
+    ({"apgd": {"eps": 0.1, "loss": "dlr"}}, "attacks.apgd.loss: dlr needs at least 4 classes, datasets.mine has 3"),
+    (
+        {"suite": {"eps": 0.1, "stages": ["fgsm", {"method": "apgd", "loss": "dlr"}]}},
+        "attacks.suite.stages[1].loss: dlr needs at least 4 classes, datasets.mine has 3",
+    ),
+]
+
+
+@pytest.mark.parametrize(("attacks", "problem"), CONTRADICTIONS)
+def test_losses_of_four_logits_need_four_classes(tmp_path, attacks, problem):
+    for name in "abc":
+        (tmp_path / "train" / name).mkdir(parents=True)
+    dataset = {"kind": "image_folder", "root": str(tmp_path), "size": 28}
+    assert problems_of({"datasets": {"mine": dataset}, "attacks": attacks}) == [problem]
+    (tmp_path / "train" / "d").mkdir()
+    plan({"datasets": {"mine": dataset}, "attacks": attacks})
+
+
+@pytest.mark.parametrize(
+    ("attacks", "problem"),
+    [
+        (
+            {"suite": {"eps": 0.1, "stages": ["cw"]}},
+            "attacks.suite.stages[0]: cw keeps the l2 norm small, the suite's norm is linf; write norm: l2",
+        ),
+        (
+            {"suite": {"eps": 0.1, "stages": [{"method": "pgd", "restarts": 2, "random_start": False}]}},
+            "attacks.suite.stages[0].restarts: 2 equal runs from one start; write random_start: true",
+        ),
+        ({"deepfool": {"norm": "linf", "eps": 8}}, "attacks.deepfool.eps: 8 is not in (0, 1]"),
+        (
+            {"substitute": {"eps": 0.1, "seeds": 300}},
+            "attacks.substitute.seeds: 300 leaves none of the 300 test images of datasets.digits",
+        ),
+        ({"cw": {"norm": "linf"}}, "attacks.cw.norm: 'linf' is unknown"),
+        ({"cw": {"steps": 1}}, "attacks.cw.steps: 1 is not in [2, 100000]"),
+    ],
+)
+def test_attacks_that_cannot_be_run_are_refused(attacks, problem):
+    (found,) = problems_of({"attacks": attacks, "datasets": {"digits": {"test": 300}}})
+    assert found.startswith(problem)

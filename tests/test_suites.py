@@ -1,0 +1,191 @@
+"""Suites of attacks, the two modes, sets of 8-bit images, and batches that fit a GPU."""
+
+import pytest
+import torch
+from attack_fixtures import both_norms, held_out, network, settings
+from hypothesis import given, strategies
+from hypothesis import settings as hypothesis_settings
+from torch import nn
+
+from squeezeproof.attacks.ball import norms
+from squeezeproof.attacks.craft import craft
+from squeezeproof.attacks.integers import to_integers
+from squeezeproof.attacks.objective import fooled
+from squeezeproof.attacks.registry import ATTACKS
+from squeezeproof.attacks.suite import SHARED, stages
+from squeezeproof.batches import in_batches
+from squeezeproof.errors import InputError
+from squeezeproof.evaluation.predict import predict
+from squeezeproof.seeds import derive_seed
+from squeezeproof.store.datasets import to_pixels
+
+quick = hypothesis_settings(max_examples=60, deadline=None, derandomize=True)
+
+
+def attack(method, count=80, model=None, **changes):
+    images, labels = held_out(count)
+    return craft(model or network(), images, labels, settings(method, **changes), seed=3, batch_size=30)
+
+
+def stage(method, **changes):
+    return {key: value for key, value in settings(method, **changes).items() if key not in SHARED}
+
+
+PAIR = [stage("fgsm"), stage("pgd")]
+
+
+# --- Suites ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["transfer", "whitebox"])
+def test_a_stage_works_on_what_those_before_it_left_standing(mode):
+    tensors, facts = attack("suite", eps=0.1, mode=mode, stages=PAIR)
+    correct = tensors["clean_predictions"] == tensors["labels"]
+    standing = tensors["predictions"] == tensors["labels"]
+    first, second = facts["stages"]
+    assert (first["method"], second["method"]) == ("fgsm", "pgd")
+    assert first["attacked"] == (80 if mode == "transfer" else correct.sum())
+    assert second["attacked"] == first["standing"] > second["standing"] == standing.sum()
+    fgsm, _ = attack("fgsm", eps=0.1)
+    fooled_first = (fgsm["predictions"] != fgsm["labels"]) & correct
+    assert (tensors["stage"][fooled_first] == 0).all()
+    assert torch.equal(tensors["adversarial"][fooled_first], fgsm["adversarial"][fooled_first])
+    assert (tensors["stage"][correct & ~standing & ~fooled_first] == 1).all()
+    assert (tensors["margin"] >= fgsm["margin"] - 1e-5)[correct].all()
+
+
+def test_the_robust_accuracy_of_a_suite_is_the_pointwise_and_of_its_attacks():
+    model, (images, labels) = network(), held_out(80)
+    entry = settings("suite", eps=0.1, mode="whitebox", stages=[stage("pgd", steps=2), stage("apgd", steps=5)])
+    tensors, _ = craft(model, images, labels, entry, seed=3, batch_size=80)
+    alone = []
+    for index, part in enumerate(stages(entry)):
+        options = {key: value for key, value in part.items() if key != "method"} | {"examples": torch.arange(80)}
+        attacked = ATTACKS[part["method"]]
+        points = attacked(model, to_pixels(images, "cpu"), labels, seed=derive_seed(3, index), **options)
+        alone.append(~fooled(model(points), labels))
+    standing = tensors["predictions"] == labels
+    assert standing.sum() < min(part.sum() for part in alone)
+    assert (standing != (alone[0] & alone[1])).sum() <= 2
+
+
+def test_autoattack_is_its_four_attacks_at_their_standard_strength():
+    parts = stages(settings("autoattack", eps=0.1))
+    assert [part["method"] for part in parts] == ["apgd", "apgd_t", "fab_t", "square"]
+    assert [part.get("steps") for part in parts] == [100, 100, 100, None]
+    assert parts[3]["queries"] == 5000 and parts[1]["targets"] == 9
+    for part in parts:
+        complete = settings(part["method"])
+        assert part.keys() == complete.keys() - {"stored"}
+
+
+# --- Modes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["pgd", "apgd", "apgd_t", "square", "mifgsm", "noise"])
+def test_whitebox_mode_saves_passes_and_breaks_the_same_examples(method):
+    transfer, cost = attack(method, eps=0.15)
+    whitebox, saved = attack(method, eps=0.15, mode="whitebox")
+    assert saved["forwards_per_example"] < 0.9 * cost["forwards_per_example"]
+    disagreements = (transfer["predictions"] != transfer["labels"]) != (whitebox["predictions"] != whitebox["labels"])
+    assert disagreements.sum() <= 3
+
+
+def test_whitebox_mode_leaves_what_the_source_misclassifies_as_it_is():
+    tensors, _ = attack("pgd", mode="whitebox")
+    wrong = tensors["clean_predictions"] != tensors["labels"]
+    assert wrong.any() and (tensors["norm"][wrong] == 0).all() and (tensors["norm"][~wrong] > 0).all()
+    assert (tensors["stage"][wrong] == -1).all() and (tensors["margin"][wrong] > 0).all()
+
+
+# --- 8-bit images ----------------------------------------------------------------------------------------------------
+
+
+@both_norms
+@pytest.mark.parametrize("method", ["pgd", "square"])
+def test_sets_of_integers_stay_in_the_ball_and_tell_what_rounding_cost(method, norm):
+    eps = {"linf": 20.7 / 255, "l2": 0.5}[norm]
+    tensors, facts = attack(method, eps=eps, norm=norm, stored="uint8")
+    images, labels = held_out(80)
+    assert tensors["adversarial"].dtype == torch.uint8
+    delta = tensors["adversarial"].double() - images.double()
+    length = delta.abs().amax((1, 2, 3)) if norm == "linf" else delta.flatten(1).norm(dim=1)
+    assert (length > 0).all() and length.max() <= eps * 255 + 1e-4
+    if norm == "linf":
+        assert length.max() == 20
+    assert torch.equal(predict(network(), tensors["adversarial"]), tensors["predictions"])
+    successes = (tensors["predictions"] != labels).sum()
+    assert abs(facts["float_successes"] - successes) <= 4
+    assert "float_successes" not in attack(method, eps=eps, norm=norm)[1]
+
+
+@quick
+@given(strategies.integers(0, 2**32 - 1), strategies.sampled_from(["linf", "l2"]), strategies.floats(0.004, 2.0))
+def test_integers_are_the_nearest_of_the_grid_that_the_ball_allows(seed, norm, eps):
+    generator = torch.Generator().manual_seed(seed)
+    clean = torch.randint(0, 256, (6, 1, 3, 3), generator=generator).to(torch.uint8)
+    pixels = to_pixels(clean, "cpu")
+    delta = torch.randn(6, 1, 3, 3, generator=generator)
+    delta = delta * (eps / norms(delta, norm))[:, None, None, None]
+    points = (pixels + delta).clamp(0, 1)
+
+    found = to_integers(points, clean, eps, norm)
+
+    moved = found.double() - clean.double()
+    length = moved.abs().amax((1, 2, 3)) if norm == "linf" else moved.flatten(1).norm(dim=1)
+    assert (length <= 255 * eps + 1e-3).all()
+    asked = 255 * points.double() - clean.double()
+    assert (moved * asked >= -1e-6).all() and (moved.abs() <= asked.abs().round() + 1e-3).all()
+    rounded = (255 * points).round().to(torch.uint8)
+    inside = norms(to_pixels(rounded, "cpu") - pixels, norm) <= eps
+    assert torch.equal(found[inside], rounded[inside])
+
+
+def test_integers_without_a_ball_are_rounded():
+    points = torch.tensor([0.0, 0.3, 0.5019, 1.0]).view(1, 1, 2, 2)
+    found = to_integers(points, torch.zeros(1, 1, 2, 2, dtype=torch.uint8), None, "l2")
+    assert found.flatten().tolist() == [0, 76, 128, 255]
+
+
+# --- Batches ---------------------------------------------------------------------------------------
+
+
+@quick
+@given(strategies.integers(0, 60), strategies.integers(1, 70), strategies.integers(1, 40))
+def test_batches_that_do_not_fit_are_halved_and_none_is_lost(count, batch_size, capacity):
+    done, refused = [], []
+
+    def work(first, last):
+        if last - first > capacity:
+            refused.append(last - first)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        done.extend(range(first, last))
+
+    in_batches(count, batch_size, work)
+    assert done == list(range(count))
+    assert refused == sorted(refused, reverse=True)
+
+
+def test_an_image_that_does_not_fit_is_an_error_a_person_can_read():
+    def work(first, last):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(InputError, match="single image"):
+        in_batches(5, 4, work)
+
+
+def test_a_set_is_the_same_where_memory_runs_out():
+    whole, _ = attack("pgd", eps=0.1)
+
+    class Small(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network()
+
+        def forward(self, points):
+            if len(points) > 11:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return self.network(points)
+
+    parts, _ = attack("pgd", eps=0.1, model=Small())
+    assert ((parts["adversarial"] - whole["adversarial"]).abs().flatten(1).amax(1) < 1e-5).double().mean() > 0.95

@@ -1,0 +1,28 @@
+"""Adam (Kingma and Ba 2015) on one tensor: torch.optim would import torch's compiler, seconds in every process."""
+
+import torch
+
+DECAYS = (0.9, 0.999)
+GUARD = 1e-8
+
+
+class Adam:
+    """Moves one tensor, `variable`, in place; its first dimension may hold examples that `keep` drops."""
+
+    def __init__(self, variable, learning_rate):
+        self.variable, self.learning_rate, self.steps = variable, learning_rate, 0
+        self.mean, self.square = torch.zeros_like(variable), torch.zeros_like(variable)
+
+    @torch.no_grad()
+    def step(self, gradient):
+        """One step against `gradient`, of about `learning_rate` per entry."""
+        self.steps += 1
+        first, second = (1 - decay**self.steps for decay in DECAYS)
+        self.mean.lerp_(gradient, 1 - DECAYS[0])
+        self.square.mul_(DECAYS[1]).addcmul_(gradient, gradient, value=1 - DECAYS[1])
+        length = self.square.sqrt().div_(second**0.5).add_(GUARD)
+        self.variable.addcdiv_(self.mean, length, value=-self.learning_rate / first)
+
+    def keep(self, mask):
+        """Drop the rows of the variable where `mask` [N] is false."""
+        self.variable, self.mean, self.square = self.variable[mask], self.mean[mask], self.square[mask]

@@ -1,0 +1,146 @@
+"""Auto-PGD: projected gradient ascent that chooses its step sizes itself (Croce and Hein 2020)."""
+
+from functools import partial
+
+import torch
+
+from squeezeproof.attacks.ball import ascend, project, surface_point
+from squeezeproof.attacks.batch import Batch, Strongest
+from squeezeproof.attacks.gradient import loss_and_gradient
+from squeezeproof.attacks.objective import LOSSES, check_classes, fooled, margin, targeted_dlr
+from squeezeproof.seeds import derive_seed
+
+# Share of the new step against the last one's direction, and share of rising steps below which the step size halves.
+MOMENTUM = 0.75
+RISING = 0.75
+
+
+def apgd(model, inputs, labels, *, eps, norm, loss, steps, restarts, mode, seed, examples):
+    """Ascent with momentum whose step halves, from the best point on, where the loss has stopped rising.
+
+    Args:
+        model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K], in eval mode.
+        inputs, labels: clean pixels and their labels.
+        eps: radius of the ball in pixel units.
+        norm: `linf` or `l2`.
+        loss: a name of LOSSES; `dlr` needs at least 4 classes.
+        steps: gradient steps of each run.
+        restarts: independent runs.
+        mode: with `transfer` every example makes all its steps in every run; with `whitebox` it stops at the first
+            point that fools.
+        seed, examples: the start of example i of the batch is a function of (seed, run, examples[i]) alone.
+
+    Returns the strongest points seen, inside the ball and the box: one that fools before one that does not, then by
+    loss. The authors' code returns the clean image where no iterate fools, which transfers to nothing.
+
+    Raises InputError for `dlr` with fewer than 4 classes.
+    """
+    best, whole = Strongest(inputs), Batch.of(inputs, labels, examples)
+    for run in range(restarts):
+        batch = whole.keep(~best.fools) if mode == "whitebox" else whole
+        if len(batch):
+            seed_of_run = derive_seed(seed, run)
+            _ascend(model, batch, best, lambda _: LOSSES[loss], None, eps, norm, steps, mode, seed_of_run)
+    return best.points
+
+
+def apgd_t(model, inputs, labels, *, eps, norm, targets, steps, restarts, mode, seed, examples):
+    """APGD on the targeted difference of logits ratio, towards each of the highest other classes in turn.
+
+    Args:
+        targets: how many of the highest other classes of the clean image are tried, at most K - 1.
+        restarts: independent runs per target.
+
+    The other arguments, the result and the errors are those of `apgd`; the strongest point over the targets is the one
+    of the largest margin.
+    """
+    with torch.no_grad():
+        logits = model(inputs)
+    check_classes(logits)
+    ranked = logits.scatter(1, labels[:, None], float("-inf")).argsort(dim=1, descending=True)
+    best, whole = Strongest(inputs), Batch.of(inputs, labels, examples)
+    for run in range(restarts):
+        for target in ranked[:, : min(targets, logits.shape[1] - 1)].unbind(1):
+            batch = whole.keep(~best.fools) if mode == "whitebox" else whole
+            if len(batch):
+                seed_of_run = derive_seed(seed, run)
+                loss_of = lambda batch, target=target: partial(targeted_dlr, targets=target[batch.rows])  # noqa: E731
+                _ascend(model, batch, best, loss_of, margin, eps, norm, steps, mode, seed_of_run)
+    return best.points
+
+
+def _ascend(model, batch, best, loss_of, score, eps, norm, steps, mode, seed):
+    """One run of APGD over a batch; every iterate is offered to `best`.
+
+    Args:
+        best: Strongest of the batch that the attack was given.
+        loss_of: Batch -> the loss that is raised, a function of logits and labels.
+        score: the loss that iterates are compared by in `best`; None for the one that is raised.
+    """
+    points = surface_point(batch.inputs, eps, norm, seed, batch.examples)
+    state = None
+    window, shortest, shrink = (max(int(share * steps), 1) for share in (0.22, 0.06, 0.03))
+    checkpoint = window
+    for step in range(steps):
+        values, logits, gradient = loss_and_gradient(model, points, batch.labels, loss_of(batch))
+        fools = fooled(logits, batch.labels)
+        best.update(points, score(logits, batch.labels) if score else values, fools, batch.rows)
+        state = state or _State(points, values, gradient, 2 * eps)
+        if mode == "whitebox" and fools.any():
+            kept = ~fools
+            batch, points, values, gradient = batch.keep(kept), points[kept], values[kept], gradient[kept]
+            state.keep(kept)
+            if len(batch) == 0:
+                return
+        state.record(points, values, gradient)
+        if step == checkpoint:
+            points, gradient = state.halve(points, gradient, window)
+            window = max(window - shrink, shortest)
+            checkpoint += window
+        points = state.move(points, gradient, batch, eps, norm, seed)
+    with torch.no_grad():
+        logits = model(points)
+    best.update(points, (score or loss_of(batch))(logits, batch.labels), fooled(logits, batch.labels), batch.rows)
+
+
+class _State:
+    """What a run remembers of every example: its step size, the point before, the best point and the last losses."""
+
+    def __init__(self, points, values, gradient, step_size):
+        self.step_size = torch.full((len(points), 1, 1, 1), step_size, device=points.device)
+        self.previous = self.best_points = points
+        self.best_gradient, self.best_values, self.best_at_check, self.last_values = gradient, values, values, values
+        self.rises = torch.zeros_like(values)
+        self.halved = torch.ones_like(values, dtype=torch.bool)
+
+    def keep(self, mask):
+        for name, value in vars(self).items():
+            setattr(self, name, value[mask])
+
+    def record(self, points, values, gradient):
+        better = values > self.best_values
+        wide = better[:, None, None, None]
+        self.best_points = torch.where(wide, points, self.best_points)
+        self.best_gradient = torch.where(wide, gradient, self.best_gradient)
+        self.best_values = torch.where(better, values, self.best_values)
+        self.rises += values > self.last_values
+        self.last_values = values
+
+    def halve(self, points, gradient, window):
+        """Halve the step of every example that rises too rarely or has stalled; it goes on from its best point."""
+        stalled = ~self.halved & (self.best_at_check >= self.best_values)
+        self.halved = (self.rises <= RISING * window) | stalled
+        self.best_at_check = self.best_values
+        self.rises = torch.zeros_like(self.rises)
+        wide = self.halved[:, None, None, None]
+        self.step_size = torch.where(wide, self.step_size / 2, self.step_size)
+        return torch.where(wide, self.best_points, points), torch.where(wide, self.best_gradient, gradient)
+
+    def move(self, points, gradient, batch, eps, norm, seed):
+        uphill = ascend(gradient, norm, seed, batch.examples)
+        moved = project(points + self.step_size * uphill, batch.inputs, eps, norm)
+        if self.previous is not points:
+            moved = points + MOMENTUM * (moved - points) + (1 - MOMENTUM) * (points - self.previous)
+            moved = project(moved, batch.inputs, eps, norm)
+        self.previous = points
+        return moved

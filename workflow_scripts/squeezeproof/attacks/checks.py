@@ -1,0 +1,37 @@
+"""Checks of crafted points and of the source's logits, made before anything is kept."""
+
+import torch
+
+from squeezeproof.attacks.ball import norms
+from squeezeproof.errors import InputError
+from squeezeproof.store.datasets import to_pixels
+
+SLACK = 1e-6
+BATCH = 1000
+
+
+def check_inside(clean, points, eps, norm):
+    """Raise RuntimeError unless every point is finite, in the box and, with eps a number, in the ball, in float32."""
+    if points.dtype != torch.float32 or points.shape != clean.shape:
+        raise RuntimeError(f"an attack returned {points.dtype} {tuple(points.shape)} for {tuple(clean.shape)}")
+    if not torch.isfinite(points).all() or points.min() < 0 or points.max() > 1:
+        raise RuntimeError("an attack left the box [0, 1]")
+    longest = norms(points - clean, norm).max().item()
+    if eps is not None and longest > eps + SLACK * max(1.0, eps):
+        raise RuntimeError(f"an attack left its ball: a perturbation of {norm} norm {longest:.8f} for eps {eps:.8f}")
+
+
+def check_stored(stored, images, settings):
+    """Raise RuntimeError unless every example of a set, read back from its file, is inside the ball and the box."""
+    for first in range(0, len(images), BATCH):
+        clean = to_pixels(images[first : first + BATCH], "cpu")
+        points = to_pixels(stored[first : first + BATCH], "cpu")
+        check_inside(clean, points, settings["eps"], settings["norm"])
+
+
+def check_logits(logits):
+    """Raise InputError where the model's outputs are not finite, or probabilities instead of logits."""
+    if not torch.isfinite(logits).all():
+        raise InputError("the model's logits are not finite: its weights or its input are broken")
+    if logits.min() >= 0 and (logits.sum(1) - 1).abs().max() < 1e-4:
+        raise InputError("the model returns probabilities, attacks need logits: remove its softmax")

@@ -1,0 +1,126 @@
+"""DeepFool (Moosavi-Dezfooli et al. 2016)."""
+
+import math
+
+import torch
+
+from squeezeproof.attacks.ball import TINY, ascend, project
+from squeezeproof.attacks.batch import Batch, Strongest
+from squeezeproof.attacks.gradient import difference_gradients
+from squeezeproof.attacks.objective import fooled, margin
+
+# Of the largest logit; float32 rounds an image's logits by some 1e-6 of it differently in another batch or machine.
+SAFE = 3e-5
+REFINEMENTS = 3
+GREY_LEVEL = 1 / 255
+
+
+def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, mode, seed, examples):
+    """Steps across the nearest boundary of the linearised model, until the image is across the model's own.
+
+    Args:
+        model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K], in eval mode.
+        inputs, labels: clean pixels and their labels.
+        eps: radius in pixel units of the ball that the result is projected onto; None leaves it as it is.
+        norm: the norm to keep small, `l2` or `linf`.
+        steps: gradient steps that an example makes at most, each with `candidates` - 1 backward passes.
+        overshoot: a step goes 1 + overshoot times the way to the linearised boundary.
+        candidates: classes considered: the label's and those with the highest other clean logits.
+        mode: not used, an example is finished where it crosses the boundary.
+        seed, examples: of the direction where all gradients are exactly zero.
+
+    Returns pixels in the box: a point that the model misclassifies, or where no step reached one, the point with the
+    highest margin among those they reached. Images that the model already misclassifies come back unchanged.
+
+    Differences from the paper and from foolbox and torchattacks, which clip each step to the box: the steps after the
+    first leave out the pixels that the box would hold back, so that they are few also where much is black or white.
+    The references' points lie on the boundary, where another batch size rounds some of them back; here a point is
+    across when its margin exceeds `SAFE` of the logits. The step that crossed is then shortened to just that by the
+    regula falsi, so that on a linear model the perturbation is between 1 and 1 + overshoot times the smallest one.
+    """
+    with torch.no_grad():
+        logits = model(inputs)
+    right = ~fooled(logits, labels)
+    batch = Batch.of(inputs, labels, examples).keep(right)
+    others = _rivals(logits, labels, candidates)[right]
+    points, best = batch.inputs, Strongest(inputs)
+    origins, before = inputs.clone(), torch.zeros_like(best.values)
+    for step in range(steps):
+        if len(batch) == 0:
+            break
+        logits, gradients = difference_gradients(model, points, batch.labels, others)
+        if step > 0:
+            gradients = _inwards(points, gradients)
+        distances, lacks, gradient = _nearest(logits, gradients, batch.labels, others, norm)
+        origins[batch.rows], before[batch.rows] = points, -lacks
+        move = _images(distances * (1 + overshoot)) * ascend(gradient, norm, seed, batch.examples)
+        points = (points + move).clamp_(0, 1)
+        # To sort out the examples that are across costs one forward pass and saves `candidates` - 1 backward ones.
+        with torch.no_grad():
+            excess = _excess(model(points), batch.labels)
+        short = excess <= 0
+        best.update(points, excess, ~short, batch.rows)
+        if not short.all():
+            batch, points, others = batch.keep(short), points[short], others[short]
+    crossed = best.fools.nonzero().squeeze(1)
+    if len(crossed):
+        last = origins[crossed], best.points[crossed], before[crossed], best.values[crossed]
+        best.points[crossed] = _shorten(model, *last, labels[crossed])
+    return best.points if eps is None else project(best.points, inputs, eps, norm)
+
+
+def _rivals(logits, labels, candidates):
+    """The `candidates` - 1 classes with the highest logits but the label's, [N, T]."""
+    rest = logits.scatter(1, labels[:, None], float("-inf"))
+    return rest.topk(min(candidates, logits.shape[1]) - 1, dim=1).indices
+
+
+def _inwards(points, gradients):
+    """The gradients [N, T, C, H, W] without the entries that point out of the box at its edge."""
+    lowest, highest = torch.where(points > 0, -math.inf, 0.0), torch.where(points < 1, math.inf, 0.0)
+    return gradients.clamp(lowest[:, None], highest[:, None])
+
+
+def _nearest(logits, gradients, labels, others, norm):
+    """The nearest linearised boundary: the distance [N] to just across it, what the class behind it lacks to be across,
+    [N], and the gradient [N, C, H, W] towards it."""
+    safe = _safe(logits)[:, None]
+    lacks = logits.gather(1, labels[:, None]) - logits.gather(1, others) + safe
+    slopes = torch.linalg.vector_norm(gradients.flatten(2), 1 if norm == "linf" else 2, dim=2)
+    distances, nearest = ((lacks + safe) / slopes).min(1)
+    rows = torch.arange(len(labels), device=labels.device)
+    lacks, gradient = lacks[rows, nearest], gradients[rows, nearest]
+    # On a plateau no boundary is in sight, and a step changes each pixel by about a grey level.
+    plateau = GREY_LEVEL * (1 if norm == "linf" else math.sqrt(gradient[0].numel()))
+    return torch.where(distances.isinf(), plateau, distances), lacks, gradient
+
+
+@torch.no_grad()
+def _shorten(model, low, high, under, over, labels):
+    """The points `high` across the boundary, moved towards `low` as far as they stay across.
+
+    Args:
+        under, over: the excess of `low` and of `high`, [N]; at `low` that of the class the step led to, because the
+            runner-up there may be another one.
+    """
+    for _ in range(REFINEMENTS):
+        # A point that aims at the boundary itself would as often miss it.
+        middle = torch.lerp(high, low, _images(0.99 * over / (over - under)))
+        excess = _excess(model(middle), labels)
+        across = excess > 0
+        low, high = torch.where(_images(across), low, middle), torch.where(_images(across), middle, high)
+        under, over = torch.where(across, under, excess), torch.where(across, excess, over)
+    return high
+
+
+def _excess(logits, labels):
+    """By how much the margin [N] exceeds what rounding could turn around."""
+    return margin(logits, labels) - _safe(logits)
+
+
+def _safe(logits):
+    return SAFE * logits.abs().amax(1).clamp_min(TINY)
+
+
+def _images(values):
+    return values[:, None, None, None]

@@ -1,0 +1,127 @@
+"""The fast adaptive boundary attack FAB (Croce and Hein 2020)."""
+
+import torch
+
+from squeezeproof.attacks.ball import TINY, norms, project
+from squeezeproof.attacks.batch import Batch, Strongest
+from squeezeproof.attacks.gradient import difference_gradients
+from squeezeproof.attacks.hyperplane import to_hyperplane
+from squeezeproof.attacks.objective import fooled, margin
+from squeezeproof.attacks.random import normal, uniform
+from squeezeproof.seeds import derive_seed
+
+# The reference's eps where none is given.
+RADIUS = {"linf": 0.3, "l2": 1.0}
+
+
+def fab(model, inputs, labels, **settings):
+    """The smallest perturbation, by steps to the nearest class's linearised boundary that are biased towards the image.
+
+    Args:
+        model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K], in eval mode.
+        inputs, labels: clean pixels and their labels.
+        eps: radius in pixel units within which a crossing counts as success, or None: any is one.
+        norm: `linf` or `l2`, the norm that is minimised.
+        steps: of each run; one costs two forward passes and K - 1 backward passes.
+        restarts: runs. The first starts at the clean image, the others at half the smallest crossing's distance (eps
+            where none was found, 0.3 for linf and 1 for l2 where eps is None) from it, in a random direction.
+        alpha_max: in [0, 1], largest weight of the clean image's own projection onto the boundary.
+        eta: at least 1, the part of the way to the linearised boundary that a step goes.
+        beta: in (0, 1), what a step back towards the clean image leaves of a perturbation that crosses.
+        mode: with `transfer` every example makes all steps of all runs; with `whitebox` and an eps it stops at its
+            first crossing within eps, which need not be the smallest.
+        seed, examples: the starts of example i of the batch are a function of (seed, run, examples[i]) alone.
+
+    Returns pixels in the box: of each example the smallest crossing within eps, or else, projected onto the ball, the
+    highest margin visited. What the model already misclassifies is returned unchanged.
+
+    As AutoAttack's code, it does without the paper's final search. Unlike there, an example whose step is blocked,
+    because the gradient is zero or the box ends, goes on from a random start instead of staying where it is.
+    """
+    return _attack(model, inputs, labels, lambda rivals: [rivals], **settings)
+
+
+def fab_t(model, inputs, labels, *, targets, **settings):
+    """FAB towards one class at a time, in runs of their own with one backward pass per step; see `fab`.
+
+    Args:
+        targets: how many classes, from the highest clean logit down; at most the K - 1 others are tried.
+    """
+    return _attack(model, inputs, labels, lambda rivals: rivals[:, :targets].split(1, dim=1), **settings)
+
+
+def _attack(model, inputs, labels, group, *, eps, norm, steps, restarts, alpha_max, eta, beta, mode, seed, examples):
+    """One series of runs for each group [N, T] of the other classes [N, K - 1], highest clean logit first."""
+    with torch.no_grad():
+        logits = model(inputs)
+    rivals = logits.scatter(1, labels[:, None], float("-inf")).argsort(1, descending=True)[:, :-1]
+    correct = Batch.of(inputs, labels, examples).keep(~fooled(logits, labels))
+    best, limit, default = Strongest(inputs), eps, eps
+    if eps is None:
+        limit, default = float("inf"), RADIUS[norm]
+    stops = mode == "whitebox" and eps is not None
+    runs = [(index, others, run) for index, others in enumerate(group(rivals)) for run in range(restarts)]
+    for index, others, run in runs:
+        batch = correct.keep(~best.fools[correct.rows]) if stops else correct
+        radius = torch.where(best.fools, -best.values, default) / 2
+        points = batch.inputs
+        if run > 0:
+            points = _random_start(batch, radius, norm, derive_seed(seed, index, run))
+        for step in range(steps):
+            if len(batch) == 0:
+                break
+            values, normals = _nearest_boundary(model, points, batch.labels, others[batch.rows], norm)
+            points, blocked = _step(points, batch.inputs, values, normals, norm, alpha_max, eta)
+            if blocked.any():
+                start = _random_start(batch, radius, norm, derive_seed(seed, index, run, step))
+                points = torch.where(blocked[:, None, None, None], start, points)
+            with torch.no_grad():
+                logits = model(points)
+            crosses, length = fooled(logits, batch.labels), norms(points - batch.inputs, norm)
+            broken = crosses & (length <= limit)
+            best.update(points, torch.where(broken, -length, margin(logits, batch.labels)), broken, batch.rows)
+            points = torch.where(crosses[:, None, None, None], torch.lerp(batch.inputs, points, beta), points)
+            if stops and broken.any():
+                batch, points = batch.keep(~broken), points[~broken]
+    if eps is None:
+        return best.points
+    # A crossing lies so near to the boundary that the rounding of a projection could undo it.
+    return torch.where(best.fools[:, None, None, None], best.points, project(best.points, inputs, eps, norm))
+
+
+def _nearest_boundary(model, points, labels, others, norm):
+    """z[other] - z[label] [N] and its gradient [N, C, H, W] for the class of `others` whose linearised boundary is
+    nearest to the point, the box left aside."""
+    logits, gradients = difference_gradients(model, points, labels, others)
+    values = logits.gather(1, others) - logits.gather(1, labels[:, None])
+    flat = gradients.flatten(2)
+    dual = flat.abs().sum(2) if norm == "linf" else flat.norm(dim=2)
+    nearest = (values.abs() / dual.clamp_min(TINY)).argmin(1)
+    rows = torch.arange(len(labels), device=labels.device)
+    return values[rows, nearest], gradients[rows, nearest]
+
+
+def _step(points, inputs, values, normals, norm, alpha_max, eta):
+    """The next points, and bool [N]: the way from the point to the boundary is blocked.
+
+    Both the point and the image go beyond the boundary by eta; the nearer one's move weighs more.
+    """
+    ends, normals = torch.stack([points, inputs]).flatten(2), normals.flatten(1)
+    # Differences of two large products would lose the digits of a value near the boundary.
+    shift = torch.linalg.vecdot(normals, ends[1] - ends[0])
+    moves = to_hyperplane(ends, normals, torch.stack([values, values + shift]), norm)
+    near, far = norms(moves.flatten(0, 1), norm).view(2, -1)
+    alpha = (near / (near + far).clamp_min(TINY)).clamp_max(alpha_max)
+    ends.add_(moves, alpha=eta)
+    return torch.lerp(*ends, alpha[:, None]).clamp_(0, 1).view_as(points), near == 0
+
+
+def _random_start(batch, radius, norm, seed):
+    """Points at the distance radius[row] from the images, clipped to the box."""
+    shape = batch.inputs.shape[1:]
+    if norm == "linf":
+        noise = uniform(seed, batch.examples, shape, stream=0).sub_(0.5)
+    else:
+        noise = normal(seed, batch.examples, shape, stream=0)
+    scale = radius[batch.rows] / norms(noise, norm).clamp_min(TINY)
+    return (batch.inputs + scale[:, None, None, None] * noise).clamp_(0, 1)

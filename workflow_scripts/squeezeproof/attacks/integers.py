@@ -1,0 +1,44 @@
+"""Adversarial images that an 8-bit image file can carry."""
+
+import torch
+
+from squeezeproof.attacks.ball import norms
+
+BISECTIONS = 12
+
+
+def to_integers(points, clean, eps, norm):
+    """The uint8 images nearest to `points` whose distance from the uint8 images `clean` stays within eps.
+
+    Args:
+        points: pixels float32 [N, C, H, W] in [0, 1].
+        clean: uint8 [N, C, H, W].
+        eps: radius of the ball in pixel units, None for no ball.
+        norm: `linf` or `l2`.
+
+    For linf every value is rounded, then moved onto the nearest integer inside the ball. For l2 a perturbation that
+    rounding made too long is shortened by the largest factor whose rounding fits.
+    """
+    clean = clean.to(torch.float32)
+    delta = points * 255 - clean
+    rounded = delta.round()
+    if eps is not None and norm == "linf":
+        reach = torch.floor(torch.tensor(eps * 255 + 1e-4))
+        rounded = rounded.clamp(-reach, reach)
+    elif eps is not None:
+        rounded = _shortened(delta, rounded, eps * 255)
+    return (clean + rounded).clamp_(0, 255).to(torch.uint8)
+
+
+def _shortened(delta, rounded, radius):
+    long = norms(rounded, "l2") > radius
+    if not long.any():
+        return rounded
+    delta = delta[long]
+    low, high = torch.zeros(len(delta), 1, 1, 1), torch.ones(len(delta), 1, 1, 1)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        fits = (norms((middle * delta).round(), "l2") <= radius)[:, None, None, None]
+        low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+    rounded[long] = (low * delta).round()
+    return rounded

@@ -1,0 +1,93 @@
+"""Momentum and input diversity, which make examples transfer: MI-FGSM (Dong et al. 2018), DI-FGSM (Xie et al. 2019)."""
+
+from functools import partial
+
+import torch
+from torch.nn import functional
+
+from squeezeproof.attacks.ball import ascend, project
+from squeezeproof.attacks.batch import Batch, Strongest
+from squeezeproof.attacks.gradient import loss_and_gradient
+from squeezeproof.attacks.objective import LOSSES, fooled
+from squeezeproof.attacks.random import uniform
+from squeezeproof.seeds import derive_seed
+
+
+def mifgsm(model, inputs, labels, *, eps, norm, loss, steps, alpha, decay, keep, mode, seed, examples):
+    """Steps along a running sum of gradients scaled to mean absolute value 1, projected onto the ball and the box.
+
+    Args:
+        model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K], in eval mode.
+        inputs, labels: clean pixels and their labels.
+        eps: radius of the ball in pixel units.
+        norm: `linf` or `l2`.
+        loss: a name of LOSSES.
+        steps: gradient steps.
+        alpha: step size in pixel units; None means eps / steps.
+        decay: of the running sum.
+        keep: `best` returns the iterate that fools the model with the highest loss, or the highest loss where none
+            fools it; `last` returns the last iterate, as the paper does.
+        mode: with `whitebox` an example stops at the first point that fools, with `transfer` it makes all its steps.
+        seed, examples: of the direction where the gradients are exactly zero.
+
+    Returns adversarial pixels inside the ball and the box.
+    """
+    return _iterate(model, inputs, labels, None, eps, norm, loss, steps, alpha, decay, keep, mode, seed, examples)
+
+
+def difgsm(model, inputs, labels, *, eps, norm, loss, steps, alpha, decay, smallest, probability, mode, seed, examples):
+    """MI-FGSM whose gradients are taken at images that are shrunk at random and padded with zeros, for transfer.
+
+    Args:
+        smallest: smallest side of a shrunk image, as a fraction of the side.
+        probability: that the images of a step are shrunk.
+
+    The other arguments are those of `mifgsm`. The images of a step share their size and place, which depend on (seed,
+    step) alone. Returns the last iterate: the loss at a shrunk image does not rank the iterates.
+    """
+
+    def diversity(step):
+        side = inputs.shape[-1]
+        drawn = uniform(derive_seed(seed, "diversity"), torch.tensor([step]), (4,), stream=0)[0].tolist()
+        if drawn[0] >= probability:
+            return None
+        size = round(side * (smallest + (1 - smallest) * drawn[1]))
+        top, left = (int(share * (side - size + 1)) for share in drawn[2:])
+        return partial(_shrink, size=size, top=top, left=left)
+
+    return _iterate(
+        model, inputs, labels, diversity, eps, norm, loss, steps, alpha, decay, "last", mode, seed, examples
+    )
+
+
+def _shrink(points, size, top, left):
+    side = points.shape[-1]
+    shrunk = functional.interpolate(points, size=(size, size), mode="bilinear", align_corners=False)
+    return functional.pad(shrunk, (left, side - size - left, top, side - size - top))
+
+
+def _iterate(model, inputs, labels, diversity, eps, norm, loss, steps, alpha, decay, keep, mode, seed, examples):
+    alpha = eps / steps if alpha is None else alpha
+    best, batch, points = Strongest(inputs), Batch.of(inputs, labels, examples), inputs
+    direction = torch.zeros_like(inputs)
+    for step in range(steps):
+        transform = diversity(step) if diversity else None
+        values, logits, gradient = loss_and_gradient(model, points, batch.labels, LOSSES[loss], transform)
+        # The clean image is no adversarial example, and a shrunk one is not the point itself.
+        if step > 0 and transform is None and (keep == "best" or mode == "whitebox"):
+            fools = fooled(logits, batch.labels)
+            best.update(points, values, fools, batch.rows)
+            if mode == "whitebox" and fools.any():
+                batch, points = batch.keep(~fools), points[~fools]
+                gradient, direction = gradient[~fools], direction[~fools]
+                if len(batch) == 0:
+                    return best.points
+        size = gradient.abs().mean(dim=(1, 2, 3), keepdim=True)
+        direction = decay * direction + gradient / size.clamp_min(torch.finfo(gradient.dtype).tiny)
+        points = project(points + alpha * ascend(direction, norm, seed, batch.examples), batch.inputs, eps, norm)
+    if keep == "last" and mode == "transfer":
+        return points
+    with torch.no_grad():
+        logits = model(points)
+    best.update(points, LOSSES[loss](logits, batch.labels), fooled(logits, batch.labels), batch.rows)
+    return best.points

@@ -1,0 +1,39 @@
+"""Uniform random noise: the control that every attack must beat (Carlini et al. 2019)."""
+
+import torch
+
+from squeezeproof.attacks.ball import random_point
+from squeezeproof.attacks.batch import Batch, Strongest
+from squeezeproof.attacks.gradient import check_finite
+from squeezeproof.attacks.objective import LOSSES, fooled
+from squeezeproof.seeds import derive_seed
+
+
+@torch.no_grad()
+def noise(model, inputs, labels, *, eps, norm, samples, loss, mode, seed, examples):
+    """The strongest of `samples` uniform random points of the ball; needs no gradient.
+
+    Args:
+        model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K], in eval mode.
+        inputs, labels: clean pixels and their labels.
+        eps: radius of the ball in pixel units.
+        norm: `linf` or `l2`.
+        samples: points tried for each example, at least 1.
+        loss: a name of LOSSES, by which points that fool, or points that do not, are compared.
+        mode: with `transfer` every example tries all points; with `whitebox` it stops at the first that fools.
+        seed, examples: the points of example i of the batch are a function of (seed, examples[i]) alone.
+
+    Returns noisy pixels inside the ball and the box. Raises InputError where the model's loss is not finite.
+    """
+    best, batch = Strongest(inputs), Batch.of(inputs, labels, examples)
+    for sample in range(samples):
+        points = random_point(batch.inputs, eps, norm, derive_seed(seed, "noise", sample), batch.examples)
+        logits = model(points)
+        fools = fooled(logits, batch.labels)
+        best.update(points, LOSSES[loss](logits, batch.labels), fools, batch.rows)
+        if mode == "whitebox":
+            batch = batch.keep(~fools)
+            if len(batch) == 0:
+                break
+    check_finite(torch.isfinite(best.values).all())
+    return best.points

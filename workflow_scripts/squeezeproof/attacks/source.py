@@ -1,0 +1,74 @@
+"""The attacked model as the attacks see it: frozen, prepared for fast passes, and counted."""
+
+from contextlib import contextmanager
+
+import torch
+
+from squeezeproof.attacks.gradient import check_finite
+from squeezeproof.models.fold import fold
+from squeezeproof.models.stem import fast_stems
+
+
+@contextmanager
+def frozen(model):
+    """The model in eval mode with parameters that take no gradient; everything is restored, also after an exception."""
+    modes = {module: module.training for module in model.modules()}
+    wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    try:
+        yield model.eval().requires_grad_(False)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        for parameter, requires_grad in wanted.items():
+            parameter.requires_grad_(requires_grad)
+
+
+@contextmanager
+def prepared(model, images):
+    """What the passes of an attack go through: frozen, batch normalisations folded, first layers' gradients fast.
+
+    It computes the model's logits up to rounding; `images` [N, C, H, W] are pixels on which that is made sure of.
+    """
+    with frozen(model):
+        folded = fold(model, images)
+        with fast_stems(folded):
+            yield folded
+
+
+class Counted:
+    """A model that counts the images that pass through it forward and backward, and the gradients that vanish.
+
+    Nothing here waits for a GPU: what the gradients were is read when `check` asks for it.
+    """
+
+    def __init__(self, model, device):
+        self.model, self.forwards, self.backwards = model, 0, 0
+        self._finite = torch.ones((), dtype=torch.bool, device=device)
+        self._zeros = torch.zeros((), dtype=torch.int64, device=device)
+
+    def __call__(self, points):
+        self.forwards += len(points)
+        logits = self.model(points)
+        if logits.requires_grad:
+            logits.register_hook(self._count_backward)
+        return logits
+
+    def parameters(self):
+        return self.model.parameters()
+
+    def observe(self, peaks):
+        """Take note of the largest absolute entries [N] of input gradients."""
+        self._finite &= torch.isfinite(peaks).all()
+        self._zeros += (peaks == 0).sum()
+
+    def check(self):
+        """Raise InputError if a gradient since the start was not finite."""
+        check_finite(self._finite)
+
+    @property
+    def zero_gradients(self):
+        """How many of the input gradients were exactly zero."""
+        return self._zeros.item()
+
+    def _count_backward(self, gradient):
+        self.backwards += len(gradient)

@@ -1,0 +1,32 @@
+"""Batches of as many rows as the memory of a GPU holds."""
+
+import torch
+
+from squeezeproof.errors import InputError
+
+CPU_BATCH = 250
+GPU_BATCH = 4096
+
+
+def in_batches(count, batch_size, work):
+    """Call work(first, last) over consecutive ranges that cover range(count).
+
+    Args:
+        batch_size: of the ranges; None starts from as many as a GPU might hold, or CPU_BATCH without a GPU.
+
+    A range that a GPU's memory does not hold is halved, and so are those after it. Raises InputError where not even
+    one row fits.
+    """
+    size = batch_size or (GPU_BATCH if torch.cuda.is_available() else CPU_BATCH)
+    first = 0
+    while first < count:
+        last = min(first + size, count)
+        try:
+            work(first, last)
+        except torch.OutOfMemoryError as error:
+            if last - first == 1:
+                raise InputError("the GPU's memory does not hold a single image; use a larger GPU") from error
+            size = (last - first) // 2
+            torch.cuda.empty_cache()
+            continue
+        first = last

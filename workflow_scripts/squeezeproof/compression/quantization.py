@@ -1,0 +1,64 @@
+"""Quantization, post-training and as the start of quantization-aware training."""
+
+import torch
+
+from squeezeproof.compression.calibration import calibrate, observe
+from squeezeproof.errors import InputError
+from squeezeproof.models.measure import layer_macs
+from squeezeproof.models.quantized import Binarizer, Quantizer, quantize_layers
+from squeezeproof.seeds import derive_seed
+
+FLOAT = 32
+LEARNED_BELOW = 4
+KEPT_BITS = 8
+
+
+def quantize(model, shape, settings, images, seed):
+    """Quantize the convolutions and linear layers of a model in place, their weights and their inputs.
+
+    Args:
+        model: the trained float model.
+        shape: (C, H, W) of one image.
+        settings: a checked `compressions` entry of method quantization with `bits` a single number.
+        images: uint8 training images, of which `calibration_images` (or all, where there are fewer) are drawn by
+            `seed` to set the ranges of the inputs.
+
+    Weights get a symmetric range per output channel, at 1 bit their sign times the channel's mean magnitude (Rastegari
+    et al. 2016); inputs get an affine range per layer. All ranges come from the float model and stay fixed, but for
+    learned scales (LSQ, Esser et al. 2020), which start from them instead of from 2 mean|w| / sqrt(Q). Biases,
+    normalisations and sums stay float. Raises InputError where no layer can be quantized.
+    """
+    names = list(layer_macs(model, shape))
+    if not names:
+        raise InputError("the network has no convolution or linear layer that could be quantized")
+    layers = {name: _layer_settings(settings, name in (names[0], names[-1])) for name in names}
+    generator = torch.Generator().manual_seed(derive_seed(seed, "calibration"))
+    chosen = torch.randperm(len(images), generator=generator)[: settings["calibration_images"]]
+    quantized_inputs = [name for name in names if layers[name]["input"]]
+    seen = observe(model, quantized_inputs, images[chosen], generator) if quantized_inputs else {}
+    quantize_layers(model, layers)
+    options = {"method": settings["calibration"], "percentile": settings["percentile"]}
+    for name in names:
+        layer = model.get_submodule(name)
+        if not isinstance(layer.weight_quantizer, Binarizer):
+            weight, bits = layer.weight.detach().flatten(1), layer.weight_quantizer.bits
+            layer.weight_quantizer.set(*calibrate(weight, bits, symmetric=True, **options))
+        if isinstance(layer.input_quantizer, Quantizer):
+            bits = layer.input_quantizer.bits
+            layer.input_quantizer.set(*calibrate(seen[name], bits, symmetric=False, **options))
+
+
+def _layer_settings(settings, is_end):
+    """What `quantize_layers` takes for one layer."""
+    bits, input_bits = settings["bits"], settings["activation_bits"] or settings["bits"]
+    if is_end and settings["first_last"] == "keep":
+        bits, input_bits = max(bits, KEPT_BITS), max(input_bits, KEPT_BITS)
+    return {
+        "weight": _quantizer_settings(settings, bits),
+        "input": _quantizer_settings(settings, input_bits) if input_bits < FLOAT else None,
+    }
+
+
+def _quantizer_settings(settings, bits):
+    chosen = settings["scales"] == "learned" or (settings["scales"] == "auto" and bits < LEARNED_BELOW)
+    return {"bits": bits, "learned": settings["mode"] == "qat" and chosen}

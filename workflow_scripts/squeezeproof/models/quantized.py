@@ -1,0 +1,159 @@
+"""Layers that compute with quantized weights and inputs, simulated in float32 (fake quantization).
+
+Every value that such a layer multiplies lies on a grid of at most 2^bits levels. The gradient passes straight through
+the rounding (Bengio et al. 2013), so the layers can be trained and attacked. Ranges are state, set once: neither
+training mode nor the batch moves them.
+"""
+
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+
+from squeezeproof.errors import InputError
+
+SMALLEST_SCALE = torch.finfo(torch.float32).eps
+
+
+class FakeQuantize(torch.autograd.Function):
+    """apply(x, scale, zero_point, top): scale * (clamp(round(x / scale) + zero_point, 0, top) - zero_point).
+
+    `scale` and `zero_point` broadcast with x. The values are those of torch.fake_quantize_per_tensor_affine and
+    _per_channel_affine. The gradient of x is 1 where x rounds into [0, top] and 0 where it is clipped: half a step
+    more at each end than in LSQ, so that the ends of the range, where saturated pixels lie, take part in attacks. The
+    gradient of the scale is that of LSQ (Esser et al. 2020, eq. 3, and the factor 1 / sqrt(N Q) of its section 2.2, N
+    being the values of x[0]).
+    """
+
+    @staticmethod
+    def forward(ctx, x, scale, zero_point, top):
+        ctx.save_for_backward(x, scale, zero_point)
+        ctx.top = top
+        steps = (x * _positive(scale).reciprocal()).round_()
+        return steps.add_(zero_point).clamp_(0, top).sub_(zero_point).mul_(_positive(scale))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        x, scale, zero_point = ctx.saved_tensors
+        position = x * _positive(scale).reciprocal()
+        low, high = -zero_point, ctx.top - zero_point
+        rounded = position.round()
+        along_scale = None
+        if ctx.needs_input_grad[1]:
+            inside = (position > low) & (position < high)
+            slope = torch.where(inside, rounded - position, position.clamp(low, high))
+            # Q is the largest level: 2^(bits - 1) - 1 for weights, 2^bits - 1 for non-negative inputs.
+            factor = (x[0].numel() * torch.maximum(high, zero_point - 1).clamp_min(1)).rsqrt()
+            along_scale = (gradient * slope).sum_to_size(scale.shape) * factor
+        return gradient * ((rounded >= low) & (rounded <= high)), along_scale, None, None
+
+
+def _positive(scale):
+    # A learned scale may step below zero; its gradient then still brings it back.
+    return scale.clamp_min(SMALLEST_SCALE)
+
+
+class Quantizer(nn.Module):
+    """Rounds x to 2^bits levels, with one scale for each x[i] or, where there is only one, for all.
+
+    Args:
+        bits: 1 to 16.
+        count: number of scales.
+        learned: whether the scales are parameters, trained by LSQ (Esser et al. 2020), or stay as they are set.
+
+    State: float32 `scale` and int32 `zero_point`, the level in [0, 2^bits - 1] that stands for 0; both [count].
+    """
+
+    def __init__(self, bits, count=1, *, learned=False, device=None):
+        super().__init__()
+        self.bits, self.learned = bits, learned
+        scale = torch.ones(count, device=device)
+        if learned:
+            self.scale = nn.Parameter(scale)
+        else:
+            self.register_buffer("scale", scale)
+        self.register_buffer("zero_point", torch.zeros(count, dtype=torch.int32, device=device))
+
+    def set(self, scale, zero_point):
+        """Set the scales and zero points, each [count] or one for all."""
+        with torch.no_grad():
+            self.scale.copy_(scale)
+            self.zero_point.copy_(zero_point)
+
+    def forward(self, x):
+        shape = [-1] + [1] * (x.dim() - 1)
+        # The rounding is in float32 under autocast too.
+        return FakeQuantize.apply(
+            x.float(), self.scale.view(shape), self.zero_point.float().view(shape), 2**self.bits - 1
+        )
+
+
+class Binarizer(nn.Module):
+    """Sign of each weight times the mean magnitude of its output channel (Rastegari et al. 2016), 0 counting as +1.
+
+    The scale follows the weights, there is nothing to set. The gradient passes unchanged where |w| <= 1 and is 0
+    elsewhere; the paper multiplies it by the scale and adds 1/n, which slows training with SGD.
+    """
+
+    bits, learned = 1, False
+
+    def forward(self, weight):
+        scale = weight.detach().abs().flatten(1).mean(1).view([-1] + [1] * (weight.dim() - 1))
+        binary = torch.where(weight.detach() >= 0, scale, -scale)
+        through = weight.clamp(-1, 1)
+        return binary + (through - through.detach())
+
+
+class QuantizedConv2d(nn.Conv2d):
+    """A convolution whose weight and input pass `weight_quantizer` and `input_quantizer`."""
+
+    def forward(self, input):
+        return self._conv_forward(self.input_quantizer(input), self.weight_quantizer(self.weight), self.bias)
+
+
+class QuantizedLinear(nn.Linear):
+    """A linear layer whose weight and input pass `weight_quantizer` and `input_quantizer`."""
+
+    def forward(self, input):
+        return nn.functional.linear(self.input_quantizer(input), self.weight_quantizer(self.weight), self.bias)
+
+
+QUANTIZED = {nn.Conv2d: QuantizedConv2d, nn.Linear: QuantizedLinear}
+
+
+def quantize_layers(model, layers):
+    """Turn layers of a model into quantized ones in place; their ranges are still to be set (`Quantizer.set`).
+
+    Args:
+        layers: layer name -> {"weight": {"bits", "learned"}, "input": the same or None for float inputs}.
+
+    Parameters keep their names and values. Raises InputError for a layer that is not exactly a torch.nn.Conv2d or
+    torch.nn.Linear: what a subclass computes is unknown here.
+    """
+    for name, settings in layers.items():
+        layer = model.get_submodule(name)
+        if type(layer) not in QUANTIZED:
+            raise InputError(
+                f"quantization covers torch.nn.Conv2d and torch.nn.Linear; {name} is a {type(layer).__name__}"
+            )
+        layer.__class__ = QUANTIZED[type(layer)]
+        device, weight = layer.weight.device, settings["weight"]
+        binary = weight["bits"] == 1
+        layer.weight_quantizer = Binarizer() if binary else Quantizer(**weight, count=len(layer.weight), device=device)
+        layer.input_quantizer = Quantizer(**settings["input"], device=device) if settings["input"] else nn.Identity()
+        layer.train(layer.training)
+
+
+def quantized_layers(model):
+    """The settings that `quantize_layers` was called with, read off the model; empty for a float model."""
+    return {
+        name: {"weight": _settings(layer.weight_quantizer), "input": _settings(layer.input_quantizer)}
+        for name, layer in model.named_modules()
+        if isinstance(layer, tuple(QUANTIZED.values()))
+    }
+
+
+def _settings(quantizer):
+    if isinstance(quantizer, nn.Identity):
+        return None
+    return {"bits": quantizer.bits, "learned": quantizer.learned}

@@ -1,0 +1,134 @@
+"""Adversarial examples of a training batch: FGSM with fixed or drawn radii, and PGD."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from squeezeproof.attacks.ball import ascend, project, random_point
+from squeezeproof.attacks.gradient import loss_and_gradient
+from squeezeproof.attacks.objective import log_odds
+from squeezeproof.attacks.random import uniform
+from squeezeproof.attacks.source import frozen
+from squeezeproof.errors import InputError
+from squeezeproof.models.stem import fast_stems
+
+# Streams 0 to 3 of a seed belong to attacks.ball.
+RADII = 4
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """A checked entry of schemas/adversary.yaml for one model.
+
+    Attributes:
+        clean_weight: w of the loss w CE(clean) + (1 - w) CE(adversarial), in [0, 1).
+        eps: largest radius; a float, or [1, C, 1, 1] where the channels differ, in pixel units.
+        alpha: length of a step in pixel units, shaped like eps; None steps by the radius of each example.
+        steps, norm, random_start, drawn: drawn radii follow `truncated_normal`, others are eps.
+        boxed: whether the examples keep to [0, 1].
+
+    The norm l2 has a float eps, no drawn radii and keeps to the box.
+    """
+
+    clean_weight: float
+    eps: float | torch.Tensor
+    alpha: float | torch.Tensor | None
+    steps: int
+    norm: str
+    random_start: bool
+    drawn: bool
+    boxed: bool
+
+    def craft(self, model, pixels, labels, *, seed, examples):
+        """Adversarial examples of pixels [N, C, H, W] in [0, 1], and their mean radius in pixel units.
+
+        Args:
+            model: maps pixels to logits. It is attacked as it is evaluated, and left as it was: mode, batch-norm
+                statistics and gradients included.
+            labels: int64 [N].
+            seed, examples: what is drawn for example i is a function of (seed, examples[i]) alone.
+
+        Raises InputError where the model gives no gradient to its input. One that is not finite is passed on: it makes
+        the training loss NaN, which is found without waiting for the device at every step.
+        """
+        eps = self.eps * truncated_normal(seed, examples) if self.drawn else self.eps
+        if self.norm == "linf":
+            points, back = self._in_cube(pixels, eps, seed, examples)
+        else:
+            points, back = self._in_sphere(pixels, eps, seed, examples)
+        alpha = eps if self.alpha is None else self.alpha
+        with frozen(model), fast_stems(model):
+            for _ in range(self.steps):
+                _, _, gradient = loss_and_gradient(_Unjudged(model), points, labels, log_odds)
+                points = back(ascend(gradient, self.norm, seed, examples).mul_(alpha).add_(points))
+        return points, eps.mean() if isinstance(eps, torch.Tensor) else eps
+
+    def _in_cube(self, pixels, eps, seed, examples):
+        """The start, and the function that moves a point back to the ball, whose bounds are computed once."""
+        low, high = pixels - eps, pixels + eps
+        if self.boxed:
+            low, high = low.clamp_(min=0), high.clamp_(max=1)
+        points = pixels
+        if self.random_start:
+            noise = uniform(seed, examples, pixels.shape[1:], stream=0).mul_(2).sub_(1)
+            points = torch.clamp(pixels + eps * noise, low, high)
+        return points, lambda moved: torch.clamp(moved, low, high)
+
+    def _in_sphere(self, pixels, eps, seed, examples):
+        points = random_point(pixels, eps, self.norm, seed, examples) if self.random_start else pixels
+        return points, lambda moved: project(moved, pixels, eps, self.norm)
+
+
+def make_adversary(settings, model):
+    """The Adversary of a checked entry; None where nothing is crafted: without settings, or at clean_weight 1.
+
+    Raises InputError for `space: normalized` where the model does not begin with its normalisation.
+    """
+    if settings is None or settings["clean_weight"] == 1:
+        return None
+    unit = _deviation(model) if settings["space"] == "normalized" else 1.0
+    eps, alpha, steps = settings["eps"], None, 1
+    if settings["method"] == "pgd":
+        steps = settings["steps"]
+        alpha = 2.5 * eps / steps if settings["alpha"] is None else settings["alpha"]
+    return Adversary(
+        clean_weight=settings["clean_weight"],
+        eps=eps * unit,
+        alpha=None if alpha is None else alpha * unit,
+        steps=steps,
+        norm=settings["norm"],
+        random_start=settings["random_start"],
+        drawn=settings.get("eps_distribution") == "truncated_normal",
+        boxed=settings["space"] == "pixel",
+    )
+
+
+def truncated_normal(seed, examples):
+    """Draws [N, 1, 1, 1] from a normal of mean 0 and standard deviation 1/2, cut off to [0, 1] (Kurakin et al. 2017).
+
+    That of example i is a function of (seed, examples[i]) alone.
+    """
+    # The inverse of the distribution function: erf(x / (sigma sqrt 2)), scaled to 1 at the end of the interval.
+    share = uniform(seed, examples, (1, 1, 1), stream=RADII)
+    return torch.erfinv(share * math.erf(math.sqrt(2))) / math.sqrt(2)
+
+
+class _Unjudged:
+    """A model whose gradients are not checked one by one; see `Adversary.craft`."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, points):
+        return self.model(points)
+
+    def observe(self, peaks):
+        """Take the gradients as they are."""
+
+
+def _deviation(model):
+    normalize = getattr(model, "normalize", None)
+    if normalize is None:
+        raise InputError("adversary.space: normalized, but the model has no normalisation; write space: pixel")
+    return normalize.deviation

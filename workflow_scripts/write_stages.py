@@ -1,0 +1,7 @@
+"""Rule write_stages: adversarial sets of suites -> robust accuracy after every attack of the sequence."""
+
+from squeezeproof.jobs import job
+from squeezeproof.report.tables import stages_table, write_csv
+
+with job(snakemake):
+    write_csv(snakemake.output[0], stages_table(snakemake.input))
