@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from squeezeproof.attacks.registry import ATTACKS
+from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.models.build import Normalize
 from squeezeproof.study.schema import load_schema
 
@@ -112,6 +112,9 @@ def run(method, model, inputs, labels, *, seed=0, examples=None, **changes):
     options = settings(method, **changes)
     del options["method"], options["stored"]
     examples = torch.arange(len(labels)) if examples is None else examples
+    if method in FITS:
+        images, targets = held_out(60)
+        options, _ = FITS[method](model, images, targets, (images, targets), options, None, seed)
     return ATTACKS[method](model, inputs, labels, seed=seed, examples=examples, **options)
 
 

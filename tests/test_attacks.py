@@ -28,6 +28,8 @@ FULL_STEPS = {
     "pgd-last": ("pgd", {"steps": 12, "alpha": 0.1, "keep": "last"}),
     "pgd-restarts": ("pgd", {"steps": 12, "alpha": 0.1, "restarts": 2, "keep": "last"}),
     "pgd-no-start": ("pgd", {"steps": 10, "random_start": False}),
+    "apgd": ("apgd", {"steps": 40}),
+    "mifgsm": ("mifgsm", {"steps": 10, "keep": "best"}),
 }
 attacks = pytest.mark.parametrize("name", FULL_STEPS)
 SHAPE = (3, 4, 5)

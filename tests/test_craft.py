@@ -296,6 +296,26 @@ class Wrapped(nn.Module):
         return self.after(self.network(self.before(points)))
 
 
+@pytest.mark.parametrize("method", ATTACKS)
+def test_quantized_models_are_attacked_through_their_rounding(method):
+    model, (images, labels) = network(), held_out(60)
+    settings_of_quantization = {
+        **{key: value["default"] for key, value in QUANTIZATION["properties"].items() if "default" in value},
+        "method": "quantization",
+        "bits": 4,
+    }
+    compress(model, (1, 8, 8), settings_of_quantization, train_on=lambda *_: None, images=images, seed=0)
+    entry = settings(method, **({"eps": 0.15} if "eps" in EPS_REQUIRED[method] else {}))
+    tensors, facts = craft(model, images, labels, entry, seed=0, batch_size=30, training=(images, labels))
+    clean, robust = ((tensors[name] == labels).sum() for name in ("clean_predictions", "predictions"))
+    assert clean > 45 and robust < clean - (2 if method == "noise" else 6)
+    assert facts["zero_gradients"] < 0.2
+
+
+QUANTIZATION = load_schema("compression")["kinds"]["quantization"]
+EPS_REQUIRED = {method: kind.get("required", ()) for method, kind in load_schema("attack")["kinds"].items()}
+
+
 def entry_of(method, **changes):
     if method == "suite":
         changes["stages"] = [

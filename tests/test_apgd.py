@@ -1,0 +1,129 @@
+"""APGD and the transfer baselines: against the authors' code through torchattacks, and what they promise."""
+
+import math
+
+import pytest
+import torch
+import torchattacks
+from attack_fixtures import EPS, both_norms, close_examples, held_out, network, pixels, run, settings
+
+from squeezeproof.attacks.ball import norms
+from squeezeproof.attacks.craft import craft
+from squeezeproof.attacks.objective import cross_entropy, fooled, margin
+from squeezeproof.errors import InputError
+
+COUNT = 256
+NAMES = {"linf": "Linf", "l2": "L2"}
+LOSSES = {"cross_entropy": "ce", "dlr": "dlr"}
+
+
+def agree(ours, theirs):
+    """McNemar: where two equal attacks differ, either is as likely to be the one that fools."""
+    only_ours, only_theirs = (ours & ~theirs).sum().item(), (theirs & ~ours).sum().item()
+    assert abs(only_ours - only_theirs) <= 2 + 4 * math.sqrt(only_ours + only_theirs)
+    assert only_ours + only_theirs < 0.08 * len(ours)
+    assert 0.3 < ours.double().mean() < 0.95
+
+
+@both_norms
+@pytest.mark.parametrize("loss", LOSSES)
+def test_apgd_reaches_the_robust_accuracy_of_the_authors_code(norm, loss):
+    model, (inputs, labels) = network(), pixels(COUNT)
+    ours, theirs = [], []
+    for seed in range(2):
+        points = run("apgd", model, inputs, labels, seed=seed, eps=EPS[norm], norm=norm, loss=loss, steps=25)
+        ours.append(fooled(model(points), labels))
+        attack = torchattacks.APGD(model, norm=NAMES[norm], eps=EPS[norm], steps=25, loss=LOSSES[loss], seed=seed)
+        with torch.random.fork_rng(devices=[]):
+            theirs.append(fooled(model(attack(inputs, labels)), labels))
+    agree(torch.cat(ours), torch.cat(theirs))
+
+
+@both_norms
+def test_apgd_t_reaches_the_robust_accuracy_of_the_authors_code(norm):
+    model, (inputs, labels) = network(), pixels(128)
+    points = run("apgd_t", model, inputs, labels, eps=EPS[norm], norm=norm, steps=15, targets=9, mode="whitebox")
+    attack = torchattacks.APGDT(model, norm=NAMES[norm], eps=EPS[norm], steps=15, n_classes=10)
+    with torch.random.fork_rng(devices=[]):
+        theirs = fooled(model(attack(inputs, labels)), labels)
+    agree(fooled(model(points), labels), theirs)
+
+
+@both_norms
+def test_apgd_is_stronger_than_pgd_with_as_many_passes(norm):
+    model, (inputs, labels) = network(), pixels(COUNT)
+    shared = {"eps": EPS[norm], "norm": norm, "steps": 25}
+    apgd, pgd = (run(method, model, inputs, labels, **shared) for method in ("apgd", "pgd"))
+    assert cross_entropy(model(apgd), labels).mean() > cross_entropy(model(pgd), labels).mean() - 0.01
+    assert fooled(model(apgd), labels).sum() >= fooled(model(pgd), labels).sum() - 1
+
+
+@pytest.mark.parametrize("method", ["apgd", "apgd_t"])
+def test_restarts_and_steps_never_weaken(method):
+    model, (inputs, labels) = network(), pixels(100)
+    once = run(method, model, inputs, labels, eps=0.1, steps=8)
+    twice = run(method, model, inputs, labels, eps=0.1, steps=8, restarts=2)
+    fools_once, fools_twice = fooled(model(once), labels), fooled(model(twice), labels)
+    assert (fools_twice >= fools_once).all()
+    gain = margin(model(twice), labels) - margin(model(once), labels)
+    if method == "apgd_t":
+        assert (gain[fools_once == fools_twice] > -1e-4).all()
+    assert (gain > 1e-3).any()
+
+
+def test_an_example_that_is_not_fooled_comes_back_at_its_highest_loss_not_clean():
+    model, (inputs, labels) = network(), pixels(100)
+    points = run("apgd", model, inputs, labels, eps=0.02)
+    standing = ~fooled(model(points), labels)
+    assert standing.sum() > 70 and (norms(points - inputs, "linf")[standing] > 0.015).all()
+    # The authors' code returns the clean image there.
+    with torch.random.fork_rng(devices=[]):
+        theirs = torchattacks.APGD(model, eps=0.02, steps=10)(inputs, labels)
+    clean = (theirs == inputs).flatten(1).all(1)
+    assert clean.sum() > 60
+    raised = cross_entropy(model(points), labels) - cross_entropy(model(theirs), labels)
+    assert (raised[clean & standing] > 0).all()
+
+
+@pytest.mark.parametrize("method, changes", [("apgd", {"loss": "dlr"}), ("apgd_t", {}), ("pgd", {"loss": "dlr"})])
+def test_losses_of_four_logits_refuse_three_classes(method, changes):
+    model, (inputs, _) = network(), pixels(10)
+    labels = torch.zeros(10, dtype=torch.int64)
+    with pytest.raises(InputError, match="at least 4 classes, the model has 3"):
+        run(method, lambda points: model(points)[:, :3], inputs, labels, **changes)
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.0])
+def test_mi_fgsm_s_last_iterate_is_torchattacks_point(decay):
+    model, (inputs, labels) = network(), pixels(COUNT)
+    shared = {"eps": 0.15, "alpha": 0.03, "steps": 8, "decay": decay}
+    ours = run("mifgsm", model, inputs, labels, keep="last", **shared)
+    assert close_examples(ours, torchattacks.MIFGSM(model, **shared)(inputs, labels)) > 0.98
+
+
+def test_di_fgsm_without_diversity_is_mi_fgsm_and_with_it_sees_shrunk_images():
+    model, (inputs, labels) = network(), pixels(60)
+    shared = {"eps": 0.15, "steps": 6, "decay": 1.0}
+    plain = run("mifgsm", model, inputs, labels, keep="last", **shared)
+    assert torch.equal(run("difgsm", model, inputs, labels, probability=0.0, **shared), plain)
+    seen = []
+
+    def watched(points):
+        seen.append((points[:, :, -1, :] == 0).all().item() or (points[:, :, 0, :] == 0).all().item())
+        return model(points)
+
+    diverse = run("difgsm", watched, inputs, labels, probability=1.0, smallest=0.5, **shared)
+    assert sum(seen) >= 4 and close_examples(diverse, plain) < 0.5
+    again = run("difgsm", model, inputs[:7], labels[:7], probability=1.0, smallest=0.5, **shared)
+    assert close_examples(again, diverse[:7]) > 0.8
+
+
+@pytest.mark.slow
+def test_autoattack_reaches_the_robust_accuracy_of_the_authors_code():
+    model, (images, labels) = network(), held_out(100)
+    entry = settings("autoattack", eps=0.1, mode="whitebox")
+    tensors, _ = craft(model, images, labels, entry, seed=0, batch_size=100)
+    attack = torchattacks.AutoAttack(model, eps=0.1, n_classes=10)
+    with torch.random.fork_rng(devices=[]):
+        theirs = fooled(model(attack(images / 255, labels)), labels)
+    agree(tensors["predictions"] != labels, theirs)
