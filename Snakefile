@@ -17,6 +17,7 @@ include: "rules/train.smk"
 include: "rules/compress.smk"
 include: "rules/attack.smk"
 include: "rules/evaluate.smk"
+include: "rules/audit.smk"
 include: "rules/report.smk"
 
 

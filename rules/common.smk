@@ -56,7 +56,8 @@ def final_outputs():
         if not study.model(dataset, target).is_base
     }
     return [
-        *(f"{RESULTS}/tables/{name}.csv" for name in [*TABLES, "crafting"]),
+        *(f"{RESULTS}/tables/{name}.csv" for name in [*TABLES, *VERDICTS, "crafting", "audit"]),
+        f"{RESULTS}/audit/passed.txt",
         *([f"{RESULTS}/tables/stages.csv"] if adversarial_sets(of_suites=True) else []),
         *(f"{RESULTS}/figures/{dataset}/heatmap.{attack}.svg" for dataset, attack in sorted(heatmaps)),
         *(f"{RESULTS}/figures/{dataset}/accuracy_against_ratio.{name}.svg" for dataset, name in sorted(compressed)),
@@ -138,7 +139,42 @@ def adversarial_sets(of_suites=False):
     ]
 
 
+# Audit
+
+
+def sets_crafted_on(wildcards):
+    """The adversarial sets of one source."""
+    folder = f"{RESULTS}/adversarial/{wildcards.dataset}/{wildcards.source}"
+    return [f"{folder}/{attack}.safetensors" for attack in study.sets[wildcards.dataset, wildcards.source]]
+
+
+def evaluated_on_itself(wildcards):
+    """The source's own predictions of its sets, where the study makes them."""
+    if (wildcards.dataset, wildcards.source, wildcards.source) not in study.pairs:
+        return []
+    return f"{RESULTS}/predictions/{wildcards.dataset}/{wildcards.source}/{wildcards.source}.safetensors"
+
+
+def audits_of_sources():
+    """The findings on every source."""
+    kinds = ["sets", *(["probe"] if study.config["audit"]["probe"] else [])]
+    return [f"{RESULTS}/audit/{dataset}/{source}.{kind}.csv" for dataset, source in study.sets for kind in kinds]
+
+
+def probe_attack():
+    """Settings of the study's first PGD, which the probe runs again, or None."""
+    found = (attack.settings for attack in study.attacks.values() if attack.settings["method"] == "pgd")
+    return next(found, None)
+
+
+def audited_datasets():
+    return list(dict.fromkeys(dataset for dataset, _ in study.sets))
+
+
+# Tables
+
 TABLES = ["clean_accuracy", "robust_accuracy", "over_seeds", "differences", "compression"]
+VERDICTS = ["comparisons", "verdicts", "max_delta", "flips"]
 
 
 def table(name):

@@ -4,6 +4,7 @@ rule write_tables:
             f"{RESULTS}/predictions/{dataset}/{target}/{source}.safetensors" for dataset, target, source in study.pairs
         ],
         models=[f"{RESULTS}/models/{dataset}/{name}.safetensors" for dataset, name in study.evaluated_models],
+        audit=f"{RESULTS}/tables/audit.csv",
     output:
         **{name: table(name) for name in TABLES},
     log:
@@ -23,6 +24,34 @@ rule write_tables:
         "Writing the tables"
     script:
         "../workflow_scripts/write_tables.py"
+
+
+rule write_verdicts:
+    input:
+        predictions=[
+            f"{RESULTS}/predictions/{dataset}/{target}/{source}.safetensors" for dataset, target, source in study.pairs
+        ],
+        audit=f"{RESULTS}/tables/audit.csv",
+    output:
+        **{name: table(name) for name in VERDICTS},
+    log:
+        f"{RESULTS}/logs/write_verdicts.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_verdicts.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        models=[study.describe(dataset, name) for dataset, name in study.evaluated_models],
+        statistics=study.config["statistics"],
+        code=code_digest("write_verdicts.py"),
+    message:
+        "Writing the verdicts"
+    script:
+        "../workflow_scripts/write_verdicts.py"
 
 
 rule write_costs:
@@ -50,7 +79,8 @@ rule write_costs:
 
 rule write_stages:
     input:
-        adversarial_sets(of_suites=True),
+        sets=adversarial_sets(of_suites=True),
+        audit=f"{RESULTS}/tables/audit.csv",
     output:
         table("stages"),
     log:

@@ -13,7 +13,10 @@ from safetensors.numpy import load_file, save_file
 from squeezeproof.store.tensors import read_metadata
 
 BASE = "cnn8.standard.none.none.s0"
-TABLES_AND_FIGURES = {"write_tables": 1, "plot_heatmap": 2, "plot_ratio": 1}
+TABLES_AND_FIGURES = {
+    **{"write_audit": 1, "check_audit": 1, "write_tables": 1, "write_verdicts": 1},
+    **{"plot_heatmap": 2, "plot_ratio": 1},
+}
 
 
 def test_first_run_does_every_job_once(fresh):
@@ -23,6 +26,7 @@ def test_first_run_does_every_job_once(fresh):
         "compress": 3,
         "craft": 2,
         "predict": 4,
+        "audit_sets": 1,
         "write_costs": 1,
         **TABLES_AND_FIGURES,
     }
@@ -44,7 +48,7 @@ def test_outputs_are_complete(finished):
 def test_every_job_has_a_log_and_a_benchmark(finished):
     for kind, suffix in (("logs", ".log"), ("benchmarks", ".tsv")):
         written = list((finished.results / kind).rglob(f"*{suffix}"))
-        assert len(written) == 1 + 3 + 2 + 4 + 1 + 1 + 2 + 1
+        assert len(written) == 1 + 3 + 2 + 4 + 3 + 1 + 1 + 1 + 2 + 1
     log = (finished.results / f"logs/train/digits/{BASE}.log").read_text()
     assert "2 of 2 epochs" in log
 
@@ -115,17 +119,25 @@ def add_a_ratio(study):
 
 def add_an_attack(study):
     study.config["attacks"]["bim"] = {"eps": 0.1, "steps": 2}
-    return {"craft": 1, "predict": 4, "write_costs": 1, **TABLES_AND_FIGURES, "plot_heatmap": 3}
+    return {"craft": 1, "predict": 4, "audit_sets": 1, "write_costs": 1, **TABLES_AND_FIGURES, "plot_heatmap": 3}
 
 
 def change_an_attack(study):
     study.config["attacks"]["pgd"]["steps"] = 4
-    return {"craft": 1, "predict": 4, "write_costs": 1, **TABLES_AND_FIGURES}
+    return {"craft": 1, "predict": 4, "audit_sets": 1, "write_costs": 1, **TABLES_AND_FIGURES}
 
 
 def add_a_seed(study):
     study.config["seeds"] = [0, 1]
-    return {"train": 1, "compress": 3, "craft": 2, "predict": 4, "write_costs": 1, **TABLES_AND_FIGURES}
+    return {
+        "train": 1,
+        "compress": 3,
+        "craft": 2,
+        "predict": 4,
+        "audit_sets": 1,
+        "write_costs": 1,
+        **TABLES_AND_FIGURES,
+    }
 
 
 def change_the_fine_tuning(study):
@@ -135,7 +147,15 @@ def change_the_fine_tuning(study):
 
 def change_the_training(study):
     study.config["trainings"]["standard"]["epochs"] = 3
-    return {"train": 1, "compress": 3, "craft": 2, "predict": 4, "write_costs": 1, **TABLES_AND_FIGURES}
+    return {
+        "train": 1,
+        "compress": 3,
+        "craft": 2,
+        "predict": 4,
+        "audit_sets": 1,
+        "write_costs": 1,
+        **TABLES_AND_FIGURES,
+    }
 
 
 def remove_a_compression(study):
@@ -163,7 +183,7 @@ def edit_a_script(study):
 
 def edit_an_attack(study):
     edit(study, "squeezeproof/attacks/pgd.py")
-    return {"craft": 2, "predict": 4, "write_costs": 1, **TABLES_AND_FIGURES}
+    return {"craft": 2, "predict": 4, "audit_sets": 1, "write_costs": 1, **TABLES_AND_FIGURES}
 
 
 def edit_the_figures(study):

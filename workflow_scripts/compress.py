@@ -2,6 +2,7 @@
 
 from squeezeproof.compression.compress import compress
 from squeezeproof.jobs import job
+from squeezeproof.models.build import initial_model
 from squeezeproof.models.measure import measure
 from squeezeproof.runtime import set_up
 from squeezeproof.store.checkpoints import load_model, save_model
@@ -23,7 +24,15 @@ with job(snakemake):
         seed=params.seed,
         resume=f"{snakemake.output.model}.resume",
     )
-    masks = compress(model, facts["shape"], params.compression, finetuner, images=train[0], seed=params.seed)
+    masks = compress(
+        model,
+        facts["shape"],
+        params.compression,
+        finetuner,
+        *train,
+        seed=params.seed,
+        initial=lambda: initial_model(base["specification"], params.seed),
+    )
     write_history(snakemake.output.history, finetuner.history)
     save_model(
         snakemake.output.model,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from squeezeproof.jobs import job
-from squeezeproof.models.build import build, specification
+from squeezeproof.models.build import initial_model, specification
 from squeezeproof.models.measure import measure
 from squeezeproof.runtime import place, set_up
 from squeezeproof.seeds import derive_seed
@@ -18,7 +18,7 @@ with job(snakemake):
     *train, facts = read_split(snakemake.input.train)
     *validation, _ = read_split(snakemake.input.validation)
     spec = specification(params.architecture, facts)
-    model = place(build(spec, derive_seed(params.seed, "weights")), device)
+    model = place(initial_model(spec, params.seed), device)
     if params.architecture.get("checkpoint"):
         load_weights(model, params.architecture["checkpoint"])
     resume = Path(f"{snakemake.output.model}.resume")

@@ -1,6 +1,7 @@
 """Copies what the README and docs/ show out of finished studies: `write_docs.py`.
 
-docs/demo holds the default study's matrix; docs/wang2018 the reproduced table, its figure and a page made from it.
+docs/demo holds the default study's matrix; docs/wang2018 the reproduced table, its figure and a page made from it;
+docs/attacks the tables of studies/attacks.yaml and a page made from them.
 """
 
 import math
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+
+from squeezeproof.report.attack_page import attack_page
 
 ROOT = Path(__file__).resolve().parents[1]
 SHOWN = {
@@ -21,6 +24,7 @@ SHOWN = {
         "figures/published.png",
         "figures/mnist/heatmap.pgd-eps0.3.png",
     ],
+    "attacks": [f"tables/{name}.csv" for name in ("clean_accuracy", "robust_accuracy", "crafting", "stages")],
 }
 
 RECIPE = [
@@ -128,3 +132,5 @@ if __name__ == "__main__":
     copy("demo")
     if copy("wang2018"):
         wang_page(ROOT / "docs" / "wang2018")
+    if copy("attacks"):
+        attack_page(ROOT / "docs" / "attacks")

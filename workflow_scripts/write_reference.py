@@ -20,7 +20,7 @@ def reference():
     """The whole config reference as Markdown."""
     study = load_schema("study")
     parts = ["### Top level\n", _text(study["description"]), _table(study)]
-    for name in ("variants", "evaluations", "published", "compute"):
+    for name in ("variants", "evaluations", "published", "statistics", "audit", "compute"):
         schema = study["properties"][name]
         schema = schema.get("items") or schema.get("additionalProperties") or schema
         parts += [f"### `{name}`\n", _table(schema if isinstance(schema, dict) else study["properties"][name])]

@@ -1,70 +1,44 @@
 """Filter pruning: which filters go is decided here, removing them with all that depends on them is torch-pruning's.
 
 Filters that are tied (the branches of a residual sum, a convolution and its depthwise follower) form one group and
-are removed together; a group's score is the mean of its tied filters' importances. The sizes after any choice are
+are removed together. The sizes after any choice are
 known in closed form from the groups, so a target in parameters or MACs is searched without pruning anything.
 """
 
-from dataclasses import dataclass
-
-import torch
-import torch_pruning as tp
 from torch import nn
 
-from squeezeproof.compression.importance import IMPORTANCES
+from squeezeproof.compression.groups import groups_and_layers, remove_filters, root_name, size_after
 from squeezeproof.errors import InputError
-from squeezeproof.models.measure import layer_macs
-from squeezeproof.runtime import place
 
 TOLERANCE = 0.01
-SIZED = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
 
 
-@dataclass
-class Group:
-    """Filters pruned together: `scores` [filters], and how many rows and columns of each layer a filter stands for."""
-
-    group: tp.Group
-    scores: torch.Tensor
-    outs: dict
-    ins: dict
-
-    @property
-    def filters(self):
-        return len(self.scores)
-
-
-@dataclass(frozen=True)
-class Size:
-    """Channels, parameters and MACs of a model."""
-
-    channels: int
-    parameters: int
-    macs: int
-
-
-def prune_filters(model, shape, dense, fraction, *, importance, scope, measure, final=True):
-    """Remove filters in place until `fraction` of the dense model is gone.
+def prune_filters(
+    model, shape, dense, fraction, *, importance, scope, measure, max_layer_ratio=1, sample=None, seed=0, final=True
+):
+    """Remove filters in place until `fraction` of the dense model is gone; return what `remove_filters` was told.
 
     Args:
         model: maps [N, *shape] to logits; may already be pruned.
         shape: (C, H, W) of one image.
         dense: what `dense_sizes` says of the dense model.
         fraction: share removed of the dense model, in (0, 1).
-        importance: a name of IMPORTANCES.
+        importance, sample, seed: of `score_filters`.
         scope: `layer` keeps the same share of every group, rounded; `global` ranks all filters together, at least
             one filter of every group is kept.
         measure: what `fraction` counts, `channels`, `parameters` or `macs`.
+        max_layer_ratio: share in (0, 1] of a group's dense filters that the `global` scope may remove.
         final: whether this is the last step; an earlier one may miss its fraction or be too small to remove a filter.
 
     Raises InputError where the last step cannot reach the fraction within one point or leaves the model dense.
     """
-    groups, layers = groups_and_layers(model, shape, importance)
+    groups, layers = groups_and_layers(model, shape, importance, sample, seed)
     dense_size, dense_filters = dense
-    full = [dense_filters[root_name(model, group)] for group in groups]
+    names = [root_name(model, group) for group in groups]
+    full = [dense_filters[name] for name in names]
 
     def choose(level):
-        return _uniform(groups, full, level) if scope == "layer" else _ranked(groups, full, level)
+        return _uniform(groups, full, level) if scope == "layer" else _ranked(groups, full, level, max_layer_ratio)
 
     def removed(level):
         size = size_after(layers, groups, [len(indices) for indices in choose(level)])
@@ -76,17 +50,16 @@ def prune_filters(model, shape, dense, fraction, *, importance, scope, measure, 
     chosen = choose(level)
     achieved = removed(level)
     if final and not exact and abs(achieved - fraction) > TOLERANCE:
-        raise InputError(
-            f"the nearest that {scope} filter pruning comes to removing {100 * fraction:g} % of the {measure} is "
-            f"{100 * achieved:.1f} % (whole filters go, and every layer keeps one); ask for ratio: {achieved:.3f}"
-        )
+        raise InputError(_out_of_reach(fraction, achieved, scope, measure, max_layer_ratio))
     if final and achieved == 0:
         raise InputError(f"pruning {100 * fraction:g} % of the {measure} removes no filter at all; raise the ratio")
     predicted = size_after(layers, groups, [len(indices) for indices in chosen])
-    _remove(model, shape, groups, chosen)
+    chosen = dict(zip(names, chosen, strict=True))
+    remove_filters(model, shape, chosen)
     actual = sum(parameter.numel() for parameter in model.parameters())
     if actual != predicted.parameters:
         raise RuntimeError(f"pruning left {actual} parameters where {predicted.parameters} were predicted")
+    return chosen
 
 
 def dense_sizes(model, shape):
@@ -96,97 +69,15 @@ def dense_sizes(model, shape):
     return size, {name: layer.out_channels for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d)}
 
 
-def root_name(model, group):
-    root = group.group[0].dep.target.module
-    return next(name for name, module in model.named_modules() if module is root)
-
-
-def groups_and_layers(model, shape, importance):
-    """Every group of prunable filters, and every sized layer with its MACs: what `size_after` computes with.
-
-    The layer executed last gives the logits, be it linear or a convolution: its filters are the classes and stay.
-    """
-    macs = layer_macs(model, shape)
-    classifier = [model.get_submodule(name) for name in list(macs)[-1:]]
-    graph = _dependency_graph(model, shape)
-    found = graph.get_all_groups(ignored_layers=classifier, root_module_types=[nn.Conv2d])
-    groups = [_describe(group, IMPORTANCES[importance]) for group in found if not _carries_image(group)]
-    if not groups:
-        raise InputError("the network has no convolution whose filters could be pruned")
-    names = {module: name for name, module in model.named_modules()}
-    layers = [(module, macs.get(names[module], 0)) for module in model.modules() if isinstance(module, SIZED)]
-    counted = sum(p.numel() for layer, _ in layers for p in layer.parameters(recurse=False))
-    total = sum(parameter.numel() for parameter in model.parameters())
-    if counted != total:
-        kinds = {type(module).__name__ for module in model.modules() if list(module.parameters(recurse=False))}
-        raise InputError(
-            f"filter pruning covers Conv2d, Linear and BatchNorm2d layers; the network has {sorted(kinds)}"
-        )
-    return groups, layers
-
-
-def size_after(layers, groups, removals):
-    """The Size that removing `removals[i]` filters of `groups[i]` leaves."""
-    channels = parameters = macs = 0
-    for layer, layer_macs_now in layers:
-        lost_out = sum(count * group.outs.get(layer, 0) for group, count in zip(groups, removals, strict=True))
-        lost_in = sum(count * group.ins.get(layer, 0) for group, count in zip(groups, removals, strict=True))
-        if isinstance(layer, nn.BatchNorm2d):
-            parameters += 2 * (layer.num_features - lost_out) if layer.affine else 0
-            continue
-        rows, columns = layer.weight.shape[:2]
-        kept_rows = rows - lost_out
-        kept_columns = columns if _is_depthwise(layer) else columns - lost_in
-        weights = round(layer.weight.numel() / (rows * columns)) * kept_rows * kept_columns
-        parameters += weights + (kept_rows if layer.bias is not None else 0)
-        macs += round(layer_macs_now / layer.weight.numel() * weights)
-        channels += kept_rows if isinstance(layer, nn.Conv2d) else 0
-    return Size(channels, parameters, macs)
-
-
-def _dependency_graph(model, shape):
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d) and module.groups > 1 and not _is_depthwise(module):
-            raise InputError(f"filter pruning does not cover grouped convolutions ({name} has {module.groups} groups)")
-    example = torch.zeros(1, *shape, device=next(model.parameters()).device)
-    return tp.DependencyGraph().build_dependency(model.eval(), example_inputs=example)
-
-
-def _carries_image(group):
-    """Whether only depthwise convolutions feed a torch-pruning group: its channels are the image's own and stay."""
-    layers = [dependency.target.module for dependency, _ in group if _removes_outputs(dependency)]
-    return all(_is_depthwise(layer) for layer in layers if isinstance(layer, nn.Conv2d))
-
-
-def _removes_outputs(dependency):
-    kind = dependency.target.type
-    return kind == tp.ops.OPTYPE.BN or (
-        kind in tp.function.PrunerBox and tp.function.PrunerBox[kind].prune_out_channels == dependency.handler
+def _out_of_reach(fraction, achieved, scope, measure, max_layer_ratio):
+    kept, way_out = "every layer keeps one", ""
+    if scope == "global" and max_layer_ratio < 1:
+        kept = f"max_layer_ratio: {max_layer_ratio:g} of a layer may go"
+        way_out = ", or raise max_layer_ratio"
+    return (
+        f"the nearest that {scope} filter pruning comes to removing {100 * fraction:g} % of the {measure} is "
+        f"{100 * achieved:.1f} % (whole filters go, and {kept}); ask for ratio: {achieved:.3f}{way_out}"
     )
-
-
-def _describe(group, importance):
-    """Score a torch-pruning group and count what one filter stands for in each layer that depends on it."""
-    filters = group[0].dep.target.module.out_channels
-    outs, ins, scores = {}, {}, []
-    for dependency, indices in group:
-        layer = dependency.target.module
-        if not isinstance(layer, SIZED):
-            continue
-        share = len(indices) / filters
-        if _removes_outputs(dependency):
-            outs[layer] = outs.get(layer, 0) + share
-            if isinstance(layer, nn.Conv2d):
-                if not len(indices) == filters == layer.out_channels:
-                    raise InputError(
-                        "filter pruning does not cover sums that tie some of a convolution's filters but not all, "
-                        f"as with padded or concatenated shortcuts ({dependency.target.name})"
-                    )
-                order = torch.as_tensor(indices, device=layer.weight.device)
-                scores.append(importance(layer.weight.detach())[order])
-        else:
-            ins[layer] = ins.get(layer, 0) + share
-    return Group(group, torch.stack(scores).mean(0), outs, ins)
 
 
 def _uniform(groups, full, level):
@@ -198,13 +89,15 @@ def _uniform(groups, full, level):
     return chosen
 
 
-def _ranked(groups, full, level):
+def _ranked(groups, full, level, max_layer_ratio):
     """The lowest-scored filters of all groups together, `level` of all dense filters, each group's best kept."""
     gone = sum(full) - sum(group.filters for group in groups)
     count = max(0, round(level * sum(full)) - gone)
     candidates = []
-    for number, group in enumerate(groups):
-        scores, order = (part[:-1].tolist() for part in group.scores.sort(stable=True))
+    for number, (group, dense_filters) in enumerate(zip(groups, full, strict=True)):
+        # 0.29 * 100 is a hair below 29.
+        least = max(1, dense_filters - int(max_layer_ratio * dense_filters + 1e-9))
+        scores, order = (part[: max(0, group.filters - least)].tolist() for part in group.scores.sort(stable=True))
         candidates += [(score, number, index) for score, index in zip(scores, order, strict=True)]
     chosen = [[] for _ in groups]
     for _, number, index in sorted(candidates)[:count]:
@@ -222,16 +115,3 @@ def _search(removed, fraction):
         else:
             high = middle
     return min(low, high, key=lambda level: abs(removed(level) - fraction))
-
-
-def _remove(model, shape, groups, chosen):
-    graph = _dependency_graph(model, shape)
-    for group, indices in zip(groups, chosen, strict=True):
-        if indices:
-            root = group.group[0].dep
-            graph.get_pruning_group(root.target.module, root.handler, sorted(indices)).prune()
-    place(model, next(model.parameters()).device)
-
-
-def _is_depthwise(layer):
-    return isinstance(layer, nn.Conv2d) and 1 < layer.groups == layer.in_channels == layer.out_channels

@@ -3,41 +3,46 @@
 import torch
 from torch import nn
 
+from squeezeproof.compression.constraint import project
+from squeezeproof.compression.importance import lamp, random_scores
 from squeezeproof.errors import InputError
+from squeezeproof.models.measure import layer_macs
 
 
-def prunable(model):
-    """Parameter name -> weight of every convolution and linear layer; biases and normalisation are never pruned."""
-    return {
-        f"{name}.weight": module.weight
-        for name, module in model.named_modules()
-        if isinstance(module, (nn.Conv2d, nn.Linear))
-    }
-
-
-def prune_weights(model, fraction, *, scope):
-    """Zero the `fraction` of weights smallest in magnitude, in place, and return the masks of those kept.
+def prunable(model, shape=None):
+    """Parameter name -> weight of every convolution and linear layer; biases and normalisation are never pruned.
 
     Args:
-        fraction: share of the prunable weights that is zero afterwards, counting those already zero.
-        scope: `global` ranks all layers together (class-blinded, See et al. 2016); `layer` removes the same share of
-            every layer.
-
-    Exactly round(fraction * count) weights are removed; of equal magnitudes the earlier goes first. Raises InputError
-    where that would empty a layer or remove nothing.
+        shape: (C, H, W) of one image; given, the layers come in order of execution, else as the model lists them.
     """
-    weights = prunable(model)
-    if scope == "layer":
-        masks = {name: _keep_largest(weight.detach().abs().flatten(), fraction) for name, weight in weights.items()}
-    else:
-        magnitudes = torch.cat([weight.detach().abs().flatten() for weight in weights.values()])
-        kept = _keep_largest(magnitudes, fraction)
-        masks = dict(zip(weights, kept.split([weight.numel() for weight in weights.values()]), strict=True))
-    masks = {name: mask.view_as(weights[name]) for name, mask in masks.items()}
-    if empty := [name for name, mask in masks.items() if not mask.any()]:
-        raise InputError(
-            f"removing {100 * fraction:g} % of the weights leaves none in {', '.join(empty)}; lower the ratio"
-        )
+    names = [name for name, module in model.named_modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
+    if shape is not None:
+        depth = {name: position for position, name in enumerate(layer_macs(model, shape))}
+        names.sort(key=lambda name: depth.get(name, len(depth)))
+    return {f"{name}.weight": model.get_submodule(name).weight for name in names}
+
+
+def prune_weights(model, fraction, *, scope, importance="magnitude", funnel_slope=0.5, seed=0, shape=None, final=True):
+    """Zero the `fraction` of weights of least importance, in place, and return the masks of those kept.
+
+    Args:
+        fraction: share of the prunable weights that is zero afterwards, counting those already zero, which go first.
+        scope: `global` ranks all layers together (class-blinded, See et al. 2016); `layer` removes the same share of
+            every layer; `funnel` removes a larger share of every deeper layer; `redundant` removes near-duplicate
+            filters, then the weights smallest in magnitude, whatever `importance`.
+        importance: `magnitude`; `lamp` (Lee et al. 2021), which differs across layers only; `random`, a control.
+        funnel_slope: of `funnel`, see `projections.funnel`.
+        seed: of `random`.
+        shape: (C, H, W) of one image, by which the depth of a layer is its place in the order of execution.
+        final: whether this is the last step; the funnel of an earlier one may be too wide to narrow at every layer.
+
+    Exactly round(fraction * count) weights are removed; of equally important ones the earlier goes first. Raises
+    InputError where that would empty a layer or remove nothing, or a funnel does not narrow.
+    """
+    weights = prunable(model, shape)
+    scores = {name: _score(name, weight.detach(), importance, seed) for name, weight in weights.items()}
+    values = weights if scope == "redundant" else scores
+    masks = project(values, fraction, final, scope=scope, funnel_slope=funnel_slope)
     if all(mask.all() for mask in masks.values()):
         raise InputError(f"removing {100 * fraction:g} % of the weights removes none; raise the ratio")
     with torch.no_grad():
@@ -46,7 +51,12 @@ def prune_weights(model, fraction, *, scope):
     return masks
 
 
-def _keep_largest(magnitudes, fraction):
-    mask = torch.ones_like(magnitudes, dtype=torch.bool)
-    mask[magnitudes.argsort(stable=True)[: round(fraction * len(magnitudes))]] = False
-    return mask
+def _score(name, weight, importance, seed):
+    match importance:
+        case "magnitude":
+            return weight.abs()
+        case "lamp":
+            return lamp(weight.flatten().double().square()).view(weight.shape)
+        case "random":
+            return random_scores(weight.numel(), seed, name).view(weight.shape).to(weight.device) * (weight != 0)
+    raise ValueError(f"unknown importance {importance!r}")

@@ -8,6 +8,7 @@ from torch import nn
 
 from squeezeproof.errors import InputError
 from squeezeproof.models import mobilenet, networks, vgg, vision, wide_resnet
+from squeezeproof.seeds import derive_seed
 
 FACTORIES = {
     "cnn3": networks.cnn3,
@@ -76,6 +77,11 @@ def build(spec, seed):
             arguments = {key: value for key, value in settings.items() if key not in ("kind", "normalization")}
             network = FACTORIES[settings["kind"]](**shape, **arguments)
     return nn.Sequential(OrderedDict(normalize=Normalize(spec["mean"], spec["deviation"]), network=network))
+
+
+def initial_model(spec, seed):
+    """The model that the base model of a study's `seed` is before its training."""
+    return build(spec, derive_seed(seed, "weights"))
 
 
 def _build_custom(settings, shape):

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
+from squeezeproof.errors import InputError
 from squeezeproof.report.style import COLORS, MARKERS, save  # noqa: F401  (save is part of this module's interface)
 from squeezeproof.report.tables import MODEL
 from squeezeproof.store.predictions import CLEAN
@@ -43,6 +44,8 @@ def heatmap(table, dataset, attack):
         source=_labels(table, "source"), target=_labels(table, "target"), surrogate=table["seeds"] == "other"
     )
     attacked = table[table["attack"] == attack].sort_values("surrogate", kind="stable")
+    if attacked.empty:
+        raise InputError(f"no cell of {attack} on {dataset} passed the audit; tables/audit.csv says why and what to do")
     attacked = attacked.assign(source=attacked["source"] + np.where(attacked["surrogate"], " (other seed)", ""))
     sources, targets = list(dict.fromkeys(attacked["source"])), list(dict.fromkeys(attacked["target"]))
     clean = table[table["attack"] == CLEAN].groupby("target")["mean"].mean()
@@ -84,6 +87,8 @@ def accuracy_against_ratio(table, dataset, architecture):
     """
     table = table[(table["dataset"] == dataset) & (table["target_architecture"] == architecture)]
     compressed = table[table["target_compression"] != "none"]
+    if compressed.empty:
+        raise InputError(f"no compressed {architecture} on {dataset} passed the audit; tables/audit.csv says why")
     panels = list(
         dict.fromkeys(
             zip(*(compressed[f"target_{axis}"] for axis in ("training", "compression", "finetuning")), strict=True)

@@ -6,6 +6,7 @@ the standard deviation over seeds (empty for one seed).
 
 import pandas as pd
 
+from squeezeproof.audit.findings import NOTHING_FOUND
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.intervals import wilson
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
@@ -17,12 +18,13 @@ SOURCE = [f"source_{axis}" for axis in MODEL]
 ATTACK = ["attack", "method", "norm", "eps"]
 
 
-def read_cells(paths, descriptions):
+def read_cells(paths, descriptions, audit=NOTHING_FOUND):
     """One row per (target, source, attack) with the number of correct predictions, clean rows included.
 
     Args:
         paths: predictions files.
         descriptions: of every model they name (`Study.describe`).
+        audit: the Audit of the study; cells that failed are left out, `warnings` has the checks that warn of others.
 
     Raises InputError where two evaluations of one model disagree on the clean images: the model would not be
     deterministic, or the files of two runs are mixed.
@@ -33,12 +35,17 @@ def read_cells(paths, descriptions):
         labels, predictions, metadata = read_predictions(path)
         dataset = metadata["dataset"]
         target, source = models[dataset, metadata["target"]], models[dataset, metadata["source"]]
+        pair = (dataset, source["name"], target["name"])
+        if audit.failed(*pair, CLEAN):
+            continue
         key = (dataset, target["name"])
         if (clean.setdefault(key, predictions[CLEAN]) != predictions[CLEAN]).any():
             raise InputError(
                 f"{path}: clean predictions of {target['name']} differ from those of its other evaluations"
             )
         for name, predicted in predictions.items():
+            if audit.failed(*pair, name):
+                continue
             settings = metadata["attacks"].get(name, {"method": CLEAN, "norm": "", "eps": 0.0})
             rows.append(
                 {
@@ -55,8 +62,11 @@ def read_cells(paths, descriptions):
                     **{key: settings[key] for key in ("method", "norm", "eps")},
                     "n": int((predicted != NOT_SCORED).sum()),
                     "correct": int((predicted == labels).sum()),
+                    "warnings": audit.warnings(*pair, name),
                 }
             )
+    if not rows:
+        raise InputError("every cell failed the audit; tables/audit.csv says why and what to do")
     cells = pd.DataFrame(rows)
     cells["accuracy"] = cells["correct"] / cells["n"]
     cells["low"], cells["high"] = wilson(cells["correct"], cells["n"])
@@ -73,7 +83,7 @@ def clean_accuracy(cells):
 
 def robust_accuracy(cells):
     """One row per (source, target, attack at one eps): accuracy of the target on the source's adversarial images."""
-    keep = ["dataset", "source", "target", "threat", *ATTACK, "n", "correct", "accuracy", "low", "high"]
+    keep = ["dataset", "source", "target", "threat", *ATTACK, "n", "correct", "accuracy", "low", "high", "warnings"]
     return cells.loc[cells["attack"] != CLEAN, keep].reset_index(drop=True)
 
 
@@ -182,10 +192,15 @@ def crafting_table(paths):
     return pd.DataFrame(rows).astype({"float_successes": "Int64", "queries": "Int64"})
 
 
-def stages_table(paths):
-    """The cumulative robust accuracy of every suite on its own source, one row per attack of the sequence."""
+def stages_table(paths, audit=NOTHING_FOUND):
+    """The cumulative robust accuracy of every suite on its own source, one row per attack of the sequence.
+
+    Suites that failed the audit are left out.
+    """
     rows = []
     for metadata in map(_set_metadata, sorted(map(str, paths))):
+        if audit.failed(metadata["dataset"], metadata["source"], metadata["source"], metadata["attack"]):
+            continue
         for order, stage in enumerate(metadata["stages"], start=1):
             rows.append(
                 {

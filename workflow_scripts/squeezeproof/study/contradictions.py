@@ -1,5 +1,6 @@
 """Contradictions in a study config: values that are each allowed but do not go together."""
 
+import math
 from pathlib import Path
 
 from squeezeproof.study.schema import load_schema, suggest
@@ -30,6 +31,7 @@ def contradictions(config, datasets):
         yield from _compression_contradictions(f"compressions.{name}", settings)
     for name, settings in config["attacks"].items():
         yield from _attack_contradictions(f"attacks.{name}", settings, config["datasets"])
+    yield from _statistics_contradictions(config["statistics"])
     yield from _published_contradictions(config)
 
 
@@ -98,8 +100,36 @@ def _extension_contradictions(path, settings):
 
 
 def _compression_contradictions(path, settings):
-    if settings["method"] != "quantization":
+    match settings["method"]:
+        case "quantization":
+            yield from _quantization_contradictions(path, settings)
+        case "filter" | "weight":
+            yield from _pruning_contradictions(path, settings)
+        case "admm":
+            yield from _admm_contradictions(path, settings)
+
+
+def _pruning_contradictions(path, settings):
+    scope, importance, single = settings["scope"], settings["importance"], settings["method"] == "weight"
+    if scope == "redundant" and importance != "magnitude":
+        yield f"{path}.importance: scope: redundant goes by norms and magnitudes; write importance: magnitude"
+    elif importance == "lamp" and scope != "global":
+        same = "magnitude" if single else "l2"
+        yield f"{path}.importance: lamp ranks as {same} within a layer; write scope: global, or importance: {same}"
+    if settings["rewind"] and settings["steps"] > 1 and not settings["step_epochs"]:
+        yield f"{path}.step_epochs: rewind: true would rank untrained weights at every step but the first; write 1"
+    if single or settings["max_layer_ratio"] == 1:
         return
+    if scope == "layer":
+        yield f"{path}.max_layer_ratio: scope: layer removes the same share of every layer; write scope: global"
+    elif settings["measure"] == "channels" and settings["max_layer_ratio"] < max(settings["ratio"]):
+        yield (
+            f"{path}.max_layer_ratio: {settings['max_layer_ratio']:g} of every layer is less than the ratio "
+            f"{max(settings['ratio']):g} of all channels; write at least {max(settings['ratio']):g}"
+        )
+
+
+def _quantization_contradictions(path, settings):
     bits = settings["activation_bits"]
     if bits is not None and 16 < bits < 32:
         yield f"{path}.activation_bits: {bits} is neither 1 to 16 nor 32; write 32 to leave the inputs float"
@@ -120,6 +150,77 @@ def variant_contradictions(config, models, compressions):
             )
         elif config["finetunings"][finetuning]["epochs"] == 0:
             yield f"finetunings.{finetuning}.epochs: 0 trains nothing, which compressions.{entry} needs (mode: qat)"
+    yield from dict.fromkeys(
+        problem
+        for model in models
+        if not model.is_base and config["compressions"][entry := compressions[model.compression].entry].get("rewind")
+        for problem in _rewind_contradictions(config, entry, model.finetuning, model.architecture)
+    )
+    yield from dict.fromkeys(
+        problem
+        for model in models
+        if not model.is_base
+        and config["compressions"][entry := compressions[model.compression].entry]["method"] == "admm"
+        for problem in _sparse_training_contradictions(config, entry, model.finetuning, model.architecture)
+    )
+
+
+def _admm_contradictions(path, settings):
+    levels = settings["eps_levels"]
+    if levels != sorted(levels) or levels[-1] != 1:
+        rising = sorted({*(float(level) for level in levels), 1.0})
+        yield f"{path}.eps_levels: {[float(level) for level in levels]} do not rise to 1; write {rising}"
+    if settings["rho_max"] < settings["rho"]:
+        yield f"{path}.rho_max: {settings['rho_max']:g} is less than rho: {settings['rho']:g}; write at least that"
+
+
+def _sparse_training_contradictions(config, entry, finetuning, architecture):
+    path, settings = f"compressions.{entry}", config["compressions"][entry]
+    if settings["start"] == "scratch" and config["architectures"][architecture].get("checkpoint"):
+        yield (
+            f"{path}.start: scratch means random weights, and architectures.{architecture} starts from a checkpoint; "
+            f"write start: base, or leave the two out of one selection of variants"
+        )
+    if finetuning == NONE:
+        yield (
+            f"{path}: admm compresses while it trains, for the epochs of a fine-tuning, and variants selects it with "
+            f"none; name an entry of finetunings there, with the epochs, optimizer and adversary of the training"
+        )
+        return
+    training = config["finetunings"][finetuning]
+    if training["epochs"] == 0:
+        yield f"finetunings.{finetuning}.epochs: 0 trains nothing, which {path} needs (method: admm)"
+    if training["optimizer"] == "sgd" and settings["rho_max"] * training["learning_rate"] >= 2:
+        yield (
+            f"{path}.rho_max: {settings['rho_max']:g} times learning_rate: {training['learning_rate']:g} of "
+            f"finetunings.{finetuning} is 2 or more, and every step would overshoot the projection; write less than "
+            f"{2 / training['learning_rate']:.4g}"
+        )
+
+
+def _statistics_contradictions(settings):
+    # An interval's ends lie among the alpha / 2 most extreme replicates on either side.
+    needed = math.ceil(20 / settings["alpha"])
+    if settings["bootstrap"] < needed:
+        yield (
+            f"statistics.bootstrap: {settings['bootstrap']} replicates leave too few beyond the ends of an interval "
+            f"with alpha {settings['alpha']:g}; write at least {needed}"
+        )
+
+
+def _rewind_contradictions(config, entry, finetuning, architecture):
+    if config["architectures"][architecture].get("checkpoint"):
+        yield (
+            f"compressions.{entry}.rewind: returns to random weights, and architectures.{architecture} starts from a "
+            f"checkpoint; write rewind: false, or leave the two out of one selection of variants"
+        )
+    if finetuning == NONE:
+        yield (
+            f"compressions.{entry}.rewind: true leaves untrained weights, and variants selects it with none; "
+            f"name an entry of finetunings there, or write rewind: false"
+        )
+    elif config["finetunings"][finetuning]["epochs"] == 0:
+        yield f"finetunings.{finetuning}.epochs: 0 trains nothing, which compressions.{entry} needs (rewind: true)"
 
 
 def _published_contradictions(config):

@@ -23,7 +23,7 @@ class Finetuner:
         self.resume = Path(resume)
         self.history = []
 
-    def __call__(self, model, masks, stage):
+    def __call__(self, model, masks, stage, solver=None):
         if self.settings is None:
             return
         last = stage == self.steps - 1
@@ -37,6 +37,7 @@ class Finetuner:
             settings,
             seed=derive_seed(self.seed, "finetuning", stage),
             masks=masks,
+            solver=solver,
             resume_path=self._path(stage),
         )
         self.history += [{**row, "stage": stage + 1} for row in rows]

@@ -7,9 +7,10 @@ from squeezeproof.training.loop import HISTORY
 
 
 def write_history(path, rows):
-    """Write rows with the keys of HISTORY and optionally `stage`; a header alone where nothing was trained."""
+    """Write rows with the keys of HISTORY, optionally `stage` and more; a header alone where nothing was trained."""
+    more = list(dict.fromkeys(key for row in rows for key in row if key not in ("stage", *HISTORY)))
     with replacing(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, ["stage", *HISTORY])
+        writer = csv.DictWriter(file, ["stage", *HISTORY, *more])
         writer.writeheader()
         writer.writerows({"stage": 1, **row} for row in rows)
 
@@ -18,12 +19,18 @@ def summary(settings, history):
     """What a checkpoint tells of its training: its settings, and what came of them.
 
     `epochs` were trained, over all stages, after `restarts` on divergence; `eps` is the mean radius of the last
-    epoch's adversarial examples in pixel units, None without any.
+    epoch's adversarial examples in pixel units, None without any. Where a solver bounded the weights, `projection` has
+    what its last row tells, and the images that the accuracies around the final projection are of.
     """
+    last = history[-1] if history else {}
+    bounded = {key: value for key, value in last.items() if key not in ("stage", *HISTORY)}
+    if bounded:
+        bounded["images"] = "training" if last["validation_accuracy"] is None else "validation"
     restarts = {row.get("stage"): row["restarts"] for row in history}
     return {
         "settings": settings,
         "epochs": len(history),
         "restarts": sum(restarts.values()),
-        "eps": history[-1]["eps"] if history else None,
+        "eps": last.get("eps"),
+        **({"projection": bounded} if bounded else {}),
     }

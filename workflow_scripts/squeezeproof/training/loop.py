@@ -11,10 +11,11 @@ from squeezeproof.evaluation.predict import accuracy
 from squeezeproof.jobs import Progress, log
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
-from squeezeproof.training.adversaries import Adversary, make_adversary
+from squeezeproof.training.adversaries import make_adversary
 from squeezeproof.training.augmentation import augment
 from squeezeproof.training.resume import Resume
 from squeezeproof.training.schedules import goes_on, learning_rate
+from squeezeproof.training.unconstrained import Unconstrained
 
 HISTORY = ["epoch", "learning_rate", "train_loss", "train_accuracy", "validation_accuracy"]
 HISTORY += ["clean_loss", "adversarial_loss", "adversarial_accuracy", "eps", "restarts"]
@@ -26,7 +27,7 @@ class Diverged(InputError):
     """A training whose loss or weights are beyond repair."""
 
 
-def fit(model, train, validation, settings, *, seed, masks=None, resume_path=None):
+def fit(model, train, validation, settings, *, seed, masks=None, solver=None, resume_path=None):
     """Train `model` in place and return its history, one row per epoch with the keys of HISTORY.
 
     Args:
@@ -35,6 +36,9 @@ def fit(model, train, validation, settings, *, seed, masks=None, resume_path=Non
         settings: a checked entry of `trainings` (schemas/training.yaml).
         seed: fixes the order of the batches, the augmentation and the adversary; each epoch has its own stream.
         masks: parameter name -> bool tensor; masked weights are zero after every step.
+        solver: an `admm.Admm` over weights of the model, which compresses them during the training. Rows then also
+            have what its `measure` tells, the last one the accuracies before and after the final projection, of the
+            validation images or, without any, of the training images.
         resume_path: file that holds the state after the last finished epoch, left for the caller to remove.
 
     The losses and accuracies of a row are means over the training images as they were trained on, augmented and, for
@@ -44,20 +48,27 @@ def fit(model, train, validation, settings, *, seed, masks=None, resume_path=Non
     and LOST log K, or its last one above BROKEN log K, and no restart is left; the state of the last good epoch stays
     in `resume_path`.
     """
-    trainer = _Trainer.of(model, train, settings, seed, masks or {})
+    solver = solver or Unconstrained()
+    solver.plan(settings["epochs"])
+    trainer = _Trainer.of(model, train, settings, seed, masks or {}, solver)
     resume = Resume(
         resume_path,
         model,
         trainer.optimizer,
+        solver,
         # Whether a restart is allowed changes nothing before it: a diverged training may go on under another limit.
-        identity=[{key: value for key, value in settings.items() if key != "restarts_on_divergence"}, seed],
+        identity=[
+            {key: value for key, value in settings.items() if key != "restarts_on_divergence"},
+            seed,
+            solver.identity,
+        ],
         data=[*train, *validation],
         revertible=settings["restarts_on_divergence"] > 0,
     )
     history = resume.load()
     restarts = history[-1]["restarts"] if history else 0
     progress = Progress(max(settings["epochs"], settings["extend"]["max_epochs"]) - len(history), "epochs")
-    while goes_on(history, settings):
+    while goes_on(history, settings, since=solver.settled):
         try:
             row = trainer.epoch(len(history), restarts, history[0]["train_loss"] if history else None)
         except Diverged as error:
@@ -68,9 +79,12 @@ def fit(model, train, validation, settings, *, seed, masks=None, resume_path=Non
             log.info("%s; restart %d after epoch %d", error, restarts, len(history))
             continue
         row["validation_accuracy"] = accuracy(model, *validation) if len(validation[1]) else None
-        history.append({key: row[key] for key in HISTORY})
+        history.append({key: row[key] for key in HISTORY} | solver.measure())
         resume.save(history)
         progress.advance(note=_note(row))
+    if history:
+        judges = validation if len(validation[1]) else train
+        history[-1] |= solver.finish(lambda: accuracy(model, *judges))
     model.eval()
     return history
 
@@ -104,12 +118,12 @@ class _Trainer:
     optimizer: torch.optim.Optimizer
     criterion: nn.Module
     masked: list
-    adversary: Adversary | None
+    solver: Unconstrained
     settings: dict
     seed: int
 
     @classmethod
-    def of(cls, model, train, settings, seed, masks):
+    def of(cls, model, train, settings, seed, masks, solver):
         device = next(model.parameters()).device
         parameters = dict(model.named_parameters())
         return cls(
@@ -119,7 +133,7 @@ class _Trainer:
             optimizer=make_optimizer(model, settings),
             criterion=nn.CrossEntropyLoss(label_smoothing=settings["label_smoothing"]),
             masked=[(parameters[name], mask.to(device)) for name, mask in masks.items()],
-            adversary=make_adversary(settings["adversary"], model),
+            solver=solver,
             settings=settings,
             seed=seed,
         )
@@ -129,6 +143,7 @@ class _Trainer:
 
         `reference` is the loss of the first epoch, None in it.
         """
+        self.solver.begin(epoch)
         with torch.random.fork_rng():
             torch.manual_seed(derive_seed(self.seed, "layers", epoch))  # dropout draws from the global RNG
             sums, first, lowest, last = self._pass(epoch, self.settings["divergence_factor"] ** restarts)
@@ -150,6 +165,7 @@ class _Trainer:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "epoch", epoch))
         order = torch.randperm(len(self.labels), generator=generator).to(device)
         batches = order.split(settings["batch_size"])
+        adversary = make_adversary(self.solver.adversary(settings["adversary"]), self.model)
         sums, first, lowest = {}, None, torch.full((), float("inf"), device=device)
         for index, batch in enumerate(batches):
             # An extension goes on at the rate of the last step before it.
@@ -164,21 +180,23 @@ class _Trainer:
                 rotation=settings["rotation"],
                 generator=generator,
             )
-            loss, measured = self._losses(pixels, batch, derive_seed(self.seed, "adversary", epoch, index))
+            self.solver.before(index)
+            loss, measured = self._losses(pixels, batch, adversary, derive_seed(self.seed, "adversary", epoch, index))
             self._step(loss)
+            self.solver.after(index, len(batches))
             first = loss.detach() if first is None else first
             lowest = torch.minimum(lowest, loss.detach())
             for key, value in measured.items():
                 sums[key] = sums.get(key, 0) + value
         return sums, first.item(), lowest.item(), loss.item()
 
-    def _losses(self, pixels, examples, seed):
+    def _losses(self, pixels, examples, adversary, seed):
         """The loss of a batch, and the batch's sums of what the history tells."""
         labels, count, measured = self.labels[examples], len(examples), {}
         feeds = [("clean", 1.0, pixels)]
-        if self.adversary is not None:
-            points, eps = self.adversary.craft(self.model, pixels, labels, seed=seed, examples=examples)
-            weight = self.adversary.clean_weight
+        if adversary is not None:
+            points, eps = adversary.craft(self.model, pixels, labels, seed=seed, examples=examples)
+            weight = adversary.clean_weight
             feeds = [("clean", weight, pixels)] * (weight > 0) + [("adversarial", 1 - weight, points)]
             measured["eps"] = count * eps
         images = [images for _, _, images in feeds]
@@ -196,6 +214,7 @@ class _Trainer:
     def _step(self, loss):
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.solver.add_gradients()
         self.optimizer.step()
         with torch.no_grad():
             for parameter, mask in self.masked:

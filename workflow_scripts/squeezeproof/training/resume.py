@@ -15,11 +15,12 @@ class Resume:
 
     `identity` (JSON) and `data` (tensors) are everything the trajectory depends on besides the weights at the start: a
     file of another trajectory is ignored. With `revertible` the last state is kept in memory too, for `revert`.
+    The flat state_dict of `solver` is part of the state.
     """
 
-    def __init__(self, path, model, optimizer, identity, data, revertible=False):
+    def __init__(self, path, model, optimizer, solver, identity, data, revertible=False):
         self.path = Path(path) if path else None
-        self.model, self.optimizer, self.revertible = model, optimizer, revertible
+        self.model, self.optimizer, self.revertible, self.solver = model, optimizer, revertible, solver
         self.kept = self._copy()
         if self.path is not None:
             tensors = [*model.state_dict().values(), *data]
@@ -59,7 +60,7 @@ class Resume:
         for index, state in self.optimizer.state_dict()["state"].items():
             # A momentum buffer is None until it is first used.
             tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items() if value is not None}
-        return tensors
+        return tensors | {f"solver.{name}": tensor for name, tensor in self.solver.state_dict().items()}
 
     def _copy(self):
         return {name: tensor.detach().clone() for name, tensor in self._tensors().items()} if self.revertible else None
@@ -73,3 +74,4 @@ class Resume:
                 # The optimizer adopts what it is given and would change the kept copy.
                 state.setdefault(int(index), {})[key] = tensor.clone()
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        self.solver.load_state_dict({name: tensors[f"solver.{name}"] for name in self.solver.state_dict()})

@@ -28,15 +28,16 @@ def learning_rate(settings, epoch, progress):
     raise ValueError(f"unknown schedule {settings['schedule']!r}")
 
 
-def goes_on(history, settings):
+def goes_on(history, settings, since=0):
     """Whether a training with this history (its finished epochs) trains another epoch.
 
     After `epochs` it does as `extend` says: while the lowest adversarial loss of the last `patience` epochs is lower
-    than all before by more than the share `tolerance`, up to `max_epochs` in all (Marshall 2020).
+    than all before by more than the share `tolerance`, up to `max_epochs` in all (Marshall 2020). Epochs before
+    `since`, which met a weaker adversary, are left out.
     """
     extend, done = settings["extend"], len(history)
     if done < settings["epochs"] or done >= extend["max_epochs"]:
         return done < settings["epochs"]
-    losses = [row["adversarial_loss"] for row in history]
+    losses = [row["adversarial_loss"] for row in history[since:]]
     earlier, late = losses[: -extend["patience"]], losses[-extend["patience"] :]
     return not earlier or min(late) < (1 - extend["tolerance"]) * min(earlier)

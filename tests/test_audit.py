@@ -1,0 +1,389 @@
+"""Every check of the audit on stored files: a sound study passes, and each sabotage is caught by its check."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from attack_fixtures import held_out, network, settings
+
+from squeezeproof.audit.cells import Split
+from squeezeproof.audit.findings import EVERY, Audit, Finding, read_audit, read_findings, write_findings
+from squeezeproof.audit.probe import probe
+from squeezeproof.audit.sets import Origin, audit_set
+from squeezeproof.audit.study import audit_study, check
+from squeezeproof.errors import InputError
+from squeezeproof.store.adversarial import save_set
+from squeezeproof.store.predictions import NOT_SCORED, save_predictions
+from squeezeproof.store.tensors import fingerprint
+
+N, CLASSES = 40, 4
+LABELS = np.arange(N) % CLASSES
+IMAGES = np.random.default_rng(0).integers(60, 190, (N, 1, 4, 4), dtype=np.uint8)
+FACTS = {"fingerprint": fingerprint(IMAGES, LABELS), "classes": list("abcd")}
+CLEAN = 38
+SUITE = {"method": "suite", "eps": 0.1, "norm": "linf", "mode": "whitebox", "stored": "float32"}
+ATTACKS = {  # attack -> (settings, correct on its own source, correct on the other model)
+    "noise-eps0.1": (settings("noise"), 36, 37),
+    "fgsm-eps0.1": (settings("fgsm"), 20, 32),
+    "fgsm-eps0.2": (settings("fgsm", eps=0.2), 12, 30),
+    "fgsm-eps0.5": (settings("fgsm", eps=0.5), 10, 25),
+    "pgd-eps0.1": (settings("pgd"), 10, 31),
+    "square-eps0.1": (settings("square"), 12, 33),
+    "suite-eps0.1": (SUITE | {"stages": [{"method": "fgsm", "loss": "cross_entropy"}]}, 8, None),
+    "deepfool": (settings("deepfool"), 0, 30),
+}
+
+
+def first_right(count):
+    """Labels of which exactly the first `count` are right."""
+    return np.where(np.arange(N) < count, LABELS, (LABELS + 1) % CLASSES)
+
+
+def crafted(name):
+    """The tensors and facts of a sound set."""
+    entry, correct, _ = ATTACKS[name]
+    norm, reach = entry["norm"], entry["eps"] or 0.1
+    step = reach / 4 if norm == "l2" else reach
+    clean = torch.from_numpy(IMAGES).float() / 255
+    tensors = {
+        "adversarial": (clean + step * (-1) ** torch.arange(16.0).view(1, 1, 4, 4)).clamp(0, 1),
+        "labels": torch.from_numpy(LABELS),
+        "clean_predictions": torch.from_numpy(first_right(CLEAN)),
+        "predictions": torch.from_numpy(first_right(correct)),
+        "margin": torch.where(torch.arange(N) < correct, -1.0, 1.0),
+    }
+    return tensors, {"zero_gradients": 0.0, "stages": [{"standing": correct}]}
+
+
+class Stored:
+    """The files of a study of two models, `a` and `b`, each attacked and scored on both; any of them may be spoilt."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.models = {("digits", name): name.upper() for name in "ab"}
+        self.sets = {(source, name): crafted(name) for source in "ab" for name in ATTACKS}
+        self.settings = {name: dict(entry) for name, (entry, _, _) in ATTACKS.items()}
+        self.labels = {(target, source): LABELS for target in "ab" for source in "ab"}
+        self.split = {source: dict(FACTS) for source in "ab"}
+        self.predictions = {
+            (target, source): {
+                "clean": first_right(CLEAN),
+                **{
+                    name: first_right(own if target == source else other)
+                    for name, (_, own, other) in ATTACKS.items()
+                    if target == source or other is not None
+                },
+            }
+            for target in "ab"
+            for source in "ab"
+        }
+
+    def audit(self):
+        """All findings on the study, as its jobs make them."""
+        found = []
+        for (source, name), (tensors, facts) in self.sets.items():
+            path = self.folder / f"{source}.{name}.safetensors"
+            save_set(path, tensors, self.settings[name], facts, {"fingerprint": source.upper()}, self.split[source])
+            evaluated = self.predictions[source, source].get(name)
+            origin = Origin(IMAGES, LABELS, self.models["digits", source])
+            found += audit_set(path, "digits", source, name, origin, evaluated)
+        paths = []
+        for (target, source), predicted in self.predictions.items():
+            names = SimpleNamespace(dataset="digits", target=target, source=source)
+            attacks = {name: self.settings[name] for name in ATTACKS if target == source or ATTACKS[name][2]}
+            paths.append(self.folder / f"{target}-{source}.safetensors")
+            arrays = {name: torch.from_numpy(values) for name, values in predicted.items()}
+            checkpoint = {"fingerprint": target.upper()}
+            labels = torch.from_numpy(self.labels[target, source])
+            save_predictions(paths[-1], labels, arrays, names, attacks, checkpoint, FACTS)
+        return audit_study(found, paths, {"digits": Split(LABELS, FACTS["fingerprint"])}, self.models)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    return Stored(tmp_path)
+
+
+def alarms(findings):
+    return {
+        (finding.check, finding.verdict, finding.source, finding.target, finding.attack)
+        for finding in findings
+        if finding.verdict in ("failure", "warning")
+    }
+
+
+def test_a_sound_study_raises_nothing(stored):
+    findings = stored.audit()
+    assert alarms(findings) == set()
+    passed = {finding.check for finding in findings if finding.verdict == "pass"}
+    assert passed == {1, 2, 3, 4, 5, 9, 10, 12, 13, 14, 15}
+    assert all(finding.message for finding in findings if finding.verdict == "not applicable")
+
+
+# Sets: a spoilt PGD set of `a`
+
+
+def clean_images_returned(tensors, facts, entry):
+    tensors["adversarial"] = torch.from_numpy(IMAGES).float() / 255
+    return 3
+
+
+def one_clean_image_returned(tensors, facts, entry):
+    tensors["adversarial"][5] = torch.from_numpy(IMAGES[5]).float() / 255
+    return 3
+
+
+def left_the_ball(tensors, facts, entry):
+    tensors["adversarial"][7, 0, 0, 0] += 2e-6
+    return 1
+
+
+def left_the_l2_ball(tensors, facts, entry):
+    entry["norm"] = "l2"
+    return 1
+
+
+def left_the_box(tensors, facts, entry):
+    entry["eps"] = 1.0
+    tensors["adversarial"][7, 0, 1, 1] = 1 + 1e-6
+    return 1
+
+
+def not_finite(tensors, facts, entry):
+    tensors["adversarial"][0, 0, 0, 0] = float("nan")
+    return 1
+
+
+def labels_shifted(tensors, facts, entry):
+    tensors["labels"] = (tensors["labels"] + 1) % CLASSES
+    tensors["predictions"] = (tensors["predictions"] + 1) % CLASSES
+    return 1
+
+
+def images_of_another_shape(tensors, facts, entry):
+    tensors["adversarial"] = tensors["adversarial"][:, :, :3]
+    return 2
+
+
+def success_that_does_not_reevaluate(tensors, facts, entry):
+    tensors["predictions"][9] = (LABELS[9] + 1) % CLASSES
+    facts["stages"] = [{"standing": 9}]
+    return 4
+
+
+def suite_that_is_not_its_attacks_together(tensors, facts, entry):
+    facts["stages"] = [{"standing": 12}, {"standing": 9}]
+    return 5
+
+
+@pytest.mark.parametrize(
+    "sabotage",
+    [
+        clean_images_returned,
+        one_clean_image_returned,
+        left_the_ball,
+        left_the_l2_ball,
+        left_the_box,
+        not_finite,
+        labels_shifted,
+        images_of_another_shape,
+        success_that_does_not_reevaluate,
+        suite_that_is_not_its_attacks_together,
+    ],
+)
+def test_a_spoilt_set_is_a_failure(stored, sabotage):
+    expected = sabotage(*stored.sets["a", "pgd-eps0.1"], stored.settings["pgd-eps0.1"])
+    found = {alarm for alarm in alarms(stored.audit()) if alarm[2] == "a"}
+    assert (expected, "failure", "a", EVERY, "pgd-eps0.1") in found
+    assert {alarm[4] for alarm in found if alarm[1] == "failure"} == {"pgd-eps0.1"}
+
+
+def test_a_set_of_other_images_or_weights_is_a_failure(stored):
+    stored.split["a"]["fingerprint"] = "stale"
+    stored.models["digits", "b"] = "retrained"
+    findings = stored.audit()
+    failed = {(finding.source, finding.target): finding.message for finding in findings if finding.verdict == "failure"}
+    assert "other images" in failed["a", EVERY] and "a.deepfool.safetensors" in failed["a", EVERY]
+    assert "other weights than the source" in failed["b", EVERY]
+    # The predictions of the retrained model are stale too.
+    assert "other weights than the target" in failed["a", "b"]
+
+
+def test_an_unreadable_set_is_a_missing_cell(stored, tmp_path):
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(b"half a file")
+    (finding,) = audit_set(path, "digits", "a", "pgd-eps0.1", Origin(IMAGES, LABELS, "A"))
+    assert (finding.check, finding.verdict) == (2, "failure") and "truncated" in finding.message
+
+
+def test_ties_that_rounding_decides_are_listed_not_failed(stored):
+    tensors, facts = stored.sets["a", "pgd-eps0.1"]
+    tensors["predictions"][9], tensors["margin"][9] = (LABELS[9] + 1) % CLASSES, 5e-6
+    facts["stages"] = [{"standing": 9}]
+    findings = stored.audit()
+    assert alarms(findings) == set()
+    assert [f.message for f in findings if f.check == 4 and f.message] == ["rounding decides ties: examples 9"]
+
+
+def test_eight_bit_sets_are_held_to_the_same_ball(stored):
+    tensors, _ = stored.sets["a", "fgsm-eps0.1"]
+    stored.settings["fgsm-eps0.1"]["stored"] = "uint8"
+    moved = IMAGES.astype(int) + 25 * (-1) ** np.arange(16).reshape(1, 1, 4, 4)
+    tensors["adversarial"] = torch.from_numpy(moved.clip(0, 255).astype(np.uint8))
+    assert alarms(stored.audit()) == set()
+    # Rounding may undo a perturbation, which marks the set; 26 levels are more than 0.1.
+    tensors["adversarial"][3] = torch.from_numpy(IMAGES[3])
+    assert alarms(stored.audit()) == {(3, "warning", "a", EVERY, "fgsm-eps0.1")}
+    tensors["adversarial"][3] += 26
+    assert alarms(stored.audit()) == {(1, "failure", "a", EVERY, "fgsm-eps0.1")}
+
+
+def test_masked_gradients_are_a_warning(stored):
+    stored.sets["a", "pgd-eps0.1"][1]["zero_gradients"] = 0.3
+    assert alarms(stored.audit()) == {(9, "warning", "a", EVERY, "pgd-eps0.1")}
+
+
+# Predictions
+
+
+def rescore(stored, name, correct, target="a", source="a"):
+    """Let the set and its predictions agree on another number of correct ones."""
+    stored.predictions[target, source][name] = first_right(correct)
+    if target == source:
+        tensors, facts = stored.sets[source, name]
+        tensors["predictions"] = torch.from_numpy(first_right(correct))
+        facts["stages"] = [{"standing": correct}]
+
+
+@pytest.mark.parametrize(
+    "change, expected",
+    [
+        (lambda s: s.labels.update({("a", "b"): (LABELS + 1) % CLASSES}), (1, "failure", "b", "a", EVERY)),
+        (lambda s: s.predictions["a", "b"].pop("pgd-eps0.1"), (2, "failure", "b", "a", "pgd-eps0.1")),
+        (lambda s: s.predictions["a", "b"]["pgd-eps0.1"].fill(NOT_SCORED), (2, "failure", "b", "a", "pgd-eps0.1")),
+        (lambda s: s.predictions["a", "b"]["pgd-eps0.1"].put(3, CLASSES), (2, "failure", "b", "a", "pgd-eps0.1")),
+        (lambda s: rescore(s, "pgd-eps0.1", 39), (5, "failure", "a", "a", "pgd-eps0.1")),
+        (lambda s: rescore(s, "pgd-eps0.1", 39, "a", "b"), (5, "warning", "b", "a", "pgd-eps0.1")),
+        (lambda s: rescore(s, "pgd-eps0.1", 30), (10, "warning", "a", "a", "pgd-eps0.1")),
+        (lambda s: rescore(s, "suite-eps0.1", 13), (10, "warning", "a", "a", "suite-eps0.1")),
+        (lambda s: rescore(s, "suite-eps0.1", 30), (5, "warning", "a", "a", "suite-eps0.1")),
+        (lambda s: rescore(s, "fgsm-eps0.2", 24), (12, "warning", "a", "a", "fgsm-eps0.2")),
+        (lambda s: rescore(s, "fgsm-eps0.2", 36, "a", "b"), (12, "warning", "b", "a", "fgsm-eps0.2")),
+        (lambda s: rescore(s, "fgsm-eps0.5", 12), (13, "warning", "a", "a", "fgsm-eps0.5")),
+        (lambda s: rescore(s, "deepfool", 2), (13, "warning", "a", "a", "deepfool")),
+        (lambda s: rescore(s, "pgd-eps0.1", 5, "a", "b"), (14, "warning", "a", "a", "suite-eps0.1")),
+        (lambda s: rescore(s, "square-eps0.1", 4), (15, "warning", "a", "a", "suite-eps0.1")),
+    ],
+)
+def test_wrong_predictions_are_caught(stored, change, expected):
+    change(stored)
+    findings = stored.audit()
+    assert expected in alarms(findings)
+    assert all(finding.message for finding in findings if finding.verdict in ("failure", "warning"))
+
+
+def test_examples_that_only_transfer_breaks_are_named(stored):
+    rescore(stored, "pgd-eps0.1", 5, "a", "b")
+    (message,) = {finding.message for finding in stored.audit() if finding.check == 14 and finding.verdict == "warning"}
+    assert message.startswith(
+        "pgd-eps0.1 crafted on b breaks more; 3 examples fall to transfer alone (examples 5, 6, 7)"
+    )
+
+
+def test_attackers_own_images_are_not_missing(stored):
+    entry = settings("substitute", eps=0.1, seeds=10)
+    stored.settings["noise-eps0.1"] = entry
+    for predicted in stored.predictions.values():
+        predicted["noise-eps0.1"][:10] = NOT_SCORED
+    assert not [alarm for alarm in alarms(stored.audit()) if alarm[0] in (2, 4)]
+
+
+# What follows
+
+
+def test_findings_survive_their_file_with_failures_first(stored, tmp_path):
+    rescore(stored, "fgsm-eps0.2", 24)
+    stored.predictions["a", "b"].pop("pgd-eps0.1")
+    findings = stored.audit()
+    path = tmp_path / "audit.csv"
+    write_findings(path, findings)
+    read = read_findings(path)
+    assert len(read) == len(findings) and read[0].verdict == "failure"
+    audit = read_audit(path)
+    assert audit.failed("digits", "b", "a", "pgd-eps0.1") and not audit.failed("digits", "b", "b", "pgd-eps0.1")
+    assert audit.warnings("digits", "a", "a", "fgsm-eps0.2") == "12"
+    with pytest.raises(
+        InputError, match=r"pgd-eps0.1 of b on a: check 2 \(an exception is a missing cell\): .*--forcerun "
+    ):
+        check(read)
+
+
+def test_a_finding_on_every_target_or_attack_reaches_each():
+    def finding(target, attack, number, verdict):
+        return Finding("d", "s", target, attack, number, "", "", "", verdict, "")
+
+    audit = Audit([finding(EVERY, EVERY, 18, "warning"), finding("t", "a", 12, "warning")])
+    audit_of_set = Audit([finding(EVERY, "a", 1, "failure")])
+    assert audit.warnings("d", "s", "t", "a") == "12 18" and audit.warnings("d", "s", "u", "b") == "18"
+    assert audit_of_set.failed("d", "s", "t", "a") and not audit_of_set.failed("d", "s", "t", "b")
+    assert not audit.failed("d", "s", "t", "a") and audit.warnings("d", "r", "t", "a") == ""
+
+
+def test_a_sound_audit_is_counted(stored):
+    assert check(stored.audit()).startswith("not applicable: ")
+
+
+# The probe
+
+
+def ripple(points):
+    """Pixels with waves shorter than the attack's steps."""
+    return points + 0.1 * (120 * points).sin()
+
+
+def probed(model, **changes):
+    images, labels = held_out(60)
+    entry = settings("pgd", **{"eps": 0.15, "steps": 40, **changes})
+    findings = probe(model, images, labels, entry, seed=0, batch_size=25, dataset="digits", source="a")
+    return {finding.check: finding for finding in findings}
+
+
+class Wrapped(torch.nn.Module):
+    """The trained network with something done to its logits, or before it."""
+
+    def __init__(self, after=lambda logits: logits, before=lambda points: points):
+        super().__init__()
+        self.network, self.after, self.before = network(), after, before
+
+    def forward(self, points):
+        return self.after(self.network(self.before(points)))
+
+
+def test_a_sound_source_passes_the_probe():
+    found = probed(network(), eps=0.05)
+    assert {number: finding.verdict for number, finding in found.items() if finding.verdict != "pass"} == {
+        16: "not applicable"
+    }, found
+
+
+@pytest.mark.parametrize(
+    "number, verdict, model, changes",
+    [
+        (6, "failure", lambda: Wrapped(lambda logits: logits + 0.01 * torch.randn(1)), {}),
+        (7, "failure", lambda: Wrapped(lambda logits: logits.softmax(1)), {}),
+        (9, "warning", lambda: Wrapped(before=lambda points: (points * 4).round() / 4), {"steps": 2}),
+        # Confident logits, as defensive distillation makes them.
+        (9, "warning", lambda: Wrapped(lambda logits: 1000 * logits), {"steps": 2}),
+        (11, "warning", network, {"steps": 1, "alpha": 0.01}),
+        (16, "warning", lambda: Wrapped(before=ripple), {"keep": "last", "eps": 0.05, "alpha": 0.05, "steps": 3}),
+        (17, "warning", network, {"eps": 0.05, "steps": 10, "alpha": 0.002}),
+        # The gradients of such logits vanish in float32.
+        (18, "warning", lambda: Wrapped(lambda logits: 2e-44 * logits), {"steps": 5}),
+    ],
+)
+def test_the_probe_catches(number, verdict, model, changes):
+    with torch.random.fork_rng(devices=[]):
+        found = probed(model(), **changes)
+    assert found[number].verdict == verdict, found
+    assert found[number].message

@@ -1,0 +1,376 @@
+"""Pairs, comparisons, verdicts, max delta and flips: on predictions of known truth, and from the real workflow."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+from scipy import stats
+from study_examples import changed
+from test_study_schema import MINIMAL
+
+from squeezeproof.errors import InputError
+from squeezeproof.report import pairs as paired
+from squeezeproof.report.pairs import Pair, comparisons, flips, read_pairs
+from squeezeproof.report.tables import write_csv
+from squeezeproof.report.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN, interval, max_delta, verdict, verdicts
+from squeezeproof.statistics.multiplicity import holm
+from squeezeproof.statistics.paired import tango
+from squeezeproof.store.predictions import NOT_SCORED, save_predictions
+from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.plan import Study
+
+STATISTICS = {"alpha": 0.05, "margin": 0.02, "bootstrap": 1000, "seed": 0}
+PGD = {"method": "pgd", "norm": "linf", "eps": 0.1}
+REPEATABLE = settings(derandomize=True, deadline=None, max_examples=40)
+
+
+def describe(seed, compression="none", ratio=0.0):
+    instance = "none" if compression == "none" else f"{compression}-{100 * ratio:g}"
+    finetuning = "none" if compression == "none" else "standard"
+    axes = {"architecture": "cnn3", "training": "standard", "compression": compression, "ratio": ratio, "bits": 32}
+    names = {"name": f"cnn3.standard.{instance}.{finetuning}.s{seed}", "base": f"cnn3.standard.none.none.s{seed}"}
+    return {"dataset": "digits", **names, **axes, "finetuning": finetuning, "seed": seed}
+
+
+def pair(base, compressed, seed=0, ratio=0.5, source=None, attack="pgd-eps0.1", facts=PGD):
+    """A white-box pair, or one on the images of `source`."""
+    target = describe(seed, "weight", ratio)
+    base, compressed = np.asarray(base, bool), np.asarray(compressed, bool)
+    comparison = "white-box" if source is None else "same-source"
+    scored = np.ones(len(base), bool)
+    return Pair(target, source or target, comparison, attack, facts, base, compressed, scored)
+
+
+def counted(both, only_base, only_compressed, neither):
+    """(base right, compressed right) with the given 2 x 2 counts."""
+    cells = [(1, 1), (1, 0), (0, 1), (0, 0)]
+    counts = (both, only_base, only_compressed, neither)
+    return np.repeat(np.array(cells, bool), counts, axis=0).T
+
+
+def study_of(seeds, n, lost, gained, rng):
+    """Pairs of which the compressed model loses and gains the given share of images, drawn anew per seed."""
+    found = []
+    for seed in range(seeds):
+        base = rng.random(n) < 0.6
+        luck = rng.random(n)
+        found.append(pair(base, np.where(base, luck > lost / 0.6, luck < gained / 0.4), seed))
+    return found
+
+
+# Verdicts
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize(("n", "expected"), [(40, NOT_SHOWN), (2000, EQUIVALENT)])
+def test_identical_models_are_equivalent_once_there_are_images_enough(seeds, n, expected):
+    [row] = verdicts(study_of(seeds, n, 0, 0, np.random.default_rng(0)), STATISTICS).itertuples()
+    assert row.verdict == expected
+    assert (row.difference, row.p_difference) == (0, 1)
+    # Images that happen to agree do not make the difference known exactly.
+    assert row.low < 0 < row.high
+    assert "exactly that of its base" in row.sentence
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("lost", "gained", "expected", "word"), [(0.2, 0.02, LESS, "below"), (0.02, 0.2, MORE, "above")]
+)
+def test_a_clear_change_is_named_with_its_direction(seeds, lost, gained, expected, word):
+    [row] = verdicts(study_of(seeds, 300, lost, gained, np.random.default_rng(1)), STATISTICS).itertuples()
+    assert row.verdict == expected
+    assert row.low < gained - lost < row.high
+    assert row.difference == pytest.approx(gained - lost, abs=0.06)
+    assert (row.seeds, row.runs, row.n) == (seeds, seeds, 300)
+    assert row.sentence.startswith(f"{expected.capitalize()}: under pgd-eps0.1, each attacked itself, ")
+    assert f"points {word} that of its base (95 % interval" in row.sentence
+    assert ("one seed says nothing of other trainings" in row.sentence) == (seeds == 1)
+
+
+def test_seeds_that_contradict_each_other_show_nothing():
+    """Over all images the test is far below alpha, yet another seed could turn the sign."""
+    members = [
+        pair(*counted(100, 200, 20, 80), seed=0),
+        pair(*counted(100, 190, 20, 90), seed=1),
+        pair(*counted(100, 20, 180, 100), seed=2),
+    ]
+    [row] = verdicts(members, STATISTICS).itertuples()
+    assert row.p_difference < 1e-6
+    assert row.low < 0 < row.high
+    assert row.verdict == NOT_SHOWN
+    assert "no evidence of equality" in row.sentence
+
+
+def test_one_seed_outside_the_margin_prevents_equivalence():
+    equal = [pair(*counted(1500, 10, 10, 1480), seed=seed) for seed in range(4)]
+    assert verdicts(equal, STATISTICS)["verdict"].item() == EQUIVALENT
+    one_off = [*equal, pair(*counted(1500, 80, 10, 1410), seed=4)]
+    row = verdicts(one_off, STATISTICS).iloc[0]
+    assert abs(row["difference"]) < STATISTICS["margin"]
+    assert row["verdict"] != EQUIVALENT
+
+
+def test_a_small_but_certain_difference_is_equivalent_and_called_not_zero():
+    [row] = verdicts([pair(*counted(5000, 60, 10, 4930))], STATISTICS).itertuples()
+    assert row.p_difference_holm < 0.001
+    assert row.verdict == EQUIVALENT
+    assert "within the margin of 2 points, though not zero" in row.sentence
+    [row] = verdicts([pair(*counted(5000, 60, 10, 4930))], {**STATISTICS, "margin": 0.002}).itertuples()
+    assert row.verdict == LESS
+
+
+def test_correction_over_the_family_takes_a_weak_verdict_back():
+    weak = pair(*counted(100, 20, 7, 100), ratio=0.1)
+    assert verdicts([weak], STATISTICS)["verdict"].item() == LESS
+    others = [pair(*counted(100, 9, 10, 100), ratio=ratio) for ratio in (0.2, 0.3, 0.4)]
+    table = verdicts([weak, *others], STATISTICS)
+    assert set(table["verdict"]) == {NOT_SHOWN}
+    assert set(table["family"]) == {"digits/pgd"} and set(table["family_size"]) == {4}
+    # Another method is another family, another eps of the method is not.
+    elsewhere = [pair(*counted(100, 9, 10, 100), attack="fgsm-eps0.1", facts={**PGD, "method": "fgsm"})]
+    assert verdicts([weak, *elsewhere], STATISTICS)["verdict"].tolist().count(LESS) == 1
+    stronger = [pair(*counted(100, 9, 10, 100), attack="pgd-eps0.2", facts={**PGD, "eps": 0.2})]
+    assert verdicts([weak, *stronger], STATISTICS)["family_size"].tolist() == [2, 2]
+
+
+P = st.floats(0, 1)
+
+
+@REPEATABLE
+@given(P, P, st.floats(-1, 1), st.tuples(st.floats(-1, 1), st.floats(-1, 1)).map(sorted), st.floats(0.01, 0.2))
+def test_no_verdict_is_stronger_than_its_conditions(p_difference, p_equivalence, difference, bounds, alpha):
+    low, high = bounds
+    found = verdict(
+        SimpleNamespace(
+            difference=difference, low=low, high=high, p_difference_holm=p_difference, p_equivalence_holm=p_equivalence
+        ),
+        alpha,
+    )
+    assert (found == EQUIVALENT) == (p_equivalence < alpha)
+    if found == MORE:
+        assert p_difference < alpha and low > 0 and difference > 0
+    if found == LESS:
+        assert p_difference < alpha and high < 0 and difference < 0
+
+
+def test_false_claims_are_as_rare_as_alpha_allows():
+    """Two seeds, models that are equally good but differ on many images: a direction is a false claim."""
+    rng = np.random.default_rng(3)
+    claims = 0
+    for _ in range(150):
+        [found] = verdicts(study_of(2, 200, 0.1, 0.1, rng), {**STATISTICS, "bootstrap": 400})["verdict"]
+        claims += found in (MORE, LESS)
+    assert claims / 150 <= 0.07
+
+
+def test_images_made_for_one_of_the_two_are_marked():
+    target, base = describe(0, "weight", 0.5), describe(0)
+    truth = counted(100, 5, 60, 100)
+    for source, favours, words in (
+        (base, "compressed", "made for the base model, which favours the compressed one"),
+        (target, "base", "made for the compressed model, which favours the base one"),
+        (describe(1), "", "on images crafted on cnn3.standard.none.none of another seed"),
+    ):
+        [row] = verdicts([pair(*truth, source=source)], STATISTICS).itertuples()
+        assert row.favours == favours
+        assert words in row.sentence
+    assert row.source_seed == "other"
+
+
+def test_several_sources_of_one_seed_are_averaged_before_seeds_are():
+    """Surrogates of two other seeds: two runs, but one seed of the target."""
+    members = [
+        pair(*counted(50, 30, 0, 20), source=describe(1)),
+        pair(*counted(50, 10, 0, 40), source=describe(2)),
+    ]
+    row = verdicts(members, STATISTICS).iloc[0]
+    assert (row["seeds"], row["runs"]) == (1, 2)
+    assert row["difference"] == pytest.approx(-0.2)
+    assert np.isnan(row["std"])
+    assert row["low"] < -0.2 < row["high"] < 0
+
+
+def test_one_seed_has_the_score_interval():
+    row = np.array([[1] * 9 + [-1] * 4 + [0] * 80], float)
+    assert interval(row, STATISTICS, 0.1) == pytest.approx(tuple(map(float, tango(9, 4, 93, 0.1))))
+
+
+# Max delta
+
+
+def test_max_delta_is_signed_and_its_counterpart_is_not():
+    """The poster's number is a small gain at one ratio; the loss at another is what matters."""
+    members = [
+        pair(*counted(100, 5, 15, 80), ratio=0.1),
+        pair(*counted(100, 30, 30, 40), ratio=0.3),
+        pair(*counted(100, 90, 2, 8), ratio=0.5),
+    ]
+    [row] = max_delta(members, STATISTICS).itertuples()
+    assert (row.max_delta, row.max_delta_ratio) == (pytest.approx(0.05), 0.1)
+    assert (row.largest_delta, row.largest_delta_ratio) == (pytest.approx(-0.44), 0.5)
+    assert row.levels == 3
+    assert (row.low, row.high) == pytest.approx(tuple(map(float, tango(2, 90, 200, 0.05 / 3))))
+    all_lose = max_delta(members[2:], STATISTICS).iloc[0]
+    assert all_lose["max_delta"] == all_lose["largest_delta"] == pytest.approx(-0.44)
+
+
+def test_max_delta_has_a_row_per_curve_and_its_interval_covers_the_choice():
+    rng = np.random.default_rng(5)
+    covered = 0
+    for _ in range(200):
+        members = []
+        for ratio in (0.1, 0.2, 0.3, 0.4, 0.5):
+            [member] = study_of(1, 150, 0.1, 0.1, rng)
+            members.append(pair(member.base_right, member.compressed_right, ratio=ratio))
+        [row] = max_delta(members, STATISTICS).itertuples()
+        covered += row.low <= 0 <= row.high
+    assert covered / 200 >= 0.93
+
+
+# Comparisons and flips
+
+
+def test_comparison_counts_tests_and_corrects():
+    members = [
+        pair(*counted(40, 12, 3, 5), ratio=0.1),
+        pair(*counted(30, 5, 5, 20), ratio=0.2),
+        pair(*counted(30, 5, 5, 20), attack="fgsm-eps0.1", facts={**PGD, "method": "fgsm"}),
+    ]
+    table = comparisons(members, 0.05)
+    first = table.iloc[0]
+    assert first[["n", *paired.COUNTS[1:]]].tolist() == [60, 40, 12, 3, 5]
+    assert first["difference"] == pytest.approx((3 - 12) / 60)
+    assert (first["low"], first["high"]) == pytest.approx(tuple(map(float, tango(3, 12, 60))))
+    expected = [stats.binomtest(3, 15).pvalue, stats.binomtest(5, 10).pvalue]
+    assert table["p_mcnemar"].tolist() == pytest.approx([*expected, 1])
+    assert table["p_holm"].tolist() == pytest.approx([*holm(expected), 1])
+    assert table["family_size"].tolist() == [2, 2, 1]
+
+
+def test_flips_list_at_most_twenty_images():
+    base, compressed = np.ones(60, bool), np.arange(60) % 2 == 0
+    compressed[1], base[4] = True, False
+    [row] = flips([pair(base, compressed)]).itertuples()
+    assert (row.broken, row.mended) == (29, 1)
+    assert row.broken_examples == " ".join(str(index) for index in range(3, 42, 2))
+    assert row.mended_examples == "4"
+
+
+def test_tables_without_a_compressed_model_have_their_columns(tmp_path):
+    tables = [comparisons([], 0.05), verdicts([], STATISTICS), max_delta([], STATISTICS), flips([])]
+    for table in tables:
+        write_csv(tmp_path / "empty.csv", table)
+        found = pd.read_csv(tmp_path / "empty.csv")
+        assert found.empty and {"dataset", "attack"} <= set(found.columns)
+
+
+# Reading
+
+N = 30
+LABELS = torch.arange(N) % 10
+
+
+def write(folder, target, source, right, clean="f"):
+    names = SimpleNamespace(dataset="digits", target=target["name"], source=source["name"])
+    predicted = torch.where(torch.as_tensor(right), LABELS, (LABELS + 1) % 10)
+    predicted[:4] = NOT_SCORED
+    facts = {"fingerprint": clean, "classes": [str(digit) for digit in range(10)]}
+    path = folder / f"{target['name']}-{source['name']}.safetensors"
+    save_predictions(path, LABELS, {"clean": LABELS, "pgd-eps0.1": predicted}, names, {"pgd-eps0.1": PGD}, facts, facts)
+    return path
+
+
+def test_pairs_meet_the_base_of_their_seed_and_leave_out_what_was_not_scored(tmp_path):
+    base, target = describe(0), describe(0, "weight", 0.5)
+    right = {"base": np.arange(N) < 20, "transfer": np.arange(N) % 2 == 0, "own": np.arange(N) < 10}
+    paths = [
+        write(tmp_path, base, base, right["base"]),
+        write(tmp_path, target, base, right["transfer"]),
+        write(tmp_path, target, target, right["own"]),
+        write(tmp_path, describe(1), base, right["own"]),
+    ]
+    same, own = read_pairs(paths, [base, target, describe(1)])
+    assert (same.comparison, same.source["name"]) == ("same-source", base["name"])
+    assert (own.comparison, own.source["name"]) == ("white-box", target["name"])
+    scored = np.arange(N) >= 4
+    for found, expected in ((same, right["transfer"]), (own, right["own"])):
+        np.testing.assert_array_equal(found.scored, scored)
+        np.testing.assert_array_equal(found.base_right & scored, right["base"] & scored)
+        np.testing.assert_array_equal(found.compressed_right & scored, expected & scored)
+    table = comparisons([same, own], 0.05)
+    assert table["n"].tolist() == [26, 26]
+    assert table["only_base_right"].tolist() == [8, 10]
+
+
+def test_files_of_different_test_images_are_refused(tmp_path):
+    base, target = describe(0), describe(0, "weight", 0.5)
+    right = np.arange(N) < 20
+    paths = [write(tmp_path, base, base, right), write(tmp_path, target, base, right, clean="g")]
+    with pytest.raises(InputError, match=r"other test images than the other predictions on digits; remove results"):
+        read_pairs(paths, [base, target])
+
+
+# Settings
+
+
+def test_too_few_replicates_for_alpha_are_refused():
+    config = changed(MINIMAL, {"statistics": {"alpha": 0.01, "bootstrap": 1000}})
+    with pytest.raises(ConfigError, match=r"statistics.bootstrap: 1000 replicates .* alpha 0.01; write at least 2000"):
+        Study(config)
+    assert Study(changed(MINIMAL, {})).config["statistics"] == {
+        "alpha": 0.05,
+        "margin": 0.02,
+        "bootstrap": 2000,
+        "seed": 0,
+    }
+
+
+# The real workflow
+
+BASE = "cnn8.standard.none.none.s0"
+
+
+def read(finished, name):
+    return pd.read_csv(finished.results / f"tables/{name}.csv", keep_default_na=False, na_values={"std": [""]})
+
+
+def test_workflow_compares_every_compressed_model_with_its_base(finished):
+    table = read(finished, "comparisons")
+    assert len(table) == 3 * 2
+    assert set(table["comparison"]) == {"same-source"} and set(table["target_base"]) == {BASE}
+    for row in table.itertuples():
+        folder = finished.results / "predictions/digits"
+        base, target = (load_file(folder / f"{name}/{BASE}.safetensors") for name in (BASE, row.target))
+        right = [arrays[f"prediction:{row.attack}"] == arrays["labels"] for arrays in (base, target)]
+        assert row.only_base_right == (right[0] & ~right[1]).sum()
+        assert row.only_compressed_right == (right[1] & ~right[0]).sum()
+        assert row.both_right + row.only_base_right + row.only_compressed_right + row.both_wrong == row.n == 40
+        assert row.low <= row.difference <= row.high
+    old = read(finished, "differences").query("attack != 'clean'")
+    merged = table.merge(old, on=["dataset", "target", "source", "comparison", "attack"])
+    assert len(merged) == len(table)
+    assert merged["difference_x"].to_numpy() == pytest.approx(-merged["difference_y"].to_numpy(), abs=2e-6)
+
+
+def test_workflow_says_its_verdicts_in_words(finished):
+    table = read(finished, "verdicts")
+    assert len(table) == 3 * 2
+    assert set(table["verdict"]) <= {MORE, LESS, EQUIVALENT, NOT_SHOWN}
+    assert set(table["favours"]) == {"compressed"}
+    assert (table["seeds"] == 1).all() and table["std"].isna().all()
+    for row in table.itertuples():
+        assert row.sentence.startswith(row.verdict.capitalize()) and row.sentence.endswith("compressed one.")
+    assert len(read(finished, "max_delta")) == 2 * 2
+    counts = read(finished, "flips").merge(read(finished, "comparisons"), on=["target", "attack"])
+    assert (counts["broken"] == counts["only_base_right"]).all()
+    assert (counts["mended"] == counts["only_compressed_right"]).all()
+
+
+def test_changing_the_statistics_rewrites_the_verdicts_alone(study):
+    study.config["statistics"] = {"alpha": 0.1, "margin": 0.05}
+    assert study.planned() == {"write_verdicts": 1}

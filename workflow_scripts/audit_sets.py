@@ -1,0 +1,18 @@
+"""Rule audit_sets: the adversarial sets of one source -> the findings on each."""
+
+from squeezeproof.audit.findings import write_findings
+from squeezeproof.audit.sets import Origin, audit_set
+from squeezeproof.jobs import job
+from squeezeproof.store.predictions import read_predictions
+from squeezeproof.store.tensors import read_arrays, read_metadata
+
+with job(snakemake):
+    files, names = snakemake.input, snakemake.wildcards
+    origin = Origin(
+        **read_arrays(files.test, ["images", "labels"]), fingerprint=read_metadata(files.source, "model")["fingerprint"]
+    )
+    evaluated = read_predictions(files.evaluated)[1] if files.evaluated else {}
+    findings = []
+    for path, attack in zip(files.sets, snakemake.params.attacks, strict=True):
+        findings += audit_set(path, names.dataset, names.source, attack, origin, evaluated.get(attack))
+    write_findings(snakemake.output[0], findings)

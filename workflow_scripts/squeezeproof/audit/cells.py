@@ -1,0 +1,142 @@
+"""Checks of the predictions of single cells, and the cells that `audit.comparisons` compares; no torch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from squeezeproof.audit.findings import EVERY, WARNING, judge, remedy
+from squeezeproof.audit.sets import listed
+from squeezeproof.store.predictions import CLEAN, KIND, NOT_SCORED, read_predictions
+from squeezeproof.store.tensors import read_metadata
+
+# Attacks that do not follow the target's gradient at the example.
+BLIND = ("noise", "uap", "substitute")
+
+
+@dataclass(frozen=True)
+class Split:
+    """What predictions must have been made of: `labels` [N] and `fingerprint` of a test split."""
+
+    labels: np.ndarray
+    fingerprint: str
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One attack crafted on `source` and scored on `target`: `correct` and `scored`, both bool [N]."""
+
+    dataset: str
+    source: str
+    target: str
+    attack: str
+    settings: dict
+    correct: np.ndarray
+    scored: np.ndarray
+
+    @property
+    def key(self):
+        return self.dataset, self.source, self.target, self.attack
+
+    @property
+    def white_box(self):
+        return self.source == self.target
+
+    @property
+    def method(self):
+        return self.settings["method"]
+
+    @property
+    def budget(self):
+        return self.settings["norm"], self.settings["eps"]
+
+    @property
+    def accuracy(self):
+        return float(self.correct[self.scored].mean())
+
+
+def gap(first, second):
+    """Mean and standard error of correct(first) - correct(second) over the examples that both cells score."""
+    both = first.scored & second.scored
+    difference = first.correct[both].astype(float) - second.correct[both]
+    return float(difference.mean()), float(difference.std() / np.sqrt(len(difference)))
+
+
+def together(cells):
+    """The attacks of some cells as one: an example stands where it stands against all (pointwise AND)."""
+    correct = np.logical_and.reduce([cell.correct | ~cell.scored for cell in cells])
+    return Cell(*cells[0].key, cells[0].settings, correct, np.logical_or.reduce([cell.scored for cell in cells]))
+
+
+def audit_predictions(path, splits, fingerprints):
+    """Cells of a predictions file that can be compared, and findings of checks 1, 2 and 5 on all of them.
+
+    Args:
+        path: of the predictions of one target on the sets of one source.
+        splits: data set -> Split.
+        fingerprints: (data set, model) -> fingerprint of its checkpoint.
+
+    Raises InputError where the file cannot be read.
+    """
+    labels, predictions, facts = read_predictions(path)
+    key = (facts["dataset"], facts["source"], facts["target"], EVERY)
+    findings = [_current(key, facts, labels, splits[key[0]], fingerprints[key[0], key[2]], path)]
+    if labels.shape != splits[key[0]].labels.shape:
+        return [], findings
+    clean = predictions[CLEAN]
+    cells = []
+    for attack, settings in facts["attacks"].items():
+        predicted = predictions.get(attack)
+        findings.append(_complete((*key[:3], attack), predicted, settings, len(facts["classes"]), path))
+        if findings[-1].verdict == "pass":
+            cell = Cell(*key[:3], attack, settings, predicted == labels, predicted != NOT_SCORED)
+            cells.append(cell)
+            findings.append(below_clean(cell, clean == labels))
+    return cells, findings
+
+
+def _current(key, facts, labels, split, fingerprint, path):
+    problems = {
+        "are of other images than the test split has": facts["clean_fingerprint"] != split.fingerprint,
+        "are those of other weights than the target has": facts["target_fingerprint"] != fingerprint,
+        "come with other labels than the test split's": not np.array_equal(labels, split.labels),
+    }
+    found = [text for text, wrong in problems.items() if wrong]
+    message = f"the predictions {' and '.join(found)}; {remedy(path)}"
+    return judge(key, 1, len(found), 0, message)
+
+
+def _complete(key, predicted, settings, classes, path):
+    """Check 2: every example that is not the attacker's own has a label."""
+    if predicted is None:
+        return judge(key, 2, "", 0, f"{path} holds no predictions for it; {remedy(path)}", bad=True)
+    held_out = settings["seeds"] if settings["method"] == "substitute" else 0
+    invalid = (predicted < 0) | (predicted >= classes)
+    missing = np.flatnonzero(invalid & (np.arange(len(predicted)) >= held_out))
+    message = f"{len(missing)} predictions are missing ({listed(missing)}); {remedy(path)}"
+    return judge(key, 2, len(missing), 0, message, bad=len(missing) > 0 or bool(invalid.all()))
+
+
+def below_clean(cell, clean):
+    """Check 5, of a cell: the attack does not raise the accuracy.
+
+    Where the attack follows the target's own gradients, it never may. Elsewhere (transfer, noise, ...) examples change
+    sides by chance: a rise is a failure beyond two standard errors, and a warning below.
+    """
+    unattacked = Cell(*cell.key, cell.settings, clean, cell.scored)
+    rise, error = gap(cell, unattacked)
+    certain = cell.white_box and cell.method not in BLIND
+    message = (
+        f"accuracy rises by {100 * rise:.2g} points under attack; an attack that helps is broken: check its settings, "
+        f"raise eps or its steps"
+    )
+    verdict = None if certain or rise > 2 * error else WARNING
+    return judge(cell.key, 5, cell.accuracy, unattacked.accuracy, message, bad=rise > 0, verdict=verdict)
+
+
+def by_target(paths):
+    """Predictions files of one target after the other, as lists of paths."""
+    grouped = {}
+    for path in sorted(map(str, paths)):
+        facts = read_metadata(path, KIND)
+        grouped.setdefault((facts["dataset"], facts["target"]), []).append(path)
+    return list(grouped.values())

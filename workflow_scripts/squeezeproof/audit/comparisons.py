@@ -1,0 +1,150 @@
+"""Checks that compare the cells of one target with each other; no torch.
+
+All are warnings. `se` stands for one standard error of a difference, taken example by example.
+"""
+
+import json
+import re
+from itertools import groupby
+
+import numpy as np
+
+from squeezeproof.attacks.suite import stages
+from squeezeproof.audit.cells import BLIND, gap, together
+from squeezeproof.audit.findings import WARNING, judge, not_applicable
+from squeezeproof.audit.sets import listed
+
+# Attacks in the order of their strength.
+STRENGTH = {"noise": 0, "fgsm": 1, "bim": 2, "pgd": 2, "apgd": 2, "autoattack": 3, "suite": 3}
+LARGE_EPS = 0.5
+ABOUT_ZERO = 0.01
+SQUARE_AHEAD = 0.002
+
+
+def audit_target(cells, labels):
+    """Findings of checks 5 (members of suites), 10, 12, 13, 14 and 15 on the cells of one target.
+
+    Args:
+        cells: every Cell of the target, from all its sources.
+        labels: true labels [N] of its data set.
+    """
+    white_box = [cell for cell in cells if cell.white_box]
+    findings = list(falling_with_eps(cells))
+    findings += [finding for cell in white_box for finding in (*members(cell, white_box), large_budget(cell, labels))]
+    for budget in dict.fromkeys(cell.budget for cell in cells):
+        own = [cell for cell in white_box if cell.budget == budget]
+        others = [cell for cell in cells if cell.budget == budget and not cell.white_box]
+        findings += [*ordered(own), *beats_transfer(own, others), *beats_square(own)]
+    return findings
+
+
+def members(suite, cells):
+    """Check 5, of a suite: it is at least as strong as those of its attacks that the study also runs alone.
+
+    They draw other random numbers alone than in the suite, hence a warning, and only beyond one standard error.
+    """
+    settings = suite.settings
+    if settings["method"] not in ("suite", "autoattack"):
+        return
+    parts = [_alone(stage) for stage in stages(settings)]
+    alone = [cell for cell in cells if cell is not suite and _alone(cell.settings) in parts]
+    if alone:
+        joint = together(alone)
+        excess, se = gap(suite, joint)
+        names = ", ".join(cell.attack for cell in alone)
+        message = f"{names}, run alone, leave fewer examples standing than the suite; give its attacks more steps"
+        yield judge(suite.key, 5, suite.accuracy, joint.accuracy, message, bad=excess > se, verdict=WARNING)
+
+
+def _alone(settings):
+    return {key: value for key, value in settings.items() if key not in ("mode", "stored")}
+
+
+def ordered(cells):
+    """Check 10: at one budget, accuracy under noise >= FGSM >= PGD >= a suite, within one standard error."""
+    ranked = [cell for cell in cells if cell.method in STRENGTH]
+    for cell in ranked:
+        weaker = [other for other in ranked if STRENGTH[other.method] < STRENGTH[cell.method]]
+        if not weaker:
+            yield not_applicable(cell.key, 10, "no weaker attack of noise, fgsm and pgd is run at this eps and norm")
+            continue
+        best = min(weaker, key=lambda other: other.accuracy)
+        excess, se = gap(cell, best)
+        message = (
+            f"{best.attack}, a weaker attack, breaks more; give {cell.attack} more steps, or look for masked gradients"
+        )
+        yield judge(cell.key, 10, excess, se, message)
+
+
+def falling_with_eps(cells):
+    """Check 12: an attack's accuracy does not rise with its eps by more than one standard error."""
+    cells = [cell for cell in cells if cell.settings["eps"] is not None]
+    for _, group in groupby(sorted(cells, key=_entry), key=_entry):
+        smaller, *larger = sorted(group, key=lambda cell: cell.settings["eps"])
+        if not larger:
+            yield not_applicable(smaller.key, 12, "the study has this attack at one eps only; list several")
+        for cell in larger:
+            excess, se = gap(cell, smaller)
+            message = (
+                f"accuracy is higher than at eps {smaller.settings['eps']:g}; give the attack more steps or restarts"
+            )
+            yield judge(cell.key, 12, excess, se, message)
+            smaller = min(smaller, cell, key=lambda other: other.accuracy)
+
+
+def _entry(cell):
+    settings = {key: value for key, value in cell.settings.items() if key != "eps"}
+    return cell.source, re.sub(r"-eps[^-]*$", "", cell.attack), json.dumps(settings, sort_keys=True)
+
+
+def large_budget(cell, labels):
+    """Check 13: a linf eps of 0.5 or more leaves at most the largest class, no budget at all leaves about nothing."""
+    norm, eps = cell.budget
+    unbounded = eps is None
+    if cell.method in BLIND or not (unbounded or (norm == "linf" and eps >= LARGE_EPS)):
+        return not_applicable(cell.key, 13, "for gradient attacks with a linf eps of 0.5 or more, or without a budget")
+    known = labels[cell.scored]
+    most = ABOUT_ZERO if unbounded else float(np.unique(known, return_counts=True)[1].max() / len(known))
+    message = (
+        "at this budget any model can be broken, so the attack fails: give it more steps, or look for masked gradients"
+    )
+    return judge(cell.key, 13, cell.accuracy, most, message)
+
+
+def beats_transfer(own, others):
+    """Check 14: at one budget, the white-box attacks together leave no more standing than any transfer set does."""
+    if not own:
+        return
+    if not others or own[0].settings["eps"] is None:
+        reason = "no set of another source is scored on it at this eps and norm"
+        yield from (not_applicable(cell.key, 14, reason) for cell in own)
+        return
+    joint, best = together(own), min(others, key=lambda other: other.accuracy)
+    transferred = together(others)
+    only = np.flatnonzero(joint.correct & joint.scored & ~transferred.correct & transferred.scored)
+    message = (
+        f"{best.attack} crafted on {best.source} breaks more; {len(only)} examples fall to transfer alone "
+        f"({listed(only)}): strengthen the white-box attacks, or look for masked gradients"
+    )
+    for cell in own:
+        yield judge(cell.key, 14, joint.accuracy, best.accuracy, message)
+
+
+def beats_square(own):
+    """Check 15: at one budget, Square breaks at most 0.2 points more than the suite (all gradient attacks together)."""
+    square = [cell for cell in own if cell.method == "square"]
+    gradient = [cell for cell in own if cell.method not in (*BLIND, "square")]
+    suites = [cell for cell in gradient if STRENGTH.get(cell.method) == 3]
+    judged = suites or gradient
+    if not square:
+        reason = "the study has no square at this eps and norm; add it"
+        yield from (not_applicable(cell.key, 15, reason) for cell in judged)
+        return
+    if not judged:
+        return
+    ahead, _ = gap(together(judged), together(square))
+    message = (
+        "Square, which sees no gradients, breaks more: the model masks its gradients or the attacks need more steps"
+    )
+    for cell in judged:
+        yield judge(cell.key, 15, ahead, SQUARE_AHEAD, message)

@@ -1,0 +1,132 @@
+"""What the audit found: the verdict of one check on one cell, the table of all, and what it means for a cell.
+
+The checks are those of Carlini et al. (2019), Croce and Hein (2020), Pintor et al. (2022) and others. A failure keeps a
+cell out of the tables, a warning marks it.
+"""
+
+import csv
+from collections import defaultdict
+from dataclasses import asdict, dataclass, fields
+from itertools import product
+
+from squeezeproof.store.atomic import replacing
+
+PASS, WARNING, FAILURE, NOT_APPLICABLE = "pass", "warning", "failure", "not applicable"
+# In the place of a cell's target or attack: all of them.
+EVERY = "*"
+NAMES = {
+    1: "inside ball and box, of these images and labels",
+    2: "an exception is a missing cell",
+    3: "no example left as it was",
+    4: "recorded success re-evaluates",
+    5: "robust at most clean accuracy, a suite all its attacks together",
+    6: "two forward passes agree",
+    7: "logits, not probabilities",
+    9: "input gradients neither zero nor non-finite",
+    10: "noise, FGSM, PGD, suite in this order",
+    11: "more steps or restarts change nothing",
+    12: "accuracy does not rise with eps",
+    13: "a large budget breaks the model",
+    14: "white-box at least as strong as transfer",
+    15: "gradients at least as strong as Square",
+    16: "the returned point is the best iterate",
+    17: "the loss has converged",
+    18: "scaling or shifting the logits changes nothing",
+}
+HARD = range(1, 9)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The verdict of check number `check` on a cell; `target` and `attack` may be EVERY."""
+
+    dataset: str
+    source: str
+    target: str
+    attack: str
+    check: int
+    name: str
+    value: float | str
+    threshold: float | str
+    verdict: str
+    message: str
+
+
+def judge(key, check, value, threshold, message, *, bad=None, verdict=None):
+    """The finding of a check on the cell `key` (dataset, source, target, attack).
+
+    Args:
+        message: what is wrong and what to do; left out where the check passes.
+        bad: whether the check is violated; None for value > threshold.
+        verdict: of a violation; None for a failure or a warning by the check's number.
+    """
+    if bad is None:
+        bad = value > threshold
+    violated = verdict or (FAILURE if check in HARD else WARNING)
+    return Finding(*key, check, NAMES[check], value, threshold, violated if bad else PASS, message if bad else "")
+
+
+def remedy(path):
+    """What to do about a file that is not what it should be; to remove it is not enough where later files exist."""
+    return f"make it again: snakemake --cores 2 --forcerun {path}"
+
+
+def not_applicable(key, check, reason):
+    """The finding of a check that has nothing to look at in a cell."""
+    return Finding(*key, check, NAMES[check], "", "", NOT_APPLICABLE, reason)
+
+
+class Audit:
+    """What a table of findings says of single cells."""
+
+    def __init__(self, findings=()):
+        self._checks = {verdict: defaultdict(set) for verdict in (FAILURE, WARNING)}
+        for finding in findings:
+            if finding.verdict in self._checks:
+                key = (finding.dataset, finding.source, finding.target, finding.attack)
+                self._checks[finding.verdict][key].add(finding.check)
+
+    def failed(self, dataset, source, target, attack):
+        """Whether a check failed on the cell."""
+        return bool(self._numbers(FAILURE, dataset, source, target, attack))
+
+    def warnings(self, dataset, source, target, attack):
+        """Numbers of the checks that warn of the cell, such as `10 14`."""
+        return " ".join(map(str, sorted(self._numbers(WARNING, dataset, source, target, attack))))
+
+    def _numbers(self, verdict, dataset, source, target, attack):
+        known = self._checks[verdict]
+        keys = product([dataset], [source], [target, EVERY], [attack, EVERY])
+        return set().union(*(known.get(key, ()) for key in keys))
+
+
+NOTHING_FOUND = Audit()
+
+
+def write_findings(path, findings):
+    """The findings as CSV: failures first, then warnings, then what could not be checked, then what passed."""
+    order = [FAILURE, WARNING, NOT_APPLICABLE, PASS]
+
+    def place(finding):
+        cell = (finding.dataset, finding.source, finding.target, finding.attack)
+        return order.index(finding.verdict), *cell, finding.check, finding.message
+
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Finding)], lineterminator="\n")
+        writer.writeheader()
+        for finding in sorted(findings, key=place):
+            row = asdict(finding)
+            writer.writerow(
+                {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
+            )
+
+
+def read_findings(path):
+    """The findings of a CSV file; values and thresholds stay text."""
+    with open(path, newline="") as file:
+        return [Finding(**{**row, "check": int(row["check"])}) for row in csv.DictReader(file)]
+
+
+def read_audit(path):
+    """The Audit of a table of findings."""
+    return Audit(read_findings(path))

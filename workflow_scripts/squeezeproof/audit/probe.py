@@ -1,0 +1,198 @@
+"""Checks of a source that need it in memory: a small PGD run again under other conditions.
+
+Indicators of attack failure after Pintor et al. (2022). Ours are shares of the probed examples, so that one example
+whose sign gradient flips by rounding marks nothing.
+"""
+
+import torch
+
+from squeezeproof.attacks.checks import check_logits
+from squeezeproof.attacks.objective import LOSSES, cross_entropy, fooled, margin
+from squeezeproof.attacks.pgd import pgd
+from squeezeproof.attacks.source import frozen
+from squeezeproof.audit.findings import EVERY, judge, not_applicable
+from squeezeproof.audit.sets import ZERO_GRADIENTS
+from squeezeproof.batches import in_batches
+from squeezeproof.errors import InputError
+from squeezeproof.store.datasets import to_pixels
+
+# The attack of a study that has no PGD in a ball.
+DEFAULT = {
+    **{"eps": 8 / 255, "norm": "linf", "loss": "cross_entropy", "steps": 10, "alpha": None},
+    **{"keep": "best", "random_start": True, "restarts": 1},
+}
+AGREE = 1e-5
+POINT = 0.01
+RISING = 0.05
+LAST_STEPS = 10
+
+
+def probe(model, images, labels, settings, *, seed, batch_size, dataset, source):
+    """Findings of checks 6, 7, 9, 11, 16, 17 and 18 on one source, for all its attacks and targets.
+
+    Args:
+        model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
+        images, labels: the probed uint8 images and labels, on the CPU.
+        settings: of the study's PGD (schemas/attack.yaml), None for DEFAULT.
+        seed: of the random starts.
+        batch_size: images in memory at a time; None for as many as fit.
+        dataset, source: names of the cell.
+    """
+    key = (dataset, source, EVERY, EVERY)
+    options = {name: (settings or DEFAULT)[name] for name in DEFAULT} | {"mode": "transfer"}
+    with frozen(model):
+        trial = Trial(model, images, labels, seed, batch_size)
+        findings = [agrees(key, trial), returns_logits(key, trial)]
+        if any(finding.verdict != "pass" for finding in findings):
+            return findings
+        findings.append(has_gradients(key, trial))
+        usual = trial.attack(trial.model, **options)
+        return [
+            *findings,
+            converged(key, trial, usual, options),
+            returns_best(key, trial, usual, options),
+            rises_no_longer(key, trial, options),
+            survives_scaling(key, trial, usual, options),
+        ]
+
+
+class Trial:
+    """A model, the examples it is probed with, and runs of PGD on them."""
+
+    def __init__(self, model, images, labels, seed, batch_size):
+        self.model, self.seed, self.batch_size = model, seed, batch_size
+        device = next(model.parameters()).device
+        self.inputs, self.labels = to_pixels(images, device), labels.to(device)
+
+    def batched(self, function):
+        """function(first, last) over all examples in batches, its tensors put together along the first dimension."""
+        parts = []
+        in_batches(len(self.labels), self.batch_size, lambda first, last: parts.append(function(first, last)))
+        return torch.cat(parts)
+
+    def logits(self, points):
+        with torch.no_grad():
+            return self.batched(lambda first, last: self.model(points[first:last]))
+
+    def attack(self, through, **options):
+        """Whether PGD with some options fools the model, bool [N]; `through` is what PGD sees of it."""
+        return fooled(self.logits(self.batched(lambda *rows: self._points(through, rows, options))), self.labels)
+
+    def curves(self, **options):
+        """The loss at every point that one run of PGD visits, [N, steps + 1]."""
+
+        def work(*rows):
+            losses, labels = [], self.labels[slice(*rows)]
+
+            def recorded(points):
+                logits = self.model(points)
+                losses.append(LOSSES[options["loss"]](logits.detach(), labels))
+                return logits
+
+            self._points(recorded, rows, options | {"restarts": 1})
+            return torch.stack(losses, dim=1)
+
+        return self.batched(work)
+
+    def _points(self, through, rows, options):
+        examples, rows = torch.arange(*rows, device=self.labels.device), slice(*rows)
+        return pgd(through, self.inputs[rows], self.labels[rows], seed=self.seed, examples=examples, **options).detach()
+
+
+def agrees(key, trial):
+    """Check 6: two passes give the same logits, to rounding."""
+    first, second = trial.logits(trial.inputs), trial.logits(trial.inputs)
+    limit = AGREE * max(1.0, first.abs().max().item())
+    message = "two passes give different logits: the model draws random numbers in eval mode; make it deterministic"
+    return judge(key, 6, (first - second).abs().max().item(), limit, message)
+
+
+def returns_logits(key, trial):
+    """Check 7: the outputs are finite, and not probabilities."""
+    try:
+        check_logits(trial.logits(trial.inputs))
+    except InputError as error:
+        return judge(key, 7, "", "", str(error), bad=True)
+    return judge(key, 7, "", "", "", bad=False)
+
+
+def has_gradients(key, trial):
+    """Check 9: the input gradients of the cross-entropy and of the margin loss are finite and not zero."""
+    shares = {}
+    for name, loss in (("cross-entropy", cross_entropy), ("margin", margin)):
+        dead = trial.batched(lambda *rows, loss=loss: _dead(trial, slice(*rows), loss))
+        shares[name] = dead.double().mean().item()
+    counted = " and ".join(f"{100 * share:.3g} % with the {name}" for name, share in shares.items())
+    message = f"input gradients are zero or not finite: {counted}; trust square and transfer from other sources instead"
+    return judge(key, 9, max(shares.values()), ZERO_GRADIENTS, message)
+
+
+def _dead(trial, rows, loss):
+    points = trial.inputs[rows].clone().requires_grad_(True)
+    with torch.enable_grad():
+        values = loss(trial.model(points), trial.labels[rows])
+    if not values.requires_grad:
+        return torch.ones(len(points), dtype=torch.bool, device=points.device)
+    (gradient,) = torch.autograd.grad(values.sum(), points)
+    peak = gradient.abs().flatten(1).amax(1)
+    return (peak == 0) | ~torch.isfinite(peak)
+
+
+def converged(key, trial, usual, options):
+    """Check 11: twice the steps, or 5 restarts, change the accuracy by at most a point."""
+    longer = trial.attack(trial.model, **options | {"steps": 2 * options["steps"]})
+    again = trial.attack(trial.model, **options | {"restarts": 5 * options["restarts"], "random_start": True})
+    drops = {"twice the steps": _lost(longer, usual), "5 times the restarts": _lost(again, usual)}
+    strongest = max(drops, key=lambda name: abs(drops[name]))
+    message = f"{strongest} change the accuracy by {100 * drops[strongest]:.3g} points; give PGD more steps or restarts"
+    return judge(key, 11, abs(drops[strongest]), POINT, message)
+
+
+def _lost(stronger, weaker):
+    """Accuracy under the second attack minus accuracy under the first."""
+    return (stronger.double().mean() - weaker.double().mean()).item()
+
+
+def returns_best(key, trial, usual, options):
+    """Check 16: no example has an iterate that fools the model where the returned point does not."""
+    if options["keep"] == "best":
+        return not_applicable(key, 16, "keep: best returns the strongest iterate")
+    missed = trial.attack(trial.model, **options | {"keep": "best"}) & ~usual
+    message = (
+        f"{int(missed.sum())} of {len(missed)} examples were fooled by an iterate, not by the last; write keep: best"
+    )
+    return judge(key, 16, int(missed.sum()), 0, message)
+
+
+def rises_no_longer(key, trial, options):
+    """Check 17: where PGD fails, the best loss so far no longer rises over the last steps, in units of its range.
+
+    The last 10 steps, or half of them where they are fewer than 20; the mean over the examples that stand.
+    """
+    curves = trial.curves(**options).cummax(dim=1).values.double()
+    curves = curves[~trial.attack(trial.model, **options | {"restarts": 1})]
+    if not len(curves):
+        return not_applicable(key, 17, "PGD fools the model on every probed example")
+    last = max(1, min(LAST_STEPS, options["steps"] // 2))
+    spread = (curves[:, -1] - curves[:, 0]).clamp_min(torch.finfo(curves.dtype).tiny)
+    rise = ((curves[:, -1] - curves[:, -1 - last]) / spread).mean().item()
+    message = f"the loss still rises by {100 * rise:.3g} % of its range over the last {last} steps; give PGD more steps"
+    return judge(key, 17, rise, RISING, message)
+
+
+def survives_scaling(key, trial, usual, options):
+    """Check 18: PGD is no stronger on logits times 0.01 or times 100, and as strong on logits plus 100, to a point.
+
+    That it is weaker on scaled logits says nothing: the cross-entropy weighs the other classes by the logits' scale.
+    """
+    changes = {
+        "times 0.01": _lost(trial.attack(lambda points: 0.01 * trial.model(points), **options), usual),
+        "times 100": _lost(trial.attack(lambda points: 100 * trial.model(points), **options), usual),
+        "plus 100": abs(_lost(trial.attack(lambda points: trial.model(points) + 100, **options), usual)),
+    }
+    worst = max(changes, key=changes.get)
+    message = (
+        f"PGD on the logits {worst} changes the accuracy by {100 * changes[worst]:.3g} points: it depends on their "
+        f"scale; use the loss dlr or margin, or apgd"
+    )
+    return judge(key, 18, changes[worst], POINT, message)

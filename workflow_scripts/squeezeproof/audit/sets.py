@@ -1,0 +1,157 @@
+"""Checks of one stored adversarial set against the images, the source and the predictions it belongs to; no torch."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from squeezeproof.audit.findings import EVERY, WARNING, judge, not_applicable, remedy
+from squeezeproof.errors import InputError
+from squeezeproof.store.predictions import NOT_SCORED
+from squeezeproof.store.tensors import fingerprint, open_tensors, read_arrays, read_metadata
+
+KIND = "adversarial"
+SLACK = 1e-6
+# Rounding decides below this share of a set's largest margin, and at most below it where that is under 1.
+TIE = 1e-5
+ZERO_GRADIENTS = 0.05
+CHUNK = 1000
+LISTED = 10
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a set must have been made from: uint8 `images` [N, C, H, W], `labels` [N], the source's `fingerprint`."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    fingerprint: str
+
+
+def audit_set(path, dataset, source, attack, origin, evaluated=None):
+    """Findings of checks 1, 3, 4, 5 and 9 on a set, for every target; of check 2 where its file cannot be read.
+
+    Args:
+        path: of the set.
+        dataset, source, attack: names of the cell.
+        origin: the Origin that the set claims.
+        evaluated: labels [N] that the source itself gives to the set (its predictions file), None where not scored.
+    """
+    key = (dataset, source, EVERY, attack)
+    try:
+        facts = read_metadata(path, KIND)
+        arrays = read_arrays(path, ["labels", "predictions", "clean_predictions", "margin"])
+        if arrays["labels"].shape != origin.labels.shape:
+            raise InputError(f"{path}: holds {len(arrays['labels'])} examples, the test split {len(origin.labels)}")
+        lengths, outside = measure(path, origin.images, facts["settings"]["norm"])
+    except InputError as error:
+        return [judge(key, 2, "", "", f"{error}; {remedy(path)}", bad=True)]
+    again = f"; {remedy(path)}"
+    return [
+        intact(key, facts, arrays["labels"], lengths, outside, origin, again),
+        moved(key, facts["settings"], arrays, lengths, again),
+        reproduced(key, arrays, evaluated, again),
+        cumulative(key, facts, arrays, again),
+        gradients(key, facts["zero_gradients"]),
+    ]
+
+
+def measure(path, images, norm):
+    """Norms of a set's perturbations [N], NaN where not finite, and how many of its images leave the box [0, 1].
+
+    Raises InputError where the stored images have another shape than `images`.
+    """
+    lengths, outside = np.empty(len(images)), 0
+    with open_tensors(path, names=["adversarial"]) as opened:
+        stored = opened.get_slice("adversarial")
+        if tuple(stored.get_shape()) != images.shape:
+            raise InputError(f"{path}: holds images {stored.get_shape()}, the test split {list(images.shape)}")
+        for first in range(0, len(images), CHUNK):
+            rows = slice(first, min(first + CHUNK, len(images)))
+            points, clean = _pixels(stored[rows]), _pixels(images[rows])
+            outside += int(((points < 0) | (points > 1)).any(axis=(1, 2, 3)).sum())
+            delta = (points - clean).reshape(len(points), -1).astype(np.float64)
+            lengths[rows] = np.abs(delta).max(axis=1) if norm == "linf" else np.sqrt((delta**2).sum(axis=1))
+    lengths[~np.isfinite(lengths)] = np.nan
+    return lengths, outside
+
+
+def _pixels(images):
+    return images.astype(np.float32) / np.float32(255) if images.dtype == np.uint8 else images
+
+
+def intact(key, facts, labels, lengths, outside, origin, again):
+    """Check 1: after reloading, every image is finite, in the box and in the ball, and of these images and labels."""
+    eps = facts["settings"]["eps"]
+    reach = np.inf if eps is None else eps + SLACK * max(1.0, eps)
+    problems = {
+        "was crafted from other images than the test split has": facts["clean_fingerprint"]
+        != fingerprint(origin.images, origin.labels),
+        "was crafted on other weights than the source has": facts["source_fingerprint"] != origin.fingerprint,
+        "labels differ from the test split's": (labels != origin.labels).sum(),
+        "images are not finite": np.isnan(lengths).sum(),
+        "images leave the box [0, 1]": outside,
+        "images leave the ball": (lengths > reach).sum(),
+    }
+    found = [text if isinstance(count, bool) else f"{count} {text}" for text, count in problems.items() if count]
+    longest = float(np.nanmax(lengths, initial=0))
+    return judge(key, 1, longest, "" if eps is None else reach, "the set: " + ", ".join(found) + again, bad=bool(found))
+
+
+def moved(key, settings, arrays, lengths, again):
+    """Check 3: in a set for transfer no example that the source gets right stays as it was.
+
+    A warning for sets of 8-bit images, where rounding can undo a perturbation.
+    """
+    if settings["mode"] != "transfer":
+        return not_applicable(key, 3, "mode: whitebox leaves an example where it fools the source")
+    right = arrays["clean_predictions"] == arrays["labels"]
+    unmoved = np.flatnonzero(right & (lengths <= SLACK))
+    rounded = settings["stored"] == "uint8"
+    cause = (
+        "rounding to 8 bits undid them; raise eps or write stored: float32"
+        if rounded
+        else f"the attack returned the clean image, and such a set says nothing about transfer; mend the attack{again}"
+    )
+    message = f"{len(unmoved)} correctly classified examples are unperturbed ({listed(unmoved)}): {cause}"
+    return judge(key, 3, len(unmoved), 0, message, verdict=WARNING if rounded else None)
+
+
+def reproduced(key, arrays, evaluated, again):
+    """Check 4: the source's labels of the stored images are those recorded while crafting, but for ties.
+
+    A tie is a margin below 1e-5 (1e-5 of the set's largest margin where that exceeds 1), which rounding may decide.
+    """
+    if evaluated is None:
+        return not_applicable(key, 4, "the source is not scored on its own set; add a white-box evaluation")
+    margins = np.abs(arrays["margin"])
+    tie = TIE * max(1.0, float(margins[np.isfinite(margins)].max(initial=0)))
+    differs = (evaluated != NOT_SCORED) & (evaluated != arrays["predictions"])
+    wrong = np.flatnonzero(differs & ~(margins < tie))
+    message = f"the source labels {len(wrong)} examples otherwise than while crafting ({listed(wrong)}){again}"
+    finding = judge(key, 4, len(wrong), 0, message)
+    ties = np.flatnonzero(differs & (margins < tie))
+    if len(wrong) or not len(ties):
+        return finding
+    return replace(finding, message=f"rounding decides ties: {listed(ties)}")
+
+
+def cumulative(key, facts, arrays, again):
+    """Check 5, of a set: what its last attack left standing is what all its attacks together left standing."""
+    standing, correct = facts["stages"][-1]["standing"], int((arrays["predictions"] == arrays["labels"]).sum())
+    message = f"its attacks left {standing} examples standing, in the file stand {correct}{again}"
+    return judge(key, 5, correct, standing, message, bad=correct != standing)
+
+
+def gradients(key, share):
+    """Check 9, of a set: the share of input gradients that were exactly zero while crafting."""
+    message = (
+        f"{100 * share:.3g} % of the input gradients were zero: the source may mask its gradients; trust the accuracy "
+        f"only as far as square and transfer from other sources confirm it"
+    )
+    return judge(key, 9, share, ZERO_GRADIENTS, message)
+
+
+def listed(examples):
+    """The first of some example indices, as text."""
+    shown = ", ".join(map(str, examples[:LISTED]))
+    return f"examples {shown}{', ...' if len(examples) > LISTED else ''}"

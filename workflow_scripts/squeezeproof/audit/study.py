@@ -1,0 +1,53 @@
+"""The audit of a whole study: findings on its sources and on its predictions, one target in memory at a time."""
+
+from squeezeproof.audit.cells import audit_predictions, by_target
+from squeezeproof.audit.comparisons import audit_target
+from squeezeproof.audit.findings import FAILURE, Audit
+from squeezeproof.errors import InputError
+
+SHOWN = 5
+
+
+def audit_study(found, predictions, splits, fingerprints):
+    """All findings of a study.
+
+    Args:
+        found: findings on its sets and sources.
+        predictions: paths of its predictions files.
+        splits: data set -> audit.cells.Split.
+        fingerprints: (data set, model) -> fingerprint of its checkpoint.
+
+    Cells with a failure are not compared with others.
+    """
+    findings = list(found)
+    for paths in by_target(predictions):
+        cells = []
+        for path in paths:
+            scored, verdicts = audit_predictions(path, splits, fingerprints)
+            cells += scored
+            findings += verdicts
+        failed = Audit(findings).failed
+        sound = [cell for cell in cells if not failed(*cell.key)]
+        if sound:
+            findings += audit_target(sound, splits[sound[0].dataset].labels)
+    return findings
+
+
+def check(findings):
+    """A line that counts the findings; InputError where one is a failure: the cells, the checks and what to do."""
+    failures = [finding for finding in findings if finding.verdict == FAILURE]
+    if failures:
+        lines = [
+            f"{finding.dataset}, {finding.attack} of {finding.source} on {finding.target}: "
+            f"check {finding.check} ({finding.name}): {finding.message}"
+            for finding in failures[:SHOWN]
+        ]
+        more = f"\n... and {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
+        raise InputError(
+            f"failures in the audit: {len(failures)}; their cells are kept out of the tables "
+            f"(tables/audit.csv has all; `*` stands for every target or attack):\n" + "\n".join(lines) + more
+        )
+    counts = {}
+    for finding in findings:
+        counts[finding.verdict] = counts.get(finding.verdict, 0) + 1
+    return ", ".join(f"{verdict}: {count}" for verdict, count in sorted(counts.items()))

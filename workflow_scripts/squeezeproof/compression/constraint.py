@@ -1,0 +1,63 @@
+"""Sparse sets of weights, and what is kept of a point by the nearest point of a set (Marshall 2020)."""
+
+from functools import partial
+from itertools import pairwise
+
+from squeezeproof.compression.projections import funnel, irregular, redundant
+from squeezeproof.errors import InputError
+
+
+def constraint(settings):
+    """`project(values, fraction, final)` as a checked compression entry of method admm says."""
+    return partial(project, scope=settings["scope"], funnel_slope=settings["funnel_slope"])
+
+
+def project(values, fraction, final=True, *, scope, funnel_slope=0.5):
+    """Masks (name -> bool tensor) of what is kept where `fraction` of all weights becomes zero.
+
+    Args:
+        values: name -> tensor, in order of depth.
+        fraction: share removed; exactly round(fraction * count) weights go, of every layer for scope `layer`.
+        final: whether a funnel must narrow strictly; a small fraction on the way there may be too little for that.
+        scope: `global` keeps the largest magnitudes, the nearest point in the L2 norm (Marshall's irregular); `layer`
+            does so in every layer; `funnel` and `redundant` as in projections.py.
+        funnel_slope: of the funnel.
+
+    Raises InputError where a layer would lose all its weights, or a funnel would not narrow.
+    """
+    tensors = list(values.values())
+    keep = _kept(fraction, tensors)
+    match scope:
+        case "global":
+            masks = irregular(tensors, keep)
+        case "layer":
+            masks = [irregular([tensor], _kept(fraction, [tensor]))[0] for tensor in tensors]
+        case "funnel":
+            masks = funnel(tensors, keep, funnel_slope)
+        case "redundant":
+            masks = redundant(tensors, keep)
+    masks = dict(zip(values, masks, strict=True))
+    if empty := [name for name, mask in masks.items() if not mask.any()]:
+        hint = {"global": ", or write scope: layer", "funnel": ", or funnel_slope"}.get(scope, "")
+        raise InputError(
+            f"removing {100 * fraction:g} % of the weights leaves none in {', '.join(empty)}; lower the ratio{hint}"
+        )
+    if scope == "funnel" and final:
+        _check_narrowing(masks, fraction)
+    return masks
+
+
+def _kept(fraction, tensors):
+    count = sum(tensor.numel() for tensor in tensors)
+    return count - round(fraction * count)
+
+
+def _check_narrowing(masks, fraction):
+    shares = {name: int(mask.sum()) / mask.numel() for name, mask in masks.items()}
+    for (before, wider), (name, narrower) in pairwise(shares.items()):
+        if narrower >= wider:
+            raise InputError(
+                f"a funnel that removes {100 * fraction:g} % of the weights keeps {100 * narrower:.4g} % of {name}, "
+                f"not less than the {100 * wider:.4g} % of {before} before it: they have too few weights for so small "
+                f"a difference; raise funnel_slope, or write scope: global"
+            )

@@ -1,0 +1,109 @@
+"""docs/attacks: every attack on one network, dense and pruned. Each number and sentence is computed from the tables."""
+
+from itertools import pairwise
+
+import pandas as pd
+
+ORDER = ["noise", "fgsm", "pgd", "cumulative"]
+
+
+def attack_page(folder):
+    """Write README.md beside clean_accuracy.csv, robust_accuracy.csv, crafting.csv and stages.csv of one study."""
+    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in ("robust_accuracy", "crafting", "stages")}
+    clean = pd.read_csv(folder / "clean_accuracy.csv", keep_default_na=False).set_index("model")
+    accuracy = tables["robust_accuracy"].pivot(index="attack", columns=["source", "target"], values="accuracy")
+    base = clean.index[clean["compression"] == "none"][0]
+    models = [base, *(model for model in clean.index if model != base)]
+    columns = [(model, model) for model in models] + [(base, model) for model in models[1:]]
+    crafting = tables["crafting"].set_index(["source", "attack"])
+    attacks = list(dict.fromkeys(tables["crafting"]["attack"]))
+    cleans = [f"{100 * clean.loc[target, 'accuracy']:.1f}" for _, target in columns]
+    lines = [
+        "# Every attack on one network",
+        "",
+        f"CNN-8 on Fashion-MNIST, {int(clean['n'].iloc[0])} test images: accuracy in % under each attack, of the dense "
+        "and of two pruned networks. One standard error is at most "
+        f"{100 * 0.5 / clean['n'].iloc[0] ** 0.5:.1f} points. Attacks named without a budget look for the nearest "
+        "point. Written by `make docs` from `results/attacks`, which `snakemake --cores 8 --configfile "
+        "studies/attacks.yaml` makes.",
+        "",
+        "| attack | " + " | ".join(_column(*column, base) for column in columns) + " | forward / backward passes |",
+        "| --- |" + " --- |" * (len(columns) + 1),
+        "| clean images | " + " | ".join(cleans) + " | |",
+    ]
+    for attack in attacks:
+        cost = crafting.loc[base, attack]
+        cells = [_percent(accuracy, attack, column) for column in columns]
+        passes = f"{cost['forwards_per_example']:.0f} / {cost['backwards_per_example']:.0f}"
+        lines.append(f"| {attack} | {' | '.join(cells)} | {passes} |")
+    lines += ["", "## Attack after attack on what is left", "", *_stages(tables["stages"], base)]
+    sentences = _sentences(accuracy, tables["crafting"], models, base)
+    lines += ["", "## What can be read off", "", *(f"- {sentence}" for sentence in sentences)]
+    (folder / "README.md").write_text("\n".join(lines) + "\n")
+
+
+def _stages(stages, base):
+    yield "| model | attack | attacked | left standing | accuracy |"
+    yield "| --- | --- | --- | --- | --- |"
+    for row in stages[stages["attack"].str.startswith("cumulative")].itertuples():
+        loss = "" if pd.isna(row.loss) else f" ({row.loss})"
+        yield (
+            f"| {_name(row.source, base)} | {row.method}{loss} | {row.attacked} | {row.standing} | "
+            f"{100 * row.accuracy:.1f} |"
+        )
+
+
+def _sentences(accuracy, crafting, models, base):
+    for model in models:
+        own = accuracy[model, model].dropna()
+        found = [own[own.index.str.fullmatch(rf"{name}-eps0\.02")] for name in ORDER]
+        values = [100 * values.iloc[0] for values in found if len(values)]
+        falls = all(before >= after for before, after in pairwise(values))
+        chain = " ≥ ".join(f"{name} {value:.1f}" for name, value in zip(ORDER, values, strict=False))
+        yield (
+            f"{_name(model, base)}, eps 0.02: {chain}; the order that stronger attacks must keep is "
+            f"{'kept' if falls else 'NOT kept'}."
+        )
+        linf = own[own.index.str.endswith("-eps0.02")]
+        together = linf.filter(like="cumulative").min()
+        single = linf.drop(linf.index[linf.index.str.startswith(("cumulative", "autoattack"))])
+        yield (
+            f"{_name(model, base)}, eps 0.02: the strongest single attack is {single.idxmin()} "
+            f"({100 * single.min():.1f}), the sequence of attacks leaves {100 * together:.1f}."
+        )
+    for model in models[1:]:
+        both = accuracy[[(base, model), (model, model)]].dropna()
+        bounded = both[both.index.str.endswith("-eps0.02")]
+        gap = bounded[base, model] - bounded[model, model]
+        yield (
+            f"From the dense network to {_name(model, base)}, eps 0.02: transferred examples leave "
+            f"{100 * bounded[base, model].min():.1f} at best ({bounded[base, model].idxmin()}), its own "
+            f"{100 * bounded[model, model].min():.1f}; transfer is weaker than white-box by {100 * gap.min():.1f} to "
+            f"{100 * gap.max():.1f} points over {len(gap)} attacks."
+        )
+    unbounded = [name for name in ("deepfool", "cw", "fab") if name in accuracy.index]
+    left = {name: 100 * accuracy.loc[name, (base, base)] for name in unbounded}
+    yield "Without a budget " + ", ".join(f"{name} leaves {value:.1f}" for name, value in left.items()) + "."
+    for row in crafting[crafting["stored"] == "uint8"].itertuples():
+        yield (
+            f"{row.attack} on {_name(row.source, base)}: {row.float_successes} examples fool it in float32, "
+            f"{row.successes} as 8-bit images."
+        )
+    zeros = crafting.loc[crafting["zero_gradients"].idxmax()]
+    yield (
+        f"The largest share of input gradients that were exactly zero is {zeros['zero_gradients']:.2g} "
+        f"({zeros['attack']} on {_name(zeros['source'], base)})."
+    )
+
+
+def _percent(accuracy, attack, column):
+    value = accuracy[column].get(attack) if column in accuracy else None
+    return "" if value is None or pd.isna(value) else f"{100 * value:.1f}"
+
+
+def _column(source, target, base):
+    return _name(target, base) if source == target else f"from dense to {_name(target, base)}"
+
+
+def _name(model, base):
+    return "dense" if model == base else model.split(".")[2].replace("-", " ") + " %"
