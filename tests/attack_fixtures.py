@@ -118,6 +118,23 @@ def run(method, model, inputs, labels, *, seed=0, examples=None, **changes):
     return ATTACKS[method](model, inputs, labels, seed=seed, examples=examples, **options)
 
 
+class Counted:
+    """A model that counts the images that pass through it forward and backward."""
+
+    def __init__(self, model):
+        self.model, self.forwards, self.backwards = model, 0, 0
+
+    def __call__(self, points):
+        self.forwards += len(points)
+        logits = self.model(points)
+        if logits.requires_grad:
+            logits.register_hook(self._count)
+        return logits
+
+    def _count(self, gradient):
+        self.backwards += len(gradient)
+
+
 def close_examples(points, others, tolerance=1e-5):
     """The share of examples of which no pixel differs by more than `tolerance`.
 

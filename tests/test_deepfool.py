@@ -6,7 +6,7 @@ import foolbox
 import pytest
 import torch
 import torchattacks
-from attack_fixtures import both_norms, close_examples, dual, network, pixels
+from attack_fixtures import Counted, both_norms, close_examples, dual, network, pixels
 from torch import nn
 
 from squeezeproof.attacks.ball import norms
@@ -14,23 +14,6 @@ from squeezeproof.attacks.deepfool import deepfool
 from squeezeproof.attacks.objective import fooled, margin
 
 COUNT, SHAPE = 128, (3, 4, 5)
-
-
-class Counted:
-    """A model that counts the images that pass through it forward and backward."""
-
-    def __init__(self, model):
-        self.model, self.forwards, self.backwards = model, 0, 0
-
-    def __call__(self, points):
-        self.forwards += len(points)
-        logits = self.model(points)
-        if logits.requires_grad:
-            logits.register_hook(self._count)
-        return logits
-
-    def _count(self, gradient):
-        self.backwards += len(gradient)
 
 
 def attack(model, inputs, labels, *, norm="l2", examples=None, **changes):

@@ -7,7 +7,7 @@ import types
 import pytest
 import torch
 import torchattacks
-from attack_fixtures import EPS, both_norms, close_examples, dual, network, pixels
+from attack_fixtures import EPS, Counted, both_norms, close_examples, dual, network, pixels
 from scipy.optimize import linprog
 from torch import nn
 from torch.nn import functional
@@ -35,23 +35,6 @@ def run(attack, model, inputs, labels, examples=None, **changes):
 def distances(model, inputs, labels, points, norm):
     """The norm of each perturbation that fools; infinity where it does not."""
     return torch.where(fooled(model(points), labels), norms(points - inputs, norm), torch.inf)
-
-
-class Counted:
-    """A model that counts the images that pass through it forward and backward."""
-
-    def __init__(self, model):
-        self.model, self.forwards, self.backwards = model, 0, 0
-
-    def __call__(self, points):
-        self.forwards += len(points)
-        logits = self.model(points)
-        if logits.requires_grad:
-            logits.register_hook(self._count)
-        return logits
-
-    def _count(self, gradient):
-        self.backwards += len(gradient)
 
 
 # --- The projection --------------------------------------------------------------------------------------------------
