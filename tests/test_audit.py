@@ -242,6 +242,9 @@ def test_eight_bit_sets_are_held_to_the_same_ball(stored):
 def test_masked_gradients_are_a_warning(stored):
     stored.sets["a", "pgd-eps0.1"][1]["zero_gradients"] = 0.3
     assert alarms(stored.audit()) == {(9, "warning", "a", EVERY, "pgd-eps0.1")}
+    # This loss has no gradient where the label's logit is the third highest, whatever the model.
+    stored.sets["a", "pgd-eps0.1"][1]["stages"][-1]["loss"] = "dlr"
+    assert alarms(stored.audit()) == set()
 
 
 # Predictions

@@ -24,7 +24,7 @@ SHOWN = {
         "figures/published.png",
         "figures/mnist/heatmap.pgd-eps0.3.png",
     ],
-    "attacks": [f"tables/{name}.csv" for name in ("clean_accuracy", "robust_accuracy", "crafting", "stages")],
+    "attacks": [f"tables/{name}.csv" for name in ("clean_accuracy", "robust_accuracy", "crafting", "stages", "audit")],
 }
 
 RECIPE = [

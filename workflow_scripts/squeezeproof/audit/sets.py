@@ -51,7 +51,7 @@ def audit_set(path, dataset, source, attack, origin, evaluated=None):
         moved(key, facts["settings"], arrays, lengths, again),
         reproduced(key, arrays, evaluated, again),
         cumulative(key, facts, arrays, again),
-        gradients(key, facts["zero_gradients"]),
+        gradients(key, facts),
     ]
 
 
@@ -142,8 +142,11 @@ def cumulative(key, facts, arrays, again):
     return judge(key, 5, correct, standing, message, bad=correct != standing)
 
 
-def gradients(key, share):
+def gradients(key, facts):
     """Check 9, of a set: the share of input gradients that were exactly zero while crafting."""
+    if any(stage.get("loss") == "dlr" for stage in facts["stages"]):
+        return not_applicable(key, 9, "the loss dlr is flat where the label's logit is the third; other losses tell")
+    share = facts["zero_gradients"]
     message = (
         f"{100 * share:.3g} % of the input gradients were zero: the source may mask its gradients; trust the accuracy "
         f"only as far as square and transfer from other sources confirm it"

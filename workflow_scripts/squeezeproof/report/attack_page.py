@@ -8,15 +8,17 @@ ORDER = ["noise", "fgsm", "pgd", "cumulative"]
 
 
 def attack_page(folder):
-    """Write README.md beside clean_accuracy.csv, robust_accuracy.csv, crafting.csv and stages.csv of one study."""
+    """Write README.md beside the tables of one study: clean and robust accuracy, crafting, stages and audit."""
     tables = {name: pd.read_csv(folder / f"{name}.csv") for name in ("robust_accuracy", "crafting", "stages")}
     clean = pd.read_csv(folder / "clean_accuracy.csv", keep_default_na=False).set_index("model")
     accuracy = tables["robust_accuracy"].pivot(index="attack", columns=["source", "target"], values="accuracy")
     base = clean.index[clean["compression"] == "none"][0]
     models = [base, *(model for model in clean.index if model != base)]
     columns = [(model, model) for model in models] + [(base, model) for model in models[1:]]
-    crafting = tables["crafting"].set_index(["source", "attack"])
-    attacks = list(dict.fromkeys(tables["crafting"]["attack"]))
+    # The dense network's row comes first where it was attacked.
+    crafting = tables["crafting"].sort_values("source", key=lambda source: source != base, kind="stable")
+    crafting = crafting.drop_duplicates("attack").set_index("attack")
+    attacks = sorted(set(tables["crafting"]["attack"]))
     cleans = [f"{100 * clean.loc[target, 'accuracy']:.1f}" for _, target in columns]
     lines = [
         "# Every attack on one network",
@@ -32,12 +34,13 @@ def attack_page(folder):
         "| clean images | " + " | ".join(cleans) + " | |",
     ]
     for attack in attacks:
-        cost = crafting.loc[base, attack]
+        cost = crafting.loc[attack]
         cells = [_percent(accuracy, attack, column) for column in columns]
         passes = f"{cost['forwards_per_example']:.0f} / {cost['backwards_per_example']:.0f}"
         lines.append(f"| {attack} | {' | '.join(cells)} | {passes} |")
     lines += ["", "## Attack after attack on what is left", "", *_stages(tables["stages"], base)]
     sentences = _sentences(accuracy, tables["crafting"], models, base)
+    lines += ["", "## What the audit says", "", *_audit(pd.read_csv(folder / "audit.csv"))]
     lines += ["", "## What can be read off", "", *(f"- {sentence}" for sentence in sentences)]
     (folder / "README.md").write_text("\n".join(lines) + "\n")
 
@@ -51,6 +54,19 @@ def _stages(stages, base):
             f"| {_name(row.source, base)} | {row.method}{loss} | {row.attacked} | {row.standing} | "
             f"{100 * row.accuracy:.1f} |"
         )
+
+
+def _audit(audit):
+    counts = audit["verdict"].value_counts()
+    failures, warnings = counts.get("failure", 0), audit[audit["verdict"] == "warning"]
+    yield (
+        f"{counts['pass']} checks pass, {failures} {'fails' if failures == 1 else 'fail'}, {len(warnings)} warn "
+        "([audit.csv](audit.csv)):"
+    )
+    yield ""
+    for row in warnings.itertuples():
+        where = row.source if row.target == "*" else row.target
+        yield f"- {where}, {row.attack}, check {row.check}: {row.message}."
 
 
 def _sentences(accuracy, crafting, models, base):
@@ -86,7 +102,7 @@ def _sentences(accuracy, crafting, models, base):
     yield "Without a budget " + ", ".join(f"{name} leaves {value:.1f}" for name, value in left.items()) + "."
     for row in crafting[crafting["stored"] == "uint8"].itertuples():
         yield (
-            f"{row.attack} on {_name(row.source, base)}: {row.float_successes} examples fool it in float32, "
+            f"{row.attack} on {_name(row.source, base)}: {row.float_successes:.0f} examples fool it in float32, "
             f"{row.successes} as 8-bit images."
         )
     zeros = crafting.loc[crafting["zero_gradients"].idxmax()]
