@@ -45,7 +45,7 @@ def attacks():
     for name, kind in load_schema("attack")["kinds"].items():
         properties = kind["properties"]
         finds = "a point of the ball" if "eps" in kind.get("required", ()) else "the nearest point"
-        faster = " / ".join(speed[name, model] for model in models) if (name, models[0]) in speed else ""
+        faster = " / ".join(speed.get((name, model), "-") for model in models) if (name, models[0]) in speed else ""
         norms = ", ".join(properties["norm"]["enum"])
         lines.append(f"| `{name}` {_short(kind['description'])} | {norms} | {finds} | {kind['x-needs']} | {faster} |")
     return "\n".join(lines) + "\n"
