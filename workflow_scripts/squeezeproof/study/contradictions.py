@@ -138,31 +138,37 @@ def _quantization_contradictions(path, settings):
 
 
 def variant_contradictions(config, models, compressions):
-    """Contradictions between a planned model's compression instance and its fine-tuning, one per pair of entries."""
-    pairs = {(compressions[model.compression].entry, model.finetuning): None for model in models if not model.is_base}
-    for entry, finetuning in pairs:
-        if config["compressions"][entry].get("mode") != "qat":
-            continue
-        if finetuning == NONE:
-            yield (
-                f"compressions.{entry}.mode: qat trains for the epochs of a fine-tuning, and variants selects it with "
-                f"none; name an entry of finetunings there, or write mode: ptq"
-            )
-        elif config["finetunings"][finetuning]["epochs"] == 0:
-            yield f"finetunings.{finetuning}.epochs: 0 trains nothing, which compressions.{entry} needs (mode: qat)"
-    yield from dict.fromkeys(
-        problem
-        for model in models
-        if not model.is_base and config["compressions"][entry := compressions[model.compression].entry].get("rewind")
-        for problem in _rewind_contradictions(config, entry, model.finetuning, model.architecture)
-    )
+    """Contradictions between the compression, the fine-tuning and the architecture of the planned models, each once."""
     yield from dict.fromkeys(
         problem
         for model in models
         if not model.is_base
-        and config["compressions"][entry := compressions[model.compression].entry]["method"] == "admm"
-        for problem in _sparse_training_contradictions(config, entry, model.finetuning, model.architecture)
+        for problem in _variant_contradictions(
+            config, compressions[model.compression].entry, model.finetuning, model.architecture
+        )
     )
+
+
+def _variant_contradictions(config, entry, finetuning, architecture):
+    settings = config["compressions"][entry]
+    if settings.get("mode") == "qat":
+        yield from _training_needed(
+            config, entry, finetuning, "mode: qat",
+            f"compressions.{entry}.mode: qat trains for the epochs of a fine-tuning, and variants selects it with "
+            f"none; name an entry of finetunings there, or write mode: ptq",
+        )  # fmt: skip
+    if settings.get("rewind"):
+        yield from _rewind_contradictions(config, entry, finetuning, architecture)
+    if settings["method"] == "admm":
+        yield from _sparse_training_contradictions(config, entry, finetuning, architecture)
+
+
+def _training_needed(config, entry, finetuning, setting, without):
+    """A compression that trains: `without` where it is selected without a fine-tuning, and one that trains nothing."""
+    if finetuning == NONE:
+        yield without
+    elif config["finetunings"][finetuning]["epochs"] == 0:
+        yield f"finetunings.{finetuning}.epochs: 0 trains nothing, which compressions.{entry} needs ({setting})"
 
 
 def _admm_contradictions(path, settings):
@@ -181,15 +187,14 @@ def _sparse_training_contradictions(config, entry, finetuning, architecture):
             f"{path}.start: scratch means random weights, and architectures.{architecture} starts from a checkpoint; "
             f"write start: base, or leave the two out of one selection of variants"
         )
+    yield from _training_needed(
+        config, entry, finetuning, "method: admm",
+        f"{path}: admm compresses while it trains, for the epochs of a fine-tuning, and variants selects it with "
+        f"none; name an entry of finetunings there, with the epochs, optimizer and adversary of the training",
+    )  # fmt: skip
     if finetuning == NONE:
-        yield (
-            f"{path}: admm compresses while it trains, for the epochs of a fine-tuning, and variants selects it with "
-            f"none; name an entry of finetunings there, with the epochs, optimizer and adversary of the training"
-        )
         return
     training = config["finetunings"][finetuning]
-    if training["epochs"] == 0:
-        yield f"finetunings.{finetuning}.epochs: 0 trains nothing, which {path} needs (method: admm)"
     if training["optimizer"] == "sgd" and settings["rho_max"] * training["learning_rate"] >= 2:
         yield (
             f"{path}.rho_max: {settings['rho_max']:g} times learning_rate: {training['learning_rate']:g} of "
@@ -214,13 +219,11 @@ def _rewind_contradictions(config, entry, finetuning, architecture):
             f"compressions.{entry}.rewind: returns to random weights, and architectures.{architecture} starts from a "
             f"checkpoint; write rewind: false, or leave the two out of one selection of variants"
         )
-    if finetuning == NONE:
-        yield (
-            f"compressions.{entry}.rewind: true leaves untrained weights, and variants selects it with none; "
-            f"name an entry of finetunings there, or write rewind: false"
-        )
-    elif config["finetunings"][finetuning]["epochs"] == 0:
-        yield f"finetunings.{finetuning}.epochs: 0 trains nothing, which compressions.{entry} needs (rewind: true)"
+    yield from _training_needed(
+        config, entry, finetuning, "rewind: true",
+        f"compressions.{entry}.rewind: true leaves untrained weights, and variants selects it with none; "
+        f"name an entry of finetunings there, or write rewind: false",
+    )  # fmt: skip
 
 
 def _published_contradictions(config):
