@@ -72,9 +72,19 @@ def test_a_kill_between_write_and_replace_leaves_the_old_file(tmp_path):
     )
     assert run_python(code, str(path)).returncode == -signal.SIGKILL
     assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2
     with replacing(path) as temporary:
         temporary.write_text("newer")
     assert path.read_text() == "newer"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_discarding_removes_what_killed_writers_left(tmp_path):
+    for name in ("a.txt", ".a.txt.1.tmp", ".a.txt.22.tmp", ".ab.txt.1.tmp", "b.txt"):
+        (tmp_path / name).write_text(name)
+    atomic.discard(tmp_path / "a.txt")
+    atomic.discard(tmp_path / "never-was.txt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".ab.txt.1.tmp", "b.txt"]
 
 
 def test_the_content_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):

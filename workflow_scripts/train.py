@@ -7,6 +7,7 @@ from squeezeproof.models.build import initial_model, specification
 from squeezeproof.models.measure import measure
 from squeezeproof.runtime import place, set_up
 from squeezeproof.seeds import derive_seed
+from squeezeproof.store.atomic import discard
 from squeezeproof.store.checkpoints import load_weights, save_model
 from squeezeproof.store.datasets import read_split
 from squeezeproof.training.history import summary, write_history
@@ -28,4 +29,4 @@ with job(snakemake):
     size = measure(model, {}, facts["shape"])
     told = summary(params.training, history)
     save_model(snakemake.output.model, model, spec, name=snakemake.wildcards.base, training=told, size=size, dense=size)
-    resume.unlink(missing_ok=True)
+    discard(resume)

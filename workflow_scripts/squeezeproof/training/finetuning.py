@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from squeezeproof.seeds import derive_seed
+from squeezeproof.store.atomic import discard
 from squeezeproof.training.loop import fit
 
 
@@ -45,7 +46,7 @@ class Finetuner:
     def discard(self):
         """Remove the resume files; called once the result is safely written."""
         for stage in range(self.steps):
-            self._path(stage).unlink(missing_ok=True)
+            discard(self._path(stage))
 
     def _path(self, stage):
         return self.resume.with_name(f"{self.resume.name}.{stage}")
