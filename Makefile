@@ -5,16 +5,28 @@ PYTEST = .venv/bin/python -m pytest
 # Set-up is done when this file is newer than the lock.
 READY = .venv/.ready
 
-.PHONY: demo test test-all lint plan reference benchmark docs lock clean
+.PHONY: demo test test-all test-cluster fuzz audit-dependencies lint plan estimate resources reference benchmark docs lock clean
 
 demo: $(READY)
 	.venv/bin/snakemake --cores $(CORES) --report results/demo/report.html --report-after-run
 
 test: $(READY) lint
-	$(PYTEST) -m "not slow" -n 2 --dist loadfile
+	$(PYTEST) -m "not slow and not cluster" -n 2 --dist loadfile
 
 test-all: $(READY) lint
 	$(PYTEST)
+
+# The Slurm profile on a real Slurm on loopback; skipped, and said so, where it is not installed (slurm-wlm, munge).
+test-cluster: $(READY)
+	$(PYTEST) -m cluster -rs
+
+# Configs, tensor files, checkpoints, images and tables as strangers might make them; INPUTS=1000 for a look.
+fuzz: $(READY)
+	PYTHONPATH=workflow_scripts:tests .venv/bin/python -W ignore tests/fuzz.py --inputs $(or $(INPUTS),100000)
+
+# Known vulnerabilities of the pinned packages; needs the package index and its advisory database.
+audit-dependencies: $(READY)
+	.venv/bin/uv tool run pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
 
 lint: $(READY)
 	.venv/bin/ruff check .
@@ -26,7 +38,15 @@ lint: $(READY)
 plan: $(READY)
 	@.venv/bin/python workflow_scripts/show_plan.py $(STUDY)
 
-# The README's config reference, from the schemas.
+# What a study will cost: jobs, passes, bytes, hours.
+estimate: $(READY)
+	@.venv/bin/python workflow_scripts/show_estimate.py $(STUDY)
+
+# What the jobs of a finished study used, beside what their rules ask for.
+resources: $(READY)
+	@.venv/bin/python workflow_scripts/show_resources.py $(STUDY)
+
+# docs/config.md and the README's table of attacks, from the schemas.
 reference: $(READY)
 	.venv/bin/python workflow_scripts/write_reference.py
 

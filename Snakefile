@@ -12,12 +12,21 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/outputs.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/compress.smk"
+include: "rules/ensemble.smk"
 include: "rules/attack.smk"
 include: "rules/evaluate.smk"
 include: "rules/audit.smk"
+include: "rules/tables.smk"
+include: "rules/figures.smk"
+include: "rules/sweep.smk"
+include: "rules/features.smk"
+include: "rules/efficiency.smk"
+include: "rules/explorer.smk"
+# Last: it formats and tells what the others make.
 include: "rules/report.smk"
 
 
@@ -25,6 +34,7 @@ rule all:
     default_target: True
     input:
         final_outputs(),
+        rules.format_tables.output,
     localrule: True
 
 

@@ -1,9 +1,10 @@
-"""What the workflow costs besides its useful work, as ratios within one run: `python benchmarks/overhead.py`.
+"""What the workflow costs besides its useful work: `python benchmarks/overhead.py [--run CONFIG]`.
 
-Two tables. Planning: a dry run of the default study and of a study of about 4,000 jobs, in CPU seconds and as a
-multiple of Snakemake's own start-up (a Snakefile with one rule). Start-up: CPU seconds until each script has imported
-all it needs, and as a multiple of `import torch` (of `import pandas` for scripts without torch). Medians of interleaved
-rounds.
+Three tables. Planning: a dry run of the default study and of the full vora2023 (thousands of jobs), in CPU seconds and
+as a multiple of Snakemake's own start-up (a Snakefile with one rule). Start-up: CPU seconds until each script has
+imported all it needs, and as a multiple of `import torch` (of `import pandas` for scripts without torch). Share: a run
+of the default study from nothing, the CPU seconds that each rule's jobs spend before their work, and how much of the
+run's core time is no useful work. Medians of interleaved rounds for the first two; the third wants a quiet machine.
 """
 
 import argparse
@@ -18,21 +19,12 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "workflow_scripts"))
+
+from squeezeproof.study.costs import read_costs
+
 SCRIPTS = ["prepare", "train", "compress", "craft", "predict", "write_tables", "plot_heatmap"]
 TORCH_FREE = {"prepare", "write_tables", "plot_heatmap"}
-
-
-def large_study():
-    """About 4,000 jobs: 4 architectures, 24 compressions, 3 seeds, 8 attacks, every base against every model."""
-    study = yaml.safe_load((ROOT / "config.yaml").read_text())
-    ratios = [round(0.05 * step, 2) for step in range(1, 13)]
-    study["study"] = "large"
-    study["seeds"] = [0, 1, 2]
-    study["architectures"] = {f"net{index}": {"kind": "cnn8", "width": 4 * index} for index in range(1, 5)}
-    study["compressions"] = {"filter": {"ratio": ratios}, "weight": {"ratio": ratios}}
-    study["attacks"] = {"fgsm": {"eps": [0.05, 0.1, 0.2, 0.3]}, "pgd": {"eps": [0.05, 0.1, 0.2, 0.3]}}
-    study["evaluations"] = {"same": {"where": ["same-seed"]}, "surrogate": {"where": ["other-seed"]}}
-    return study
 
 
 def seconds(command, cwd):
@@ -55,18 +47,23 @@ def median_rounds(commands, rounds):
     return {label: tuple(map(statistics.median, zip(*values, strict=True))) for label, values in times.items()}
 
 
+def snakemake(*options):
+    return [sys.executable, "-m", "snakemake", *map(str, options)]
+
+
 def planning(rounds):
     with tempfile.TemporaryDirectory() as folder:
-        large, alone = Path(folder) / "large.yaml", Path(folder) / "Snakefile"
-        large.write_text(yaml.safe_dump(large_study()))
+        alone = Path(folder) / "Snakefile"
         alone.write_text("rule all:\n    output: 'x'\n    shell: 'touch x'\n")
-        snakemake = [sys.executable, "-m", "snakemake", "-n", "--quiet", "all"]
-        workflow = [*snakemake, "--snakefile", str(ROOT / "Snakefile"), "--directory", folder]
+        # Studies name their published tables from where Snakemake starts.
+        (Path(folder) / "studies").symlink_to(ROOT / "studies")
+        dry = snakemake("-n", "--quiet", "all")
+        workflow = [*dry, "--snakefile", ROOT / "Snakefile", "--directory", folder]
         measured = median_rounds(
             {
-                "Snakemake alone, one rule": ([*snakemake, "--snakefile", str(alone)], folder),
-                "default study": ([*workflow, "--configfile", str(ROOT / "config.yaml")], ROOT),
-                f"study of {count_jobs(large_study()):,} jobs": ([*workflow, "--configfile", str(large)], ROOT),
+                "Snakemake alone, one rule": ([*dry, "--snakefile", alone], folder),
+                "default study": ([*workflow, "--configfile", ROOT / "config.yaml"], ROOT),
+                "vora2023": ([*workflow, "--configfile", ROOT / "studies/vora2023.yaml"], ROOT),
             },
             rounds,
         )
@@ -74,14 +71,6 @@ def planning(rounds):
     print(f"{'dry run':32} {'CPU s':>8} {'wall s':>8} {'ratio':>7}")
     for label, (wall, cpu) in measured.items():
         print(f"{label:32} {cpu:8.2f} {wall:8.2f} {cpu / alone:7.2f}")
-
-
-def count_jobs(config):
-    sys.path.insert(0, str(ROOT / "workflow_scripts"))
-    from squeezeproof.study.plan import Study
-
-    study = Study(config)
-    return len(study.evaluated_models) + sum(map(len, study.sets.values())) + len(study.pairs)
 
 
 def start_up(rounds):
@@ -100,9 +89,36 @@ def start_up(rounds):
         print(f"{label:32} {cpu:8.2f} {cpu / measured[peer][1]:7.2f} x {peer}")
 
 
+def share(config, cores):
+    """Run a study from nothing; what its core time went to, as its jobs' logs and benchmark files tell."""
+    name = yaml.safe_load(Path(config).read_text())["study"]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "studies").symlink_to(ROOT / "studies")
+        options = ["--cores", cores, "--quiet", "all", "--snakefile", ROOT / "Snakefile", "--directory", folder]
+        wall, _ = seconds(snakemake(*options, "--configfile", Path(config).resolve()), ROOT)
+        results = Path(folder) / "results" / name
+        costs = read_costs(results)
+    print(f"\n{'CPU s before the work of a job':32} {'median':>8} {'most':>7}")
+    for rule in dict.fromkeys(cost.rule for cost in costs):
+        startups = [cost.startup for cost in costs if cost.rule == rule]
+        print(f"{rule:32} {statistics.median(startups):8.2f} {max(startups):7.2f}")
+    jobs, startup, work = (sum(getattr(cost, key) for cost in costs) for key in ("seconds", "startup", "work"))
+    print(f"\n{f'{name}: {len(costs)} jobs in {wall:.0f} s':32} {'core s':>8} {'share':>7}")
+    for label, spent in (
+        ("useful work of jobs", work),
+        ("starting them", startup),
+        ("waiting in them, ending them", jobs - work - startup),
+        ("Snakemake and idle cores", wall * cores - jobs),
+    ):
+        print(f"{label:32} {spent:8.1f} {spent / (wall * cores):7.0%}")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--run", default=ROOT / "config.yaml", help="study that the third table runs, with one thread")
+    parser.add_argument("--cores", type=int, default=2)
     arguments = parser.parse_args()
     planning(arguments.rounds)
     start_up(arguments.rounds)
+    share(arguments.run, arguments.cores)

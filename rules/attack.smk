@@ -13,8 +13,8 @@ rule craft:
         "../envs/torch.yaml"
     threads: study.compute["threads"]
     resources:
-        mem_mb=3000,
-        runtime=720,
+        mem_mb=growing(3000),
+        runtime=growing(240),
         gpu=GPUS,
     params:
         attack=lambda wildcards: study.attacks[wildcards.attack].settings,

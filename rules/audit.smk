@@ -14,8 +14,8 @@ rule audit_sets:
         "../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=growing(1000),
+        runtime=growing(60),
     params:
         attacks=lambda wildcards: study.sets[wildcards.dataset, wildcards.source],
         code=code_digest("audit_sets.py"),
@@ -39,8 +39,8 @@ rule probe:
         "../envs/torch.yaml"
     threads: study.compute["threads"]
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(60),
         gpu=GPUS,
     params:
         attack=probe_attack(),
@@ -59,7 +59,8 @@ rule write_audit:
         found=audits_of_sources(),
         predictions=[
             f"{RESULTS}/predictions/{dataset}/{target}/{source}.safetensors" for dataset, target, source in study.pairs
-        ],
+        ]
+        + swept(),
         models=[f"{RESULTS}/models/{dataset}/{name}.safetensors" for dataset, name in study.evaluated_models],
         tests=[f"data/prepared/{study.datasets[name].key}/test.safetensors" for name in audited_datasets()],
     output:
@@ -72,8 +73,8 @@ rule write_audit:
         "../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=growing(1000),
+        runtime=growing(60),
     params:
         models=study.evaluated_models,
         datasets=audited_datasets(),
@@ -99,8 +100,8 @@ rule check_audit:
         "../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         code=code_digest("check_audit.py"),
     message:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
+# Of this file, not of the main Snakefile, which is another one where this workflow is used as a module.
+sys.path.insert(0, str(Path(str(workflow.current_basedir)).parent / "workflow_scripts"))
 
 from squeezeproof.seeds import derive_seed
 from squeezeproof.study.code import code_digest, module_digest
 from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.instances import fitted_on_training_images
 from squeezeproof.study.plan import Study
 
 try:
@@ -20,6 +22,11 @@ except ConfigError as error:
 RESULTS = f"results/{study.name}"
 # GPUs that a computing job asks for.
 GPUS = 1 if study.compute["device"] == "cuda" else 0
+
+
+def growing(first):
+    """A resource that a job gets more of at every attempt; what one lacked may have ended the attempt before."""
+    return lambda wildcards, attempt: first * attempt
 
 
 def any_of(names):
@@ -34,6 +41,8 @@ FINETUNINGS = any_of(["none", *study.config["finetunings"]])
 SEEDS = any_of(map(str, study.seeds))
 BASE = rf"({ARCHITECTURES})\.({TRAININGS})\.none\.none\.s({SEEDS})"
 VARIANT = rf"({ARCHITECTURES})\.({TRAININGS})\.({COMPRESSIONS})\.({FINETUNINGS})\.s({SEEDS})"
+ENSEMBLE = rf"({any_of(study.config['ensembles'])})\.ensemble\.none\.none\.s({SEEDS})"
+MODEL = f"{BASE}|{VARIANT}|{ENSEMBLE}"
 
 
 wildcard_constraints:
@@ -41,28 +50,17 @@ wildcard_constraints:
     prepared=any_of(dataset.key for dataset in study.datasets.values()),
     base=BASE,
     variant=VARIANT,
-    source=f"{BASE}|{VARIANT}",
-    target=f"{BASE}|{VARIANT}",
+    ensemble=ENSEMBLE,
+    source=MODEL,
+    target=MODEL,
     attack=any_of(study.attacks),
     architecture=ARCHITECTURES,
-
-
-def final_outputs():
-    """Every table and figure of the study."""
-    heatmaps = {(dataset, attack) for (dataset, _), attacks in study.sets.items() for attack in attacks}
-    compressed = {
-        (dataset, study.model(dataset, target).architecture)
-        for dataset, target, _ in study.pairs
-        if not study.model(dataset, target).is_base
-    }
-    return [
-        *(f"{RESULTS}/tables/{name}.csv" for name in [*TABLES, *VERDICTS, "crafting", "audit"]),
-        f"{RESULTS}/audit/passed.txt",
-        *([f"{RESULTS}/tables/stages.csv"] if adversarial_sets(of_suites=True) else []),
-        *(f"{RESULTS}/figures/{dataset}/heatmap.{attack}.svg" for dataset, attack in sorted(heatmaps)),
-        *(f"{RESULTS}/figures/{dataset}/accuracy_against_ratio.{name}.svg" for dataset, name in sorted(compressed)),
-        *([f"{RESULTS}/tables/published.csv"] if study.published else []),
-    ]
+    model=MODEL,
+    sweep=any_of(study.sweeps),
+    features=any_of(study.config["features"]),
+    origin=any_of({model.variant for model in study.models.values()}),
+    entry=any_of(study.config["attacks"]),
+    ending="onnx|pt2",
 
 
 # Data sets
@@ -105,8 +103,15 @@ def training_code(wildcards):
     return code_digest("train.py") + module_digest(factory.partition(":")[0], Path.cwd())
 
 
-def base_of(wildcards):
-    return f"{RESULTS}/models/{wildcards.dataset}/{planned(wildcards, 'variant').base.name}.safetensors"
+def parent_of(wildcards):
+    """The checkpoint that a compressed model is made from."""
+    return f"{RESULTS}/models/{wildcards.dataset}/{study.parent(planned(wildcards, 'variant')).name}.safetensors"
+
+
+def members_of(wildcards):
+    """The checkpoints of an ensemble's members."""
+    names = study.ensembles[wildcards.dataset, wildcards.ensemble]
+    return [f"{RESULTS}/models/{wildcards.dataset}/{name}.safetensors" for name in names]
 
 
 def compression_of(wildcards):
@@ -139,6 +144,36 @@ def adversarial_sets(of_suites=False):
     ]
 
 
+def set_of_features(wildcards):
+    """The adversarial set that an entry of `features` looks at."""
+    attack = study.config["features"][wildcards.features]["attack"]
+    return f"{RESULTS}/adversarial/{wildcards.dataset}/{wildcards.model}/{attack}.safetensors"
+
+
+# Accuracy against eps
+
+
+def attacks_of_sweep(wildcards):
+    """(name, settings) of the attacks of a sweep, in the order of their eps."""
+    return [(attack.name, attack.settings) for attack in study.sweeps[wildcards.sweep].attacks]
+
+
+def training_images_of_sweep(wildcards):
+    """The training split where the sweep's attack is fitted on it."""
+    fitted = fitted_on_training_images(study.sweeps[wildcards.sweep].attacks[0])
+    return split_of("train")(wildcards) if fitted else []
+
+
+def swept():
+    """The predictions of every sweep."""
+    return [f"{RESULTS}/sweeps/{dataset}/{source}/{sweep}.safetensors" for dataset, source, sweep in study.curves]
+
+
+def described_origin(wildcards):
+    """What the tables say of a source that is named without its seed."""
+    return study.describe(wildcards.dataset, f"{wildcards.origin}.s{study.seeds[0]}")
+
+
 # Audit
 
 
@@ -156,9 +191,12 @@ def evaluated_on_itself(wildcards):
 
 
 def audits_of_sources():
-    """The findings on every source."""
+    """The findings on every source, and on every int8 model."""
     kinds = ["sets", *(["probe"] if study.config["audit"]["probe"] else [])]
-    return [f"{RESULTS}/audit/{dataset}/{source}.{kind}.csv" for dataset, source in study.sets for kind in kinds]
+    return [
+        *(f"{RESULTS}/audit/{dataset}/{source}.{kind}.csv" for dataset, source in study.sets for kind in kinds),
+        *(f"{RESULTS}/audit/{dataset}/{name}.int8.csv" for (dataset, name), ending in exports() if ending == INT8),
+    ]
 
 
 def probe_attack():
@@ -168,20 +206,4 @@ def probe_attack():
 
 
 def audited_datasets():
-    return list(dict.fromkeys(dataset for dataset, _ in study.sets))
-
-
-# Tables
-
-TABLES = ["clean_accuracy", "robust_accuracy", "over_seeds", "differences", "compression"]
-VERDICTS = ["comparisons", "verdicts", "max_delta", "flips"]
-
-
-def table(name):
-    """A table with its place in the report."""
-    return report(
-        f"{RESULTS}/tables/{name}.csv",
-        caption=f"../report/{name}.rst",
-        category="Tables",
-        labels={"table": name.replace("_", " ")},
-    )
+    return list(dict.fromkeys(dataset for dataset, *_ in [*study.sets, *study.curves]))

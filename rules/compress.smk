@@ -1,6 +1,6 @@
 rule compress:
     input:
-        base=base_of,
+        parent=parent_of,
         train=split_of("train"),
         validation=split_of("validation"),
     output:
@@ -14,8 +14,8 @@ rule compress:
         "../envs/torch.yaml"
     threads: study.compute["threads"]
     resources:
-        mem_mb=3000,
-        runtime=720,
+        mem_mb=growing(3000),
+        runtime=growing(240),
         gpu=GPUS,
     params:
         compression=compression_of,

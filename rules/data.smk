@@ -11,8 +11,8 @@ rule prepare:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         settings=lambda wildcards: dataset_of(wildcards).settings,
         name=lambda wildcards: dataset_of(wildcards).name,

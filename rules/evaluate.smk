@@ -13,8 +13,8 @@ rule predict:
         "../envs/torch.yaml"
     threads: study.compute["threads"]
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(60),
         gpu=GPUS,
     params:
         compute=study.compute,

@@ -14,8 +14,8 @@ rule train:
         "../envs/torch.yaml"
     threads: study.compute["threads"]
     resources:
-        mem_mb=3000,
-        runtime=720,
+        mem_mb=growing(3000),
+        runtime=growing(240),
         gpu=GPUS,
     params:
         architecture=architecture_of,

@@ -13,6 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from squeezeproof import factories
+
+# Modules of the tests, and names that configs under test give to factories which are never called.
+factories.allow(["model_examples", "test_export", "test_quantization", "made_up_networks", "package", "mine", "m"])
+
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW = ["Snakefile", "rules", "schemas", "workflow_scripts", "profiles", "report", "envs", "studies"]
 TINY = {
@@ -100,6 +105,13 @@ class Workspace:
     def tables(self):
         """Table name -> bytes, without the one that holds measured seconds."""
         return {path.name: path.read_bytes() for path in self.results.glob("tables/*.csv") if path.stem != "crafting"}
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many cases of the fault matrix passed, where some ran."""
+    reports = terminalreporter.stats.get("passed", [])
+    if cases := sum("test_faults" in report.nodeid for report in reports if report.when == "call"):
+        terminalreporter.write_line(f"fault matrix: {cases} cases passed")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """Configs that the tests of the study layer change."""
 
+import copy
+
 import yaml
 
 
@@ -13,3 +15,18 @@ def changed(text, changes):
             place = place.setdefault(parent, {})
         place[last] = value
     return config
+
+
+def configured(path):
+    """The config of a file; `name-detail.yaml` is an overlay of `name.yaml` beside it, merged as Snakemake does."""
+    config = yaml.safe_load(path.read_text())
+    base = path.with_name(path.name.partition("-")[0] + ".yaml")
+    return merged(configured(base), config) if "-" in path.name else config
+
+
+def merged(base, overlay):
+    """A deep copy of `base` with the values of `overlay` in place of its own."""
+    both = copy.deepcopy(base)
+    for key, value in overlay.items():
+        both[key] = merged(both[key], value) if isinstance(value, dict) and isinstance(both.get(key), dict) else value
+    return both

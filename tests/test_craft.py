@@ -44,7 +44,7 @@ def test_every_example_is_in_ball_and_box_after_it_is_stored(entry, tmp_path):
     model, (images, labels) = network(), held_out(50)
     tensors, facts = craft(model, images, labels, entry, seed=1, batch_size=16)
     path, split = tmp_path / "set.safetensors", {"fingerprint": "of the images"}
-    save_set(path, tensors, entry, facts, source={"fingerprint": "of the model"}, split=split)
+    save_set(path, tensors, entry, facts | {"attack": "made"}, source={"fingerprint": "of the model"}, split=split)
 
     stored, metadata = open_set(path, split)
 

@@ -157,7 +157,7 @@ def test_a_bad_custom_factory_is_named_with_its_problem(factory, function, probl
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("no_such_package.networks:make", "ModuleNotFoundError: No module named 'no_such_package'"),
+        ("no_such_package.networks:make", "there is no module no_such_package.networks under the working directory"),
         ("model_examples:no_such_function", "AttributeError: .*no_such_function"),
     ],
 )

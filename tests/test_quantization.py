@@ -27,6 +27,7 @@ from squeezeproof.attacks.pgd import pgd
 from squeezeproof.compression.calibration import calibrate, observe
 from squeezeproof.compression.compress import compress
 from squeezeproof.compression.quantization import quantize
+from squeezeproof.compression.weights import prune_weights
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.predict import accuracy
 from squeezeproof.models.fold import fold
@@ -39,7 +40,7 @@ from squeezeproof.models.quantized import (
     quantized_layers,
 )
 from squeezeproof.report import tables
-from squeezeproof.report.figures import model_label
+from squeezeproof.report.names import model_label
 from squeezeproof.store.checkpoints import load_model, save_model
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
@@ -612,6 +613,26 @@ def test_a_compression_calibrates_once_and_trains_once():
     assert compress(model, shape_of(spec), entry(4), train_on, images=images, seed=3) == {}
     assert calls == [((4, 4), {}, 0)]
     assert_same_tensors(model.state_dict(), quantized(spec, 4, images=images, seed=3).state_dict())
+
+
+@pytest.mark.parametrize(("mode", "bits"), [("ptq", 4), ("qat", 2)])
+def test_a_quantized_model_keeps_the_zeros_of_the_pruned_one(mode, bits):
+    spec, images = spec_of("cnn8", width=4), split(0, 64)[0]
+    model = model_of(spec)
+    masks = prune_weights(model, 0.7, scope="global", shape=shape_of(spec))
+
+    def train_on(model, masks, stage):
+        recipe = training(1, batch_size=16, learning_rate=0.05)
+        fit(model, split(0, 64), split(64, 80), recipe, seed=0, masks=masks)
+
+    assert compress(model, shape_of(spec), entry(bits, mode=mode), train_on, images=images, masks=masks) is masks
+    size = measure(model, masks, shape_of(spec))
+    dense = measure(quantized(spec, bits, mode=mode), {}, shape_of(spec))
+    assert size["packed_bytes"] < dense["packed_bytes"]
+    for name, mask in masks.items():
+        layer = model.get_submodule(name.removesuffix(".weight"))
+        assert not layer.weight[~mask].any() and not layer.weight_quantizer(layer.weight)[~mask].any(), name
+        assert layer.weight[mask].any()
 
 
 def test_a_killed_training_resumes_bit_for_bit(tmp_path, monkeypatch):

@@ -3,15 +3,12 @@
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from scipy import stats
 
 from squeezeproof.errors import InputError
 from squeezeproof.report import figures, tables
-from squeezeproof.report.published import compare, dumbbell
-from squeezeproof.report.style import save
+from squeezeproof.report.figure_levels import accuracy_against_ratio
 from squeezeproof.store.predictions import save_predictions
 
 N = 20
@@ -113,51 +110,6 @@ def test_disagreeing_clean_predictions_are_refused(tmp_path):
         tables.read_cells(paths, MODELS)
 
 
-# Published numbers
-
-PUBLISHED = pd.DataFrame(
-    {
-        "table": [1, 1, 1, 2],
-        "dataset": "digits",
-        "architecture": "cnn3",
-        "training": "standard",
-        "compression": ["none", "weight_magnitude", "weight_magnitude", "none"],
-        "ratio": [0, 0.9, 0.9, 0],
-        "attack": ["none", "FGSM", "papernot", "none"],
-        "epsilon": [np.nan, "0.1", np.nan, "8/255"],
-        "metric": "accuracy_pct",
-        "value": [95.0, 90.0, 10.0, 1.0],
-    }
-)
-NAMES = {"table": "p.csv", "tables": ["1"], "compressions": {"weight_magnitude": "weight"}, "attacks": {"FGSM": "fgsm"}}
-
-
-def test_ours_beside_published(cells):
-    table = compare(tables.over_seeds(cells), N, PUBLISHED, NAMES)
-    clean, fgsm, missing = (row for _, row in table.iterrows())
-    assert clean["mean"] == pytest.approx(95) and clean["inside"]
-    # The papers attack every model itself: white-box 2/20 and 4/20, not the transfer numbers.
-    assert fgsm["mean"] == pytest.approx(15) and not fgsm["inside"]
-    half = stats.t.ppf(0.975, 1) * np.std([10, 20], ddof=1) / np.sqrt(2)
-    assert fgsm["high"] == pytest.approx(15 + half)
-    assert fgsm["difference"] == pytest.approx(-75)
-    assert np.isnan(missing["mean"]) and missing["inside"] is None
-
-
-def test_one_seed_has_a_wilson_interval(cells):
-    one = tables.over_seeds(cells[cells["target_seed"] == 0])
-    row = compare(one, N, PUBLISHED, NAMES).iloc[1]
-    interval = stats.binomtest(2, N).proportion_ci(method="wilson")
-    assert (row["low"], row["high"]) == pytest.approx((100 * interval.low, 100 * interval.high))
-
-
-def test_a_selection_without_numbers_is_refused(cells):
-    with pytest.raises(InputError, match=r"published.tables: \['9'\] selects no accuracy"):
-        compare(tables.over_seeds(cells), N, PUBLISHED, {**NAMES, "tables": ["9"]})
-    with pytest.raises(InputError, match="lacks the columns value"):
-        compare(tables.over_seeds(cells), N, PUBLISHED.drop(columns="value"), NAMES)
-
-
 # Figures
 
 
@@ -174,16 +126,8 @@ def test_heatmap_shows_the_means(cells):
 
 
 def test_ratio_curves_start_at_the_base(cells):
-    figure = figures.accuracy_against_ratio(tables.over_seeds(cells), "digits", "cnn3")
+    figure = accuracy_against_ratio(tables.over_seeds(cells), "digits", "cnn3")
     curves = [line.get_xydata().tolist() for line in figure.axes[0].get_lines() if len(line.get_xydata()) == 2]
     assert [[0.0, pytest.approx(0.95)], [0.9, pytest.approx(0.9)]] in curves
     assert [[0.0, pytest.approx(0.25)], [0.9, pytest.approx(0.15)]] in curves
     assert [[0.0, pytest.approx(0.25)], [0.9, pytest.approx(0.6)]] in curves
-
-
-def test_a_figure_saved_twice_has_the_same_bytes(cells, tmp_path):
-    table = compare(tables.over_seeds(cells), N, PUBLISHED, NAMES)
-    for name in ("a", "b"):
-        save(dumbbell(table), [tmp_path / f"{name}.svg", tmp_path / f"{name}.png"])
-    for ending in ("svg", "png"):
-        assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()

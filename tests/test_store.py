@@ -107,6 +107,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, metadata):
     assert read_metadata(path) == {"kind": "old"} and len(read_arrays(path)["x"]) == 3
 
 
+def test_a_file_may_be_read_by_whom_the_umask_lets(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_tensors(tmp_path / "a.safetensors", {"x": np.arange(3)}, {"kind": "test"})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o640
+
+
 # --- Tensor files
 
 DTYPES = ["bool", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]
@@ -331,7 +340,9 @@ def test_foreign_files_are_refused_by_name(stored, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_that_lacks_its_arrays_is_named(tmp_path, kind):
     path = tmp_path / "file.safetensors"
-    write_tensors(path, {"other": np.arange(3)}, {"kind": kind, "clean_fingerprint": SPLIT["fingerprint"]})
+    facts = dict.fromkeys(("attack", "dataset", "target", "source", "fingerprint", "target_fingerprint"), "")
+    facts |= {"settings": {}, "attacks": {}, "classes": []}
+    write_tensors(path, {"other": np.arange(3)}, {**facts, "kind": kind, "clean_fingerprint": SPLIT["fingerprint"]})
     assert "has no " in refusal(KINDS[kind][1], path)
 
 
@@ -415,7 +426,7 @@ def test_a_job_logs_to_its_rules_file(snakemake, handlers):
     lines = Path(snakemake.log[0]).read_text().splitlines()
     assert len(lines) == 2
     assert re.fullmatch(r"\d\d:\d\d:\d\d half of it", lines[0])
-    assert re.fullmatch(r"\d\d:\d\d:\d\d done in \d+\.\d s", lines[1])
+    assert re.fullmatch(r"\d\d:\d\d:\d\d done in \d+\.\d s; CPU: \d+\.\d\d s to start, \d+\.\d\d s of work", lines[1])
 
 
 def test_an_input_error_ends_a_job_with_its_message_alone(snakemake, handlers):

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from study_examples import changed
+from study_examples import changed, configured
 
 import squeezeproof
 from squeezeproof.study.errors import ConfigError
@@ -75,11 +75,11 @@ def paths(study):
 def assert_sound(study):
     """Every declared combination has a name of its own, and every path is its own, plain, and where it belongs."""
     config = study.config
-    compressions = sum(len(entry["ratio"]) for entry in config["compressions"].values())
+    compressions = sum(len(entry.get("ratio") or entry["bits"]) for entry in config["compressions"].values())
     bases = math.prod(len(config[section]) for section in ("datasets", "architectures", "trainings", "seeds"))
     assert len(study.compressions) == compressions
     assert len(study.attacks) == sum(len(entry["eps"]) for entry in config["attacks"].values())
-    assert sum(model.is_base for model in study.models.values()) == bases
+    assert sum(model.is_base and not model.is_ensemble for model in study.models.values()) == bases
     selections = config["variants"]
     if selections and all(patterns == ["*"] for selection in selections for patterns in selection.values()):
         assert len(study.models) == bases * (1 + compressions * max(1, len(config["finetunings"])))
@@ -96,7 +96,7 @@ def assert_sound(study):
     "path", [REPOSITORY / "config.yaml", *(REPOSITORY / "studies").glob("*.yaml")], ids=lambda p: p.name
 )
 def test_config_in_the_repository_is_a_sound_study(path):
-    assert_sound(Study(yaml.safe_load(path.read_text())))
+    assert_sound(Study(configured(path)))
 
 
 def test_default_variants_are_every_compression_with_every_finetuning():
@@ -633,8 +633,63 @@ def test_a_milestone_that_never_comes_is_refused():
     assert problems_of(changes) == ["trainings.standard.milestones: 10 never comes, the epochs end at 10"]
 
 
-@pytest.mark.parametrize("section", ["compressions", "attacks"])
+@pytest.mark.parametrize("section", ["datasets", "architectures", "trainings", "compressions", "attacks"])
 def test_published_names_must_be_entries_of_the_study(section):
     changes = {"published": {"table": "numbers.csv", section: {"THEIRS": "wieght"}}}
     (problem,) = problems_of(changes)
     assert problem.startswith(f"published.{section}.THEIRS: 'wieght' is no entry of {section}")
+
+
+@pytest.mark.parametrize(
+    ("section", "ours", "problem"),
+    [
+        ("trainings", "standard/shrot", "'shrot' is no entry of finetunings, did you mean short?"),
+        ("attacks", "suite/3", "'3' is no stage of suite, which has 2; write suite/1, say"),
+        ("attacks", "suite/first", "'first' is no stage of suite, which has 2; write suite/1, say"),
+        ("attacks", "suite/2", None),
+        ("trainings", "standard/short", None),
+    ],
+)
+def test_published_names_reach_fine_tunings_and_stages(section, ours, problem):
+    suite = {"method": "suite", "eps": 0.1, "mode": "whitebox", "stages": [{"method": "apgd"}, {"method": "square"}]}
+    changes = {
+        "attacks.suite": suite,
+        "evaluations": {"own": {"sources": "*", "where": ["white-box"]}},
+        "published": {"table": "numbers.csv", section: {"THEIRS": ours}},
+    }
+    if problem is None:
+        plan(changes)
+    else:
+        assert problems_of(changes) == [f"published.{section}.THEIRS: {problem}"]
+
+
+# A quantization after a pruning
+
+AFTER = {"method": "quantization", "bits": [8, 4], "after": "weight-98.none"}
+
+
+def test_a_quantization_may_start_from_a_pruned_model():
+    study = plan({"compressions": {"weight": {"ratio": 0.98}, "int": AFTER}, "variants": [{"compressions": ["int-*"]}]})
+    quantized = study.model("digits", BASE.replace("none.none", "int-8.short"))
+    parent = study.parent(quantized)
+    assert parent.name == BASE.replace("none.none", "weight-98.none")
+    assert study.parent(parent) == quantized.base == parent.base
+    # Nobody selected the pruned model; it is built all the same, and before what is made from it.
+    names = [model.name for model in study.models.values()]
+    assert names.index(parent.name) < names.index(quantized.name)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"after": "weight-98"}, "'weight-98' names no fine-tuning; write weight-98.none, or weight-98. and an entry"),
+        ({"after": "weight-97.none"}, "'weight-97' is no pruning at one of its ratios, did you mean weight-98?"),
+        ({"after": "int-8.none"}, "'int-8' is no pruning at one of its ratios"),
+        ({"after": "weight-98.shrot"}, "'shrot' is no entry of finetunings, did you mean short?"),
+        ({"bits": [1, 8]}, "weight-98 has weights that are zero, and 1 bit has none; write bits of 2 or more"),
+    ],
+)
+def test_what_a_quantization_cannot_come_after(change, problem):
+    entries = {"weight": {"ratio": 0.98}, "int": {**AFTER, **change}}
+    (found, *_) = problems_of({"compressions": entries})
+    assert found.startswith(f"compressions.int.after: {problem}")

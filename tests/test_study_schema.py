@@ -446,7 +446,7 @@ def properties():
 def test_property_is_described_and_required_or_defaulted(schema, key):
     described = schema["properties"][key]
     assert described["description"].strip()
-    optional = key == "published"
+    optional = key in ("published", "efficiency")
     assert (key in schema.get("required", ())) + ("default" in described) + optional == 1
 
 

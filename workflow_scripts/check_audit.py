@@ -1,10 +1,11 @@
 """Rule check_audit: the table of findings -> a line that counts them, or an error where one is a failure."""
 
-from pathlib import Path
-
 from squeezeproof.audit.findings import read_findings
 from squeezeproof.audit.study import check
 from squeezeproof.jobs import job
+from squeezeproof.store.atomic import replacing
 
 with job(snakemake):
-    Path(snakemake.output[0]).write_text(check(read_findings(snakemake.input.audit)) + "\n")
+    passed = check(read_findings(snakemake.input.audit))
+    with replacing(snakemake.output[0]) as temporary:
+        temporary.write_text(passed + "\n")

@@ -3,14 +3,18 @@
 import pandas as pd
 
 from squeezeproof.jobs import job
-from squeezeproof.report.published import compare, dumbbell
+from squeezeproof.report.frames import read_csv
+from squeezeproof.report.published import compare, dumbbell, of_stages
 from squeezeproof.report.style import save
 from squeezeproof.report.tables import read_over_seeds, write_csv
 
 with job(snakemake):
     means = read_over_seeds(snakemake.input.over_seeds)
-    published = pd.read_csv(snakemake.input.published)
-    trials = pd.read_csv(snakemake.input.clean_accuracy)["n"].max()
+    if snakemake.input.stages:
+        stages = of_stages(read_csv(snakemake.input.stages), snakemake.params.models)
+        means = pd.concat([means, stages], ignore_index=True)
+    published = read_csv(snakemake.input.published)
+    trials = read_csv(snakemake.input.clean_accuracy)["n"].max()
     table = compare(means, trials, published, snakemake.params.published)
     write_csv(snakemake.output.table, table)
     save(dumbbell(table), [snakemake.output.svg, snakemake.output.png])

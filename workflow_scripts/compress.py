@@ -1,4 +1,4 @@
-"""Rule compress: a base model -> a pruned or quantized variant, fine-tuned where the variant says so."""
+"""Rule compress: a base or pruned model -> a pruned or quantized one, fine-tuned where the variant says so."""
 
 from squeezeproof.compression.compress import compress
 from squeezeproof.jobs import job
@@ -12,7 +12,7 @@ from squeezeproof.training.history import summary, write_history
 
 with job(snakemake):
     params = snakemake.params
-    model, _, base = load_model(snakemake.input.base, set_up(params.compute))
+    model, masks, parent = load_model(snakemake.input.parent, set_up(params.compute))
     *train, facts = read_split(snakemake.input.train)
     *validation, _ = read_split(snakemake.input.validation)
     finetuner = Finetuner(
@@ -31,18 +31,19 @@ with job(snakemake):
         finetuner,
         *train,
         seed=params.seed,
-        initial=lambda: initial_model(base["specification"], params.seed),
+        masks=masks,
+        initial=lambda: initial_model(parent["specification"], params.seed),
     )
     write_history(snakemake.output.history, finetuner.history)
     save_model(
         snakemake.output.model,
         model,
-        base["specification"],
+        parent["specification"],
         masks,
         name=snakemake.wildcards.variant,
         compression=params.compression,
         finetuning=summary(params.finetuning, finetuner.history),
         size=measure(model, masks, facts["shape"]),
-        dense=base["size"],
+        dense=parent["dense"],
     )
     finetuner.discard()

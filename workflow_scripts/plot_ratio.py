@@ -1,10 +1,17 @@
-"""Rule plot_ratio: accuracy over seeds -> accuracy against compression ratio of one architecture."""
+"""Rule plot_ratio: accuracies and verdicts -> accuracy, and its difference to the base model's, against compression."""
 
 from squeezeproof.jobs import job
-from squeezeproof.report.figures import accuracy_against_ratio, save
+from squeezeproof.report.figure_levels import accuracy_against_ratio, accuracy_differences
+from squeezeproof.report.frames import read_csv
+from squeezeproof.report.style import save
 from squeezeproof.report.tables import read_over_seeds
 
 with job(snakemake):
-    table = read_over_seeds(snakemake.input[0])
-    wildcards = snakemake.wildcards
-    save(accuracy_against_ratio(table, wildcards.dataset, wildcards.architecture), snakemake.output)
+    files, output = snakemake.input, snakemake.output
+    cell = snakemake.wildcards.dataset, snakemake.wildcards.architecture
+    verdicts, clean = (
+        read_csv(path, keep_default_na=False, na_values={"eps": [""], "std": [""]})
+        for path in (files.verdicts, files.clean)
+    )
+    save(accuracy_against_ratio(read_over_seeds(files.over_seeds), *cell), [output.accuracy, output.accuracy_png])
+    save(accuracy_differences(verdicts, clean, *cell), [output.differences, output.differences_png])

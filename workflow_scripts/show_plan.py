@@ -50,13 +50,17 @@ def main(paths):
         for name, attack in study.attacks.items()
     ]
     print_table("Attacks", ["attack", "method", "norm", "eps", "mode"], rows)
-    bases = {key for key in study.evaluated_models if study.models[key].is_base}
+    ensembles = {key for key in study.evaluated_models if study.models[key].is_ensemble}
+    bases = {key for key in study.evaluated_models if study.models[key].is_base} - ensembles
     jobs = {
         "prepare": len({dataset for dataset, _ in study.evaluated_models}),
         "train": len(bases),
-        "compress": len(study.evaluated_models) - len(bases),
+        "compress": len(study.evaluated_models) - len(bases) - len(ensembles),
+        **({"build_ensemble": len(ensembles)} if ensembles else {}),
         "craft": sum(map(len, study.sets.values())),
         "predict": len(study.pairs),
+        **({"sweep": len(study.curves)} if study.curves else {}),
+        **({"features": len(study.features)} if study.features else {}),
     }
     print_table("Jobs of a first run", ["rule", "jobs"], [*jobs.items(), ("total", sum(jobs.values()))])
 

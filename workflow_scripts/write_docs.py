@@ -1,136 +1,80 @@
-"""Copies what the README and docs/ show out of finished studies: `write_docs.py`.
+"""Copies what the README and docs/ show out of finished studies and writes their pages, as docs/pages.yaml says."""
 
-docs/demo holds the default study's matrix; docs/wang2018 the reproduced table, its figure and a page made from it;
-docs/attacks the tables of studies/attacks.yaml and a page made from them.
-"""
-
-import math
 import shutil
+import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import pandas as pd
+import yaml
+from PIL import Image
 
 from squeezeproof.report.attack_page import attack_page
+from squeezeproof.report.findings_page import findings_page
+from squeezeproof.report.published_page import published_page
 
 ROOT = Path(__file__).resolve().parents[1]
-SHOWN = {
-    "demo": ["figures/digits/heatmap.pgd-eps0.1.png", "figures/digits/accuracy_against_ratio.cnn8.png"],
-    "wang2018": [
-        "tables/published.csv",
-        "tables/over_seeds.csv",
-        "tables/compression.csv",
-        "figures/published.svg",
-        "figures/published.png",
-        "figures/mnist/heatmap.pgd-eps0.3.png",
-    ],
-    "attacks": [f"tables/{name}.csv" for name in ("clean_accuracy", "robust_accuracy", "crafting", "stages", "audit")],
-}
-
-RECIPE = [
-    "- The paper gives RMSprop and its rate, not its smoothing constant (ours 0.99, PyTorch's; other frameworks 0.9), "
-    "the batch size (ours 128) or the initial weights (ours PyTorch's). The ranking across layers compares mean "
-    "weights of different layers, so it depends on how each layer was initialised and how far it was trained.",
-    "- The ratios of Table 1 are the largest at which the authors' models kept their clean accuracy; ours are taken "
-    "over, not searched.",
-    "- Our PGD returns the strongest iterate of the run, not the last one.",
+CHROMIUM = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 
 
-def copy(study):
-    """Copy the files of one study into docs/{study}; those of a study that was not run stay as they are."""
+def copy(study, names):
+    """Copy files of one study into docs/{study}; those of a study that was not run stay as they are."""
     source, target = ROOT / "results" / study, ROOT / "docs" / study
     if not source.is_dir():
         print(f"docs/{study}: left as it is, {source.relative_to(ROOT)} does not exist; run the study first")
-        return False
+        return
+    if missing := [name for name in names if not (source / name).is_file()]:
+        sys.exit(f"{source / missing[0]}: missing; run the study to its end first")
     target.mkdir(parents=True, exist_ok=True)
-    for name in SHOWN[study]:
-        if not (source / name).is_file():
-            sys.exit(f"{source / name}: missing; run the study to its end first")
+    for name in names:
         shutil.copyfile(source / name, target / Path(name).name)
-    return True
 
 
-def wang_page(folder):
-    """The page of the reproduction; every number and sentence is computed from published.csv."""
-    table = pd.read_csv(folder / "published.csv")
-    ran = table[table["mean"].notna()]
-    inside = int(ran["inside"].astype(str).eq("True").sum())
-    lines = [
-        "# Wang et al. (2018), Table 1, beside our runs",
-        "",
-        "CNN-3 on MNIST with standard training; accuracy in %. Every model is attacked itself (white-box). "
-        f"Ours: mean over {int(ran['runs'].max())} seeds with the 95 % interval of Student's t. Written by `make docs` "
-        "from `results/wang2018`, which `snakemake --cores 8 --configfile studies/wang2018.yaml` makes.",
-        "",
-        "![Published accuracies and ours, with intervals](published.svg)",
-        "",
-        "| model | attack | eps | published | ours | 95 % interval | difference | published inside |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in table.itertuples():
-        model = "base" if row.compression == "none" else f"{_name(row.compression)} {100 * row.ratio:g} %"
-        attack = "clean images" if row.attack == "none" else row.attack
-        eps = "" if pd.isna(row.eps) else f"{row.eps:g}"
-        if pd.isna(row.mean):
-            ours = "not run | | | |"
-        else:
-            within = "yes" if str(row.inside) == "True" else "no"
-            ours = f"{row.mean:.1f} | {row.low:.1f} to {row.high:.1f} | {row.difference:+.1f} | {within} |"
-        lines.append(f"| {model} | {attack} | {eps} | {row.published:.1f} | {ours}")
-    filters = pd.read_csv(folder / "compression.csv")
-    names = {"weight_magnitude": "weight", "filter_magnitude": "filter"}
-    lines += ["", "## What differs", "", *differences(ran, inside, len(table) - len(ran), filters, names)]
-    lines += ["", "## Where our recipe is not known to be theirs", "", *RECIPE]
-    (folder / "README.md").write_text("\n".join(lines) + "\n")
+def photograph(study, page):
+    """A picture of a page of the study in docs/{study}, by Chromium, where there is one."""
+    source, browser = ROOT / "results" / study / page, shutil.which("chromium") or shutil.which("google-chrome")
+    target = ROOT / "docs" / study / Path(page).with_suffix(".png").name
+    if browser is None or not source.is_file():
+        print(f"{target.relative_to(ROOT)}: left as it is, {page if browser else 'Chromium'} is missing")
+        return
+    with TemporaryDirectory() as folder:
+        taken = Path(folder) / "page.png"
+        options = [f"--user-data-dir={folder}/profile", "--window-size=1280,1270", "--virtual-time-budget=8000"]
+        command = [browser, *CHROMIUM, *options, f"--screenshot={taken}", source.as_uri()]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+        # As sharp as the README shows it, in few bytes.
+        Image.open(taken).convert("RGB").resize((960, 952)).quantize(128).save(target, optimize=True)
 
 
-def differences(ran, inside, missing, filters, names):
-    """Sentences that follow from the compared rows and from the filters that every compressed model kept."""
-    clean = ran[ran["attack"] == "none"]
-    attacked = ran[ran["attack"] != "none"]
-    worst = attacked.loc[attacked["difference"].abs().idxmax()]
-    lower = int((attacked["difference"] < 0).sum())
-    yield f"- {inside} of the {len(ran)} published values lie inside our interval; {missing} rows were not run."
-    furthest = clean.loc[clean["difference"].abs().idxmax()]
-    yield (
-        f"- Clean accuracy differs most for {_name(furthest['compression'])}, by {furthest['difference']:+.1f} points; "
-        f"elsewhere by at most {clean['difference'].abs().drop(furthest.name).max():.1f}."
-    )
-    dense = filters.loc[filters["compression"].eq("none"), "filters"].iloc[0]
-    for row in clean[clean["max"] - clean["min"] > 5].itertuples():
-        sizes = filters[filters["compression"].eq(names.get(row.compression, row.compression))]
-        kept = ", ".join(f"{size.filters} (seed {size.seed})" for size in sizes.itertuples())
-        yield (
-            f"- {_name(row.compression)} {100 * row.ratio:g} %: clean accuracy from {row.min:.1f} to {row.max:.1f} "
-            f"over seeds. Filters that pruning kept in the three convolutions: {kept}; {dense} before. The ranking "
-            "across layers all but empties the layer whose filters have the smallest mean weight, and a model whose "
-            "last convolution keeps one filter cannot tell ten classes apart."
-        )
-    yield (
-        f"- Under attack ours is lower in {lower} of {len(attacked)} cells; the largest difference is "
-        f"{worst['difference']:+.1f} points ({_name(worst['compression'])}, {worst['attack']} at {worst['eps']:g})."
-    )
-    for (attack, eps), rows in attacked.groupby(["attack", "eps"], sort=False):
-        base = rows[rows["compression"] == "none"].iloc[0]
-        for row in rows[rows["compression"] != "none"].itertuples():
-            ours, theirs = row.mean - base["mean"], row.published - base["published"]
-            noise = math.hypot((row.high - row.low) / 2, (base["high"] - base["low"]) / 2)
-            agree = "the same direction" if ours * theirs > 0 else "the opposite direction"
-            verdict = "no difference shown by our seeds" if abs(ours) <= noise else agree
-            yield (
-                f"- {attack} {eps:g}, {_name(row.compression)} {100 * row.ratio:g} % against base: "
-                f"{ours:+.1f} points here, {theirs:+.1f} published ({verdict})."
-            )
+def configs_of(study):
+    """Paths of the config of a study: of what it is an overlay of first."""
+    names = [study.partition("-")[0], study] if "-" in study else [study]
+    return [f"studies/{name}.yaml" for name in names]
 
 
-def _name(compression):
-    return "base" if compression == "none" else compression.replace("_", " ")
+def write_page(study, page):
+    """The page of a study from the files beside it."""
+    folder, configs = ROOT / "docs" / study, configs_of(study)
+    if page["page"] == "attacks":
+        attack_page(folder)
+        return
+    command = f"snakemake --cores 8 --configfile {' '.join(configs)}"
+    introduction = f"{page['introduction']} Written by `make docs` from `results/{study}`, which `{command}` makes."
+    if page["page"] == "findings":
+        findings_page(folder, page["title"], introduction, page["notes"])
+        return
+    introduction += " Ours: mean over seeds with the 95 % interval of Student's t."
+    names = yaml.safe_load((ROOT / configs[0]).read_text())["published"].get("compressions", {})
+    published_page(folder, page["title"], introduction, names, page["notes"])
 
 
 if __name__ == "__main__":
-    copy("demo")
-    if copy("wang2018"):
-        wang_page(ROOT / "docs" / "wang2018")
-    if copy("attacks"):
-        attack_page(ROOT / "docs" / "attacks")
+    for study, page in yaml.safe_load((ROOT / "docs" / "pages.yaml").read_text()).items():
+        copy(study, [*page["copy"], *page.get("figures", [])])
+        if "photograph" in page:
+            photograph(study, page["photograph"])
+        if "page" in page and (ROOT / "docs" / study).is_dir():
+            write_page(study, page)

@@ -1,6 +1,6 @@
-"""Writes the table of attacks and the config reference into the README, between their markers: `write_reference.py`.
+"""Writes docs/config.md, and the table of attacks into the README between its markers: `write_reference.py`.
 
-They are made from the schemas and, for the speed of the attacks, from docs/benchmarks/attacks.csv.
+Both are made from the schemas and, for the speed of the attacks, from docs/benchmarks/attacks.csv.
 """
 
 import csv
@@ -11,22 +11,22 @@ from pathlib import Path
 from squeezeproof.study.schema import load_schema
 
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
+README, CONFIG = ROOT / "README.md", ROOT / "docs" / "config.md"
 SPEED = ROOT / "docs" / "benchmarks" / "attacks.csv"
 OWN = ("SqueezeProof", "bare passes")
 
 
 def reference():
-    """The whole config reference as Markdown."""
+    """docs/config.md."""
     study = load_schema("study")
-    parts = ["### Top level\n", _text(study["description"]), _table(study)]
-    for name in ("variants", "evaluations", "published", "statistics", "audit", "compute"):
-        schema = study["properties"][name]
-        schema = schema.get("items") or schema.get("additionalProperties") or schema
-        parts += [f"### `{name}`\n", _table(schema if isinstance(schema, dict) else study["properties"][name])]
+    parts = ["# Every key of a study\n", "Written by `make reference` from `schemas/`.\n"]
+    parts += ["## Top level\n", _text(study["description"]), _table(study)]
+    for name, section in study["properties"].items():
+        if schema := _inner(section):
+            parts += [f"## `{name}`\n", _table(schema)]
     for name in ("dataset", "architecture", "training", "adversary", "compression", "attack"):
         schema = load_schema(name)
-        parts += [f"### {schema['title']}\n", _text(schema["description"])]
+        parts += [f"## {schema['title']}\n", _text(schema["description"])]
         if "kinds" not in schema:
             parts.append(_table(schema))
             continue
@@ -36,6 +36,14 @@ def reference():
                 _table(kind_schema),
             ]
     return "\n".join(parts)
+
+
+def _inner(section):
+    """The schema of the mapping that a top-level section is, or that its entries are; None of other values."""
+    for schema in (section.get("items"), section.get("additionalProperties"), section):
+        if isinstance(schema, dict) and "properties" in schema:
+            return schema
+    return None
 
 
 def attacks():
@@ -73,13 +81,11 @@ def _short(description):
 
 
 def splice(text):
-    """The README with each part between its markers."""
-    for name, part in (("attacks", attacks), ("config reference", reference)):
-        begin, end = f"<!-- {name}: begin (written by `make reference`) -->", f"<!-- {name}: end -->"
-        before, rest = text.split(begin)
-        _, after = rest.split(end)
-        text = f"{before}{begin}\n\n{part()}\n{end}{after}"
-    return text
+    """The README with the table of attacks between its markers."""
+    begin, end = "<!-- attacks: begin (written by `make reference`) -->", "<!-- attacks: end -->"
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n\n{attacks()}\n{end}{after}"
 
 
 def _text(description):
@@ -127,7 +133,9 @@ def _code(value):
 
 
 if __name__ == "__main__":
-    updated = splice(README.read_text())
+    pages = {README: splice(README.read_text()), CONFIG: reference()}
     if "--check" in sys.argv:
-        sys.exit(updated != README.read_text() and "README.md: its written parts are stale; run `make reference`")
-    README.write_text(updated)
+        stale = [path.name for path, text in pages.items() if not path.is_file() or text != path.read_text()]
+        sys.exit(f"{', '.join(stale)}: written parts are stale; run `make reference`" if stale else 0)
+    for path, text in pages.items():
+        path.write_text(text)

@@ -3,9 +3,11 @@
 import logging
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from squeezeproof.errors import InputError
+from squeezeproof.factories import allow
+from squeezeproof.store.atomic import writable
 
 log = logging.getLogger("squeezeproof")
 
@@ -13,23 +15,35 @@ log = logging.getLogger("squeezeproof")
 @contextmanager
 def job(snakemake):
     """Log to the rule's log file; an InputError ends the job with its message alone, any other with its traceback."""
-    handler = logging.FileHandler(snakemake.log[0], mode="w")
+    # A full disk says so where the result is written, not once per line of a log.
+    logging.raiseExceptions = False
+    allow(getattr(snakemake, "config", {}).get("allow_factories") or [])
+    try:
+        with writable(snakemake.log[0]):
+            handler = logging.FileHandler(snakemake.log[0], mode="w")
+    except InputError as error:
+        sys.exit(f"{snakemake.rule}: {error}")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
-    start = time.perf_counter()
+    start, started = time.perf_counter(), time.process_time()
     try:
         yield
-        log.info("done in %.1f s", time.perf_counter() - start)
+        wall, work = time.perf_counter() - start, time.process_time() - started
+        log.info("done in %.1f s; CPU: %.2f s to start, %.2f s of work", wall, started, work)
     except InputError as error:
         log.error("ERROR: %s", error)
         sys.exit(f"{snakemake.rule}: {error}")
+    except MemoryError as error:
+        log.error("ERROR: out of memory: %s", error)
+        sys.exit(f"{snakemake.rule}: out of memory ({error}); run fewer jobs at once, or set compute.batch_size lower")
     except Exception:
         log.exception("ERROR in rule %s", snakemake.rule)
         raise
     finally:
         log.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
 
 
 class Progress:

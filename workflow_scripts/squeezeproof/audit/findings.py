@@ -9,7 +9,8 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, fields
 from itertools import product
 
-from squeezeproof.store.atomic import replacing
+from squeezeproof.errors import InputError
+from squeezeproof.store.csvs import read_rows, writing_csv
 
 PASS, WARNING, FAILURE, NOT_APPLICABLE = "pass", "warning", "failure", "not applicable"
 # In the place of a cell's target or attack: all of them.
@@ -32,13 +33,14 @@ NAMES = {
     16: "the returned point is the best iterate",
     17: "the loss has converged",
     18: "scaling or shifting the logits changes nothing",
+    19: "the deployed int8 model agrees with its twin",
 }
 HARD = range(1, 9)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The verdict of check number `check` on a cell; `target` and `attack` may be EVERY."""
+    """The verdict of check number `check` on a cell; `source`, `target` and `attack` may be EVERY."""
 
     dataset: str
     source: str
@@ -96,7 +98,7 @@ class Audit:
 
     def _numbers(self, verdict, dataset, source, target, attack):
         known = self._checks[verdict]
-        keys = product([dataset], [source], [target, EVERY], [attack, EVERY])
+        keys = product([dataset], [source, EVERY], [target, EVERY], [attack, EVERY])
         return set().union(*(known.get(key, ()) for key in keys))
 
 
@@ -111,7 +113,7 @@ def write_findings(path, findings):
         cell = (finding.dataset, finding.source, finding.target, finding.attack)
         return order.index(finding.verdict), *cell, finding.check, finding.message
 
-    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+    with writing_csv(path) as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Finding)], lineterminator="\n")
         writer.writeheader()
         for finding in sorted(findings, key=place):
@@ -123,8 +125,10 @@ def write_findings(path, findings):
 
 def read_findings(path):
     """The findings of a CSV file; values and thresholds stay text."""
-    with open(path, newline="") as file:
-        return [Finding(**{**row, "check": int(row["check"])}) for row in csv.DictReader(file)]
+    try:
+        return [Finding(**{**row, "check": int(row["check"])}) for row in read_rows(path)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: is no table of findings ({error}); remove it and run again") from None
 
 
 def read_audit(path):

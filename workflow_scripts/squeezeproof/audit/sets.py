@@ -7,7 +7,7 @@ import numpy as np
 from squeezeproof.audit.findings import EVERY, WARNING, judge, not_applicable, remedy
 from squeezeproof.errors import InputError
 from squeezeproof.store.predictions import NOT_SCORED
-from squeezeproof.store.tensors import fingerprint, open_tensors, read_arrays, read_metadata
+from squeezeproof.store.tensors import fingerprint, open_tensors, read_arrays, read_metadata, verify
 
 KIND = "adversarial"
 SLACK = 1e-6
@@ -38,6 +38,7 @@ def audit_set(path, dataset, source, attack, origin, evaluated=None):
     """
     key = (dataset, source, EVERY, attack)
     try:
+        verify(path)
         facts = read_metadata(path, KIND)
         arrays = read_arrays(path, ["labels", "predictions", "clean_predictions", "margin"])
         if arrays["labels"].shape != origin.labels.shape:
@@ -61,16 +62,15 @@ def measure(path, images, norm):
     Raises InputError where the stored images have another shape than `images`.
     """
     lengths, outside = np.empty(len(images)), 0
-    with open_tensors(path, names=["adversarial"]) as opened:
-        stored = opened.get_slice("adversarial")
-        if tuple(stored.get_shape()) != images.shape:
-            raise InputError(f"{path}: holds images {stored.get_shape()}, the test split {list(images.shape)}")
-        for first in range(0, len(images), CHUNK):
-            rows = slice(first, min(first + CHUNK, len(images)))
-            points, clean = _pixels(stored[rows]), _pixels(images[rows])
-            outside += int(((points < 0) | (points > 1)).any(axis=(1, 2, 3)).sum())
-            delta = (points - clean).reshape(len(points), -1).astype(np.float64)
-            lengths[rows] = np.abs(delta).max(axis=1) if norm == "linf" else np.sqrt((delta**2).sum(axis=1))
+    stored = open_tensors(path, names=["adversarial"]).get_slice("adversarial")
+    if tuple(stored.get_shape()) != images.shape:
+        raise InputError(f"{path}: holds images {stored.get_shape()}, the test split {list(images.shape)}")
+    for first in range(0, len(images), CHUNK):
+        rows = slice(first, min(first + CHUNK, len(images)))
+        points, clean = _pixels(stored[rows]), _pixels(images[rows])
+        outside += int(((points < 0) | (points > 1)).any(axis=(1, 2, 3)).sum())
+        delta = (points - clean).reshape(len(points), -1).astype(np.float64)
+        lengths[rows] = np.abs(delta).max(axis=1) if norm == "linf" else np.sqrt((delta**2).sum(axis=1))
     lengths[~np.isfinite(lengths)] = np.nan
     return lengths, outside
 

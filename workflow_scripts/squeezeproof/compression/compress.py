@@ -15,11 +15,11 @@ def fractions(ratio, steps, schedule):
     return [1 - (1 - ratio) ** (step / steps) for step in range(1, steps)] + [ratio]
 
 
-def compress(model, shape, settings, train_on, images=None, labels=None, seed=0, initial=None):
+def compress(model, shape, settings, train_on, images=None, labels=None, seed=0, masks=None, initial=None):
     """Compress a model in place as a checked `compressions` entry says, at its one `ratio` or `bits`; return the masks.
 
     Args:
-        model: the trained base model.
+        model: the trained base model, or the pruned one that is quantized.
         shape: (C, H, W) of one image.
         settings: the entry (schemas/compression.yaml) with `ratio` or `bits` a single number.
         train_on: called as train_on(model, masks, stage) after every step; `stage` counts from 0, the last is the
@@ -27,6 +27,7 @@ def compress(model, shape, settings, train_on, images=None, labels=None, seed=0,
         images, labels: the training images, uint8, and their classes: a quantization is calibrated on some of them,
             and `importance: taylor` takes gradients on some.
         seed: of the choice among them and of random importances.
+        masks: of a pruned model, which a quantization keeps.
         initial: of `rewind` and `start: scratch`, called for the base model as it was before its training.
 
     Raises InputError where the ratio cannot be reached or nothing would be removed.
@@ -35,8 +36,8 @@ def compress(model, shape, settings, train_on, images=None, labels=None, seed=0,
         from squeezeproof.compression.quantization import quantize
 
         quantize(model, shape, settings, images, seed)
-        train_on(model, {}, 0)
-        return {}
+        train_on(model, masks or {}, 0)
+        return masks or {}
     if settings["method"] == "admm":
         return _train_sparse(model, shape, settings, train_on, initial)
     return _prune(model, shape, settings, train_on, (images, labels), seed, initial)

@@ -4,6 +4,11 @@ Images are uint8 [N, C, H, W], labels int64 [N]. torchvision and scikit-learn lo
 """
 
 import hashlib
+import os
+import stat
+import tarfile
+import zlib
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +32,12 @@ IDX_SUMS = {
     },
 }
 MAX_IMAGE_PIXELS = 64_000_000
+MAX_IMAGE_BYTES = 256 << 20
+# Of all prepared images of a folder together, which are in memory at once.
+MAX_BYTES = 64 << 30
+MAX_NAME = 100
+# Pillow's other decoders are rarely used and, as that of EPS, run other programs.
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
 
 def load_digits(settings):
@@ -54,7 +65,7 @@ def load_idx(settings, name):
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
     dataset = getattr(datasets, name)
-    root = Path(settings["root"])
+    root = Path(os.path.expanduser(settings["root"]))
     raw = root / name / "raw"
     _provide(raw, IDX_SUMS[name], settings["download"], lambda: dataset(root, download=True))
     # The class itself would rather read the processed/*.pt of early torchvision releases, which nobody has checked.
@@ -74,7 +85,7 @@ def load_cifar(settings, name):
     from torchvision.datasets.utils import download_and_extract_archive
 
     dataset = getattr(datasets, name)
-    root = Path(settings["root"])
+    root = Path(os.path.expanduser(settings["root"]))
     sums = dict([*dataset.train_list, *dataset.test_list, (dataset.meta["filename"], dataset.meta["md5"])])
     _provide(
         root / dataset.base_folder,
@@ -92,9 +103,10 @@ def load_cifar(settings, name):
 def load_image_folder(settings):
     """Images under root/{train,test}/{class}/: converted, alpha dropped, the central square resized (bilinear).
 
-    Hidden files and sub-folders of a class are passed over; any other file must be an image.
+    Hidden files and sub-folders of a class are passed over; any other file must be an image of one of FORMATS. Raises
+    InputError for files, and for folders of files, that are too large to be meant.
     """
-    root = Path(settings["root"])
+    root = Path(os.path.expanduser(settings["root"]))
     classes = _class_folders(root / "train")
     if unknown := sorted(set(_class_folders(root / "test")) - set(classes)):
         raise InputError(f"{root / 'test'}: has the classes {', '.join(unknown)} that {root / 'train'} has not")
@@ -105,6 +117,8 @@ def load_image_folder(settings):
             folder = root / split / name
             for path in sorted(folder.iterdir()) if folder.is_dir() else ():
                 if not path.is_dir() and not path.name.startswith("."):
+                    if (len(images) + 1) * settings["channels"] * settings["size"] ** 2 > MAX_BYTES:
+                        raise InputError(f"{root / split}: its images take more than {MAX_BYTES >> 30} GB at this size")
                     images.append(_read_image(path, settings["size"], settings["channels"]))
                     labels.append(label)
         if not images:
@@ -119,13 +133,23 @@ def _class_folders(folder):
     classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not classes:
         raise InputError(f"{folder}: has no class folders; images belong in {folder}/CLASS/NAME.png")
+    for name in classes:
+        if not name.isprintable() or len(name) > MAX_NAME:
+            raise InputError(
+                f"{folder}: {name!r} is no name for a class; rename it, printable and up to {MAX_NAME} long"
+            )
     return classes
 
 
 def _read_image(path, size, channels):
     """One image as uint8 [C, size, size]; an image that is too large is refused before its pixels are decoded."""
     try:
-        with Image.open(path) as image:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError(f"{path}: not a file, though it stands where images do; remove it")
+        if found.st_size > MAX_IMAGE_BYTES:
+            raise InputError(f"{path}: {found.st_size >> 20} MB are more than an image of {MAX_IMAGE_BYTES >> 20} MB")
+        with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_IMAGE_PIXELS:
                 raise InputError(f"{path}: {image.width} x {image.height} pixels are more than {MAX_IMAGE_PIXELS:,}")
             if image.mode.startswith(("I", "F")):
@@ -133,7 +157,7 @@ def _read_image(path, size, channels):
                 raise InputError(f"{path}: more than 8 bits per channel; convert it to an 8-bit image")
             if image.format == "PNG":
                 # Decoding passes over the checksums of the pixel data.
-                with Image.open(path) as unread:
+                with Image.open(path, formats=FORMATS) as unread:
                     unread.verify()
             image = image.convert("L" if channels == 1 else "RGB")
     except InputError:
@@ -157,24 +181,23 @@ def _provide(folder, sums, allowed, download):
             raise InputError(f"{wanted}; put the files there or write download: true")
         try:
             download()
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, HTTPException, EOFError, zlib.error, tarfile.TarError) as error:
             raise InputError(
                 f"{wanted}, and the download failed ({error}); put the files there by hand or try again"
             ) from None
+    remedy = "remove it and run again" if allowed else "remove it and put the original in its place"
     for name, md5 in sums.items():
-        _verify(folder / name, md5)
+        _verify(folder / name, md5, remedy)
 
 
-def _verify(path, md5):
+def _verify(path, md5, remedy):
     try:
         with open(path, "rb") as file:
             found = hashlib.file_digest(file, "md5").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); put the original in its place") from None
     if found != md5:
-        raise InputError(
-            f"{path}: truncated or altered (MD5 {found}, {md5} expected); remove it and put the original in its place"
-        )
+        raise InputError(f"{path}: truncated or altered (MD5 {found}, {md5} expected); {remedy}")
 
 
 LOADERS = {

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from squeezeproof.errors import InputError
-from squeezeproof.models import mobilenet, networks, vgg, vision, wide_resnet
+from squeezeproof.factories import refusal, stray
+from squeezeproof.models import ensemble, mobilenet, networks, vgg, vision, wide_resnet
 from squeezeproof.seeds import derive_seed
 
 FACTORIES = {
@@ -23,6 +24,12 @@ FACTORIES = {
     "mobilenet_v1": mobilenet.mobilenet_v1,
     "mobilenet_v2": vision.mobilenet_v2,
 }
+
+# Far above every published network; a stranger's specification names any size in a few bytes.
+MAX_SETTING, MAX_PARAMETERS, MAX_MEMBERS = 10_000, 1_000_000_000, 100
+MAX_DEPTHS = {"depth": 1000, "blocks": 64}
+# Parameters times positions, which bounds the multiplications of a forward pass.
+MAX_WORK = 10**14
 
 
 class Normalize(nn.Module):
@@ -68,14 +75,13 @@ def build(spec, seed):
     Raises InputError where a custom factory cannot be imported, fails, or returns something else.
     """
     settings = spec["architecture"]
+    if settings["kind"] == ensemble.KIND:
+        _check_members(settings["members"])
+        return ensemble.averaged([build(member, seed) for member in settings["members"]])
     shape = {key: spec[key] for key in ("in_channels", "num_classes", "image_size")}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if settings["kind"] == "custom":
-            network = _build_custom(settings, shape)
-        else:
-            arguments = {key: value for key, value in settings.items() if key not in ("kind", "normalization")}
-            network = FACTORIES[settings["kind"]](**shape, **arguments)
+        network = _build_custom(settings, shape) if settings["kind"] == "custom" else _build_known(settings, shape)
     return nn.Sequential(OrderedDict(normalize=Normalize(spec["mean"], spec["deviation"]), network=network))
 
 
@@ -84,10 +90,36 @@ def initial_model(spec, seed):
     return build(spec, derive_seed(seed, "weights"))
 
 
+def _build_known(settings, shape):
+    """A network of FACTORIES; before memory is taken for its weights, that they are of a size that can be meant."""
+    arguments = {key: value for key, value in settings.items() if key not in ("kind", "normalization")}
+    for name, value in {**shape, **arguments}.items():
+        numbers, most = value if isinstance(value, list) else [value], MAX_DEPTHS.get(name, MAX_SETTING)
+        if not all(isinstance(number, int) and 0 < number <= most for number in numbers) or len(numbers) > 16:
+            raise InputError(f"{name}: {value!r:.100} is beyond what {settings['kind']} is built for ({most:,})")
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        parameters = sum(tensor.numel() for tensor in FACTORIES[settings["kind"]](**shape, **arguments).parameters())
+    if parameters > MAX_PARAMETERS:
+        raise InputError(f"{settings['kind']} would have {parameters:,} parameters, more than {MAX_PARAMETERS:,}")
+    if parameters * shape["image_size"] ** 2 > MAX_WORK:
+        raise InputError(f"{settings['kind']} with {parameters:,} parameters is too large for such images")
+    return FACTORIES[settings["kind"]](**shape, **arguments)
+
+
+def _check_members(members):
+    if len(members) > MAX_MEMBERS or any(member["architecture"]["kind"] == ensemble.KIND for member in members):
+        raise InputError(f"an ensemble is of at most {MAX_MEMBERS} models that are none themselves")
+
+
 def _build_custom(settings, shape):
-    module, _, function = settings["factory"].partition(":")
+    if problem := refusal(settings["factory"]):
+        raise InputError(f"factory {settings['factory']}: {problem}")
+    name, _, function = settings["factory"].partition(":")
     try:
-        network = getattr(importlib.import_module(module), function)(**shape, **settings["arguments"])
+        module = importlib.import_module(name)
+        if place := stray(module):
+            raise ImportError(f"{place} hides the module of that name under the working directory; give yours another")
+        network = getattr(module, function)(**shape, **settings["arguments"])
     except Exception as error:
         raise InputError(f"factory {settings['factory']}: {type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):

@@ -1,13 +1,19 @@
 """One style for every figure: readable in print and by the colour-blind."""
 
+from pathlib import Path
+
 import matplotlib
 
 matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 
+from squeezeproof.store.atomic import replacing
+
 # Okabe and Ito (2008), dark enough on white; markers repeat the distinction for print in grey.
-COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31"]
+# Of what is no attack: clean images, dense models.
+INK = "#222222"
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 
 plt.rcParams.update(
@@ -17,6 +23,7 @@ plt.rcParams.update(
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
+        "axes.axisbelow": True,
         "grid.color": "#e4e4e4",
         "grid.linewidth": 0.6,
         "legend.frameon": False,
@@ -25,6 +32,8 @@ plt.rcParams.update(
         # Text stays text, and the same figure gives the same bytes.
         "svg.fonttype": "none",
         "svg.hashsalt": "squeezeproof",
+        # A dollar sign in the name of a class is no formula.
+        "text.parse_math": False,
     }
 )
 
@@ -33,5 +42,6 @@ def save(figure, paths):
     """Write one figure to every path, the format by its ending, and close it."""
     for path in paths:
         metadata = {"Date": None} if str(path).endswith(".svg") else {"Software": None}
-        figure.savefig(path, bbox_inches="tight", metadata=metadata)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format=Path(path).suffix[1:], bbox_inches="tight", metadata=metadata)
     plt.close(figure)

@@ -9,6 +9,8 @@ import pandas as pd
 from squeezeproof.audit.findings import NOTHING_FOUND
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.intervals import wilson
+from squeezeproof.report.frames import read_csv
+from squeezeproof.store.csvs import writing_csv
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
 from squeezeproof.store.tensors import open_tensors, read_metadata
 
@@ -227,9 +229,10 @@ def _bases_first(table, keys):
 
 def read_over_seeds(path):
     """The table `over_seeds` as it was written: empty names stay empty, only missing `std` and `eps` are no numbers."""
-    return pd.read_csv(path, keep_default_na=False, na_values={"std": [""], "eps": [""]})
+    return read_csv(path, keep_default_na=False, na_values={"std": [""], "eps": [""]})
 
 
 def write_csv(path, table):
     """CSV with accuracies to six decimals."""
-    table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    with writing_csv(path) as file:
+        table.to_csv(file, index=False, float_format="%.6g", lineterminator="\n")

@@ -1,9 +1,10 @@
 """Adversarial sets: what one attack made of a whole test split on one source model."""
 
 from squeezeproof.errors import InputError
-from squeezeproof.store.tensors import open_tensors, read_metadata, write_tensors
+from squeezeproof.store.tensors import open_array, read_metadata, write_tensors
 
 KIND = "adversarial"
+FACTS = {"attack": str, "settings": dict, "clean_fingerprint": str}
 
 
 def save_set(path, tensors, settings, facts, source, split):
@@ -31,9 +32,13 @@ def save_set(path, tensors, settings, facts, source, split):
 def open_set(path, split):
     """A memory-mapped slice of the adversarial images [N, C, H, W] and the set's metadata.
 
-    Raises InputError where the set was crafted from other clean images than those of `split` (its metadata).
+    Raises InputError where the file is truncated or altered, or was crafted from other clean images than those of
+    `split` (its metadata).
     """
-    metadata = read_metadata(path, KIND)
-    if metadata.get("clean_fingerprint") != split["fingerprint"]:
+    metadata = read_metadata(path, KIND, FACTS)
+    if metadata["clean_fingerprint"] != split["fingerprint"]:
         raise InputError(f"{path}: was crafted from other images than the test split now has; remove it and run again")
-    return open_tensors(path, "pt", ["adversarial"]).get_slice("adversarial"), metadata
+    adversarial = open_array(path, "adversarial", "pt")
+    if len(adversarial.get_shape()) != 4 or adversarial.get_dtype() not in ("F32", "U8"):
+        raise InputError(f"{path}: holds no float32 or uint8 images [N, C, H, W]; remove it and run again")
+    return adversarial, metadata

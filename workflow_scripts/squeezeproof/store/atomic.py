@@ -1,28 +1,56 @@
 """Files appear whole or not at all."""
 
+import errno
 import glob
 import os
 from contextlib import contextmanager
 from pathlib import Path
+
+from squeezeproof.errors import InputError
+
+# What keeps a file from being written that no change of the code mends, each with what does.
+REMEDIES = {
+    errno.ENOSPC: "free space on that disk",
+    errno.EDQUOT: "free space within your quota",
+    errno.EFBIG: "raise the limit on file sizes (ulimit -f)",
+    errno.EROFS: "make it writable",
+    errno.EACCES: "make it writable",
+    errno.EPERM: "make it writable",
+    errno.EIO: "look after that disk",
+}
 
 
 @contextmanager
 def replacing(path):
     """Yield a temporary path beside `path`; on success it takes the place of `path`, on an exception it is removed.
 
-    What killed writers of the same path left behind is removed too.
+    What killed writers of the same path left behind is removed too. Raises InputError where the disk is full, the
+    folder read-only, or the like.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_temporaries(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_temporaries(path)
+        try:
+            yield temporary
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writable(path):
+    """Turns the faults of REMEDIES into an InputError that names `path` and what to do."""
     try:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno not in REMEDIES:
+            raise
+        remedy = REMEDIES[error.errno]
+        raise InputError(f"{path}: cannot be written ({error.strerror}); {remedy} and run again") from None
 
 
 def discard(path):

@@ -9,7 +9,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.models.build import build
 from squeezeproof.models.quantized import quantize_layers, quantized_layers
 from squeezeproof.runtime import place
-from squeezeproof.store.tensors import fingerprint, read_arrays, read_metadata, write_tensors
+from squeezeproof.store.tensors import fingerprint, read_arrays, read_foreign, read_metadata, write_tensors
 
 KIND = "model"
 MASK = "mask:"
@@ -38,8 +38,9 @@ def load_model(path, device="cpu"):
     masks = {name.removeprefix(MASK): tensors.pop(name) for name in list(tensors) if name.startswith(MASK)}
     try:
         model = _rebuild(metadata["specification"], metadata.get("quantization", {}), tensors)
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        specification = json.dumps(metadata.get("specification"))
+    except Exception as error:
+        # A specification that was not written here breaks the factories in any way.
+        specification = f"{json.dumps(metadata.get('specification')):.1000}"
         raise InputError(f"{path}: cannot be rebuilt from its specification {specification}: {error}") from None
     return place(model, device), {name: mask.to(device) for name, mask in masks.items()}, metadata
 
@@ -59,7 +60,7 @@ def _rebuild(spec, quantization, tensors):
 
 def load_weights(model, path):
     """Load a foreign safetensors state_dict into the network of `model`; InputError where names or shapes differ."""
-    tensors = read_arrays(path, framework="pt")
+    tensors = read_foreign(path, framework="pt")
     try:
         model.network.load_state_dict(tensors, strict=True)
     except RuntimeError as error:

@@ -2,15 +2,18 @@
 
 import numpy as np
 
-from squeezeproof.store.tensors import open_tensors, read_metadata, write_tensors
+from squeezeproof.errors import InputError
+from squeezeproof.store.tensors import AGAIN, read_arrays, read_metadata, write_tensors
 
 KIND = "predictions"
+TEXTS = ("dataset", "target", "source", "clean_fingerprint", "target_fingerprint")
+FACTS = {**dict.fromkeys(TEXTS, str), "attacks": dict, "classes": list}
 CLEAN = "clean"
 # The predicted label of an example that is left out of an attack's accuracy.
 NOT_SCORED = -1
 
 
-def save_predictions(path, labels, predictions, names, attacks, checkpoint, split):
+def save_predictions(path, labels, predictions, names, attacks, checkpoint, split, **facts):
     """Write predicted labels per example.
 
     Args:
@@ -20,6 +23,7 @@ def save_predictions(path, labels, predictions, names, attacks, checkpoint, spli
         attacks: attack instance name -> its settings.
         checkpoint: metadata of the target's checkpoint.
         split: metadata of the test split.
+        facts: further JSON facts.
     """
     arrays = {f"prediction:{name}": values.numpy().astype(np.int32) for name, values in predictions.items()}
     metadata = {
@@ -31,14 +35,21 @@ def save_predictions(path, labels, predictions, names, attacks, checkpoint, spli
         "target_fingerprint": checkpoint["fingerprint"],
         "clean_fingerprint": split["fingerprint"],
         "classes": split["classes"],
+        **facts,
     }
     write_tensors(path, {"labels": labels.numpy().astype(np.int32), **arrays}, metadata)
 
 
 def read_predictions(path):
-    """(labels [N], prediction name -> labels [N], metadata) of a predictions file, as numpy arrays."""
-    metadata = read_metadata(path, KIND)
-    with open_tensors(path, names=["labels"]) as opened:
-        arrays = {name: opened.get_tensor(name) for name in sorted(opened.keys())}
+    """(labels [N], prediction name -> labels [N], metadata) of a predictions file, as numpy arrays.
+
+    Raises InputError where it is truncated or altered, or is short of what a predictions file has.
+    """
+    metadata = read_metadata(path, KIND, FACTS)
+    arrays = read_arrays(path)
+    if missing := [name for name in ("labels", f"prediction:{CLEAN}") if name not in arrays]:
+        raise InputError(f"{path}: has no {', '.join(missing)}; it holds {', '.join(sorted(arrays))}")
     labels = arrays.pop("labels")
+    if any(values.ndim != 1 or values.shape != labels.shape for values in arrays.values()):
+        raise InputError(f"{path}: does not hold one label per example; {AGAIN}")
     return labels, {name.removeprefix("prediction:"): values for name, values in arrays.items()}, metadata

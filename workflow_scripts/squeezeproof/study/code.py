@@ -10,6 +10,8 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+from squeezeproof.factories import module_files
+
 LIBRARY = Path(__file__).resolve().parents[1]
 
 
@@ -18,12 +20,12 @@ def code_digest(script, *modules, root=LIBRARY.parent):
 
     Imports inside functions count; a module that is not found under `root` (the standard library, torch) does not.
     """
-    return _digest([root / script, *(path for module in modules for path in _files(module, root))], root)
+    return _digest([root / script, *(path for module in modules for path in module_files(module, root))], root)
 
 
 def module_digest(module, root):
     """Digest of one importable module under `root` and its imports there; of nothing if it is installed elsewhere."""
-    return _digest(_files(module, Path(root)), Path(root))
+    return _digest(module_files(module, Path(root)), Path(root))
 
 
 def _digest(paths, root):
@@ -40,12 +42,16 @@ def closure(paths, root):
         path = pending.pop()
         if path not in seen:
             seen.add(path)
-            for module in _imports(path, root):
-                pending.extend(_files(module, root))
+            pending.extend(_imported(path, root))
     return seen
 
 
 @cache
+def _imported(path, root):
+    """The files that a module file imports; cached, for nearly every rule asks for nearly every module."""
+    return tuple({file: None for module in _imports(path, root) for file in module_files(module, root)})
+
+
 def _imports(path, root):
     package = path.relative_to(root).parent.parts
     modules = []
@@ -57,13 +63,3 @@ def _imports(path, root):
             base = [*parents, *filter(None, [node.module])]
             modules += [".".join(base), *(".".join([*base, alias.name]) for alias in node.names)]
     return modules
-
-
-def _files(module, root):
-    """The files that importing a dotted module under `root` runs: its packages' __init__ and itself."""
-    parts = module.split(".")
-    for depth in range(1, len(parts) + 1):
-        *packages, name = parts[:depth]
-        for candidate in (root.joinpath(*packages, name, "__init__.py"), root.joinpath(*packages, f"{name}.py")):
-            if candidate.is_file():
-                yield candidate

@@ -1,11 +1,12 @@
 """Contradictions in a study config: values that are each allowed but do not go together."""
 
 import math
+import os
 from pathlib import Path
 
+from squeezeproof.factories import refusal
+from squeezeproof.study.compression_contradictions import NONE, compression_contradictions
 from squeezeproof.study.schema import load_schema, suggest
-
-NONE = "none"
 
 
 def contradictions(config, datasets):
@@ -20,6 +21,10 @@ def contradictions(config, datasets):
                     f"datasets.{dataset.name} has {dataset.size}"
                 )
         yield from _architecture_contradictions(f"architectures.{name}", architecture)
+        if architecture["kind"] == "custom" and (
+            problem := refusal(architecture["factory"], config["allow_factories"])
+        ):
+            yield f"architectures.{name}.factory: {problem}"
     for section in ("trainings", "finetunings"):
         if NONE in config[section]:
             yield f"{section}.{NONE}: the name is taken (it means that nothing is done), choose another"
@@ -28,11 +33,12 @@ def contradictions(config, datasets):
     if NONE in config["compressions"]:
         yield f"compressions.{NONE}: the name is taken (it means that nothing is done), choose another"
     for name, settings in config["compressions"].items():
-        yield from _compression_contradictions(f"compressions.{name}", settings)
+        yield from compression_contradictions(f"compressions.{name}", settings)
     for name, settings in config["attacks"].items():
         yield from _attack_contradictions(f"attacks.{name}", settings, config["datasets"])
     yield from _statistics_contradictions(config["statistics"])
     yield from _published_contradictions(config)
+    yield from _efficiency_contradictions(config)
 
 
 def _dataset_contradictions(entries):
@@ -75,7 +81,7 @@ def _adversary_contradictions(path, adversary):
     if adversary is None:
         return
     if adversary["norm"] == "linf" and adversary["space"] == "pixel":
-        yield from _eps_contradictions(path, adversary["eps"])
+        yield from eps_contradictions(path, adversary["eps"])
     if adversary["norm"] == "l2" and adversary["space"] == "normalized":
         yield f"{path}.norm: space: normalized has boxes, not balls; write norm: linf"
     if adversary["norm"] == "l2" and adversary.get("eps_distribution") == "truncated_normal":
@@ -99,110 +105,6 @@ def _extension_contradictions(path, settings):
         yield f"{path}.extend: {settings['schedule']} ends at a learning rate near 0; write schedule: constant or step"
 
 
-def _compression_contradictions(path, settings):
-    match settings["method"]:
-        case "quantization":
-            yield from _quantization_contradictions(path, settings)
-        case "filter" | "weight":
-            yield from _pruning_contradictions(path, settings)
-        case "admm":
-            yield from _admm_contradictions(path, settings)
-
-
-def _pruning_contradictions(path, settings):
-    scope, importance, single = settings["scope"], settings["importance"], settings["method"] == "weight"
-    if scope == "redundant" and importance != "magnitude":
-        yield f"{path}.importance: scope: redundant goes by norms and magnitudes; write importance: magnitude"
-    elif importance == "lamp" and scope != "global":
-        same = "magnitude" if single else "l2"
-        yield f"{path}.importance: lamp ranks as {same} within a layer; write scope: global, or importance: {same}"
-    if settings["rewind"] and settings["steps"] > 1 and not settings["step_epochs"]:
-        yield f"{path}.step_epochs: rewind: true would rank untrained weights at every step but the first; write 1"
-    if single or settings["max_layer_ratio"] == 1:
-        return
-    if scope == "layer":
-        yield f"{path}.max_layer_ratio: scope: layer removes the same share of every layer; write scope: global"
-    elif settings["measure"] == "channels" and settings["max_layer_ratio"] < max(settings["ratio"]):
-        yield (
-            f"{path}.max_layer_ratio: {settings['max_layer_ratio']:g} of every layer is less than the ratio "
-            f"{max(settings['ratio']):g} of all channels; write at least {max(settings['ratio']):g}"
-        )
-
-
-def _quantization_contradictions(path, settings):
-    bits = settings["activation_bits"]
-    if bits is not None and 16 < bits < 32:
-        yield f"{path}.activation_bits: {bits} is neither 1 to 16 nor 32; write 32 to leave the inputs float"
-    if settings["scales"] == "learned" and settings["mode"] == "ptq":
-        yield f"{path}.scales: learned needs training; write mode: qat, or scales: auto"
-
-
-def variant_contradictions(config, models, compressions):
-    """Contradictions between the compression, the fine-tuning and the architecture of the planned models, each once."""
-    yield from dict.fromkeys(
-        problem
-        for model in models
-        if not model.is_base
-        for problem in _variant_contradictions(
-            config, compressions[model.compression].entry, model.finetuning, model.architecture
-        )
-    )
-
-
-def _variant_contradictions(config, entry, finetuning, architecture):
-    settings = config["compressions"][entry]
-    if settings.get("mode") == "qat":
-        yield from _training_needed(
-            config, entry, finetuning, "mode: qat",
-            f"compressions.{entry}.mode: qat trains for the epochs of a fine-tuning, and variants selects it with "
-            f"none; name an entry of finetunings there, or write mode: ptq",
-        )  # fmt: skip
-    if settings.get("rewind"):
-        yield from _rewind_contradictions(config, entry, finetuning, architecture)
-    if settings["method"] == "admm":
-        yield from _sparse_training_contradictions(config, entry, finetuning, architecture)
-
-
-def _training_needed(config, entry, finetuning, setting, without):
-    """A compression that trains: `without` where it is selected without a fine-tuning, and one that trains nothing."""
-    if finetuning == NONE:
-        yield without
-    elif config["finetunings"][finetuning]["epochs"] == 0:
-        yield f"finetunings.{finetuning}.epochs: 0 trains nothing, which compressions.{entry} needs ({setting})"
-
-
-def _admm_contradictions(path, settings):
-    levels = settings["eps_levels"]
-    if levels != sorted(levels) or levels[-1] != 1:
-        rising = sorted({*(float(level) for level in levels), 1.0})
-        yield f"{path}.eps_levels: {[float(level) for level in levels]} do not rise to 1; write {rising}"
-    if settings["rho_max"] < settings["rho"]:
-        yield f"{path}.rho_max: {settings['rho_max']:g} is less than rho: {settings['rho']:g}; write at least that"
-
-
-def _sparse_training_contradictions(config, entry, finetuning, architecture):
-    path, settings = f"compressions.{entry}", config["compressions"][entry]
-    if settings["start"] == "scratch" and config["architectures"][architecture].get("checkpoint"):
-        yield (
-            f"{path}.start: scratch means random weights, and architectures.{architecture} starts from a checkpoint; "
-            f"write start: base, or leave the two out of one selection of variants"
-        )
-    yield from _training_needed(
-        config, entry, finetuning, "method: admm",
-        f"{path}: admm compresses while it trains, for the epochs of a fine-tuning, and variants selects it with "
-        f"none; name an entry of finetunings there, with the epochs, optimizer and adversary of the training",
-    )  # fmt: skip
-    if finetuning == NONE:
-        return
-    training = config["finetunings"][finetuning]
-    if training["optimizer"] == "sgd" and settings["rho_max"] * training["learning_rate"] >= 2:
-        yield (
-            f"{path}.rho_max: {settings['rho_max']:g} times learning_rate: {training['learning_rate']:g} of "
-            f"finetunings.{finetuning} is 2 or more, and every step would overshoot the projection; write less than "
-            f"{2 / training['learning_rate']:.4g}"
-        )
-
-
 def _statistics_contradictions(settings):
     # An interval's ends lie among the alpha / 2 most extreme replicates on either side.
     needed = math.ceil(20 / settings["alpha"])
@@ -213,29 +115,41 @@ def _statistics_contradictions(settings):
         )
 
 
-def _rewind_contradictions(config, entry, finetuning, architecture):
-    if config["architectures"][architecture].get("checkpoint"):
-        yield (
-            f"compressions.{entry}.rewind: returns to random weights, and architectures.{architecture} starts from a "
-            f"checkpoint; write rewind: false, or leave the two out of one selection of variants"
-        )
-    yield from _training_needed(
-        config, entry, finetuning, "rewind: true",
-        f"compressions.{entry}.rewind: true leaves untrained weights, and variants selects it with none; "
-        f"name an entry of finetunings there, or write rewind: false",
-    )  # fmt: skip
+def _efficiency_contradictions(config):
+    settings = config.get("efficiency")
+    if settings is None:
+        return
+    if "onnxruntime" in settings["backends"] and "onnx" not in settings["formats"]:
+        yield "efficiency.backends: onnxruntime times the ONNX files; add onnx to formats, or leave onnxruntime out"
+    for name, dataset in config["datasets"].items():
+        known = load_schema("dataset")["kinds"][dataset["kind"]].get("x-counts", {}).get("test")
+        test = dataset["test"] or known
+        if test is not None and settings["images"] > test:
+            yield (
+                f"efficiency.images: {settings['images']} is more than the {test} test images of datasets.{name}; "
+                f"write at most {test}"
+            )
 
 
 def _published_contradictions(config):
-    for section in ("compressions", "attacks"):
-        for theirs, ours in config.get("published", {}).get(section, {}).items():
-            if ours not in config[section]:
-                yield f"published.{section}.{theirs}: {ours!r} is no entry of {section}{suggest(ours, config[section])}"
+    published = config.get("published", {})
+    for section in ("datasets", "architectures", "trainings", "compressions", "attacks"):
+        for theirs, ours in published.get(section, {}).items():
+            name, _, detail = ours.partition("/") if section in ("trainings", "attacks") else (ours, "", "")
+            path = f"published.{section}.{theirs}"
+            if name not in config[section]:
+                yield f"{path}: {name!r} is no entry of {section}{suggest(name, config[section])}"
+            elif section == "trainings" and detail and detail not in config["finetunings"]:
+                yield f"{path}: {detail!r} is no entry of finetunings{suggest(detail, config['finetunings'])}"
+            elif section == "attacks" and detail:
+                stages = len(config["attacks"][name].get("stages", ()))
+                if not detail.isdigit() or not 1 <= int(detail) <= stages:
+                    yield f"{path}: {detail!r} is no stage of {name}, which has {stages}; write {name}/1, say"
 
 
 def _attack_contradictions(path, settings, datasets):
     for eps in settings["eps"] if settings["norm"] == "linf" else ():
-        yield from _eps_contradictions(path, eps)
+        yield from eps_contradictions(path, eps)
     stages = settings.get("stages")
     for index, stage in enumerate(stages or [settings]):
         at = f"{path}.stages[{index}]" if stages else path
@@ -251,7 +165,7 @@ def _attack_contradictions(path, settings, datasets):
                 yield f"{path}.seeds: {settings['seeds']} leaves none of the {test} test images of datasets.{name}"
 
 
-def _eps_contradictions(path, eps):
+def eps_contradictions(path, eps):
     if eps is not None and eps > 1:
         hint = f", did you mean {eps.text}/255?" if eps <= 255 and "/" not in eps.text else ""
         yield f"{path}.eps: {eps.text} is not in (0, 1]; pixels are in [0, 1]{hint}"
@@ -270,7 +184,7 @@ def _class_contradictions(path, settings, datasets):
 
 
 def _count_classes(settings):
-    train = Path(settings["root"]) / "train"
+    train = Path(os.path.expanduser(settings["root"])) / "train"
     if not train.is_dir():
         return None
     return sum(entry.is_dir() and not entry.name.startswith(".") for entry in train.iterdir())

@@ -4,67 +4,23 @@ Everything that names a file is computed here, once, from a checked config, with
 Snakefile imports this module, and torch never loads there.
 """
 
-import hashlib
-import json
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from dataclasses import replace
 from functools import cached_property
 from itertools import product
 
-from squeezeproof.study.contradictions import NONE, contradictions, variant_contradictions
+from squeezeproof.study.compression_contradictions import NONE, after_contradictions, variant_contradictions
+from squeezeproof.study.contradictions import contradictions
+from squeezeproof.study.efficiency import expand_efficiency, selection_contradictions
+from squeezeproof.study.ensembles import expand_ensembles
+from squeezeproof.study.entities import Dataset, Model, plain
 from squeezeproof.study.errors import ConfigError
-from squeezeproof.study.schema import check_config, load_schema, suggest
+from squeezeproof.study.features import expand_features
+from squeezeproof.study.instances import expand, fitted_on_training_images
+from squeezeproof.study.schema import check_config, load_schema
+from squeezeproof.study.selection import select, select_models
+from squeezeproof.study.sweeps import expand_sweeps
 
 FLOAT_BITS = 32
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A data set of the plan; `key` names its directory under data/prepared and changes with its settings."""
-
-    name: str
-    settings: dict
-    channels: int
-    size: int
-
-    @cached_property
-    def key(self):
-        text = json.dumps(self.settings, sort_keys=True)
-        return f"{self.name}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-@dataclass(frozen=True, order=True)
-class Model:
-    """A model variant; `compression` is `none` or an instance name such as weight-98."""
-
-    dataset: str
-    architecture: str
-    training: str
-    compression: str
-    finetuning: str
-    seed: int
-
-    @cached_property
-    def name(self):
-        return f"{self.architecture}.{self.training}.{self.compression}.{self.finetuning}.s{self.seed}"
-
-    @property
-    def is_base(self):
-        return self.compression == NONE
-
-    @property
-    def base(self):
-        return Model(self.dataset, self.architecture, self.training, NONE, NONE, self.seed)
-
-
-@dataclass(frozen=True)
-class Instance:
-    """A compression at one ratio or an attack at one budget: a name that paths carry, and plain settings."""
-
-    name: str
-    entry: str
-    settings: dict
-
 
 CONDITIONS = {
     "white-box": lambda source, target: source == target,
@@ -86,13 +42,17 @@ class Study:
         datasets: name -> Dataset.
         compressions, attacks: instance name -> Instance.
         models: (dataset, model name) -> Model, every model the config declares.
+        ensembles: (dataset, ensemble's name) -> names of its members.
         pairs: (dataset, target name, source name) -> attack instance names scored there.
         sets: (dataset, source name) -> attack instance names crafted there.
+        sweeps, curves: name -> Sweep, and (dataset, model name, sweep name) of every model swept.
+        features: (dataset, model name, name of the entry of `features`) of every model looked into.
+        exports: (dataset, model name) -> endings of the files it is deployed as; empty without `efficiency`.
     """
 
     def __init__(self, config):
         checked = check_config(config)
-        self.config = _plain(checked)
+        self.config = plain(checked)
         self.name = self.config["study"]
         self.question = self.config["question"]
         self.seeds = self.config["seeds"]
@@ -100,22 +60,39 @@ class Study:
         self.published = self.config.get("published")
         problems = []
         self.datasets = {name: _dataset(name, settings) for name, settings in self.config["datasets"].items()}
-        self.compressions = _instances(checked["compressions"], "compressions", problems)
-        self.attacks = _instances(checked["attacks"], "attacks", problems)
+        self.compressions = expand(checked["compressions"], "compressions", problems)
+        self.attacks = expand(checked["attacks"], "attacks", problems)
         problems += contradictions(checked, self.datasets)
+        problems += after_contradictions(self.config, self.compressions)
         self.models = self._expand_models(problems)
         problems += variant_contradictions(self.config, self.models.values(), self.compressions)
+        ensembles = expand_ensembles(self.config, list(self.models.values()), problems)
+        self.models |= {(model.dataset, model.name): model for model in ensembles}
+        self.ensembles = {(model.dataset, model.name): members for model, members in ensembles.items()}
         self.pairs = self._expand_pairs(problems)
-        if problems:
-            raise ConfigError(problems)
         self.sets = {}
         for (dataset, _, source), attacks in self.pairs.items():
             known = self.sets.setdefault((dataset, source), [])
             known.extend(attack for attack in attacks if attack not in known)
+        models, datasets = list(self.models.values()), list(self.datasets)
+        self.sweeps, self.curves = expand_sweeps(checked, models, datasets, problems)
+        self.features = expand_features(self.config, models, datasets, list(self.attacks), self.sets, problems)
+        self.exports = expand_efficiency(self.config, models, self.evaluated_models, self.compressions, problems)
+        problems += selection_contradictions(self.config["select"], self.attacks)
+        if problems:
+            raise ConfigError(problems)
 
     def model(self, dataset, name):
         """The Model of that name; KeyError when the plan has none."""
         return self.models[dataset, name]
+
+    def parent(self, model):
+        """The Model that a compressed one is made from: its base, or the pruned one that a quantization comes after."""
+        settings = self.compressions[model.compression].settings
+        compression, _, finetuning = (settings.get("after") or "").partition(".")
+        if compression not in self.compressions or finetuning not in (NONE, *self.config["finetunings"]):
+            return model.base
+        return replace(model, compression=compression, finetuning=finetuning)
 
     def describe(self, dataset, name):
         """What the tables say of a model: its name, its axes, and the compression's entry, ratio and weight bits."""
@@ -138,8 +115,7 @@ class Study:
 
     def fits_on_training_images(self, attack):
         """Whether an attack instance is fitted on the training split before it attacks the test split."""
-        kinds = load_schema("attack")["kinds"]
-        return kinds[self.attacks[attack].settings["method"]].get("x-fitted-on-training-images", False)
+        return fitted_on_training_images(self.attacks[attack])
 
     def architecture_settings(self, name):
         return self.config["architectures"][name]
@@ -153,12 +129,26 @@ class Study:
 
     @cached_property
     def evaluated_models(self):
-        """(dataset, model name) of every model that a pair needs, sources, targets and their bases, in plan order."""
-        needed = set()
-        for dataset, target, source in self.pairs:
-            for name in (target, source):
-                needed |= {(dataset, name), (dataset, self.models[dataset, name].base.name)}
+        """(dataset, model name) of every model that a pair or a sweep needs, in plan order: also members and bases."""
+        needed = {(dataset, name) for dataset, *pair in self.pairs for name in pair}
+        needed |= {(dataset, name) for dataset, name, _ in self.curves}
+        needed |= {(key[0], name) for key in needed & self.ensembles.keys() for name in self.ensembles[key]}
+        needed |= {(dataset, self.models[dataset, name].base.name) for dataset, name in needed}
         return [key for key in self.models if key in needed]
+
+    @cached_property
+    def transfers(self):
+        """(dataset, source without its seed, attack entry) -> names of the entry's attacks scored on other models.
+
+        Only where they are at two eps or more, which they are in the order of.
+        """
+        found = {}
+        for (dataset, target, source), attacks in self.pairs.items():
+            for attack in (self.attacks[name] for name in attacks if target != source):
+                key = (dataset, self.models[dataset, source].variant, attack.entry)
+                if attack.settings["eps"] is not None:
+                    found.setdefault(key, {})[attack.name] = attack.settings["eps"]
+        return {key: sorted(levels, key=levels.get) for key, levels in found.items() if len(levels) > 1}
 
     def _expand_models(self, problems):
         config = self.config
@@ -174,7 +164,7 @@ class Study:
         for index, selection in enumerate(config["variants"] if self.compressions else ()):
             path = f"variants[{index}]"
             chosen = {
-                axis: _select(selection[axis], names, f"{path}.{axis}", problems)
+                axis: select(selection[axis], names, f"{path}.{axis}", problems)
                 for axis, names in (
                     ("datasets", list(config["datasets"])),
                     ("architectures", list(config["architectures"])),
@@ -182,24 +172,26 @@ class Study:
                     ("compressions", list(self.compressions)),
                 )
             }
-            chosen["finetunings"] = _select(
+            chosen["finetunings"] = select(
                 selection["finetunings"], finetunings, f"{path}.finetunings", problems, literal=[NONE]
             )
             for axes in product(*chosen.values(), self.seeds):
                 model = Model(*axes)
-                models.setdefault((model.dataset, model.name), model)
+                # What another compression starts from comes before it.
+                for needed in (self.parent(model), model):
+                    models.setdefault((needed.dataset, needed.name), needed)
         return models
 
     def _expand_pairs(self, problems):
         pairs = {}
         for name, evaluation in self.config["evaluations"].items():
             path = f"evaluations.{name}"
-            datasets = _select(evaluation["datasets"], list(self.datasets), f"{path}.datasets", problems)
-            attacks = _select(evaluation["attacks"], list(self.attacks), f"{path}.attacks", problems)
+            datasets = select(evaluation["datasets"], list(self.datasets), f"{path}.datasets", problems)
+            attacks = select(evaluation["attacks"], list(self.attacks), f"{path}.attacks", problems)
             conditions = [CONDITIONS[condition] for condition in evaluation["where"]]
-            names = list(dict.fromkeys(name for _, name in self.models))
-            sources = self._select_models(evaluation["sources"], names, f"{path}.sources", problems)
-            targets = self._select_models(evaluation["targets"], names, f"{path}.targets", problems)
+            models = list(self.models.values())
+            sources = select_models(evaluation["sources"], models, f"{path}.sources", problems)
+            targets = select_models(evaluation["targets"], models, f"{path}.targets", problems)
             found = False
             for dataset in datasets:
                 present = [self.models[key] for key in self.models if key[0] == dataset]
@@ -225,30 +217,6 @@ class Study:
             if problem not in problems:
                 problems.append(problem)
 
-    def _select_models(self, patterns, names, path, problems):
-        aliases = {"base": [], "compressed": []}
-        for model in self.models.values():
-            aliases["base" if model.is_base else "compressed"].append(model.name)
-        chosen = set()
-        for pattern in patterns:
-            matches = aliases.get(pattern) or [name for name in names if fnmatchcase(name, pattern)]
-            if not matches:
-                problems.append(f"{path}: {pattern!r} matches no model that the study builds{suggest(pattern, names)}")
-            chosen.update(matches)
-        return chosen
-
-
-def _select(patterns, names, path, problems, literal=()):
-    """The names that match one of the patterns, in plan order; a pattern without a match is a problem."""
-    chosen = []
-    for pattern in patterns:
-        matches = [name for name in names if fnmatchcase(name, pattern)]
-        matches += [name for name in literal if name == pattern and name not in matches]
-        if not matches:
-            problems.append(f"{path}: {pattern!r} matches none{suggest(pattern, [*names, *literal])}")
-        chosen += [name for name in matches if name not in chosen]
-    return chosen
-
 
 def _dataset(name, settings):
     image = load_schema("dataset")["kinds"][settings["kind"]].get("x-image", {})
@@ -258,41 +226,3 @@ def _dataset(name, settings):
         channels=image.get("channels", settings.get("channels")),
         size=image.get("size", settings.get("size")),
     )
-
-
-def _percent(ratio):
-    return f"{100 * ratio:.10g}".replace(".", "p")
-
-
-def _eps(eps):
-    return "" if eps is None else f"eps{eps.text.replace('/', 'of')}"
-
-
-# The setting whose list an entry is expanded over, and how a value of it is written in names.
-LEVELS = {"compressions": {"ratio": _percent, "bits": str}, "attacks": {"eps": _eps}}
-
-
-def _instances(entries, section, problems):
-    """Expand every entry over its list of levels; two entries that give one name are a problem."""
-    instances = {}
-    for entry, settings in entries.items():
-        level, label = next((key, label) for key, label in LEVELS[section].items() if key in settings)
-        for value in settings[level]:
-            # A minimum-norm attack without a budget goes by its entry's name.
-            name = "-".join(filter(None, [entry, label(value)]))
-            if name in instances:
-                problems.append(
-                    f"{section}.{entry}: {level} {getattr(value, 'text', value)} gives the name {name}, which "
-                    f"{section}.{instances[name].entry} gives too; rename one or remove the repetition"
-                )
-            instances[name] = Instance(name, entry, _plain({**settings, level: value}))
-    return instances
-
-
-def _plain(value):
-    """The same structure with plain floats, which any process can unpickle."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return float(value) if isinstance(value, float) else value

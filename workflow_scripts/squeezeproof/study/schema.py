@@ -22,6 +22,8 @@ SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
 ENTRY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,40}")
 NUMBER = re.compile(r"\s*([0-9.eE+-]+)\s*(?:/\s*([0-9.eE+-]+)\s*)?")
 LISTED = 8
+# No study comes near these.
+MAX_VALUES, MAX_DEPTH, MAX_TEXT, SHOWN = 50_000, 30, 10_000, 300
 
 
 class Number(float):
@@ -41,11 +43,33 @@ def load_schema(name):
 
 def check_config(config):
     """Return `config` with numbers parsed and defaults filled in; raise ConfigError with every violation."""
+    _check_size(config)
     problems = []
     checked = _check_object(config, load_schema("study"), "", problems)
     if problems:
         raise ConfigError(problems)
     return checked
+
+
+def _check_size(config):
+    """Refuse what no study is; aliases of aliases can stand for more values than memory holds."""
+    pending, count = [(config, "", 0)], 0
+    while pending:
+        value, path, depth = pending.pop()
+        count += 1
+        if count > MAX_VALUES or depth > MAX_DEPTH:
+            raise ConfigError(
+                [f"{path or 'config'}: more than {MAX_VALUES:,} values, or nested more than {MAX_DEPTH} deep"]
+            )
+        listed = enumerate(value) if isinstance(value, list | tuple) else ()
+        for key, item in value.items() if isinstance(value, dict) else listed:
+            if isinstance(key, str) and len(key) > MAX_TEXT:
+                raise ConfigError([f"{path}: a key of {len(key):,} characters; keys have at most {MAX_TEXT:,}"])
+            pending.append((item, _join(path, key)[:SHOWN], depth + 1))
+        if isinstance(value, str | bytes) and len(value) > MAX_TEXT:
+            raise ConfigError([f"{path}: a text of {len(value):,} characters; texts have at most {MAX_TEXT:,}"])
+        if isinstance(value, int) and value.bit_length() > MAX_TEXT:
+            raise ConfigError([f"{path}: a number of more than 3,000 digits"])
 
 
 def suggest(name, allowed):

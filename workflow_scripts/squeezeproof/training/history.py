@@ -2,14 +2,14 @@
 
 import csv
 
-from squeezeproof.store.atomic import replacing
+from squeezeproof.store.csvs import writing_csv
 from squeezeproof.training.loop import HISTORY
 
 
 def write_history(path, rows):
     """Write rows with the keys of HISTORY, optionally `stage` and more; a header alone where nothing was trained."""
     more = list(dict.fromkeys(key for row in rows for key in row if key not in ("stage", *HISTORY)))
-    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+    with writing_csv(path) as file:
         writer = csv.DictWriter(file, ["stage", *HISTORY, *more])
         writer.writeheader()
         writer.writerows({"stage": 1, **row} for row in rows)

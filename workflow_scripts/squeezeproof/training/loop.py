@@ -78,6 +78,11 @@ def fit(model, train, validation, settings, *, seed, masks=None, solver=None, re
             resume.revert()
             log.info("%s; restart %d after epoch %d", error, restarts, len(history))
             continue
+        except torch.OutOfMemoryError:
+            raise InputError(
+                f"the GPU's memory does not hold the training on {settings['batch_size']} images at a time; lower its "
+                f"batch_size, or use a larger GPU"
+            ) from None
         row["validation_accuracy"] = accuracy(model, *validation) if len(validation[1]) else None
         history.append({key: row[key] for key in HISTORY} | solver.measure())
         resume.save(history)

@@ -1,0 +1,133 @@
+"""Small tables of a study that the tests of tables, figures and the story share."""
+
+import pandas as pd
+
+AXES = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
+MODELS = {
+    0.0: ("cnn8", "standard", "none", 0.0, 32, "none"),
+    0.25: ("cnn8", "standard", "filter", 0.25, 32, "standard"),
+    0.5: ("cnn8", "standard", "filter", 0.5, 32, "standard"),
+}
+
+
+def name(ratio, seed=0):
+    instance = f"filter-{100 * ratio:g}.standard" if ratio else "none.none"
+    return f"cnn8.standard.{instance}.s{seed}"
+
+
+def attacks(count=1):
+    """Attack instances, one entry with one budget each: fgsm-eps0.1, a1-eps0.1, ..."""
+    return [f"{'fgsm' if number == 0 else f'a{number}'}-eps0.1" for number in range(count)]
+
+
+def over_seeds(count=1, runs=1):
+    """White-box 40 - 20 ratio, from the base 60 - 20 ratio (40 on itself), clean 90, all in per cent."""
+    rows = []
+    for target in MODELS.values():
+        ratio = target[3]
+        rows.append((target, target, "clean", "clean", 0.9))
+        for attack in attacks(count):
+            rows.append((target, target, "white-box", attack, 0.4 - 0.2 * ratio))
+            if ratio:
+                rows.append((MODELS[0.0], target, "transfer", attack, 0.6 - 0.2 * ratio))
+    columns = [f"{side}_{axis}" for side in ("source", "target") for axis in AXES]
+    return pd.DataFrame(
+        [
+            {
+                "dataset": "digits",
+                **dict(zip(columns, [*source, *target], strict=True)),
+                **{"threat": threat, "seeds": "same", "attack": attack, "method": attack.partition("-")[0]},
+                **{"norm": "linf", "eps": 0.0 if attack == "clean" else 0.1, "runs": runs, "mean": mean},
+                **{"std": 0.02 if runs > 1 else float("nan"), "min": mean, "max": mean},
+            }
+            for source, target, threat, attack, mean in rows
+        ]
+    )
+
+
+def robust_accuracy():
+    """The audit warns of the largest ratio under FGSM, white-box."""
+    pairs = [(ratio, ratio) for ratio in MODELS] + [(0.0, ratio) for ratio in MODELS if ratio]
+    return pd.DataFrame(
+        [
+            {
+                **{"dataset": "digits", "source": name(source), "target": name(target), "attack": "fgsm-eps0.1"},
+                **{"accuracy": 0.5, "warnings": "10" if source == target == 0.5 else ""},
+            }
+            for source, target in pairs
+        ]
+    )
+
+
+def compression_table():
+    return pd.DataFrame(
+        [
+            {"dataset": "digits", "model": name(ratio), **dict(zip(AXES, axes, strict=True)), "seed": 0}
+            for ratio, axes in MODELS.items()
+        ]
+    )
+
+
+def stages_table():
+    standing = {(0.0, "apgd"): 0.5, (0.0, "square"): 0.4, (0.5, "apgd"): 0.3, (0.5, "square"): 0.2}
+    return pd.DataFrame(
+        [
+            {
+                **{"dataset": "digits", "source": name(ratio), "attack": "suite-eps0.1", "method": method},
+                **{"order": 1 + (method == "square"), "loss": "cross_entropy" if method == "apgd" else ""},
+                **{"attacked": 10, "standing": int(10 * accuracy), "n": 10, "accuracy": accuracy},
+            }
+            for (ratio, method), accuracy in standing.items()
+        ]
+    )
+
+
+def verdicts(count=1, seeds=1):
+    """White-box: the larger ratio less robust by 10 points, the smaller without a difference shown; from the base, both
+    more robust, with images that favour them."""
+    found = {0.25: ("no difference shown", -0.01), 0.5: ("less robust", -0.1)}
+    rows = []
+    for ratio, (verdict, difference) in found.items():
+        for attack in attacks(count):
+            rows.append((ratio, attack, "white-box", "itself", verdict, difference, ""))
+            base = "cnn8.standard.none.none"
+            rows.append((ratio, attack, "same-source", base, "more robust", 0.2, "compressed"))
+    keys = ["attack", "comparison", "source", "verdict", "difference", "favours"]
+    return pd.DataFrame(
+        [
+            {
+                **{"dataset": "digits", **dict(zip(AXES, MODELS[ratio], strict=True))},
+                **dict(zip(keys, row, strict=True)),
+                **{"source_seed": "same", "method": row[0].partition("-")[0], "norm": "linf", "eps": 0.1},
+                **{"low": row[4] - 0.03, "high": row[4] + 0.03, "seeds": seeds, "runs": seeds, "n": 200},
+                "sentence": "",
+            }
+            for ratio, *row in rows
+        ]
+    )
+
+
+def clean_differences(seeds=1):
+    return pd.DataFrame(
+        [
+            {
+                **{"dataset": "digits", **dict(zip(AXES, axes, strict=True))},
+                **{"difference": -0.02, "low": -0.05, "high": 0.01, "seeds": seeds, "n": 200},
+            }
+            for ratio, axes in MODELS.items()
+            if ratio
+        ]
+    )
+
+
+def describe(ratio, seed=0, training="standard"):
+    """A model as `Study.describe` tells of it."""
+    axes = dict(zip(AXES, MODELS[ratio], strict=True)) | {"training": training}
+    names = {"name": name(ratio, seed).replace("standard", training, 1)}
+    return {
+        "dataset": "digits",
+        **axes,
+        **names,
+        "seed": seed,
+        "base": name(0.0, seed).replace("standard", training, 1),
+    }

@@ -1,0 +1,176 @@
+"""What a study is said to cost, beside what it did cost."""
+
+import copy
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+import show_estimate
+import show_resources
+from conftest import TINY, Workspace
+from safetensors.numpy import load_file
+
+from squeezeproof.study.costs import Cost, read_costs
+from squeezeproof.study.estimate import Job, Size, attack_passes, file_bytes, image_counts, jobs
+from squeezeproof.study.plan import Study
+from squeezeproof.study.rates import Rates
+
+
+def plan(**changes):
+    return Study(copy.deepcopy(TINY) | changes)
+
+
+def of_size(study, macs=1000):
+    return {(dataset, name): Size(macs, 0, 0) for dataset in study.datasets for name in study.config["architectures"]}
+
+
+def job(work, rule="craft", kind="cnn8"):
+    return Job(rule, "", kind, work, 0, 1)
+
+
+# Passes
+
+
+def test_image_counts_follow_the_settings():
+    datasets = {"whole": {"kind": "digits"}, "part": {"kind": "digits", "train": 100, "validation": 20, "test": 30}}
+    datasets["rest"] = {"kind": "digits", "validation": 258}
+    study = plan(datasets=datasets)
+    counts = {name: image_counts(dataset) for name, dataset in study.datasets.items()}
+    assert counts == {"whole": (1258, 0, 539), "part": (100, 20, 30), "rest": (1000, 258, 539)}
+
+
+@pytest.mark.parametrize(
+    "attack", [{"method": "pgd", "steps": 40, "restarts": 5}, {"method": "square", "queries": 500}]
+)
+def test_a_suite_costs_the_sum_of_its_stages(attack):
+    assert attack_passes({"method": "suite", "stages": [attack, attack]}) == tuple(2 * x for x in attack_passes(attack))
+
+
+def test_every_attack_of_the_schema_has_passes():
+    for method in methods():
+        forwards, backwards = attack_passes({"method": method, "steps": 10, "stages": [{"method": "fgsm"}]})
+        assert forwards >= 0 and backwards >= 0, method
+
+
+def methods():
+    from squeezeproof.study.schema import load_schema
+
+    return load_schema("attack")["kinds"]
+
+
+def test_work_grows_with_seeds_epochs_and_macs():
+    one, two = plan(), plan(seeds=[0, 1])
+    works = [sum(job.work for job in jobs(study, of_size(study))) for study in (one, two)]
+    assert works[1] == pytest.approx(2 * works[0])
+    assert sum(job.work for job in jobs(one, of_size(one, 3000))) == pytest.approx(3 * works[0])
+    longer = plan(trainings={"standard": {**TINY["trainings"]["standard"], "epochs": 4}})
+    trained = [
+        sum(job.forwards for job in jobs(study, of_size(study)) if job.rule == "train") for study in (one, longer)
+    ]
+    assert trained == [3 * 2 * 120, 3 * 4 * 120]
+
+
+# Rates
+
+
+def test_rates_that_exist_are_recovered():
+    finished = [(job(work), 3 + work / 50) for work in (0, 10, 100, 1000)]
+    rates = Rates(finished)
+    assert rates.seconds(job(500)) == pytest.approx(13)
+    # An architecture that was never run goes by the rule's others.
+    assert rates.seconds(job(500, kind="vgg19")) == pytest.approx(13)
+
+
+@pytest.mark.parametrize("pairs", [[(10, 5.0)], [(10, 5.0), (10, 5.0)], [(10, 9.0), (20, 3.0)], [(0, 2.0)]])
+def test_rates_of_few_or_odd_jobs_are_never_negative(pairs):
+    rates = Rates([(job(work), seconds) for work, seconds in pairs])
+    estimates = [rates.seconds(job(work)) for work in (0, 10, 100, 1000)]
+    assert estimates[0] >= 0 and estimates == sorted(estimates)
+
+
+def test_defaults_are_faster_on_a_gpu_by_the_assumed_factor():
+    work = 1e15
+    slow, fast = Rates().seconds(job(work)), Rates(factor=50).seconds(job(work))
+    assert slow / fast == pytest.approx(50, rel=0.01)
+
+
+# Beside a finished study
+
+
+def test_the_jobs_are_those_that_ran(finished, monkeypatch):
+    monkeypatch.chdir(finished.path)
+    written = Counter(cost.rule for cost in read_costs(finished.results))
+    study = show_estimate.read_study(["config.yaml"])
+    known = jobs(study, of_size(study))
+    assert {(finished.results / "benchmarks" / job.benchmark).is_file() for job in known} == {True}
+    counts = show_estimate.planned(["config.yaml"])
+    unmarked = {"all", "prepare"}
+    assert {rule: count for rule, count in counts.items() if rule not in unmarked} == written
+    for rule in ("train", "compress", "craft", "predict"):
+        assert sum(job.rule == rule for job in known) == written[rule]
+
+
+def held(folder):
+    """Bytes of the tensors under a folder."""
+    return sum(np.asarray(array).nbytes for path in folder.rglob("*.safetensors") for array in load_file(path).values())
+
+
+def test_bytes_are_those_on_disk(finished):
+    study = Study(copy.deepcopy(finished.config))
+    told = file_bytes(study, show_estimate.measured_sizes(study))
+    assert told["prepared"] == held(finished.path / "data/prepared")
+    assert told["adversarial"] == held(finished.results / "adversarial")
+    assert told["predictions"] == held(finished.results / "predictions")
+    assert told["models"] == pytest.approx(held(finished.results / "models"), rel=0.3)
+
+
+def hours(workspace, finished, monkeypatch):
+    """(estimated, measured) CPU seconds of the jobs of a run study, calibrated on another one."""
+    monkeypatch.chdir(finished.path)
+    rates, _ = show_estimate.calibrated("cpu", [Study(copy.deepcopy(finished.config))])
+    study = Study(copy.deepcopy(workspace.config))
+    known = jobs(study, show_estimate.measured_sizes(study))
+    seconds = {cost.path: cost.cpu_seconds for cost in read_costs(workspace.results)}
+    measured = sum(seconds[workspace.results / "benchmarks" / job.benchmark] for job in known)
+    return sum(map(rates.seconds, known)), measured
+
+
+def test_a_study_calibrated_on_itself_takes_what_it_took(finished, monkeypatch):
+    estimated, measured = hours(finished, finished, monkeypatch)
+    assert estimated == pytest.approx(measured, rel=0.3)
+
+
+@pytest.mark.slow
+def test_hours_calibrated_on_one_study_hold_for_another(finished, tmp_path, monkeypatch):
+    other = Workspace.create(tmp_path / "other", copy.deepcopy(TINY))
+    other.config["compressions"] = {"filter": {"ratio": [0.3, 0.6]}, "weight": {"ratio": [0.3, 0.6]}}
+    other.config["attacks"] = {"bim": {"eps": [0.1, 0.2], "steps": 5}, "pgd": {"eps": 0.2, "steps": 10}}
+    other.run("--until", "predict")
+    estimated, measured = hours(other, finished, monkeypatch)
+    assert estimated == pytest.approx(measured, rel=0.3)
+
+
+# make resources
+
+
+def test_requests_of_every_rule_are_read():
+    requests = show_resources.requested()
+    assert {"train", "craft", "predict", "write_tables"} <= requests.keys()
+    assert all(mem_mb >= 500 and minutes >= 5 for mem_mb, minutes in requests.values())
+
+
+def test_a_job_that_used_more_than_it_asked_for_is_found(tmp_path):
+    random.seed(0)
+    fine = [Cost("craft", tmp_path, random.uniform(1, 60), random.uniform(1, 100)) for _ in range(5)]
+    large, long = Cost("craft", tmp_path, 1, 101), Cost("craft", tmp_path, 121, None)
+    rows, exceeded = show_resources.compare([*fine, large, long], {"craft": (100, 2), "train": (1, 1)})
+    assert exceeded == [large, long]
+    assert [row[:2] for row in rows] == [["craft", 7]]
+
+
+def test_the_tiny_study_stays_within_what_its_rules_ask_for(finished, monkeypatch, capsys):
+    monkeypatch.chdir(finished.path)
+    finished.command()
+    show_resources.main(["config.yaml"])
+    assert "predict" in capsys.readouterr().out

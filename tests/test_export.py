@@ -1,0 +1,222 @@
+"""Exported files compute what the model computes; int8 models have the twin's grids, integer kernels and its labels."""
+
+import functools
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from model_examples import EXAMPLES, custom_spec, digits, model_of, pixels_of, shape_of, spec_of, split
+from onnx import numpy_helper
+from torch import nn
+
+from squeezeproof.audit.deployed import audit_integer
+from squeezeproof.audit.findings import Audit
+from squeezeproof.compression.filters import dense_sizes, prune_filters
+from squeezeproof.compression.quantization import quantize
+from squeezeproof.compression.weights import prune_weights
+from squeezeproof.deployment import export, integer
+from squeezeproof.deployment.plain import logits_of_session, open_session, plain, run_session
+from squeezeproof.errors import InputError
+from squeezeproof.study.schema import load_schema
+
+
+def entry(bits, **changes):
+    properties = load_schema("compression")["kinds"]["quantization"]["properties"]
+    defaults = {key: value["default"] for key, value in properties.items() if "default" in value}
+    return {**defaults, "bits": bits, **changes}
+
+
+def images_of(spec, count=60, seed=3):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(256, (count, *shape_of(spec)), dtype=torch.uint8, generator=generator)
+
+
+def quantized(spec, bits, **changes):
+    model = model_of(spec)
+    quantize(model, shape_of(spec), entry(bits, **changes), images_of(spec), 0)
+    return model
+
+
+@functools.cache
+def trained():
+    """A CNN-8 that tells digits apart, rounded to 8 bits."""
+    spec = spec_of("cnn8", width=8)
+    model = model_of(spec)
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    images, labels = split(0, 1000)
+    for step in range(150):
+        batch = slice(100 * step % 1000, 100 * step % 1000 + 100)
+        loss = nn.functional.cross_entropy(model(images[batch].float() / 255), labels[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    quantize(model, shape_of(spec), entry(8), images, 0)
+    return model
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_onnx_file_computes_the_logits_of_every_architecture(name, tmp_path):
+    spec = EXAMPLES[name]
+    model, images = model_of(spec), images_of(spec, 7)
+    facts = export.export_onnx(tmp_path / "model.onnx", model, images)
+    assert facts["images"] == 7 and facts["agreement"] == 1
+    assert facts["max_difference"] <= 1e-4 * max(1, facts["largest_logit"])
+    session = open_session(tmp_path / "model.onnx")
+    for count in (1, 3):
+        pixels = pixels_of(spec, count)
+        assert np.allclose(run_session(session, pixels.numpy()), model(pixels).detach(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["cnn8", "residual", "concatenated"])
+def test_program_of_torch_export_computes_the_logits_for_any_number_of_images(name, tmp_path):
+    spec = EXAMPLES[name]
+    model = model_of(spec)
+    facts = export.export_program(tmp_path / "model.pt2", model, images_of(spec, 7))
+    assert facts["agreement"] == 1 and facts["max_difference"] <= 1e-5
+    program = torch.export.load(str(tmp_path / "model.pt2")).module()
+    for count in (1, 3):
+        pixels = pixels_of(spec, count)
+        assert torch.allclose(program(pixels), model(pixels), atol=1e-5)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_plain_copy_of_a_quantized_model_is_equal_bit_for_bit_and_can_be_exported(bits, tmp_path):
+    spec = EXAMPLES["cnn8"]
+    model = quantized(spec, bits)
+    pixels = pixels_of(spec, 9)
+    assert torch.equal(plain(model)(pixels), model(pixels))
+    facts = export.export_onnx(tmp_path / "model.onnx", model, images_of(spec, 40))
+    assert facts["agreement"] >= 0.99
+    assert torch.equal(plain(model)(pixels), model(pixels))
+
+
+def test_pruned_models_are_exported(tmp_path):
+    spec = EXAMPLES["residual"]
+    masked, pruned = model_of(spec), model_of(spec)
+    prune_weights(masked, 0.5, scope="global", importance="magnitude", seed=0, shape=shape_of(spec), final=True)
+    dense = dense_sizes(pruned, shape_of(spec))
+    options = {"scope": "layer", "importance": "l1", "measure": "channels", "max_layer_ratio": 1}
+    prune_filters(pruned, shape_of(spec), dense, 0.5, **options, sample=None, seed=0, final=True)
+    sizes = {}
+    for name, model in {"masked": masked, "pruned": pruned}.items():
+        assert export.export_onnx(tmp_path / name, model, images_of(spec, 5))["max_difference"] < 1e-4
+        sizes[name] = (tmp_path / name).stat().st_size
+    assert sizes["pruned"] < 0.6 * sizes["masked"]
+
+
+class Branching(nn.Module):
+    """What it computes depends on the brightness of its images, which a trace does not see."""
+
+    def __init__(self, *, in_channels, num_classes, image_size):
+        super().__init__()
+        self.fc = nn.Linear(in_channels * image_size**2, num_classes)
+
+    def forward(self, pixels):
+        logits = self.fc(pixels.flatten(1))
+        return logits if float(pixels.mean()) <= 0 else 3 * logits
+
+
+def branching(**arguments):
+    return Branching(**arguments)
+
+
+def test_a_file_that_computes_something_else_is_an_error_and_no_file_stays(tmp_path):
+    spec = {**custom_spec("Residual"), "mean": [0.0], "deviation": [1.0]}
+    spec["architecture"] = {**spec["architecture"], "factory": f"{__name__}:branching"}
+    for write in (export.export_onnx, export.export_program):
+        with pytest.raises(InputError, match=r"cannot be exported|computes something else"):
+            write(tmp_path / "model", model_of(spec), images_of(spec, 5))
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_difference_beyond_the_tolerance_is_an_error():
+    model = model_of(EXAMPLES["cnn8"])
+    facts = {"images": 10, "max_difference": 2e-4, "largest_logit": 1.0, "agreement": 1.0}
+    with pytest.raises(InputError, match=r"differ by up to 0\.0002.*at most 0\.0001 is allowed"):
+        export.check(facts, model, "ONNX")
+    assert export.check({**facts, "largest_logit": 2.1}, model, "ONNX")
+    rounded = quantized(EXAMPLES["cnn8"], 4)
+    assert export.check(facts, rounded, "ONNX")
+    for bad in ({"agreement": 0.98}, {"max_difference": float("nan")}):
+        with pytest.raises(InputError, match="99%"):
+            export.check({**facts, **bad}, rounded, "ONNX")
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_layer_of_an_int8_model_has_an_integer_kernel_and_its_logits_are_near_the_twins(name, tmp_path):
+    spec = EXAMPLES[name]
+    twin = quantized(spec, 8)
+    images = images_of(spec, 40, seed=4)
+    labels = torch.zeros(40, dtype=torch.int64)
+    facts = integer.export_integer(tmp_path / "model.onnx", twin, images, labels, images_of(spec), 60, 0)
+    assert facts["integer_layers"] == facts["layers"] > 0
+    assert facts["max_difference"] < 0.12 * facts["largest_logit"]
+    # Without sums and concatenations there is nothing that the twin does not have.
+    if name in ("cnn3", "cnn8", "flattened"):
+        assert facts["added_ranges"] == 0
+
+
+def test_int8_model_of_a_trained_network_labels_as_its_twin_and_its_accuracy_is_counted(tmp_path):
+    images, labels = split(1000, 1797)
+    path = tmp_path / "model.onnx"
+    facts = integer.export_integer(path, trained(), images, labels, digits()[0][:1000], 512, 0)
+    found = logits_of_session(open_session(path), images)
+    assert facts["agreement"] >= 0.997 and facts["max_difference"] < 0.05 * facts["largest_logit"]
+    assert facts["accuracy"] == (found.argmax(1) == labels.numpy()).mean() > 0.8
+    before = path.read_bytes()
+    integer.export_integer(path, trained(), images, labels, digits()[0][:1000], 512, 0)
+    assert path.read_bytes() == before
+
+
+def test_int8_weights_and_input_grids_are_the_twins():
+    twin = trained()
+    graph, layers, added = integer.integer_graph(twin, (1, 8, 8), digits()[0][:100])
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
+    for index, name in enumerate(f"network.{layer}" for layer in ("conv1", "conv2", "conv3")):
+        layer = twin.get_submodule(name)
+        levels, scale = values[f"integer_weight.{index}"], values[f"integer_weight.{index}.scale"]
+        assert levels.dtype == np.int8
+        assert np.allclose(
+            levels * scale[:, None, None, None], layer.weight_quantizer(layer.weight).detach(), atol=1e-7
+        )
+        assert np.allclose(scale, layer.weight_quantizer.scale, rtol=1e-5)
+        step = layer.input_quantizer.scale.item() * scale
+        assert np.allclose(values[f"integer_bias.{index}"] * step, layer.bias.detach(), atol=step.max())
+    constants = {value.item() for value in integer._constants(graph.graph).values() if value.size == 1}
+    steps = [layer.input_quantizer.scale.item() for layer in twin.modules() if hasattr(layer, "input_quantizer")]
+    assert len(steps) == layers == 8 and added == 0
+    assert all(min(abs(step - constant) for constant in constants) < 1e-6 * step for step in steps)
+    onnx.checker.check_model(graph)
+
+
+def test_a_channel_without_weights_keeps_its_bias(tmp_path):
+    spec = spec_of("cnn8", width=4)
+    model = model_of(spec)
+    with torch.no_grad():
+        model.network.conv1.weight[0] = 0
+        model.network.conv1.bias[0] = 7.0
+    quantize(model, shape_of(spec), entry(8), images_of(spec), 0)
+    labels = torch.zeros(20, dtype=torch.int64)
+    facts = integer.export_integer(tmp_path / "m", model, images_of(spec, 20), labels, images_of(spec), 60, 0)
+    assert facts["max_difference"] < 0.02 * facts["largest_logit"]
+
+
+@pytest.mark.parametrize("changes", [{"bits": 4}, {"activation_bits": 32}, {"activation_bits": 16}], ids=str)
+def test_int8_is_refused_for_other_widths_and_no_file_stays(changes, tmp_path):
+    spec = EXAMPLES["cnn8"]
+    model = quantized(spec, **{"bits": 8, **changes})
+    images = images_of(spec)
+    with pytest.raises(InputError, match="int8 needs a quantization of 8 bits"):
+        integer.export_integer(tmp_path / "m", model, images, torch.zeros(60, dtype=torch.int64), images, 9, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("agreement", "verdict"), [(0.99, "pass"), (0.9899, "warning"), (float("nan"), "warning")])
+def test_disagreement_of_the_int8_model_marks_every_cell_of_its_twin(agreement, verdict):
+    finding = audit_integer("digits", "twin", {"agreement": agreement, "images": 40})
+    assert (finding.check, finding.verdict) == (19, verdict)
+    audit = Audit([finding])
+    assert audit.warnings("digits", "any source", "twin", "any attack") == ("19" if verdict == "warning" else "")
+    assert audit.warnings("digits", "twin", "another", "any attack") == ""
+    assert not audit.failed("digits", "any source", "twin", "any attack")

@@ -1,0 +1,282 @@
+"""Every figure on small tables, of one seed and many, few attacks and many: what is drawn, and how it is told apart."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from table_examples import MODELS, clean_differences, describe, over_seeds, verdicts
+
+from squeezeproof.errors import InputError
+from squeezeproof.report import figure_images, figure_training, figure_weights
+from squeezeproof.report.figure_levels import CURVES, accuracy_against_ratio, accuracy_differences, attack_groups
+from squeezeproof.report.style import COLORS, save
+from squeezeproof.store.tensors import write_tensors
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def curves(axes):
+    """The data lines of some axes: (color, marker, style) -> points."""
+    lines = [line for line in axes.get_lines() if line.get_marker() not in ("None", None, "", "|", "_")]
+    return [
+        ((to_hex(line.get_color()), line.get_marker(), line.get_linestyle()), np.array(line.get_xydata()))
+        for line in lines
+    ]
+
+
+def legends(figure):
+    return [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes if axes.get_legend()]
+
+
+def overlaps(figure):
+    """Titles and axis labels of the figure that lie on each other."""
+    figure.canvas.draw()
+    texts = [
+        text for axes in figure.axes for text in (axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label)
+    ]
+    if figure._suptitle is not None:
+        texts.append(figure._suptitle)
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
+    return [(a, b) for i, (a, one) in enumerate(boxes) for b, other in boxes[i + 1 :] if one.overlaps(other)]
+
+
+# Accuracy against what was removed
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 20])
+def test_no_color_and_marker_is_used_twice_in_one_panel(count):
+    for figure in (
+        accuracy_against_ratio(over_seeds(count), "digits", "cnn8"),
+        accuracy_differences(verdicts(count), clean_differences(), "digits", "cnn8"),
+    ):
+        for axes in figure.axes:
+            styles = [style for style, _ in curves(axes)]
+            assert len(styles) == len(set(styles))
+            assert len({style[:2] for style in styles}) <= CURVES + 1
+        shown = {name for names in legends(figure) for name in names}
+        assert len([name for name in shown if "eps" in name]) == count
+        assert not overlaps(figure)
+
+
+def test_every_attack_is_in_exactly_one_group_with_a_style_of_its_own():
+    table = pd.DataFrame(
+        [{"attack": f"{entry}-eps{eps}", "eps": eps} for entry in "abcdefgh" for eps in (0.1, 0.2, 0.3)]
+        + [{"attack": f"many-eps{eps}", "eps": eps} for eps in np.arange(1, 13) / 100]
+    )
+    groups = attack_groups(table)
+    names = [name for group in groups for name in group if name != "clean"]
+    assert sorted(names) == sorted(table["attack"])
+    for group in groups:
+        styles = [tuple(style.values()) for style in group.values()]
+        assert len(styles) == len(set(styles)) <= CURVES + 1
+
+
+def test_curves_show_the_means_and_their_spread():
+    figure = accuracy_against_ratio(over_seeds(runs=3), "digits", "cnn8")
+    drawn = {style[2]: points for style, points in curves(figure.axes[0]) if style[0] == COLORS[0].lower()}
+    assert np.allclose(drawn["-"], [[0, 0.4], [0.25, 0.35], [0.5, 0.3]])
+    assert np.allclose(drawn["--"], [[0, 0.4], [0.25, 0.55], [0.5, 0.5]])
+    assert "mean and standard deviation of 3 seeds" in figure._suptitle.get_text()
+    (bars,) = figure.axes[0].containers[1].lines[2]
+    spans = [np.ptp(segment[:, 1]) for segment in bars.get_segments()]
+    assert spans == pytest.approx([0.04] * 3)
+
+
+def test_bit_widths_have_an_axis_of_bits():
+    table = over_seeds()
+    for ratio, bits in ((0.25, 8), (0.5, 4)):
+        table.loc[table["target_ratio"] == ratio, "target_bits"] = bits
+    axes = accuracy_against_ratio(table, "digits", "cnn8").axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["32", "8", "4"]
+    assert axes.get_xlabel() == "bits of a weight"
+
+
+def test_differences_start_at_zero_and_carry_the_intervals_of_the_table():
+    figure = accuracy_differences(verdicts(seeds=1), clean_differences(), "digits", "cnn8")
+    drawn = {style: points.tolist() for style, points in curves(figure.axes[0])}
+    assert drawn[COLORS[0].lower(), "s", "-"] == [[0, 0], [0.25, -0.01], [0.5, -0.1]]
+    assert drawn[COLORS[0].lower(), "s", "--"] == [[0, 0], [0.25, 0.2], [0.5, 0.2]]
+    assert drawn["#222222", "o", "-"] == [[0, 0], [0.25, -0.02], [0.5, -0.02]]
+    assert "1 seed, 200 images" in figure._suptitle.get_text()
+
+
+def test_what_is_not_there_is_an_error_that_says_so():
+    with pytest.raises(InputError, match="no compressed cnn3 on digits passed the audit"):
+        accuracy_against_ratio(over_seeds(), "digits", "cnn3")
+    with pytest.raises(InputError, match="no compressed cnn3 on digits passed the audit"):
+        accuracy_differences(verdicts(), clean_differences(), "digits", "cnn3")
+
+
+# Weights
+
+
+def test_histogram_counts_what_is_not_zero():
+    weights = np.array([0, 0, -2, 1, 0.5, 2], np.float32)
+    shares, zeros = figure_weights.histogram(weights)
+    assert zeros == pytest.approx(2 / 6)
+    assert shares.sum() == pytest.approx(4 / 6)
+    # In units of the largest magnitude: 1 / 2 lies in the bin of 0.5.
+    assert shares[np.searchsorted(figure_weights.BINS, 0.5, "right") - 1] == pytest.approx(1 / 6)
+    assert figure_weights.histogram(np.zeros(3, np.float32)) == (pytest.approx(np.zeros(80)), 1.0)
+
+
+def test_weights_are_those_of_convolutions_and_linear_layers(tmp_path):
+    arrays = {
+        "network.conv.weight": np.ones((2, 1, 1, 1), np.float32),
+        "network.fc.weight": np.full((1, 2), 3, np.float32),
+        "network.norm.weight": np.full(5, 9, np.float32),
+        "network.fc.bias": np.full(1, 9, np.float32),
+        "mask:network.fc.weight": np.ones((1, 2), bool),
+    }
+    write_tensors(tmp_path / "m.safetensors", arrays, {"kind": "model"})
+    assert figure_weights.read_weights(tmp_path / "m.safetensors").tolist() == [1, 1, 3, 3]
+
+
+def test_weight_panels_set_bases_together_and_every_level_beside_its_base():
+    rng = np.random.default_rng(0)
+    pruned = np.where(rng.random(500) < 0.5, 0, rng.normal(size=500))
+    weights = {("standard", 0.5): pruned}
+    models = [
+        (describe(ratio, training=mode), figure_weights.histogram(weights.get((mode, ratio), rng.normal(size=500))))
+        for mode in ("standard", "pgd")
+        for ratio in MODELS
+    ]
+    figure = figure_weights.weight_histograms(models, "digits")
+    bases, standard, _ = legends(figure)
+    assert bases == ["standard training", "pgd training"]
+    assert standard == ["base", "25 %", f"50 % ({100 * np.mean(pruned == 0):.0f} % zeros)"]
+    assert len(figure.axes) == 3
+    assert all(axes.get_yscale() == "log" for axes in figure.axes)
+    assert not overlaps(figure)
+
+
+def test_only_float_weights_of_the_first_seed_are_read(tmp_path):
+    path = tmp_path / "m.safetensors"
+    write_tensors(path, {"network.fc.weight": np.ones((1, 2), np.float32)}, {"kind": "model"})
+    quantized = {**describe(0.25, 3), "bits": 8}
+    models = [(describe(0.0, 5), "not read"), (describe(0.0, 3), path), (quantized, "not read")]
+    ((description, (shares, zeros)),) = figure_weights.read_histograms(models)
+    assert (description["seed"], shares[-1], zeros) == (3, 1, 0)
+
+
+def test_more_levels_than_colors_go_to_a_further_panel():
+    found = figure_weights.histogram(np.random.default_rng(0).normal(size=50))
+    levels = [{**describe(0.25), "ratio": ratio / 20, "name": str(ratio)} for ratio in range(1, 13)]
+    models = [(describe(0.0), found), *((level, found) for level in levels)]
+    figure = figure_weights.weight_histograms(models, "digits")
+    colors = [[to_hex(patch.get_edgecolor()) for patch in axes.patches] for axes in figure.axes]
+    assert sum(map(len, colors)) == 1 + 13
+    assert all(len(found) == len(set(found)) for found in colors)
+
+
+# Training
+
+
+def history(losses, adversarial=None, **more):
+    frame = pd.DataFrame({"epoch": range(1, len(losses) + 1), "clean_loss": losses})
+    frame["adversarial_loss"] = np.nan if adversarial is None else adversarial
+    return frame.assign(**more)
+
+
+def test_training_curves_are_means_over_seeds():
+    histories = [(describe(0.0, seed), history([2.0, 1.0 + seed])) for seed in (0, 1)]
+    axes = figure_training.training_curves(histories, "digits").axes[0]
+    (line,) = axes.get_lines()
+    assert line.get_xydata().tolist() == [[1, 2], [2, 1.5]]
+    assert len(axes.collections) == 1, "the range over seeds"
+
+
+def test_adversarial_loss_and_a_longer_seed_are_drawn():
+    histories = [
+        (describe(0.0, 0, "pgd"), history([2.0, 1.0], [3.0, 2.0])),
+        (describe(0.0, 1, "pgd"), history([2.0, 1.0, 0.5], [3.0, 2.0, 1.0])),
+    ]
+    figure = figure_training.training_curves(histories, "digits")
+    assert [line.get_ydata().tolist() for line in figure.axes[0].get_lines()] == [[2, 1, 0.5], [3, 2, 1]]
+    assert legends(figure) == [["clean loss", "adversarial loss"]]
+
+
+def test_admm_has_a_panel_of_its_solver():
+    solver = {"primal_residual": [0.4, 0.1], "sparsity": [0.5, 0.9]}
+    histories = [(describe(0.5), history([2.0, 1.0], **solver)), (describe(0.0), history([2.0]))]
+    figure = figure_training.training_curves(histories, "digits")
+    assert len(figure.axes) == 3
+    assert [line.get_ydata().tolist() for line in figure.axes[1].get_lines()] == [[0.4, 0.1], [0.5, 0.9]]
+    assert not overlaps(figure)
+
+
+def test_a_study_that_trains_nothing_has_its_figure_all_the_same(tmp_path):
+    figure = figure_training.training_curves([(describe(0.0), history([]))], "digits")
+    save(figure, [tmp_path / "t.svg"])
+    assert "Nothing was trained" in (tmp_path / "t.svg").read_text()
+
+
+# Images
+
+
+@pytest.fixture
+def sets(tmp_path):
+    """Two sets of six images of three classes; the source gets the first image of class 0 wrong."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(60, 200, (6, 1, 4, 4)).astype(np.uint8)
+    labels = np.array([0, 1, 2, 0, 1, 2])
+    facts = {"kind": "dataset", "classes": ["zero", "one", "two"]}
+    write_tensors(tmp_path / "test.safetensors", {"images": images, "labels": labels}, facts)
+    clean = np.array([1, 1, 2, 0, 1, 2])
+    for attack, eps in (("fgsm-eps0.1", 0.1), ("pgd-eps0.2", 0.2)):
+        arrays = {
+            "adversarial": images.astype(np.float32) / 255 + np.float32(eps),
+            "labels": labels,
+            "clean_predictions": clean,
+            "predictions": (labels + 1) % 3,
+        }
+        facts = {"kind": "adversarial", "attack": attack} | ({"held_out": 2} if eps == 0.2 else {})
+        write_tensors(tmp_path / f"{attack}.safetensors", arrays, facts)
+    return [tmp_path / "fgsm-eps0.1.safetensors", tmp_path / "pgd-eps0.2.safetensors"], tmp_path / "test.safetensors"
+
+
+def test_images_are_the_first_right_ones_that_no_attack_saw(sets):
+    paths, test = sets
+    shown = figure_images.read_panels(paths[:1], test)
+    assert shown["labels"].tolist() == [0, 1, 2]
+    all_images = figure_images.read_panels(paths, test)
+    # Image 1 is the first of its class that the source gets right, but the second attack was fitted on it.
+    pixels = [figure_images.read_panels(paths[:1], test)["images"][1], all_images["images"][1]]
+    assert not np.array_equal(*pixels)
+    assert all_images["labels"].tolist() == [0, 1, 2]
+
+
+def test_panels_show_labels_and_the_factor_of_the_perturbation(sets):
+    figure = figure_images.adversarial_panels(figure_images.read_panels(*sets), "digits", "m")
+    names = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
+    assert names == ["clean", "FGSM, eps 0.1", "perturbation × 5", "PGD, eps 0.2", "perturbation × 2"]
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[:6] == ["zero", "one", "two", "one", "two", "zero"]
+    magnified = figure.axes[6].images[0].get_array()
+    assert np.allclose(magnified, 0.5 + 5 * 0.1, atol=1e-5)
+
+
+@pytest.mark.parametrize(("largest", "factor"), [(0.1, 5), (0.3, 1), (0.9, 1), (8 / 255, 10), (1e-9, 500), (0, 500)])
+def test_magnification_stays_inside_the_grey_range(largest, factor):
+    assert figure_images.magnification(np.array([-largest, largest / 2])) == factor
+
+
+def test_a_source_that_gets_nothing_right_is_refused(sets, tmp_path):
+    arrays = {"labels": np.zeros(6, int), "clean_predictions": np.ones(6, int)}
+    write_tensors(tmp_path / "bad.safetensors", arrays, {"kind": "adversarial", "attack": "x"})
+    with pytest.raises(InputError, match="gets no test image right"):
+        figure_images.read_panels([tmp_path / "bad.safetensors"], sets[1])
+
+
+def test_figures_saved_twice_have_the_same_bytes(tmp_path):
+    for folder in ("a", "b"):
+        figure = accuracy_differences(verdicts(9), clean_differences(), "digits", "cnn8")
+        (tmp_path / folder).mkdir()
+        save(figure, [tmp_path / folder / "f.svg", tmp_path / folder / "f.png"])
+    for name in ("f.svg", "f.png"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

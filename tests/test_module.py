@@ -1,0 +1,70 @@
+"""The workflow as a module of somebody else's Snakefile, which lies elsewhere."""
+
+import copy
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT, TINY
+
+SNAKEFILE = """
+configfile: "study.yaml"
+
+module squeezeproof:
+    snakefile: "{root}/Snakefile"
+    config: config
+
+use rule * from squeezeproof as sp_*
+
+rule best:
+    default_target: True
+    input: "results/tiny/tables/clean_accuracy.csv"
+    output: "best.txt"
+    shell: "sort -t, -k4 {{input}} | tail -n 1 > {{output}}"
+"""
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A project with a Snakefile and a study of its own, and a function that runs Snakemake there."""
+    (tmp_path / "Snakefile").write_text(SNAKEFILE.format(root=ROOT))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(copy.deepcopy(TINY), sort_keys=False))
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert done.returncode == 0, done.stdout[-4000:]
+        return done.stdout
+
+    return tmp_path, run
+
+
+def test_its_rules_are_planned_under_a_prefix_beside_the_users_own(elsewhere):
+    _, run = elsewhere
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", run("-n", "--quiet", "rules"), re.M))
+    expected = {"best": "1", "sp_prepare": "1", "sp_train": "1", "sp_compress": "3", "sp_craft": "2", "sp_predict": "4"}
+    assert expected.items() <= planned.items()
+
+
+def test_a_study_of_the_users_is_what_counts(elsewhere):
+    folder, run = elsewhere
+    study = copy.deepcopy(TINY) | {"seeds": [0, 1]}
+    (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    assert re.search(r"^sp_train +2$", run("-n", "--quiet", "rules"), re.M)
+
+
+@pytest.mark.slow
+def test_it_runs_there_and_leaves_nothing_here(elsewhere, finished):
+    folder, run = elsewhere
+    before = set(ROOT.glob("results/*"))
+    run("best", "sp_all")
+    ours = {
+        path.name: path.read_bytes() for path in folder.glob("results/tiny/tables/*.csv") if path.stem != "crafting"
+    }
+    assert ours == finished.tables()
+    assert len(pd.read_csv(folder / "results/tiny/tables/clean_accuracy.csv")) == 4
+    assert (folder / "best.txt").read_text().count(",") > 3
+    assert set(ROOT.glob("results/*")) == before

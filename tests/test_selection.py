@@ -1,0 +1,134 @@
+"""The smallest models that hold their accuracy, and what is said where none does or nothing was evaluated."""
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from squeezeproof.report.selection import (
+    CHOSEN,
+    NONE_WITHIN,
+    NOT_EVALUATED,
+    NOTHING_TO_KEEP,
+    select_variants,
+    strongest_attack,
+)
+
+AXES = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
+BASE = ("none", 0.0)
+PGD = "pgd-eps0.1"
+
+
+def axes(compression, ratio, finetuning="none"):
+    return dict(zip(AXES, ["cnn3", "standard", compression, ratio, 32, finetuning], strict=True))
+
+
+def cell(variant, mean, attack="clean", *, threat=None, runs=2, **other):
+    named = {f"target_{axis}": value for axis, value in axes(*variant).items()}
+    threat = threat or ("clean" if attack == "clean" else "white-box")
+    return {"dataset": "d", **named, "threat": threat, "attack": attack, "runs": runs, "mean": mean, **other}
+
+
+def size(variant, packed, seed=0):
+    return {"dataset": "d", "seed": seed, "packed_bytes": packed, **axes(*variant)}
+
+
+def chosen(cells, sizes, *, tolerance=0.01, attack=None):
+    """Criterion -> row, for studies with one group."""
+    table = select_variants(pd.DataFrame(cells), pd.DataFrame(sizes), tolerance=tolerance, attack=attack)
+    return {row["criterion"]: row for _, row in table.iterrows()}
+
+
+SIZES = [size(BASE, 100), size(("weight", 0.5), 60), size(("weight", 0.9), 20), size(("weight", 0.98), 10)]
+
+
+def cells(clean, robust, **more):
+    levels = [BASE, ("weight", 0.5), ("weight", 0.9), ("weight", 0.98)]
+    pairs = zip(levels, clean, strict=True), zip(levels, robust, strict=True)
+    return [*(cell(*pair) for pair in pairs[0]), *(cell(*pair, PGD) for pair in pairs[1])]
+
+
+def test_the_smallest_model_within_the_tolerance_is_selected_for_either_criterion():
+    rows = chosen(cells([0.9, 0.91, 0.895, 0.8], [0.5, 0.495, 0.4, 0.5]), SIZES)
+    clean, robust = rows["high compression"], rows["high robustness"]
+    assert (clean["selected"], clean["ratio"], clean["packed_bytes"], clean["candidates"]) == (CHOSEN, 0.9, 20, 3)
+    assert clean["difference"] == pytest.approx(-0.005) and clean["share_of_bytes"] == 0.2
+    # A larger ratio may hold where a smaller one does not.
+    assert (robust["attack"], robust["ratio"]) == (PGD, 0.98)
+
+
+def test_a_loss_of_exactly_the_tolerance_is_within_it():
+    assert chosen(cells([0.9, 0.89, 0.88, 0.8], [0.5] * 4), SIZES)["high compression"]["ratio"] == 0.5
+    none = chosen(cells([0.9, 0.889, 0.88, 0.8], [0.5] * 4), SIZES)["high compression"]
+    assert none["selected"] == NONE_WITHIN and none["candidates"] == 3 and pd.isna(none["ratio"])
+
+
+def test_robustness_without_white_box_attacks_on_the_compressed_is_not_evaluated():
+    levels = [(BASE, 0.9), (("weight", 0.5), 0.9)]
+    only_base = [*(cell(*pair) for pair in levels), cell(BASE, 0.5, PGD)]
+    transferred = cell(("weight", 0.5), 0.9, PGD, threat="transfer")
+    for found in (only_base, [*only_base, transferred]):
+        row = chosen(found, SIZES)["high robustness"]
+        assert (row["selected"], row["candidates"]) == (NOT_EVALUATED, 0)
+    row = chosen([cell(*pair) for pair in levels], SIZES)["high robustness"]
+    assert (row["selected"], row["attack"]) == (NOT_EVALUATED, "")
+
+
+def test_a_base_without_accuracy_has_nothing_to_keep():
+    row = chosen(cells([0.9] * 4, [0.01, 0.01, 0.01, 0.01]), SIZES)["high robustness"]
+    assert row["selected"] == NOTHING_TO_KEEP and pd.isna(row["packed_bytes"])
+
+
+def test_a_model_that_lost_a_seed_is_no_candidate():
+    found = cells([0.9] * 4, [0.5] * 4)
+    found[3]["runs"] = 1
+    row = chosen(found, SIZES)["high compression"]
+    assert (row["ratio"], row["candidates"]) == (0.9, 2)
+
+
+def test_sizes_are_means_over_seeds_and_ties_go_to_the_more_accurate():
+    sizes = [size(BASE, 100), *(size(("filter", 0.5), packed, seed) for seed, packed in enumerate((30, 50)))]
+    sizes += [size(("filter", 0.5, "standard"), 40)]
+    found = [cell(BASE, 0.9), cell(("filter", 0.5), 0.9), cell(("filter", 0.5, "standard"), 0.95)]
+    row = chosen(found, sizes)["high compression"]
+    assert (row["finetuning"], row["packed_bytes"]) == ("standard", 40)
+
+
+def test_every_compression_has_its_own_row_and_bases_have_none():
+    sizes = [*SIZES, size(("filter", 0.5), 40)]
+    table = select_variants(pd.DataFrame(cells([0.9] * 4, [0.5] * 4)), pd.DataFrame(sizes), tolerance=0, attack=None)
+    assert list(table["compression"]) == ["filter", "filter", "weight", "weight"]
+    assert list(table["selected"]) == [NOT_EVALUATED] * 2 + [CHOSEN] * 2
+    none = select_variants(pd.DataFrame(cells([0.9] * 4, [0.5] * 4)), pd.DataFrame(SIZES[:1]), tolerance=0, attack=None)
+    assert none.empty and list(none) == list(table)
+
+
+def test_the_strongest_attack_is_the_lowest_mean_among_those_on_the_most_models():
+    found = cells([0.9] * 4, [0.5, 0.4, 0.4, 0.4])
+    found += [cell(("weight", 0.5), 0.1, "cw"), cell(BASE, 0.0, "fgsm-eps0.1", threat="transfer")]
+    found += [
+        cell((*level,), 0.6, "fgsm-eps0.1") for level in (BASE, ("weight", 0.5), ("weight", 0.9), ("weight", 0.98))
+    ]
+    table = pd.DataFrame(found)
+    assert strongest_attack(table, "d") == PGD
+    assert strongest_attack(table, "other") is None
+    assert chosen(found, SIZES, attack="fgsm-eps0.1")["high robustness"]["attack"] == "fgsm-eps0.1"
+
+
+@settings(derandomize=True, deadline=None, database=None, max_examples=60)
+@given(
+    accuracies=st.lists(st.integers(0, 20), min_size=4, max_size=4),
+    packed=st.lists(st.integers(1, 5), min_size=3, max_size=3),
+    tolerance=st.sampled_from([0, 0.05, 0.1]),
+)
+def test_no_model_within_the_tolerance_is_smaller(accuracies, packed, tolerance):
+    means = [count / 20 for count in accuracies]
+    sizes = [size(BASE, 100), *(size(("weight", ratio), p) for ratio, p in zip((0.5, 0.9, 0.98), packed, strict=True))]
+    row = chosen(cells(means, means), sizes, tolerance=tolerance)["high compression"]
+    within = [p for mean, p in zip(means[1:], packed, strict=True) if mean >= means[0] - tolerance - 1e-9]
+    if means[0] <= tolerance:
+        assert row["selected"] == NOTHING_TO_KEEP
+    elif not within:
+        assert row["selected"] == NONE_WITHIN
+    else:
+        assert row["packed_bytes"] == min(within) and row["accuracy"] >= means[0] - tolerance - 1e-9

@@ -1,0 +1,182 @@
+"""The page that is read first: its numbers are those of the tables, its words no stronger, and nothing breaks it."""
+
+import re
+import subprocess
+from html import unescape
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from table_examples import verdicts
+
+from squeezeproof.audit.findings import FAILURE, WARNING, Finding
+from squeezeproof.report import provenance
+from squeezeproof.report.story import (
+    LARGEST,
+    SENTENCES,
+    SIGNS,
+    audited,
+    counted,
+    page,
+    sentence,
+    sentences,
+    summary,
+    verdict_matrix,
+)
+from squeezeproof.report.verdicts import LESS, MORE
+
+FACTS = {
+    "name": "tiny",
+    "question": "Does <b>pruning</b> & quantizing change anything?",
+    "margin": 0.02,
+    "numbers": {"Seeds": "0", "Attacks": "<script>alert(1)</script>"},
+}
+CLEAN = pd.DataFrame({"model": ["a", "<i>b"], "accuracy": ["0.9", "0.85"], "low": ["0.8", "0.8"], "high": ["1", "0.9"]})
+
+
+def finding(verdict, attack="fgsm-eps0.1", message="<do> this"):
+    return Finding("digits", "m", "m", attack, 3, "no example left as it was", "1", "0", verdict, message)
+
+
+AUDIT = [finding("pass"), finding(FAILURE), finding(WARNING, "pgd-eps0.1"), finding(WARNING, "pgd-eps0.1")]
+
+
+class Reader(HTMLParser):
+    """Tags that are open, and every cell of every table."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.cells = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag != "meta":
+            self.open.append(tag)
+        if tag in ("td", "th"):
+            self.cells.append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("td", "th"):
+            self.cells[-1] += data
+
+
+def read(text):
+    reader = Reader()
+    reader.feed(text)
+    assert reader.open == []
+    return reader
+
+
+@pytest.fixture(scope="module")
+def text():
+    return page(FACTS, verdicts(2), AUDIT, {"clean_accuracy": CLEAN}, {"Commit": "abc & def"})
+
+
+def test_the_page_is_well_formed_and_alone(text):
+    assert read(text).tags[:4] == ["html", "head", "meta", "meta"]
+    assert not re.search(r"(src|href)=|@import|url\(", text)
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_names_and_questions_are_escaped(text):
+    for unsafe in ("<script", "<b>", "<i>", "<do>"):
+        assert unsafe not in text
+    assert "Does <b>pruning</b> & quantizing change anything?" in unescape(text)
+    assert "<script" not in summary(FACTS, verdicts(), AUDIT)
+
+
+def test_numbers_on_the_page_are_those_of_the_tables(text):
+    cells = read(text).cells
+    assert "90.0" in cells and "[80.0, 90.0]" in cells
+    for row in verdicts(2).itertuples():
+        shown = f"{100 * row.difference:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]".replace("-", "−")
+        assert f"{SIGNS[row.verdict]}{'*' * bool(row.favours)} {shown}" in cells
+
+
+def test_a_verdict_in_words():
+    table = verdicts()
+    row = next(row for row in table.itertuples() if row.verdict == LESS)
+    assert sentence(row) == (
+        "CNN-8, standard training, filter 50 %, standard fine-tuning: less robust to FGSM, eps 0.1 (each attacked "
+        "itself): −10.0 points [−13.0, −7.0]"
+    )
+    favoured = next(row for row in table.itertuples() if row.verdict == MORE)
+    assert "(images made for its base, which favours it): +20.0 points" in sentence(favoured)
+
+
+def test_only_shown_differences_are_told_and_white_box_first():
+    told = sentences(verdicts(2), SENTENCES)
+    assert len(told) == 2 + 4
+    assert all("less robust" in line for line in told[:2])
+    assert not any("filter 25 %" in line and "itself" in line for line in told)
+
+
+def test_what_is_left_out_of_a_list_is_counted():
+    assert sentences(verdicts(30), SENTENCES)[-1] == f"and {90 - SENTENCES} more in verdicts.csv"
+
+
+def test_counts_say_no_more_than_the_table():
+    said = counted(verdicts(2), 0.02)
+    assert "8 comparisons" in said and "4 more robust, 2 less robust, 0 equivalent within 2 points, 2 without" in said
+    assert "In 4 of them the images were made for one of the two models" in said
+    assert "One seed says nothing of other trainings." in said
+    assert "One seed" not in counted(verdicts(2, seeds=3), 0.02)
+    assert counted(verdicts()[:0], 0.02) == "The study compares no compressed model with its base."
+
+
+def test_the_matrix_has_a_row_per_model_and_source():
+    matrix = verdict_matrix(verdicts(3))
+    assert matrix.columns[3:] == ["FGSM, eps 0.1", "a1, eps 0.1", "a2, eps 0.1"]
+    assert len(matrix.rows) == 4
+    assert all(all(row) for row in matrix.rows)
+
+
+def test_the_audit_counts_cells():
+    assert audited(AUDIT) == (
+        "1 checks passed. Cells that failed, and are in no other table or figure: 1. Cells with a warning: 1."
+    )
+    assert audited(AUDIT[:1]) == "1 checks passed. No cell failed. No cell has a warning."
+
+
+def test_a_study_without_compressions_has_a_page():
+    text = page(FACTS, verdicts()[:0], AUDIT[:1], {"clean_accuracy": CLEAN[:0]}, {})
+    assert "compares no compressed model" in text
+
+
+def test_a_large_study_stays_below_what_the_report_can_show():
+    many = pd.DataFrame({f"column {number}": ["x" * 90] * 5000 for number in range(20)})
+    many["row"] = range(5000)
+    text = page(FACTS, verdicts(40), AUDIT * 300, {"a": many.astype(str), "b": many.astype(str)}, {})
+    assert len(text.encode()) < LARGEST
+    assert "of 5000 rows; tables/a.csv has all." in text
+
+
+# Provenance
+
+
+def test_hours_are_summed_by_rule(tmp_path):
+    for name, seconds in (("craft/a/x.tsv", 60), ("craft/b.tsv", 30), ("write_tables.tsv", 2)):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\n{seconds}\t0:00:00\n")
+    assert provenance.seconds_by_rule(tmp_path) == {"craft": 90, "write_tables": 2}
+
+
+def test_passes_are_counted_in_images():
+    columns = {"dataset": ["a", "b"], "forwards_per_example": [11, 2], "backwards_per_example": [10, 0]}
+    said = provenance.passes(pd.DataFrame(columns), {"a": 100, "b": 7})
+    assert said == "1,114 forward and 1,000 backward, counted in images"
+
+
+def test_the_commit_is_that_of_the_folder(tmp_path):
+    assert provenance.commit(tmp_path) == "not in a git repository"
+    commands = [["init", "-q"], ["add", "f"], ["-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "m"]]
+    (tmp_path / "f").write_text("1")
+    for command in commands:
+        subprocess.run(["git", "-C", tmp_path, *command], check=True)
+    assert re.fullmatch("[0-9a-f]{40}", provenance.commit(tmp_path))
+    (tmp_path / "f").write_text("2")
+    assert provenance.commit(tmp_path).endswith(", with uncommitted changes")

@@ -1,0 +1,320 @@
+"""Accuracy against rising eps: where it stops, what it keeps, its table and its figures."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from attack_fixtures import settings
+from scipy import stats
+from study_examples import changed
+from torch import nn
+
+from squeezeproof.errors import InputError
+from squeezeproof.evaluation import sweep as sweeping
+from squeezeproof.evaluation.intervals import wilson
+from squeezeproof.evaluation.sweep import Point, sweep
+from squeezeproof.report import curves
+from squeezeproof.report.sweeps import read_sweeps, sweeps_table
+from squeezeproof.report.tables import write_csv
+from squeezeproof.store.predictions import NOT_SCORED
+from squeezeproof.store.sweeps import SweepFile
+from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.plan import Study
+
+# The model below tells an image with a pixel under the threshold from the others; all are of the first class.
+THRESHOLD = 0.72
+PIXELS = torch.tensor([51, 51, 51, 51, 102, 128, 153, 153, 153, 153], dtype=torch.uint8)
+IMAGES, LABELS = PIXELS.view(-1, 1, 1, 1), torch.zeros(10, dtype=torch.int64)
+
+
+def threshold_model():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(1, 2))
+    model[1].weight.data = torch.tensor([[0.0], [4.0]])
+    model[1].bias.data = torch.tensor([0.0, -4 * THRESHOLD])
+    return model.eval()
+
+
+def still_right(eps):
+    return int((PIXELS / 255 + eps < THRESHOLD).sum())
+
+
+def attacks(*levels, method="fgsm"):
+    return [(f"rising-eps{eps}", settings(method, eps=eps, mode="whitebox")) for eps in levels]
+
+
+def points(*levels, stops=True, known=(), method="fgsm", classes=2):
+    found = sweep(
+        threshold_model(), IMAGES, LABELS, attacks(*levels, method=method),
+        classes=classes, stops=stops, seed=lambda name: 0, batch_size=4, known=known,
+    )  # fmt: skip
+    return list(found)
+
+
+def accuracies(found):
+    return [point.counts(LABELS)[0] for point in found]
+
+
+# The sweep
+
+
+@pytest.mark.parametrize("method", ["fgsm", "pgd"])
+def test_a_linear_model_loses_what_its_margins_say(method):
+    levels = (0.05, 0.2, 0.25, 0.4, 0.6)
+    expected = [still_right(eps) for eps in levels]
+    assert expected == [10, 6, 5, 4, 0]
+    assert accuracies(points(*levels, stops=False, method=method)) == expected
+
+
+def test_it_goes_on_at_chance_and_stops_below():
+    assert accuracies(points(0.05, 0.2, 0.25, 0.4, 0.6)) == [10, 6, 5, 4]
+    assert accuracies(points(0.05, 0.4, 0.6)) == [10, 4]
+    # With three classes chance is a third, and 4 of 10 are above it.
+    assert accuracies(points(0.25, 0.4, 0.6, classes=3)) == [5, 4, 0]
+
+
+def test_every_eps_attacks_every_image():
+    for point in points(0.05, 0.25, 0.4, stops=False):
+        assert point.costs["forwards_per_example"] >= 1 and point.costs["backwards_per_example"] == 1
+
+
+def crafted_names(monkeypatch):
+    names, craft = [], sweeping.craft
+
+    def counted(model, images, labels, entry, **options):
+        names.append(entry["eps"])
+        return craft(model, images, labels, entry, **options)
+
+    monkeypatch.setattr(sweeping, "craft", counted)
+    return names
+
+
+def test_known_points_are_kept_and_others_crafted(monkeypatch):
+    known = points(0.05, 0.2)
+    names = crafted_names(monkeypatch)
+    found = points(0.05, 0.2, 0.25, known=known)
+    assert names == [0.25] and found[:2] == known
+
+
+def test_a_known_point_of_other_settings_is_crafted_again(monkeypatch):
+    (known,) = points(0.05)
+    names = crafted_names(monkeypatch)
+    other = Point(known.name, {**known.settings, "loss": "margin"}, known.predictions, known.costs)
+    points(0.05, known=[other])
+    assert names == [0.05]
+
+
+def test_known_points_below_chance_stop_it_too(monkeypatch):
+    known = points(0.05, 0.4)
+    names = crafted_names(monkeypatch)
+    assert len(points(0.05, 0.4, 0.6, known=known)) == 2 and names == []
+
+
+def test_images_that_the_attacker_has_seen_are_not_scored(monkeypatch):
+    def craft(*args, **options):
+        facts = dict.fromkeys(sweeping.COSTS, 0.0) | {"held_out": 3}
+        return {"predictions": torch.zeros(10, dtype=torch.int64)}, facts
+
+    monkeypatch.setattr(sweeping, "craft", craft)
+    (point,) = points(0.05)
+    assert point.counts(LABELS) == (7, 7) and (point.predictions[:3] == NOT_SCORED).all()
+
+
+# The file
+
+FACTS = {"fingerprint": "f", "classes": ["a", "b"]}
+
+
+def file_of(source="cnn3.standard.none.none.s0", stops=True, identity=("code",), checkpoint="f"):
+    clean = torch.zeros(10, dtype=torch.int64)
+    return SweepFile(
+        "rising", "digits", source, LABELS, clean, stops, {"fingerprint": checkpoint}, FACTS, list(identity)
+    )  # fmt: skip
+
+
+def test_points_come_back_as_they_were(tmp_path):
+    found = points(0.05, 0.2, 0.25)
+    file_of().save(tmp_path / "s", found)
+    known = file_of().known(tmp_path / "s")
+    assert list(known) == sorted(point.name for point in found)
+    for point in found:
+        back = known[point.name]
+        assert torch.equal(back.predictions, point.predictions)
+        assert (back.settings, back.costs) == (point.settings, point.costs)
+
+
+@pytest.mark.parametrize("other", [{"identity": ["edited"]}, {"checkpoint": "g"}])
+def test_points_of_other_code_or_other_weights_are_not_kept(tmp_path, other):
+    file_of().save(tmp_path / "s", points(0.05))
+    assert file_of(**other).known(tmp_path / "s") == {}
+
+
+def test_a_broken_or_absent_file_knows_nothing(tmp_path):
+    assert file_of().known(tmp_path / "s") == {}
+    file_of().save(tmp_path / "s", points(0.05))
+    (tmp_path / "s").write_bytes((tmp_path / "s").read_bytes()[:-5])
+    assert file_of().known(tmp_path / "s") == {}
+
+
+# The table
+
+
+def describe(seed):
+    return {
+        **{"dataset": "digits", "name": f"cnn3.standard.none.none.s{seed}", "architecture": "cnn3", "ratio": 0.0},
+        **{"training": "standard", "compression": "none", "bits": 32, "finetuning": "none", "seed": seed},
+        "base": f"cnn3.standard.none.none.s{seed}",
+    }
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Of two seeds, of which the second stops an eps earlier."""
+    file_of(describe(0)["name"]).save(tmp_path / "s0", points(0.05, 0.2, 0.25, 0.4, 0.6))
+    late = [point for point in points(0.05, 0.4, 0.6) if point]
+    late[1] = Point("rising-eps0.2", attacks(0.2)[0][1], late[1].predictions, late[1].costs)
+    file_of(describe(1)["name"]).save(tmp_path / "s1", late)
+    return sweeps_table([tmp_path / "s1", tmp_path / "s0"], [describe(0), describe(1)])
+
+
+def test_the_table_has_the_clean_images_and_every_eps_in_order(table, tmp_path):
+    first = table[table["seed"] == 0]
+    assert list(first["eps"]) == [0, 0.05, 0.2, 0.25, 0.4]
+    assert list(first["correct"]) == [10, 10, 6, 5, 4]
+    assert list(first["stopped"]) == [False] * 4 + [True] and set(table["chance"]) == {0.5}
+    low, high = wilson(6, 10)
+    assert (first.iloc[2]["low"], first.iloc[2]["high"]) == (pytest.approx(low), pytest.approx(high))
+    assert np.isnan(first.iloc[0]["backwards_per_example"]) and first.iloc[1]["backwards_per_example"] == 1
+    write_csv(tmp_path / "sweeps.csv", table)
+    pd.testing.assert_frame_equal(read_sweeps(tmp_path / "sweeps.csv"), table, check_dtype=False, rtol=1e-4)
+
+
+def test_a_sweep_that_never_stops_marks_nothing(tmp_path):
+    file_of(stops=False).save(tmp_path / "s", points(0.4, 0.6, stops=False))
+    assert not sweeps_table([tmp_path / "s"], [describe(0)])["stopped"].any()
+
+
+def test_points_that_failed_the_audit_are_left_out(tmp_path):
+    file_of().save(tmp_path / "s", points(0.05, 0.2))
+    audit = SimpleNamespace(failed=lambda *cell: cell[-1] == "rising-eps0.2", warnings=lambda *cell: "12")
+    table = sweeps_table([tmp_path / "s"], [describe(0)], audit)
+    assert list(table["eps"]) == [0, 0.05] and list(table["warnings"]) == ["12", "12"]
+
+
+# Figures
+
+
+def drawn(figure):
+    """Label -> [x, y] of the labelled lines."""
+    return {line.get_label(): np.array(line.get_data()) for line in figure.axes[0].lines if line.get_label()[0] != "_"}
+
+
+def test_a_curve_ends_where_its_first_seed_does(table):
+    ((_, (eps, mean)),) = drawn(curves.accuracy_against_eps(table, "digits", "rising")).items()
+    assert list(eps) == [0, 0.05, 0.2]
+    np.testing.assert_allclose(mean, [1, 1, (0.6 + 0.4) / 2])
+    with pytest.raises(InputError, match="no point of other"):
+        curves.accuracy_against_eps(table, "digits", "other")
+
+
+def test_intervals_are_students_over_seeds_and_wilsons_for_one():
+    values = np.array([0.5, 0.6, 0.55])
+    low, high = curves.interval(
+        np.array([values.mean(), 0.3]), np.array([values.std(ddof=1), np.nan]), np.array([3, 1]), np.array([100, 100])
+    )
+    expected = stats.t.interval(0.95, 2, values.mean(), values.std(ddof=1) / np.sqrt(3))
+    assert (low[0], high[0]) == pytest.approx(expected)
+    assert (low[1], high[1]) == pytest.approx(wilson(30, 100))
+
+
+def over_seeds_row(target, attack, eps, mean, threat, seeds="same", **others):
+    axes = {"architecture": "cnn3", "training": "standard", "compression": "none", "ratio": 0.0, "bits": 32}
+    axes |= {"finetuning": "none"}
+    side = {f"source_{key}": value for key, value in axes.items()}
+    side |= {f"target_{key}": value for key, value in {**axes, "architecture": target}.items()}
+    method = "clean" if attack == "clean" else "fgsm"
+    row = {"dataset": "digits", **side, "threat": threat, "seeds": seeds, "attack": attack, "method": method}
+    return row | {"norm": "linf", "eps": eps, "runs": 2, "mean": mean, "std": 0.01, "min": mean, "max": mean} | others
+
+
+def test_transfer_curves_begin_at_clean_accuracy_and_name_other_seeds():
+    rows = [
+        over_seeds_row("cnn3", "clean", 0.0, 0.9, "clean"),
+        {**over_seeds_row("cnn8", "clean", 0.0, 0.8, "clean"), "source_architecture": "cnn8"},
+        over_seeds_row("cnn3", "fgsm-eps0.2", 0.2, 0.1, "white-box"),
+        over_seeds_row("cnn3", "fgsm-eps0.1", 0.1, 0.3, "white-box"),
+        over_seeds_row("cnn3", "fgsm-eps0.1", 0.1, 0.5, "transfer", "other"),
+        over_seeds_row("cnn8", "fgsm-eps0.1", 0.1, 0.7, "transfer"),
+        over_seeds_row("cnn8", "fgsm-eps0.2", 0.2, 0.6, "transfer"),
+        over_seeds_row("cnn8", "pgd-eps0.2", 0.2, 0.0, "transfer"),
+        over_seeds_row("cnn8", "fgsm-eps0.2", 0.2, 0.0, "transfer", source_training="pgd"),
+    ]
+    names = ["fgsm-eps0.1", "fgsm-eps0.2"]
+    figure = curves.transfer(pd.DataFrame(rows), 100, 0.1, "digits", describe(0), names)
+    found = {name: line.tolist() for name, line in drawn(figure).items()}
+    assert found == {
+        "cnn3 base": [[0, 0.1, 0.2], [0.9, 0.3, 0.1]],
+        "cnn3 base (other seed)": [[0, 0.1], [0.9, 0.5]],
+        "cnn8 base": [[0, 0.1, 0.2], [0.8, 0.7, 0.6]],
+    }
+    with pytest.raises(InputError, match=r"no set of pgd-eps0\.1"):
+        curves.transfer(pd.DataFrame(rows), 100, 0.1, "digits", describe(0), ["pgd-eps0.1"])
+
+
+# The plan
+
+STUDY = """
+study: small
+datasets: {digits: {}}
+architectures: {cnn3: {}}
+trainings: {standard: {epochs: 4}}
+compressions: {weight: {ratio: 0.9}}
+attacks: {pgd: {eps: 8/255, mode: transfer}, deepfool: {}, fgsm: {eps: [0.2, 0.1]}}
+evaluations: {all: {}}
+sweeps: {rising: {attack: pgd, eps: [2/255, 0.1]}}
+"""
+
+
+def test_a_sweep_runs_its_entry_in_whitebox_mode_at_its_own_eps():
+    study = Study(changed(STUDY, {}))
+    sweep = study.sweeps["rising"]
+    assert [attack.name for attack in sweep.attacks] == ["rising-eps2of255", "rising-eps0.1"] and sweep.stops
+    assert {attack.settings["mode"] for attack in sweep.attacks} == {"whitebox"}
+    assert study.curves == [("digits", "cnn3.standard.none.none.s0", "rising")]
+    assert study.attacks["pgd-eps8of255"].settings["mode"] == "transfer"
+
+
+def test_a_sweep_without_eps_takes_those_of_the_entry_and_chosen_models():
+    changes = {"sweeps.rising": {"attack": "pgd", "stop": "never", "models": ["compressed"]}}
+    study = Study(changed(STUDY, changes))
+    assert [attack.name for attack in study.sweeps["rising"].attacks] == ["rising-eps8of255"]
+    assert not study.sweeps["rising"].stops
+    assert study.curves == [("digits", "cnn3.standard.weight-90.none.s0", "rising")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"sweeps.rising.attack": "pdg"}, "sweeps.rising.attack: 'pdg' is no entry of attacks, did you mean pgd?"),
+        ({"sweeps.rising.eps": [0.2, "8/255"]}, "does not rise; write [8/255, 0.2]"),
+        ({"sweeps.rising.eps": [0.2, 2]}, "2 is not in (0, 1]; pixels are in [0, 1], did you mean 2/255?"),
+        ({"sweeps.rising": {"attack": "fgsm"}}, "['0.2', '0.1'] does not rise; write [0.1, 0.2]"),
+        ({"sweeps.rising": {"attack": "deepfool"}}, "sweeps.rising.eps: missing"),
+        ({"sweeps.pgd": {"attack": "pgd"}}, "attacks.pgd has that name"),
+        ({"sweeps.rising.models": ["cnn8*"]}, "matches no model that the study builds"),
+        ({"sweeps.rising.datasets": ["mnist"]}, "sweeps.rising.datasets: 'mnist' matches none"),
+        ({"sweeps.rising.stop": "soon"}, "'soon' is unknown"),
+    ],
+)
+def test_what_no_sweep_can_be_is_told(changes, told):
+    with pytest.raises(ConfigError) as caught:
+        Study(changed(STUDY, changes))
+    assert any(told in problem for problem in caught.value.problems), caught.value.problems
+
+
+def test_transfer_is_drawn_where_other_models_are_scored_at_two_eps():
+    study = Study(changed(STUDY, {}))
+    base = "cnn3.standard.none.none"
+    assert study.transfers == {("digits", base, "fgsm"): ["fgsm-eps0.1", "fgsm-eps0.2"]}
+    assert Study(changed(STUDY, {"evaluations.all.where": ["white-box"]})).transfers == {}

@@ -1,0 +1,205 @@
+"""Tables for readers: what the numbers of a CSV become, and that no character of a name breaks a format."""
+
+import re
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from table_examples import compression_table, over_seeds, robust_accuracy, stages_table
+
+from squeezeproof.report import wide
+from squeezeproof.report.formats import (
+    LONG,
+    Readable,
+    latex_escaped,
+    read_table,
+    readable,
+    to_html,
+    to_latex,
+    to_markdown,
+)
+from squeezeproof.report.names import attack_in_words, model_in_words
+
+
+def text_table(**columns):
+    return pd.DataFrame(columns, dtype=str)
+
+
+def column(table, title):
+    return [row[table.columns.index(title)] for row in table.rows]
+
+
+ROBUST = text_table(
+    source=["a", "b"],
+    accuracy=["0.631", "0.5"],
+    low=["0.600645", "0.4"],
+    high=["0.660353", "0.6"],
+    n=["1000", "1000"],
+    warnings=["", "10 14"],
+)
+
+
+def test_shares_are_per_cent_and_bounds_intervals():
+    table = readable("robust_accuracy", ROBUST)
+    assert table.columns == ["source", "accuracy (%)", "interval (%)"]
+    assert column(table, "interval (%)") == ["[60.1, 66.0]", "[40.0, 60.0]"]
+    assert column(table, "accuracy (%)") == ["63.1", "50.0 †10,14"]
+
+
+def test_what_all_rows_share_and_what_marks_mean_is_noted():
+    notes = readable("robust_accuracy", ROBUST).notes
+    assert "In all rows: images 1000." in notes
+    assert "10: noise, FGSM, PGD, suite in this order; 14: white-box at least as strong as transfer" in notes[-1]
+
+
+def test_a_table_without_warnings_has_no_legend():
+    assert not any("†" in note for note in readable("robust_accuracy", ROBUST.assign(warnings="")).notes)
+
+
+def test_differences_are_signed_and_never_minus_zero():
+    table = readable("verdicts", text_table(model=["a", "b", "c"], difference=["0.0123", "-0.2", "-0.0001"]))
+    assert column(table, "difference (%)") == ["+1.2", "−20.0", "+0.0"]
+
+
+def test_what_is_in_per_cent_already_stays():
+    table = readable("wide_attacks.filter", text_table(attack=["a", "b"], base=["12.345", "9"], warned=["base", ""]))
+    assert column(table, "base") == ["12.3 †", "9.0"]
+    table = readable("published", text_table(model=["a", "b"], mean=["95.04", "1"], low=["94", "0"], high=["96", "2"]))
+    assert column(table, "interval") == ["[94.0, 96.0]", "[0.0, 2.0]"]
+
+
+def test_other_numbers_are_not_taken_for_shares():
+    table = readable(
+        "latency", text_table(model=["a", "b"], mean=["1.23456", "2"], low=["1.1", "2"], high=["1.3", "2"])
+    )
+    assert column(table, "mean") == ["1.235", "2"]
+    assert column(table, "interval") == ["[1.1, 1.3]", "[2, 2]"]
+
+
+def test_ratios_p_values_and_counts():
+    table = readable("x", text_table(ratio=["0.3", "0.875"], p_holm=["1e-7", "0.04"], parameters=["178986", "9"]))
+    assert table.rows == [["30 %", "< 0.001", "178,986"], ["87.5 %", "0.040", "9"]]
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n"])
+def test_an_empty_table_has_every_format(text, tmp_path):
+    (tmp_path / "flips.csv").write_text(text or "dataset\n")
+    table = readable("flips", read_table(tmp_path / "flips.csv"))
+    assert table.rows == []
+    assert all(form(table) for form in (to_latex, to_markdown, to_html))
+
+
+# The formats
+
+NASTY = r"a_b & 50 % of #1 {x} ~ ^ \cmd $y$ [2] <i>|*`"
+
+
+def test_latex_escapes_every_special_character():
+    escaped = latex_escaped(NASTY)
+    bare = re.sub(r"\\text[a-z]+\{\}|\\[&%#_{}$]|\{\[\}|\{\]\}", "", escaped)
+    assert not set(bare) & set(r"\{}$&#%_^~[]<>"), bare
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30))
+def test_latex_rows_keep_their_columns(text):
+    table = to_latex(Readable("t", ["a", "b"], [[text, "1"]], [False, True]))
+    row = table.splitlines()[table.splitlines().index(r"\midrule") + 1]
+    assert row.endswith(r" & 1 \\")
+    assert len(re.findall(r"(?<!\\)&", row)) == 1
+
+
+def test_long_tables_break_over_pages():
+    rows = [["x", "1"]] * (LONG + 1)
+    text = to_latex(Readable("long", ["a", "b"], rows, [False, True]))
+    assert text.count(r"\begin{longtable}{lr}") == text.count(r"\end{longtable}") == 1
+    assert r"\endfirsthead" in text and r"\endhead" in text and r"\begin{table}" not in text
+    assert r"\begin{tabular}{lr}" in to_latex(Readable("short", ["a", "b"], rows[:LONG], [False, True]))
+
+
+def test_markdown_cells_hold_what_would_break_them():
+    lines = to_markdown(Readable("t", ["a", "b"], [[NASTY, "1\n2"]], [False, True])).splitlines()
+    assert lines[3] == "| --- | ---: |"
+    assert len(re.findall(r"(?<!\\)\|", lines[4])) == 3
+    assert "<" not in lines[4] and r"\*" in lines[4]
+
+
+def test_html_is_escaped():
+    text = to_html(Readable("t", ["<b>"], [["<script>"]], [False], ["<note>"]))
+    assert not re.search("<(script|b|note)>", text)
+
+
+def test_the_head_of_a_table_says_what_is_missing():
+    table = Readable("t", ["a"], [["1"], ["2"], ["3"]], [True]).head(2)
+    assert table.rows == [["1"], ["2"]]
+    assert table.notes == ["The first 2 of 3 rows; tables/t.csv has all."]
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("instance", "words"),
+    [
+        ("pgd-eps8of255", "PGD, eps 8/255"),
+        ("cw", "C&W"),
+        ("clean", "clean images"),
+        ("pgd-restarts-eps0.02", "PGD-restarts, eps 0.02"),
+        ("mine-eps0.1", "mine, eps 0.1"),
+    ],
+)
+def test_attacks_in_words(instance, words):
+    assert attack_in_words(instance) == words
+
+
+def test_models_in_words():
+    assert model_in_words("cnn8", "standard", "none", 0.0, 32, "none") == "CNN-8, standard training, base"
+    assert model_in_words("cnn8", "pgd", "ptq", 0.75, 8, "none").endswith("ptq 8-bit, not fine-tuned")
+
+
+# The layout of the papers
+
+
+@pytest.fixture
+def cells():
+    return wide.read_cells(over_seeds(), robust_accuracy(), compression_table())
+
+
+def test_attacks_by_level_hold_the_means_and_the_signed_delta(cells):
+    table = wide.attacks_by_level(cells, "filter")
+    assert list(table.columns[7:]) == ["base", "25 %", "50 %", "max delta", "warned"]
+    assert table["attack"].iloc[0] == "clean images"
+    white_box = table[(table["crafted on"] == "itself") & (table["attack"] == "FGSM, eps 0.1")].iloc[0]
+    assert [white_box[name] for name in ("base", "25 %", "50 %")] == pytest.approx([40, 35, 30])
+    assert white_box["max delta"] == pytest.approx(-5)
+    transfer = table[(table["crafted on"] == "its base") & (table["attack"] == "FGSM, eps 0.1")].iloc[0]
+    # The base on its own images is where the curve of images crafted on it begins.
+    assert [transfer[name] for name in ("base", "25 %", "50 %")] == pytest.approx([40, 55, 50])
+
+
+def test_warned_cells_are_marked_in_the_wide_tables(cells):
+    by_level = wide.attacks_by_level(cells, "filter")
+    row = (by_level["crafted on"] == "itself") & (by_level["attack"] == "FGSM, eps 0.1")
+    assert list(by_level.loc[row, "warned"]) == ["50 %"]
+    assert (by_level.loc[~row, "warned"] == "").all()
+    by_model = wide.models_by_attack(cells)
+    row = (by_model["crafted on"] == "itself") & (by_model["ratio"] == 0.5)
+    assert list(by_model.loc[row, "warned"]) == ["FGSM, eps 0.1"]
+    formatted = readable("wide_models", by_model.astype(str))
+    assert any("bits 32," in note for note in formatted.notes)
+    assert [cell for cell in column(formatted, "FGSM, eps 0.1") if "†" in cell] == ["30.0 †"]
+
+
+def test_models_by_attack_have_a_row_per_model_and_source(cells):
+    table = wide.models_by_attack(cells)
+    assert table["ratio"].tolist() == [0, 0.25, 0.25, 0.5, 0.5]
+    assert set(table["crafted on"]) == {"itself", "its base"}
+    assert table["clean images"].iloc[0] == pytest.approx(90)
+
+
+def test_stages_become_columns_in_their_order():
+    clean = compression_table().assign(accuracy=0.9, n=10)
+    table = wide.stages_by_model(stages_table(), clean)
+    assert list(table.columns[-4:]) == ["images", "clean images", "1. APGD-CE", "2. Square"]
+    assert table["kept"].tolist() == ["100 %", "50 %"]
+    assert table[["1. APGD-CE", "2. Square"]].to_numpy().tolist() == [[50, 40], [30, 20]]

@@ -1,0 +1,24 @@
+"""Rule features: one model, the clean and its own adversarial images of a class -> their features in some layers."""
+
+from squeezeproof.evaluation.layers import class_number, first_of_class, layer_features
+from squeezeproof.jobs import job
+from squeezeproof.runtime import set_up
+from squeezeproof.store.adversarial import open_set
+from squeezeproof.store.checkpoints import load_model
+from squeezeproof.store.datasets import read_split
+from squeezeproof.store.features import save_features
+
+with job(snakemake):
+    params, settings = snakemake.params, snakemake.params.settings
+    model, _, facts = load_model(snakemake.input.model, set_up(params.compute))
+    images, labels, split = read_split(snakemake.input.test)
+    adversarial, crafted = open_set(snakemake.input.set, split)
+    number = class_number(settings["class"], split["classes"])
+    chosen = first_of_class(labels, number, settings["images"])
+    features, predictions = {}, {}
+    for kind, pixels in (("clean", images), ("adversarial", adversarial[:])):
+        features[kind], predictions[kind] = layer_features(
+            model, pixels[chosen], settings["layers"], settings["maps"], params.compute["batch_size"]
+        )
+    known = {"class": split["classes"][number], "label": number, "attack": crafted["attack"], "name": facts["name"]}
+    save_features(snakemake.output[0], chosen, features, predictions, known, facts, split)

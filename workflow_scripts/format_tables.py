@@ -1,0 +1,14 @@
+"""Rule format_tables: every table of the study -> the same for print, as LaTeX and Markdown."""
+
+from pathlib import Path
+
+from squeezeproof.jobs import job
+from squeezeproof.report.formats import read_table, readable, to_latex, to_markdown
+from squeezeproof.store.atomic import replacing
+
+with job(snakemake):
+    for path, latex, markdown in zip(snakemake.input, snakemake.output.latex, snakemake.output.markdown, strict=True):
+        table = readable(Path(path).stem, read_table(path))
+        for written, text in ((latex, to_latex(table)), (markdown, to_markdown(table))):
+            with replacing(written) as temporary:
+                temporary.write_text(text)

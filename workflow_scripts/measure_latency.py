@@ -1,0 +1,14 @@
+"""Rule measure_latency: every deployed model of a data set -> raw times on all back-ends, and the machine."""
+
+from squeezeproof.deployment.latency import contenders, machine, measure_latency, write_times
+from squeezeproof.jobs import job
+from squeezeproof.runtime import set_up
+from squeezeproof.store.facts import write_facts
+
+with job(snakemake):
+    params, files = snakemake.params, snakemake.input
+    device = set_up(params.compute)
+    found = contenders(params.runs, files.runs, params.threads, device)
+    times = measure_latency(found, files.test, params.images, params.rounds)
+    write_times(snakemake.output.times, times)
+    write_facts(snakemake.output.machine, machine(device))

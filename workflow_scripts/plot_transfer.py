@@ -1,0 +1,16 @@
+"""Rule plot_transfer: accuracy over seeds -> accuracy of every target against the eps of one attack on one source."""
+
+from squeezeproof.jobs import job
+from squeezeproof.report.curves import transfer
+from squeezeproof.report.frames import read_csv
+from squeezeproof.report.style import save
+from squeezeproof.report.tables import read_over_seeds
+from squeezeproof.store.tensors import read_metadata
+
+with job(snakemake):
+    files, params, dataset = snakemake.input, snakemake.params, snakemake.wildcards.dataset
+    clean = read_csv(files.clean_accuracy)
+    trials = int(clean.loc[clean["dataset"] == dataset, "n"].max())
+    chance = 1 / len(read_metadata(files.test, "dataset")["classes"])
+    table = read_over_seeds(files.over_seeds)
+    save(transfer(table, trials, chance, dataset, params.source, params.attacks), snakemake.output)

@@ -1,0 +1,12 @@
+"""Rule plot_tsne: coordinates of clean and adversarial images -> a panel for the inputs and for every layer."""
+
+from squeezeproof.jobs import job
+from squeezeproof.report.frames import read_csv
+from squeezeproof.report.style import save
+from squeezeproof.report.tsne import tsne_panels
+from squeezeproof.store.tensors import read_metadata
+
+with job(snakemake):
+    names, facts = snakemake.wildcards, read_metadata(snakemake.input.features, "features")
+    title = f"{names.dataset}, {names.model}: images of class {facts['class']}, clean and under {facts['attack']}"
+    save(tsne_panels(read_csv(snakemake.input.coordinates), title), snakemake.output)

@@ -1,0 +1,20 @@
+"""Check 19: what was measured on a fake-quantized model holds for the int8 model that is deployed."""
+
+from squeezeproof.audit.findings import EVERY, judge
+
+AGREEMENT = 0.99
+
+
+def audit_integer(dataset, model, facts):
+    """The finding on a quantized model, for every set it is scored on.
+
+    Args:
+        facts: of `deployment.integer.export_integer`.
+    """
+    share = f"{1 - facts['agreement']:.2%} of {facts['images']} test images"
+    message = (
+        f"the int8 model gives other labels than the simulated one to {share}, so its "
+        f"robustness may differ: calibrate with mse or a percentile, or write first_last: keep"
+    )
+    bad = not facts["agreement"] >= AGREEMENT
+    return judge((dataset, EVERY, model, EVERY), 19, facts["agreement"], AGREEMENT, message, bad=bad)

@@ -1,0 +1,78 @@
+"""Models as deployed: eager copies without autograd functions, and what runs their files."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+
+from squeezeproof.models.quantized import SMALLEST_SCALE, Quantizer, quantized_layers
+from squeezeproof.store.datasets import to_pixels
+
+BATCH = 100
+
+
+class Rounding(nn.Module):
+    """What a Quantizer computes, bit for bit, in operations that every exporter knows."""
+
+    def __init__(self, quantizer):
+        super().__init__()
+        self.scale = quantizer.scale.item()
+        self.zero_point, self.top = int(quantizer.zero_point), 2**quantizer.bits - 1
+        self.scale = max(self.scale, SMALLEST_SCALE)
+        # The reciprocal as the Quantizer rounds it, in float32.
+        self.reciprocal = torch.tensor(self.scale).reciprocal().item()
+
+    def forward(self, x):
+        level = (torch.round(x * self.reciprocal) + self.zero_point).clamp(0, self.top)
+        return (level - self.zero_point) * self.scale
+
+
+def plain(model, rounding=Rounding):
+    """A copy of a model on the CPU in eval mode that computes the same logits and can be exported.
+
+    Args:
+        rounding: makes the module that stands for a Quantizer of inputs. Quantized weights are put in as they are
+            rounded; their layers are then float layers.
+    """
+    model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
+    for name in quantized_layers(model):
+        layer = model.get_submodule(name)
+        layer.weight = nn.Parameter(layer.weight_quantizer(layer.weight).detach(), requires_grad=False)
+        layer.weight_quantizer = nn.Identity()
+        if isinstance(layer.input_quantizer, Quantizer):
+            layer.input_quantizer = rounding(layer.input_quantizer)
+    return model
+
+
+def open_session(model, threads=1):
+    """ONNX Runtime on the CPU for an ONNX file (a path) or its bytes, with a number of threads.
+
+    Integer kernels are exact on every processor: where one would saturate 16-bit sums (AVX2 and AVX-512 without VNNI),
+    ONNX Runtime turns int8 weights into uint8.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    # Idle threads of one session would slow the next one that is timed.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.log_severity_level = 3
+    model = model if isinstance(model, bytes) else str(model)
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def run_session(session, pixels):
+    """Logits [N, K] of pixels [N, C, H, W], both float32 numpy arrays."""
+    return session.run(None, {session.get_inputs()[0].name: pixels})[0]
+
+
+def logits_of(forward, images):
+    """Logits [N, K], numpy, of uint8 images [N, C, H, W] by forward(pixels tensor), in batches."""
+    with torch.inference_mode():
+        return np.concatenate([np.asarray(forward(to_pixels(batch, "cpu"))) for batch in images.split(BATCH)])
+
+
+def logits_of_session(session, images):
+    return logits_of(lambda pixels: run_session(session, pixels.numpy()), images)

@@ -1,0 +1,61 @@
+"""White-box accuracy against rising eps (Marshall 2020, Algorithm 2)."""
+
+from dataclasses import dataclass
+
+import torch
+
+from squeezeproof.attacks.craft import craft
+from squeezeproof.jobs import log
+from squeezeproof.store.predictions import NOT_SCORED
+
+COSTS = ("forwards_per_example", "backwards_per_example", "zero_gradients")
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One attack of a sweep: its name, its settings, the model's labels int64 [N] of the examples, and what they cost.
+
+    `costs` has forward and backward passes per example and the share of input gradients that were exactly zero.
+    """
+
+    name: str
+    settings: dict
+    predictions: torch.Tensor
+    costs: dict
+
+    def counts(self, labels):
+        """How many examples the model still gets right, and how many are scored."""
+        return int((self.predictions == labels).sum()), int((self.predictions != NOT_SCORED).sum())
+
+
+def sweep(model, images, labels, attacks, *, classes, stops, seed, batch_size, training=None, known=()):
+    """Attack every image at one eps after the other; yield a Point for each.
+
+    Unlike a cumulative attack, every eps starts from all images, so that a rise of the accuracy shows a weak attack.
+
+    Args:
+        model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
+        images, labels: uint8 [N, C, H, W] and int64 [N], on the CPU.
+        attacks: (name, settings, in mode whitebox, as `craft` takes them) in the order of their eps.
+        classes: their number K.
+        stops: end after the first eps at which the accuracy is below 1 / classes.
+        seed: maps an attack's name to the seed of its random numbers.
+        batch_size, training: as `craft` takes them.
+        known: Points of an earlier run of the same sweep, which are yielded as they are.
+    """
+    known = {point.name: point for point in known}
+    for name, settings in attacks:
+        point = known.get(name)
+        if point is None or point.settings != settings:
+            tensors, facts = craft(
+                model, images, labels, settings, seed=seed(name), batch_size=batch_size, training=training
+            )
+            # The attacker has seen these images.
+            tensors["predictions"][: facts.get("held_out", 0)] = NOT_SCORED
+            point = Point(name, settings, tensors["predictions"], {key: facts[key] for key in COSTS})
+        correct, scored = point.counts(labels)
+        log.info("%s: %.2f %%", name, 100 * correct / scored)
+        yield point
+        # In whole numbers, because exactly at chance it goes on.
+        if stops and correct * classes < scored:
+            return

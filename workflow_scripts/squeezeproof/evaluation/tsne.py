@@ -1,0 +1,25 @@
+"""t-SNE (van der Maaten and Hinton 2008) of layer features."""
+
+import numpy as np
+from sklearn.manifold import TSNE
+
+POINTS_PER_NEIGHBOUR = 3
+
+
+def embed(clean, adversarial, *, perplexity, seed):
+    """Coordinates [N, 2] of clean and of adversarial features [N, D], embedded together.
+
+    Args:
+        perplexity: effective number of neighbours; at most a third of the 2 N points, beyond which t-SNE says nothing.
+        seed: of scikit-learn's random numbers; equal arguments give equal coordinates.
+
+    A layer that says the same of every image has all its points at the origin.
+    """
+    points = np.concatenate([clean, adversarial]).astype(np.float32)
+    if np.ptp(points, axis=0).max() == 0:
+        return np.zeros((len(clean), 2)), np.zeros((len(adversarial), 2))
+    neighbours = min(perplexity, len(points) / POINTS_PER_NEIGHBOUR)
+    # Too few features for the principal components that it usually starts from.
+    start = "pca" if min(points.shape) >= 2 else "random"
+    placed = TSNE(perplexity=neighbours, init=start, random_state=seed).fit_transform(points)
+    return placed[: len(clean)], placed[len(clean) :]

@@ -1,0 +1,132 @@
+"""A page of what a study found. Each number and sentence is computed from its tables."""
+
+import pandas as pd
+
+from squeezeproof.report.names import attack_in_words, level
+from squeezeproof.store.predictions import CLEAN
+
+MODEL = [f"target_{axis}" for axis in ("training", "compression", "ratio", "bits", "finetuning")]
+BASE_SOURCE = "from the base model"
+TABLES = ["over_seeds", "verdicts", "selected", "audit"]
+VERDICTS = ["less robust", "more robust", "equivalent", "no difference shown"]
+
+
+def findings_page(folder, title, introduction, notes):
+    """Write README.md beside the tables of one study.
+
+    Args:
+        folder: pathlib.Path with over_seeds.csv, verdicts.csv, audit.csv, selected.csv and, where suites ran,
+            wide_stages.md, which gets the page.
+        title, introduction: of the page.
+        notes: what the reader must know, one sentence or more each.
+    """
+    tables = {name: pd.read_csv(folder / f"{name}.csv", keep_default_na=False, na_values=[""]) for name in TABLES}
+    lines = [f"# {title}", "", introduction, "", "## Accuracy", "", *_accuracy(tables["over_seeds"])]
+    if (folder / "wide_stages.md").is_file():
+        lines += ["", "## Attack after attack on what is left", "", (folder / "wide_stages.md").read_text().rstrip()]
+    lines += ["", "## What compression changed", "", *_verdicts(tables["verdicts"])]
+    lines += ["", "## What may be removed", "", *_selected(tables["selected"])]
+    lines += ["", "## What the audit says", "", *_audit(tables["audit"])]
+    lines += ["", "## What to know", "", *(f"- {note}" for note in notes)]
+    (folder / "README.md").write_text("\n".join(lines) + "\n")
+
+
+def _accuracy(means):
+    """A row per model, a column per attack: mean over seeds and standard deviation, in per cent."""
+    rows = means.assign(column=[_column(row) for row in means.itertuples()])
+    rows = rows[rows["column"].notna()]
+    columns = list(dict.fromkeys(rows.sort_values("column", key=lambda names: names.map(_order))["column"]))
+    yield f"| model | {' | '.join(columns)} |"
+    yield "| --- |" + " --- |" * len(columns)
+    for model, cells in rows.groupby(MODEL, sort=False):
+        found = cells.drop_duplicates("column").set_index("column")
+        values = [_cell(found.loc[column]) if column in found.index else "" for column in columns]
+        yield f"| {_model(model)} | {' | '.join(values)} |"
+    yield ""
+    runs = int(means["runs"].max())
+    averaged = "one seed" if runs == 1 else f"mean over {runs} seeds ± standard deviation"
+    yield (
+        f"In %, {averaged}. White-box unless a column says otherwise; {BASE_SOURCE}: "
+        "crafted on the uncompressed model of the same seed and scored on the compressed one."
+    )
+
+
+def _column(row):
+    """The column of a row of `over_seeds`, None where the page leaves it out."""
+    if row.attack == CLEAN:
+        return "clean"
+    if row.threat == "white-box":
+        return attack_in_words(row.attack)
+    same = row.source_compression == "none" and row.source_training == row.target_training and row.seeds == "same"
+    return f"{attack_in_words(row.attack)}, {BASE_SOURCE}" if same else None
+
+
+def _order(column):
+    return (column != "clean", BASE_SOURCE in column, column)
+
+
+def _cell(row):
+    spread = "" if pd.isna(row["std"]) else f" ± {100 * row['std']:.1f}"
+    return f"{100 * row['mean']:.1f}{spread}"
+
+
+def _model(axes):
+    training, compression, ratio, bits, _ = axes
+    return f"{training}, base" if compression == "none" else f"{training}, {compression} {level(ratio, bits)}"
+
+
+def _verdicts(verdicts):
+    """How often each verdict was reached, and in words every difference that was shown."""
+    for comparison, rows in verdicts.groupby("comparison", sort=False):
+        told = "attacked on itself" if comparison == "white-box" else "attacked with the same images as its base"
+        counts = rows["verdict"].value_counts()
+        shares = ", ".join(f"{verdict} in {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
+        yield f"- Every compressed model {told}, {len(rows)} comparisons with its base: {shares}."
+    shown = verdicts[verdicts["verdict"].isin(VERDICTS[:2])]
+    # A comparison on images made for the base says what it says in favour of the compressed model.
+    fair = shown[~shown["favours"].eq("compressed") | shown["verdict"].eq(VERDICTS[0])]
+    yield ""
+    if fair.empty:
+        yield "No difference was shown that does not follow from images made for the base model."
+        return
+    yield "| training | compression | attack | compared on | verdict | points | 95 % interval |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for row in fair.reindex(fair["difference"].abs().sort_values(ascending=False, kind="stable").index).itertuples():
+        where = "its own images" if row.comparison == "white-box" else "the same images"
+        interval = f"{100 * row.low:+.1f} to {100 * row.high:+.1f}"
+        yield (
+            f"| {row.training} | {row.compression} {level(row.ratio, row.bits)} | {attack_in_words(row.attack)} | "
+            f"{where} | {row.verdict} | {100 * row.difference:+.1f} | {interval} |"
+        )
+
+
+def _selected(selected):
+    yield "| training | compression | keeps | the smallest | accuracy, base | accuracy | bytes left |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for row in selected.itertuples():
+        kept = "clean accuracy" if row.attack == CLEAN else attack_in_words(row.attack)
+        head = f"| {row.training} | {row.compression} | {kept} "
+        if row.selected != "smallest within tolerance":
+            yield f"{head}| {row.selected} | | | |"
+            continue
+        yield (
+            f"{head}| {level(row.ratio, row.bits)} | {100 * row.base_accuracy:.1f} | {100 * row.accuracy:.1f} | "
+            f"{100 * row.share_of_bytes:.0f} % |"
+        )
+    yield ""
+    tolerance = 100 * selected["tolerance"].iloc[0]
+    yield (
+        f"The smallest model of each compression whose mean accuracy is within {tolerance:g} "
+        f"point{'' if tolerance == 1 else 's'} of its base's; chosen by its result, so to be confirmed on other seeds."
+    )
+
+
+def _audit(audit):
+    counts = audit["verdict"].value_counts()
+    yield (
+        f"- {counts.get('pass', 0)} checks pass, {counts.get('warning', 0)} warn, {counts.get('failure', 0)} fail; "
+        f"{counts.get('not applicable', 0)} do not apply."
+    )
+    raised = audit[audit["verdict"].isin(["warning", "failure"])]
+    for (check, name), rows in raised.groupby(["check", "name"], sort=False):
+        yield f"- Check {check} ({name}), {len(rows)} times, such as: {rows['message'].iloc[0]}."

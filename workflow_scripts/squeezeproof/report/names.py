@@ -1,0 +1,79 @@
+"""Names of a study in words for readers: `pgd-eps8of255` is PGD, eps 8/255."""
+
+from squeezeproof.store.predictions import CLEAN
+
+# As the papers write them; a name that a study made up stays as it is.
+WRITTEN = {
+    "apgd": "APGD", "apgd-ce": "APGD-CE", "apgd-dlr": "APGD-DLR", "apgd-t": "APGD-T", "apgd_t": "APGD-T",
+    "autoattack": "AutoAttack", "bim": "BIM", "cw": "C&W", "deepfool": "DeepFool", "difgsm": "DI-FGSM",
+    "fab": "FAB", "fab-t": "FAB-T", "fab_t": "FAB-T", "fgsm": "FGSM", "mifgsm": "MI-FGSM", "pgd": "PGD",
+    "square": "Square", "uap": "UAP", CLEAN: "clean images",
+    "cnn3": "CNN-3", "cnn8": "CNN-8", "densenet121": "DenseNet-121", "mobilenet_v1": "MobileNetV1",
+    "mobilenet_v2": "MobileNetV2", "resnet18": "ResNet-18", "resnet34": "ResNet-34", "resnet50": "ResNet-50",
+    "vgg19": "VGG-19", "wrn": "WRN",
+    "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "fashion_mnist": "Fashion-MNIST", "mnist": "MNIST",
+}  # fmt: skip
+FLOAT_BITS = 32
+# Of a model, as the tables name them after `source_` and `target_`.
+AXES = ("architecture", "training", "compression", "ratio", "bits", "finetuning")
+# The training of a model that averages others.
+ENSEMBLE = "ensemble"
+
+
+def written(name):
+    """A data set, architecture, method or entry as the papers write it."""
+    return WRITTEN.get(name, name)
+
+
+def attack_in_words(instance):
+    """An attack instance: its entry and its budget."""
+    entry, _, eps = instance.rpartition("-eps")
+    if not entry:
+        return written(instance)
+    method, dash, rest = entry.partition("-")
+    name = written(entry) if entry in WRITTEN else f"{written(method)}{dash}{rest}"
+    return f"{name}, eps {eps.replace('of', '/')}"
+
+
+def level(ratio, bits):
+    """How much a compression removed, such as `90 %`, or left, such as `8-bit`."""
+    return f"{bits:g}-bit" if bits < FLOAT_BITS else f"{100 * ratio:g} %"
+
+
+def finetuning_in_words(finetuning):
+    return "not fine-tuned" if finetuning == "none" else f"{finetuning} fine-tuning"
+
+
+def model_in_words(architecture, training, compression, ratio, bits, finetuning):
+    """A model without its seed, such as `CNN-8, standard training, filter 60 %, standard fine-tuning`."""
+    if training == ENSEMBLE:
+        return f"{written(architecture)}, {ENSEMBLE}"
+    model = f"{written(architecture)}, {training} training"
+    if compression == "none":
+        return f"{model}, base"
+    return f"{model}, {compression} {level(ratio, bits)}, {finetuning_in_words(finetuning)}"
+
+
+def model_label(row, side, shared):
+    """A model's name without the parts that all models of the figure share, such as `cnn3 weight 90 %`."""
+    architecture, training, compression, ratio, bits, finetuning = (row[f"{side}_{axis}"] for axis in AXES)
+    parts = [architecture, training]
+    if training != ENSEMBLE:
+        parts.append("base" if compression == "none" else f"{compression} {level(ratio, bits)}")
+    if compression != "none":
+        parts.append("not fine-tuned" if finetuning == "none" else f"{finetuning} fine-tuning")
+    kept = [part for part in parts if part not in shared]
+    return " ".join(kept) or parts[-1]
+
+
+def shared_parts(table, side):
+    """Name parts that do not tell the models of a table apart."""
+    shared = set()
+    for axis in ("architecture", "training"):
+        values = table[f"{side}_{axis}"].unique()
+        if len(values) == 1:
+            shared.add(values[0])
+    tuned = table.loc[table[f"{side}_compression"] != "none", f"{side}_finetuning"].unique()
+    if len(tuned) == 1:
+        shared |= {f"{tuned[0]} fine-tuning", "not fine-tuned"}
+    return shared

@@ -1,0 +1,120 @@
+"""A page that sets a study beside published numbers. Each number and sentence is computed from its tables."""
+
+import math
+
+import pandas as pd
+
+MODEL = ["training", "compression", "ratio"]
+# Spread of clean accuracy over seeds, in points, above which the page looks for the reason.
+WIDE = 5
+
+
+def published_page(folder, title, introduction, names, notes):
+    """Write README.md beside published.csv, published.svg and compression.csv of one study.
+
+    Args:
+        folder: pathlib.Path of the three, which gets the page.
+        title, introduction: of the page.
+        names: the file's compression names, each with the study's.
+        notes: what the reader must know of the recipe, one sentence or more each.
+    """
+    table = pd.read_csv(folder / "published.csv", dtype={"ratio": str})
+    ran = table[table["mean"].notna()]
+    sizes = pd.read_csv(folder / "compression.csv", keep_default_na=False)
+    lines = [f"# {title}", "", introduction, "", "![Published accuracies and ours, with intervals](published.svg)", ""]
+    lines += _table(table)
+    lines += ["", "## What differs", "", *(f"- {sentence}" for sentence in _agreement(table, ran))]
+    lines += [f"- {sentence}" for sentence in _unstable(ran, sizes, names)]
+    lines += ["", "## Compressed against base", "", *_directions(ran)]
+    lines += ["", "## What to know of the recipe", "", *(f"- {note}" for note in notes)]
+    (folder / "README.md").write_text("\n".join(lines) + "\n")
+
+
+def _table(table):
+    yield "| training | model | attack | eps | published | ours | 95 % interval | difference | published inside |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    for row in table.itertuples():
+        eps = "" if pd.isna(row.eps) else f"{row.eps:.3g}"
+        ours = "not run | | | "
+        if pd.notna(row.mean):
+            within = "yes" if str(row.inside) == "True" else "no"
+            ours = f"{row.mean:.1f} | {row.low:.1f} to {row.high:.1f} | {row.difference:+.1f} | {within}"
+        yield f"| {row.training} | {_model(row)} | {_attack(row)} | {eps} | {row.published:.1f} | {ours} |"
+
+
+def _agreement(table, ran):
+    inside = int(ran["inside"].astype(str).eq("True").sum())
+    missing = len(table) - len(ran)
+    yield f"{inside} of the {len(ran)} published values lie inside our interval; {missing} rows were not run."
+    clean, attacked = ran[ran["attack"] == "none"], ran[ran["attack"] != "none"]
+    for rows, what in ((clean, "Clean accuracy"), (attacked, "Accuracy under attack")):
+        if len(rows):
+            (worst,) = rows.loc[[rows["difference"].abs().idxmax()]].itertuples()
+            lower = int((rows["difference"] < 0).sum())
+            where = f"{worst.training} training, {_model(worst)}"
+            where += "" if worst.attack == "none" else f", {_attack(worst)}{_at(worst.eps)}"
+            yield (
+                f"{what}: ours is lower in {lower} of {len(rows)} cells, the median difference is "
+                f"{rows['difference'].median():+.1f} points, the largest {worst.difference:+.1f} ({where})."
+            )
+
+
+def _unstable(ran, sizes, names):
+    """Models whose clean accuracy depends on the seed, with the filters that pruning left them."""
+    clean = ran[ran["attack"] == "none"]
+    for row in clean[clean["max"] - clean["min"] > WIDE].itertuples():
+        own = sizes[
+            sizes["training"].eq(row.training)
+            & sizes["compression"].eq(names.get(row.compression, row.compression))
+            & pd.to_numeric(sizes["ratio"]).sub(float(row.ratio)).abs().lt(1e-9)
+        ]
+        kept = ", ".join(f"{size.filters} (seed {size.seed})" for size in own.itertuples())
+        yield (
+            f"{row.training} training, {_model(row)}: clean accuracy from {row.min:.1f} to {row.max:.1f} over seeds. "
+            f"Filters left in its convolutions: {kept}."
+        )
+
+
+def _directions(ran):
+    """One row per compressed model and attack: the step from the base model here and as published."""
+    yield "| training | model | attack | eps | ours | published | |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    agree, opposite, shown = 0, 0, 0
+    for (training, _, eps), rows in ran.groupby(["training", "attack", "eps"], sort=False, dropna=False):
+        bases = rows[rows["compression"] == "none"]
+        budget = "" if pd.isna(eps) else f"{eps:.3g}"
+        for row in rows[rows["compression"] != "none"].itertuples() if len(bases) else ():
+            base = bases.iloc[0]
+            ours, theirs = row.mean - base["mean"], row.published - base["published"]
+            noise = math.hypot((row.high - row.low) / 2, (base["high"] - base["low"]) / 2)
+            verdict = "no difference shown by our seeds"
+            if abs(ours) > noise:
+                shown += 1
+                agree += ours * theirs > 0
+                opposite += ours * theirs < 0
+                verdict = (
+                    "same direction" if ours * theirs > 0 else "opposite direction" if theirs else "none published"
+                )
+            yield (
+                f"| {training} | {_model(row)} | {_attack(row)} | {budget} | {ours:+.1f} | {theirs:+.1f} | {verdict} |"
+            )
+    yield ""
+    yield (
+        f"In points of accuracy. Our seeds show a difference in {shown} of these cells: in {agree} the published one "
+        f"has the same direction, in {opposite} the opposite one."
+    )
+
+
+def _model(row):
+    if row.compression == "none":
+        return "base"
+    level = row.ratio if row.ratio.startswith("int") else f"{100 * float(row.ratio):g} %"
+    return f"{row.compression.replace('_', ' ')} {level}"
+
+
+def _attack(row):
+    return "clean images" if row.attack == "none" else row.attack.replace("_", " ")
+
+
+def _at(eps):
+    return "" if pd.isna(eps) else f" at {eps:.3g}"

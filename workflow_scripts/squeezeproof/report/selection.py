@@ -1,0 +1,109 @@
+"""The smallest models that keep clean or robust accuracy, as the papers' rows of high compression and robustness.
+
+Wang et al. (2018) report such rows without saying how they were chosen; this choice is ours. It reads the study's
+tables, so a cell that failed the audit is no candidate.
+"""
+
+import numpy as np
+import pandas as pd
+
+from squeezeproof.store.predictions import CLEAN
+
+GROUP = ["dataset", "architecture", "training", "compression"]
+LEVEL = ["ratio", "bits", "finetuning"]
+CRITERIA = {"high compression": CLEAN, "high robustness": None}
+CHOSEN = "smallest within tolerance"
+NONE_WITHIN = "none within tolerance"
+NOT_EVALUATED = "not evaluated"
+NOTHING_TO_KEEP = "nothing to keep"
+# Differences of means of shares that rounding makes.
+SLACK = 1e-9
+SELECTED = [
+    *GROUP, "criterion", "attack", "tolerance", "selected", "candidates", *LEVEL, "runs", "base_accuracy",
+    "accuracy", "difference", "base_packed_bytes", "packed_bytes", "share_of_bytes",
+]  # fmt: skip
+
+
+def strongest_attack(means, dataset):
+    """The white-box attack of a data set with the lowest mean accuracy among those that attack the most models.
+
+    Args:
+        means: the table `over_seeds`.
+
+    Returns the name of the instance, None where no attack is white-box.
+    """
+    own = means[(means["dataset"] == dataset) & (means["threat"] == "white-box")]
+    if own.empty:
+        return None
+    attacks = own.groupby("attack")["mean"].agg(["count", "mean"]).reset_index()
+    return attacks.sort_values(["count", "mean", "attack"], ascending=[False, True, True])["attack"].iloc[0]
+
+
+def accuracies(means, attack):
+    """One row per variant: data set, axes without `target_`, `runs` and `mean` on clean images or under its own attack.
+
+    Args:
+        means: the table `over_seeds`.
+        attack: name of an instance, whose white-box rows are taken, or `clean`.
+    """
+    rows = means[(means["attack"] == attack) & (means["threat"].isin(["white-box", CLEAN]))]
+    names = {f"target_{axis}": axis for axis in [*GROUP[1:], *LEVEL]}
+    return rows.rename(columns=names)[[*GROUP, *LEVEL, "runs", "mean"]]
+
+
+def select_variants(means, sizes, *, tolerance, attack):
+    """One row per data set, architecture, training, compression and criterion: the smallest model that holds.
+
+    Args:
+        means: the table `over_seeds`.
+        sizes: the table `compression`.
+        tolerance: accuracy, mean over seeds, that may be lost against the base.
+        attack: the instance that robust accuracy is under; None for `strongest_attack` of each data set.
+
+    A candidate is a compressed model, with any fine-tuning, that was evaluated at as many seeds as its base. Of those
+    within the tolerance the one of the fewest packed bytes (mean over seeds) is selected, of equal ones the more
+    accurate, then the one that removed more. A base whose own accuracy is within the tolerance of 0 has
+    nothing to keep.
+    """
+    packed = sizes.groupby([*GROUP, *LEVEL], sort=True)["packed_bytes"].mean().reset_index()
+    compressed = packed[packed["compression"] != "none"]
+    rows = []
+    for group, variants in compressed.groupby(GROUP, sort=True):
+        base = packed[(packed[GROUP[:3]] == list(group[:3])).all(axis=1) & (packed["compression"] == "none")]
+        base_bytes = base["packed_bytes"].iloc[0] if len(base) else np.nan
+        for criterion, fixed in CRITERIA.items():
+            under = fixed or attack or strongest_attack(means, group[0])
+            found = accuracies(means, under)
+            found = found[(found[GROUP[:3]] == list(group[:3])).all(axis=1)]
+            row = {**dict(zip(GROUP, group, strict=True)), "criterion": criterion, "attack": under or ""}
+            row |= {"tolerance": tolerance, "base_packed_bytes": base_bytes}
+            rows.append(row | _choose(found, variants, tolerance, base_bytes))
+    return pd.DataFrame(rows, columns=SELECTED).astype(dict.fromkeys(["bits", "runs", "candidates"], "Int64"))
+
+
+def _choose(found, variants, tolerance, base_bytes):
+    """The columns of a row that the choice decides."""
+    base = found[found["compression"] == "none"]
+    if base.empty:
+        return {"selected": NOT_EVALUATED, "candidates": 0}
+    reference, runs = base["mean"].iloc[0], base["runs"].iloc[0]
+    if reference <= tolerance + SLACK:
+        return {"base_accuracy": reference, "runs": runs, "candidates": 0, "selected": NOTHING_TO_KEEP}
+    candidates = variants.merge(found[found["runs"] == runs], on=[*GROUP, *LEVEL])
+    told = {"base_accuracy": reference, "runs": runs, "candidates": len(candidates)}
+    if candidates.empty:
+        return {**told, "selected": NOT_EVALUATED}
+    within = candidates[candidates["mean"] >= reference - tolerance - SLACK]
+    if within.empty:
+        return {**told, "selected": NONE_WITHIN}
+    order = ["packed_bytes", "mean", "ratio", "finetuning"]
+    best = within.sort_values(order, ascending=[True, False, False, True], kind="stable").iloc[0]
+    return {
+        **told,
+        "selected": CHOSEN,
+        **{axis: best[axis] for axis in LEVEL},
+        "accuracy": best["mean"],
+        "difference": best["mean"] - reference,
+        "packed_bytes": best["packed_bytes"],
+        "share_of_bytes": best["packed_bytes"] / base_bytes,
+    }

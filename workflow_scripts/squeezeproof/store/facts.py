@@ -1,0 +1,15 @@
+"""Small JSON files of names and numbers."""
+
+import json
+from pathlib import Path
+
+from squeezeproof.store.atomic import replacing
+
+
+def write_facts(path, facts):
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+
+
+def read_facts(path):
+    return json.loads(Path(path).read_text())

@@ -1,0 +1,49 @@
+"""Sweeps: predictions of one model on attacks on itself at rising eps; kept point by point, so that none is lost."""
+
+from types import SimpleNamespace
+
+import torch
+
+from squeezeproof.errors import InputError
+from squeezeproof.evaluation.sweep import Point
+from squeezeproof.jobs import log
+from squeezeproof.store.predictions import CLEAN, read_predictions, save_predictions
+
+
+class SweepFile:
+    """Writes a predictions file (`store.predictions`) with the points of a sweep.
+
+    Its metadata have beside those of other predictions `sweep`, its name; `stops`, whether it ends below chance; and
+    `costs`, attack name -> what it cost. `identity` (JSON) is everything the points depend on besides their settings,
+    the model and the images: a file of another one is not gone on with.
+    """
+
+    def __init__(self, sweep, dataset, source, labels, clean, stops, checkpoint, split, identity):
+        self.labels, self.clean, self.checkpoint, self.split = labels, clean, checkpoint, split
+        self.names = SimpleNamespace(dataset=dataset, target=source, source=source)
+        self.identity = [*identity, checkpoint["fingerprint"], split["fingerprint"]]
+        self.facts = {"sweep": sweep, "stops": stops, "identity": self.identity}
+
+    def save(self, path, points):
+        predictions = {CLEAN: self.clean} | {point.name: point.predictions for point in points}
+        attacks = {point.name: point.settings for point in points}
+        costs = {point.name: point.costs for point in points}
+        facts = {**self.facts, "costs": costs}
+        save_predictions(path, self.labels, predictions, self.names, attacks, self.checkpoint, self.split, **facts)
+
+    def known(self, path):
+        """Attack name -> Point of an earlier file of the same identity; empty where there is no such file."""
+        if not path.exists():
+            return {}
+        try:
+            _, predictions, facts = read_predictions(path)
+        except InputError as error:
+            log.info("starting over: %s", error)
+            return {}
+        if facts["identity"] != self.identity:
+            return {}
+        log.info("%d points are known", len(facts["attacks"]))
+        return {
+            name: Point(name, settings, torch.from_numpy(predictions[name]).long(), facts["costs"][name])
+            for name, settings in facts["attacks"].items()
+        }

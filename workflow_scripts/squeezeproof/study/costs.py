@@ -1,0 +1,56 @@
+"""What finished jobs took, from the benchmark files that Snakemake writes and from the jobs' own logs."""
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+CPU = re.compile(r"CPU: ([0-9.]+) s to start, ([0-9.]+) s of work$", re.M)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One finished job.
+
+    Attributes:
+        rule, path: of the job, and its benchmark file.
+        seconds: wall time.
+        peak_mb: largest sampled memory; None where the job ended before Snakemake took a sample.
+        startup, work: CPU seconds before and in its body; None where its log does not tell.
+    """
+
+    rule: str
+    path: Path
+    seconds: float
+    peak_mb: float | None
+    startup: float | None = None
+    work: float | None = None
+
+    @property
+    def cpu_seconds(self):
+        """CPU seconds, wall seconds where its log does not tell."""
+        return self.seconds if self.work is None else self.startup + self.work
+
+
+def read_costs(results):
+    """The Cost of every benchmark file under a study's results folder, retried jobs by their last attempt."""
+    results = Path(results)
+    return [_cost(path, results) for path in sorted((results / "benchmarks").rglob("*.tsv"))]
+
+
+def _cost(path, results):
+    name = path.relative_to(results / "benchmarks")
+    with open(path, newline="") as file:
+        row = list(csv.DictReader(file, delimiter="\t"))[-1]
+    log = (results / "logs" / name).with_name(f"{name.stem}.log")
+    told = CPU.findall(log.read_text()) if log.is_file() else []
+    startup, work = map(float, told[-1]) if told else (None, None)
+    return Cost(name.parts[0].removesuffix(".tsv"), path, float(row["s"]), _number(row["max_rss"]), startup, work)
+
+
+def _number(text):
+    """Snakemake writes NA, - or 0 for what it could not sample."""
+    try:
+        return float(text) or None
+    except ValueError:
+        return None

@@ -1,0 +1,62 @@
+"""Which models of a study are deployed: exported, measured in bytes and timed."""
+
+from squeezeproof.study.schema import suggest
+from squeezeproof.study.selection import select, select_models
+
+# Format of the config -> ending of its file.
+ENDINGS = {"onnx": "onnx", "torch_export": "pt2", "int8": "int8.onnx"}
+FLOAT, INTEGER = "onnxruntime", "onnxruntime-int8"
+INT8 = 8
+
+
+def expand_efficiency(config, models, evaluated, compressions, problems):
+    """(data set, model name) -> endings of the files it is exported to; empty without a section `efficiency`.
+
+    Args:
+        config: the checked config.
+        models: the Models of the plan; ensembles are not deployed.
+        evaluated: (data set, model name) of the models that the study evaluates, to which the choice is restricted.
+        compressions: instance name -> Instance.
+        problems: what is wrong is appended here.
+    """
+    settings = config.get("efficiency")
+    if settings is None:
+        return {}
+    known = set(evaluated)
+    models = [model for model in models if (model.dataset, model.name) in known and not model.is_ensemble]
+    datasets = select(settings["datasets"], list(config["datasets"]), "efficiency.datasets", problems)
+    names = select_models(settings["models"], models, "efficiency.models", problems)
+    chosen = [model for model in models if model.dataset in datasets and model.name in names]
+    return {
+        (model.dataset, model.name): [
+            ENDINGS[form]
+            for form in settings["formats"]
+            if form != "int8" or has_int8(compressions.get(model.compression))
+        ]
+        for model in chosen
+    }
+
+
+def has_int8(compression):
+    """Whether a compression instance (None for none) rounds weights and inputs to 8 bits, which int8 kernels do too."""
+    settings = compression.settings if compression else {}
+    bits = settings.get("bits")
+    return bits == INT8 and (settings["activation_bits"] or bits) == INT8
+
+
+def selection_contradictions(settings, attacks):
+    """Contradictions between the section `select` and the names of the attack instances."""
+    attack = settings["attack"]
+    if attack is not None and attack not in attacks:
+        yield f"select.attack: {attack!r} is no attack with its budget{suggest(attack, attacks)}"
+
+
+def backends_of(bits, endings, backends):
+    """The back-ends that a model of weights of `bits` is timed on.
+
+    Rounding that is only simulated takes time instead of saving it, so a quantized model is timed as int8 or not at
+    all.
+    """
+    if bits < 32:
+        return [INTEGER] if ENDINGS["int8"] in endings and FLOAT in backends else []
+    return [backend for backend in backends if backend != FLOAT or ENDINGS["onnx"] in endings]

@@ -1,0 +1,41 @@
+"""The ensembles that a study declares: one per data set and seed."""
+
+from squeezeproof.study.compression_contradictions import NONE
+from squeezeproof.study.entities import ENSEMBLE, Model
+from squeezeproof.study.selection import select
+
+
+def expand_ensembles(config, models, problems):
+    """Model -> names of its members, for every seed and every data set on which each pattern finds a member.
+
+    The Model of an ensemble has its name in the place of the architecture.
+
+    Args:
+        config: the checked config.
+        models: the Models of the plan that are no ensembles.
+        problems: what is wrong is appended here.
+    """
+    found = {}
+    for name, settings in config["ensembles"].items():
+        path = f"ensembles.{name}"
+        problems += _names_taken(path, name, config)
+        variants = list(dict.fromkeys(model.variant for model in models))
+        chosen = select(settings["members"], variants, f"{path}.members", problems)
+        if len(chosen) == 1:
+            problems.append(f"{path}.members: {chosen[0]} alone is no ensemble; name at least two models")
+        for dataset in config["datasets"]:
+            present = [model.variant for model in models if model.dataset == dataset]
+            members = select(settings["members"], list(dict.fromkeys(present)), path, missing := [])
+            for seed in config["seeds"] if len(members) > 1 and not missing else ():
+                model = Model(dataset, name, ENSEMBLE, NONE, NONE, seed)
+                found[model] = [f"{member}.s{seed}" for member in members]
+        if len(chosen) > 1 and not any(model.architecture == name for model in found):
+            problems.append(f"{path}.members: {', '.join(chosen)} are on no data set together; see variants")
+    return found
+
+
+def _names_taken(path, name, config):
+    if name in config["architectures"]:
+        yield f"{path}: architectures.{name} has that name, which is then that of two models; choose another"
+    if ENSEMBLE in config["trainings"]:
+        yield f"{path}: its models are called {name}.{ENSEMBLE}...; rename trainings.{ENSEMBLE}"

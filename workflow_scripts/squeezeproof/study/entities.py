@@ -1,0 +1,81 @@
+"""What a plan is made of: data sets, models, and compressions and attacks at one level."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+from squeezeproof.study.compression_contradictions import NONE
+
+# In the place of the training in an ensemble's name.
+ENSEMBLE = "ensemble"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set of the plan; `key` names its directory under data/prepared and changes with its settings."""
+
+    name: str
+    settings: dict
+    channels: int
+    size: int
+
+    @cached_property
+    def key(self):
+        text = json.dumps(self.settings, sort_keys=True)
+        return f"{self.name}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True, order=True)
+class Model:
+    """A model variant; `compression` is `none` or an instance name such as weight-98.
+
+    An ensemble has its own name in the place of the architecture and `ensemble` in that of the training.
+    """
+
+    dataset: str
+    architecture: str
+    training: str
+    compression: str
+    finetuning: str
+    seed: int
+
+    @cached_property
+    def name(self):
+        return f"{self.variant}.s{self.seed}"
+
+    @property
+    def variant(self):
+        """The name without the seed, which models that differ in nothing else share."""
+        return f"{self.architecture}.{self.training}.{self.compression}.{self.finetuning}"
+
+    @property
+    def is_base(self):
+        """Whether nothing was compressed; an ensemble is its own base."""
+        return self.compression == NONE
+
+    @property
+    def is_ensemble(self):
+        return self.training == ENSEMBLE
+
+    @property
+    def base(self):
+        return Model(self.dataset, self.architecture, self.training, NONE, NONE, self.seed)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A compression at one ratio or an attack at one budget: a name that paths carry, and plain settings."""
+
+    name: str
+    entry: str
+    settings: dict
+
+
+def plain(value):
+    """The same structure with plain floats, which any process can unpickle."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return float(value) if isinstance(value, float) else value

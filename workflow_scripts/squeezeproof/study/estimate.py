@@ -1,0 +1,177 @@
+"""What a study will cost: the passes of its jobs and the bytes of its files, as they follow from its plan.
+
+Passes per example of an attack are those of estimate_defaults.yaml beside this module. No torch is imported.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+from pathlib import Path
+
+import yaml
+
+from squeezeproof.study.schema import load_schema
+
+# Per example of an adversarial set beside its pixels: three int64 and one stage, three float32.
+SET_ROW = 4 * 8 + 3 * 4
+# What an attack's passes are proportional to, where its entry has it.
+UNITS = ("steps", "restarts", "queries", "samples", "searches", "targets")
+# A pass forward and the two products of a pass backward, for the weights and for the activations.
+TRAINING_PASS = 3
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of an architecture on a data set: multiply-accumulates per image, bytes of its tensors, bytes of its weights."""
+
+    macs: int
+    bytes: int
+    weights: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: its rule, its benchmark file below the study's, the kind of its architecture, image passes, MACs each.
+
+    `backwards` of the passes are through the network towards the input; a training's are counted as passes forward.
+    """
+
+    rule: str
+    benchmark: str
+    kind: str
+    forwards: float
+    backwards: float
+    macs: float
+
+    @property
+    def work(self):
+        """Multiply-accumulates; towards the input a pass backward costs about what one forward does."""
+        return (self.forwards + self.backwards) * self.macs
+
+
+@cache
+def defaults():
+    """The committed rates, start-up seconds and passes per attack (estimate_defaults.yaml)."""
+    return yaml.safe_load(Path(__file__).with_name("estimate_defaults.yaml").read_text())
+
+
+def image_counts(dataset):
+    """Images of the train, validation and test split; those of an image folder are counted there."""
+    settings = dataset.settings
+    known = load_schema("dataset")["kinds"][settings["kind"]].get("x-counts") or {
+        split: sum(path.is_file() for path in (Path(settings["root"]) / split).glob("*/*"))
+        for split in ("train", "test")
+    }
+    train = known["train"] - settings["validation"] if settings["train"] is None else settings["train"]
+    return train, settings["validation"], known["test"] if settings["test"] is None else settings["test"]
+
+
+def jobs(study, sizes):
+    """Every Job of a study that passes images through a network.
+
+    Args:
+        study: the plan.
+        sizes: (dataset, architecture entry) -> Size.
+    """
+    counts = {name: image_counts(dataset) for name, dataset in study.datasets.items()}
+    found = []
+    for dataset, name in study.evaluated_models:
+        model = study.models[dataset, name]
+        if not model.is_ensemble:
+            rule = "train" if model.is_base else "compress"
+            macs = sizes[dataset, model.architecture].macs
+            passes = training_passes(study, model) * counts[dataset][0] + counts[dataset][1]
+            found.append(Job(rule, f"{rule}/{dataset}/{name}.tsv", _kind(study, model), passes, 0, macs))
+    for (dataset, source), attacks in study.sets.items():
+        for attack in attacks:
+            per_example = attack_passes(study.attacks[attack].settings)
+            passes = [value * counts[dataset][2] for value in per_example]
+            found.append(_job(study, sizes, "craft", dataset, source, f"{source}/{attack}", *passes))
+    for dataset, source, sweep in study.curves:
+        per_example = map(
+            sum, zip(*(attack_passes(point.settings) for point in study.sweeps[sweep].attacks), strict=True)
+        )
+        passes = [value * counts[dataset][2] for value in per_example]
+        found.append(_job(study, sizes, "sweep", dataset, source, f"{source}/{sweep}", *passes))
+    for (dataset, target, source), attacks in study.pairs.items():
+        passes = counts[dataset][2] * (1 + len(attacks))
+        found.append(_job(study, sizes, "predict", dataset, target, f"{target}/{source}", passes, 0))
+    return found
+
+
+def _job(study, sizes, rule, dataset, name, path, forwards, backwards):
+    model = study.models[dataset, name]
+    members = study.ensembles.get((dataset, name), [name])
+    macs = sum(size_of(study, sizes, study.models[dataset, member])[0] for member in members)
+    kind = _kind(study, study.models[dataset, members[0]] if model.is_ensemble else model)
+    return Job(rule, f"{rule}/{dataset}/{path}.tsv", kind, forwards, backwards, macs)
+
+
+def _kind(study, model):
+    return study.architecture_settings(model.architecture)["kind"]
+
+
+def attack_passes(settings):
+    """(forward, backward) passes per example, an upper bound where an attack stops at its first success."""
+    if settings["method"] == "suite":
+        stages = [attack_passes(stage) for stage in settings["stages"]]
+        return tuple(map(sum, zip(*stages, strict=True)))
+    whole = defaults()["passes"].get(settings["method"])
+    units = 1 if whole else prod(settings[key] for key in UNITS if settings.get(key))
+    return tuple(units * value for value in whole or defaults()["passes_per_unit"][settings["method"]])
+
+
+def training_passes(study, model):
+    """Passes forward, or their equivalents, of every training image while a model is trained or fine-tuned."""
+    if model.is_base:
+        return _epochs_passes(study.training_settings(model.training))
+    settings = study.compressions[model.compression].settings
+    finetuning = study.finetuning_settings(model.finetuning)
+    if finetuning is None:
+        return 0
+    between = settings.get("step_epochs", 0) * (settings.get("steps", 1) - 1)
+    return _epochs_passes(finetuning) + between * _epochs_passes({**finetuning, "epochs": 1})
+
+
+def _epochs_passes(settings):
+    adversary = settings.get("adversary")
+    if adversary is None:
+        return TRAINING_PASS * settings["epochs"]
+    # The images that the adversary perturbs cost its steps, a clean share of the loss another pass.
+    both = TRAINING_PASS * (2 if adversary.get("clean_weight") else 1)
+    return settings["epochs"] * (both + 2 * adversary.get("steps", 1))
+
+
+def size_of(study, sizes, model):
+    """(MACs per image, bytes of the checkpoint's tensors) of a model: filters that go take their share of both."""
+    size = sizes[model.dataset, model.architecture]
+    if model.is_base:
+        return size.macs, size.bytes
+    settings = study.compressions[model.compression].settings
+    if settings["method"] == "filter":
+        kept = 1 - settings["ratio"]
+        share = kept**2 if settings["measure"] == "channels" else kept
+        return size.macs * share, size.bytes * share
+    # The masks of pruned weights are stored with a byte per weight.
+    return size.macs, size.bytes + (size.weights if settings["method"] == "weight" else 0)
+
+
+def file_bytes(study, sizes):
+    """Kind of file -> bytes of its tensors: prepared splits, checkpoints, adversarial sets, predictions."""
+    total = defaultdict(int)
+    for dataset in {name for name, _ in study.evaluated_models}:
+        plan = study.datasets[dataset]
+        total["prepared"] += sum(image_counts(plan)) * (plan.channels * plan.size**2 + 8)
+    for key in study.evaluated_models:
+        if not study.models[key].is_ensemble:
+            total["models"] += size_of(study, sizes, study.models[key])[1]
+    for (dataset, _), attacks in study.sets.items():
+        plan = study.datasets[dataset]
+        pixels = plan.channels * plan.size**2
+        for attack in attacks:
+            wide = 1 if study.attacks[attack].settings["stored"] == "uint8" else 4
+            total["adversarial"] += image_counts(plan)[2] * (wide * pixels + SET_ROW)
+    for (dataset, _, _), attacks in study.pairs.items():
+        total["predictions"] += image_counts(study.datasets[dataset])[2] * 4 * (2 + len(attacks))
+    return dict(total)

@@ -1,0 +1,47 @@
+"""Entries of compressions and attacks, expanded over their list of levels."""
+
+from squeezeproof.study.entities import Instance, plain
+from squeezeproof.study.schema import load_schema
+
+
+def _percent(ratio):
+    return f"{100 * ratio:.10g}".replace(".", "p")
+
+
+def _eps(eps):
+    return "" if eps is None else f"eps{eps.text.replace('/', 'of')}"
+
+
+# The setting whose list an entry is expanded over, and how a value of it is written in names.
+LEVELS = {"compressions": {"ratio": _percent, "bits": str}, "attacks": {"eps": _eps}}
+
+
+def expand(entries, section, problems):
+    """Instance name -> Instance of every entry at every level; two entries that give one name are a problem."""
+    instances = {}
+    for entry, settings in entries.items():
+        level, label = next((key, label) for key, label in LEVELS[section].items() if key in settings)
+        for value in settings[level]:
+            name = named(entry, label(value))
+            if name in instances:
+                problems.append(
+                    f"{section}.{entry}: {level} {getattr(value, 'text', value)} gives the name {name}, which "
+                    f"{section}.{instances[name].entry} gives too; rename one or remove the repetition"
+                )
+            instances[name] = Instance(name, entry, plain({**settings, level: value}))
+    return instances
+
+
+def attack_at(entry, settings, eps, name=None):
+    """The Instance of an attack entry at one eps, a Number or None; its name starts with `name`, if given."""
+    return Instance(named(name or entry, _eps(eps)), entry, plain({**settings, "eps": eps}))
+
+
+def fitted_on_training_images(attack):
+    """Whether the Instance of an attack learns from the training split before it attacks the test split."""
+    return load_schema("attack")["kinds"][attack.settings["method"]].get("x-fitted-on-training-images", False)
+
+
+def named(entry, label):
+    # A minimum-norm attack without a budget goes by its entry's name.
+    return "-".join(filter(None, [entry, label]))

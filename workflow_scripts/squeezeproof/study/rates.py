@@ -1,0 +1,58 @@
+"""Seconds of jobs, fitted to finished ones or taken from committed defaults."""
+
+from collections import defaultdict
+
+from squeezeproof.study.estimate import defaults
+
+
+class Rates:
+    """Seconds of a job = start-up of its rule + work / rate, fitted to finished jobs.
+
+    Args:
+        finished: pairs of a Job and the wall seconds it took on the device that is estimated.
+        others: rule -> seconds of each of its finished jobs, of rules that pass no images through a network.
+        factor: how many times faster than the defaults' CPU core the device is, where nothing was measured.
+    """
+
+    def __init__(self, finished=(), others=None, factor=1.0):
+        self.factor = factor
+        groups = defaultdict(list)
+        for job, seconds in finished:
+            for key in ((job.rule, job.kind), (job.rule, None)):
+                groups[key].append((job.work, seconds))
+        self.fits = {key: _fit(pairs) for key, pairs in groups.items()}
+        self.others = {rule: sum(values) / len(values) for rule, values in (others or {}).items()}
+
+    def seconds(self, job):
+        """Estimated wall seconds of a Job."""
+        startup, per_mac = (
+            self.fits.get((job.rule, job.kind)) or self.fits.get((job.rule, None)) or self._default(job.kind)
+        )
+        return startup + per_mac * job.work
+
+    def seconds_of(self, rule):
+        """Estimated wall seconds of one job of a rule that passes no images through a network."""
+        return self.others.get(rule, defaults()["startup"]["other"])
+
+    def _default(self, kind):
+        rates = defaults()["macs_per_second"]
+        return defaults()["startup"]["torch"], 1 / (rates.get(kind, rates["other"]) * self.factor)
+
+
+def _fit(pairs):
+    """(start-up, seconds per MAC), neither negative, of least relative squared error over (work, seconds) pairs."""
+    weights = [1 / max(seconds, 1e-3) for _, seconds in pairs]
+    ss = sum(w * w for w in weights)
+    sx = sum(w * w * work for w, (work, _) in zip(weights, pairs, strict=True))
+    sxx = sum((w * work) ** 2 for w, (work, _) in zip(weights, pairs, strict=True))
+    sy, sxy = sum(weights), sum(w * work for w, (work, _) in zip(weights, pairs, strict=True))
+    spread = ss * sxx - sx * sx
+    if spread > 1e-9 * ss * sxx:
+        startup, slope = (sy * sxx - sx * sxy) / spread, (ss * sxy - sx * sy) / spread
+        if startup >= 0 and slope >= 0:
+            return startup, slope
+        return (0.0, sxy / sxx) if slope > 0 else (sy / ss, 0.0)
+    # Jobs of one size: what exceeds the usual start-up is work.
+    seconds, work = sy / ss, sx / ss
+    startup = min(defaults()["startup"]["torch"], seconds)
+    return (startup, (seconds - startup) / work) if work else (seconds, 0.0)

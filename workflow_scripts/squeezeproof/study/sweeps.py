@@ -1,0 +1,65 @@
+"""White-box accuracy against rising eps, as a study declares it (Marshall 2020, Algorithm 2)."""
+
+from dataclasses import dataclass
+
+from squeezeproof.study.contradictions import eps_contradictions
+from squeezeproof.study.instances import attack_at
+from squeezeproof.study.schema import suggest
+from squeezeproof.study.selection import select, select_models
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One attack entry at rising eps.
+
+    Attributes:
+        name: of the sweep.
+        attacks: Instances in the order of their eps, in mode whitebox; their names start with the sweep's.
+        stops: whether it ends once the accuracy is below chance.
+    """
+
+    name: str
+    attacks: tuple
+    stops: bool
+
+
+def expand_sweeps(config, models, datasets, problems):
+    """(name -> Sweep, (data set, model name, sweep name) of every curve).
+
+    Args:
+        config: the checked config, whose numbers remember how they were written.
+        models: the Models of the plan, ensembles included.
+        datasets: names of the data sets.
+        problems: what is wrong is appended here.
+    """
+    sweeps, curves = {}, []
+    for name, settings in config["sweeps"].items():
+        path, entry = f"sweeps.{name}", settings["attack"]
+        if name in config["attacks"]:
+            problems.append(f"{path}: attacks.{name} has that name, which its points would share; choose another")
+        chosen = select(settings["datasets"], datasets, f"{path}.datasets", problems)
+        names = select_models(settings["models"], models, f"{path}.models", problems)
+        if entry not in config["attacks"]:
+            problems.append(f"{path}.attack: {entry!r} is no entry of attacks{suggest(entry, config['attacks'])}")
+            continue
+        attack = config["attacks"][entry]
+        levels = settings["eps"] or attack["eps"]
+        problems += _eps_problems(path, levels, attack)
+        points = tuple(attack_at(entry, {**attack, "mode": "whitebox"}, eps, name) for eps in levels)
+        sweeps[name] = Sweep(name, points, settings["stop"] == "chance")
+        curves += [
+            (model.dataset, model.name, name) for model in models if model.dataset in chosen and model.name in names
+        ]
+    return sweeps, curves
+
+
+def _eps_problems(path, levels, attack):
+    if None in levels:
+        yield f"{path}.eps: missing, and the attack {attack['method']} has none of its own; write a rising list"
+        return
+    if attack["norm"] == "linf":
+        for eps in levels:
+            yield from eps_contradictions(path, eps)
+    if sorted(levels) != levels:
+        rising = ", ".join(eps.text for eps in sorted(levels))
+        yield f"{path}.eps: {[eps.text for eps in levels]} does not rise; write [{rising}]"

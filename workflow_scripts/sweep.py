@@ -1,0 +1,35 @@
+"""Rule sweep: one model attacked at rising eps -> its predicted labels at each."""
+
+from pathlib import Path
+
+from squeezeproof.evaluation.predict import predict
+from squeezeproof.evaluation.sweep import sweep
+from squeezeproof.jobs import job
+from squeezeproof.runtime import set_up
+from squeezeproof.seeds import derive_seed
+from squeezeproof.store.checkpoints import load_model
+from squeezeproof.store.datasets import read_split
+from squeezeproof.store.sweeps import SweepFile
+
+with job(snakemake):
+    params, names, output = snakemake.params, snakemake.wildcards, snakemake.output[0]
+    batch_size = params.compute["batch_size"]
+    model, _, source = load_model(snakemake.input.source, set_up(params.compute))
+    images, labels, split = read_split(snakemake.input.test)
+    training = read_split(snakemake.input.train) if snakemake.input.train else None
+    identity = [params.code, params.compute, training and training[2]["fingerprint"]]
+    clean = predict(model, images, batch_size)
+    file = SweepFile(names.sweep, names.dataset, names.source, labels, clean, params.stops, source, split, identity)
+    # It stays: Snakemake removes the output of a job that it runs again, for one eps more, say.
+    progress, points = Path(f"{output}.resume"), []
+    known = file.known(progress)
+    for point in sweep(
+        model, images, labels, params.attacks, classes=len(split["classes"]), stops=params.stops,
+        seed=lambda attack: derive_seed(names.source, attack), batch_size=batch_size,
+        training=training and training[:2], known=known.values(),
+    ):  # fmt: skip
+        points.append(point)
+        if known.get(point.name) is not point:
+            known[point.name] = point
+            file.save(progress, known.values())
+    file.save(output, points)

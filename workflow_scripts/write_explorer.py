@@ -1,0 +1,13 @@
+"""Rule write_explorer: tables, adversarial sets, predictions and test images -> the explorer page."""
+
+from squeezeproof.jobs import job
+from squeezeproof.report.explorer import explorer_page, write_page
+from squeezeproof.report.explorer_data import TABLES, read_tables
+
+with job(snakemake):
+    paths, params = snakemake.input, snakemake.params
+    tables = read_tables({name: paths[name] for name in TABLES})
+    tests = dict(zip(params.datasets, paths.tests, strict=True))
+    about = params.study, params.question
+    page = explorer_page(tables, paths.templates, tests, paths.sets, paths.predictions, *about)
+    write_page(snakemake.output[0], page)
