@@ -1,6 +1,6 @@
 rule audit_sets:
     input:
-        sets=sets_crafted_on,
+        sets=sets_crafted_on("source"),
         source=model_of("source"),
         test=split_of("test"),
         evaluated=evaluated_on_itself,
@@ -57,12 +57,9 @@ rule probe:
 rule write_audit:
     input:
         found=audits_of_sources(),
-        predictions=[
-            f"{RESULTS}/predictions/{dataset}/{target}/{source}.safetensors" for dataset, target, source in study.pairs
-        ]
-        + swept(),
-        models=[f"{RESULTS}/models/{dataset}/{name}.safetensors" for dataset, name in study.evaluated_models],
-        tests=[f"data/prepared/{study.datasets[name].key}/test.safetensors" for name in audited_datasets()],
+        predictions=PREDICTIONS + swept(),
+        models=MODELS,
+        tests=TESTS,
     output:
         table("audit"),
     log:

@@ -177,10 +177,12 @@ def described_origin(wildcards):
 # Audit
 
 
-def sets_crafted_on(wildcards):
-    """The adversarial sets of one source."""
-    folder = f"{RESULTS}/adversarial/{wildcards.dataset}/{wildcards.source}"
-    return [f"{folder}/{attack}.safetensors" for attack in study.sets[wildcards.dataset, wildcards.source]]
+def sets_crafted_on(wildcard):
+    """Input function: the adversarial sets of the source that a wildcard names."""
+    return lambda wildcards: [
+        f"{RESULTS}/adversarial/{wildcards.dataset}/{wildcards[wildcard]}/{attack}.safetensors"
+        for attack in study.sets[wildcards.dataset, wildcards[wildcard]]
+    ]
 
 
 def evaluated_on_itself(wildcards):

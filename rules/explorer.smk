@@ -8,11 +8,9 @@ rule write_explorer:
         flips=f"{RESULTS}/tables/flips.csv",
         audit=f"{RESULTS}/tables/audit.csv",
         compression=f"{RESULTS}/tables/compression.csv",
-        predictions=[
-            f"{RESULTS}/predictions/{dataset}/{target}/{source}.safetensors" for dataset, target, source in study.pairs
-        ],
+        predictions=PREDICTIONS,
         sets=adversarial_sets(),
-        tests=[f"data/prepared/{study.datasets[name].key}/test.safetensors" for name in audited_datasets()],
+        tests=TESTS,
         templates=explorer_templates(),
     output:
         report(

@@ -106,7 +106,7 @@ rule plot_models:
 
 rule plot_images:
     input:
-        sets=pictured_sets,
+        sets=sets_crafted_on("base"),
         test=split_of("test"),
         audit=f"{RESULTS}/tables/audit.csv",
     output:
@@ -141,7 +141,7 @@ rule compare_published:
         over_seeds=f"{RESULTS}/tables/over_seeds.csv",
         clean_accuracy=f"{RESULTS}/tables/clean_accuracy.csv",
         published=lambda wildcards: study.published["table"],
-        stages=[f"{RESULTS}/tables/stages.csv"] if adversarial_sets(of_suites=True) else [],
+        stages=STAGES,
     output:
         table=table("published"),
         svg=report(
@@ -164,7 +164,7 @@ rule compare_published:
         runtime=growing(10),
     params:
         published=study.published,
-        models=[study.describe(dataset, name) for dataset, name in study.evaluated_models],
+        models=DESCRIPTIONS,
         code=code_digest("compare_published.py"),
     message:
         "Setting the results beside the published numbers"

@@ -15,7 +15,7 @@ def final_outputs():
     return [
         *(f"{RESULTS}/tables/{name}.csv" for name in [*TABLES, *VERDICTS, "crafting", "audit", "selected"]),
         f"{RESULTS}/audit/passed.txt",
-        *([f"{RESULTS}/tables/stages.csv"] if adversarial_sets(of_suites=True) else []),
+        *STAGES,
         *(f"{RESULTS}/figures/{dataset}/heatmap.{attack}.svg" for dataset, attack in sorted(heatmaps)),
         *(f"{RESULTS}/figures/{dataset}/accuracy_against_ratio.{name}.svg" for dataset, name in sorted(compressed)),
         *(f"{RESULTS}/figures/{dataset}/weights.svg" for dataset in audited_datasets()),
@@ -110,6 +110,14 @@ def calibration_of(wildcards):
 
 # Tables
 
+PREDICTIONS = [
+    f"{RESULTS}/predictions/{dataset}/{target}/{source}.safetensors" for dataset, target, source in study.pairs
+]
+MODELS = [f"{RESULTS}/models/{dataset}/{name}.safetensors" for dataset, name in study.evaluated_models]
+DESCRIPTIONS = [study.describe(dataset, name) for dataset, name in study.evaluated_models]
+TESTS = [f"data/prepared/{study.datasets[name].key}/test.safetensors" for name in audited_datasets()]
+# The table of suites, where one ran.
+STAGES = [f"{RESULTS}/tables/stages.csv"] if adversarial_sets(of_suites=True) else []
 TABLES = ["clean_accuracy", "robust_accuracy", "over_seeds", "differences", "compression"]
 VERDICTS = ["comparisons", "verdicts", "max_delta", "flips", "clean_differences"]
 
@@ -143,8 +151,7 @@ def compressions():
 
 
 def wide_tables():
-    stages = ["stages"] if adversarial_sets(of_suites=True) else []
-    names = ["models", *(f"attacks.{name}" for name in compressions()), *stages]
+    names = ["models", *(f"attacks.{name}" for name in compressions()), *(["stages"] if STAGES else [])]
     return [f"{RESULTS}/tables/wide_{name}.csv" for name in names]
 
 
@@ -169,12 +176,6 @@ def pictured_sources():
     return [key for key in models if key in bases and models[key].seed == study.seeds[0]]
 
 
-def pictured_sets(wildcards):
-    """The adversarial sets of a pictured source."""
-    folder = f"{RESULTS}/adversarial/{wildcards.dataset}/{wildcards.base}"
-    return [f"{folder}/{attack}.safetensors" for attack in study.sets[wildcards.dataset, wildcards.base]]
-
-
 def models_on(dataset):
     """The evaluated models of a data set, without ensembles, which have no weights of their own."""
     names = [name for key, name in study.evaluated_models if key == dataset]
@@ -195,7 +196,8 @@ def told_tables():
     """The tables that the story shows, in its order, as far as the study has them."""
     wide = [Path(path).stem for path in wide_tables()]
     told = ["published", "clean_accuracy", *wide, "max_delta", "selected", "sweeps", "efficiency", "compression"]
-    return [name for name in told if f"{RESULTS}/tables/{name}.csv" in final_outputs()]
+    made = set(final_outputs())
+    return [name for name in told if f"{RESULTS}/tables/{name}.csv" in made]
 
 
 def story_facts():

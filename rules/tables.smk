@@ -1,9 +1,7 @@
 rule write_tables:
     input:
-        predictions=[
-            f"{RESULTS}/predictions/{dataset}/{target}/{source}.safetensors" for dataset, target, source in study.pairs
-        ],
-        models=[f"{RESULTS}/models/{dataset}/{name}.safetensors" for dataset, name in study.evaluated_models],
+        predictions=PREDICTIONS,
+        models=MODELS,
         audit=f"{RESULTS}/tables/audit.csv",
     output:
         **{name: table(name) for name in TABLES},
@@ -18,7 +16,7 @@ rule write_tables:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        models=[study.describe(dataset, name) for dataset, name in study.evaluated_models],
+        models=DESCRIPTIONS,
         code=code_digest("write_tables.py"),
     message:
         "Writing the tables"
@@ -28,9 +26,7 @@ rule write_tables:
 
 rule write_verdicts:
     input:
-        predictions=[
-            f"{RESULTS}/predictions/{dataset}/{target}/{source}.safetensors" for dataset, target, source in study.pairs
-        ],
+        predictions=PREDICTIONS,
         audit=f"{RESULTS}/tables/audit.csv",
     output:
         **{name: table(name) for name in VERDICTS},
@@ -45,7 +41,7 @@ rule write_verdicts:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        models=[study.describe(dataset, name) for dataset, name in study.evaluated_models],
+        models=DESCRIPTIONS,
         statistics=study.config["statistics"],
         code=code_digest("write_verdicts.py"),
     message:
@@ -107,11 +103,11 @@ rule write_wide_tables:
         robust=f"{RESULTS}/tables/robust_accuracy.csv",
         compression=f"{RESULTS}/tables/compression.csv",
         clean=f"{RESULTS}/tables/clean_accuracy.csv",
-        stages=[f"{RESULTS}/tables/stages.csv"] if adversarial_sets(of_suites=True) else [],
+        stages=STAGES,
     output:
         models=wide_table("models", "wide_models"),
         attacks=[wide_table(f"attacks.{name}", "wide_attacks") for name in compressions()],
-        stages=[wide_table("stages", "wide_stages")] if adversarial_sets(of_suites=True) else [],
+        stages=[wide_table("stages", "wide_stages")] if STAGES else [],
     log:
         f"{RESULTS}/logs/write_wide_tables.log",
     benchmark:

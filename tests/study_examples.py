@@ -3,6 +3,7 @@
 import copy
 
 import yaml
+from show_plan import merge
 
 
 def changed(text, changes):
@@ -26,7 +27,4 @@ def configured(path):
 
 def merged(base, overlay):
     """A deep copy of `base` with the values of `overlay` in place of its own."""
-    both = copy.deepcopy(base)
-    for key, value in overlay.items():
-        both[key] = merged(both[key], value) if isinstance(value, dict) and isinstance(both.get(key), dict) else value
-    return both
+    return merge(copy.deepcopy(base), overlay)

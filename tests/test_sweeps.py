@@ -18,6 +18,7 @@ from squeezeproof.evaluation.sweep import Point, sweep
 from squeezeproof.report import curves
 from squeezeproof.report.sweeps import read_sweeps, sweeps_table
 from squeezeproof.report.tables import write_csv
+from squeezeproof.statistics.means import mean_interval
 from squeezeproof.store.predictions import NOT_SCORED
 from squeezeproof.store.sweeps import SweepFile
 from squeezeproof.study.errors import ConfigError
@@ -220,7 +221,7 @@ def test_a_curve_ends_where_its_first_seed_does(table):
 
 def test_intervals_are_students_over_seeds_and_wilsons_for_one():
     values = np.array([0.5, 0.6, 0.55])
-    low, high = curves.interval(
+    low, high = mean_interval(
         np.array([values.mean(), 0.3]), np.array([values.std(ddof=1), np.nan]), np.array([3, 1]), np.array([100, 100])
     )
     expected = stats.t.interval(0.95, 2, values.mean(), values.std(ddof=1) / np.sqrt(3))

@@ -19,6 +19,10 @@ TABLES_AND_FIGURES = {
     **{"plot_heatmap": 2, "plot_ratio": 1, "plot_models": 1, "plot_images": 1, "select_variants": 1},
     **{"write_wide_tables": 1, "format_tables": 1, "write_story": 1, "write_explorer": 1},
 }
+ALL_OF_A_SEED = {
+    **{"train": 1, "compress": 3, "craft": 2, "predict": 4, "audit_sets": 1, "write_costs": 1},
+    **TABLES_AND_FIGURES,
+}
 # What a change of the attacks reruns of them.
 WITHOUT_MODELS = {rule: jobs for rule, jobs in TABLES_AND_FIGURES.items() if rule != "plot_models"}
 
@@ -26,13 +30,7 @@ WITHOUT_MODELS = {rule: jobs for rule, jobs in TABLES_AND_FIGURES.items() if rul
 def test_first_run_does_every_job_once(fresh):
     assert fresh.planned() == {
         "prepare": 1,
-        "train": 1,
-        "compress": 3,
-        "craft": 2,
-        "predict": 4,
-        "audit_sets": 1,
-        "write_costs": 1,
-        **TABLES_AND_FIGURES,
+        **ALL_OF_A_SEED,
     }
 
 
@@ -134,15 +132,7 @@ def change_an_attack(study):
 
 def add_a_seed(study):
     study.config["seeds"] = [0, 1]
-    return {
-        "train": 1,
-        "compress": 3,
-        "craft": 2,
-        "predict": 4,
-        "audit_sets": 1,
-        "write_costs": 1,
-        **TABLES_AND_FIGURES,
-    }
+    return ALL_OF_A_SEED
 
 
 def change_the_fine_tuning(study):
@@ -152,15 +142,7 @@ def change_the_fine_tuning(study):
 
 def change_the_training(study):
     study.config["trainings"]["standard"]["epochs"] = 3
-    return {
-        "train": 1,
-        "compress": 3,
-        "craft": 2,
-        "predict": 4,
-        "audit_sets": 1,
-        "write_costs": 1,
-        **TABLES_AND_FIGURES,
-    }
+    return ALL_OF_A_SEED
 
 
 def remove_a_compression(study):

@@ -11,8 +11,7 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
-import yaml
-from show_plan import merge, print_table
+from show_plan import print_table, read_config
 
 from squeezeproof.models.build import initial_model, specification
 from squeezeproof.models.measure import measure
@@ -28,10 +27,7 @@ CLASSES = 10
 
 
 def read_study(paths):
-    config = {}
-    for path in paths:
-        merge(config, yaml.safe_load(Path(path).read_text()))
-    return Study(config)
+    return Study(read_config(paths))
 
 
 def measured_sizes(study):

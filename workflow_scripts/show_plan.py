@@ -5,6 +5,7 @@ Later files are merged over earlier ones key by key, as Snakemake merges several
 
 import sys
 from collections import Counter
+from pathlib import Path
 
 import yaml
 
@@ -21,6 +22,14 @@ def merge(base, overlay):
     return base
 
 
+def read_config(paths):
+    """The config of some files, later ones merged over earlier ones."""
+    config = {}
+    for path in paths:
+        merge(config, yaml.safe_load(Path(path).read_text()))
+    return config
+
+
 def print_table(title, header, rows):
     print(f"\n{title}")
     rows = [[str(cell) for cell in row] for row in rows]
@@ -30,12 +39,8 @@ def print_table(title, header, rows):
 
 
 def main(paths):
-    config = {}
-    for path in paths:
-        with open(path) as file:
-            merge(config, yaml.safe_load(file))
     try:
-        study = Study(config)
+        study = Study(read_config(paths))
     except ConfigError as error:
         sys.exit(str(error))
     print(f"Study {study.name}: {study.question}")

@@ -9,8 +9,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-import yaml
-from show_plan import merge, print_table
+from show_plan import print_table, read_config
 
 from squeezeproof.study.costs import read_costs
 
@@ -51,16 +50,14 @@ def compare(costs, requests):
 
 
 def main(paths):
-    config = {}
-    for path in paths:
-        merge(config, yaml.safe_load(Path(path).read_text()))
-    results = Path("results") / config["study"]
+    study = read_config(paths)["study"]
+    results = Path("results") / study
     costs = read_costs(results)
     if not costs:
         sys.exit(f"{results}/benchmarks: no finished job; run the study first")
     rows, exceeded = compare(costs, requested())
     header = ["rule", "jobs", "peak MB", "asked", "share", "longest min", "asked", "share"]
-    print_table(f"Finished jobs of {config['study']}", header, rows)
+    print_table(f"Finished jobs of {study}", header, rows)
     if exceeded:
         told = "\n  ".join(f"{job.path}: {job.peak_mb or 0:.0f} MB, {job.seconds / 60:.1f} min" for job in exceeded)
         sys.exit(f"\nThese used more than their rule asks for; raise its mem_mb or runtime in rules/:\n  {told}")

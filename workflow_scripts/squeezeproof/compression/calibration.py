@@ -4,11 +4,18 @@ import torch
 
 from squeezeproof.errors import InputError
 from squeezeproof.models.quantized import SMALLEST_SCALE, FakeQuantize
+from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
 
 BATCH = 128
 SAMPLE = 2**17
 SHARES = [percent / 100 for percent in range(100, 0, -1)]
+
+
+def draw(images, count, seed):
+    """`count` random images (or all, where there are fewer) for the ranges of a model, and the generator they took."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, "calibration"))
+    return images[torch.randperm(len(images), generator=generator)[:count]], generator
 
 
 def calibrate(values, bits, *, symmetric, method, percentile):

@@ -1,12 +1,9 @@
 """Quantization, post-training and as the start of quantization-aware training."""
 
-import torch
-
-from squeezeproof.compression.calibration import calibrate, observe
+from squeezeproof.compression.calibration import calibrate, draw, observe
 from squeezeproof.errors import InputError
 from squeezeproof.models.measure import layer_macs
 from squeezeproof.models.quantized import Binarizer, Quantizer, quantize_layers
-from squeezeproof.seeds import derive_seed
 
 FLOAT = 32
 LEARNED_BELOW = 4
@@ -32,10 +29,9 @@ def quantize(model, shape, settings, images, seed):
     if not names:
         raise InputError("the network has no convolution or linear layer that could be quantized")
     layers = {name: _layer_settings(settings, name in (names[0], names[-1])) for name in names}
-    generator = torch.Generator().manual_seed(derive_seed(seed, "calibration"))
-    chosen = torch.randperm(len(images), generator=generator)[: settings["calibration_images"]]
+    chosen, generator = draw(images, settings["calibration_images"], seed)
     quantized_inputs = [name for name in names if layers[name]["input"]]
-    seen = observe(model, quantized_inputs, images[chosen], generator) if quantized_inputs else {}
+    seen = observe(model, quantized_inputs, chosen, generator) if quantized_inputs else {}
     quantize_layers(model, layers)
     options = {"method": settings["calibration"], "percentile": settings["percentile"]}
     for name in names:

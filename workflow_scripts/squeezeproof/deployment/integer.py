@@ -18,11 +18,11 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
+from squeezeproof.compression.calibration import draw
 from squeezeproof.deployment.export import compare, onnx_bytes
 from squeezeproof.deployment.plain import logits_of_session, open_session, plain
 from squeezeproof.errors import InputError
 from squeezeproof.models.quantized import SMALLEST_SCALE, quantized_layers
-from squeezeproof.seeds import derive_seed
 from squeezeproof.store.atomic import replacing
 from squeezeproof.store.datasets import to_pixels
 
@@ -56,8 +56,7 @@ def export_integer(path, model, images, labels, train, count, seed):
     many of them ONNX Runtime computes in integers here, and `added_ranges`. Raises InputError where the twin has other
     widths than 8 bits, or its graph cannot be built.
     """
-    generator = torch.Generator().manual_seed(derive_seed(seed, "calibration"))
-    chosen = train[torch.randperm(len(train), generator=generator)[:count]]
+    chosen, _ = draw(train, count, seed)
     graph, layers, added = integer_graph(model, images.shape[1:], chosen)
     with replacing(path) as temporary:
         temporary.write_bytes(graph.SerializeToString())

@@ -1,15 +1,13 @@
 """Accuracy against eps: the white-box curves of sweeps, and what was crafted on one source scored on all targets."""
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from squeezeproof.errors import InputError
-from squeezeproof.evaluation.intervals import wilson
-from squeezeproof.report.names import model_label, shared_parts, written
+from squeezeproof.report.names import averaged, entry_of, model_label, shared_parts, written
 from squeezeproof.report.style import COLORS, MARKERS
 from squeezeproof.report.tables import MODEL
+from squeezeproof.statistics.means import mean_interval
 from squeezeproof.store.predictions import CLEAN
 
 DASHES = ["-", "--", ":", "-."]
@@ -37,7 +35,7 @@ def accuracy_against_eps(table, dataset, sweep):
         curves.append((name, points[points["runs"] == rows["seed"].nunique()].reset_index(), {}))
     seeds = int(table["seed"].nunique())
     figure, axes = _axes(curves, table["chance"].iloc[0], table["norm"].max())
-    axes.set_title(f"{written(dataset)}, {sweep}: white-box accuracy ({_told(seeds)})", loc="left")
+    axes.set_title(f"{written(dataset)}, {sweep}: white-box accuracy ({averaged(seeds)})", loc="left")
     return figure
 
 
@@ -70,8 +68,10 @@ def transfer(table, trials, chance, dataset, source, attacks):
             points = pd.concat([start, found], ignore_index=True).sort_values("eps").assign(n=trials)
             curves.append((name + other, points, {"lw": 2.6} if threat == "white-box" else {}))
     figure, axes = _axes(curves, chance, crafted["norm"].iloc[0])
-    attack = written(attacks[0].rpartition("-eps")[0])
-    axes.set_title(f"{written(dataset)}, {attack} crafted on {crafted_on} ({_told(clean['runs'].max())})", loc="left")
+    attack = written(entry_of(attacks[0]))
+    axes.set_title(
+        f"{written(dataset)}, {attack} crafted on {crafted_on} ({averaged(clean['runs'].max())})", loc="left"
+    )
     return figure
 
 
@@ -82,21 +82,13 @@ def _by_model(table, side):
         yield model_label(rows.iloc[0], side, shared), rows
 
 
-def interval(mean, std, runs, trials):
-    """95 % interval of a mean accuracy: Student's t over runs, Wilson over the test images where there is one run."""
-    low, high = wilson(mean * trials, trials)
-    half = stdtrit(np.maximum(runs - 1, 1), 0.975) * std / np.sqrt(runs)
-    several = runs > 1
-    return np.where(several, np.maximum(0, mean - half), low), np.where(several, np.minimum(1, mean + half), high)
-
-
 def _axes(curves, chance, norm):
     """A figure with (label, points, style) as lines with bands; points have eps, mean, std, runs, n and stopped."""
     figure, axes = plt.subplots(figsize=(6.4, 3.4 + 0.12 * max(0, len(curves) - 14)), layout="constrained")
     for index, (label, points, style) in enumerate(curves):
         color, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
         line = {"lw": 1.4, "ls": DASHES[index // len(COLORS) % len(DASHES)]} | style
-        low, high = interval(*(points[key].to_numpy(float) for key in ("mean", "std", "runs", "n")))
+        low, high = mean_interval(*(points[key].to_numpy(float) for key in ("mean", "std", "runs", "n")))
         axes.plot(points["eps"], points["mean"], color=color, marker=marker, ms=4, label=label, **line)
         axes.fill_between(points["eps"], low, high, color=color, alpha=0.15, lw=0)
         if "stopped" in points and points["stopped"].any():
@@ -110,7 +102,3 @@ def _axes(curves, chance, norm):
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     figure.legend(loc="outside right upper")
     return figure, axes
-
-
-def _told(seeds):
-    return "one seed" if seeds == 1 else f"mean of {seeds} seeds"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from squeezeproof.audit.findings import FAILURE, WARNING
 from squeezeproof.report.frames import read_csv
-from squeezeproof.report.names import model_label, shared_parts
+from squeezeproof.report.names import entry_of, model_label, shared_parts
 from squeezeproof.report.tables import MODEL, SOURCE, TARGET
 from squeezeproof.statistics.bootstrap import student
 from squeezeproof.store.predictions import CLEAN
@@ -46,7 +46,7 @@ def explorer_data(tables, study, question):
     models, runs = model_table(tables), run_table(tables["robust_accuracy"])
     cells = cell_table(tables, models, runs)
     attacks = tables["robust_accuracy"][["attack", "method", "norm", "eps"]].drop_duplicates("attack")
-    attacks = attacks.assign(entry=attacks["attack"].str.rsplit("-eps", n=1).str[0])
+    attacks = attacks.assign(entry=attacks["attack"].map(entry_of))
     attacks = attacks.sort_values(["entry", "eps", "attack"], ignore_index=True)
     verdicts = verdict_table(tables, models, cells)
     runs["cell"] = _positions(runs, cells, KEY)

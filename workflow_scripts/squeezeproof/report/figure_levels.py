@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from squeezeproof.errors import InputError
-from squeezeproof.report.names import FLOAT_BITS, attack_in_words, finetuning_in_words, written
+from squeezeproof.report.names import FLOAT_BITS, attack_in_words, entry_of, finetuning_in_words, written
 from squeezeproof.report.style import COLORS, INK, MARKERS
 from squeezeproof.store.predictions import CLEAN
 
@@ -86,7 +86,7 @@ def attack_groups(table):
     In every group the color is the attack's entry and the marker its budget; clean images are black in each.
     """
     attacks = table[table["attack"] != CLEAN].drop_duplicates("attack")
-    attacks = attacks.assign(entry=attacks["attack"].str.rsplit("-eps", n=1).str[0], unbounded=attacks["eps"].isna())
+    attacks = attacks.assign(entry=attacks["attack"].map(entry_of), unbounded=attacks["eps"].isna())
     groups = []
     for _, kind in attacks.sort_values(["unbounded", "entry", "eps"]).groupby("unbounded"):
         group = []

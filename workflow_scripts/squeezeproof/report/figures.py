@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from squeezeproof.errors import InputError
-from squeezeproof.report.names import attack_in_words, model_label, shared_parts, written
+from squeezeproof.report.names import attack_in_words, averaged, model_label, shared_parts, written
 from squeezeproof.report.style import save  # noqa: F401  (save is part of this module's interface)
 from squeezeproof.store.predictions import CLEAN
 
@@ -62,5 +62,4 @@ def _labels(table, side):
 
 
 def _seeds(table):
-    seeds = int(table.loc[table["attack"] == CLEAN, "runs"].max())
-    return "one seed" if seeds == 1 else f"mean of {seeds} seeds"
+    return averaged(int(table.loc[table["attack"] == CLEAN, "runs"].max()))

@@ -3,12 +3,13 @@
 import pandas as pd
 
 from squeezeproof.report.names import attack_in_words, level
+from squeezeproof.report.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN
 from squeezeproof.store.predictions import CLEAN
 
 MODEL = [f"target_{axis}" for axis in ("training", "compression", "ratio", "bits", "finetuning")]
 BASE_SOURCE = "from the base model"
 TABLES = ["over_seeds", "verdicts", "selected", "audit"]
-VERDICTS = ["less robust", "more robust", "equivalent", "no difference shown"]
+VERDICTS = [LESS, MORE, EQUIVALENT, NOT_SHOWN]
 
 
 def findings_page(folder, title, introduction, notes):
@@ -82,9 +83,9 @@ def _verdicts(verdicts):
         counts = rows["verdict"].value_counts()
         shares = ", ".join(f"{verdict} in {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
         yield f"- Every compressed model {told}, {len(rows)} comparisons with its base: {shares}."
-    shown = verdicts[verdicts["verdict"].isin(VERDICTS[:2])]
+    shown = verdicts[verdicts["verdict"].isin([LESS, MORE])]
     # A comparison on images made for the base says what it says in favour of the compressed model.
-    fair = shown[~shown["favours"].eq("compressed") | shown["verdict"].eq(VERDICTS[0])]
+    fair = shown[~shown["favours"].eq("compressed") | shown["verdict"].eq(LESS)]
     yield ""
     if fair.empty:
         yield "No difference was shown that does not follow from images made for the base model."

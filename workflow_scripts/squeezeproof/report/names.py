@@ -15,7 +15,7 @@ WRITTEN = {
 }  # fmt: skip
 FLOAT_BITS = 32
 # Of a model, as the tables name them after `source_` and `target_`.
-AXES = ("architecture", "training", "compression", "ratio", "bits", "finetuning")
+MODEL = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
 # The training of a model that averages others.
 ENSEMBLE = "ensemble"
 
@@ -33,6 +33,16 @@ def attack_in_words(instance):
     method, dash, rest = entry.partition("-")
     name = written(entry) if entry in WRITTEN else f"{written(method)}{dash}{rest}"
     return f"{name}, eps {eps.replace('of', '/')}"
+
+
+def entry_of(instance):
+    """The study's entry that an attack's name comes from: `pgd` of `pgd-eps0.1`."""
+    return instance.rsplit("-eps", 1)[0]
+
+
+def averaged(seeds):
+    """What a number is that several seeds share."""
+    return "one seed" if seeds == 1 else f"mean of {seeds} seeds"
 
 
 def level(ratio, bits):
@@ -56,7 +66,7 @@ def model_in_words(architecture, training, compression, ratio, bits, finetuning)
 
 def model_label(row, side, shared):
     """A model's name without the parts that all models of the figure share, such as `cnn3 weight 90 %`."""
-    architecture, training, compression, ratio, bits, finetuning = (row[f"{side}_{axis}"] for axis in AXES)
+    architecture, training, compression, ratio, bits, finetuning = (row[f"{side}_{axis}"] for axis in MODEL)
     parts = [architecture, training]
     if training != ENSEMBLE:
         parts.append("base" if compression == "none" else f"{compression} {level(ratio, bits)}")

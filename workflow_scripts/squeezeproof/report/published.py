@@ -3,11 +3,11 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from squeezeproof.errors import InputError
-from squeezeproof.evaluation.intervals import wilson
+from squeezeproof.report.names import MODEL, entry_of
 from squeezeproof.report.style import COLORS
+from squeezeproof.statistics.means import mean_interval
 from squeezeproof.store.predictions import CLEAN
 
 MODEL_COLUMNS = ["dataset", "architecture", "training", "compression", "ratio"]
@@ -60,11 +60,10 @@ def of_stages(stages, descriptions):
         stages: the table `stages`.
         descriptions: of every model it names (`Study.describe`).
     """
-    axes = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
-    models = pd.DataFrame(descriptions)[["dataset", "name", *axes]].rename(columns={"name": "source"})
-    rows = stages.merge(models, on=["dataset", "source"]).rename(columns={axis: f"target_{axis}" for axis in axes})
+    models = pd.DataFrame(descriptions)[["dataset", "name", *MODEL]].rename(columns={"name": "source"})
+    rows = stages.merge(models, on=["dataset", "source"]).rename(columns={axis: f"target_{axis}" for axis in MODEL})
     rows["attack"] += "/" + rows["order"].astype(str)
-    groups = rows.groupby(["dataset", *(f"target_{axis}" for axis in axes), "attack"], sort=False)["accuracy"]
+    groups = rows.groupby(["dataset", *(f"target_{axis}" for axis in MODEL), "attack"], sort=False)["accuracy"]
     result = groups.agg(runs="count", mean="mean", std="std", min="min", max="max").reset_index()
     return result.assign(threat="white-box", seeds="same", eps=np.nan)
 
@@ -72,7 +71,7 @@ def of_stages(stages, descriptions):
 def _entry(attack):
     """The study's entry that an attack's name comes from, with the stage where it names one."""
     name, slash, stage = attack.partition("/")
-    return name.rsplit("-eps", 1)[0] + slash + stage
+    return entry_of(name) + slash + stage
 
 
 def _number(text):
@@ -102,11 +101,7 @@ def _ours(means, trials, row, settings):
         )
     cell = found.iloc[0]
     mean, std, runs = cell["mean"], cell["std"], int(cell["runs"])
-    if runs > 1:
-        half = stdtrit(runs - 1, 0.975) * std / np.sqrt(runs)
-        low, high = max(0.0, mean - half), min(1.0, mean + half)
-    else:
-        low, high = (float(bound) for bound in wilson(mean * trials, trials))
+    low, high = (float(bound) for bound in mean_interval(mean, std, runs, trials))
     shares = {"mean": mean, "std": std, "low": low, "high": high, "min": cell["min"], "max": cell["max"]}
     return {"runs": runs, **{name: 100 * share for name, share in shares.items()}}
 
@@ -139,8 +134,7 @@ def _from_source(means, threat):
 def dumbbell(table):
     """Published accuracy and ours with its interval, a line per cell, a panel per model; cells not run are left out."""
     table = table[table["mean"].notna()]
-    axes_of_models = ["dataset", "architecture", "training", "compression", "ratio"]
-    models = list(dict.fromkeys(table[axes_of_models].astype(str).itertuples(index=False, name=None)))
+    models = list(dict.fromkeys(table[MODEL_COLUMNS].astype(str).itertuples(index=False, name=None)))
     names = list(dict.fromkeys(_cell_name(row) for row in table.itertuples()))
     columns = min(len(models), PANELS_IN_A_ROW)
     several = len(table[["dataset", "architecture"]].drop_duplicates()) > 1
@@ -148,7 +142,7 @@ def dumbbell(table):
     size = (2.7 * columns + 1.2, rows * (1.1 + 0.22 * len(names)) + 0.5)
     figure, grid = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axes, model in zip(grid.flat, models, strict=False):
-        for row in table[table[axes_of_models].astype(str).eq(model).all(axis=1)].itertuples():
+        for row in table[table[MODEL_COLUMNS].astype(str).eq(model).all(axis=1)].itertuples():
             height = len(names) - 1 - names.index(_cell_name(row))
             axes.plot([row.published, row.mean], [height, height], color="#bbbbbb", lw=2, zorder=1)
             ours = axes.errorbar(

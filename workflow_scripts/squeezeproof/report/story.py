@@ -7,7 +7,7 @@ from html import escape
 
 from squeezeproof.audit.findings import FAILURE, WARNING
 from squeezeproof.report.formats import Readable, readable, to_html
-from squeezeproof.report.names import attack_in_words, model_in_words, written
+from squeezeproof.report.names import MODEL, attack_in_words, model_in_words, written
 from squeezeproof.report.verdicts import EQUIVALENT, ITSELF, LESS, MORE, NOT_SHOWN
 from squeezeproof.report.wide import OTHER_SEED
 
@@ -17,7 +17,6 @@ ROWS = (200, 100, 50, 20, 5)
 SENTENCES = 40
 BRIEF = {"Models", "Adversarial sets", "Cells", "Seeds", "Test images"}
 SIGNS = {MORE: "▲", LESS: "▼", EQUIVALENT: "=", NOT_SHOWN: "○"}
-MODEL = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
 
 
 def page(facts, verdicts, audit, tables, provenance):

@@ -10,11 +10,11 @@ from squeezeproof.audit.findings import NOTHING_FOUND
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.intervals import wilson
 from squeezeproof.report.frames import read_csv
+from squeezeproof.report.names import MODEL
 from squeezeproof.store.csvs import writing_csv
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
 from squeezeproof.store.tensors import open_tensors, read_metadata
 
-MODEL = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
 TARGET = [f"target_{axis}" for axis in MODEL]
 SOURCE = [f"source_{axis}" for axis in MODEL]
 ATTACK = ["attack", "method", "norm", "eps"]

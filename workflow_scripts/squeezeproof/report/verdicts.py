@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
+from squeezeproof.report.names import MODEL
 from squeezeproof.report.pairs import BUDGET, WHITE_BOX, adjusted
 from squeezeproof.statistics.bootstrap import bootstrap_interval, student
 from squeezeproof.statistics.paired import equivalence, mcnemar_clustered, tango
 
 MORE, LESS, EQUIVALENT, NOT_SHOWN = "more robust", "less robust", "equivalent", "no difference shown"
-MODEL = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
 # Pairs that agree in these are runs of one comparison at several seeds.
 CELL = ["dataset", *MODEL, "comparison", "source", "source_seed", *BUDGET]
 LEVELS = ["ratio", "bits"]

@@ -6,10 +6,9 @@ of whose cells the audit warns.
 
 import pandas as pd
 
-from squeezeproof.report.names import attack_in_words, level, written
+from squeezeproof.report.names import MODEL, attack_in_words, level, written
 from squeezeproof.store.predictions import CLEAN
 
-MODEL = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
 CELL = ["dataset", *(f"{side}_{axis}" for side in ("source", "target") for axis in MODEL), "seeds", "attack"]
 ITSELF, ITS_BASE = "itself", "its base"
 OTHER_SEED = ", another seed"
