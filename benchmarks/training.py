@@ -2,13 +2,15 @@
 
 The plain loop is the one of PyTorch's tutorials: a data set of images with ToTensor and Normalize behind a DataLoader,
 and torchattacks' PGD for adversarial training; `tensor loop` has the normalised tensors in memory instead of images.
-Same network, batches of 128, optimizer, steps and one thread (on a CPU); rounds are interleaved, every other one in the
-opposite order. The table shows medians of CPU seconds (wall seconds on a GPU) and every time as a multiple of ours.
+Same network, batches of 128, optimizer, steps and one thread (on a CPU); each contestant has a process of its own, ours
+set up as a job is, and rounds are interleaved, every other one in the opposite order. The table shows medians of CPU
+seconds (wall seconds on a GPU) and every time as a multiple of ours.
 `ADMM` is an adversarial epoch of ours that compresses, too.
 `--write docs/benchmarks/training.csv` keeps the table.
 """
 
 import argparse
+import multiprocessing
 import statistics
 import sys
 import time
@@ -26,7 +28,7 @@ sys.path.insert(0, str(ROOT / "workflow_scripts"))
 from squeezeproof.compression.constraint import constraint
 from squeezeproof.compression.weights import prunable
 from squeezeproof.models.build import initial_model, specification
-from squeezeproof.runtime import place
+from squeezeproof.runtime import keep_freed_memory, place
 from squeezeproof.study.schema import check_config
 from squeezeproof.training.admm import Admm
 from squeezeproof.training.loop import fit
@@ -50,8 +52,6 @@ def main():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    torch.set_num_threads(1)
     rows = []
     for name in arguments.models:
         for mode in IMAGES:
@@ -65,15 +65,14 @@ def main():
 
 def measure(name, mode, rounds, device):
     """Rows of one network and one way to train it."""
-    epochs = contestants(name, mode, device)
-    times = {contestant: [] for contestant in epochs}
-    for epoch in epochs.values():
-        epoch(warm_up=True)
+    names = [OURS, "plain loop", "tensor loop", *(["ADMM"] if mode != "standard" else [])]
+    timers = {contestant: Timer(name, mode, contestant, device) for contestant in names}
+    times = {contestant: [] for contestant in names}
     for turn in range(rounds):
-        for contestant in list(epochs)[:: -1 if turn % 2 else 1]:
-            start = clock(device)
-            epochs[contestant]()
-            times[contestant].append(clock(device) - start)
+        for contestant in names[:: -1 if turn % 2 else 1]:
+            times[contestant].append(timers[contestant].seconds())
+    for timer in timers.values():
+        timer.end()
     medians = {contestant: statistics.median(values) for contestant, values in times.items()}
     return [
         {
@@ -88,6 +87,40 @@ def measure(name, mode, rounds, device):
     ]
 
 
+class Timer:
+    """A contestant in a process of its own, which trains for an epoch whenever it is asked to."""
+
+    def __init__(self, *case):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=time_epochs, args=(theirs, *case))
+        self.process.start()
+        theirs.close()
+        self.pipe.recv()
+
+    def seconds(self):
+        self.pipe.send(True)
+        return self.pipe.recv()
+
+    def end(self):
+        self.pipe.send(False)
+        self.process.join()
+
+
+def time_epochs(pipe, name, mode, contestant, device):
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)
+    if contestant in (OURS, "ADMM"):
+        keep_freed_memory()
+    epoch = prepared(name, mode, contestant, device)
+    epoch(warm_up=True)
+    pipe.send("ready")
+    while pipe.recv():
+        start = clock(device)
+        epoch()
+        pipe.send(clock(device) - start)
+
+
 def clock(device):
     if device == "cpu":
         return time.process_time()
@@ -95,20 +128,18 @@ def clock(device):
     return time.perf_counter()
 
 
-def contestants(name, mode, device):
-    """Contestant -> function that trains for an epoch, or for two batches to warm up."""
+def prepared(name, mode, contestant, device):
+    """The contestant's function that trains for an epoch, or for two batches to warm up."""
     channels, size, _ = NETWORKS[name]
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (IMAGES[mode], channels, size, size), dtype=np.uint8)
     labels = rng.integers(0, 10, IMAGES[mode])
-    found = {
-        OURS: ours(name, mode, images, labels, device),
-        "plain loop": plain(name, mode, Images(images, labels), device),
-        "tensor loop": plain(name, mode, tensors(images, labels), device),
-    }
-    if mode != "standard":
-        found["ADMM"] = ours(name, mode, images, labels, device, sparse=True)
-    return found
+    match contestant:
+        case "plain loop":
+            return plain(name, mode, Images(images, labels), device)
+        case "tensor loop":
+            return plain(name, mode, tensors(images, labels), device)
+    return ours(name, mode, images, labels, device, sparse=contestant == "ADMM")
 
 
 def network(name, device):

@@ -1,6 +1,8 @@
 """Tables for readers: what the numbers of a CSV become, and that no character of a name breaks a format."""
 
 import re
+import shutil
+import subprocess
 
 import pandas as pd
 import pytest
@@ -203,3 +205,25 @@ def test_stages_become_columns_in_their_order():
     assert list(table.columns[-4:]) == ["images", "clean images", "1. APGD-CE", "2. Square"]
     assert table["kept"].tolist() == ["100 %", "50 %"]
     assert table[["1. APGD-CE", "2. Square"]].to_numpy().tolist() == [[50, 40], [30, 20]]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
+@pytest.mark.parametrize("rows", [2, LONG + 1])
+def test_latex_compiles(tmp_path, rows):
+    hostile = r"\input{x} 5% of_a #1 & $b ~^ {c} \ <i> \u00e9"
+    table = readable(
+        "robust_accuracy", text_table(source=[f"{hostile} {row}" for row in range(rows)], accuracy=["0.5"] * rows)
+    )
+    page = [
+        r"\documentclass{article}\usepackage{booktabs,longtable}\begin{document}",
+        to_latex(table),
+        r"\end{document}",
+    ]
+    (tmp_path / "page.tex").write_text("\n".join(page))
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
