@@ -1,4 +1,4 @@
-"""What the workflow costs besides its useful work: `python benchmarks/overhead.py [--run CONFIG]`.
+"""What the workflow costs besides its useful work: `python benchmarks/overhead.py [--run CONFIG | --finished STUDY]`.
 
 Three tables. Planning: a dry run of the default study and of the full vora2023 (thousands of jobs), in CPU seconds and
 as a multiple of Snakemake's own start-up (a Snakefile with one rule). Start-up: CPU seconds until each script has
@@ -89,15 +89,25 @@ def start_up(rounds):
         print(f"{label:32} {cpu:8.2f} {cpu / measured[peer][1]:7.2f} x {peer}")
 
 
-def share(config, cores):
-    """Run a study from nothing; what its core time went to, as its jobs' logs and benchmark files tell."""
+def run(config, cores):
+    """Run a study from nothing and tell what became of its core time."""
     name = yaml.safe_load(Path(config).read_text())["study"]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "studies").symlink_to(ROOT / "studies")
         options = ["--cores", cores, "--quiet", "all", "--snakefile", ROOT / "Snakefile", "--directory", folder]
         wall, _ = seconds(snakemake(*options, "--configfile", Path(config).resolve()), ROOT)
-        results = Path(folder) / "results" / name
-        costs = read_costs(results)
+        share(name, read_costs(Path(folder) / "results" / name), wall, cores)
+
+
+def finished(name, cores):
+    """Tell what became of the core time of a study under `results`, from its first job to the end of its last."""
+    costs = read_costs(ROOT / "results" / name)
+    ends = [cost.path.stat().st_mtime for cost in costs]
+    starts = [end - cost.seconds for end, cost in zip(ends, costs, strict=True)]
+    share(name, costs, max(ends) - min(starts), cores)
+
+
+def share(name, costs, wall, cores):
     print(f"\n{'CPU s before the work of a job':32} {'median':>8} {'most':>7}")
     for rule in dict.fromkeys(cost.rule for cost in costs):
         startups = [cost.startup for cost in costs if cost.rule == rule]
@@ -118,7 +128,11 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--run", default=ROOT / "config.yaml", help="study that the third table runs, with one thread")
     parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--finished", metavar="STUDY", help="only the third table, of results/STUDY as it was run")
     arguments = parser.parse_args()
-    planning(arguments.rounds)
-    start_up(arguments.rounds)
-    share(arguments.run, arguments.cores)
+    if arguments.finished:
+        finished(arguments.finished, arguments.cores)
+    else:
+        planning(arguments.rounds)
+        start_up(arguments.rounds)
+        run(arguments.run, arguments.cores)

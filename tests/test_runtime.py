@@ -1,5 +1,6 @@
-"""How torch runs in a job."""
+"""What runs in a job: torch, its memory, and the process that ends with it."""
 
+import ast
 import platform
 import subprocess
 import sys
@@ -34,3 +35,41 @@ def page_faults(how):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
 def test_freed_tensors_are_not_cleared_by_the_kernel_again():
     assert page_faults("set up") < 200 < page_faults("as it stands")
+
+
+def scripts():
+    return [path for path in sorted((ROOT / "workflow_scripts").glob("*.py")) if "with job(" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", scripts(), ids=lambda path: path.stem)
+def test_nothing_follows_the_job_in_a_script(path):
+    last = ast.parse(path.read_text()).body[-1]
+    assert isinstance(last, ast.With) and ast.unparse(last.items[0]) == "job(snakemake)"
+
+
+JOB = """
+from types import SimpleNamespace
+from squeezeproof.errors import InputError
+from squeezeproof.jobs import job
+snakemake = SimpleNamespace(rule="r", log=["r.log"], config={})
+with job(snakemake):
+    %s
+raise SystemExit(3)
+"""
+
+
+def run_job(statement, folder):
+    """(exit status, output, errors) of a process whose script is a job of one statement."""
+    path = f"import sys; sys.path.insert(0, {str(ROOT / 'workflow_scripts')!r})"
+    command = [sys.executable, "-c", path + JOB % statement]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_process_of_a_job_ends_with_it_and_loses_no_output(tmp_path):
+    assert run_job("print('written', end='')", tmp_path) == (0, "written", "")
+    assert "done in" in (tmp_path / "r.log").read_text()
+
+
+def test_a_job_that_fails_tells_why_and_ends_as_failed(tmp_path):
+    assert run_job("raise InputError('no such thing')", tmp_path) == (1, "", "r: no such thing\n")

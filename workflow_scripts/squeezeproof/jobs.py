@@ -1,6 +1,7 @@
 """What every workflow script does around its one library call: a log, progress, and errors a person can read."""
 
 import logging
+import os
 import sys
 import time
 from contextlib import contextmanager, suppress
@@ -14,7 +15,10 @@ log = logging.getLogger("squeezeproof")
 
 @contextmanager
 def job(snakemake):
-    """Log to the rule's log file; an InputError ends the job with its message alone, any other with its traceback."""
+    """Log to the rule's log file; an InputError ends the job with its message alone, any other with its traceback.
+
+    Where all went well the process of the job ends here, so that nothing may follow in its script.
+    """
     # A full disk says so where the result is written, not once per line of a log.
     logging.raiseExceptions = False
     allow(getattr(snakemake, "config", {}).get("allow_factories") or [])
@@ -44,6 +48,11 @@ def job(snakemake):
         log.removeHandler(handler)
         with suppress(OSError):
             handler.close()
+    if getattr(sys.modules["__main__"], "snakemake", None) is snakemake:
+        # What was written is on the disk, and taking torch down in order takes longer than many a job.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 class Progress:
