@@ -79,6 +79,14 @@ def test_what_was_not_run_has_no_number():
     assert table["inside"].tolist() == [True, None, None, None]
 
 
+@pytest.mark.parametrize("axis", ["dataset", "architecture", "training"])
+def test_what_no_model_of_the_study_has_is_left_out(axis):
+    table = beside([ours()], [theirs(), theirs(**{axis: "another"})])
+    assert table[axis].tolist() == [theirs()[axis]]
+    with pytest.raises(InputError, match="no model of the study has"):
+        beside([ours()], [theirs(**{axis: "another"})])
+
+
 def test_fractions_are_published_in_per_cent():
     (row,) = beside([ours()], [theirs(value=0.853, metric="accuracy_fraction_approx")]).itertuples()
     assert row.published == pytest.approx(85.3)

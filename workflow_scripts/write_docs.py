@@ -16,6 +16,7 @@ from squeezeproof.report.published_page import published_page
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
+    "--run-all-compositor-stages-before-draw",
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 

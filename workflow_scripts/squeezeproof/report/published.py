@@ -29,8 +29,9 @@ def compare(means, trials, published, settings):
         settings: the study's `published` entry: which tables, which sources, and the study's names for the file's.
 
     `low` and `high` bound the 95 % interval of our mean: Student's t over seeds, Wilson over the test images for one
-    seed; `inside` tells whether the published value lies in it. `min` and `max` are over seeds. Rows that the study did
-    not run have no number of ours.
+    seed; `inside` tells whether the published value lies in it. `min` and `max` are over seeds. Rows of a data set, an
+    architecture or a training that no model of the study has are left out; others that it did not run have no number
+    of ours.
     """
     if missing := [column for column in COLUMNS if column not in published.columns]:
         raise InputError(f"{settings['table']}: lacks the columns {', '.join(missing)}")
@@ -44,6 +45,12 @@ def compare(means, trials, published, settings):
     # A budget such as 8/255 of another table makes the whole column text.
     result["eps"] = result["eps"].map(_number)
     means = means.assign(entry=means["attack"].map(_entry))
+    result = result[[_of_training(means, row, settings).any() for row in result.itertuples()]]
+    if result.empty:
+        raise InputError(
+            f"published: no model of the study has a data set, an architecture and a training of {settings['table']}; "
+            f"write the study's names for the file's under published.datasets, architectures and trainings"
+        )
     ours = [_ours(means, trials, row, settings) for row in result.itertuples()]
     result = pd.concat([result, pd.DataFrame(ours, index=result.index)], axis=1)
     result["difference"] = result["mean"] - result["published"]
@@ -106,16 +113,24 @@ def _ours(means, trials, row, settings):
     return {"runs": runs, **{name: 100 * share for name, share in shares.items()}}
 
 
+def _ours_of(row, axis, settings):
+    """The study's name for what a published row calls something else."""
+    return settings[f"{axis}s"].get(getattr(row, axis), getattr(row, axis))
+
+
+def _of_training(means, row, settings):
+    """Which rows are of the data set, the architecture and the training that a published row names."""
+    chosen = means["dataset"].eq(_ours_of(row, "dataset", settings))
+    chosen &= means["target_architecture"].eq(_ours_of(row, "architecture", settings))
+    return chosen & means["target_training"].eq(_ours_of(row, "training", settings).partition("/")[0])
+
+
 def _of_model(means, row, settings):
     """Which rows are of the model that a published row names."""
-    names = {
-        axis: settings[f"{axis}s"].get(getattr(row, axis), getattr(row, axis))
-        for axis in ("dataset", "architecture", "training", "compression")
-    }
-    training, _, finetuning = str(names["training"]).partition("/")
-    chosen = means["dataset"].eq(names["dataset"]) & means["target_architecture"].eq(names["architecture"])
-    chosen &= means["target_training"].eq(training) & means["target_compression"].eq(names["compression"])
-    if names["compression"] != "none" and finetuning:
+    compression = _ours_of(row, "compression", settings)
+    finetuning = _ours_of(row, "training", settings).partition("/")[2]
+    chosen = _of_training(means, row, settings) & means["target_compression"].eq(compression)
+    if compression != "none" and finetuning:
         chosen &= means["target_finetuning"].eq(finetuning)
     if str(row.ratio).startswith("int"):
         return chosen & means["target_bits"].eq(int(str(row.ratio).removeprefix("int")))
@@ -164,7 +179,7 @@ def dumbbell(table):
 
 def _cell_name(row):
     eps = "" if pd.isna(row.eps) else f" {row.eps:.3g}"
-    return "clean images" if row.attack == "none" else f"{row.attack}{eps}"
+    return "clean images" if row.attack == "none" else f"{row.attack.replace('_', ' ')}{eps}"
 
 
 def _panel_title(model, several):
