@@ -9,6 +9,8 @@ rule craft:
         f"{RESULTS}/logs/craft/{{dataset}}/{{source}}/{{attack}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/craft/{{dataset}}/{{source}}/{{attack}}.tsv"
+    wildcard_constraints:
+        dataset=UNSHARDED,
     conda:
         "../envs/torch.yaml"
     threads: study.compute["threads"]
@@ -25,3 +27,70 @@ rule craft:
         "Crafting {wildcards.attack} on {wildcards.source} ({wildcards.dataset})"
     script:
         "../workflow_scripts/craft.py"
+
+
+# A shard is kept until its set is whole: what is killed costs the shards that it ran.
+rule craft_shard:
+    input:
+        source=model_of("source"),
+        test=split_of("test"),
+        train=training_images_of_attack,
+    output:
+        temp(f"{RESULTS}/adversarial/{{dataset}}/{{source}}/{{attack}}.shard{{shard}}of{{shards}}.safetensors"),
+    log:
+        f"{RESULTS}/logs/craft_shard/{{dataset}}/{{source}}/{{attack}}.shard{{shard}}of{{shards}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/craft_shard/{{dataset}}/{{source}}/{{attack}}.shard{{shard}}of{{shards}}.tsv"
+    wildcard_constraints:
+        dataset=SHARDED,
+        shard=r"\d+",
+        shards=r"\d+",
+    conda:
+        "../envs/torch.yaml"
+    threads: study.compute["threads"]
+    resources:
+        mem_mb=growing(3000),
+        runtime=growing(240),
+        gpu=GPUS,
+    params:
+        attack=lambda wildcards: study.attacks[wildcards.attack].settings,
+        seed=lambda wildcards: derive_seed(wildcards.source, wildcards.attack),
+        compute=study.compute,
+        code=code_digest("craft.py"),
+    message:
+        "Crafting shard {wildcards.shard} of {wildcards.shards} of {wildcards.attack} on {wildcards.source} "
+        "({wildcards.dataset})"
+    script:
+        "../workflow_scripts/craft.py"
+
+
+# It has the inputs and params of its shards, for these are gone when it is asked whether the set is up to date.
+rule join_shards:
+    input:
+        shards=shards_of,
+        source=model_of("source"),
+        test=split_of("test"),
+        train=training_images_of_attack,
+    output:
+        f"{RESULTS}/adversarial/{{dataset}}/{{source}}/{{attack}}.safetensors",
+    log:
+        f"{RESULTS}/logs/join_shards/{{dataset}}/{{source}}/{{attack}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/join_shards/{{dataset}}/{{source}}/{{attack}}.tsv"
+    wildcard_constraints:
+        dataset=SHARDED,
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(60),
+    params:
+        attack=lambda wildcards: study.attacks[wildcards.attack].settings,
+        seed=lambda wildcards: derive_seed(wildcards.source, wildcards.attack),
+        compute=study.compute,
+        code=code_digest("join_shards.py") + code_digest("craft.py"),
+    message:
+        "Joining the shards of {wildcards.attack} on {wildcards.source} ({wildcards.dataset})"
+    script:
+        "../workflow_scripts/join_shards.py"

@@ -120,6 +120,17 @@ def compression_of(wildcards):
 
 # Adversarial sets, predictions, tables
 
+# Data sets on which one job crafts a set, and those on which several do.
+UNSHARDED = any_of(name for name, dataset in study.datasets.items() if dataset.shards == 1)
+SHARDED = any_of(name for name, dataset in study.datasets.items() if dataset.shards > 1)
+
+
+def shards_of(wildcards):
+    """The shards of an adversarial set, in order."""
+    path = f"{RESULTS}/adversarial/{wildcards.dataset}/{wildcards.source}/{wildcards.attack}"
+    count = study.datasets[wildcards.dataset].shards
+    return [f"{path}.shard{shard}of{count}.safetensors" for shard in range(1, count + 1)]
+
 
 def training_images_of_attack(wildcards):
     """The training split where the attack is fitted on it."""

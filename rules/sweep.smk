@@ -19,6 +19,7 @@ rule sweep:
     params:
         attacks=attacks_of_sweep,
         stops=lambda wildcards: study.sweeps[wildcards.sweep].stops,
+        shards=lambda wildcards: study.datasets[wildcards.dataset].shards,
         compute=study.compute,
         code=code_digest("sweep.py"),
     message:

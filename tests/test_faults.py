@@ -337,7 +337,7 @@ def test_a_training_that_a_gpu_does_not_hold_names_the_batch_size(jobs, name, mo
 
 
 def test_memory_that_ends_is_told_without_a_traceback(jobs, monkeypatch):
-    monkeypatch.setattr("squeezeproof.store.tensors.fingerprint", exhausted)
+    monkeypatch.setattr("squeezeproof.store.tensors.parts", exhausted)
     assert "out of memory" in refused(jobs, "prepare")
 
 

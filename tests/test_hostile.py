@@ -26,6 +26,7 @@ from torchvision.datasets.utils import download_and_extract_archive
 from squeezeproof import factories
 from squeezeproof.datasets import kinds
 from squeezeproof.datasets.kinds import load_image_folder
+from squeezeproof.datasets.prepare import prepare
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build
 from squeezeproof.store.checkpoints import load_model, save_model
@@ -391,7 +392,8 @@ def folder(tmp_path):
 
 def refusal(folder, **options):
     with pytest.raises(InputError) as caught:
-        load_image_folder({"root": str(folder), "size": 4, "channels": 3, **options})
+        for images, _ in load_image_folder({"root": str(folder), "size": 4, "channels": 3, **options})[:2]:
+            images[:]
     return str(caught.value)
 
 
@@ -414,8 +416,11 @@ def test_a_file_that_is_too_large_is_refused_unread(folder):
 
 
 def test_more_images_than_memory_holds_are_refused(folder, monkeypatch):
-    monkeypatch.setattr(kinds, "MAX_BYTES", 2 * 3 * 4 * 4 - 1)
-    assert "its images take more than" in refusal(folder)
+    monkeypatch.setattr("squeezeproof.datasets.prepare.MAX_BYTES", 2 * 3 * 4 * 4 - 1)
+    settings = {"kind": "image_folder", "root": str(folder), "size": 4, "channels": 3}
+    settings |= {"train": None, "validation": 0, "test": None, "subset_seed": 0}
+    with pytest.raises(InputError, match=r"datasets\.mine: its 2 train images take more than"):
+        prepare(settings, {}, "mine")
 
 
 @pytest.mark.parametrize("kind", ["EPS", "PDF", "ICO", "TGA"])

@@ -370,7 +370,7 @@ def test_an_adversarial_set_comes_back(tmp_path, memory):
     path = tmp_path / "set.safetensors"
     save_set(path, stored, {"eps": 0.1}, {"attack": "pgd", "source": "cnn3"}, {"fingerprint": "source"}, SPLIT)
     adversarial, metadata = open_set(path, SPLIT)
-    assert adversarial.get_shape() == [5, 3, 4, 4]
+    assert adversarial.shape == (5, 3, 4, 4)
     assert torch.equal(adversarial[:], tensors["adversarial"])
     assert torch.equal(adversarial[1:4], tensors["adversarial"][1:4])
     arrays = read_arrays(path)

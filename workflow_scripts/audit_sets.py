@@ -4,12 +4,14 @@ from squeezeproof.audit.findings import write_findings
 from squeezeproof.audit.sets import Origin, audit_set
 from squeezeproof.jobs import job
 from squeezeproof.store.predictions import read_predictions
-from squeezeproof.store.tensors import read_arrays, read_metadata
+from squeezeproof.store.tensors import open_array, read_arrays, read_metadata
 
 with job(snakemake):
     files, names = snakemake.input, snakemake.wildcards
     origin = Origin(
-        **read_arrays(files.test, ["images", "labels"]), fingerprint=read_metadata(files.source, "model")["fingerprint"]
+        open_array(files.test, "images"),
+        read_arrays(files.test, ["labels"])["labels"],
+        read_metadata(files.source, "model")["fingerprint"],
     )
     evaluated = read_predictions(files.evaluated)[1] if files.evaluated else {}
     findings = []

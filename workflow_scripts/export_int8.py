@@ -8,15 +8,15 @@ from squeezeproof.deployment.integer import export_integer
 from squeezeproof.jobs import job
 from squeezeproof.runtime import set_up
 from squeezeproof.store.checkpoints import load_model
-from squeezeproof.store.datasets import read_split
+from squeezeproof.store.datasets import open_split
 from squeezeproof.store.facts import write_facts
 
 with job(snakemake):
     params, output, names = snakemake.params, snakemake.output, snakemake.wildcards
     set_up({**params.compute, "device": "cpu"})
     model, _, _ = load_model(snakemake.input.model)
-    images, labels, _ = read_split(snakemake.input.test)
-    train, _, _ = read_split(snakemake.input.train)
+    images, labels, _ = open_split(snakemake.input.test)
+    train, _, _ = open_split(snakemake.input.train)
     facts = export_integer(output.file, model, images, labels, train, params.calibration_images, params.seed)
     write_facts(output.facts, {**facts, "file_bytes": Path(output.file).stat().st_size})
     write_findings(output.findings, [audit_integer(names.dataset, names.model, facts)])

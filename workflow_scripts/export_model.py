@@ -6,7 +6,7 @@ from squeezeproof.deployment.export import export_onnx, export_program
 from squeezeproof.jobs import job
 from squeezeproof.runtime import set_up
 from squeezeproof.store.checkpoints import load_model
-from squeezeproof.store.datasets import read_split
+from squeezeproof.store.datasets import open_split
 from squeezeproof.store.facts import write_facts
 
 EXPORTS = {"onnx": export_onnx, "pt2": export_program}
@@ -15,6 +15,6 @@ with job(snakemake):
     params, output = snakemake.params, snakemake.output
     set_up({**params.compute, "device": "cpu"})
     model, _, _ = load_model(snakemake.input.model)
-    images, _, _ = read_split(snakemake.input.test)
+    images, _, _ = open_split(snakemake.input.test)
     facts = EXPORTS[snakemake.wildcards.ending](output.file, model, images[: params.images])
     write_facts(output.facts, {**facts, "file_bytes": Path(output.file).stat().st_size})

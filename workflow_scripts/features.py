@@ -5,18 +5,18 @@ from squeezeproof.jobs import job
 from squeezeproof.runtime import set_up
 from squeezeproof.store.adversarial import open_set
 from squeezeproof.store.checkpoints import load_model
-from squeezeproof.store.datasets import read_split
+from squeezeproof.store.datasets import open_split
 from squeezeproof.store.features import save_features
 
 with job(snakemake):
     params, settings = snakemake.params, snakemake.params.settings
     model, _, facts = load_model(snakemake.input.model, set_up(params.compute))
-    images, labels, split = read_split(snakemake.input.test)
+    images, labels, split = open_split(snakemake.input.test)
     adversarial, crafted = open_set(snakemake.input.set, split)
     number = class_number(settings["class"], split["classes"])
     chosen = first_of_class(labels, number, settings["images"])
     features, predictions = {}, {}
-    for kind, pixels in (("clean", images), ("adversarial", adversarial[:])):
+    for kind, pixels in (("clean", images), ("adversarial", adversarial)):
         features[kind], predictions[kind] = layer_features(
             model, pixels[chosen], settings["layers"], settings["maps"], params.compute["batch_size"]
         )

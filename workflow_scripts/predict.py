@@ -5,14 +5,14 @@ from squeezeproof.jobs import job
 from squeezeproof.runtime import set_up
 from squeezeproof.store.adversarial import open_set
 from squeezeproof.store.checkpoints import load_model
-from squeezeproof.store.datasets import read_split
+from squeezeproof.store.datasets import open_split
 from squeezeproof.store.predictions import NOT_SCORED, save_predictions
 
 with job(snakemake):
     params = snakemake.params
     batch = params.compute["batch_size"]
     model, _, target = load_model(snakemake.input.target, set_up(params.compute))
-    images, labels, split = read_split(snakemake.input.test)
+    images, labels, split = open_split(snakemake.input.test)
     predictions = {"clean": predict(model, images, batch)}
     attacks = {}
     for path in snakemake.input.sets:

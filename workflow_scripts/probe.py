@@ -5,12 +5,12 @@ from squeezeproof.audit.probe import probe
 from squeezeproof.jobs import job
 from squeezeproof.runtime import set_up
 from squeezeproof.store.checkpoints import load_model
-from squeezeproof.store.datasets import read_split
+from squeezeproof.store.datasets import open_split
 
 with job(snakemake):
     params, names = snakemake.params, snakemake.wildcards
     model, _, _ = load_model(snakemake.input.source, set_up(params.compute))
-    images, labels, _ = read_split(snakemake.input.test)
+    images, labels, _ = open_split(snakemake.input.test)
     findings = probe(
         model,
         images[: params.images],

@@ -38,6 +38,16 @@ def print_table(title, header, rows):
         print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def crafting_jobs(study):
+    """Rule -> jobs that craft adversarial sets, whole or in shards."""
+    jobs = Counter()
+    for (dataset, _), attacks in study.sets.items():
+        shards = study.datasets[dataset].shards
+        whole = {"craft": len(attacks)}
+        jobs.update(whole if shards == 1 else {"craft_shard": shards * len(attacks), "join_shards": len(attacks)})
+    return jobs or {"craft": 0}
+
+
 def main(paths):
     try:
         study = Study(read_config(paths))
@@ -62,7 +72,7 @@ def main(paths):
         "train": len(bases),
         "compress": len(study.evaluated_models) - len(bases) - len(ensembles),
         **({"build_ensemble": len(ensembles)} if ensembles else {}),
-        "craft": sum(map(len, study.sets.values())),
+        **crafting_jobs(study),
         "predict": len(study.pairs),
         **({"sweep": len(study.curves)} if study.curves else {}),
         **({"features": len(study.features)} if study.features else {}),

@@ -8,15 +8,15 @@ from squeezeproof.jobs import job
 from squeezeproof.runtime import set_up
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.checkpoints import load_model
-from squeezeproof.store.datasets import read_split
+from squeezeproof.store.datasets import open_split
 from squeezeproof.store.sweeps import SweepFile
 
 with job(snakemake):
     params, names, output = snakemake.params, snakemake.wildcards, snakemake.output[0]
     batch_size = params.compute["batch_size"]
     model, _, source = load_model(snakemake.input.source, set_up(params.compute))
-    images, labels, split = read_split(snakemake.input.test)
-    training = read_split(snakemake.input.train) if snakemake.input.train else None
+    images, labels, split = open_split(snakemake.input.test)
+    training = open_split(snakemake.input.train) if snakemake.input.train else None
     identity = [params.code, params.compute, training and training[2]["fingerprint"]]
     clean = predict(model, images, batch_size)
     file = SweepFile(names.sweep, names.dataset, names.source, labels, clean, params.stops, source, split, identity)
@@ -26,7 +26,7 @@ with job(snakemake):
     for point in sweep(
         model, images, labels, params.attacks, classes=len(split["classes"]), stops=params.stops,
         seed=lambda attack: derive_seed(names.source, attack), batch_size=batch_size,
-        training=training and training[:2], known=known.values(),
+        training=training and training[:2], known=known.values(), shards=params.shards,
     ):  # fmt: skip
         points.append(point)
         if known.get(point.name) is not point:

@@ -7,7 +7,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.store.datasets import to_pixels
 
 SLACK = 1e-6
-BATCH = 1000
+BATCH = 50
 
 
 def check_inside(clean, points, eps, norm):
@@ -21,10 +21,15 @@ def check_inside(clean, points, eps, norm):
         raise RuntimeError(f"an attack left its ball: a perturbation of {norm} norm {longest:.8f} for eps {eps:.8f}")
 
 
-def check_stored(stored, images, settings):
-    """Raise RuntimeError unless every example of a set, read back from its file, is inside the ball and the box."""
-    for first in range(0, len(images), BATCH):
-        clean = to_pixels(images[first : first + BATCH], "cpu")
+def check_stored(stored, images, settings, rows=None):
+    """Raise RuntimeError unless every example of a set, read back from its file, is inside the ball and the box.
+
+    `images` are those of the whole split; `rows` is the range of those that the set is of, None for all.
+    """
+    rows = rows or range(len(images))
+    for first in range(0, len(rows), BATCH):
+        chunk = rows[first : first + BATCH]
+        clean = to_pixels(images[chunk.start : chunk.stop], "cpu")
         points = to_pixels(stored[first : first + BATCH], "cpu")
         check_inside(clean, points, settings["eps"], settings["norm"])
 

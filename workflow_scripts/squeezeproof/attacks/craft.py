@@ -1,6 +1,7 @@
 """Crafting of an adversarial set: one attack on one source model over a whole split, checked before it is kept."""
 
 import time
+from collections import Counter
 
 import torch
 
@@ -9,10 +10,10 @@ from squeezeproof.attacks.checks import check_inside, check_logits
 from squeezeproof.attacks.integers import to_integers
 from squeezeproof.attacks.objective import cross_entropy, fooled, margin
 from squeezeproof.attacks.registry import ATTACKS, FITS
+from squeezeproof.attacks.shards import pass_facts
 from squeezeproof.attacks.source import Counted, prepared
 from squeezeproof.attacks.suite import stages
 from squeezeproof.batches import in_batches
-from squeezeproof.errors import InputError
 from squeezeproof.evaluation.predict import predict
 from squeezeproof.jobs import Progress
 from squeezeproof.seeds import derive_seed
@@ -23,86 +24,95 @@ PROBE = 8
 CLEAN_STAGE = -1
 
 
-def craft(model, images, labels, settings, *, seed, batch_size, training=None):
-    """Attack every example of a split.
+def craft(model, images, labels, settings, *, seed, batch_size, training=None, rows=None):
+    """Attack every example of a split, or a range of them.
 
     Args:
         model: the source; maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
-        images, labels: uint8 [N, C, H, W] and int64 [N], on the CPU.
+        images, labels: uint8 [N, C, H, W] and int64 [N], on the CPU; the images may be Tensors (store.datasets), of
+            which only the attacked ones are in memory.
         settings: a checked entry of `attacks` (schemas/attack.yaml) with `eps` a single number or None.
-        seed: of the attack's random numbers; the result does not depend on how examples are batched.
+        seed: of the attack's random numbers; the result does not depend on how examples are batched, nor on `rows`.
         batch_size: images in memory at a time; None for as many as fit.
-        training: (images, labels) of the training split, for attacks that are fitted on them.
+        training: (images, labels) of the training split, likewise, for attacks that are fitted on them.
+        rows: the range of examples to attack, None for all.
 
     Returns (tensors, facts). The tensors, on the CPU: `adversarial` [N, C, H, W], float32 or uint8 as `stored` asks;
     `labels`, `clean_predictions` and `predictions` int64 [N]; `loss` (cross-entropy), `margin` and `norm` float32 [N];
     `stage` int64 [N], which attack of a suite made the
     example, -1 for a clean image. Success is predictions != labels. The facts: forward
     and backward passes per example, the share of input gradients that were exactly zero, how many examples each
-    stage attacked and left standing, and seconds.
+    stage attacked and left standing, and seconds. With `rows` also `shard`, which `attacks.shards.combined` needs.
 
     With mode `whitebox` examples that the model misclassifies stay as they are.
 
-    Raises InputError where the model gives no gradients, none that are finite or none but zeros, no finite logits, or
-    probabilities instead of logits.
+    Raises InputError where the model gives no gradients, none that are finite or, over the whole split, none but
+    zeros, no finite logits, or probabilities instead of logits.
     """
     device = next(model.parameters()).device
     start = time.perf_counter()
-    with prepared(model, to_pixels(images[:PROBE], device)) as passes:
-        found, source = _Found(model, images, labels, settings, batch_size), Counted(passes, device)
-        rows = torch.arange(len(labels))
+    with prepared(model, to_pixels(images[:PROBE], device)) as folded:
+        source = Counted(folded, device)
+        attacked = _Attacked(model, source, images, labels, rows or range(len(labels)), settings, batch_size)
         if settings["mode"] == "whitebox":
-            # The clean image already fools the source.
-            _offer_clean(found, rows[found.fooled()], batch_size, device)
-            rows = rows[~found.fooled()]
-        steps, facts = [], {}
+            attacked.leave_fooled()
+        steps, fitting, facts = [], Counter(), {}
         for index, stage in enumerate(stages(settings)):
-            stage_seed = derive_seed(seed, index)
+            stage_seed, before = derive_seed(seed, index), source.passes()
             attack, fitted = _attack_of(stage, source, images, labels, training, batch_size, stage_seed)
+            fitting.update({key: count - before[key] for key, count in source.passes().items()})
             facts |= fitted
-            progress = Progress(len(rows), f"images, {stage['method']}")
-
-            def work(first, last, attack=attack, index=index, rows=rows, progress=progress, stage_seed=stage_seed):
-                chunk = rows[first:last]
-                clean, target = to_pixels(images[chunk], device), labels[chunk].to(device)
-                points = attack(source, clean, target, seed=stage_seed, examples=chunk.to(device)).detach()
-                source.check()
-                found.offer(chunk, clean, points, index)
-                progress.advance(len(chunk))
-
-            in_batches(len(rows), batch_size, work)
-            standing = rows[~found.fooled()[rows]]
-            steps.append(
-                {
-                    "method": stage["method"],
-                    "loss": stage.get("loss", ""),
-                    "attacked": len(rows),
-                    "standing": len(standing),
-                }
-            )
-            rows = standing
-    if source.backwards and source.zero_gradients == source.backwards:
-        raise InputError(
-            "every input gradient of the model was exactly zero, so a gradient attack says nothing about it"
-        )
-    return found.tensors, {
-        "forwards_per_example": source.forwards / len(labels),
-        "backwards_per_example": source.backwards / len(labels),
-        "zero_gradients": source.zero_gradients / max(source.backwards, 1),
-        "stages": steps,
-        "n": len(labels),
-        "seconds": time.perf_counter() - start,
-        **({"float_successes": int(found.float_fooled.sum())} if found.integers else {}),
-        **facts,
-    }
+            steps.append(attacked.run(attack, stage, index, stage_seed))
+    found, passes = attacked.found, source.passes()
+    facts |= {"stages": steps, "n": len(attacked.labels), "seconds": time.perf_counter() - start}
+    if found.integers:
+        facts["float_successes"] = int(found.float_fooled.sum())
+    if rows is None:
+        return found.tensors, {**facts, **pass_facts(passes, len(labels))}
+    own = {key: count - fitting[key] for key, count in passes.items()}
+    shard = {"first": rows.start, "last": rows.stop, "of": len(labels), "passes": own, "fitting": dict(fitting)}
+    return found.tensors, {**facts, "shard": shard}
 
 
-def _offer_clean(found, rows, batch_size, device):
-    def work(first, last):
-        clean = to_pixels(found.images[rows[first:last]], device)
-        found.offer(rows[first:last], clean, clean, CLEAN_STAGE)
+class _Attacked:
+    """The examples under attack: those of a range of the split that are still standing, and what was found of all."""
 
-    in_batches(len(rows), batch_size, work)
+    def __init__(self, model, source, images, labels, examples, settings, batch_size):
+        chosen = slice(examples.start, examples.stop)
+        self.source, self.first, self.batch_size = source, examples.start, batch_size
+        self.images, self.labels = images[chosen], labels[chosen]
+        self.found = _Found(model, self.images, self.labels, settings, batch_size)
+        self.device = next(model.parameters()).device
+        self.rows = torch.arange(len(self.labels))
+
+    def leave_fooled(self):
+        """Take the examples whose clean image already fools the source as they are."""
+        fooled = self.found.fooled()
+        rows, self.rows = self.rows[fooled], self.rows[~fooled]
+
+        def work(first, last):
+            clean = to_pixels(self.images[rows[first:last]], self.device)
+            self.found.offer(rows[first:last], clean, clean, CLEAN_STAGE)
+
+        in_batches(len(rows), self.batch_size, work)
+
+    def run(self, attack, stage, index, seed):
+        """One stage on all that stand; its facts."""
+        rows, progress = self.rows, Progress(len(self.rows), f"images, {stage['method']}")
+
+        def work(first, last):
+            chunk = rows[first:last]
+            clean, target = to_pixels(self.images[chunk], self.device), self.labels[chunk].to(self.device)
+            examples = (self.first + chunk).to(self.device)
+            points = attack(self.source, clean, target, seed=seed, examples=examples).detach()
+            self.source.check()
+            self.found.offer(chunk, clean, points, index)
+            progress.advance(len(chunk))
+
+        in_batches(len(rows), self.batch_size, work)
+        self.rows = rows[~self.found.fooled()[rows]]
+        told = {"method": stage["method"], "loss": stage.get("loss", "")}
+        return {**told, "attacked": len(rows), "standing": len(self.rows)}
 
 
 def _attack_of(stage, source, images, labels, training, batch_size, seed):

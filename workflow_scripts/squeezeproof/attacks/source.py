@@ -65,10 +65,9 @@ class Counted:
         """Raise InputError if a gradient since the start was not finite."""
         check_finite(self._finite)
 
-    @property
-    def zero_gradients(self):
-        """How many of the input gradients were exactly zero."""
-        return self._zeros.item()
+    def passes(self):
+        """Images that passed so far, `forwards` and `backwards`, and how many input gradients were exactly zero."""
+        return {"forwards": self.forwards, "backwards": self.backwards, "zero_gradients": self._zeros.item()}
 
     def _count_backward(self, gradient):
         self.backwards += len(gradient)

@@ -1,30 +1,38 @@
 """Checks of one stored adversarial set against the images, the source and the predictions it belongs to; no torch."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from squeezeproof.audit.findings import EVERY, WARNING, judge, not_applicable, remedy
 from squeezeproof.errors import InputError
 from squeezeproof.store.predictions import NOT_SCORED
-from squeezeproof.store.tensors import fingerprint, open_tensors, read_arrays, read_metadata, verify
+from squeezeproof.store.rows import Rows, part_slices
+from squeezeproof.store.tensors import fingerprint, open_rows, read_arrays, read_metadata, verify
 
 KIND = "adversarial"
 SLACK = 1e-6
 # Rounding decides below this share of a set's largest margin, and at most below it where that is under 1.
 TIE = 1e-5
 ZERO_GRADIENTS = 0.05
-CHUNK = 1000
 LISTED = 10
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a set must have been made from: uint8 `images` [N, C, H, W], `labels` [N], the source's `fingerprint`."""
+    """What a set must have been made from: uint8 `images` [N, C, H, W], `labels` [N], the source's `fingerprint`.
 
-    images: np.ndarray
+    The images are an array or Rows (store.rows).
+    """
+
+    images: np.ndarray | Rows
     labels: np.ndarray
     fingerprint: str
+
+    @cached_property
+    def split_fingerprint(self):
+        return fingerprint(self.images, self.labels)
 
 
 def audit_set(path, dataset, source, attack, origin, evaluated=None):
@@ -62,11 +70,10 @@ def measure(path, images, norm):
     Raises InputError where the stored images have another shape than `images`.
     """
     lengths, outside = np.empty(len(images)), 0
-    stored = open_tensors(path, names=["adversarial"]).get_slice("adversarial")
-    if tuple(stored.get_shape()) != images.shape:
-        raise InputError(f"{path}: holds images {stored.get_shape()}, the test split {list(images.shape)}")
-    for first in range(0, len(images), CHUNK):
-        rows = slice(first, min(first + CHUNK, len(images)))
+    stored = open_rows(path, "adversarial")
+    if stored.shape != images.shape:
+        raise InputError(f"{path}: holds images {list(stored.shape)}, the test split {list(images.shape)}")
+    for rows in part_slices(stored):
         points, clean = _pixels(stored[rows]), _pixels(images[rows])
         outside += int(((points < 0) | (points > 1)).any(axis=(1, 2, 3)).sum())
         delta = (points - clean).reshape(len(points), -1).astype(np.float64)
@@ -84,8 +91,7 @@ def intact(key, facts, labels, lengths, outside, origin, again):
     eps = facts["settings"]["eps"]
     reach = np.inf if eps is None else eps + SLACK * max(1.0, eps)
     problems = {
-        "was crafted from other images than the test split has": facts["clean_fingerprint"]
-        != fingerprint(origin.images, origin.labels),
+        "was crafted from other images than the test split has": facts["clean_fingerprint"] != origin.split_fingerprint,
         "was crafted on other weights than the source has": facts["source_fingerprint"] != origin.fingerprint,
         "labels differ from the test split's": (labels != origin.labels).sum(),
         "images are not finite": np.isnan(lengths).sum(),

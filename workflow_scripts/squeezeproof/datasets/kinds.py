@@ -1,6 +1,7 @@
 """One loader per kind of data set: settings -> (train images, labels), (test images, labels), class names.
 
-Images are uint8 [N, C, H, W], labels int64 [N]. torchvision and scikit-learn load inside the functions that need them.
+Images are uint8 [N, C, H, W], those of a folder Rows (store.rows); labels are int64 [N]. torchvision and scikit-learn
+load inside the functions that need them.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from squeezeproof.errors import InputError
+from squeezeproof.store.rows import Rows
 
 # MD5 sums of the decompressed IDX files of MNIST and Fashion-MNIST, which torchvision itself does not check.
 IDX_SUMS = {
@@ -33,8 +35,6 @@ IDX_SUMS = {
 }
 MAX_IMAGE_PIXELS = 64_000_000
 MAX_IMAGE_BYTES = 256 << 20
-# Of all prepared images of a folder together, which are in memory at once.
-MAX_BYTES = 64 << 30
 MAX_NAME = 100
 # Pillow's other decoders are rarely used and, as that of EPS, run other programs.
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -103,8 +103,8 @@ def load_cifar(settings, name):
 def load_image_folder(settings):
     """Images under root/{train,test}/{class}/: converted, alpha dropped, the central square resized (bilinear).
 
-    Hidden files and sub-folders of a class are passed over; any other file must be an image of one of FORMATS. Raises
-    InputError for files, and for folders of files, that are too large to be meant.
+    Hidden files and sub-folders of a class are passed over; any other file must be an image of one of FORMATS, which
+    shows when it is read.
     """
     root = Path(os.path.expanduser(settings["root"]))
     classes = _class_folders(root / "train")
@@ -112,19 +112,39 @@ def load_image_folder(settings):
         raise InputError(f"{root / 'test'}: has the classes {', '.join(unknown)} that {root / 'train'} has not")
     splits = []
     for split in ("train", "test"):
-        images, labels = [], []
+        paths, labels = [], []
         for label, name in enumerate(classes):
-            folder = root / split / name
-            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-                if not path.is_dir() and not path.name.startswith("."):
-                    if (len(images) + 1) * settings["channels"] * settings["size"] ** 2 > MAX_BYTES:
-                        raise InputError(f"{root / split}: its images take more than {MAX_BYTES >> 30} GB at this size")
-                    images.append(_read_image(path, settings["size"], settings["channels"]))
-                    labels.append(label)
-        if not images:
+            found = _image_files(root / split / name)
+            paths += found
+            labels += [label] * len(found)
+        if not paths:
             raise InputError(f"{root / split}: holds no images")
-        splits.append((np.stack(images), np.asarray(labels, np.int64)))
+        splits.append((ImageFiles(paths, settings["size"], settings["channels"]), np.asarray(labels, np.int64)))
     return *splits, classes
+
+
+class ImageFiles(Rows):
+    """Image files as uint8 [N, C, size, size], decoded whenever they are read.
+
+    Raises InputError for files that are no images, and for those that are too large to be meant.
+    """
+
+    def __init__(self, paths, size, channels):
+        super().__init__((len(paths), channels, size, size), np.uint8)
+        self.paths = paths
+
+    def take(self, rows):
+        _, channels, size, _ = self.shape
+        return np.stack([_read_image(Path(self.paths[row]), size, channels) for row in rows])
+
+
+def _image_files(folder):
+    """Paths, as texts, of the files of a class in the order of their names."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if not entry.is_dir() and not entry.name.startswith("."))
+    return [f"{folder}/{name}" for name in names]
 
 
 def _class_folders(folder):

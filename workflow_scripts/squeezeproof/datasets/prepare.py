@@ -1,12 +1,17 @@
 """Data sets of every kind as uint8 arrays in train, validation and test splits."""
 
+import math
+
 import numpy as np
 
 from squeezeproof.datasets.kinds import LOADERS
 from squeezeproof.errors import InputError
+from squeezeproof.store.rows import PickedRows, WatchedRows, parts
 from squeezeproof.store.tensors import fingerprint, write_tensors
 
 KIND = "dataset"
+# Of the images of a split: whoever trains holds that of its training images in memory.
+MAX_BYTES = 64 << 30
 
 
 def prepare(settings, paths, name):
@@ -39,13 +44,18 @@ def prepare(settings, paths, name):
         if settings["test"] > len(test_labels):
             raise InputError(f"datasets.{name}.test: {settings['test']} is more than the {len(test_labels)} images")
         tested = np.sort(stratified(test_labels, settings["test"], rng.permutation(len(test_labels))))
-    mean, deviation = moments(images[kept])
-    for split, (pixels, targets) in {
-        "train": (images[kept], labels[kept]),
-        "validation": (images[held_out], labels[held_out]),
-        "test": (test_images[tested], test_labels[tested]),
-    }.items():
-        arrays = {"images": np.ascontiguousarray(pixels), "labels": np.ascontiguousarray(targets, dtype=np.int64)}
+    splits = {
+        "train": (PickedRows(images, kept), labels[kept]),
+        "validation": (PickedRows(images, held_out), labels[held_out]),
+        "test": (PickedRows(test_images, tested), test_labels[tested]),
+    }
+    _check_sizes(splits, name)
+    seen = Moments(images.shape[1])
+    for split, (pixels, targets) in splits.items():
+        targets = np.ascontiguousarray(targets, dtype=np.int64)
+        # One reading for the digest and the moments, one for the file: image files are decoded in each.
+        digest = fingerprint(WatchedRows(pixels, seen.add) if split == "train" else pixels, targets)
+        mean, deviation = seen.result()
         metadata = {
             "kind": KIND,
             "dataset": name,
@@ -53,9 +63,18 @@ def prepare(settings, paths, name):
             "classes": classes,
             "mean": mean,
             "deviation": deviation,
-            "fingerprint": fingerprint(arrays["images"], arrays["labels"]),
+            "fingerprint": digest,
         }
-        write_tensors(paths[split], arrays, metadata)
+        write_tensors(paths[split], {"images": pixels, "labels": targets}, metadata)
+
+
+def _check_sizes(splits, name):
+    for split, (images, _) in splits.items():
+        if math.prod(images.shape) > MAX_BYTES:
+            raise InputError(
+                f"datasets.{name}: its {len(images)} {split} images take more than {MAX_BYTES >> 30} GB at this size; "
+                f"write a smaller {split}: or size:"
+            )
 
 
 def stratified(labels, count, order=None):
@@ -73,14 +92,26 @@ def stratified(labels, count, order=None):
 
 def moments(images):
     """Mean and standard deviation per channel of uint8 images [N, C, H, W], in [0, 1], in constant memory."""
-    total = np.zeros(images.shape[1])
-    squares = np.zeros(images.shape[1])
-    for start in range(0, len(images), 1024):
-        pixels = images[start : start + 1024].astype(np.float64) / 255
-        total += pixels.sum(axis=(0, 2, 3))
-        squares += (pixels**2).sum(axis=(0, 2, 3))
-    count = images.size / images.shape[1]
-    mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    # A constant channel has no deviation to divide by.
-    return mean.tolist(), np.where(deviation > 1e-6, deviation, 1.0).tolist()
+    seen = Moments(images.shape[1])
+    for part in parts(images):
+        seen.add(part)
+    return seen.result()
+
+
+class Moments:
+    """Mean and standard deviation per channel of the uint8 images [N, C, H, W] that were added, in [0, 1]."""
+
+    def __init__(self, channels):
+        self.total, self.squares, self.count = np.zeros(channels), np.zeros(channels), 0
+
+    def add(self, images):
+        pixels = images.astype(np.float64) / 255
+        self.total += pixels.sum(axis=(0, 2, 3))
+        self.squares += (pixels**2).sum(axis=(0, 2, 3))
+        self.count += images.size // images.shape[1]
+
+    def result(self):
+        mean = self.total / self.count
+        deviation = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0))
+        # A constant channel has no deviation to divide by.
+        return mean.tolist(), np.where(deviation > 1e-6, deviation, 1.0).tolist()

@@ -71,7 +71,8 @@ def run_session(session, pixels):
 def logits_of(forward, images):
     """Logits [N, K], numpy, of uint8 images [N, C, H, W] by forward(pixels tensor), in batches."""
     with torch.inference_mode():
-        return np.concatenate([np.asarray(forward(to_pixels(batch, "cpu"))) for batch in images.split(BATCH)])
+        batches = (images[first : first + BATCH] for first in range(0, len(images), BATCH))
+        return np.concatenate([np.asarray(forward(to_pixels(batch, "cpu"))) for batch in batches])
 
 
 def logits_of_session(session, images):

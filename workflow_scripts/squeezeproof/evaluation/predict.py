@@ -11,12 +11,12 @@ from squeezeproof.store.datasets import to_pixels
 def predict(model, images, batch_size=None):
     """Predicted labels int64 [N], on the CPU, of images [N, C, H, W], uint8 or float in [0, 1]; sets eval mode.
 
-    `images` may be anything that slices into tensors, such as a memory-mapped safetensors slice; `batch_size` None
-    takes as many at a time as fit. Raises InputError when a logit is not finite.
+    `images` may be Tensors (store.datasets), of which a batch at a time is read; `batch_size` None takes as many at a
+    time as fit. Raises InputError when a logit is not finite.
     """
     model.eval()
     device = next(model.parameters()).device
-    labels = torch.empty(_length(images), dtype=torch.int64)
+    labels = torch.empty(len(images), dtype=torch.int64)
 
     def work(first, last):
         logits = model(to_pixels(images[first:last], device))
@@ -31,7 +31,3 @@ def predict(model, images, batch_size=None):
 def accuracy(model, images, labels, batch_size=None):
     """Share of uint8 or float images classified as their label."""
     return (predict(model, images, batch_size) == labels.cpu()).double().mean().item()
-
-
-def _length(images):
-    return len(images) if hasattr(images, "__len__") else images.get_shape()[0]

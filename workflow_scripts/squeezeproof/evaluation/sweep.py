@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from squeezeproof.attacks.craft import craft
+from squeezeproof.attacks.shards import combined, shard_rows
 from squeezeproof.jobs import log
 from squeezeproof.store.predictions import NOT_SCORED
 
@@ -28,34 +29,48 @@ class Point:
         return int((self.predictions == labels).sum()), int((self.predictions != NOT_SCORED).sum())
 
 
-def sweep(model, images, labels, attacks, *, classes, stops, seed, batch_size, training=None, known=()):
+def sweep(model, images, labels, attacks, *, classes, stops, seed, batch_size, training=None, known=(), shards=1):
     """Attack every image at one eps after the other; yield a Point for each.
 
     Unlike a cumulative attack, every eps starts from all images, so that a rise of the accuracy shows a weak attack.
 
     Args:
         model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
-        images, labels: uint8 [N, C, H, W] and int64 [N], on the CPU.
+        images, labels: uint8 [N, C, H, W], or Tensors of them (store.datasets), and int64 [N], on the CPU.
         attacks: (name, settings, in mode whitebox, as `craft` takes them) in the order of their eps.
         classes: their number K.
         stops: end after the first eps at which the accuracy is below 1 / classes.
         seed: maps an attack's name to the seed of its random numbers.
         batch_size, training: as `craft` takes them.
         known: Points of an earlier run of the same sweep, which are yielded as they are.
+        shards: in how many parts the images are attacked, of which one at a time is in memory.
     """
     known = {point.name: point for point in known}
     for name, settings in attacks:
         point = known.get(name)
         if point is None or point.settings != settings:
-            tensors, facts = craft(
-                model, images, labels, settings, seed=seed(name), batch_size=batch_size, training=training
-            )
+            options = {"seed": seed(name), "batch_size": batch_size, "training": training}
+            predictions, facts = _attacked(model, images, labels, settings, shards, options)
             # The attacker has seen these images.
-            tensors["predictions"][: facts.get("held_out", 0)] = NOT_SCORED
-            point = Point(name, settings, tensors["predictions"], {key: facts[key] for key in COSTS})
+            predictions[: facts.get("held_out", 0)] = NOT_SCORED
+            point = Point(name, settings, predictions, {key: facts[key] for key in COSTS})
         correct, scored = point.counts(labels)
         log.info("%s: %.2f %%", name, 100 * correct / scored)
         yield point
         # In whole numbers, because exactly at chance it goes on.
         if stops and correct * classes < scored:
             return
+
+
+def _attacked(model, images, labels, settings, shards, options):
+    """(labels that the model gives to what an attack makes of the images, facts), of one shard after the other."""
+    if shards == 1:
+        tensors, facts = craft(model, images, labels, settings, **options)
+        return tensors["predictions"], facts
+    predictions, facts = [], []
+    for shard in range(1, shards + 1):
+        rows = shard_rows(len(labels), shard, shards)
+        tensors, told = craft(model, images, labels, settings, rows=rows, **options)
+        predictions.append(tensors["predictions"])
+        facts.append(told)
+    return torch.cat(predictions), combined(facts)

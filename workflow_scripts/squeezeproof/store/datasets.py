@@ -1,9 +1,10 @@
-"""Prepared splits and adversarial sets as torch tensors."""
+"""Prepared splits as torch tensors."""
 
+import numpy as np
 import torch
 
 from squeezeproof.errors import InputError
-from squeezeproof.store.tensors import AGAIN, read_arrays, read_metadata
+from squeezeproof.store.tensors import AGAIN, open_array, read_arrays, read_metadata
 
 FACTS = {"classes": list, "fingerprint": str}
 
@@ -15,11 +16,37 @@ def read_split(path):
     """
     metadata = read_metadata(path, "dataset", FACTS)
     images, labels = read_arrays(path, ["images", "labels"], framework="pt").values()
-    if (images.dtype, images.dim(), labels.dtype, labels.shape) != (torch.uint8, 4, torch.int64, images.shape[:1]):
+    return _checked(path, images, labels, metadata)
+
+
+def open_split(path):
+    """As `read_split`, but images are Tensors: the file is checked in constant memory, and rows are read as needed."""
+    metadata = read_metadata(path, "dataset", FACTS)
+    labels = read_arrays(path, ["labels"], framework="pt")["labels"]
+    return _checked(path, Tensors(open_array(path, "images")), labels, metadata)
+
+
+def _checked(path, images, labels, metadata):
+    kinds = (images.dtype, len(images.shape), labels.dtype, tuple(labels.shape))
+    if kinds != (torch.uint8, 4, torch.int64, tuple(images.shape[:1])):
         raise InputError(f"{path}: holds no uint8 images [N, C, H, W] with int64 labels [N]; {AGAIN}")
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(metadata["classes"]):
         raise InputError(f"{path}: has labels beyond its {len(metadata['classes'])} classes; {AGAIN}")
     return images, labels, {**metadata, "shape": list(images.shape[1:])}
+
+
+class Tensors:
+    """Rows of a file as torch tensors: `rows[first:last]` or `rows[indices]`."""
+
+    def __init__(self, rows):
+        self.rows, self.shape = rows, tuple(rows.shape)
+        self.dtype = torch.from_numpy(np.empty(0, rows.dtype)).dtype
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        return torch.from_numpy(self.rows[rows])
 
 
 def to_pixels(images, device):

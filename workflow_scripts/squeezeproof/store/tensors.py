@@ -1,53 +1,68 @@
 """The one file format: named arrays in safetensors with JSON metadata, written atomically, read without pickle.
 
 Every file carries the SHA-256 of its metadata and of each of its arrays. Whoever reads an array whole checks it, at
-about 2 GB a second; so does `open_array`, before it hands out slices. The audit verifies sets whole. `open_tensors`
-checks the header alone: it is for readers that show single rows of files which the audit has verified.
+about 2 GB a second; so does `open_array`, before it hands out rows. The audit verifies sets whole. `open_tensors` and
+`open_rows` check the header alone: they are for readers of files that are verified elsewhere.
+
+Arrays are written in parts, so that they may be larger than the memory (store.rows).
 
 This module imports no torch; `store.checkpoints` and the scripts that compute wrap the arrays as tensors.
 """
 
 import hashlib
 import json
-import os
-import re
+import math
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from squeezeproof.errors import InputError
 from squeezeproof.store.atomic import replacing
+from squeezeproof.store.rows import StoredRows, parts
 
 METADATA_KEY = "squeezeproof"
 AGAIN = "remove it and run again"
 # A header of names, shapes and facts is thousands of times smaller than this.
 MAX_HEADER = 16 << 20
-CHUNK = 16 << 20
+# safetensors' names of types, in the order in which it writes arrays.
+TYPES = {
+    **{"U64": "uint64", "I64": "int64", "F64": "float64", "F32": "float32", "U32": "uint32", "I32": "int32"},
+    **{"F16": "float16", "U16": "uint16", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"},
+}
+NAMES = {dtype: name for name, dtype in TYPES.items()}
 
 
 def write_tensors(path, arrays, metadata):
-    """Write name -> numpy array and a JSON-serialisable mapping to `path`."""
-    # safetensors writes an array's memory as it lies there, whatever its strides and byte order.
-    arrays = {name: np.asarray(array, array.dtype.newbyteorder("="), order="C") for name, array in arrays.items()}
-    digests = {name: fingerprint(array) for name, array in arrays.items()}
+    """Write arrays and a JSON-serialisable mapping to `path`, the bytes that safetensors itself would write.
+
+    `arrays` has by name numpy arrays, or Rows (store.rows), of which only a part at a time is in memory.
+    """
+    # Whatever an array's strides and byte order are.
+    arrays = {
+        name: np.asarray(array, array.dtype.newbyteorder("="), order="C") if isinstance(array, np.ndarray) else array
+        for name, array in sorted(arrays.items())
+    }
+    types = list(TYPES.values())
+    arrays = dict(sorted(arrays.items(), key=lambda item: types.index(item[1].dtype.name)))
+    # The header comes first and holds digests of what follows: at first others of the same length.
+    digests = dict.fromkeys(arrays, fingerprint())
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(_header(arrays, digests, metadata))
+        for name, array in arrays.items():
+            digests[name] = _digest([array], file.write)
+        file.seek(0)
+        file.write(_header(arrays, digests, metadata))
+
+
+def _header(arrays, digests, metadata):
     body = json.dumps({"arrays": digests, "facts": metadata}, sort_keys=True)
-    with replacing(path) as temporary:
-        try:
-            save_file(arrays, temporary, metadata={METADATA_KEY: f"{_sha256(body)} {body}"})
-        except SafetensorError as error:
-            code = re.search(r"\(os error (\d+)\)", str(error))
-            if not code:
-                raise
-            raise OSError(int(code[1]), os.strerror(int(code[1]))) from None
-        # safetensors keeps its files from everybody but their owner.
-        temporary.chmod(0o666 & ~_umask())
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    entries, end = {"__metadata__": {METADATA_KEY: f"{_sha256(body)} {body}"}}, 0
+    for name, array in arrays.items():
+        start, end = end, end + math.prod(array.shape) * array.dtype.itemsize
+        entries[name] = {"dtype": NAMES[array.dtype.name], "shape": array.shape, "data_offsets": [start, end]}
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 def read_metadata(path, kind=None, needs=None):
@@ -76,12 +91,27 @@ def read_arrays(path, names=None, framework="numpy"):
     return arrays
 
 
-def open_array(path, name, framework="numpy"):
-    """A memory-mapped slice of one array, read through once in constant memory to check that it is as written."""
+def open_array(path, name):
+    """The Rows of one array, read through once in constant memory to check that it is as written."""
     with open_tensors(path, names=[name]) as opened:
         _, digests = _metadata(path, opened)
-        _compare(path, name, digests, _fingerprint_in_parts(opened, name))
-    return open_tensors(path, framework).get_slice(name)
+    rows = open_rows(path, name)
+    _compare(path, name, digests, fingerprint(rows))
+    return rows
+
+
+def open_rows(path, name):
+    """The Rows (store.rows) of one array; the numpy array itself where it has no row. Its digest is not checked."""
+    with open_tensors(path, names=[name]) as opened:
+        shape = opened.get_slice(name).get_shape()
+        if not shape or 0 in shape:
+            return opened.get_tensor(name)
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entry = json.loads(file.read(length))[name]
+    if entry["dtype"] not in TYPES:
+        raise InputError(f"{path}: its {name} is of the type {entry['dtype']}, which this program never writes")
+    return StoredRows(path, shape, TYPES[entry["dtype"]], 8 + length + entry["data_offsets"][0])
 
 
 def verify(path):
@@ -90,7 +120,7 @@ def verify(path):
         _, digests = _metadata(path, opened)
         names = set(opened.keys())
         for name in sorted(names | digests.keys()):
-            _compare(path, name, digests, _fingerprint_in_parts(opened, name) if name in names else None)
+            _compare(path, name, digests, fingerprint(open_rows(path, name)) if name in names else None)
 
 
 def read_foreign(path, framework="numpy"):
@@ -120,25 +150,19 @@ def open_tensors(path, framework="numpy", names=()):
 
 
 def fingerprint(*arrays):
-    """SHA-256 of the arrays' shapes, types and bytes."""
+    """SHA-256 of the shapes, types and bytes of arrays or Rows, which are read in parts."""
+    return _digest(arrays)
+
+
+def _digest(arrays, each=None):
+    """The fingerprint of arrays; `each`, if given, is called with every part of them in turn."""
     digest = hashlib.sha256()
     for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()
-
-
-def _fingerprint_in_parts(opened, name):
-    """The fingerprint of one array, which is never in memory as a whole."""
-    array = opened.get_slice(name)
-    shape = tuple(array.get_shape())
-    if not shape or 0 in shape:
-        return fingerprint(opened.get_tensor(name))
-    row = array[:1]
-    digest = hashlib.sha256(f"{row.dtype}{shape}".encode())
-    rows = max(1, CHUNK // row.nbytes)
-    for first in range(0, shape[0], rows):
-        digest.update(np.ascontiguousarray(array[first : min(first + rows, shape[0])]))
+        digest.update(f"{array.dtype}{tuple(array.shape)}".encode())
+        for part in parts(array):
+            digest.update(part)
+            if each:
+                each(part)
     return digest.hexdigest()
 
 

@@ -54,6 +54,10 @@ def _dataset_contradictions(entries):
             yield f"datasets.{name}.validation: {settings['validation']} leaves none of the {train} training images"
         if settings["test"] is not None and counts and settings["test"] > counts["test"]:
             yield f"datasets.{name}.test: {settings['test']} is more than the {counts['test']} test images"
+        test = settings["test"] or counts.get("test")
+        if test is not None and settings["shards"] > test:
+            shards = settings["shards"]
+            yield f"datasets.{name}.shards: {shards} is more than the {test} test images; write at most {test}"
 
 
 def _architecture_contradictions(path, settings):

@@ -13,12 +13,16 @@ ENSEMBLE = "ensemble"
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set of the plan; `key` names its directory under data/prepared and changes with its settings."""
+    """A data set of the plan; `key` names its directory under data/prepared and changes with its settings.
+
+    The settings are those that decide which images it has; `shards` is how many jobs share an attack on them.
+    """
 
     name: str
     settings: dict
     channels: int
     size: int
+    shards: int = 1
 
     @cached_property
     def key(self):

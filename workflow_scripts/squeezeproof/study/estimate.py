@@ -86,8 +86,12 @@ def jobs(study, sizes):
     for (dataset, source), attacks in study.sets.items():
         for attack in attacks:
             per_example = attack_passes(study.attacks[attack].settings)
-            passes = [value * counts[dataset][2] for value in per_example]
-            found.append(_job(study, sizes, "craft", dataset, source, f"{source}/{attack}", *passes))
+            shards = study.datasets[dataset].shards
+            passes = [value * counts[dataset][2] / shards for value in per_example]
+            rule = "craft" if shards == 1 else "craft_shard"
+            for shard in range(1, shards + 1):
+                part = "" if shards == 1 else f".shard{shard}of{shards}"
+                found.append(_job(study, sizes, rule, dataset, source, f"{source}/{attack}{part}", *passes))
     for dataset, source, sweep in study.curves:
         per_example = map(
             sum, zip(*(attack_passes(point.settings) for point in study.sweeps[sweep].attacks), strict=True)

@@ -222,7 +222,8 @@ def _dataset(name, settings):
     image = load_schema("dataset")["kinds"][settings["kind"]].get("x-image", {})
     return Dataset(
         name=name,
-        settings=settings,
+        settings={key: value for key, value in settings.items() if key != "shards"},
         channels=image.get("channels", settings.get("channels")),
         size=image.get("size", settings.get("size")),
+        shards=settings["shards"],
     )

@@ -18,7 +18,7 @@ class Rates:
         self.factor = factor
         groups = defaultdict(list)
         for job, seconds in finished:
-            for key in ((job.rule, job.kind), (job.rule, None)):
+            for key in ((_work(job), job.kind), (_work(job), None)):
                 groups[key].append((job.work, seconds))
         self.fits = {key: _fit(pairs) for key, pairs in groups.items()}
         self.others = {rule: sum(values) / len(values) for rule, values in (others or {}).items()}
@@ -26,7 +26,7 @@ class Rates:
     def seconds(self, job):
         """Estimated wall seconds of a Job."""
         startup, per_mac = (
-            self.fits.get((job.rule, job.kind)) or self.fits.get((job.rule, None)) or self._default(job.kind)
+            self.fits.get((_work(job), job.kind)) or self.fits.get((_work(job), None)) or self._default(job.kind)
         )
         return startup + per_mac * job.work
 
@@ -37,6 +37,11 @@ class Rates:
     def _default(self, kind):
         rates = defaults()["macs_per_second"]
         return defaults()["startup"]["torch"], 1 / (rates.get(kind, rates["other"]) * self.factor)
+
+
+def _work(job):
+    """The rule whose jobs do the same work."""
+    return job.rule.removesuffix("_shard")
 
 
 def _fit(pairs):

@@ -1,0 +1,480 @@
+"""Sets in shards: what several jobs craft is what one would have, and none holds more than its share."""
+
+import copy
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from attack_fixtures import held_out, network, settings
+from conftest import TINY
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from torch import nn
+
+from squeezeproof import jobs as jobs_module
+from squeezeproof.attacks.checks import check_stored
+from squeezeproof.attacks.craft import craft
+from squeezeproof.attacks.shards import shard_rows
+from squeezeproof.attacks.suite import SHARED
+from squeezeproof.datasets import kinds
+from squeezeproof.datasets.prepare import prepare
+from squeezeproof.errors import InputError
+from squeezeproof.evaluation.sweep import sweep
+from squeezeproof.store import rows as rows_module
+from squeezeproof.store.adversarial import SHARD, open_set, save_set
+from squeezeproof.store.datasets import open_split, read_split
+from squeezeproof.store.rows import JoinedRows, PickedRows, StoredRows, parts
+from squeezeproof.store.shards import join_shards
+from squeezeproof.store.tensors import (
+    fingerprint,
+    open_array,
+    open_rows,
+    read_arrays,
+    read_metadata,
+    verify,
+    write_tensors,
+)
+from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.estimate import Size, jobs
+from squeezeproof.study.plan import Study
+from squeezeproof.study.rates import Rates
+
+LIBRARY = str(Path(jobs_module.__file__).parents[1])
+quick = hypothesis_settings(max_examples=60, deadline=None, derandomize=True)
+
+
+# --- The file format, written in parts
+
+DTYPES = ["bool", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]
+shapes = st.lists(st.integers(0, 5), max_size=3).map(tuple)
+specifications = st.dictionaries(
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=5),
+    st.tuples(st.sampled_from(DTYPES), shapes),
+    max_size=6,
+)
+
+
+def random_array(dtype, shape):
+    content = np.random.default_rng(0).integers(0, 2, (*shape, np.dtype(dtype).itemsize), dtype=np.uint8)
+    return content.view(dtype).reshape(shape)
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    return tmp_path_factory.mktemp("scratch")
+
+
+@quick
+@given(specifications, st.text(max_size=10))
+def test_the_bytes_are_those_that_safetensors_writes(scratch, specification, text):
+    arrays = {name: random_array(*kind) for name, kind in specification.items() if name != "__metadata__"}
+    write_tensors(scratch / "ours", arrays, {"text": text})
+    with safe_open(scratch / "ours", "numpy") as opened:
+        save_file(arrays, scratch / "theirs", metadata=opened.metadata())
+    assert (scratch / "ours").read_bytes() == (scratch / "theirs").read_bytes()
+    verify(scratch / "ours")
+    assert read_metadata(scratch / "ours") == {"text": text}
+
+
+@quick
+@given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 64), st.data())
+def test_rows_are_those_of_the_array(scratch, count, width, part, data):
+    array = np.random.default_rng(count).integers(0, 2**30, (count, width, 2), dtype=np.int32)
+    write_tensors(scratch / "file", {"other": array[:1], "x": array, "y": array[:, 0, 0]}, {})
+    ends = st.integers(0, count)
+    first, last = sorted([data.draw(ends), data.draw(ends)])
+    picked = np.array(data.draw(st.lists(st.integers(0, count - 1), max_size=7)), dtype=int)
+    for name, truth in (("x", array), ("y", array[:, 0, 0])):
+        stored = open_array(scratch / "file", name)
+        assert isinstance(stored, StoredRows) and len(stored) == count and stored.dtype == truth.dtype
+        halves = JoinedRows([open_rows(scratch / "file", name), truth, stored])
+        chosen = PickedRows(stored, picked)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rows_module, "PART_ROWS", part)
+            for rows, expected in ((stored, truth), (halves, np.concatenate([truth] * 3)), (chosen, truth[picked])):
+                np.testing.assert_array_equal(rows[first:last], expected[first:last])
+                np.testing.assert_array_equal(np.concatenate(list(parts(rows))), expected)
+                assert fingerprint(rows) == fingerprint(expected)
+        np.testing.assert_array_equal(stored[picked], truth[picked])
+
+
+def test_rows_are_written_as_arrays_are(tmp_path):
+    array = np.random.default_rng(0).random((3000, 7))
+    write_tensors(tmp_path / "array", {"x": array, "n": np.arange(3)}, {"a": 1})
+    rows = JoinedRows([PickedRows(array, np.arange(100)), array[100:]])
+    write_tensors(tmp_path / "rows", {"x": rows, "n": np.arange(3)}, {"a": 1})
+    assert (tmp_path / "array").read_bytes() == (tmp_path / "rows").read_bytes()
+
+
+def test_a_flipped_bit_of_a_file_written_in_parts_is_noticed(tmp_path):
+    path = tmp_path / "file"
+    write_tensors(path, {"x": JoinedRows([np.zeros((50, 3)), np.ones((50, 3))])}, {})
+    content = bytearray(path.read_bytes())
+    for position in range(len(content) - 2400, len(content), 301):
+        altered = content.copy()
+        altered[position] ^= 4
+        path.write_bytes(altered)
+        for read in (verify, lambda path: open_array(path, "x"), read_arrays):
+            with pytest.raises(InputError, match="its x is not what was written"):
+                read(path)
+
+
+def test_a_file_that_becomes_shorter_is_named(tmp_path):
+    path = tmp_path / "file"
+    write_tensors(path, {"x": np.zeros((50, 3))}, {})
+    rows = open_array(path, "x")
+    path.write_bytes(path.read_bytes()[:-8])
+    assert (rows[:49] == 0).all()
+    with pytest.raises(InputError, match="became shorter"):
+        rows[:]
+
+
+# --- Shards are what one job crafts
+
+SHARDS, COUNT = 3, 40
+
+
+@given(st.integers(1, 500), st.data())
+def test_shards_cover_every_example_once_in_order(count, data):
+    shards = data.draw(st.integers(1, count))
+    ranges = [shard_rows(count, shard, shards) for shard in range(1, shards + 1)]
+    assert [row for rows in ranges for row in rows] == list(range(count))
+    assert max(map(len, ranges)) - min(map(len, ranges)) <= 1
+
+
+def test_more_shards_than_images_are_refused():
+    with pytest.raises(InputError, match="41 shards of 40 test images leave some empty; write shards: 40"):
+        shard_rows(40, 1, 41)
+
+
+def staged(method):
+    return {key: value for key, value in settings(method).items() if key not in SHARED}
+
+
+ENTRIES = {
+    "fgsm": settings("fgsm"),
+    "pgd": settings("pgd", mode="whitebox", restarts=3, eps=0.1),
+    "suite": settings("suite", mode="whitebox", eps=0.08, stages=[staged(name) for name in ("fgsm", "pgd", "apgd")]),
+    "square": settings("square", eps=0.2),
+    "substitute": settings("substitute", eps=0.2),
+    "uap": settings("uap", eps=0.2),
+    "uint8": settings("pgd", eps=0.1, stored="uint8"),
+    "cw": settings("cw", norm="l2"),
+}
+NAMES = {"dataset": "digits", "source": "cnn", "attack": "made", "device": "cpu"}
+SOURCE = {"fingerprint": "of the model"}
+
+
+def write_split(path, images, labels, classes=10):
+    digest = fingerprint(images, labels)
+    facts = {"kind": "dataset", "classes": [str(label) for label in range(classes)], "fingerprint": digest}
+    write_tensors(path, {"images": images, "labels": labels}, facts)
+
+
+class Crafting:
+    """Sets of one network on a prepared split, whole and in shards."""
+
+    def __init__(self, folder, model=None, count=COUNT):
+        self.folder, self.model = folder, model or network()
+        images, labels = held_out(count)
+        write_split(folder / "test", images.numpy(), labels.numpy())
+        self.test = open_split(folder / "test")
+
+    def craft(self, entry, rows=None, name="whole", source=SOURCE, **facts):
+        images, labels, split = self.test
+        options = {"seed": 3, "batch_size": 8, "training": held_out(60)}
+        tensors, told = craft(self.model, images, labels, entry, rows=rows, **options)
+        save_set(self.folder / name, tensors, entry, told | NAMES | facts, source, split)
+        return self.folder / name
+
+    def shards(self, entry, count=SHARDS, **options):
+        rows = [shard_rows(len(self.test[1]), shard, count) for shard in range(1, count + 1)]
+        return [self.craft(entry, own, f"{index}of{count}", **options) for index, own in enumerate(rows)]
+
+    def join(self, shards):
+        join_shards(self.folder / "joined", shards, SOURCE["fingerprint"])
+        return self.folder / "joined"
+
+
+@pytest.fixture
+def crafting(tmp_path):
+    return Crafting(tmp_path)
+
+
+def without_seconds(path):
+    facts = read_metadata(path, "adversarial")
+    assert facts.pop("seconds") > 0
+    return facts
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_joined_shards_are_the_set_of_one_job(crafting, entry):
+    whole, joined = crafting.craft(entry), crafting.join(crafting.shards(entry))
+    expected, found = read_arrays(whole), read_arrays(joined)
+    assert found.keys() == expected.keys()
+    for name in ("labels", "clean_predictions", "predictions", "stage"):
+        np.testing.assert_array_equal(found[name], expected[name])
+    for name in ("adversarial", "norm"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=1e-6)
+    for name in ("loss", "margin"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-5)
+    assert {name: array.dtype for name, array in found.items()} == {n: a.dtype for n, a in expected.items()}
+    assert without_seconds(joined) == without_seconds(whole)
+    verify(joined)
+    stored, _ = open_set(joined, crafting.test[2])
+    check_stored(stored, crafting.test[0], entry)
+
+
+def test_a_shard_is_no_set_and_a_set_no_shard(crafting):
+    whole, shards = crafting.craft(ENTRIES["fgsm"]), crafting.shards(ENTRIES["fgsm"])
+    with pytest.raises(InputError, match=f"holds a '{SHARD}', a 'adversarial' is needed"):
+        open_set(shards[0], crafting.test[2])
+    with pytest.raises(InputError, match=f"holds a 'adversarial', a '{SHARD}' is needed"):
+        crafting.join([shards[0], whole])
+
+
+def test_a_shard_is_checked_against_its_own_images(crafting):
+    images, _, split = crafting.test
+    stored, _ = open_set(crafting.shards(ENTRIES["fgsm"])[1], split, SHARD)
+    rows = shard_rows(COUNT, 2, SHARDS)
+    check_stored(stored, images, ENTRIES["fgsm"], rows)
+    with pytest.raises(RuntimeError, match="ball"):
+        check_stored(stored, images, ENTRIES["fgsm"], range(rows.start - 1, rows.stop - 1))
+    with pytest.raises(RuntimeError, match="returned"):
+        check_stored(stored, images, ENTRIES["fgsm"], range(rows.start, rows.stop + 1))
+
+
+STRANGE = {
+    "another source": ({"source": {"fingerprint": "of another"}}, "crafted on other weights"),
+    "other settings": ({"entry": settings("fgsm", eps=0.2)}, "differs from .* in settings"),
+    "another attack's name": ({"attack": "other"}, "differs from .* in attack"),
+    "another split": ({"clean_fingerprint": "of others"}, "differs from .* in clean_fingerprint"),
+    "a fit of its own": ({"queries": 7}, "differs from .* in queries"),
+    "rows of another shard": ({"rows": range(13)}, "holds the examples 0 to 12 of 40, those from 13 of 40 on"),
+    "a gap": ({"rows": range(14, 26)}, "holds the examples 14 to 25 of 40, those from 13 of 40 on"),
+    "an overlap": ({"rows": range(12, 26)}, "holds the examples 12 to 25 of 40, those from 13 of 40 on"),
+}
+
+
+@pytest.mark.parametrize("changes, said", STRANGE.values(), ids=STRANGE)
+def test_a_strange_shard_is_refused_by_name(crafting, changes, said):
+    shards = crafting.shards(ENTRIES["fgsm"])
+    options = {"entry": ENTRIES["fgsm"], "rows": shard_rows(COUNT, 2, SHARDS)} | changes
+    shards[1] = crafting.craft(**options, name="strange")
+    with pytest.raises(InputError, match=f"^{re.escape(str(shards[1]))}: .*{said}"):
+        crafting.join(shards)
+    assert not (crafting.folder / "joined").exists()
+
+
+def test_missing_and_damaged_shards_are_refused_by_name(crafting):
+    shards = crafting.shards(ENTRIES["fgsm"])
+    with pytest.raises(InputError, match=f"^{re.escape(str(shards[1]))}: ends at example 25, the split has 40"):
+        crafting.join(shards[:2])
+    with pytest.raises(InputError, match=f"^{re.escape(str(shards[2]))}: holds the examples 26"):
+        crafting.join([shards[0], shards[2]])
+    content = bytearray(shards[2].read_bytes())
+    content[-5] ^= 1
+    shards[2].write_bytes(content)
+    with pytest.raises(InputError, match=rf"^{re.escape(str(shards[2]))}: its \w+ is not what was written"):
+        crafting.join(shards)
+
+
+class Saturated(nn.Module):
+    """The trained network, but for images with a set of labels without any gradient."""
+
+    def __init__(self, marked):
+        super().__init__()
+        self.network, self.marked = network(), marked
+
+    def forward(self, points):
+        logits = self.network(points)
+        dead = torch.cdist(points.detach().flatten(1), self.marked).amin(1) < 2
+        return torch.where(dead[:, None], (0 * points.sum((1, 2, 3)))[:, None] + logits.detach(), logits)
+
+
+def test_a_shard_without_gradients_is_fine_while_another_has_some(tmp_path):
+    pixels = held_out(COUNT)[0].flatten(1) / 255
+    rows = shard_rows(COUNT, 2, SHARDS)
+    crafting = Crafting(tmp_path, Saturated(pixels[rows.start : rows.stop]))
+    entry = settings("fgsm", eps=0.01)
+    facts = read_metadata(crafting.join(crafting.shards(entry)), "adversarial")
+    assert facts["zero_gradients"] == without_seconds(crafting.craft(entry))["zero_gradients"] >= len(rows) / COUNT
+    crafting.model = Saturated(pixels)
+    shards = crafting.shards(entry)
+    with pytest.raises(InputError, match="every input gradient"):
+        crafting.join(shards)
+
+
+@pytest.mark.parametrize("name", ["pgd", "substitute"])
+def test_a_sweep_in_shards_is_that_of_all_images(crafting, name):
+    images, labels, _ = crafting.test
+    attacks = [(f"rising-{eps}", {**ENTRIES[name], "mode": "whitebox", "eps": eps}) for eps in (0.05, 0.2)]
+    options = {"classes": 10, "stops": False, "seed": lambda name: 5, "batch_size": 8}
+    whole = list(sweep(crafting.model, *read_split(crafting.folder / "test")[:2], attacks, **options))
+    shards = list(sweep(crafting.model, images, labels, attacks, **options, shards=SHARDS))
+    for one, several in zip(whole, shards, strict=True):
+        assert torch.equal(one.predictions, several.predictions) and one.costs == several.costs
+
+
+# --- Memory
+
+# Of 3 x 224 x 224 pixels; 300 MB.
+LARGE, MB = (2000, 3, 224, 224), 2**20
+HEAD = """
+import re, sys
+def memory(key):
+    return int(re.search(key + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+"""
+READING = """
+from squeezeproof.store.datasets import {reader}
+images, labels, split = {reader}(sys.argv[1])
+for first in range(0, len(labels), 50):
+    images[first : first + 50].sum()
+"""
+CRAFTING = """
+import torch
+from squeezeproof.attacks.craft import craft
+from squeezeproof.attacks.checks import check_stored
+from squeezeproof.store.adversarial import SHARD, open_set, save_set
+from squeezeproof.store.datasets import open_split
+images, labels, split = open_split(sys.argv[1])
+model = torch.nn.Sequential(torch.nn.AvgPool2d(56), torch.nn.Flatten(), torch.nn.Linear(48, 2)).eval()
+entry = {"method": "noise", "eps": 0.1, "norm": "linf", "mode": "transfer", "stored": "uint8"}
+entry |= {"samples": 1, "loss": "cross_entropy"}
+rows = range(900, 940)
+tensors, facts = craft(model, images, labels, entry, seed=0, batch_size=10, rows=rows)
+save_set(sys.argv[2], tensors, entry, facts | {"attack": "noise"}, {"fingerprint": ""}, split)
+stored, _ = open_set(sys.argv[2], split, SHARD)
+check_stored(stored, images, entry, rows)
+"""
+JOINING = """
+from squeezeproof.store.shards import join_shards
+from squeezeproof.store.tensors import verify
+join_shards(sys.argv[1], sys.argv[2:], "of the model")
+verify(sys.argv[1])
+assert "torch" not in sys.modules
+"""
+
+
+def peak(imports, code, *arguments):
+    """MB that code adds to the memory of a process with some modules; getrusage would tell this process's own peak."""
+    script = f"{HEAD}{imports}\nbefore = memory('VmRSS')\n{code}\nprint(memory('VmHWM') - before)"
+    environment = {**os.environ, "PYTHONPATH": LIBRARY, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc tells a process's own peak")
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    path = tmp_path_factory.mktemp("large") / "test"
+    block = np.random.default_rng(0).integers(0, 256, (100, *LARGE[1:]), dtype=np.uint8)
+    write_split(path, JoinedRows([block] * 20), np.arange(LARGE[0]) % 2, classes=2)
+    yield path
+    path.unlink()
+
+
+@needs_proc
+def test_a_split_is_read_in_constant_memory(large):
+    imports = "import squeezeproof.store.datasets"
+    assert peak(imports, READING.format(reader="open_split"), large) < 100
+    # What is measured does see a split that is in memory.
+    assert peak(imports, READING.format(reader="read_split"), large) > 280
+
+
+@needs_proc
+def test_a_shard_is_crafted_in_the_memory_of_a_shard(large, tmp_path):
+    assert peak("import torch, squeezeproof.attacks.craft", CRAFTING, large, tmp_path / "shard") < 220
+
+
+@needs_proc
+def test_shards_are_joined_in_constant_memory(tmp_path):
+    block = np.zeros((500, *LARGE[1:]), np.uint8)
+    shards = [tmp_path / str(index) for index in range(4)]
+    for index, path in enumerate(shards):
+        passes = {"forwards": 1, "backwards": 0, "zero_gradients": 0}
+        own = {"first": 500 * index, "last": 500 * (index + 1), "of": 2000, "passes": passes, "fitting": passes}
+        facts = {"kind": SHARD, "shard": own, "stages": [], "n": 500, "seconds": 1.0, "successes": 2, "device": "cpu"}
+        write_tensors(path, {"adversarial": block}, {**facts, "source_fingerprint": "of the model"})
+    assert peak("import squeezeproof.store.shards", JOINING, tmp_path / "joined", *shards) < 100
+    facts = read_metadata(tmp_path / "joined", "adversarial")
+    assert (facts["n"], facts["successes"], facts["seconds"]) == (2000, 8, 4.0)
+    for path in [*shards, tmp_path / "joined"]:
+        path.unlink()
+
+
+# --- Image folders
+
+
+def folder_of_images(root, train=20, test=5):
+    for split, count in (("train", train), ("test", test)):
+        for name in ("a", "b"):
+            (root / split / name).mkdir(parents=True)
+            for index in range(count):
+                Image.new("RGB", (8, 8), (index, 2 * index, 3)).save(root / split / name / f"{index:02}.png")
+    return {"kind": "image_folder", "root": str(root), "size": 4, "channels": 3, "subset_seed": 0}
+
+
+def test_images_are_decoded_twice_at_most_and_a_part_at_a_time(tmp_path, monkeypatch):
+    counts, held = Counter(), []
+    read, stack = kinds._read_image, np.stack
+    monkeypatch.setattr(kinds, "_read_image", lambda path, *size: (counts.update([path]), read(path, *size))[1])
+    monkeypatch.setattr(kinds.np, "stack", lambda images: (held.append(len(images)), stack(images))[1])
+    monkeypatch.setattr(rows_module, "PART_ROWS", 7)
+    chosen = folder_of_images(tmp_path) | {"train": 20, "validation": 4, "test": 6}
+    paths = {name: tmp_path / f"{name}.safetensors" for name in ("train", "validation", "test")}
+    prepare(chosen, paths, "mine")
+    assert len(counts) == 30 and set(counts.values()) == {2} and max(held) == 7
+    images, labels, facts = read_split(paths["train"])
+    assert facts["fingerprint"] == fingerprint(images.numpy(), labels.numpy())
+    assert facts["mean"] == pytest.approx((images / 255).mean((0, 2, 3)).tolist())
+
+
+# --- The plan
+
+
+def planned(shards=None, **changes):
+    config = copy.deepcopy(TINY) | changes
+    if shards is not None:
+        config["datasets"]["digits"]["shards"] = shards
+    return Study(config)
+
+
+def test_shards_change_no_prepared_data():
+    plain, sharded = planned().datasets["digits"], planned(3).datasets["digits"]
+    assert (plain.key, plain.settings) == (sharded.key, sharded.settings) and "shards" not in plain.settings
+    assert (plain.shards, sharded.shards) == (1, 3)
+
+
+def test_more_shards_than_test_images_contradict():
+    planned(40)
+    with pytest.raises(ConfigError, match=r"datasets\.digits\.shards: 41 is more than the 40 test images; write at"):
+        planned(41)
+    with pytest.raises(ConfigError, match=r"datasets\.digits\.shards: 0 is not in \[1, 10000\]"):
+        planned(0)
+
+
+def test_the_estimate_counts_every_shard():
+    sizes = {("digits", "cnn8"): Size(1000, 0, 0)}
+    whole, sharded = (jobs(planned(shards), sizes) for shards in (1, 3))
+    crafted = [job for job in sharded if job.rule == "craft_shard"]
+    once = [job for job in whole if job.rule == "craft"]
+    assert len(crafted) == 3 * len(once) and len({job.benchmark for job in crafted}) == len(crafted)
+    assert sum(job.work for job in crafted) == pytest.approx(sum(job.work for job in once))
+    rates = Rates([(once[0], 10.0), (once[1], 30.0)])
+    assert rates.seconds(crafted[0]) < rates.seconds(once[0])

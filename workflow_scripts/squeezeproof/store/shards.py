@@ -1,0 +1,49 @@
+"""Shards of an adversarial set, and the set that they are joined into; no torch."""
+
+from squeezeproof.attacks.shards import SUMMED, combined
+from squeezeproof.errors import InputError
+from squeezeproof.store.adversarial import KIND, SHARD
+from squeezeproof.store.rows import JoinedRows
+from squeezeproof.store.tensors import AGAIN, open_array, open_tensors, read_metadata, write_tensors
+
+# What differs from shard to shard; everything else must not.
+OWN = {*SUMMED, "shard", "stages", "device"}
+
+
+def join_shards(path, shards, source_fingerprint):
+    """Write the set whose shards are in some files, as if one job had crafted it, with a part in memory at a time.
+
+    Args:
+        path: of the set.
+        shards: paths of its shards, in the order of their examples.
+        source_fingerprint: of the source as it is now.
+
+    Raises InputError, and names the shard, where one is damaged, is of another attack, source or split than the first,
+    or is not of the examples that follow those of the one before.
+    """
+    facts = [read_metadata(shard, SHARD, {"shard": dict, "stages": list, "device": str}) for shard in shards]
+    _check(shards, facts, source_fingerprint)
+    with open_tensors(shards[0]) as opened:
+        names = list(opened.keys())
+    arrays = {name: JoinedRows([open_array(shard, name) for shard in shards]) for name in names}
+    devices = ", ".join(sorted({own["device"] for own in facts}))
+    write_tensors(path, arrays, {**combined(facts), "kind": KIND, "device": devices})
+
+
+def _check(shards, facts, source_fingerprint):
+    expected = 0
+    for path, own in zip(shards, facts, strict=True):
+        if own["source_fingerprint"] != source_fingerprint:
+            raise InputError(f"{path}: was crafted on other weights than the source has; {AGAIN}")
+        keys = sorted((own.keys() | facts[0].keys()) - OWN)
+        if differing := [key for key in keys if own.get(key) != facts[0].get(key)]:
+            raise InputError(f"{path}: differs from {shards[0]} in {', '.join(differing)}; {AGAIN}")
+        first, last, count = (own["shard"][key] for key in ("first", "last", "of"))
+        if first != expected or count != facts[0]["shard"]["of"]:
+            raise InputError(
+                f"{path}: holds the examples {first} to {last - 1} of {count}, those from {expected} of "
+                f"{facts[0]['shard']['of']} on belong here; {AGAIN}"
+            )
+        expected = last
+    if expected != facts[0]["shard"]["of"]:
+        raise InputError(f"{shards[-1]}: ends at example {expected - 1}, the split has {count}; {AGAIN}")
