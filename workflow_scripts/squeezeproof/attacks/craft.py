@@ -39,10 +39,10 @@ def craft(model, images, labels, settings, *, seed, batch_size, training=None, r
 
     Returns (tensors, facts). The tensors, on the CPU: `adversarial` [N, C, H, W], float32 or uint8 as `stored` asks;
     `labels`, `clean_predictions` and `predictions` int64 [N]; `loss` (cross-entropy), `margin` and `norm` float32 [N];
-    `stage` int64 [N], which attack of a suite made the
-    example, -1 for a clean image. Success is predictions != labels. The facts: forward
-    and backward passes per example, the share of input gradients that were exactly zero, how many examples each
-    stage attacked and left standing, and seconds. With `rows` also `shard`, which `attacks.shards.combined` needs.
+    `stage` int64 [N], which attack of a suite made the example, -1 for a clean image. Success is
+    predictions != labels. The facts: forward and backward passes per example, the share of input gradients that were
+    exactly zero, how many examples each stage attacked and left standing, and seconds. With `rows` also `shard`, which
+    `attacks.shards.combined` needs.
 
     With mode `whitebox` examples that the model misclassifies stay as they are.
 
