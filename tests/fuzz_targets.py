@@ -17,10 +17,10 @@ from squeezeproof.audit.findings import read_findings
 from squeezeproof.datasets.kinds import load_image_folder
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build, specification
-from squeezeproof.store.adversarial import open_set, save_set
+from squeezeproof.store.adversarial import save_set
 from squeezeproof.store.checkpoints import load_model, save_model
 from squeezeproof.store.csvs import writing_csv
-from squeezeproof.store.datasets import read_split
+from squeezeproof.store.datasets import open_set, read_split
 from squeezeproof.store.predictions import read_predictions
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_metadata, write_tensors
 from squeezeproof.study.plan import Study

@@ -17,8 +17,8 @@ from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.attacks.suite import SHARED
 from squeezeproof.compression.compress import compress
 from squeezeproof.errors import InputError
-from squeezeproof.store.adversarial import open_set, save_set
-from squeezeproof.store.datasets import to_pixels
+from squeezeproof.store.adversarial import save_set
+from squeezeproof.store.datasets import open_set, to_pixels
 from squeezeproof.store.tensors import read_arrays
 from squeezeproof.study.schema import load_schema
 

@@ -31,8 +31,8 @@ from squeezeproof.datasets.prepare import prepare
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.sweep import sweep
 from squeezeproof.store import rows as rows_module
-from squeezeproof.store.adversarial import SHARD, open_set, save_set
-from squeezeproof.store.datasets import open_split, read_split
+from squeezeproof.store.adversarial import SHARD, save_set
+from squeezeproof.store.datasets import open_set, open_split, read_split
 from squeezeproof.store.rows import JoinedRows, PickedRows, StoredRows, parts
 from squeezeproof.store.shards import join_shards
 from squeezeproof.store.tensors import (
@@ -345,8 +345,8 @@ CRAFTING = """
 import torch
 from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.checks import check_stored
-from squeezeproof.store.adversarial import SHARD, open_set, save_set
-from squeezeproof.store.datasets import open_split
+from squeezeproof.store.adversarial import SHARD, save_set
+from squeezeproof.store.datasets import open_set, open_split
 images, labels, split = open_split(sys.argv[1])
 model = torch.nn.Sequential(torch.nn.AvgPool2d(56), torch.nn.Flatten(), torch.nn.Linear(48, 2)).eval()
 entry = {"method": "noise", "eps": 0.1, "norm": "linf", "mode": "transfer", "stored": "uint8"}

@@ -20,9 +20,9 @@ from squeezeproof.errors import InputError
 from squeezeproof.jobs import Progress, job
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store import atomic
-from squeezeproof.store.adversarial import open_set, save_set
+from squeezeproof.store.adversarial import save_set
 from squeezeproof.store.atomic import replacing
-from squeezeproof.store.datasets import read_split, to_pixels
+from squeezeproof.store.datasets import open_set, read_split, to_pixels
 from squeezeproof.store.predictions import read_predictions, save_predictions
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_metadata, write_tensors
 

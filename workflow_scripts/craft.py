@@ -5,9 +5,9 @@ from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.shards import shard_rows
 from squeezeproof.jobs import job
 from squeezeproof.runtime import set_up
-from squeezeproof.store.adversarial import KIND, SHARD, open_set, save_set
+from squeezeproof.store.adversarial import KIND, SHARD, save_set
 from squeezeproof.store.checkpoints import load_model
-from squeezeproof.store.datasets import open_split
+from squeezeproof.store.datasets import open_set, open_split
 
 with job(snakemake):
     params, names = snakemake.params, snakemake.wildcards

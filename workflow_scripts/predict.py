@@ -3,9 +3,8 @@
 from squeezeproof.evaluation.predict import predict
 from squeezeproof.jobs import job
 from squeezeproof.runtime import set_up
-from squeezeproof.store.adversarial import open_set
 from squeezeproof.store.checkpoints import load_model
-from squeezeproof.store.datasets import open_split
+from squeezeproof.store.datasets import open_set, open_split
 from squeezeproof.store.predictions import NOT_SCORED, save_predictions
 
 with job(snakemake):

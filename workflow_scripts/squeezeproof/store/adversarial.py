@@ -1,7 +1,9 @@
-"""Adversarial sets: what one attack made of a whole test split, or of a shard of it, on one source model."""
+"""Adversarial sets: what one attack made of a whole test split, or of a shard of it, on one source model; no torch.
 
-from squeezeproof.errors import InputError
-from squeezeproof.store.tensors import open_array, read_metadata, write_tensors
+`store.datasets.open_set` reads them as tensors.
+"""
+
+from squeezeproof.store.tensors import write_tensors
 
 KIND = "adversarial"
 SHARD = "shard of an adversarial set"
@@ -28,21 +30,3 @@ def save_set(path, tensors, settings, facts, source, split):
         **facts,
     }
     write_tensors(path, arrays, metadata)
-
-
-def open_set(path, split, kind=KIND):
-    """The adversarial images [N, C, H, W] as Tensors, which are read as needed, and the metadata of a set or a shard.
-
-    Raises InputError where the file is truncated or altered, or was crafted from other clean images than those of
-    `split` (its metadata).
-    """
-    # Joining shards takes no tensors.
-    from squeezeproof.store.datasets import Tensors
-
-    metadata = read_metadata(path, kind, FACTS)
-    if metadata["clean_fingerprint"] != split["fingerprint"]:
-        raise InputError(f"{path}: was crafted from other images than the test split now has; remove it and run again")
-    adversarial = open_array(path, "adversarial")
-    if len(adversarial.shape) != 4 or adversarial.dtype.name not in ("float32", "uint8"):
-        raise InputError(f"{path}: holds no float32 or uint8 images [N, C, H, W]; remove it and run again")
-    return Tensors(adversarial), metadata

@@ -1,9 +1,10 @@
-"""Prepared splits as torch tensors."""
+"""Prepared splits and adversarial sets as torch tensors."""
 
 import numpy as np
 import torch
 
 from squeezeproof.errors import InputError
+from squeezeproof.store import adversarial
 from squeezeproof.store.tensors import AGAIN, open_array, read_arrays, read_metadata
 
 FACTS = {"classes": list, "fingerprint": str}
@@ -33,6 +34,21 @@ def _checked(path, images, labels, metadata):
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(metadata["classes"]):
         raise InputError(f"{path}: has labels beyond its {len(metadata['classes'])} classes; {AGAIN}")
     return images, labels, {**metadata, "shape": list(images.shape[1:])}
+
+
+def open_set(path, split, kind=adversarial.KIND):
+    """The adversarial images [N, C, H, W] as Tensors, which are read as needed, and the metadata of a set or a shard.
+
+    Raises InputError where the file is truncated or altered, or was crafted from other clean images than those of
+    `split` (its metadata).
+    """
+    metadata = read_metadata(path, kind, adversarial.FACTS)
+    if metadata["clean_fingerprint"] != split["fingerprint"]:
+        raise InputError(f"{path}: was crafted from other images than the test split now has; remove it and run again")
+    images = open_array(path, "adversarial")
+    if len(images.shape) != 4 or images.dtype.name not in ("float32", "uint8"):
+        raise InputError(f"{path}: holds no float32 or uint8 images [N, C, H, W]; remove it and run again")
+    return Tensors(images), metadata
 
 
 class Tensors:
