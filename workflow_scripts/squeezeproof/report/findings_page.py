@@ -7,7 +7,7 @@ from squeezeproof.report.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN
 from squeezeproof.store.predictions import CLEAN
 
 MODEL = [f"target_{axis}" for axis in ("training", "compression", "ratio", "bits", "finetuning")]
-BASE_SOURCE = "from the base model"
+BASE_SOURCE, OTHER_SOURCE = "from the base model", "from another seed"
 TABLES = ["over_seeds", "verdicts", "selected", "audit"]
 VERDICTS = [LESS, MORE, EQUIVALENT, NOT_SHOWN]
 
@@ -17,12 +17,14 @@ def findings_page(folder, title, introduction, notes):
 
     Args:
         folder: pathlib.Path with over_seeds.csv, verdicts.csv, audit.csv, selected.csv and, where suites ran,
-            wide_stages.md, which gets the page.
+            wide_stages.md; figures beside them (*.png) are shown. It gets the page.
         title, introduction: of the page.
         notes: what the reader must know, one sentence or more each.
     """
     tables = {name: pd.read_csv(folder / f"{name}.csv", keep_default_na=False, na_values=[""]) for name in TABLES}
     lines = [f"# {title}", "", introduction, "", "## Accuracy", "", *_accuracy(tables["over_seeds"])]
+    for figure in sorted(folder.glob("*.png")):
+        lines += ["", f"![{figure.stem}]({figure.name})"]
     if (folder / "wide_stages.md").is_file():
         lines += ["", "## Attack after attack on what is left", "", (folder / "wide_stages.md").read_text().rstrip()]
     lines += ["", "## What compression changed", "", *_verdicts(tables["verdicts"])]
@@ -44,12 +46,14 @@ def _accuracy(means):
         values = [_cell(found.loc[column]) if column in found.index else "" for column in columns]
         yield f"| {_model(model)} | {' | '.join(values)} |"
     yield ""
-    runs = int(means["runs"].max())
+    runs = int(rows.loc[rows["column"] == "clean", "runs"].max())
     averaged = "one seed" if runs == 1 else f"mean over {runs} seeds ± standard deviation"
-    yield (
-        f"In %, {averaged}. White-box unless a column says otherwise; {BASE_SOURCE}: "
-        "crafted on the uncompressed model of the same seed and scored on the compressed one."
-    )
+    sources = {
+        BASE_SOURCE: "crafted on the uncompressed model of the same seed and scored on the compressed one",
+        OTHER_SOURCE: "crafted on the uncompressed model of every other seed",
+    }
+    told = [f"; {name}: {what}" for name, what in sources.items() if any(name in column for column in columns)]
+    yield f"In %, {averaged}. White-box unless a column says otherwise{''.join(told)}."
 
 
 def _column(row):
@@ -58,12 +62,13 @@ def _column(row):
         return "clean"
     if row.threat == "white-box":
         return attack_in_words(row.attack)
-    same = row.source_compression == "none" and row.source_training == row.target_training and row.seeds == "same"
-    return f"{attack_in_words(row.attack)}, {BASE_SOURCE}" if same else None
+    if row.source_compression != "none" or row.source_training != row.target_training:
+        return None
+    return f"{attack_in_words(row.attack)}, {BASE_SOURCE if row.seeds == 'same' else OTHER_SOURCE}"
 
 
 def _order(column):
-    return (column != "clean", BASE_SOURCE in column, column)
+    return (column != "clean", BASE_SOURCE in column, OTHER_SOURCE in column, column)
 
 
 def _cell(row):
@@ -78,11 +83,12 @@ def _model(axes):
 
 def _verdicts(verdicts):
     """How often each verdict was reached, and in words every difference that was shown."""
-    for comparison, rows in verdicts.groupby("comparison", sort=False):
-        told = "attacked on itself" if comparison == "white-box" else "attacked with the same images as its base"
+    images = verdicts.apply(_images, axis=1)
+    for where, rows in verdicts.groupby(images, sort=False):
         counts = rows["verdict"].value_counts()
         shares = ", ".join(f"{verdict} in {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
-        yield f"- Every compressed model {told}, {len(rows)} comparisons with its base: {shares}."
+        favoured = ", which favours the compressed model" if rows["favours"].eq("compressed").any() else ""
+        yield f"- On {where}{favoured}: {shares} of {len(rows)} comparisons with the base."
     shown = verdicts[verdicts["verdict"].isin([LESS, MORE])]
     # A comparison on images made for the base says what it says in favour of the compressed model.
     fair = shown[~shown["favours"].eq("compressed") | shown["verdict"].eq(LESS)]
@@ -93,12 +99,18 @@ def _verdicts(verdicts):
     yield "| training | compression | attack | compared on | verdict | points | 95 % interval |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for row in fair.reindex(fair["difference"].abs().sort_values(ascending=False, kind="stable").index).itertuples():
-        where = "its own images" if row.comparison == "white-box" else "the same images"
         interval = f"{100 * row.low:+.1f} to {100 * row.high:+.1f}"
         yield (
             f"| {row.training} | {row.compression} {level(row.ratio, row.bits)} | {attack_in_words(row.attack)} | "
-            f"{where} | {row.verdict} | {100 * row.difference:+.1f} | {interval} |"
+            f"{_images(row)} | {row.verdict} | {100 * row.difference:+.1f} | {interval} |"
         )
+
+
+def _images(row):
+    """Whose adversarial images a verdict compares on."""
+    if row.comparison == "white-box":
+        return "each model's own images"
+    return "images made for the base" if row.source_seed == "same" else "images made for a base of another seed"
 
 
 def _selected(selected):
