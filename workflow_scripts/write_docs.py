@@ -67,7 +67,6 @@ def write_page(study, page):
     if page["page"] == "findings":
         findings_page(folder, page["title"], introduction, page["notes"])
         return
-    introduction += " Ours: mean over seeds with the 95 % interval of Student's t."
     names = yaml.safe_load((ROOT / configs[0]).read_text())["published"].get("compressions", {})
     published_page(folder, page["title"], introduction, names, page["notes"])
 
