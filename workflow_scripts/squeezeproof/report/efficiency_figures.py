@@ -82,7 +82,7 @@ def pareto(means, efficiency, dataset, attack=None):
         _scatter(axes, points[points[column].notna()], column)
         _cost_axis(axes, points[column])
         axes.set_xlabel(label)
-    grid[0, 0].set_ylabel(f"accuracy under {attack_in_words(attack)}, white-box")
+    grid[0, 0].set_ylabel(f"accuracy under {attack_in_words(attack)},\nwhite-box")
     grid[0, 0].yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
     figure.legend(handles=_legend(points), loc="outside lower center", ncols=3)
     title = f"{written(dataset)}: robust accuracy against cost"

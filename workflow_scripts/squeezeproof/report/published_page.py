@@ -13,7 +13,7 @@ def published_page(folder, title, introduction, names, notes):
     """Write README.md beside published.csv, published.svg and compression.csv of one study.
 
     Args:
-        folder: pathlib.Path of the three, which gets the page.
+        folder: pathlib.Path of the three, which gets the page; figures beside them (*.png) are shown.
         title, introduction: of the page.
         names: the file's compression names, each with the study's.
         notes: what the reader must know of the recipe, one sentence or more each.
@@ -23,6 +23,8 @@ def published_page(folder, title, introduction, names, notes):
     sizes = pd.read_csv(folder / "compression.csv", keep_default_na=False)
     introduction = f"{introduction} {_interval(ran)}"
     lines = [f"# {title}", "", introduction, "", "![Published accuracies and ours, with intervals](published.svg)", ""]
+    for figure in sorted(folder.glob("*.png")):
+        lines += [f"![{figure.stem}]({figure.name})", ""]
     lines += _table(table)
     lines += ["", "## What differs", "", *(f"- {sentence}" for sentence in _agreement(table, ran))]
     lines += [f"- {sentence}" for sentence in _unstable(ran, sizes, names)]
