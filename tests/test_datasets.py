@@ -29,7 +29,7 @@ from torchvision import datasets as torchvision_datasets
 
 from squeezeproof.datasets import kinds
 from squeezeproof.datasets.kinds import LOADERS, MAX_IMAGE_PIXELS
-from squeezeproof.datasets.prepare import moments, prepare, stratified
+from squeezeproof.datasets.prepare import Moments, prepare, stratified
 from squeezeproof.errors import InputError
 from squeezeproof.store.datasets import read_split
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_metadata
@@ -654,11 +654,18 @@ def test_the_order_decides_which_examples_are_picked():
     assert sorted(stratified(labels, 4).tolist()) == [0, 1, 50, 51]
 
 
+def moments_in_parts(images):
+    seen = Moments(images.shape[1])
+    for first in range(0, len(images), 1024):
+        seen.add(images[first : first + 1024])
+    return seen.result()
+
+
 @pytest.mark.parametrize("count", [1, 1024, 2500])
 def test_moments_agree_with_numpy(count):
     images = np.random.default_rng(5).integers(0, 256, (count, 3, 5, 4), dtype=np.uint8)
     images[:, 1] //= 9
-    mean, deviation = moments(images)
+    mean, deviation = moments_in_parts(images)
     pixels = images / 255
     np.testing.assert_allclose(mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-12)
     np.testing.assert_allclose(deviation, pixels.std(axis=(0, 2, 3)), rtol=1e-9)
@@ -668,7 +675,7 @@ def test_moments_agree_with_numpy(count):
 def test_a_constant_channel_is_not_divided_by_zero(level):
     images = np.random.default_rng(6).integers(0, 256, (2000, 2, 8, 8), dtype=np.uint8)
     images[:, 1] = level
-    mean, deviation = moments(images)
+    mean, deviation = moments_in_parts(images)
     assert mean[1] == pytest.approx(level / 255) and deviation[1] == 1
     assert deviation[0] == pytest.approx(images[:, 0].std() / 255)
 

@@ -17,8 +17,7 @@ from squeezeproof.models.build import build
 from squeezeproof.models.ensemble import averaged, join
 from squeezeproof.models.measure import measure
 from squeezeproof.report.figures import model_label
-from squeezeproof.report.names import model_in_words
-from squeezeproof.report.tables import MODEL
+from squeezeproof.report.names import MODEL, model_in_words
 from squeezeproof.runtime import place
 from squeezeproof.store.checkpoints import load_model, save_model
 from squeezeproof.study.errors import ConfigError

@@ -114,7 +114,9 @@ def test_known_points_below_chance_stop_it_too(monkeypatch):
 
 def test_images_that_the_attacker_has_seen_are_not_scored(monkeypatch):
     def craft(*args, **options):
-        facts = dict.fromkeys(sweeping.COSTS, 0.0) | {"held_out": 3}
+        passes = dict.fromkeys(["forwards", "backwards", "zero_gradients"], 0)
+        facts = dict.fromkeys(sweeping.COSTS, 0.0) | {"held_out": 3, "n": 10, "stages": []}
+        facts["shard"] = {"fitting": passes, "passes": passes}
         return {"predictions": torch.zeros(10, dtype=torch.int64)}, facts
 
     monkeypatch.setattr(sweeping, "craft", craft)

@@ -7,11 +7,11 @@ import numpy as np
 
 from squeezeproof.audit.findings import EVERY, WARNING, judge, not_applicable, remedy
 from squeezeproof.errors import InputError
+from squeezeproof.store.adversarial import KIND
 from squeezeproof.store.predictions import NOT_SCORED
 from squeezeproof.store.rows import Rows, part_slices
 from squeezeproof.store.tensors import fingerprint, open_rows, read_arrays, read_metadata, verify
 
-KIND = "adversarial"
 SLACK = 1e-6
 # Rounding decides below this share of a set's largest margin, and at most below it where that is under 1.
 TIE = 1e-5

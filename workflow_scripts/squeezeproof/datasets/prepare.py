@@ -6,7 +6,7 @@ import numpy as np
 
 from squeezeproof.datasets.kinds import LOADERS
 from squeezeproof.errors import InputError
-from squeezeproof.store.rows import PickedRows, WatchedRows, parts
+from squeezeproof.store.rows import PickedRows, WatchedRows
 from squeezeproof.store.tensors import fingerprint, write_tensors
 
 KIND = "dataset"
@@ -88,14 +88,6 @@ def stratified(labels, count, order=None):
     in_order = labels[order]
     picked = [order[in_order == label][:number] for label, number in zip(classes, wanted, strict=True)]
     return np.concatenate(picked) if picked else np.empty(0, dtype=int)
-
-
-def moments(images):
-    """Mean and standard deviation per channel of uint8 images [N, C, H, W], in [0, 1], in constant memory."""
-    seen = Moments(images.shape[1])
-    for part in parts(images):
-        seen.add(part)
-    return seen.result()
 
 
 class Moments:

@@ -64,9 +64,6 @@ def sweep(model, images, labels, attacks, *, classes, stops, seed, batch_size, t
 
 def _attacked(model, images, labels, settings, shards, options):
     """(labels that the model gives to what an attack makes of the images, facts), of one shard after the other."""
-    if shards == 1:
-        tensors, facts = craft(model, images, labels, settings, **options)
-        return tensors["predictions"], facts
     predictions, facts = [], []
     for shard in range(1, shards + 1):
         rows = shard_rows(len(labels), shard, shards)

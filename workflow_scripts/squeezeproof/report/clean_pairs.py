@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from squeezeproof.audit.findings import NOTHING_FOUND
-from squeezeproof.report.verdicts import MODEL, interval
+from squeezeproof.report.names import MODEL
+from squeezeproof.report.verdicts import interval
 from squeezeproof.store.predictions import CLEAN, read_predictions
 
 COLUMNS = ["dataset", *MODEL, "difference", "low", "high", "seeds", "n"]

@@ -4,9 +4,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from squeezeproof.errors import InputError
-from squeezeproof.report.names import averaged, entry_of, model_label, shared_parts, written
+from squeezeproof.report.names import MODEL, averaged, entry_of, model_label, shared_parts, written
 from squeezeproof.report.style import COLORS, MARKERS
-from squeezeproof.report.tables import MODEL
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.store.predictions import CLEAN
 

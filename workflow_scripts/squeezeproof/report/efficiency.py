@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from squeezeproof.report.tables import MODEL
+from squeezeproof.report.names import MODEL
 
 SIZES = ["parameters", "nonzeros", "macs", "bytes", "packed_bytes"]
 RUN = ["model", "backend", "threads", "algorithm"]

@@ -6,10 +6,9 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from squeezeproof.errors import InputError
 from squeezeproof.report.efficiency import BACKENDS, IN_MEMORY
-from squeezeproof.report.names import attack_in_words, level, model_in_words, written
+from squeezeproof.report.names import MODEL, attack_in_words, level, model_in_words, written
 from squeezeproof.report.selection import accuracies, strongest_attack
 from squeezeproof.report.style import COLORS, MARKERS
-from squeezeproof.report.tables import MODEL
 
 WIDE = 5
 HATCHES = {"eager": "", "onnxruntime": "//", "onnxruntime-int8": ".."}

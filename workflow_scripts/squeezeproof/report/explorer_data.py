@@ -11,8 +11,8 @@ import pandas as pd
 
 from squeezeproof.audit.findings import FAILURE, WARNING
 from squeezeproof.report.frames import read_csv
-from squeezeproof.report.names import entry_of, model_label, shared_parts
-from squeezeproof.report.tables import MODEL, SOURCE, TARGET
+from squeezeproof.report.names import MODEL, entry_of, model_label, shared_parts
+from squeezeproof.report.tables import SOURCE, TARGET
 from squeezeproof.statistics.bootstrap import student
 from squeezeproof.store.predictions import CLEAN
 

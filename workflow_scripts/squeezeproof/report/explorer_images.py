@@ -8,7 +8,7 @@ from PIL import Image
 
 from squeezeproof.store import adversarial, predictions
 from squeezeproof.store.predictions import CLEAN
-from squeezeproof.store.tensors import open_tensors, read_arrays, read_metadata
+from squeezeproof.store.tensors import open_rows, read_arrays, read_metadata
 
 EXAMPLES = 5
 # Larger images are shown by every second, third, ... pixel, so that what is shown are the attack's own pixels.
@@ -119,9 +119,7 @@ def _right(files, dataset, test):
 
 def _rows(path, name, rows):
     """Some rows of one array of a file; the others are not read."""
-    with open_tensors(path, names=[name]) as opened:
-        values = opened.get_slice(name)
-        return np.stack([values[row : row + 1][0] for row in rows])
+    return open_rows(path, name)[rows]
 
 
 def _set(key, png, path, rows):

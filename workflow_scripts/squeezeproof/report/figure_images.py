@@ -5,7 +5,8 @@ import numpy as np
 
 from squeezeproof.errors import InputError
 from squeezeproof.report.names import attack_in_words, written
-from squeezeproof.store.tensors import open_tensors, read_arrays, read_metadata
+from squeezeproof.store.adversarial import KIND
+from squeezeproof.store.tensors import open_rows, read_arrays, read_metadata
 
 CLASSES = 10
 FACTORS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500)
@@ -26,7 +27,7 @@ def read_panels(paths, test):
     """
     split = read_metadata(test, "dataset")
     first = read_arrays(paths[0], ["labels", "clean_predictions"])
-    skipped = max(read_metadata(path, "adversarial").get("held_out", 0) for path in paths)
+    skipped = max(read_metadata(path, KIND).get("held_out", 0) for path in paths)
     right = first["clean_predictions"] == first["labels"]
     right[:skipped] = False
     classes = np.unique(first["labels"][right])[:CLASSES]
@@ -43,8 +44,7 @@ def read_panels(paths, test):
 
 def _read(path, name, chosen):
     """The chosen images of a file as pixels in [0, 1]; no other is read."""
-    with open_tensors(path, names=[name]) as opened:
-        images = np.concatenate([opened.get_slice(name)[index : index + 1] for index in chosen])
+    images = open_rows(path, name)[chosen]
     return images.astype(np.float32) / (255 if images.dtype == np.uint8 else 1)
 
 

@@ -6,7 +6,8 @@ import pandas as pd
 
 from squeezeproof.audit.findings import NOTHING_FOUND
 from squeezeproof.report.frames import read_csv
-from squeezeproof.report.tables import MODEL, read_cells
+from squeezeproof.report.names import MODEL
+from squeezeproof.report.tables import read_cells
 from squeezeproof.store.predictions import CLEAN, KIND
 from squeezeproof.store.tensors import read_metadata
 

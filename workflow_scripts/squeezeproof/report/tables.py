@@ -11,6 +11,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.evaluation.intervals import wilson
 from squeezeproof.report.frames import read_csv
 from squeezeproof.report.names import MODEL
+from squeezeproof.store import adversarial
 from squeezeproof.store.csvs import writing_csv
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
 from squeezeproof.store.tensors import open_tensors, read_metadata
@@ -217,7 +218,7 @@ def stages_table(paths, audit=NOTHING_FOUND):
 
 
 def _set_metadata(path):
-    return read_metadata(path, "adversarial")
+    return read_metadata(path, adversarial.KIND)
 
 
 def _bases_first(table, keys):

@@ -107,11 +107,8 @@ def _admm_contradictions(path, settings):
 
 def _sparse_training_contradictions(config, entry, finetuning, architecture):
     path, settings = f"compressions.{entry}", config["compressions"][entry]
-    if settings["start"] == "scratch" and config["architectures"][architecture].get("checkpoint"):
-        yield (
-            f"{path}.start: scratch means random weights, and architectures.{architecture} starts from a checkpoint; "
-            f"write start: base, or leave the two out of one selection of variants"
-        )
+    if settings["start"] == "scratch":
+        yield from _random_weights(config, architecture, f"{path}.start: scratch means", "start: base")
     yield from _training_needed(
         config, entry, finetuning, "method: admm",
         f"{path}: admm compresses while it trains, for the epochs of a fine-tuning, and variants selects it with "
@@ -128,12 +125,16 @@ def _sparse_training_contradictions(config, entry, finetuning, architecture):
         )
 
 
-def _rewind_contradictions(config, entry, finetuning, architecture):
+def _random_weights(config, architecture, setting, instead):
     if config["architectures"][architecture].get("checkpoint"):
         yield (
-            f"compressions.{entry}.rewind: returns to random weights, and architectures.{architecture} starts from a "
-            f"checkpoint; write rewind: false, or leave the two out of one selection of variants"
+            f"{setting} random weights, and architectures.{architecture} starts from a checkpoint; write {instead}, or "
+            f"leave the two out of one selection of variants"
         )
+
+
+def _rewind_contradictions(config, entry, finetuning, architecture):
+    yield from _random_weights(config, architecture, f"compressions.{entry}.rewind: returns to", "rewind: false")
     yield from _training_needed(
         config, entry, finetuning, "rewind: true",
         f"compressions.{entry}.rewind: true leaves untrained weights, and variants selects it with none; "
