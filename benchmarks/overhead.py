@@ -1,5 +1,7 @@
 """What the workflow costs besides its useful work: `python benchmarks/overhead.py [--run CONFIG | --finished STUDY]`.
 
+`--seeds 26` runs the default study with so many seeds, a thousand jobs.
+
 Three tables. Planning: a dry run of the default study and of the full vora2023 (thousands of jobs), in CPU seconds and
 as a multiple of Snakemake's own start-up (a Snakefile with one rule). Start-up: CPU seconds until each script has
 imported all it needs, and as a multiple of `import torch` (of `import pandas` for scripts without torch). Share: a run
@@ -89,14 +91,18 @@ def start_up(rounds):
         print(f"{label:32} {cpu:8.2f} {cpu / measured[peer][1]:7.2f} x {peer}")
 
 
-def run(config, cores):
-    """Run a study from nothing and tell what became of its core time."""
-    name = yaml.safe_load(Path(config).read_text())["study"]
+def run(path, seeds, cores):
+    """Run a study from nothing, with so many seeds or its own, and tell what became of its core time."""
+    config = yaml.safe_load(Path(path).read_text())
+    if seeds:
+        config["seeds"] = list(range(seeds))
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "studies").symlink_to(ROOT / "studies")
+        study = Path(folder) / "study.yaml"
+        study.write_text(yaml.safe_dump(config))
         options = ["--cores", cores, "--quiet", "all", "--snakefile", ROOT / "Snakefile", "--directory", folder]
-        wall, _ = seconds(snakemake(*options, "--configfile", Path(config).resolve()), ROOT)
-        share(name, read_costs(Path(folder) / "results" / name), wall, cores)
+        wall, _ = seconds(snakemake(*options, "--configfile", study), ROOT)
+        share(config["study"], read_costs(Path(folder) / "results" / config["study"]), wall, cores)
 
 
 def finished(name, cores):
@@ -127,12 +133,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--run", default=ROOT / "config.yaml", help="study that the third table runs, with one thread")
+    parser.add_argument("--seeds", type=int, help="only the third table, of that study with so many seeds")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--finished", metavar="STUDY", help="only the third table, of results/STUDY as it was run")
     arguments = parser.parse_args()
     if arguments.finished:
         finished(arguments.finished, arguments.cores)
     else:
-        planning(arguments.rounds)
-        start_up(arguments.rounds)
-        run(arguments.run, arguments.cores)
+        if not arguments.seeds:
+            planning(arguments.rounds)
+            start_up(arguments.rounds)
+        run(arguments.run, arguments.seeds, arguments.cores)

@@ -5,7 +5,7 @@ and torchattacks' PGD for adversarial training; `tensor loop` has the normalised
 Same network, batches of 128, optimizer, steps and one thread (on a CPU); each contestant has a process of its own, ours
 set up as a job is, and rounds are interleaved, every other one in the opposite order. The table shows medians of CPU
 seconds (wall seconds on a GPU) and every time as a multiple of ours.
-`ADMM` is an adversarial epoch of ours that compresses, too.
+`ADMM` is an adversarial epoch of ours that compresses, too; `bfloat16` is ours with `precision: bfloat16`.
 `--write docs/benchmarks/training.csv` keeps the table.
 """
 
@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT / "workflow_scripts"))
 from squeezeproof.compression.constraint import constraint
 from squeezeproof.compression.weights import prunable
 from squeezeproof.models.build import initial_model, specification
-from squeezeproof.runtime import keep_freed_memory, place
+from squeezeproof.runtime import keep_memory, place
 from squeezeproof.study.schema import check_config
 from squeezeproof.training.admm import Admm
 from squeezeproof.training.loop import fit
@@ -41,6 +41,7 @@ NETWORKS = {
     "resnet18-16": (3, 32, {"kind": "resnet18", "width": 16}),
     "resnet18": (3, 32, {"kind": "resnet18"}),
 }
+PLAIN = ("plain loop", "tensor loop")
 IMAGES = {"standard": 6400, "pgd-7": 2560}
 MEAN, DEVIATION = 0.5, 0.25
 
@@ -65,7 +66,7 @@ def main():
 
 def measure(name, mode, rounds, device):
     """Rows of one network and one way to train it."""
-    names = [OURS, "plain loop", "tensor loop", *(["ADMM"] if mode != "standard" else [])]
+    names = [OURS, "plain loop", "tensor loop", "bfloat16", *(["ADMM"] if mode != "standard" else [])]
     timers = {contestant: Timer(name, mode, contestant, device) for contestant in names}
     times = {contestant: [] for contestant in names}
     for turn in range(rounds):
@@ -110,8 +111,8 @@ class Timer:
 def time_epochs(pipe, name, mode, contestant, device):
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    if contestant in (OURS, "ADMM"):
-        keep_freed_memory()
+    if contestant not in PLAIN:
+        keep_memory()
     epoch = prepared(name, mode, contestant, device)
     epoch(warm_up=True)
     pipe.send("ready")
@@ -139,7 +140,7 @@ def prepared(name, mode, contestant, device):
             return plain(name, mode, Images(images, labels), device)
         case "tensor loop":
             return plain(name, mode, tensors(images, labels), device)
-    return ours(name, mode, images, labels, device, sparse=contestant == "ADMM")
+    return ours(name, mode, images, labels, device, contestant)
 
 
 def network(name, device):
@@ -165,9 +166,10 @@ def training(mode):
     return settings if mode == "standard" else {**settings, "adversary": PGD}
 
 
-def ours(name, mode, images, labels, device, sparse=False):
+def ours(name, mode, images, labels, device, contestant):
     model, checked = network(name, device)
-    settings, shape = checked["trainings"][mode], images.shape[1:]
+    precision = "bfloat16" if contestant == "bfloat16" else "float32"
+    settings, shape = {**checked["trainings"][mode], "precision": precision}, images.shape[1:]
     # The accuracies before and after the final projection are not what is timed here.
     validation = torch.zeros(1, *shape, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64)
     split = torch.from_numpy(images), torch.from_numpy(labels)
@@ -175,7 +177,7 @@ def ours(name, mode, images, labels, device, sparse=False):
     def epoch(warm_up=False):
         train = tuple(part[: 2 * BATCH] for part in split) if warm_up else split
         solver = None
-        if sparse:
+        if contestant == "ADMM":
             # The whole adversary from the start: an epoch like any other.
             compression = {**checked["compressions"]["admm"], "ratio": 0.5, "eps_levels": [1.0], "first_steps": 1.0}
             solver = Admm(prunable(model, shape), constraint(compression), compression)

@@ -49,11 +49,11 @@ def adversary(method="pgd", **changes):
     return {"method": method, "eps": EPS, **defaults, **changes}
 
 
-def crafted(model, pixels, labels, method="pgd", seed=3, examples=None, **changes):
+def crafted(model, pixels, labels, method="pgd", seed=3, examples=None, precision="float32", **changes):
     """The points and the mean radius of one batch."""
     examples = torch.arange(len(labels)) if examples is None else examples
     made = make_adversary(adversary(method, **changes), model)
-    return made.craft(model, pixels, labels, seed=seed, examples=examples)
+    return made.craft(model, pixels, labels, seed=seed, examples=examples, precision=precision)
 
 
 def batch(count=8):
@@ -322,14 +322,28 @@ def test_every_epoch_and_batch_is_crafted_with_noise_of_its_own():
     assert len(starts.unique(dim=0)) == 40
 
 
-def test_crafting_is_in_float32_where_training_is_in_bfloat16():
+def test_crafting_is_in_the_precision_of_the_training():
     model = model_of(PLAIN)
     types = []
     model.register_forward_hook(lambda module, inputs, output: types.append(output.dtype))
     settings = training(1, batch_size=40, precision="bfloat16", adversary=adversary(steps=2))
     (row,) = fit(model, TRAIN, EMPTY, settings, seed=0)
-    assert types == [torch.float32, torch.float32, torch.bfloat16]
+    assert types == [torch.bfloat16] * 3
     assert math.isfinite(row["adversarial_loss"])
+
+
+@pytest.mark.parametrize("spec", [PLAIN, NORMALISED], ids=["plain", "normalised"])
+def test_crafting_in_bfloat16_is_as_strong(spec):
+    model = model_of(spec)
+    fit(model, TRAIN, EMPTY, training(10, batch_size=10), seed=0)
+    pixels, labels = batch(40)
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        points, _ = crafted(model, pixels, labels, precision=precision)
+        assert points.dtype == torch.float32 and (points - pixels).abs().max() <= EPS + 1e-6
+        losses[precision] = functional.cross_entropy(model(points), labels).item()
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+    assert losses["bfloat16"] > functional.cross_entropy(model(pixels), labels).item()
 
 
 @pytest.mark.parametrize("method", ["fgsm", "pgd"])

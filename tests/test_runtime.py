@@ -4,6 +4,7 @@ import ast
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -35,6 +36,23 @@ def page_faults(how):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
 def test_freed_tensors_are_not_cleared_by_the_kernel_again():
     assert page_faults("set up") < 200 < page_faults("as it stands")
+
+
+HUGE = """
+import torch
+from squeezeproof.runtime import set_up
+set_up({"threads": 1, "device": "cpu"})
+large = torch.ones(32, 2**20)
+print(sum(int(line.split()[1]) for line in open("/proc/self/smaps") if line.startswith("AnonHugePages")))
+"""
+PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(not PAGES.exists() or "[never]" in PAGES.read_text(), reason="no huge pages here")
+def test_large_tensors_lie_in_huge_pages():
+    command = [sys.executable, "-c", HUGE]
+    done = subprocess.run(command, cwd=ROOT / "workflow_scripts", capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 64 * 1024  # kB, of 128 MiB
 
 
 def scripts():

@@ -1,6 +1,7 @@
 """How torch runs in a job: threads, memory, device, determinism."""
 
 import ctypes
+import os
 import sys
 
 import torch
@@ -19,7 +20,7 @@ def set_up(compute):
     hold them all. Raises InputError when cuda is asked for and absent.
     """
     torch.set_num_threads(compute["threads"])
-    keep_freed_memory()
+    keep_memory()
     wanted = compute["device"]
     if wanted == "cuda" and not torch.cuda.is_available():
         raise InputError("compute.device: cuda, but torch sees no GPU here; write auto or cpu, or run on a GPU node")
@@ -33,16 +34,18 @@ def set_up(compute):
     return torch.device("cuda")
 
 
-def keep_freed_memory():
-    """Let this process use the memory of freed tensors again, where its C library is glibc.
+def keep_memory():
+    """Let this process use the memory of freed tensors again, in huge pages, where its C library is glibc.
 
     As it stands, glibc asks the kernel for every large tensor and returns it when freed, and the kernel clears each of
-    its pages anew: a fifth of the time of a training step on a CPU.
+    its pages anew: a fifth of the time of a training step on a CPU. Huge pages, of which torch reads the variable when
+    it makes the first tensor, save another twentieth.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(MMAP_THRESHOLD, LARGEST)
         mallopt(TRIM_THRESHOLD, LARGEST)
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def place(model, device):

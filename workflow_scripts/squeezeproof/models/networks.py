@@ -11,11 +11,11 @@ def cnn3(*, in_channels, num_classes, image_size, width=32):
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(in_channels, width, 8, stride=2, padding=3),
-            relu1=nn.ReLU(),
+            relu1=nn.ReLU(inplace=True),
             conv2=nn.Conv2d(width, 2 * width, 6, stride=2),
-            relu2=nn.ReLU(),
+            relu2=nn.ReLU(inplace=True),
             conv3=nn.Conv2d(2 * width, 2 * width, 5),
-            relu3=nn.ReLU(),
+            relu3=nn.ReLU(inplace=True),
             flatten=nn.Flatten(),
             fc=nn.Linear(2 * width * side * side, num_classes),
         )
@@ -27,12 +27,12 @@ def cnn8(*, in_channels, num_classes, image_size, width=32):
     layers, channels = OrderedDict(), in_channels
     for index, (out, stride) in enumerate([(1, 1), (1, 2), (2, 1), (2, 2), (4, 1), (4, 2)], start=1):
         layers[f"conv{index}"] = nn.Conv2d(channels, out * width, 3, stride=stride, padding=1)
-        layers[f"relu{index}"] = nn.ReLU()
+        layers[f"relu{index}"] = nn.ReLU(inplace=True)
         channels = out * width
         image_size = _out(image_size, 3, stride, 1)
     layers["flatten"] = nn.Flatten()
     layers["fc1"] = nn.Linear(channels * image_size * image_size, 4 * width)
-    layers["relu7"] = nn.ReLU()
+    layers["relu7"] = nn.ReLU(inplace=True)
     layers["fc2"] = nn.Linear(4 * width, num_classes)
     return nn.Sequential(layers)
 

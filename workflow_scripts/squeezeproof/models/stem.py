@@ -22,7 +22,7 @@ class _StemConvolution(torch.autograd.Function):
     def backward(context, gradient):
         (weight,) = context.saved_tensors
         size, stride, padding = context.geometry
-        patches = torch.matmul(weight.flatten(1).t(), gradient.flatten(2))
+        patches = torch.matmul(weight.to(gradient.dtype).flatten(1).t(), gradient.flatten(2))
         return functional.fold(patches, size, weight.shape[2:], 1, padding, stride), None, None, None, None
 
 

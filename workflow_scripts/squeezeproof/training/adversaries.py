@@ -40,7 +40,7 @@ class Adversary:
     drawn: bool
     boxed: bool
 
-    def craft(self, model, pixels, labels, *, seed, examples):
+    def craft(self, model, pixels, labels, *, seed, examples, precision="float32"):
         """Adversarial examples of pixels [N, C, H, W] in [0, 1], and their mean radius in pixel units.
 
         Args:
@@ -48,6 +48,7 @@ class Adversary:
                 statistics and gradients included.
             labels: int64 [N].
             seed, examples: what is drawn for example i is a function of (seed, examples[i]) alone.
+            precision: number format of the model's passes (`logits_of`); points and steps are float32.
 
         Raises InputError where the model gives no gradient to its input. One that is not finite is passed on: it makes
         the training loss NaN, which is found without waiting for the device at every step.
@@ -60,7 +61,7 @@ class Adversary:
         alpha = eps if self.alpha is None else self.alpha
         with frozen(model), fast_stems(model):
             for _ in range(self.steps):
-                _, _, gradient = loss_and_gradient(_Unjudged(model), points, labels, log_odds)
+                _, _, gradient = loss_and_gradient(_Unjudged(model, precision), points, labels, log_odds)
                 points = back(ascend(gradient, self.norm, seed, examples).mul_(alpha).add_(points))
         return points, eps.mean() if isinstance(eps, torch.Tensor) else eps
 
@@ -114,14 +115,20 @@ def truncated_normal(seed, examples):
     return torch.erfinv(share * math.erf(math.sqrt(2))) / math.sqrt(2)
 
 
+def logits_of(model, pixels, precision):
+    """Logits [N, K], float32, of a pass in float32 or, by autocast, in bfloat16."""
+    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        return model(pixels).float()
+
+
 class _Unjudged:
     """A model whose gradients are not checked one by one; see `Adversary.craft`."""
 
-    def __init__(self, model):
-        self.model = model
+    def __init__(self, model, precision):
+        self.model, self.precision = model, precision
 
     def __call__(self, points):
-        return self.model(points)
+        return logits_of(self.model, points, self.precision)
 
     def observe(self, peaks):
         """Take the gradients as they are."""

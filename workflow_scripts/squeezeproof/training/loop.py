@@ -11,7 +11,7 @@ from squeezeproof.evaluation.predict import accuracy
 from squeezeproof.jobs import Progress, log
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
-from squeezeproof.training.adversaries import make_adversary
+from squeezeproof.training.adversaries import logits_of, make_adversary
 from squeezeproof.training.augmentation import augment
 from squeezeproof.training.resume import Resume
 from squeezeproof.training.schedules import goes_on, learning_rate
@@ -198,17 +198,17 @@ class _Trainer:
     def _losses(self, pixels, examples, adversary, seed):
         """The loss of a batch, and the batch's sums of what the history tells."""
         labels, count, measured = self.labels[examples], len(examples), {}
+        precision = self.settings["precision"]
         feeds = [("clean", 1.0, pixels)]
         if adversary is not None:
-            points, eps = adversary.craft(self.model, pixels, labels, seed=seed, examples=examples)
+            points, eps = adversary.craft(self.model, pixels, labels, seed=seed, examples=examples, precision=precision)
             weight = adversary.clean_weight
             feeds = [("clean", weight, pixels)] * (weight > 0) + [("adversarial", 1 - weight, points)]
             measured["eps"] = count * eps
         images = [images for _, _, images in feeds]
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.settings["precision"] == "bfloat16"):
-            logits = self.model(torch.cat(images) if len(images) > 1 else images[0])
+        logits = logits_of(self.model, torch.cat(images) if len(images) > 1 else images[0], precision)
         total = 0
-        for (kind, share, _), part in zip(feeds, logits.float().split(count), strict=True):
+        for (kind, share, _), part in zip(feeds, logits.split(count), strict=True):
             loss = self.criterion(part, labels)
             total = total + share * loss
             measured[f"{kind}_loss"] = count * loss.detach().double()
