@@ -7,7 +7,7 @@ import pytest
 import torch
 from attack_fixtures import held_out, network, settings
 
-from squeezeproof.audit.cells import Split
+from squeezeproof.audit.cells import Cell, Split, below_clean
 from squeezeproof.audit.findings import EVERY, Audit, Finding, read_audit, read_findings, write_findings
 from squeezeproof.audit.probe import probe
 from squeezeproof.audit.sets import Origin, audit_set
@@ -284,6 +284,23 @@ def test_wrong_predictions_are_caught(stored, change, expected):
     findings = stored.audit()
     assert expected in alarms(findings)
     assert all(finding.message for finding in findings if finding.verdict in ("failure", "warning"))
+
+
+@pytest.mark.parametrize(
+    "source, gained, lost, verdict",
+    [
+        ("a", 1, 0, "failure"),
+        ("a", 9, 9, "pass"),
+        ("b", 9, 9, "pass"),
+        ("b", 15, 4, "warning"),
+        ("b", 40, 4, "failure"),
+    ],
+)
+def test_a_rise_under_a_transferred_attack_is_a_failure_where_chance_does_not_explain_it(source, gained, lost, verdict):
+    clean, scored = np.arange(200) < 100, np.ones(200, dtype=bool)
+    correct = clean.copy()
+    correct[100 : 100 + gained], correct[:lost] = True, False
+    assert below_clean(Cell("digits", source, "a", "pgd", settings("pgd"), correct, scored), clean).verdict == verdict
 
 
 def test_examples_that_only_transfer_breaks_are_named(stored):

@@ -10,9 +10,9 @@ from squeezeproof.report.tables import read_over_seeds, write_csv
 
 with job(snakemake):
     means = read_over_seeds(snakemake.input.over_seeds)
-    if snakemake.input.stages:
-        stages = of_stages(read_csv(snakemake.input.stages), snakemake.params.models)
-        means = pd.concat([means, stages], ignore_index=True)
+    # A suite's table, where the study has one.
+    for path in snakemake.input.stages:
+        means = pd.concat([means, of_stages(read_csv(path), snakemake.params.models)], ignore_index=True)
     published = read_csv(snakemake.input.published)
     trials = read_csv(snakemake.input.clean_accuracy)["n"].max()
     table = compare(means, trials, published, snakemake.params.published)

@@ -11,6 +11,8 @@ from squeezeproof.store.tensors import read_metadata
 
 # Attacks that do not follow the target's gradient at the example.
 BLIND = ("noise", "uap", "substitute")
+# Standard errors beyond which no cell of a study of thousands comes by chance.
+BY_CHANCE = 4
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def below_clean(cell, clean):
     """Check 5, of a cell: the attack does not raise the accuracy.
 
     Where the attack follows the target's own gradients, it never may. Elsewhere (transfer, noise, ...) examples change
-    sides by chance: a rise is a failure beyond two standard errors, and a warning below.
+    sides by chance: a rise is a failure beyond BY_CHANCE standard errors, and a warning below.
     """
     unattacked = Cell(*cell.key, cell.settings, clean, cell.scored)
     rise, error = gap(cell, unattacked)
@@ -129,7 +131,7 @@ def below_clean(cell, clean):
         f"accuracy rises by {100 * rise:.2g} points under attack; an attack that helps is broken: check its settings, "
         f"raise eps or its steps"
     )
-    verdict = None if certain or rise > 2 * error else WARNING
+    verdict = None if certain or rise > BY_CHANCE * error else WARNING
     return judge(cell.key, 5, cell.accuracy, unattacked.accuracy, message, bad=rise > 0, verdict=verdict)
 
 

@@ -35,7 +35,8 @@ def plain(model, rounding=Rounding):
         rounding: makes the module that stands for a Quantizer of inputs. Quantized weights are put in as they are
             rounded; their layers are then float layers.
     """
-    model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
+    # torch.export warns of weights that lie channels last.
+    model = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format).eval().requires_grad_(False)
     for name in quantized_layers(model):
         layer = model.get_submodule(name)
         layer.weight = nn.Parameter(layer.weight_quantizer(layer.weight).detach(), requires_grad=False)
