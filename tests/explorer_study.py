@@ -1,5 +1,6 @@
 """A study for the explorer page without a single model: invented tables and images, of any size and any names."""
 
+from fractions import Fraction
 from itertools import product
 from types import SimpleNamespace
 
@@ -29,7 +30,8 @@ class ExplorerStudy:
 
     Args:
         folder: where they are written.
-        architectures, levels, attacks, eps, seeds: what is crossed; every model attacks every other of its seed.
+        architectures, levels, attacks, eps, seeds: what is crossed; every model attacks every other of its seed. An eps
+            may be a fraction as in names, `8of255`.
         shape: of an image.
         n: test images that the tables count; the splits themselves hold 8.
         classes: names of the data set's classes.
@@ -44,7 +46,11 @@ class ExplorerStudy:
         variants = [("none", 0.0), *levels]
         self.models = [_describe(*axes) for axes in product(architectures, variants, seeds)]
         self.attacks = {
-            f"{name}-eps{value}": {"method": name, "norm": "linf", "eps": value}
+            f"{name}-eps{value}": {
+                "method": name,
+                "norm": "linf",
+                "eps": float(Fraction(str(value).replace("of", "/"))),
+            }
             for name, value in product(attacks, eps)
         }
         self.labels = np.arange(8) % len(self.classes)

@@ -285,6 +285,15 @@ def test_a_study_without_compressed_models_has_a_page(visit, tmp_path):
     assert page.locator(".verdict").count() == 0
 
 
+def test_budgets_are_written_as_in_the_study(visit, tmp_path):
+    study = ExplorerStudy(tmp_path, eps=(0.1, "8of255"))
+    (tmp_path / "explorer.html").write_text(study.page())
+    page = visit(tmp_path / "explorer.html", "#attack=pgd-eps8of255")
+    assert page.locator("#eps option").all_inner_texts() == ["eps 8/255, linf", "eps 0.1, linf"]
+    page.locator("#matrix td.filled").first.click()
+    assert "by pgd (eps 8/255, linf)" in page.locator("#facts").inner_text()
+
+
 def test_the_address_keeps_the_choice(page, visit, invented):
     page.select_option("#attack", "pgd")
     page.locator("#matrix td.filled").nth(5).click()

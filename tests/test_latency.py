@@ -2,6 +2,7 @@
 
 import time
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -230,3 +231,17 @@ def test_contradiction_is_one_problem_with_its_path(changes, problem):
         plan(changes)
     (found,) = caught.value.problems
     assert found.startswith(problem)
+
+
+def test_latencies_of_models_with_long_names_have_room(tmp_path):
+    longer = {"training": "adversarial-with-pgd-10"}
+    found, costs = tables()
+    save(latency_bars(costs.assign(**longer), found, "d"), [tmp_path / "latency.svg"])
+
+
+@pytest.mark.parametrize("accuracy", [0, 0.5, 1])
+def test_equal_accuracies_are_shown_on_an_axis_of_accuracies(accuracy):
+    figure = pareto(means().assign(mean=accuracy), tables()[1], "d")
+    low, high = figure.axes[0].get_ylim()
+    assert -0.05 < low < accuracy < high < 1.05
+    plt.close(figure)

@@ -141,6 +141,15 @@ def test_the_audit_counts_cells():
     assert audited(AUDIT[:1]) == "1 checks passed. No cell failed. No cell has a warning."
 
 
+def test_failures_are_listed_and_warnings_of_one_check_counted():
+    reader = Reader()
+    warned = [finding(WARNING, f"pgd-eps{eps}") for eps in (0.1, 0.2, 0.2)]
+    reader.feed(page(FACTS, verdicts()[:0], [finding(FAILURE, "a"), finding(FAILURE, "b"), *warned], {}, {}))
+    assert reader.cells.count(FAILURE) == 2 and reader.cells.count(WARNING) == 1
+    row = reader.cells[reader.cells.index(WARNING) :]
+    assert row[2] == "2" and row[3].startswith("pgd-eps0.1, crafted on ")
+
+
 def test_a_study_without_compressions_has_a_page():
     text = page(FACTS, verdicts()[:0], AUDIT[:1], {"clean_accuracy": CLEAN[:0]}, {})
     assert "compares no compressed model" in text

@@ -43,7 +43,9 @@ const signed = (share) => (share > 0 ? "+" : share < 0 ? "−" : "") + percent(M
 const counted = (number, one, many) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 const large = (number) => (number >= 1e6 ? `${(number / 1e6).toFixed(1)} M` : number.toLocaleString("en"));
 const bytes = (number) => (number >= 1e6 ? `${(number / 1e6).toFixed(2)} MB` : number >= 1e3 ? `${(number / 1e3).toFixed(0)} kB` : `${number} bytes`);
-const budget = (attack) => (attack.eps === null ? "no budget" : `eps ${attack.eps}`) + (attack.norm ? `, ${attack.norm}` : "");
+// As the study wrote it: 8/255 of `pgd-eps8of255`.
+const epsOf = (attack) => attack.attack.slice(attack.entry.length + "-eps".length).replace("of", "/");
+const budget = (attack) => (attack.eps === null ? "no budget" : `eps ${epsOf(attack)}`) + (attack.norm ? `, ${attack.norm}` : "");
 const levelOf = (model) => (model.compression === "none" ? "base" : model.bits < 32 ? `${model.bits} bits`
   : `${percent(model.ratio, 1).replace(/\.0$/, "")} %`);
 

@@ -33,9 +33,8 @@ def accuracy_against_eps(table, dataset, sweep):
         )  # fmt: skip
         curves.append((name, points[points["runs"] == rows["seed"].nunique()].reset_index(), {}))
     seeds = int(table["seed"].nunique())
-    figure, axes = _axes(curves, table["chance"].iloc[0], table["norm"].max())
-    axes.set_title(f"{written(dataset)}, {sweep}: white-box accuracy ({averaged(seeds)})", loc="left")
-    return figure
+    title = f"{written(dataset)}, {sweep}: white-box accuracy ({averaged(seeds)})"
+    return _figure(title, curves, table["chance"].iloc[0], table["norm"].max())
 
 
 def transfer(table, trials, chance, dataset, source, attacks):
@@ -66,12 +65,9 @@ def transfer(table, trials, chance, dataset, source, attacks):
             other = "" if seeds == "same" else " (other seed)"
             points = pd.concat([start, found], ignore_index=True).sort_values("eps").assign(n=trials)
             curves.append((name + other, points, {"lw": 2.6} if threat == "white-box" else {}))
-    figure, axes = _axes(curves, chance, crafted["norm"].iloc[0])
     attack = written(entry_of(attacks[0]))
-    axes.set_title(
-        f"{written(dataset)}, {attack} crafted on {crafted_on} ({averaged(clean['runs'].max())})", loc="left"
-    )
-    return figure
+    title = f"{written(dataset)}, {attack} crafted on {crafted_on} ({averaged(clean['runs'].max())})"
+    return _figure(title, curves, chance, crafted["norm"].iloc[0])
 
 
 def _by_model(table, side):
@@ -81,9 +77,9 @@ def _by_model(table, side):
         yield model_label(rows.iloc[0], side, shared), rows
 
 
-def _axes(curves, chance, norm):
-    """A figure with (label, points, style) as lines with bands; points have eps, mean, std, runs, n and stopped."""
-    figure, axes = plt.subplots(figsize=(6.4, 3.4 + 0.12 * max(0, len(curves) - 14)), layout="constrained")
+def _figure(title, curves, chance, norm):
+    """A figure of (label, points, style) as lines with bands; points have eps, mean, std, runs, n and stopped."""
+    figure, axes = plt.subplots(figsize=(7, 3.4 + 0.1 * len(curves)), layout="constrained")
     for index, (label, points, style) in enumerate(curves):
         color, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
         line = {"lw": 1.4, "ls": DASHES[index // len(COLORS) % len(DASHES)]} | style
@@ -99,5 +95,6 @@ def _axes(curves, chance, norm):
     axes.set_xlabel(f"eps ({norm}, pixels in [0, 1])")
     axes.set_ylabel("accuracy")
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-    figure.legend(loc="outside right upper")
-    return figure, axes
+    figure.legend(loc="outside lower center", ncols=2)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    return figure

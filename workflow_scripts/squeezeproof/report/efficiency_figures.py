@@ -27,7 +27,7 @@ def latency_bars(efficiency, latency, dataset):
     labels = list(dict.fromkeys(bars.sort_values(MODEL, key=_none_first, kind="stable")["label"]))
     backends = [backend for backend in BACKENDS if backend in set(bars["backend"])]
     height = 0.8 / min(2, len(backends))
-    figure, axes = plt.subplots(figsize=(7.5, 1.3 + 0.4 * len(labels)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.5, 1.5 + 0.4 * len(labels)), layout="constrained")
     for index, backend in enumerate(backends):
         rows = bars[bars["backend"] == backend]
         # The bars of a model that is timed on fewer back-ends lie around its name too.
@@ -42,7 +42,7 @@ def latency_bars(efficiency, latency, dataset):
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"milliseconds for one image in memory, median and quartiles, {_threads(chosen)}")
+    axes.set_xlabel(f"milliseconds for one image in memory,\nmedian and quartiles, {_threads(chosen)}")
     figure.suptitle(f"{written(dataset)}: latency on {chosen['machine_cpu'].iloc[0]}", x=0.01, ha="left", fontsize=10)
     figure.legend(loc="outside lower right", ncols=len(backends))
     return figure
@@ -83,6 +83,7 @@ def pareto(means, efficiency, dataset, attack=None):
         axes.set_xlabel(label)
     grid[0, 0].set_ylabel(f"accuracy under {attack_in_words(attack)},\nwhite-box")
     grid[0, 0].yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
+    _within_accuracies(grid[0, 0])
     figure.legend(handles=_legend(points), loc="outside lower center", ncols=3)
     title = f"{written(dataset)}: robust accuracy against cost"
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
@@ -122,6 +123,13 @@ def _scatter(axes, points, column):
         name = "base" if row.compression == "none" else f"{row.compression} {level(row.ratio, row.bits)}"
         axes.annotate(name, (cost, row.mean), xytext=(4, (-10, 5)[place % 2]), textcoords="offset points", fontsize=6.5)
     axes.margins(x=0.15, y=0.12)
+
+
+def _within_accuracies(axes):
+    """Show no more of the y axis below 0 and above 1 than a margin."""
+    low, high = axes.get_ylim()
+    margin = 0.05 * (high - low)
+    axes.set_ylim(max(low, -margin), min(high, 1 + margin))
 
 
 def _cost_axis(axes, costs):

@@ -5,7 +5,7 @@ Every sentence is made from a table, and says no more than the table does.
 
 from html import escape
 
-from squeezeproof.audit.findings import FAILURE, WARNING
+from squeezeproof.audit.findings import EVERY, FAILURE, WARNING
 from squeezeproof.report.formats import Readable, readable, to_html
 from squeezeproof.report.names import MODEL, attack_in_words, model_in_words, written
 from squeezeproof.report.verdicts import EQUIVALENT, ITSELF, LESS, MORE, NOT_SHOWN
@@ -164,15 +164,27 @@ def audited(audit):
 
 
 def _findings(audit, rows):
-    found = [row for verdict in (FAILURE, WARNING) for row in audit if row.verdict == verdict]
-    if not found:
+    """Every failure, and of the warnings of one check the first."""
+    failures = [[row] for row in audit if row.verdict == FAILURE]
+    warnings = {}
+    for row in audit:
+        if row.verdict == WARNING:
+            warnings.setdefault(row.check, []).append(row)
+    groups = [*failures, *(warnings[check] for check in sorted(warnings))]
+    if not groups:
         return ""
-    columns = ["verdict", "data set", "source", "target", "attack", "check", "what is wrong and what to do"]
+    columns = ["verdict", "check", "cells", "such as", "what is wrong there and what to do"]
     lines = [
-        [row.verdict, row.dataset, row.source, row.target, row.attack, f"{row.check}: {row.name}", row.message]
-        for row in found
+        [row.verdict, f"{row.check}: {row.name}", str(len(set(map(_cell, group)))), _place(row), row.message]
+        for row, group in ((group[0], group) for group in groups)
     ]
-    return to_html(Readable("audit", columns, lines, [False] * len(columns)).head(rows))
+    table = Readable("audit", columns, lines, [False, False, True, False, False]).head(rows)
+    return f"{to_html(table)}\n<p>tables/audit.csv has all.</p>"
+
+
+def _place(row):
+    named = zip(("", "crafted on ", "scored on ", ""), (row.attack, row.source, row.target, row.dataset), strict=True)
+    return ", ".join(f"{how}{name}" for how, name in named if name not in ("", EVERY))
 
 
 def _cell(row):
