@@ -55,6 +55,61 @@ rule export_int8:
         "../workflow_scripts/export_int8.py"
 
 
+# What was crafted on and for the twin, and the very model that is deployed.
+rule predict_int8:
+    input:
+        int8=f"{RESULTS}/exports/{{dataset}}/{{target}}.{INT8}",
+        twin=model_of("target"),
+        test=split_of("test"),
+        sets=sets_of,
+    output:
+        f"{RESULTS}/predictions_int8/{{dataset}}/{{target}}/{{source}}.safetensors",
+    log:
+        f"{RESULTS}/logs/predict_int8/{{dataset}}/{{target}}/{{source}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/predict_int8/{{dataset}}/{{target}}/{{source}}.tsv"
+    conda:
+        "../envs/deploy.yaml"
+    threads: study.compute["threads"]
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(60),
+    params:
+        compute=study.compute,
+        code=code_digest("predict_int8.py"),
+    message:
+        "Scoring the int8 model of {wildcards.target} on the sets of {wildcards.source} ({wildcards.dataset})"
+    script:
+        "../workflow_scripts/predict_int8.py"
+
+
+rule write_deployed:
+    input:
+        int8=predictions_of(int8_pairs(), "predictions_int8"),
+        twins=predictions_of(int8_pairs(), "predictions"),
+        audit=f"{RESULTS}/tables/audit.csv",
+    output:
+        table("deployed"),
+    log:
+        f"{RESULTS}/logs/write_deployed.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_deployed.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(30),
+    params:
+        models=DESCRIPTIONS,
+        alpha=study.config["statistics"]["alpha"],
+        code=code_digest("write_deployed.py"),
+    message:
+        "Writing the table of deployed models under attack"
+    script:
+        "../workflow_scripts/write_deployed.py"
+
+
 # One job for all models, so that they take turns; it takes every core, so that nothing disturbs it.
 rule measure_latency:
     input:

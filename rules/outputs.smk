@@ -87,6 +87,11 @@ def files_of_runs(wildcards):
     ]
 
 
+def int8_pairs():
+    """(data set, target, source) of every evaluation of a model that is deployed as int8."""
+    return [pair for pair in study.pairs if INT8 in study.exports.get(pair[:2], [])]
+
+
 def timed_datasets():
     return [dataset for dataset in deployed_datasets() if timed_runs(dataset)]
 
@@ -96,6 +101,7 @@ def deployment_outputs():
     white_box = {dataset for dataset, target, source in study.pairs if target == source}
     return [
         *(f"{RESULTS}/tables/{name}.csv" for name in ("efficiency", "latency") if study.exports),
+        *([f"{RESULTS}/tables/deployed.csv"] if int8_pairs() else []),
         *(f"{RESULTS}/figures/{dataset}/latency.svg" for dataset in timed_datasets()),
         *(f"{RESULTS}/figures/{dataset}/pareto.svg" for dataset in deployed_datasets() if dataset in white_box),
         *(export_file(key, ending) for key, ending in exports()),
@@ -110,9 +116,12 @@ def calibration_of(wildcards):
 
 # Tables
 
-PREDICTIONS = [
-    f"{RESULTS}/predictions/{dataset}/{target}/{source}.safetensors" for dataset, target, source in study.pairs
-]
+
+def predictions_of(pairs, folder="predictions"):
+    return [f"{RESULTS}/{folder}/{dataset}/{target}/{source}.safetensors" for dataset, target, source in pairs]
+
+
+PREDICTIONS = predictions_of(study.pairs)
 MODELS = [f"{RESULTS}/models/{dataset}/{name}.safetensors" for dataset, name in study.evaluated_models]
 DESCRIPTIONS = [study.describe(dataset, name) for dataset, name in study.evaluated_models]
 TESTS = [f"data/prepared/{study.datasets[name].key}/test.safetensors" for name in audited_datasets()]
@@ -195,7 +204,17 @@ def models_files(ending):
 def told_tables():
     """The tables that the story shows, in its order, as far as the study has them."""
     wide = [Path(path).stem for path in wide_tables()]
-    told = ["published", "clean_accuracy", *wide, "max_delta", "selected", "sweeps", "efficiency", "compression"]
+    told = [
+        "published",
+        "clean_accuracy",
+        *wide,
+        "max_delta",
+        "selected",
+        "sweeps",
+        "efficiency",
+        "deployed",
+        "compression",
+    ]
     made = set(final_outputs())
     return [name for name in told if f"{RESULTS}/tables/{name}.csv" in made]
 

@@ -8,6 +8,8 @@ import pytest
 from conftest import TINY, Workspace
 from safetensors.numpy import load_file
 
+from squeezeproof.deployment.plain import open_session, run_session
+
 pytestmark = pytest.mark.slow
 
 BASE = "cnn8.standard.none.none.s0"
@@ -42,6 +44,18 @@ def test_every_model_is_exported_and_only_eight_bits_as_int8(deployed):
     models = [BASE, INT8, INT4, "cnn8.standard.weight-50.standard.s0"]
     files = {f"{model}.{ending}" for model in models for ending in ("onnx", "pt2")} | {f"{INT8}.int8.onnx"}
     assert names == files | {f"{name}.json" for name in files}
+
+
+def test_the_int8_model_is_scored_on_what_its_twin_is_scored_on(deployed):
+    (row,) = table(deployed, "deployed").query("attack == 'fgsm-eps0.1'").itertuples()
+    assert (row.model, row.source) == (INT8, INT8)
+    twin = table(deployed, "robust_accuracy").set_index("target").loc[INT8]
+    assert (row.twin_accuracy, row.n) == (twin["accuracy"], twin["n"])
+    stored = load_file(deployed.results / f"adversarial/digits/{INT8}/fgsm-eps0.1.safetensors")
+    session = open_session(deployed.results / f"exports/digits/{INT8}.int8.onnx")
+    labels = run_session(session, stored["adversarial"]).argmax(1)
+    assert row.int8_accuracy == (labels == stored["labels"]).mean()
+    assert row.agreement == (labels == stored["predictions"]).mean() > 0.8
 
 
 def test_an_exported_file_predicts_what_the_study_scored(deployed):

@@ -60,9 +60,7 @@ def export_integer(path, model, images, labels, train, count, seed):
     graph, layers, added = integer_graph(model, images.shape[1:], chosen)
     with replacing(path) as temporary:
         temporary.write_bytes(graph.SerializeToString())
-        found = logits_of_session(open_session(temporary), images)
-        if not np.isfinite(found).all():
-            raise InputError("the int8 model's logits are not finite: the twin's scales or weights are broken")
+        found = _finite_logits(open_session(temporary), images)
         return {
             **compare(model, images, found),
             "accuracy": float((found.argmax(1) == labels.numpy()).mean()),
@@ -70,6 +68,21 @@ def export_integer(path, model, images, labels, train, count, seed):
             "integer_layers": integer_layers(temporary),
             "added_ranges": added,
         }
+
+
+def predict_integer(session, images):
+    """Labels int64 [N] that an int8 model (of `deployment.plain.open_session`) gives to uint8 or float images.
+
+    Raises InputError where a logit is not finite.
+    """
+    return torch.from_numpy(_finite_logits(session, images).argmax(1))
+
+
+def _finite_logits(session, images):
+    logits = logits_of_session(session, images)
+    if not np.isfinite(logits).all():
+        raise InputError("the int8 model's logits are not finite: the twin's scales or weights are broken")
+    return logits
 
 
 def integer_graph(model, shape, calibration):

@@ -17,11 +17,12 @@ def findings_page(folder, title, introduction, notes):
 
     Args:
         folder: pathlib.Path with over_seeds.csv, verdicts.csv, audit.csv, selected.csv and, where suites ran,
-            wide_stages.md; figures beside them (*.png) are shown. It gets the page.
+            wide_stages.md, where int8 models were built, deployed.csv; figures beside them (*.png) are shown. It gets
+            the page.
         title, introduction: of the page.
         notes: what the reader must know, one sentence or more each.
     """
-    tables = {name: pd.read_csv(folder / f"{name}.csv", keep_default_na=False, na_values=[""]) for name in TABLES}
+    tables = {name: _read(folder / f"{name}.csv") for name in TABLES}
     lines = [f"# {title}", "", introduction, "", "## Accuracy", "", *_accuracy(tables["over_seeds"])]
     for figure in sorted(folder.glob("*.png")):
         lines += ["", f"![{figure.stem}]({figure.name})"]
@@ -29,9 +30,15 @@ def findings_page(folder, title, introduction, notes):
         lines += ["", "## Attack after attack on what is left", "", (folder / "wide_stages.md").read_text().rstrip()]
     lines += ["", "## What compression changed", "", *_verdicts(tables["verdicts"])]
     lines += ["", "## What may be removed", "", *_selected(tables["selected"])]
+    if (folder / "deployed.csv").is_file():
+        lines += ["", "## What is deployed", "", *_deployed(_read(folder / "deployed.csv"))]
     lines += ["", "## What the audit says", "", *_audit(tables["audit"])]
     lines += ["", "## What to know", "", *(f"- {note}" for note in notes)]
     (folder / "README.md").write_text("\n".join(lines) + "\n")
+
+
+def _read(path):
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def _accuracy(means):
@@ -131,6 +138,27 @@ def _selected(selected):
     yield (
         f"The smallest model of each compression whose mean accuracy is within {tolerance:g} "
         f"point{'' if tolerance == 1 else 's'} of its base's; chosen by its result, so to be confirmed on other seeds."
+    )
+
+
+def _deployed(table):
+    """The int8 models beside their twins on clean images and on those made for the twin; then, over all rows, how far
+    they are apart."""
+    yield "| model | attack | simulated | int8 | points | 95 % interval | one label |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for row in table[table["source"].isna() | (table["source"] == table["model"])].itertuples():
+        attack = "clean images" if row.attack == CLEAN else attack_in_words(row.attack)
+        yield (
+            f"| {row.training}, {row.compression} {level(row.ratio, row.bits)} | {attack} | "
+            f"{100 * row.twin_accuracy:.1f} | {100 * row.int8_accuracy:.1f} | {100 * row.difference:+.1f} | "
+            f"{100 * row.low:+.1f} to {100 * row.high:+.1f} | {100 * row.agreement:.1f} % |"
+        )
+    yield ""
+    lowest, highest = 100 * table["difference"].min(), 100 * table["difference"].max()
+    yield (
+        f"Integer kernels on what was crafted on their simulated twins, in %. Over all {len(table)} cells, images made "
+        f"for other models included, the int8 model is {lowest:+.1f} to {highest:+.1f} points from its twin, and the "
+        f"two give one label to at least {100 * table['agreement'].min():.1f} % of a cell's images."
     )
 
 

@@ -1,0 +1,15 @@
+"""Rule predict_int8: a deployed int8 model's labels on the clean test split and on every set its twin is scored on."""
+
+from squeezeproof.deployment.integer import predict_integer
+from squeezeproof.deployment.plain import open_session
+from squeezeproof.evaluation.scoring import score
+from squeezeproof.jobs import job
+from squeezeproof.store.predictions import save_predictions
+from squeezeproof.store.tensors import read_metadata
+
+with job(snakemake):
+    files = snakemake.input
+    session = open_session(files.int8, snakemake.params.compute["threads"])
+    labels, predictions, attacks, split = score(lambda images: predict_integer(session, images), files.test, files.sets)
+    twin = read_metadata(files.twin, "model")
+    save_predictions(snakemake.output[0], labels, predictions, snakemake.wildcards, attacks, twin, split)

@@ -1,0 +1,26 @@
+"""Labels that a model gives to the clean test split and to adversarial sets."""
+
+from squeezeproof.store.datasets import open_set, open_split
+from squeezeproof.store.predictions import CLEAN, NOT_SCORED
+
+
+def score(predict, test, sets):
+    """Score a model on everything that one source crafted.
+
+    Args:
+        predict: maps images [N, C, H, W], uint8 or float32 Tensors (store.datasets), to labels int64 [N].
+        test: path of the prepared test split.
+        sets: paths of adversarial sets of one source.
+
+    Returns (labels, predictions, attacks, split) as `store.predictions.save_predictions` takes them. Raises InputError
+    where a file cannot be read, or a set is of another split.
+    """
+    images, labels, split = open_split(test)
+    predictions, attacks = {CLEAN: predict(images)}, {}
+    for path in sets:
+        adversarial, facts = open_set(path, split)
+        predicted = predict(adversarial)
+        # The attacker has seen these images.
+        predicted[: facts.get("held_out", 0)] = NOT_SCORED
+        predictions[facts["attack"]], attacks[facts["attack"]] = predicted, facts["settings"]
+    return labels, predictions, attacks, split
