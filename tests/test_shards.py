@@ -34,7 +34,7 @@ from squeezeproof.store import rows as rows_module
 from squeezeproof.store.adversarial import SHARD, save_set
 from squeezeproof.store.datasets import open_set, open_split, read_split
 from squeezeproof.store.rows import JoinedRows, PickedRows, StoredRows, parts
-from squeezeproof.store.shards import join_shards
+from squeezeproof.store.shards import discard_shards, join_shards
 from squeezeproof.store.tensors import (
     fingerprint,
     open_array,
@@ -324,6 +324,16 @@ def test_a_sweep_in_shards_is_that_of_all_images(crafting, name):
     shards = list(sweep(crafting.model, images, labels, attacks, **options, shards=SHARDS))
     for one, several in zip(whole, shards, strict=True):
         assert torch.equal(one.predictions, several.predictions) and one.costs == several.costs
+
+
+def test_shards_of_another_count_do_not_stay(tmp_path):
+    names = ["pgd.safetensors", "pgd2.shard1of4.safetensors", *(f"pgd.shard{shard}of3.safetensors" for shard in (1, 2))]
+    for name in [*names, "pgd.shard1of4.safetensors", "pgd.shard3of4.safetensors"]:
+        (tmp_path / name).touch()
+    discard_shards(tmp_path / "pgd.safetensors", kept=[tmp_path / name for name in names[2:]])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    discard_shards(tmp_path / "pgd.safetensors")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[:2])
 
 
 # --- Memory

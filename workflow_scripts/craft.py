@@ -8,6 +8,7 @@ from squeezeproof.runtime import set_up
 from squeezeproof.store.adversarial import KIND, SHARD, save_set
 from squeezeproof.store.checkpoints import load_model
 from squeezeproof.store.datasets import open_set, open_split
+from squeezeproof.store.shards import discard_shards
 
 with job(snakemake):
     params, names = snakemake.params, snakemake.wildcards
@@ -25,3 +26,5 @@ with job(snakemake):
     save_set(snakemake.output[0], tensors, params.attack, facts, source, split)
     stored, _ = open_set(snakemake.output[0], split, SHARD if shard else KIND)
     check_stored(stored, images, params.attack, rows)
+    if not shard:
+        discard_shards(snakemake.output[0])

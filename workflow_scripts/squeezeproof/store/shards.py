@@ -1,5 +1,8 @@
 """Shards of an adversarial set, and the set that they are joined into; no torch."""
 
+import glob
+from pathlib import Path
+
 from squeezeproof.attacks.shards import SUMMED, combined
 from squeezeproof.errors import InputError
 from squeezeproof.store.adversarial import KIND, SHARD
@@ -47,3 +50,11 @@ def _check(shards, facts, source_fingerprint):
         expected = last
     if expected != facts[0]["shard"]["of"]:
         raise InputError(f"{shards[-1]}: ends at example {expected - 1}, the split has {count}; {AGAIN}")
+
+
+def discard_shards(path, kept=()):
+    """Remove the shards of the set at `path` but `kept`: those that an earlier config, of another count, left."""
+    path, kept = Path(path), {Path(shard).name for shard in kept}
+    for shard in path.parent.glob(f"{glob.escape(path.stem)}.shard*of*{path.suffix}"):
+        if shard.name not in kept:
+            shard.unlink(missing_ok=True)
