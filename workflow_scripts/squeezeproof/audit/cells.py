@@ -5,14 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from squeezeproof.audit.findings import EVERY, WARNING, judge, remedy
-from squeezeproof.audit.sets import listed
+from squeezeproof.audit.sets import BLIND, HELPS, listed
 from squeezeproof.store.predictions import CLEAN, KIND, NOT_SCORED, read_predictions
 from squeezeproof.store.tensors import read_metadata
-
-# Attacks that do not follow the target's gradient at the example.
-BLIND = ("noise", "uap", "substitute")
-# Standard errors beyond which no cell of a study of thousands comes by chance.
-BY_CHANCE = 4
 
 
 @dataclass(frozen=True)
@@ -121,17 +116,19 @@ def _complete(key, predicted, settings, classes, path):
 def below_clean(cell, clean):
     """Check 5, of a cell: the attack does not raise the accuracy.
 
-    Where the attack follows the target's own gradients, it never may. Elsewhere (transfer, noise, ...) examples change
-    sides by chance: a rise is a failure beyond BY_CHANCE standard errors, and a warning below.
+    Where the attack follows the target's own gradients, it never may. Elsewhere (transfer, noise, ...) a rise is a
+    warning: examples change sides by chance, and a network may do better on attacked images than on clean ones.
     """
     unattacked = Cell(*cell.key, cell.settings, clean, cell.scored)
     rise, error = gap(cell, unattacked)
     certain = cell.white_box and cell.method not in BLIND
-    message = (
-        f"accuracy rises by {100 * rise:.2g} points under attack; an attack that helps is broken: check its settings, "
-        f"raise eps or its steps"
+    errors = rise / error if error else np.inf
+    other = (
+        f"by chance ({errors:.1f} standard errors), or because the target knows attacked images better than clean "
+        f"ones, as networks trained on nothing else do; see its clean accuracy"
     )
-    verdict = None if certain or rise > BY_CHANCE * error else WARNING
+    message = f"accuracy rises by {100 * rise:.2g} points under attack: {HELPS if certain else other}"
+    verdict = None if certain else WARNING
     return judge(cell.key, 5, cell.accuracy, unattacked.accuracy, message, bad=rise > 0, verdict=verdict)
 
 

@@ -17,6 +17,9 @@ SLACK = 1e-6
 TIE = 1e-5
 ZERO_GRADIENTS = 0.05
 LISTED = 10
+# Attacks that do not follow the source's gradient at the example.
+BLIND = ("noise", "uap", "substitute")
+HELPS = "an attack that helps is broken: check its settings, raise eps or its steps"
 
 
 @dataclass(frozen=True)
@@ -142,10 +145,16 @@ def reproduced(key, arrays, evaluated, again):
 
 
 def cumulative(key, facts, arrays, again):
-    """Check 5, of a set: what its last attack left standing is what all its attacks together left standing."""
+    """Check 5, of a set: what its last attack left standing is what all its attacks together left standing, and for
+    attacks that follow the source's gradients no more than the source labels right without them."""
     standing, correct = facts["stages"][-1]["standing"], int((arrays["predictions"] == arrays["labels"]).sum())
-    message = f"its attacks left {standing} examples standing, in the file stand {correct}{again}"
-    return judge(key, 5, correct, standing, message, bad=correct != standing)
+    if correct != standing:
+        message = f"its attacks left {standing} examples standing, in the file stand {correct}{again}"
+        return judge(key, 5, correct, standing, message, bad=True)
+    clean = int((arrays["clean_predictions"] == arrays["labels"]).sum())
+    helps = correct > clean and facts["settings"]["method"] not in BLIND
+    message = f"the source labels {correct} of its images right, and {clean} of the clean ones: {HELPS}"
+    return judge(key, 5, correct, clean, message, bad=helps)
 
 
 def gradients(key, facts):
