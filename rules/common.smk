@@ -13,6 +13,9 @@ from squeezeproof.study.code import code_digest, module_digest
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.instances import fitted_on_training_images
 from squeezeproof.study.plan import Study
+from squeezeproof.study.scheduling import one_timer_at_a_time
+
+one_timer_at_a_time()
 
 try:
     study = Study(config)

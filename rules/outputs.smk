@@ -118,6 +118,7 @@ def calibration_of(wildcards):
 
 
 def predictions_of(pairs, folder="predictions"):
+    """Predictions files of (data set, target, source) triples."""
     return [f"{RESULTS}/{folder}/{dataset}/{target}/{source}.safetensors" for dataset, target, source in pairs]
 
 

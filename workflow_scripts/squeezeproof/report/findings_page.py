@@ -142,8 +142,7 @@ def _selected(selected):
 
 
 def _deployed(table):
-    """The int8 models beside their twins on clean images and on those made for the twin; then, over all rows, how far
-    they are apart."""
+    """The int8 models beside their twins on clean images and on those made for the twin, and how far apart they are."""
     yield "| model | attack | simulated | int8 | points | 95 % interval | one label |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for row in table[table["source"].isna() | (table["source"] == table["model"])].itertuples():

@@ -1,0 +1,41 @@
+"""The guard against the timers that Snakemake's scheduler piles up."""
+
+import threading
+import time
+from types import SimpleNamespace
+
+from snakemake.scheduling import job_scheduler
+
+from squeezeproof.study import scheduling
+
+
+def test_snakemake_still_has_the_method_that_is_replaced():
+    source = job_scheduler.__loader__.get_source(job_scheduler.__name__)
+    assert source.count("def _schedule_reevalutation(self, delay: int)") == 1
+    assert source.count("self._schedule_reevalutation(") == 2
+
+
+def test_many_passes_ask_for_one_more_and_each_of_these_for_another():
+    scheduler = SimpleNamespace(_open_jobs=threading.Semaphore(0))
+    for _ in range(3):
+        for _ in range(20):
+            scheduling._schedule(scheduler, 0.05)
+        assert scheduler._open_jobs.acquire(timeout=5)
+        assert not scheduler._open_jobs.acquire(timeout=0.2)
+
+
+def test_a_pass_that_follows_at_once_starts_the_next_timer():
+    scheduler = SimpleNamespace(_open_jobs=threading.Semaphore(0))
+    for _ in range(200):
+        scheduling._schedule(scheduler, 0)
+        assert scheduler._open_jobs.acquire(timeout=5)
+
+
+def test_the_workflow_replaces_it(monkeypatch):
+    monkeypatch.setattr(job_scheduler.JobScheduler, "_schedule_reevalutation", None)
+    scheduling.one_timer_at_a_time()
+    scheduler = job_scheduler.JobScheduler.__new__(job_scheduler.JobScheduler)
+    scheduler._open_jobs = threading.Semaphore(0)
+    before = time.monotonic()
+    scheduler._schedule_reevalutation(0.1)
+    assert scheduler._open_jobs.acquire(timeout=5) and time.monotonic() - before >= 0.1
