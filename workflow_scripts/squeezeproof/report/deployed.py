@@ -6,12 +6,12 @@ import pandas as pd
 from squeezeproof.audit.findings import NOTHING_FOUND
 from squeezeproof.errors import InputError
 from squeezeproof.report.names import MODEL
+from squeezeproof.report.tables import ATTACK, UNATTACKED
 from squeezeproof.statistics.paired import tango
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
 
-ATTACK = ["method", "norm", "eps"]
 COLUMNS = [
-    "dataset", "model", *MODEL, "seed", "source", "attack", *ATTACK, "n", "twin_accuracy", "int8_accuracy",
+    "dataset", "model", *MODEL, "seed", "source", *ATTACK, "n", "twin_accuracy", "int8_accuracy",
     "difference", "low", "high", "agreement", "warnings",
 ]  # fmt: skip
 
@@ -44,13 +44,13 @@ def deployed(integers, twins, descriptions, alpha, audit=NOTHING_FOUND):
         for attack, predicted in found.items():
             if audit.failed(*key, attack):
                 continue
-            settings = facts["attacks"].get(attack, {"method": CLEAN, "norm": "", "eps": 0.0})
+            settings = facts["attacks"].get(attack, UNATTACKED)
             rows.append(
                 {
                     **about,
                     "source": "" if attack == CLEAN else key[1],
                     "attack": attack,
-                    **{name: settings[name] for name in ATTACK},
+                    **{name: settings[name] for name in ("method", "norm", "eps")},
                     **_compared(labels, predicted, simulated[attack], alpha),
                     "warnings": audit.warnings(*key, attack),
                 }

@@ -146,9 +146,8 @@ def _deployed(table):
     yield "| model | attack | simulated | int8 | points | 95 % interval | one label |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for row in table[table["source"].isna() | (table["source"] == table["model"])].itertuples():
-        attack = "clean images" if row.attack == CLEAN else attack_in_words(row.attack)
         yield (
-            f"| {row.training}, {row.compression} {level(row.ratio, row.bits)} | {attack} | "
+            f"| {row.training}, {row.compression} {level(row.ratio, row.bits)} | {attack_in_words(row.attack)} | "
             f"{100 * row.twin_accuracy:.1f} | {100 * row.int8_accuracy:.1f} | {100 * row.difference:+.1f} | "
             f"{100 * row.low:+.1f} to {100 * row.high:+.1f} | {100 * row.agreement:.1f} % |"
         )

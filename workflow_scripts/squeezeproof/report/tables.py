@@ -19,6 +19,8 @@ from squeezeproof.store.tensors import open_tensors, read_metadata
 TARGET = [f"target_{axis}" for axis in MODEL]
 SOURCE = [f"source_{axis}" for axis in MODEL]
 ATTACK = ["attack", "method", "norm", "eps"]
+# In the place of an attack's settings for the clean images.
+UNATTACKED = {"method": CLEAN, "norm": "", "eps": 0.0}
 
 
 def read_cells(paths, descriptions, audit=NOTHING_FOUND):
@@ -49,7 +51,7 @@ def read_cells(paths, descriptions, audit=NOTHING_FOUND):
         for name, predicted in predictions.items():
             if audit.failed(*pair, name):
                 continue
-            settings = metadata["attacks"].get(name, {"method": CLEAN, "norm": "", "eps": 0.0})
+            settings = metadata["attacks"].get(name, UNATTACKED)
             rows.append(
                 {
                     "dataset": dataset,
