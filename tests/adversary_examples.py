@@ -8,7 +8,7 @@ from squeezeproof.store.datasets import to_pixels
 from squeezeproof.study.schema import load_schema
 from squeezeproof.training.adversaries import make_adversary
 
-quick = hypothesis_settings(max_examples=30, deadline=None, derandomize=True)
+quick = hypothesis_settings(max_examples=30)
 PLAIN = custom_spec("all_convolutional", width=8)
 NORMALISED = custom_spec("depthwise_separable", width=4)
 DROPOUT = custom_spec("flattened", width=4)

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import hypothesis
 import pytest
 import yaml
 
@@ -17,6 +18,17 @@ from squeezeproof import factories
 
 # Modules of the tests, and names that configs under test give to factories which are never called.
 factories.allow(["model_examples", "test_export", "test_quantization", "made_up_networks", "package", "mine", "m"])
+
+# The same examples in every run, however busy the machine is.
+hypothesis.settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("repeatable")
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW = ["Snakefile", "rules", "schemas", "workflow_scripts", "profiles", "report", "envs", "studies"]

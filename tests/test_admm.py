@@ -30,7 +30,7 @@ from squeezeproof.training.history import summary, write_history
 from squeezeproof.training.loop import HISTORY, fit
 from squeezeproof.training.schedules import goes_on
 
-properties = hypothesis_settings(deadline=None, derandomize=True, max_examples=30)
+properties = hypothesis_settings(max_examples=30)
 SPEC = custom_spec("all_convolutional", width=8)
 EMPTY, VALIDATION = split(0, 0), split(60, 90)
 MEASURED = ["primal_residual", "sparsity", "rho"]

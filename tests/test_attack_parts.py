@@ -7,7 +7,6 @@ import pytest
 import torch
 from attack_fixtures import NORMS, both_norms, dual, network, pixels
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
@@ -18,9 +17,6 @@ from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import LOSSES, cross_entropy, dlr, fooled, margin
 from squeezeproof.attacks.random import normal, uniform
 from squeezeproof.seeds import derive_seed
-
-quick = hypothesis_settings(max_examples=50, deadline=None, derandomize=True)
-
 
 # --- The ball and the box --------------------------------------------------------------------------------------------
 
@@ -34,7 +30,6 @@ in_box, anywhere = images_in(0, 1), images_in(-3, 4)
 radii = st.floats(0.0009765625, 2, width=32)
 
 
-@quick
 @given(points=anywhere, centers=in_box, eps=radii, norm=st.sampled_from(NORMS))
 def test_project_lands_in_ball_and_box_and_stays_there(points, centers, eps, norm):
     projected = project(points, centers, eps, norm)
@@ -45,21 +40,18 @@ def test_project_lands_in_ball_and_box_and_stays_there(points, centers, eps, nor
     torch.testing.assert_close(again, projected, rtol=0, atol=0 if norm == "linf" else 5e-7)
 
 
-@quick
 @given(points=in_box, centers=in_box, norm=st.sampled_from(NORMS))
 def test_project_leaves_points_inside_where_they_are(points, centers, norm):
     eps = norms(points - centers, norm).max().item() * 1.01 + 1e-3
     torch.testing.assert_close(project(points, centers, eps, norm), points, rtol=0, atol=2e-7)
 
 
-@quick
 @given(points=anywhere, others=anywhere, centers=in_box, eps=radii)
 def test_project_linf_is_the_nearest_point_in_every_coordinate(points, others, centers, eps):
     inside = torch.maximum(torch.minimum(others, centers + eps), centers - eps).clamp(0, 1)
     assert ((points - project(points, centers, eps, "linf")).abs() <= (points - inside).abs() + 1e-6).all()
 
 
-@quick
 @given(points=anywhere, centers=images_in(0.4375, 0.5625), eps=st.floats(0.0009765625, 0.375, width=32))
 def test_project_l2_moves_outside_points_radially_onto_the_sphere(points, centers, eps):
     delta = points - centers
@@ -95,7 +87,6 @@ def test_steepest_of_a_zero_gradient_is_zero_and_disturbs_no_neighbour(norm):
     assert torch.equal(steepest(gradient, norm), expected)
 
 
-@quick
 @given(gradient=anywhere, other=anywhere, norm=st.sampled_from(NORMS))
 def test_steepest_raises_a_linear_loss_most(gradient, other, norm):
     rival = other / norms(other, norm).clamp_min(1e-6)[:, None, None, None]
@@ -104,7 +95,6 @@ def test_steepest_raises_a_linear_loss_most(gradient, other, norm):
     assert ((rival * gradient).flatten(1).sum(1) <= gain + 1e-4).all()
 
 
-@quick
 @given(centers=in_box, eps=radii, norm=st.sampled_from(NORMS), seed=st.integers(0, 2**63 - 1))
 def test_random_point_is_inside_ball_and_box(centers, eps, norm, seed):
     check_inside(centers, random_point(centers, eps, norm, seed, torch.arange(2)), eps, norm)
@@ -154,7 +144,6 @@ def test_the_reference_gives_the_published_numbers():
     assert found == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
 
-@quick
 @given(seed=st.integers(0, 2**63 - 1), example=st.integers(0, 10**7), stream=st.integers(0, 3))
 def test_uniform_is_splitmix64_bit_for_bit(seed, example, stream):
     drawn = uniform(seed, torch.tensor([example]), (1, 2, 2), stream)
@@ -215,7 +204,6 @@ def test_pairs_of_neighbours_fill_the_unit_square_evenly():
     assert stats.chisquare(torch.bincount(cells.flatten(), minlength=256).numpy()).pvalue > 1e-3
 
 
-@quick
 @given(order=st.permutations(range(8)), split=st.integers(1, 7), draw=st.sampled_from([uniform, normal]))
 def test_random_numbers_do_not_depend_on_how_examples_are_batched(order, split, draw):
     whole = draw(3, torch.arange(8), (2, 3), stream=0)

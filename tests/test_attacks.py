@@ -6,16 +6,12 @@ import math
 import pytest
 import torch
 from attack_fixtures import EPS, GRADIENT_METHODS, both_norms, close_examples, dual, network, pixels, run, settings
-from hypothesis import settings as hypothesis_settings
 from torch import nn
 from torch.nn import functional
 
 from squeezeproof.attacks.ball import norms, random_point
 from squeezeproof.attacks.objective import LOSSES, cross_entropy, fooled, margin
 from squeezeproof.attacks.registry import ATTACKS
-
-quick = hypothesis_settings(max_examples=50, deadline=None, derandomize=True)
-
 
 # --- Closed form: on a linear model the strongest perturbation of a ball is known ------------------------------------
 

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -46,11 +45,19 @@ def take(folder, *names, busy=()):
     return cards.take_card(names, folder=folder, busy=lambda name: name in busy, interval=0.01)
 
 
+def test_jobs_spread_over_the_cards(tmp_path):
+    jobs = [holder(tmp_path, 600, "a", "b", "c") for _ in range(3)]
+    assert {job.stdout.readline().strip() for job in jobs} == {"a", "b", "c"}
+    for job in jobs:
+        job.kill()
+        job.communicate()
+
+
 def test_many_jobs_share_few_cards_one_at_a_time(tmp_path):
     jobs = [holder(tmp_path, 0.2, "a", "b", "c") for _ in range(12)]
     ended = [job.communicate(timeout=60) for job in jobs]
     assert [job.returncode for job in jobs] == [0] * 12, ended
-    assert {card.strip() for card, _ in ended} == {"a", "b", "c"}
+    assert {card.strip() for card, _ in ended} <= {"a", "b", "c"}
 
 
 def test_a_killed_job_frees_its_card(tmp_path):
@@ -73,7 +80,7 @@ def test_a_card_that_other_programs_use_is_left_alone(tmp_path):
 
 
 def test_waiting_is_told(tmp_path, caplog):
-    holding = holder(tmp_path, 0.6, "a")
+    holding = holder(tmp_path, 600, "a")
     assert holding.stdout.readline() == "a\n"
     calls = []
 
@@ -84,6 +91,7 @@ def test_waiting_is_told(tmp_path, caplog):
     with caplog.at_level("INFO", "squeezeproof"):
         assert cards.take_card(["a", "b"], folder=tmp_path, busy=busy, interval=0.01) == 1
     assert "waiting for a card: 2 here, 1 held by other jobs, 1 used by other programs" in caplog.text
+    holding.kill()
     holding.communicate()
 
 
@@ -139,7 +147,5 @@ def test_a_gpu_job_gets_the_first_free_one_of_its_visible_cards(monkeypatch, tmp
 def test_a_cpu_job_takes_no_card_and_never_waits(monkeypatch, tmp_path):
     monkeypatch.setattr(cards, "lock_folder", lambda: tmp_path)
     told = fake_cuda(monkeypatch, ["1111"])
-    start = time.monotonic()
     assert runtime.set_up({"threads": 1, "device": "cpu"}) == torch.device("cpu")
-    assert time.monotonic() - start < 1
     assert told == [] and list(tmp_path.iterdir()) == []

@@ -33,7 +33,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.models.measure import measure
 from squeezeproof.training.finetuning import Finetuner
 
-reproducible = settings(deadline=None, derandomize=True, max_examples=25)
+reproducible = settings(max_examples=25)
 
 
 def example(name):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from attack_fixtures import EPS, GRADIENT_METHODS, both_norms, close_examples, held_out, network, pixels, run, settings
-from hypothesis import settings as hypothesis_settings
 from torch import nn
 
 from squeezeproof.attacks.checks import SLACK, check_inside, check_stored
@@ -21,9 +20,6 @@ from squeezeproof.store.adversarial import save_set
 from squeezeproof.store.datasets import open_set, to_pixels
 from squeezeproof.store.tensors import read_arrays
 from squeezeproof.study.schema import load_schema
-
-quick = hypothesis_settings(max_examples=50, deadline=None, derandomize=True)
-
 
 # --- craft() ---------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from threading import Thread
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 from sklearn.datasets import load_digits as sklearn_digits
@@ -623,8 +623,6 @@ def test_digits_are_resized_bilinearly(size):
 
 # --- Splits and subsets
 
-REPEATABLE = settings(derandomize=True, deadline=None, max_examples=60)
-
 
 @st.composite
 def subsets(draw):
@@ -633,7 +631,6 @@ def subsets(draw):
     return labels, count, np.random.default_rng(draw(st.integers(0, 2**32))).permutation(len(labels))
 
 
-@REPEATABLE
 @given(subsets())
 def test_a_stratified_subset_keeps_every_share(subset):
     labels, count, order = subset

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from explorer_study import TEMPLATES, ExplorerStudy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -19,8 +19,6 @@ from squeezeproof.report import explorer
 from squeezeproof.report.explorer import PAGE_BYTES, build_page, write_page
 from squeezeproof.report.explorer_data import explorer_data, first_runs, intervals, packed, read_tables, template
 from squeezeproof.report.explorer_images import choose, fitting, sprite, step
-
-REPEATABLE = settings(derandomize=True, deadline=None, max_examples=60)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +43,6 @@ def data_of(page):
 VALUES = st.one_of(st.lists(st.text()), st.lists(st.floats(0, 1)), st.lists(st.integers(-5, 5)))
 
 
-@REPEATABLE
 @given(VALUES)
 def test_packed_columns_unpack_to_what_they_were(values):
     found = json.loads(json.dumps(packed(pd.DataFrame({"column": pd.Series(values, dtype=object)}))))
@@ -56,7 +53,6 @@ def test_missing_values_become_null():
     assert packed(pd.DataFrame({"std": [0.5, np.nan]})) == {"std": [0.5, None]}
 
 
-@REPEATABLE
 @given(st.sampled_from(["pgd-eps0.1", "deepfool", "fgsm-eps8of255"]), st.lists(st.floats(-99, 99), max_size=4))
 def test_a_template_fills_up_to_its_sentence(attack, numbers):
     source = "cnn3.standard.weight-2.5.none"

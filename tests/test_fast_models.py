@@ -4,7 +4,6 @@ import pytest
 import torch
 from attack_fixtures import EPS, held_out, network, settings
 from hypothesis import given, strategies
-from hypothesis import settings as hypothesis_settings
 from torch import nn
 
 from squeezeproof.attacks.craft import craft
@@ -13,8 +12,6 @@ from squeezeproof.evaluation.predict import predict
 from squeezeproof.models.fold import fold
 from squeezeproof.models.stem import StemConv2d, fast_stems, is_stem
 from squeezeproof.store.datasets import to_pixels
-
-quick = hypothesis_settings(max_examples=60, deadline=None, derandomize=True)
 
 
 class WithBatchNorms(nn.Module):
@@ -74,7 +71,6 @@ def test_crafting_through_a_folded_model_succeeds_on_the_model_itself():
 # --- First layers ----------------------------------------------------------------------------------------------------
 
 
-@quick
 @given(
     channels=strategies.integers(1, 4),
     out=strategies.integers(1, 5),

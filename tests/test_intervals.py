@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
 from squeezeproof.evaluation.intervals import Z95, wilson
 
-REPEATABLE = settings(derandomize=True, deadline=None)
 COUNTS = st.integers(1, 10**6).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
 
 
@@ -28,7 +27,6 @@ def test_the_default_is_95_percent():
     assert wilson(431, 539) == pytest.approx((interval.low, interval.high), rel=1e-12)
 
 
-@REPEATABLE
 @given(COUNTS)
 def test_holds_its_share_inside_the_unit_interval(counts):
     successes, trials = counts
@@ -44,7 +42,6 @@ def test_the_bound_at_zero_and_one_is_exact():
     assert (wilson(trials, trials)[1] == 1).all()
 
 
-@REPEATABLE
 @given(COUNTS)
 def test_success_and_failure_mirror_each_other(counts):
     successes, trials = counts

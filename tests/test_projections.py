@@ -13,7 +13,7 @@ from squeezeproof.compression.constraint import project
 from squeezeproof.compression.weights import prunable
 from squeezeproof.errors import InputError
 
-properties = hypothesis_settings(deadline=None, derandomize=True, max_examples=30)
+properties = hypothesis_settings(max_examples=30)
 
 
 def tensors(*shapes, seed=0):

@@ -30,7 +30,7 @@ from squeezeproof.study.plan import Study
 from squeezeproof.study.schema import load_schema
 from squeezeproof.training.finetuning import Finetuner
 
-reproducible = settings(deadline=None, derandomize=True, max_examples=20)
+reproducible = settings(max_examples=20)
 NEW = ["lamp", "taylor", "random"]
 WIDE = {
     "cnn8": spec_of("cnn8", width=32),

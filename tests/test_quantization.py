@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from model_examples import (
     EXAMPLES,
@@ -48,7 +48,6 @@ from squeezeproof.study.schema import load_schema
 from squeezeproof.training.loop import fit
 from squeezeproof.training.resume import Resume
 
-quick = settings(derandomize=True, deadline=None, database=None, max_examples=40)
 floats = st.floats(-8, 8, width=32)
 arrays = st.lists(floats, min_size=2, max_size=30).map(lambda values: torch.tensor([values]))
 bit_widths = st.sampled_from([1, 2, 3, 4, 6, 8, 16])
@@ -122,7 +121,6 @@ def test_values_and_input_gradients_are_those_of_torchs_fake_quantization(bits):
         assert (theirs[1] == 0).any() and (theirs[1] != 0).any()
 
 
-@quick
 @given(values=arrays, bits=bit_widths, method=methods, symmetric=st.booleans())
 def test_rounded_values_lie_on_the_grid_next_to_the_given(values, bits, method, symmetric):
     scale, zero_point = calibrated(values, bits, symmetric=symmetric, method=method)
@@ -138,7 +136,6 @@ def test_rounded_values_lie_on_the_grid_next_to_the_given(values, bits, method, 
     assert rounded(torch.zeros(1, 1), scale, zero_point, bits).item() == 0
 
 
-@quick
 @given(values=arrays, symmetric=st.booleans())
 def test_sixteen_bits_are_nearly_lossless(values, symmetric):
     result = rounded(values, *calibrated(values, 16, symmetric=symmetric), 16)
@@ -276,7 +273,6 @@ def test_percentile_leaves_out_the_outermost_values(symmetric, low, high):
     assert zero_point.item() == (128 if symmetric else round(-low.item() / scale.item()))
 
 
-@quick
 @given(values=arrays, bits=bit_widths, symmetric=st.booleans())
 def test_searched_clip_has_no_larger_error_than_minmax(values, bits, symmetric):
     mse = squared_error(values, bits, symmetric=symmetric, method="mse")

@@ -3,7 +3,9 @@
 import threading
 import time
 from types import SimpleNamespace
+from typing import ClassVar
 
+import pytest
 from snakemake.scheduling import job_scheduler
 
 from squeezeproof.study import scheduling
@@ -15,20 +17,48 @@ def test_snakemake_still_has_the_method_that_is_replaced():
     assert source.count("self._schedule_reevalutation(") == 2
 
 
-def test_many_passes_ask_for_one_more_and_each_of_these_for_another():
+class Timer:
+    """threading.Timer whose time comes when the test says so."""
+
+    started: ClassVar = []
+
+    def __init__(self, delay, release):
+        self.delay, self.release = delay, release
+
+    def start(self):
+        self.started.append(self)
+
+
+@pytest.fixture
+def timers(monkeypatch):
+    monkeypatch.setattr(Timer, "started", [])
+    monkeypatch.setattr(threading, "Timer", Timer)
+    return Timer.started
+
+
+def test_many_passes_ask_for_one_more_and_each_of_these_for_another(timers):
     scheduler = SimpleNamespace(_open_jobs=threading.Semaphore(0))
-    for _ in range(3):
+    for passes in range(1, 4):
         for _ in range(20):
-            scheduling._schedule(scheduler, 0.05)
-        assert scheduler._open_jobs.acquire(timeout=5)
-        assert not scheduler._open_jobs.acquire(timeout=0.2)
+            scheduling._schedule(scheduler, 1)
+        assert [timer.delay for timer in timers] == [1] * passes
+        assert not scheduler._open_jobs.acquire(blocking=False)
+        timers[-1].release()
+        assert scheduler._open_jobs.acquire(blocking=False)
+
+
+def test_delays_of_two_lengths_are_waited_for_apart(timers):
+    scheduler = SimpleNamespace(_open_jobs=threading.Semaphore(0))
+    for delay in (1, 2, 1, 2):
+        scheduling._schedule(scheduler, delay)
+    assert [timer.delay for timer in timers] == [1, 2]
 
 
 def test_a_pass_that_follows_at_once_starts_the_next_timer():
     scheduler = SimpleNamespace(_open_jobs=threading.Semaphore(0))
     for _ in range(200):
         scheduling._schedule(scheduler, 0)
-        assert scheduler._open_jobs.acquire(timeout=5)
+        assert scheduler._open_jobs.acquire(timeout=60)
 
 
 def test_the_workflow_replaces_it(monkeypatch):
@@ -38,4 +68,4 @@ def test_the_workflow_replaces_it(monkeypatch):
     scheduler._open_jobs = threading.Semaphore(0)
     before = time.monotonic()
     scheduler._schedule_reevalutation(0.1)
-    assert scheduler._open_jobs.acquire(timeout=5) and time.monotonic() - before >= 0.1
+    assert scheduler._open_jobs.acquire(timeout=60) and time.monotonic() - before >= 0.1

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from squeezeproof.report.selection import (
@@ -115,7 +115,6 @@ def test_the_strongest_attack_is_the_lowest_mean_among_those_on_the_most_models(
     assert chosen(found, SIZES, attack="fgsm-eps0.1")["high robustness"]["attack"] == "fgsm-eps0.1"
 
 
-@settings(derandomize=True, deadline=None, database=None, max_examples=60)
 @given(
     accuracies=st.lists(st.integers(0, 20), min_size=4, max_size=4),
     packed=st.lists(st.integers(1, 5), min_size=3, max_size=3),

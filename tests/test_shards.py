@@ -14,7 +14,6 @@ import torch
 from attack_fixtures import held_out, network, settings
 from conftest import TINY
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors import safe_open
@@ -50,7 +49,6 @@ from squeezeproof.study.plan import Study
 from squeezeproof.study.rates import Rates
 
 LIBRARY = str(Path(jobs_module.__file__).parents[1])
-quick = hypothesis_settings(max_examples=60, deadline=None, derandomize=True)
 
 
 # --- The file format, written in parts
@@ -74,7 +72,6 @@ def scratch(tmp_path_factory):
     return tmp_path_factory.mktemp("scratch")
 
 
-@quick
 @given(specifications, st.text(max_size=10))
 def test_the_bytes_are_those_that_safetensors_writes(scratch, specification, text):
     arrays = {name: random_array(*kind) for name, kind in specification.items() if name != "__metadata__"}
@@ -86,7 +83,6 @@ def test_the_bytes_are_those_that_safetensors_writes(scratch, specification, tex
     assert read_metadata(scratch / "ours") == {"text": text}
 
 
-@quick
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 64), st.data())
 def test_rows_are_those_of_the_array(scratch, count, width, part, data):
     array = np.random.default_rng(count).integers(0, 2**30, (count, width, 2), dtype=np.int32)

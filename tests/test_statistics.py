@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
@@ -15,7 +15,6 @@ from squeezeproof.statistics.bootstrap import bootstrap_interval, resampled_mean
 from squeezeproof.statistics.multiplicity import holm
 from squeezeproof.statistics.paired import equivalence, mcnemar, mcnemar_clustered, score, tango
 
-REPEATABLE = settings(derandomize=True, deadline=None, max_examples=60)
 TABLES = st.integers(1, 3000).flatmap(
     lambda n: st.integers(0, n).flatmap(lambda b: st.tuples(st.just(b), st.integers(0, n - b), st.just(n)))
 )
@@ -37,7 +36,6 @@ def test_mcnemar_of_airway_data():
     assert mcnemar(0, 0) == 1
 
 
-@REPEATABLE
 @given(st.lists(st.integers(-3, 3), max_size=9))
 def test_clustered_mcnemar_is_the_share_of_sign_flips_as_extreme(sums):
     sums = np.array(sums, int)
@@ -97,7 +95,6 @@ def test_score_uses_the_most_likely_chances_given_the_difference(b, c, n, delta)
     assert score(b, c, n, delta) == pytest.approx(expected, rel=1e-4)
 
 
-@REPEATABLE
 @given(TABLES, st.floats(0.001, 0.2))
 def test_interval_holds_the_difference_and_mirrors(counts, alpha):
     b, c, n = counts
@@ -128,7 +125,6 @@ def test_interval_covers_its_level():
     assert 0.94 < ((low <= 0.03) & (high >= 0.03)).mean() < 0.965
 
 
-@REPEATABLE
 @given(TABLES, st.floats(0.005, 0.4), st.floats(0.01, 0.2))
 def test_equivalence_test_and_interval_decide_alike(counts, margin, alpha):
     """Two one-sided tests at alpha reject exactly where the 1 - 2 alpha interval lies inside the margin."""
@@ -153,7 +149,6 @@ def test_holm_of_a_hand_example():
     assert len(holm([])) == 0
 
 
-@REPEATABLE
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0.001, 0.5), st.randoms(use_true_random=False))
 def test_holm_rejects_as_the_step_down_does(p_values, alpha, random):
     adjusted = holm(p_values)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from study_examples import changed, configured
 
@@ -35,7 +35,6 @@ evaluations: {all: {}}
 BASE = "cnn3.standard.none.none.s0"
 PRUNED = ["cnn3.standard.weight-90.short.s0", "cnn3.standard.weight-98.short.s0"]
 DEFAULT = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
-quick = settings(derandomize=True, deadline=None, database=None, max_examples=60)
 
 
 def small(changes=()):
@@ -567,7 +566,6 @@ def mutate(config, path, action, value):
         return
 
 
-@quick
 @given(st.lists(mutations, min_size=1, max_size=3))
 def test_mutated_config_is_a_sound_study_or_a_config_error(changes):
     config = copy.deepcopy(DEFAULT)
@@ -586,7 +584,6 @@ ratios = st.lists(st.sampled_from([0.1, 0.5, 0.999, 0.9999999999999, "1/3", 1e-1
 budgets = st.lists(st.sampled_from([0.1, 0.1000000000001, "1/10", "8/255", "8e0/255", 1e-7]), min_size=1, max_size=3)
 
 
-@quick
 @given(
     names=st.lists(entry_names, min_size=2, max_size=2, unique=True),
     ratio=ratios,

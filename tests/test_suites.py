@@ -4,7 +4,6 @@ import pytest
 import torch
 from attack_fixtures import both_norms, held_out, network, settings
 from hypothesis import given, strategies
-from hypothesis import settings as hypothesis_settings
 from torch import nn
 
 from squeezeproof.attacks.ball import norms
@@ -18,8 +17,6 @@ from squeezeproof.errors import InputError
 from squeezeproof.evaluation.predict import predict
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
-
-quick = hypothesis_settings(max_examples=60, deadline=None, derandomize=True)
 
 
 def attack(method, count=80, model=None, **changes):
@@ -119,7 +116,6 @@ def test_sets_of_integers_stay_in_the_ball_and_tell_what_rounding_cost(method, n
     assert "float_successes" not in attack(method, eps=eps, norm=norm)[1]
 
 
-@quick
 @given(strategies.integers(0, 2**32 - 1), strategies.sampled_from(["linf", "l2"]), strategies.floats(0.004, 2.0))
 def test_integers_are_the_nearest_of_the_grid_that_the_ball_allows(seed, norm, eps):
     generator = torch.Generator().manual_seed(seed)
@@ -150,7 +146,6 @@ def test_integers_without_a_ball_are_rounded():
 # --- Batches ---------------------------------------------------------------------------------------
 
 
-@quick
 @given(strategies.integers(0, 60), strategies.integers(1, 70), strategies.integers(1, 40))
 def test_batches_that_do_not_fit_are_halved_and_none_is_lost(count, batch_size, capacity):
     done, refused = [], []

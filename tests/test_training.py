@@ -27,7 +27,7 @@ from squeezeproof.training.history import write_history
 from squeezeproof.training.loop import HISTORY, fit, make_optimizer
 from squeezeproof.training.schedules import learning_rate
 
-properties = hypothesis_settings(deadline=None, derandomize=True, max_examples=25)
+properties = hypothesis_settings(max_examples=25)
 EMPTY = split(0, 0)
 SMALL = {
     "plain": custom_spec("all_convolutional", width=8),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 from scipy import stats
@@ -26,7 +26,6 @@ from squeezeproof.study.plan import Study
 
 STATISTICS = {"alpha": 0.05, "margin": 0.02, "bootstrap": 1000, "seed": 0}
 PGD = {"method": "pgd", "norm": "linf", "eps": 0.1}
-REPEATABLE = settings(derandomize=True, deadline=None, max_examples=40)
 
 
 def describe(seed, compression="none", ratio=0.0):
@@ -141,7 +140,6 @@ def test_correction_over_the_family_takes_a_weak_verdict_back():
 P = st.floats(0, 1)
 
 
-@REPEATABLE
 @given(P, P, st.floats(-1, 1), st.tuples(st.floats(-1, 1), st.floats(-1, 1)).map(sorted), st.floats(0.01, 0.2))
 def test_no_verdict_is_stronger_than_its_conditions(p_difference, p_equivalence, difference, bounds, alpha):
     low, high = bounds

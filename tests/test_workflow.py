@@ -216,8 +216,9 @@ def test_tables_drop_the_cells_of_a_removed_entry(study):
 # Kills
 
 
-def trained_an_epoch(study):
-    return lambda: list(study.results.glob("models/digits/*.resume"))
+def began_to_train(study):
+    # The first file of a training, whether it is that of its first epoch or, should the poll come late, the model.
+    return lambda: list(study.results.glob("models/digits/*"))
 
 
 def pruned_a_model(study):
@@ -240,7 +241,7 @@ SLOW_MOMENTS = [pruned_a_model, crafted_a_set, scored_a_pair, wrote_a_table]
 
 
 @pytest.mark.parametrize(
-    "moment", [trained_an_epoch, *(pytest.param(moment, marks=pytest.mark.slow) for moment in SLOW_MOMENTS)]
+    "moment", [began_to_train, *(pytest.param(moment, marks=pytest.mark.slow) for moment in SLOW_MOMENTS)]
 )
 def test_killing_the_whole_run_loses_nothing(fresh, finished, moment):
     fresh.kill_when(fresh.start(), moment(fresh))
@@ -254,9 +255,10 @@ def test_killing_the_whole_run_loses_nothing(fresh, finished, moment):
 def test_killing_one_job_lets_the_others_finish(fresh, finished):
     del fresh.config["compressions"]
     fresh.config["architectures"]["other"] = {"kind": "cnn8", "width": 5}
+    fresh.config["trainings"]["standard"]["epochs"] = 300
     process = fresh.start()
     scripts = str(fresh.path / ".snakemake" / "scripts")
-    fresh.wait_for(process, trained_an_epoch(fresh))
+    fresh.wait_for(process, lambda: list(fresh.results.glob("models/digits/*.resume")))
     victim = next(
         path.name
         for path in Path("/proc").iterdir()

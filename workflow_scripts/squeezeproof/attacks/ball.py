@@ -23,17 +23,24 @@ def project(points, centers, eps, norm):
 
 
 def ascend(gradient, norm, seed, examples):
-    """`steepest`, but a random direction where the gradient is exactly zero: on a plateau any direction is as good.
+    """`steepest`, but a random direction where the gradient is exactly zero: see `off_plateau`."""
+    return steepest(off_plateau(gradient, seed, examples), norm)
 
-    The direction of example i there depends on (seed, examples[i]) alone, so that repeated steps leave the plateau.
+
+def off_plateau(gradient, seed, examples):
+    """The gradient, but noise where it is exactly zero: on a plateau any direction is as good.
+
+    The noise of example i depends on (seed, examples[i]) alone, so that repeated steps leave the plateau.
     """
-    step = steepest(gradient, norm)
     flat = peaks(gradient) == 0
-    # On a GPU the question whether any is flat would wait for the device at every step.
-    if gradient.is_cuda or flat.any():
+    if gradient.is_cuda:
+        # Asking which are flat would wait for the device at every step.
         noise = uniform(seed, examples, gradient.shape[1:], stream=PLATEAU).sub_(0.5)
-        step = torch.where(flat[:, None, None, None], steepest(noise, norm), step)
-    return step
+        return torch.where(flat[:, None, None, None], noise, gradient)
+    if flat.any():
+        gradient = gradient.clone()
+        gradient[flat] = uniform(seed, examples[flat], gradient.shape[1:], stream=PLATEAU).sub_(0.5)
+    return gradient
 
 
 def steepest(gradient, norm):

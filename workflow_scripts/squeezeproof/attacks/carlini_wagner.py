@@ -5,11 +5,10 @@ import math
 import torch
 
 from squeezeproof.attacks.adam import Adam
-from squeezeproof.attacks.ball import PLATEAU, norms, peaks, project
+from squeezeproof.attacks.ball import norms, off_plateau, project
 from squeezeproof.attacks.batch import Batch, Strongest
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import fooled, margin
-from squeezeproof.attacks.random import uniform
 
 # The authors' 0.999999 moves a black or white pixel a million times slower than a grey one, this one half as fast.
 SCALE = 0.7
@@ -87,7 +86,7 @@ def _search(model, batch, start, c, best, *, first, confidence, learning_rate, s
             found[place] |= broken
 
         weight = torch.where(broken, 0, c)[:, None, None, None]
-        uphill = _off_plateau(uphill, seed, batch.examples)
+        uphill = off_plateau(uphill, seed, batch.examples)
         adam.step((2 * delta - weight * uphill) * (1 - tanh * tanh) / (2 * SCALE))
         adam.variable.clamp_(-limit, limit)
 
@@ -103,12 +102,3 @@ def _search(model, batch, start, c, best, *, first, confidence, learning_rate, s
                 break
     end[place] = adam.variable
     return found, end
-
-
-def _off_plateau(gradient, seed, examples):
-    """The gradient, but noise where it is exactly zero: there any direction is as good."""
-    flat = peaks(gradient) == 0
-    if gradient.is_cuda or flat.any():
-        noise = uniform(seed, examples, gradient.shape[1:], stream=PLATEAU).sub_(0.5)
-        gradient = torch.where(flat[:, None, None, None], noise, gradient)
-    return gradient

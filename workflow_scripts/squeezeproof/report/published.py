@@ -157,7 +157,7 @@ def dumbbell(table):
     size = (2.7 * columns + 1.2, rows * (1.1 + 0.22 * len(names)) + 0.5)
     figure, grid = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axes, model in zip(grid.flat, models, strict=False):
-        for row in table[table[MODEL_COLUMNS].astype(str).eq(model).all(axis=1)].itertuples():
+        for row in table[table[MODEL_COLUMNS].astype(str).eq(list(model)).all(axis=1)].itertuples():
             height = len(names) - 1 - names.index(_cell_name(row))
             axes.plot([row.published, row.mean], [height, height], color="#bbbbbb", lw=2, zorder=1)
             ours = axes.errorbar(
