@@ -6,7 +6,7 @@ each library's time as a multiple of ours, passes per image, robust accuracy and
 `bare passes` are the forward and backward passes that our attack makes, without the attack.
 The models are trained for a minute on scikit-learn's digits; the ResNets leave out what takes other libraries hours.
 Options narrow it down: `--attacks pgd deepfool --models cnn3 --rounds 3`; `--write docs/benchmarks/attacks.csv` keeps
-the table.
+the table, in which what was not measured now stays as it was.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import time
 import warnings
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import torch
@@ -28,6 +29,7 @@ sys.path[:0] = [str(ROOT / "workflow_scripts"), str(ROOT / "benchmarks")]
 from peers import PEERS
 
 from squeezeproof.attacks.ball import norms
+from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.attacks.source import Counted, frozen, prepared
 from squeezeproof.datasets.kinds import load_digits
@@ -52,10 +54,12 @@ CASES = {
     "fab-t-whitebox": ("fab_t", {"targets": 3, "mode": "whitebox"}),
     "square-whitebox": ("square", {"queries": 300, "mode": "whitebox"}),
     "square": ("square", {"queries": 300}),
+    "autoattack-whitebox": ("autoattack", {"mode": "whitebox"}),
     "deepfool": ("deepfool", {}),
     "cw": ("cw", {"searches": 10, "steps": 10, "initial_c": 0.01}),
     "uap": ("uap", {"eps": 0.1, "passes": 2, "fooling_rate": 0.95}),
 }
+SUITES = ("autoattack",)
 OURS, BARE = "SqueezeProof", "bare passes"
 # Attacks in which every image makes the same passes.
 BOUNDED = ("fgsm", "bim", "pgd", "mifgsm", "apgd-ce", "apgd-dlr")
@@ -63,7 +67,10 @@ BOUNDED = ("fgsm", "bim", "pgd", "mifgsm", "apgd-ce", "apgd-dlr")
 LONG = {
     "cnn3": (),
     "resnet18-16": ("cw", "uap"),
-    "resnet18": ("apgd-t-whitebox", "fab", "fab-t-whitebox", "square-whitebox", "square", "deepfool", "cw", "uap"),
+    "resnet18": (
+        *("apgd-t-whitebox", "fab", "fab-t-whitebox", "square-whitebox", "square", "autoattack-whitebox"),
+        *("deepfool", "cw", "uap"),
+    ),
 }
 COUNT = {"cnn3": 128, "resnet18-16": 64, "resnet18": 32}
 
@@ -87,8 +94,21 @@ def main():
             shown = [row for row in rows if (row["model"], row["attack"]) == (name, case)]
             print(pd.DataFrame(shown).to_string(index=False), flush=True)
             if arguments.write:
-                arguments.write.parent.mkdir(parents=True, exist_ok=True)
-                pd.DataFrame(rows).to_csv(arguments.write, index=False, float_format="%.4g", lineterminator="\n")
+                write(arguments.write, rows)
+
+
+def write(path, rows):
+    """Put the rows of the measured models and attacks into the table at `path`, in the place of those it has."""
+    table, measured = pd.DataFrame(rows), {(row["model"], row["attack"]) for row in rows}
+    if path.exists():
+        known = pd.read_csv(path)
+        kept = [case not in measured for case in zip(known["model"], known["attack"], strict=True)]
+        table = pd.concat([known[kept], table])
+    order = {"model": list(COUNT).index, "attack": list(CASES).index}
+    table = table.sort_values(list(order), key=lambda column: column.map(order[column.name]), kind="stable")
+    table["images_per_second"] = table["model"].map(COUNT) / table["seconds"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False, float_format="%.4g", lineterminator="\n")
 
 
 def contest(name, device):
@@ -148,6 +168,21 @@ class Ours:
         return ATTACKS[self.method](self.counted, inputs, labels, seed=0, examples=examples, **options)
 
 
+class OurSuite:
+    """Our attacks in sequence as crafting runs them, with the model's preparation and the checks of every point."""
+
+    def __init__(self, method, model):
+        self.method, self.model = method, model
+
+    def __call__(self, _, inputs, labels, settings):
+        images = (inputs * 255).round().to(torch.uint8).cpu()
+        settings = {"method": self.method, "stored": "float32", **settings}
+        sets, facts = craft(self.model, images, labels.cpu(), settings, seed=0, batch_size=len(labels))
+        made = {key: len(labels) * facts[f"{key}_per_example"] for key in ("forwards", "backwards")}
+        self.counted = SimpleNamespace(**made)
+        return sets["adversarial"].to(inputs.device)
+
+
 class BarePasses:
     """The forward and backward passes that our attack made on its prepared model, and nothing else: its lower bound."""
 
@@ -189,7 +224,7 @@ def measure(case, name, model, inputs, labels, rounds):
     """Rows of one attack on one model: ours first, then every library that has it."""
     method, settings = settings_of(case, name)
     with prepared(place(deepcopy(model), inputs.device), inputs[:8]) as passes:
-        ours = Ours(method, passes)
+        ours = OurSuite(method, model) if method in SUITES else Ours(method, passes)
         contestants = {OURS: ours, **PEERS.get(method, {})}
         if case in BOUNDED:
             contestants[BARE] = BarePasses(ours)

@@ -90,6 +90,20 @@ else:
         )  # fmt: skip
         return attack(inputs, labels)
 
+    @peer("torchattacks", "autoattack")
+    def _(model, inputs, labels, s):
+        # torchattacks.AutoAttack makes 10 steps of each APGD where the authors make 100.
+        with torch.no_grad():
+            classes = model(inputs[:1]).shape[1]
+        shared = {"norm": _big(s["norm"]), "eps": s["eps"]}
+        parts = [
+            torchattacks.APGD(model, steps=100, **shared),
+            torchattacks.APGDT(model, steps=100, n_classes=classes, **shared),
+            torchattacks.FAB(model, steps=100, multi_targeted=True, n_classes=classes, **shared),
+            torchattacks.Square(model, n_queries=5000, **shared),
+        ]
+        return torchattacks.MultiAttack(parts)(inputs, labels)
+
     @peer("torchattacks", "deepfool")
     def _(model, inputs, labels, s):
         return torchattacks.DeepFool(model, steps=s["steps"], overshoot=s["overshoot"])(inputs, labels)
@@ -208,6 +222,7 @@ else:
 
 
 try:
+    from pyautoattack.autoattack import AutoAttack
     from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
     from pyautoattack.fab_pt import FABAttack_PT
     from pyautoattack.square import SquareAttack
@@ -248,6 +263,11 @@ else:
             n_restarts=s["restarts"], resc_schedule=False, device=inputs.device,
         )  # fmt: skip
         return attack.perturb(inputs, labels)
+
+    @peer("AutoAttack", "autoattack")
+    def _(model, inputs, labels, s):
+        attack = AutoAttack(model, norm=_big(s["norm"]), eps=s["eps"], device=inputs.device)
+        return attack.run_standard_evaluation(inputs, labels, batch_size=len(inputs))[0]
 
 
 try:
