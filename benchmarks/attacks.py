@@ -59,7 +59,6 @@ CASES = {
     "cw": ("cw", {"searches": 10, "steps": 10, "initial_c": 0.01}),
     "uap": ("uap", {"eps": 0.1, "passes": 2, "fooling_rate": 0.95}),
 }
-SUITES = ("autoattack",)
 OURS, BARE = "SqueezeProof", "bare passes"
 # Attacks in which every image makes the same passes.
 BOUNDED = ("fgsm", "bim", "pgd", "mifgsm", "apgd-ce", "apgd-dlr")
@@ -224,7 +223,7 @@ def measure(case, name, model, inputs, labels, rounds):
     """Rows of one attack on one model: ours first, then every library that has it."""
     method, settings = settings_of(case, name)
     with prepared(place(deepcopy(model), inputs.device), inputs[:8]) as passes:
-        ours = OurSuite(method, model) if method in SUITES else Ours(method, passes)
+        ours = Ours(method, passes) if method in ATTACKS else OurSuite(method, model)
         contestants = {OURS: ours, **PEERS.get(method, {})}
         if case in BOUNDED:
             contestants[BARE] = BarePasses(ours)

@@ -28,6 +28,11 @@ def _big(norm):
     return {"linf": "Linf", "l2": "L2"}[norm]
 
 
+def _classes(model, inputs):
+    with torch.no_grad():
+        return model(inputs[:1]).shape[1]
+
+
 try:
     import torchattacks
 except ImportError:
@@ -92,10 +97,8 @@ else:
 
     @peer("torchattacks", "autoattack")
     def _(model, inputs, labels, s):
-        # torchattacks.AutoAttack makes 10 steps of each APGD where the authors make 100.
-        with torch.no_grad():
-            classes = model(inputs[:1]).shape[1]
-        shared = {"norm": _big(s["norm"]), "eps": s["eps"]}
+        # The parts of torchattacks.AutoAttack make 10 steps where the authors' make 100.
+        classes, shared = _classes(model, inputs), {"norm": _big(s["norm"]), "eps": s["eps"]}
         parts = [
             torchattacks.APGD(model, steps=100, **shared),
             torchattacks.APGDT(model, steps=100, n_classes=classes, **shared),
@@ -158,11 +161,9 @@ except ImportError:
 else:
 
     def _art(model, inputs, labels):
-        with torch.no_grad():
-            classes = model(inputs[:1]).shape[1]
         return PyTorchClassifier(
-            model, torch.nn.CrossEntropyLoss(), tuple(inputs.shape[1:]), classes, clip_values=(0.0, 1.0),
-            device_type=inputs.device.type,
+            model, torch.nn.CrossEntropyLoss(), tuple(inputs.shape[1:]), _classes(model, inputs),
+            clip_values=(0.0, 1.0), device_type=inputs.device.type,
         )  # fmt: skip
 
     def _generate(attack, inputs, labels):

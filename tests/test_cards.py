@@ -146,6 +146,7 @@ def test_a_gpu_job_gets_the_first_free_one_of_its_visible_cards(monkeypatch, tmp
 
 def test_a_cpu_job_takes_no_card_and_never_waits(monkeypatch, tmp_path):
     monkeypatch.setattr(cards, "lock_folder", lambda: tmp_path)
+    monkeypatch.setattr(runtime, "take_card", lambda names: pytest.fail(f"it asked for one of {names}"))
     told = fake_cuda(monkeypatch, ["1111"])
     assert runtime.set_up({"threads": 1, "device": "cpu"}) == torch.device("cpu")
     assert told == [] and list(tmp_path.iterdir()) == []

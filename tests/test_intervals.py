@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
@@ -27,6 +27,7 @@ def test_the_default_is_95_percent():
     assert wilson(431, 539) == pytest.approx((interval.low, interval.high), rel=1e-12)
 
 
+@settings(max_examples=100)
 @given(COUNTS)
 def test_holds_its_share_inside_the_unit_interval(counts):
     successes, trials = counts
@@ -42,6 +43,7 @@ def test_the_bound_at_zero_and_one_is_exact():
     assert (wilson(trials, trials)[1] == 1).all()
 
 
+@settings(max_examples=100)
 @given(COUNTS)
 def test_success_and_failure_mirror_each_other(counts):
     successes, trials = counts

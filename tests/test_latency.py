@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_examples import EXAMPLES, model_of, pixels_of
 from study_examples import changed
@@ -166,6 +166,7 @@ def test_figures_show_every_model_by_name(tmp_path):
         pareto(means(), costs, "d", "fgsm-eps0.1")
 
 
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=8))
 def test_front_is_what_no_point_beats(points):
     costs, gains = np.array(points).T

@@ -14,6 +14,7 @@ import torch
 from attack_fixtures import held_out, network, settings
 from conftest import TINY
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors import safe_open
@@ -140,6 +141,7 @@ def test_a_file_that_becomes_shorter_is_named(tmp_path):
 SHARDS, COUNT = 3, 40
 
 
+@hypothesis_settings(max_examples=100)
 @given(st.integers(1, 500), st.data())
 def test_shards_cover_every_example_once_in_order(count, data):
     shards = data.draw(st.integers(1, count))

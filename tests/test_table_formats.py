@@ -6,7 +6,7 @@ import subprocess
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from table_examples import compression_table, over_seeds, robust_accuracy, stages_table
 
@@ -103,6 +103,7 @@ def test_latex_escapes_every_special_character():
     assert not set(bare) & set(r"\{}$&#%_^~[]<>"), bare
 
 
+@settings(max_examples=100)
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30))
 def test_latex_rows_keep_their_columns(text):
     table = to_latex(Readable("t", ["a", "b"], [[text, "1"]], [False, True]))
