@@ -77,7 +77,7 @@ def test_default_settings_have_the_published_parameter_counts(kind, channels, si
 
 @pytest.mark.parametrize(
     ("depth", "widen_factor", "millions"),
-    # Tables 4 and 5 of Zagoruyko and Komodakis (2016), and WRN-28-4 of Wang et al. (2018).
+    # Tables 4 and 5 of [zagoruyko2016], and WRN-28-4 of Wang et al. (2018).
     [(40, 4, 8.9), (16, 8, 11.0), (28, 10, 36.5), (22, 8, 17.2), (40, 8, 35.7), (28, 4, 5.8)],
 )
 def test_wide_residual_networks_have_the_papers_sizes(depth, widen_factor, millions):

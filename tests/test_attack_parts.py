@@ -128,7 +128,7 @@ def test_random_point_fills_the_l2_ball_evenly():
 
 
 def splitmix(state):
-    """SplitMix64's output function as published (Steele et al. 2014), in unbounded integers."""
+    """SplitMix64's output function as published [steele2014], in unbounded integers."""
     state = ((state ^ state >> 30) * 0xBF58476D1CE4E5B9) % 2**64
     state = ((state ^ state >> 27) * 0x94D049BB133111EB) % 2**64
     return state ^ state >> 31

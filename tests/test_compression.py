@@ -205,7 +205,7 @@ def reference_groups(model, shape):
 
 def reference_importance(name):
     if name == "geometric_median":
-        # It measures distances between |w| ** p: on weights that are not negative, p = 1 gives those of He et al.
+        # It measures distances between |w| ** p: on weights that are not negative, p = 1 gives those of [he2019].
         return tp.importance.FPGMImportance(p=1, group_reduction="first", normalizer=None)
     # Its L2 norm is left squared.
     p = {"l1": 1, "l2": 2}[name]
@@ -581,7 +581,7 @@ class Tied(nn.Module):
 
 
 class Padded(nn.Module):
-    """The parameter-free shortcut of He et al. (2016), option A: the missing channels are zeros."""
+    """The parameter-free shortcut of [he2016resnet], option A: the missing channels are zeros."""
 
     def __init__(self):
         super().__init__()

@@ -165,7 +165,7 @@ def lsq(x, scale, bits):
 
 @pytest.mark.parametrize("bits", [2, 3, 8])
 def test_gradient_of_a_learned_scale_is_the_papers(bits):
-    """Esser et al. (2020), eq. 3 summed over the weights of a channel, times 1 / sqrt(N Q_P)."""
+    """Esser et al. [esser2020], eq. 3 summed over the weights of a channel, times 1 / sqrt(N Q_P)."""
     x = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
     scale = torch.tensor([0.1, 0.3, 0.7, 1.5])
     lowest, highest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1

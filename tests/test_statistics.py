@@ -31,7 +31,7 @@ def test_mcnemar_is_the_two_sided_binomial_test(discordant):
 
 
 def test_mcnemar_of_airway_data():
-    """Fagerland, Lydersen & Laake (2014): 1 against 7 of 21 children, exact P = 0.0703."""
+    """[fagerland2014]: 1 against 7 of 21 children, exact P = 0.0703."""
     assert mcnemar(1, 7) == pytest.approx(0.0703125)
     assert mcnemar(0, 0) == 1
 
@@ -65,10 +65,10 @@ def test_clustered_mcnemar_of_a_large_test_split():
 @pytest.mark.parametrize(
     ("only_first", "only_second", "trials", "alpha", "low", "high", "digits"),
     [
-        (1, 7, 21, 0.05, -0.517, -0.026, 3),  # Fagerland, Lydersen & Laake (2014), airway hyper-responsiveness
+        (1, 7, 21, 0.05, -0.517, -0.026, 3),  # [fagerland2014], airway hyper-responsiveness
         (28, 25, 618, 0.10, -0.0148, 0.0247, 4),  # R's PropCIs::scoreci.mp
         (48, 41, 549, 0.10, -0.0157, 0.0414, 4),  # the same
-        (0, 1, 44, 0.10, -0.096, None, 3),  # Tango (1998), section 6.1, soft contact lenses
+        (0, 1, 44, 0.10, -0.096, None, 3),  # [tango1998], section 6.1, soft contact lenses
     ],
 )
 def test_published_intervals(only_first, only_second, trials, alpha, low, high, digits):
@@ -78,7 +78,7 @@ def test_published_intervals(only_first, only_second, trials, alpha, low, high, 
 
 
 def test_published_equivalence_test():
-    """Tango (1998), section 6.1: Z = 1.709, one-sided P = 0.044 at the margin 0.1."""
+    """[tango1998], section 6.1: Z = 1.709, one-sided P = 0.044 at the margin 0.1."""
     assert score(0, 1, 44, -0.1) == pytest.approx(1.709, abs=5e-4)
     assert equivalence(0, 1, 44, 0.1) == pytest.approx(0.044, abs=5e-4)
 

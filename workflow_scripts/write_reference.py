@@ -8,6 +8,8 @@ import re
 import sys
 from pathlib import Path
 
+import references
+
 from squeezeproof.study.schema import load_schema
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,8 +78,8 @@ def _speeds():
 
 def _short(description):
     """The full name and the paper of an attack."""
-    sentence = re.split(r"(?<!al)\. ", _text(description).strip())[0].rstrip(".")
-    return re.sub(r"[:;].*?(?=\(|$)", " ", sentence).strip()
+    sentence = re.split(r"\. ", _text(description).strip())[0].rstrip(".")
+    return re.sub(r"[:;].*?(?=\[|$)", " ", sentence).strip()
 
 
 def splice(text):
@@ -133,7 +135,9 @@ def _code(value):
 
 
 if __name__ == "__main__":
+    sources = references.read()
     pages = {README: splice(README.read_text()), CONFIG: reference()}
+    pages = {path: references.linked(text, sources) for path, text in pages.items()}
     if "--check" in sys.argv:
         stale = [path.name for path, text in pages.items() if not path.is_file() or text != path.read_text()]
         sys.exit(f"{', '.join(stale)}: written parts are stale; run `make reference`" if stale else 0)

@@ -65,7 +65,7 @@ const make = (tag, attributes = {}, ...children) => fill(document.createElement(
 const draw = (tag, attributes = {}, ...children) =>
   fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
-// Cividis (Nuñez et al. 2018), the scale of the study's figures: read alike with and without colour vision.
+// Cividis [nunez2018], the scale of the study's figures: read alike with and without colour vision.
 const CIVIDIS = [
   [0, 34, 78], [18, 53, 112], [59, 73, 108], [87, 93, 109], [112, 113, 115], [138, 134, 120], [165, 156, 116], [195, 179, 105],
   [225, 204, 85], [254, 232, 56],

@@ -1,4 +1,4 @@
-"""Adam (Kingma and Ba 2015) on one tensor: torch.optim would import torch's compiler, seconds in every process."""
+"""Adam [kingma2015] on one tensor: torch.optim would import torch's compiler, seconds in every process."""
 
 import torch
 

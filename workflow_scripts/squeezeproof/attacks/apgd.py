@@ -1,4 +1,4 @@
-"""Auto-PGD: projected gradient ascent that chooses its step sizes itself (Croce and Hein 2020)."""
+"""Auto-PGD: projected gradient ascent that chooses its step sizes itself [croce2020autoattack]."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""The l2 attack with a binary search over the margin's weight (Carlini and Wagner 2017)."""
+"""The l2 attack with a binary search over the margin's weight [carlini2017]."""
 
 import math
 

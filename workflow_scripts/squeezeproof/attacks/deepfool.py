@@ -1,4 +1,4 @@
-"""DeepFool (Moosavi-Dezfooli et al. 2016)."""
+"""DeepFool [moosavidezfooli2016]."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The fast adaptive boundary attack FAB (Croce and Hein 2020)."""
+"""The fast adaptive boundary attack FAB [croce2020fab]."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Fast gradient sign method (Goodfellow et al. 2015)."""
+"""Fast gradient sign method [goodfellow2015]."""
 
 from squeezeproof.attacks.ball import ascend, project
 from squeezeproof.attacks.gradient import loss_and_gradient

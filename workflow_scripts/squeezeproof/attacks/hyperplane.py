@@ -1,4 +1,4 @@
-"""The shortest way from a point of the box [0, 1] to a hyperplane that stays in the box (Croce and Hein 2020)."""
+"""The shortest way from a point of the box [0, 1] to a hyperplane that stays in the box [croce2020fab]."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Momentum and input diversity, which make examples transfer: MI-FGSM (Dong et al. 2018), DI-FGSM (Xie et al. 2019)."""
+"""Momentum and input diversity, which make examples transfer: MI-FGSM [dong2018], DI-FGSM [xie2019]."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Uniform random noise: the control that every attack must beat (Carlini et al. 2019)."""
+"""Uniform random noise: the control that every attack must beat [carlini2019]."""
 
 import torch
 

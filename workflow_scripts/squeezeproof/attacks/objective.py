@@ -21,20 +21,20 @@ def log_odds(logits, labels):
 
 
 def margin(logits, labels):
-    """Highest other logit minus the label's (Carlini and Wagner 2017); positive where the example is misclassified."""
+    """Highest other logit minus the label's [carlini2017]; positive where the example is misclassified."""
     own = logits.gather(1, labels[:, None]).squeeze(1)
     return _without(logits, labels).amax(1) - own
 
 
 def dlr(logits, labels):
-    """Difference of logits ratio (Croce and Hein 2020); needs at least 4 classes."""
+    """Difference of logits ratio [croce2020autoattack]; needs at least 4 classes."""
     check_classes(logits)
     ordered = logits.topk(3, dim=1).values
     return margin(logits, labels) / (ordered[:, 0] - ordered[:, 2] + 1e-12)
 
 
 def targeted_dlr(logits, labels, targets):
-    """Targeted difference of logits ratio (Croce and Hein 2020) towards `targets` [N]; needs at least 4 classes."""
+    """Targeted difference of logits ratio [croce2020autoattack] towards `targets` [N]; needs at least 4 classes."""
     ordered = logits.topk(4, dim=1).values
     pair = logits.gather(1, labels[:, None]) - logits.gather(1, targets[:, None])
     return -pair.squeeze(1) / (ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2 + 1e-12)

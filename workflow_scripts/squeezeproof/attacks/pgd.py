@@ -1,4 +1,4 @@
-"""Projected gradient descent (Madry et al. 2018) and the basic iterative method (Kurakin et al. 2017)."""
+"""Projected gradient descent [madry2018] and the basic iterative method [kurakin2017physical]."""
 
 import torch
 

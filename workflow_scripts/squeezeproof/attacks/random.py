@@ -1,6 +1,6 @@
 """Random numbers that are a pure function of (seed, stream, example, position).
 
-A counter is hashed by SplitMix64 (Steele et al. 2014) in integer tensor code, so an example's noise is the same in
+A counter is hashed by SplitMix64 [steele2014] in integer tensor code, so an example's noise is the same in
 any batch, on any device, and no generator state exists that could leak.
 """
 
@@ -28,7 +28,7 @@ def uniform(seed, examples, shape, stream):
 
 
 def normal(seed, examples, shape, stream):
-    """float32 [len(examples), *shape], standard normal (Box and Muller 1958), from `stream` and `stream + 1`."""
+    """float32 [len(examples), *shape], standard normal [box1958], from `stream` and `stream + 1`."""
     radius = (-2 * torch.log1p(-uniform(seed, examples, shape, stream))).sqrt()
     return radius * torch.cos(2 * math.pi * uniform(seed, examples, shape, stream + 1))
 

@@ -1,4 +1,4 @@
-"""Square Attack (Andriushchenko et al. 2020): random search over square windows, without gradients."""
+"""Square Attack [andriushchenko2020]: random search over square windows, without gradients."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The black box of Papernot et al. (2017): a substitute network trained on a model's labels, and FGSM on it."""
+"""The black box of [papernot2017]: a substitute network trained on a model's labels, and FGSM on it."""
 
 import math
 from itertools import pairwise

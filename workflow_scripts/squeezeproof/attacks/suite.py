@@ -1,4 +1,4 @@
-"""Attacks in sequence, each on the examples that those before it left standing (Croce and Hein 2020)."""
+"""Attacks in sequence, each on the examples that those before it left standing [croce2020autoattack]."""
 
 # Version "standard" of AutoAttack.
 STANDARD = [

@@ -1,4 +1,4 @@
-"""Universal adversarial perturbations (Moosavi-Dezfooli et al. 2017)."""
+"""Universal adversarial perturbations [moosavidezfooli2017]."""
 
 import torch
 

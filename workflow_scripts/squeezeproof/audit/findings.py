@@ -1,6 +1,6 @@
 """What the audit found: the verdict of one check on one cell, the table of all, and what it means for a cell.
 
-The checks are those of Carlini et al. (2019), Croce and Hein (2020), Pintor et al. (2022) and others. A failure keeps a
+The checks are those of [carlini2019], [croce2020autoattack], [pintor2022] and others. A failure keeps a
 cell out of the tables, a warning marks it.
 """
 

@@ -1,6 +1,6 @@
 """Checks of a source that need it in memory: a small PGD run again under other conditions.
 
-Indicators of attack failure after Pintor et al. (2022). Ours are shares of the probed examples, so that one example
+Indicators of attack failure after [pintor2022]. Ours are shares of the probed examples, so that one example
 whose sign gradient flips by rounding marks nothing.
 """
 

@@ -74,7 +74,7 @@ def _prune(model, shape, settings, train_on, train, seed, initial):
 
 
 def rewind(model, masks, untrained):
-    """Give a pruned model the tensors of the untrained one in place, zero where masked (Frankle and Carbin 2019).
+    """Give a pruned model the tensors of the untrained one in place, zero where masked [frankle2019].
 
     Biases and batch normalisation, its statistics included, go back too. An `untrained` model of pruned filters has
     lost the same ones.

@@ -14,7 +14,7 @@ BATCH = 128
 
 
 def l1(weight):
-    """L1 norm of each filter (Li et al. 2017)."""
+    """L1 norm of each filter [li2017]."""
     return weight.flatten(1).abs().sum(1)
 
 
@@ -24,7 +24,7 @@ def l2(weight):
 
 
 def geometric_median(weight):
-    """Sum of each filter's L2 distances to its layer's filters (He et al. 2019): the most replaceable are lowest."""
+    """Sum of each filter's L2 distances to its layer's filters [he2019]: the most replaceable are lowest."""
     filters = weight.flatten(1)
     return torch.cdist(filters, filters, compute_mode="donot_use_mm_for_euclid_dist").sum(1)
 
@@ -44,7 +44,7 @@ def score_filters(model, groups, importance, sample=None, seed=0):
         model: maps pixels to logits.
         groups: each with `tied`, its convolutions and the orders of their filters.
         importance: a name of IMPORTANCES; `lamp`, which takes `lamp` of the group's mean squared L2 norms, as
-            torch-pruning does (Lee et al. 2021 rank single weights); `taylor`, see there; `random`, a control, uniform
+            torch-pruning does ([lee2021] rank single weights); `taylor`, see there; `random`, a control, uniform
             numbers for the group, since means of several would gather in the middle of a ranking across groups.
         sample: (images, labels) of `taylor`.
         seed: of `random`; with the name of the group's convolution it gives the group's own stream.
@@ -63,7 +63,7 @@ def score_filters(model, groups, importance, sample=None, seed=0):
 
 
 def lamp(squares):
-    """LAMP scores [n] of the squared magnitudes [n] of one layer's weights (Lee et al. 2021).
+    """LAMP scores [n] of the squared magnitudes [n] of one layer's weights [lee2021].
 
     A square over the sum of all that are not smaller, of equal ones of the later: the layer's largest scores 1, zeros
     score 0. Scores of different layers may be compared, within a layer they rank as the magnitudes do.
@@ -76,7 +76,7 @@ def lamp(squares):
 
 
 def taylor(model, layers, images, labels):
-    """First-order Taylor importance (Molchanov et al. 2019, Eq. 6): layer -> scores [filters].
+    """First-order Taylor importance ([molchanov2019], Eq. 6): layer -> scores [filters].
 
     (sum of w dL/dw over a filter's weights and its bias)^2, the squared first-order change of the cross-entropy L when
     the filter's output becomes zero, in eval mode. The sum is the derivative of L by a gate of 1 that multiplies the

@@ -20,9 +20,9 @@ def quantize(model, shape, settings, images, seed):
         images: uint8 training images, of which `calibration_images` (or all, where there are fewer) are drawn by
             `seed` to set the ranges of the inputs.
 
-    Weights get a symmetric range per output channel, at 1 bit their sign times the channel's mean magnitude (Rastegari
-    et al. 2016); inputs get an affine range per layer. All ranges come from the float model and stay fixed, but for
-    learned scales (LSQ, Esser et al. 2020), which start from them instead of from 2 mean|w| / sqrt(Q). Biases,
+    Weights get a symmetric range per output channel, at 1 bit their sign times the channel's mean magnitude
+    [rastegari2016]; inputs get an affine range per layer. All ranges come from the float model and stay fixed, but for
+    learned scales (LSQ [esser2020]), which start from them instead of from 2 mean|w| / sqrt(Q). Biases,
     normalisations and sums stay float. Raises InputError where no layer can be quantized.
     """
     names = list(layer_macs(model, shape))

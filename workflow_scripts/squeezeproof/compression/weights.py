@@ -27,10 +27,10 @@ def prune_weights(model, fraction, *, scope, importance="magnitude", funnel_slop
 
     Args:
         fraction: share of the prunable weights that is zero afterwards, counting those already zero, which go first.
-        scope: `global` ranks all layers together (class-blinded, See et al. 2016); `layer` removes the same share of
+        scope: `global` ranks all layers together (class-blind [see2016]); `layer` removes the same share of
             every layer; `funnel` removes a larger share of every deeper layer; `redundant` removes near-duplicate
             filters, then the weights smallest in magnitude, whatever `importance`.
-        importance: `magnitude`; `lamp` (Lee et al. 2021), which differs across layers only; `random`, a control.
+        importance: `magnitude`; `lamp` [lee2021], which differs across layers only; `random`, a control.
         funnel_slope: of `funnel`, see `projections.funnel`.
         seed: of `random`.
         shape: (C, H, W) of one image, by which the depth of a layer is its place in the order of execution.

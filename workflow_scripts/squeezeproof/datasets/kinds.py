@@ -41,7 +41,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
 
 def load_digits(settings):
-    """scikit-learn's digits (Alpaydin and Kaynak 1998), split 70 : 30 per class by a fixed permutation."""
+    """scikit-learn's digits [alpaydin1998], split 70 : 30 per class by a fixed permutation."""
     from sklearn.datasets import load_digits as sklearn_digits
 
     bunch = sklearn_digits()

@@ -6,7 +6,7 @@ Z95 = 1.959963984540054
 
 
 def wilson(successes, trials, z=Z95):
-    """Wilson score interval (Wilson 1927) of successes / trials, element by element: (low, high), 95 % by default.
+    """Wilson score interval [wilson1927] of successes / trials, element by element: (low, high), 95 % by default.
 
     It always contains the share itself, 0 and 1 included.
     """

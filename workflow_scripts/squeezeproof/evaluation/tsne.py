@@ -1,4 +1,4 @@
-"""t-SNE (van der Maaten and Hinton 2008) of layer features."""
+"""t-SNE [vandermaaten2008] of layer features."""
 
 import numpy as np
 from sklearn.manifold import TSNE

@@ -11,7 +11,7 @@ BLOCKS = [(2, 1), (4, 2), (4, 1), (8, 2), (8, 1), (16, 2), *[(16, 1)] * 5, (32, 
 
 
 def mobilenet_v1(*, in_channels, num_classes, image_size, width=32):
-    """MobileNetV1 (Howard et al. 2017): 3,217,226 parameters for colour images and 10 classes.
+    """MobileNetV1 [howard2017]: 3,217,226 parameters for colour images and 10 classes.
 
     `width` is the number of the stem's filters (32 in the paper); the later layers scale with it. The stem of images
     up to 64 pixels has stride 1, so that 32x32 images end as 2x2 maps. The last block has stride 1, as the map sizes

@@ -1,4 +1,4 @@
-"""The small chains of convolutions of Wang et al. and of Thorsteinsson et al."""
+"""The small chains of convolutions of Wang et al. (2018) and of [thorsteinsson2024]."""
 
 from collections import OrderedDict
 
@@ -23,7 +23,7 @@ def cnn3(*, in_channels, num_classes, image_size, width=32):
 
 
 def cnn8(*, in_channels, num_classes, image_size, width=32):
-    """CNN-8 of Thorsteinsson et al. (2024): 549,994 parameters for 28x28 grey images, 10 classes and width 32."""
+    """CNN-8 of [thorsteinsson2024]: 549,994 parameters for 28x28 grey images, 10 classes and width 32."""
     layers, channels = OrderedDict(), in_channels
     for index, (out, stride) in enumerate([(1, 1), (1, 2), (2, 1), (2, 2), (4, 1), (4, 2)], start=1):
         layers[f"conv{index}"] = nn.Conv2d(channels, out * width, 3, stride=stride, padding=1)

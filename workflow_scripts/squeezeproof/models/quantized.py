@@ -1,7 +1,7 @@
 """Layers that compute with quantized weights and inputs, simulated in float32 (fake quantization).
 
 Every value that such a layer multiplies lies on a grid of at most 2^bits levels. The gradient passes straight through
-the rounding (Bengio et al. 2013), so the layers can be trained and attacked. Ranges are state, set once: neither
+the rounding [bengio2013], so the layers can be trained and attacked. Ranges are state, set once: neither
 training mode nor the batch moves them.
 """
 
@@ -20,7 +20,7 @@ class FakeQuantize(torch.autograd.Function):
     `scale` and `zero_point` broadcast with x. The values are those of torch.fake_quantize_per_tensor_affine and
     _per_channel_affine. The gradient of x is 1 where x rounds into [0, top] and 0 where it is clipped: half a step
     more at each end than in LSQ, so that the ends of the range, where saturated pixels lie, take part in attacks. The
-    gradient of the scale is that of LSQ (Esser et al. 2020, eq. 3, and the factor 1 / sqrt(N Q) of its section 2.2, N
+    gradient of the scale is that of LSQ ([esser2020], eq. 3, and the factor 1 / sqrt(N Q) of its section 2.2, N
     being the values of x[0]).
     """
 
@@ -59,7 +59,7 @@ class Quantizer(nn.Module):
     Args:
         bits: 1 to 16.
         count: number of scales.
-        learned: whether the scales are parameters, trained by LSQ (Esser et al. 2020), or stay as they are set.
+        learned: whether the scales are parameters, trained by LSQ [esser2020], or stay as they are set.
 
     State: float32 `scale` and int32 `zero_point`, the level in [0, 2^bits - 1] that stands for 0; both [count].
     """
@@ -89,7 +89,7 @@ class Quantizer(nn.Module):
 
 
 class Binarizer(nn.Module):
-    """Sign of each weight times the mean magnitude of its output channel (Rastegari et al. 2016), 0 counting as +1.
+    """Sign of each weight times the mean magnitude of its output channel [rastegari2016], 0 counting as +1.
 
     The scale follows the weights, there is nothing to set. The gradient passes unchanged where |w| <= 1 and is 0
     elsewhere; the paper multiplies it by the scale and adds 1/n, which slows training with SGD.

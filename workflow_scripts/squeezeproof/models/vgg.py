@@ -9,7 +9,7 @@ STAGES = [(2, 1), (2, 2), (4, 4), (4, 8), (4, 8)]
 
 
 def vgg19(*, in_channels, num_classes, image_size, width=64):
-    """VGG-19 (Simonyan and Zisserman 2015): 20,029,514 parameters for colour images and 10 classes.
+    """VGG-19 [simonyan2015]: 20,029,514 parameters for colour images and 10 classes.
 
     The convolutions and pools are the paper's (configuration E). Their maps are averaged and one linear layer follows,
     as is usual for small images, instead of the paper's three with 4096 units, which would hold six times as many

@@ -6,7 +6,7 @@ SMALL_IMAGE = 64
 
 
 def resnet18(*, in_channels, num_classes, image_size, width=64):
-    """ResNet-18 (He et al. 2016); images up to 64 pixels get a 3x3 stem of stride 1 and no first pool.
+    """ResNet-18 [he2016resnet]; images up to 64 pixels get a 3x3 stem of stride 1 and no first pool.
 
     `width` is the number of the stem's filters (64 in the paper); later stages scale with it.
     """
@@ -16,14 +16,14 @@ def resnet18(*, in_channels, num_classes, image_size, width=64):
 
 
 def resnet34(*, in_channels, num_classes, image_size, width=64):
-    """ResNet-34 (He et al. 2016): 21.3 million parameters for 32x32 colour images and 10 classes; see `resnet18`."""
+    """ResNet-34 [he2016resnet]: 21.3 million parameters for 32x32 colour images and 10 classes; see `resnet18`."""
     from torchvision.models.resnet import BasicBlock
 
     return _resnet(BasicBlock, [3, 4, 6, 3], in_channels, num_classes, image_size, width)
 
 
 def resnet50(*, in_channels, num_classes, image_size, width=64):
-    """ResNet-50 (He et al. 2016): 23.5 million parameters for 32x32 colour images and 10 classes; see `resnet18`.
+    """ResNet-50 [he2016resnet]: 23.5 million parameters for 32x32 colour images and 10 classes; see `resnet18`.
 
     As in torchvision, a block that halves the map does so in its 3x3 convolution, not in its first 1x1.
     """
@@ -33,7 +33,7 @@ def resnet50(*, in_channels, num_classes, image_size, width=64):
 
 
 def densenet121(*, in_channels, num_classes, image_size, growth=32, blocks=(6, 12, 24, 16)):
-    """DenseNet-121, the DenseNet-BC of Huang et al. (2017): 6,956,426 parameters for colour images and 10 classes.
+    """DenseNet-121, the DenseNet-BC of [huang2017]: 6,956,426 parameters for colour images and 10 classes.
 
     Images up to 64 pixels get a 3x3 stem of stride 1 and no first pool. `growth` is the number of maps that every
     layer adds, the stem has twice as many; `blocks` are the layers of each dense block, every block but the last is
@@ -52,7 +52,7 @@ def densenet121(*, in_channels, num_classes, image_size, growth=32, blocks=(6, 1
 
 
 def mobilenet_v2(*, in_channels, num_classes, image_size, width=32):
-    """MobileNetV2 (Sandler et al. 2018): 2,236,682 parameters for colour images and 10 classes.
+    """MobileNetV2 [sandler2018]: 2,236,682 parameters for colour images and 10 classes.
 
     Images up to 64 pixels are halved three times instead of five: the stem and the first block that would halve them
     have stride 1. `width` is the number of the stem's filters (32 in the paper); the later layers scale with it, but

@@ -9,7 +9,7 @@ STEM = 16
 
 
 class PreActivation(nn.Module):
-    """Two 3x3 convolutions, each after batch normalisation and ReLU, beside a shortcut (He et al. 2016, identity maps).
+    """Two 3x3 convolutions, each after batch normalisation and ReLU, beside a shortcut [he2016identity].
 
     Where the shape changes the shortcut is a 1x1 convolution of the activated input, as in the authors' code.
     """
@@ -30,7 +30,7 @@ class PreActivation(nn.Module):
 
 
 def wrn(*, in_channels, num_classes, image_size, depth=28, widen_factor=4):
-    """WRN-`depth`-`widen_factor` (Zagoruyko and Komodakis 2016) without dropout.
+    """WRN-`depth`-`widen_factor` [zagoruyko2016] without dropout.
 
     WRN-28-4 has 5,849,050 parameters for colour images and 10 classes. `depth` is 6n + 4, with n blocks in each of
     three groups of 16, 32 and 64 times `widen_factor` filters; the stem has 16. The stem does not shrink the image,

@@ -20,7 +20,7 @@ THREATS = {"white-box": "-", "from the base model": "--"}
 
 def accuracy_against_ratio(table, dataset, architecture):
     """Accuracy against the fraction removed, or the bits left: one panel per training, compression and fine-tuning,
-    one curve per attack (Thorsteinsson et al. 2024, Figures 1, 3 and 4).
+    one curve per attack ([thorsteinsson2024], Figures 1, 3 and 4).
 
     Solid: examples crafted on the model itself (white-box). Dashed: crafted on the base model of the same seed
     (transfer). Bars span one standard deviation over seeds to each side.

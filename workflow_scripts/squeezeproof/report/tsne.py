@@ -9,7 +9,7 @@ KINDS = {"clean": (COLORS[0], "o"), "adversarial": (COLORS[1], "^")}
 
 
 def tsne_panels(table, title):
-    """The images of one class in the inputs and in every layer, a panel each (Thorsteinsson et al. 2024, Figure 2).
+    """The images of one class in the inputs and in every layer, a panel each ([thorsteinsson2024], Figure 2).
 
     Circles are clean and triangles adversarial images; hollow ones are misclassified. The axes of t-SNE have no unit.
 

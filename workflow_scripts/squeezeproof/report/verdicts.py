@@ -53,7 +53,7 @@ def verdicts(pairs, statistics):
     `difference` is compressed minus base accuracy, over all images scored in every run and all seeds. `low` and `high`
     bound it (`interval`); `std`, `t_low` and `t_high` are Student's t over seeds. `more robust` and `less robust` need
     both McNemar's test, over images, below alpha after Holm's correction and an interval that excludes 0. `equivalent`
-    needs two one-sided tests to place the difference inside the margin in every run (intersection-union, Berger 1982),
+    needs two one-sided tests to place the difference inside the margin in every run (intersection-union, [berger1982]),
     after Holm's correction too; it goes before the other two, as the margin is what the study calls negligible.
 
     Args:
@@ -88,7 +88,7 @@ def verdicts(pairs, statistics):
 def max_delta(pairs, statistics):
     """One row per curve over ratios: the poster's max delta and its honest counterpart.
 
-    `max_delta` is the largest SIGNED difference compressed minus base (Vora et al. 2023), which hides every loss where
+    `max_delta` is the largest SIGNED difference compressed minus base [vora2023], which hides every loss where
     one ratio gains. `largest_delta` is the difference of largest size, its sign kept; its interval is Bonferroni's over
     the `levels`, so it covers however the ratio was chosen.
     """

@@ -68,7 +68,7 @@ def models_by_attack(cells):
 
 
 def attacks_by_level(cells, compression):
-    """A row per model and attack, a column per ratio or bit width of one compression (Vora et al. 2023, and theirs of
+    """A row per model and attack, a column per ratio or bit width of one compression ([vora2023], and theirs of
     benign accuracy in the rows of the clean images). `max delta` is the largest SIGNED difference compressed minus
     base.
     """

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def holm(p_values):
-    """P values adjusted by Holm's (1979) step-down method, in their order.
+    """P values adjusted by Holm's step-down method [holm1979], in their order.
 
     Rejecting those below alpha keeps the chance of any false rejection among them below alpha, however the tests
     depend on each other.

@@ -11,7 +11,7 @@ HALVINGS = 60
 
 
 def mcnemar(only_first, only_second):
-    """Two-sided exact P value of McNemar's test (McNemar 1947): are both equally often the only one that is right?
+    """Two-sided exact P value of McNemar's test [mcnemar1947]: are both equally often the only one that is right?
 
     Given their number, the discordant images fall to either side like a fair coin; without any, P is 1.
     """
@@ -40,7 +40,7 @@ def mcnemar_clustered(sums):
 
 
 def score(only_first, only_second, trials, difference):
-    """Tango's (1998) score statistic of the hypothesis that the true difference is `difference`, in [-1, 1].
+    """Tango's score statistic [tango1998] of the hypothesis that the true difference is `difference`, in [-1, 1].
 
     Approximately standard normal; positive where the observed difference is larger. Falls as `difference` grows.
     """
@@ -58,7 +58,7 @@ def score(only_first, only_second, trials, difference):
 
 
 def tango(only_first, only_second, trials, alpha=0.05):
-    """Tango's (1998) score interval of the difference: (low, high), covering it with probability 1 - alpha.
+    """Tango's score interval [tango1998] of the difference: (low, high), covering it with probability 1 - alpha.
 
     Unlike Wald's it stays inside [-1, 1] and has a width where no image is discordant.
     """
@@ -77,7 +77,7 @@ def tango(only_first, only_second, trials, alpha=0.05):
 
 
 def equivalence(only_first, only_second, trials, margin):
-    """P value of two one-sided tests (Schuirmann 1987) that the difference lies inside (-margin, margin).
+    """P value of two one-sided tests [schuirmann1987] that the difference lies inside (-margin, margin).
 
     By Tango's score statistic; below alpha exactly where his 1 - 2 alpha interval lies inside the margin.
     """

@@ -106,7 +106,7 @@ def make_adversary(settings, model):
 
 
 def truncated_normal(seed, examples):
-    """Draws [N, 1, 1, 1] from a normal of mean 0 and standard deviation 1/2, cut off to [0, 1] (Kurakin et al. 2017).
+    """Draws [N, 1, 1, 1] from a normal of mean 0 and standard deviation 1/2, cut off to [0, 1] [kurakin2017scale].
 
     That of example i is a function of (seed, examples[i]) alone.
     """

@@ -10,7 +10,7 @@ def learning_rate(settings, epoch, progress):
     """The rate at `progress` in [0, 1) of the run, within `epoch` (from 0).
 
     `step` multiplies by gamma at each milestone; `cosine` anneals to 0; `one-cycle` rises linearly from 1/25 of the
-    peak over the first 30 % and anneals by a cosine to 1e-4 of it (Smith and Topin 2018).
+    peak over the first 30 % and anneals by a cosine to 1e-4 of it [smith2017].
     """
     peak = settings["learning_rate"]
     match settings["schedule"]:
