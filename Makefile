@@ -33,22 +33,22 @@ lint: $(READY)
 	.venv/bin/ruff format --check .
 	.venv/bin/snakefmt --check Snakefile rules
 	.venv/bin/snakemake --lint
-	.venv/bin/python workflow_scripts/write_reference.py --check
+	.venv/bin/python workflow_scripts/tools/write_reference.py --check
 
 plan: $(READY)
-	@.venv/bin/python workflow_scripts/show_plan.py $(STUDY)
+	@.venv/bin/python workflow_scripts/tools/show_plan.py $(STUDY)
 
 # What a study will cost: jobs, passes, bytes, hours.
 estimate: $(READY)
-	@.venv/bin/python workflow_scripts/show_estimate.py $(STUDY)
+	@.venv/bin/python workflow_scripts/tools/show_estimate.py $(STUDY)
 
 # What the jobs of a finished study used, beside what their rules ask for.
 resources: $(READY)
-	@.venv/bin/python workflow_scripts/show_resources.py $(STUDY)
+	@.venv/bin/python workflow_scripts/tools/show_resources.py $(STUDY)
 
 # docs/config.md and the README's table of attacks, from the schemas.
 reference: $(READY)
-	.venv/bin/python workflow_scripts/write_reference.py
+	.venv/bin/python workflow_scripts/tools/write_reference.py
 
 # Every attack against the libraries that have it; two of them are no part of the lock.
 benchmark: $(READY)
@@ -57,7 +57,7 @@ benchmark: $(READY)
 
 # The figures and tables that the README and docs/ show, from finished studies.
 docs: $(READY)
-	.venv/bin/python workflow_scripts/write_docs.py
+	.venv/bin/python workflow_scripts/tools/write_docs.py
 
 # Every package pinned with its hashes, no addresses.
 lock: $(READY)

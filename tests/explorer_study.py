@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from conftest import ROOT
 
-from squeezeproof.evaluation.intervals import wilson
-from squeezeproof.report import tables
-from squeezeproof.report.explorer import explorer_page
-from squeezeproof.report.explorer_data import TABLES, read_tables
-from squeezeproof.report.verdicts import LESS, MORE, NOT_SHOWN, sentence
+from squeezeproof.analysis.verdicts import LESS, MORE, NOT_SHOWN, sentence
+from squeezeproof.pages.explorer import explorer_page
+from squeezeproof.pages.explorer_data import TABLES, read_tables
+from squeezeproof.statistics.intervals import wilson
 from squeezeproof.store.tensors import write_tensors
+from squeezeproof.tables import accuracy as tables
 
 TEMPLATES = [
     ROOT / "report" / "explorer" / name

@@ -8,9 +8,9 @@ import torch
 
 from squeezeproof.audit.findings import FAILURE, Audit, Finding
 from squeezeproof.errors import InputError
-from squeezeproof.report.deployed import deployed
 from squeezeproof.statistics.paired import tango
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, save_predictions
+from squeezeproof.tables.deployed import deployed
 
 LABELS = np.arange(100) % 4
 TARGET, BASE = "cnn8.standard.int-8.standard.s0", "cnn8.standard.none.none.s0"

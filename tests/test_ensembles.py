@@ -9,15 +9,15 @@ from model_examples import assert_same_tensors, model_of, pixels_of, shape_of, s
 from study_examples import changed
 from torch import nn
 
+from squeezeproof.analysis.names import MODEL, model_in_words
 from squeezeproof.attacks.objective import LOSSES
 from squeezeproof.attacks.source import prepared
 from squeezeproof.compression.quantization import quantize
 from squeezeproof.errors import InputError
+from squeezeproof.figures.heatmap import model_label
 from squeezeproof.models.build import build
 from squeezeproof.models.ensemble import averaged, join
 from squeezeproof.models.measure import measure
-from squeezeproof.report.figures import model_label
-from squeezeproof.report.names import MODEL, model_in_words
 from squeezeproof.runtime import place
 from squeezeproof.store.checkpoints import load_model, save_model
 from squeezeproof.study.errors import ConfigError

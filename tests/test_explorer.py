@@ -9,8 +9,8 @@ from decimal import ROUND_HALF_UP, Decimal
 import pytest
 from explorer_study import ExplorerStudy
 
-from squeezeproof.report.tables import write_csv
 from squeezeproof.store.csvs import writing_csv
+from squeezeproof.tables.accuracy import write_csv
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"></script><script>document.title='owned'</script>"
 ARGUMENTS = [

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from squeezeproof.errors import InputError
-from squeezeproof.report import explorer
-from squeezeproof.report.explorer import PAGE_BYTES, build_page, write_page
-from squeezeproof.report.explorer_data import explorer_data, first_runs, intervals, packed, read_tables, template
-from squeezeproof.report.explorer_images import choose, fitting, sprite, step
+from squeezeproof.pages import explorer
+from squeezeproof.pages.explorer import PAGE_BYTES, build_page, write_page
+from squeezeproof.pages.explorer_data import explorer_data, first_runs, intervals, packed, read_tables, template
+from squeezeproof.pages.explorer_images import choose, fitting, sprite, step
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,11 @@ from matplotlib.colors import to_hex
 from table_examples import MODELS, clean_differences, describe, over_seeds, verdicts
 
 from squeezeproof.errors import InputError
-from squeezeproof.report import figure_images, figure_training, figure_weights
-from squeezeproof.report.figure_levels import CURVES, accuracy_against_ratio, accuracy_differences, attack_groups
-from squeezeproof.report.style import COLORS, save
+from squeezeproof.figures import images as images_figure
+from squeezeproof.figures import training as training_figure
+from squeezeproof.figures import weights as weights_figure
+from squeezeproof.figures.levels import CURVES, accuracy_against_ratio, accuracy_differences, attack_groups
+from squeezeproof.figures.style import COLORS, save
 from squeezeproof.store.tensors import write_tensors
 
 
@@ -117,12 +119,12 @@ def test_what_is_not_there_is_an_error_that_says_so():
 
 def test_histogram_counts_what_is_not_zero():
     weights = np.array([0, 0, -2, 1, 0.5, 2], np.float32)
-    shares, zeros = figure_weights.histogram(weights)
+    shares, zeros = weights_figure.histogram(weights)
     assert zeros == pytest.approx(2 / 6)
     assert shares.sum() == pytest.approx(4 / 6)
     # In units of the largest magnitude: 1 / 2 lies in the bin of 0.5.
-    assert shares[np.searchsorted(figure_weights.BINS, 0.5, "right") - 1] == pytest.approx(1 / 6)
-    assert figure_weights.histogram(np.zeros(3, np.float32)) == (pytest.approx(np.zeros(80)), 1.0)
+    assert shares[np.searchsorted(weights_figure.BINS, 0.5, "right") - 1] == pytest.approx(1 / 6)
+    assert weights_figure.histogram(np.zeros(3, np.float32)) == (pytest.approx(np.zeros(80)), 1.0)
 
 
 def test_weights_are_those_of_convolutions_and_linear_layers(tmp_path):
@@ -134,7 +136,7 @@ def test_weights_are_those_of_convolutions_and_linear_layers(tmp_path):
         "mask:network.fc.weight": np.ones((1, 2), bool),
     }
     write_tensors(tmp_path / "m.safetensors", arrays, {"kind": "model"})
-    assert figure_weights.read_weights(tmp_path / "m.safetensors").tolist() == [1, 1, 3, 3]
+    assert weights_figure.read_weights(tmp_path / "m.safetensors").tolist() == [1, 1, 3, 3]
 
 
 def test_weight_panels_set_bases_together_and_every_level_beside_its_base():
@@ -142,11 +144,11 @@ def test_weight_panels_set_bases_together_and_every_level_beside_its_base():
     pruned = np.where(rng.random(500) < 0.5, 0, rng.normal(size=500))
     weights = {("standard", 0.5): pruned}
     models = [
-        (describe(ratio, training=mode), figure_weights.histogram(weights.get((mode, ratio), rng.normal(size=500))))
+        (describe(ratio, training=mode), weights_figure.histogram(weights.get((mode, ratio), rng.normal(size=500))))
         for mode in ("standard", "pgd")
         for ratio in MODELS
     ]
-    figure = figure_weights.weight_histograms(models, "digits")
+    figure = weights_figure.weight_histograms(models, "digits")
     bases, standard, _ = legends(figure)
     assert bases == ["standard training", "pgd training"]
     assert standard == ["base", "25 %", f"50 % ({100 * np.mean(pruned == 0):.0f} % zeros)"]
@@ -160,15 +162,15 @@ def test_only_float_weights_of_the_first_seed_are_read(tmp_path):
     write_tensors(path, {"network.fc.weight": np.ones((1, 2), np.float32)}, {"kind": "model"})
     quantized = {**describe(0.25, 3), "bits": 8}
     models = [(describe(0.0, 5), "not read"), (describe(0.0, 3), path), (quantized, "not read")]
-    ((description, (shares, zeros)),) = figure_weights.read_histograms(models)
+    ((description, (shares, zeros)),) = weights_figure.read_histograms(models)
     assert (description["seed"], shares[-1], zeros) == (3, 1, 0)
 
 
 def test_more_levels_than_colors_go_to_a_further_panel():
-    found = figure_weights.histogram(np.random.default_rng(0).normal(size=50))
+    found = weights_figure.histogram(np.random.default_rng(0).normal(size=50))
     levels = [{**describe(0.25), "ratio": ratio / 20, "name": str(ratio)} for ratio in range(1, 13)]
     models = [(describe(0.0), found), *((level, found) for level in levels)]
-    figure = figure_weights.weight_histograms(models, "digits")
+    figure = weights_figure.weight_histograms(models, "digits")
     colors = [[to_hex(patch.get_edgecolor()) for patch in axes.patches] for axes in figure.axes]
     assert sum(map(len, colors)) == 1 + 13
     assert all(len(found) == len(set(found)) for found in colors)
@@ -185,7 +187,7 @@ def history(losses, adversarial=None, **more):
 
 def test_training_curves_are_means_over_seeds():
     histories = [(describe(0.0, seed), history([2.0, 1.0 + seed])) for seed in (0, 1)]
-    axes = figure_training.training_curves(histories, "digits").axes[0]
+    axes = training_figure.training_curves(histories, "digits").axes[0]
     (line,) = axes.get_lines()
     assert line.get_xydata().tolist() == [[1, 2], [2, 1.5]]
     assert len(axes.collections) == 1, "the range over seeds"
@@ -196,7 +198,7 @@ def test_adversarial_loss_and_a_longer_seed_are_drawn():
         (describe(0.0, 0, "pgd"), history([2.0, 1.0], [3.0, 2.0])),
         (describe(0.0, 1, "pgd"), history([2.0, 1.0, 0.5], [3.0, 2.0, 1.0])),
     ]
-    figure = figure_training.training_curves(histories, "digits")
+    figure = training_figure.training_curves(histories, "digits")
     assert [line.get_ydata().tolist() for line in figure.axes[0].get_lines()] == [[2, 1, 0.5], [3, 2, 1]]
     assert legends(figure) == [["clean loss", "adversarial loss"]]
 
@@ -204,14 +206,14 @@ def test_adversarial_loss_and_a_longer_seed_are_drawn():
 def test_admm_has_a_panel_of_its_solver():
     solver = {"primal_residual": [0.4, 0.1], "sparsity": [0.5, 0.9]}
     histories = [(describe(0.5), history([2.0, 1.0], **solver)), (describe(0.0), history([2.0]))]
-    figure = figure_training.training_curves(histories, "digits")
+    figure = training_figure.training_curves(histories, "digits")
     assert len(figure.axes) == 3
     assert [line.get_ydata().tolist() for line in figure.axes[1].get_lines()] == [[0.4, 0.1], [0.5, 0.9]]
     assert not overlaps(figure)
 
 
 def test_a_study_that_trains_nothing_has_its_figure_all_the_same(tmp_path):
-    figure = figure_training.training_curves([(describe(0.0), history([]))], "digits")
+    figure = training_figure.training_curves([(describe(0.0), history([]))], "digits")
     save(figure, [tmp_path / "t.svg"])
     assert "Nothing was trained" in (tmp_path / "t.svg").read_text()
 
@@ -242,17 +244,17 @@ def sets(tmp_path):
 
 def test_images_are_the_first_right_ones_that_no_attack_saw(sets):
     paths, test = sets
-    shown = figure_images.read_panels(paths[:1], test)
+    shown = images_figure.read_panels(paths[:1], test)
     assert shown["labels"].tolist() == [0, 1, 2]
-    all_images = figure_images.read_panels(paths, test)
+    all_images = images_figure.read_panels(paths, test)
     # Image 1 is the first of its class that the source gets right, but the second attack was fitted on it.
-    pixels = [figure_images.read_panels(paths[:1], test)["images"][1], all_images["images"][1]]
+    pixels = [images_figure.read_panels(paths[:1], test)["images"][1], all_images["images"][1]]
     assert not np.array_equal(*pixels)
     assert all_images["labels"].tolist() == [0, 1, 2]
 
 
 def test_panels_show_labels_and_the_factor_of_the_perturbation(sets):
-    figure = figure_images.adversarial_panels(figure_images.read_panels(*sets), "digits", "m")
+    figure = images_figure.adversarial_panels(images_figure.read_panels(*sets), "digits", "m")
     names = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
     assert names == ["clean", "FGSM, eps 0.1", "perturbation × 5", "PGD, eps 0.2", "perturbation × 2"]
     titles = [axes.get_title() for axes in figure.axes]
@@ -263,14 +265,14 @@ def test_panels_show_labels_and_the_factor_of_the_perturbation(sets):
 
 @pytest.mark.parametrize(("largest", "factor"), [(0.1, 5), (0.3, 1), (0.9, 1), (8 / 255, 10), (1e-9, 500), (0, 500)])
 def test_magnification_stays_inside_the_grey_range(largest, factor):
-    assert figure_images.magnification(np.array([-largest, largest / 2])) == factor
+    assert images_figure.magnification(np.array([-largest, largest / 2])) == factor
 
 
 def test_a_source_that_gets_nothing_right_is_refused(sets, tmp_path):
     arrays = {"labels": np.zeros(6, int), "clean_predictions": np.ones(6, int)}
     write_tensors(tmp_path / "bad.safetensors", arrays, {"kind": "adversarial", "attack": "x"})
     with pytest.raises(InputError, match="gets no test image right"):
-        figure_images.read_panels([tmp_path / "bad.safetensors"], sets[1])
+        images_figure.read_panels([tmp_path / "bad.safetensors"], sets[1])
 
 
 def test_figures_saved_twice_have_the_same_bytes(tmp_path):

@@ -441,7 +441,7 @@ def test_a_tilde_is_the_users_home(folder, monkeypatch):
 def test_a_dollar_sign_in_the_name_of_a_class_is_no_formula(tmp_path):
     import matplotlib.pyplot as plt
 
-    from squeezeproof.report.style import save
+    from squeezeproof.figures.style import save
 
     figure, axes = plt.subplots()
     axes.set_title(r"$\frac{ $ and <b>&amp;")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
-from squeezeproof.evaluation.intervals import Z95, wilson
+from squeezeproof.statistics.intervals import Z95, wilson
 
 COUNTS = st.integers(1, 10**6).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
 

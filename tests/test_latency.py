@@ -16,13 +16,13 @@ from squeezeproof.deployment import latency
 from squeezeproof.deployment.export import export_onnx
 from squeezeproof.deployment.latency import COLUMNS, IN_MEMORY, LOADED, Contender, measure_latency
 from squeezeproof.errors import InputError
-from squeezeproof.report.efficiency import efficiency_table, latency_table
-from squeezeproof.report.efficiency_figures import front, latency_bars, pareto
-from squeezeproof.report.style import save
+from squeezeproof.figures.efficiency import front, latency_bars, pareto
+from squeezeproof.figures.style import save
 from squeezeproof.store.tensors import write_tensors
 from squeezeproof.study.efficiency import backends_of
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
+from squeezeproof.tables.efficiency import efficiency_table, latency_table
 
 MACHINE = {**dict.fromkeys(["cpu", "system", "python", "torch", "onnxruntime"], "x"), "gpu": "", "cores": 2}
 

@@ -11,8 +11,8 @@ from study_examples import changed
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.layers import class_number, first_of_class, layer_features
 from squeezeproof.evaluation.tsne import embed
-from squeezeproof.report.style import save
-from squeezeproof.report.tsne import tsne_panels
+from squeezeproof.figures.style import save
+from squeezeproof.figures.tsne import tsne_panels
 from squeezeproof.store.features import read_features, save_features
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study

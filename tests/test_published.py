@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from squeezeproof.analysis.published import compare, dumbbell, of_stages
 from squeezeproof.errors import InputError
-from squeezeproof.report.published import compare, dumbbell, of_stages
-from squeezeproof.report.style import save
+from squeezeproof.figures.style import save
 
 N = 20
 AXES = ("dataset", "architecture", "training", "compression", "attack")

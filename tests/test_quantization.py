@@ -21,6 +21,7 @@ from model_examples import (
 from torch import nn
 from torch.ao.quantization.observer import MinMaxObserver, PerChannelMinMaxObserver
 
+from squeezeproof.analysis.names import model_label
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import LOSSES
 from squeezeproof.attacks.pgd import pgd
@@ -39,12 +40,11 @@ from squeezeproof.models.quantized import (
     quantize_layers,
     quantized_layers,
 )
-from squeezeproof.report import tables
-from squeezeproof.report.names import model_label
 from squeezeproof.store.checkpoints import load_model, save_model
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
 from squeezeproof.study.schema import load_schema
+from squeezeproof.tables import accuracy as tables
 from squeezeproof.training.loop import fit
 from squeezeproof.training.resume import Resume
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from squeezeproof.errors import InputError
-from squeezeproof.report import figures, tables
-from squeezeproof.report.figure_levels import accuracy_against_ratio
+from squeezeproof.figures.heatmap import heatmap
+from squeezeproof.figures.levels import accuracy_against_ratio
 from squeezeproof.store.predictions import save_predictions
+from squeezeproof.tables import accuracy as tables
 
 N = 20
 LABELS = torch.arange(N) % 10
@@ -118,7 +119,7 @@ def text_of(figure):
 
 
 def test_heatmap_shows_the_means(cells):
-    figure = figures.heatmap(tables.over_seeds(cells), "digits", "fgsm-eps0.1")
+    figure = heatmap(tables.over_seeds(cells), "digits", "fgsm-eps0.1")
     # Clean row: base 95, pruned 90; base row: white-box 25, transfer 60; pruned row: nothing on the base, 15 on itself.
     assert text_of(figure) == ["95.0", "90.0", "25.0", "60.0", "15.0"]
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]

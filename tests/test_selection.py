@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squeezeproof.report.selection import (
+from squeezeproof.analysis.selection import (
     CHOSEN,
     NONE_WITHIN,
     NOT_EVALUATED,

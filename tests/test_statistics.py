@@ -258,7 +258,9 @@ def test_student_over_seeds():
 
 
 def test_verdicts_load_neither_torch_nor_plots():
-    code = "import sys, squeezeproof.report.verdicts; print({'torch', 'matplotlib', 'scipy.stats'} & set(sys.modules))"
+    code = (
+        "import sys, squeezeproof.analysis.verdicts; print({'torch', 'matplotlib', 'scipy.stats'} & set(sys.modules))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT / "workflow_scripts", capture_output=True, text=True, check=True
     )

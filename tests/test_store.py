@@ -190,7 +190,7 @@ def test_reads_the_named_arrays_only(tmp_path):
 
 
 def test_tables_and_jobs_load_no_torch():
-    modules = ("store.predictions", "store.tensors", "evaluation.intervals", "jobs", "seeds")
+    modules = ("store.predictions", "store.tensors", "statistics.intervals", "jobs", "seeds")
     code = f"import sys\nimport squeezeproof.{', squeezeproof.'.join(modules)}\nassert 'torch' not in sys.modules"
     done = run_python(code)
     assert done.returncode == 0, done.stderr

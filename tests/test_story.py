@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from table_examples import verdicts
 
+from squeezeproof.analysis.verdicts import LESS, MORE
 from squeezeproof.audit.findings import FAILURE, WARNING, Finding
-from squeezeproof.report import provenance
-from squeezeproof.report.story import (
+from squeezeproof.pages import provenance
+from squeezeproof.pages.story import (
     LARGEST,
     SENTENCES,
     SIGNS,
@@ -23,7 +24,6 @@ from squeezeproof.report.story import (
     summary,
     verdict_matrix,
 )
-from squeezeproof.report.verdicts import LESS, MORE
 
 FACTS = {
     "name": "tiny",

@@ -13,16 +13,16 @@ from torch import nn
 
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation import sweep as sweeping
-from squeezeproof.evaluation.intervals import wilson
 from squeezeproof.evaluation.sweep import Point, sweep
-from squeezeproof.report import curves
-from squeezeproof.report.sweeps import read_sweeps, sweeps_table
-from squeezeproof.report.tables import write_csv
+from squeezeproof.figures import curves
+from squeezeproof.statistics.intervals import wilson
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.store.predictions import NOT_SCORED
 from squeezeproof.store.sweeps import SweepFile
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
+from squeezeproof.tables.accuracy import write_csv
+from squeezeproof.tables.sweeps import read_sweeps, sweeps_table
 
 # The model below tells an image with a pixel under the threshold from the others; all are of the first class.
 THRESHOLD = 0.72

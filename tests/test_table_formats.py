@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from table_examples import compression_table, over_seeds, robust_accuracy, stages_table
 
-from squeezeproof.report import wide
-from squeezeproof.report.formats import (
+from squeezeproof.analysis.names import attack_in_words, model_in_words
+from squeezeproof.tables import wide
+from squeezeproof.tables.formats import (
     LONG,
     Readable,
     latex_escaped,
@@ -21,7 +22,6 @@ from squeezeproof.report.formats import (
     to_latex,
     to_markdown,
 )
-from squeezeproof.report.names import attack_in_words, model_in_words
 
 
 def text_table(**columns):

@@ -13,16 +13,16 @@ from scipy import stats
 from study_examples import changed
 from test_study_schema import MINIMAL
 
+from squeezeproof.analysis import pairs as paired
+from squeezeproof.analysis.pairs import Pair, comparisons, flips, read_pairs
+from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN, interval, max_delta, verdict, verdicts
 from squeezeproof.errors import InputError
-from squeezeproof.report import pairs as paired
-from squeezeproof.report.pairs import Pair, comparisons, flips, read_pairs
-from squeezeproof.report.tables import write_csv
-from squeezeproof.report.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN, interval, max_delta, verdict, verdicts
 from squeezeproof.statistics.multiplicity import holm
 from squeezeproof.statistics.paired import tango
 from squeezeproof.store.predictions import NOT_SCORED, save_predictions
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
+from squeezeproof.tables.accuracy import write_csv
 
 STATISTICS = {"alpha": 0.05, "margin": 0.02, "bootstrap": 1000, "seed": 0}
 PGD = {"method": "pgd", "norm": "linf", "eps": 0.1}

@@ -174,7 +174,7 @@ def edit_an_attack(study):
 
 
 def edit_the_figures(study):
-    edit(study, "squeezeproof/report/figures.py")
+    edit(study, "squeezeproof/figures/heatmap.py")
     return {"plot_heatmap": 2}
 
 

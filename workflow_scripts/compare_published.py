@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from squeezeproof.analysis.published import compare, dumbbell, of_stages
+from squeezeproof.figures.style import save
 from squeezeproof.jobs import job
-from squeezeproof.report.frames import read_csv
-from squeezeproof.report.published import compare, dumbbell, of_stages
-from squeezeproof.report.style import save
-from squeezeproof.report.tables import read_over_seeds, write_csv
+from squeezeproof.tables.accuracy import read_over_seeds, write_csv
+from squeezeproof.tables.frames import read_csv
 
 with job(snakemake):
     means = read_over_seeds(snakemake.input.over_seeds)

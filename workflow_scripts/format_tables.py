@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from squeezeproof.jobs import job
-from squeezeproof.report.formats import read_table, readable, to_latex, to_markdown
 from squeezeproof.store.atomic import replacing
+from squeezeproof.tables.formats import read_table, readable, to_latex, to_markdown
 
 with job(snakemake):
     for path, latex, markdown in zip(snakemake.input, snakemake.output.latex, snakemake.output.markdown, strict=True):

@@ -1,8 +1,9 @@
 """Rule plot_heatmap: accuracy over seeds -> source x target matrix of one attack."""
 
+from squeezeproof.figures.heatmap import heatmap
+from squeezeproof.figures.style import save
 from squeezeproof.jobs import job
-from squeezeproof.report.figures import heatmap, save
-from squeezeproof.report.tables import read_over_seeds
+from squeezeproof.tables.accuracy import read_over_seeds
 
 with job(snakemake):
     table = read_over_seeds(snakemake.input[0])

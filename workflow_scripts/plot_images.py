@@ -2,9 +2,9 @@
 
 from squeezeproof.audit.findings import read_audit
 from squeezeproof.errors import InputError
+from squeezeproof.figures.images import adversarial_panels, read_panels
+from squeezeproof.figures.style import save
 from squeezeproof.jobs import job
-from squeezeproof.report.figure_images import adversarial_panels, read_panels
-from squeezeproof.report.style import save
 
 with job(snakemake):
     files, (dataset, source) = snakemake.input, (snakemake.wildcards.dataset, snakemake.wildcards.base)

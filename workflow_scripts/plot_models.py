@@ -1,10 +1,10 @@
 """Rule plot_models: checkpoints and training histories of a data set -> weight histograms and training curves."""
 
+from squeezeproof.figures.style import save
+from squeezeproof.figures.training import training_curves
+from squeezeproof.figures.weights import read_histograms, weight_histograms
 from squeezeproof.jobs import job
-from squeezeproof.report.figure_training import training_curves
-from squeezeproof.report.figure_weights import read_histograms, weight_histograms
-from squeezeproof.report.frames import read_csv
-from squeezeproof.report.style import save
+from squeezeproof.tables.frames import read_csv
 
 with job(snakemake):
     files, output, models = snakemake.input, snakemake.output, snakemake.params.models

@@ -1,10 +1,10 @@
 """Rule plot_pareto: accuracy over seeds and efficiency -> robust accuracy against size and latency of one data set."""
 
+from squeezeproof.figures.efficiency import pareto
+from squeezeproof.figures.style import save
 from squeezeproof.jobs import job
-from squeezeproof.report.efficiency_figures import pareto
-from squeezeproof.report.frames import read_csv
-from squeezeproof.report.style import save
-from squeezeproof.report.tables import read_over_seeds
+from squeezeproof.tables.accuracy import read_over_seeds
+from squeezeproof.tables.frames import read_csv
 
 with job(snakemake):
     files = snakemake.input

@@ -1,10 +1,10 @@
 """Rule plot_ratio: accuracies and verdicts -> accuracy, and its difference to the base model's, against compression."""
 
+from squeezeproof.figures.levels import accuracy_against_ratio, accuracy_differences
+from squeezeproof.figures.style import save
 from squeezeproof.jobs import job
-from squeezeproof.report.figure_levels import accuracy_against_ratio, accuracy_differences
-from squeezeproof.report.frames import read_csv
-from squeezeproof.report.style import save
-from squeezeproof.report.tables import read_over_seeds
+from squeezeproof.tables.accuracy import read_over_seeds
+from squeezeproof.tables.frames import read_csv
 
 with job(snakemake):
     files, output = snakemake.input, snakemake.output

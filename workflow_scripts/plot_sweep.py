@@ -1,9 +1,9 @@
 """Rule plot_sweep: the table of sweeps -> white-box accuracy against eps."""
 
+from squeezeproof.figures.curves import accuracy_against_eps
+from squeezeproof.figures.style import save
 from squeezeproof.jobs import job
-from squeezeproof.report.curves import accuracy_against_eps
-from squeezeproof.report.style import save
-from squeezeproof.report.sweeps import read_sweeps
+from squeezeproof.tables.sweeps import read_sweeps
 
 with job(snakemake):
     table = read_sweeps(snakemake.input[0])

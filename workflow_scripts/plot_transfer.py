@@ -1,11 +1,11 @@
 """Rule plot_transfer: accuracy over seeds -> accuracy of every target against the eps of one attack on one source."""
 
+from squeezeproof.figures.curves import transfer
+from squeezeproof.figures.style import save
 from squeezeproof.jobs import job
-from squeezeproof.report.curves import transfer
-from squeezeproof.report.frames import read_csv
-from squeezeproof.report.style import save
-from squeezeproof.report.tables import read_over_seeds
 from squeezeproof.store.tensors import read_metadata
+from squeezeproof.tables.accuracy import read_over_seeds
+from squeezeproof.tables.frames import read_csv
 
 with job(snakemake):
     files, params, dataset = snakemake.input, snakemake.params, snakemake.wildcards.dataset

@@ -1,10 +1,10 @@
 """Rule plot_tsne: coordinates of clean and adversarial images -> a panel for the inputs and for every layer."""
 
+from squeezeproof.figures.style import save
+from squeezeproof.figures.tsne import tsne_panels
 from squeezeproof.jobs import job
-from squeezeproof.report.frames import read_csv
-from squeezeproof.report.style import save
-from squeezeproof.report.tsne import tsne_panels
 from squeezeproof.store.tensors import read_metadata
+from squeezeproof.tables.frames import read_csv
 
 with job(snakemake):
     names, facts = snakemake.wildcards, read_metadata(snakemake.input.features, "features")

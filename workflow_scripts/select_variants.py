@@ -1,9 +1,9 @@
 """Rule select_variants: accuracy over seeds and sizes -> the smallest models that keep clean or robust accuracy."""
 
+from squeezeproof.analysis.selection import select_variants
 from squeezeproof.jobs import job
-from squeezeproof.report.frames import read_csv
-from squeezeproof.report.selection import select_variants
-from squeezeproof.report.tables import read_over_seeds, write_csv
+from squeezeproof.tables.accuracy import read_over_seeds, write_csv
+from squeezeproof.tables.frames import read_csv
 
 with job(snakemake):
     means = read_over_seeds(snakemake.input.over_seeds)

@@ -2,8 +2,8 @@
 
 from squeezeproof.audit.findings import read_audit
 from squeezeproof.jobs import job
-from squeezeproof.report.deployed import deployed
-from squeezeproof.report.tables import write_csv
+from squeezeproof.tables.accuracy import write_csv
+from squeezeproof.tables.deployed import deployed
 
 with job(snakemake):
     files, params = snakemake.input, snakemake.params

@@ -1,11 +1,11 @@
 """Rule write_efficiency: checkpoints, exports, raw times, accuracies -> the tables of efficiency and latency."""
 
 from squeezeproof.jobs import job
-from squeezeproof.report.efficiency import efficiency_table, latency_table
-from squeezeproof.report.frames import read_csv
-from squeezeproof.report.tables import write_csv
 from squeezeproof.store.facts import read_facts
 from squeezeproof.store.tensors import read_metadata
+from squeezeproof.tables.accuracy import write_csv
+from squeezeproof.tables.efficiency import efficiency_table, latency_table
+from squeezeproof.tables.frames import read_csv
 
 with job(snakemake):
     params, files, output = snakemake.params, snakemake.input, snakemake.output

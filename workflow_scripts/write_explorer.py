@@ -1,8 +1,8 @@
 """Rule write_explorer: tables, adversarial sets, predictions and test images -> the explorer page."""
 
 from squeezeproof.jobs import job
-from squeezeproof.report.explorer import explorer_page, write_page
-from squeezeproof.report.explorer_data import TABLES, read_tables
+from squeezeproof.pages.explorer import explorer_page, write_page
+from squeezeproof.pages.explorer_data import TABLES, read_tables
 
 with job(snakemake):
     paths, params = snakemake.input, snakemake.params

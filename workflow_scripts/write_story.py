@@ -4,11 +4,11 @@ from pathlib import Path
 
 from squeezeproof.audit.findings import read_findings
 from squeezeproof.jobs import job
-from squeezeproof.report.formats import read_table
-from squeezeproof.report.frames import read_csv
-from squeezeproof.report.provenance import provenance
-from squeezeproof.report.story import page, summary
+from squeezeproof.pages.provenance import provenance
+from squeezeproof.pages.story import page, summary
 from squeezeproof.store.atomic import replacing
+from squeezeproof.tables.formats import read_table
+from squeezeproof.tables.frames import read_csv
 
 with job(snakemake):
     files, facts = snakemake.input, snakemake.params.facts

@@ -2,8 +2,8 @@
 
 from squeezeproof.audit.findings import read_audit
 from squeezeproof.jobs import job
-from squeezeproof.report.sweeps import sweeps_table
-from squeezeproof.report.tables import write_csv
+from squeezeproof.tables.accuracy import write_csv
+from squeezeproof.tables.sweeps import sweeps_table
 
 with job(snakemake):
     audit = read_audit(snakemake.input.audit)

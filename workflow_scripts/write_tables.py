@@ -2,7 +2,7 @@
 
 from squeezeproof.audit.findings import read_audit
 from squeezeproof.jobs import job
-from squeezeproof.report import tables
+from squeezeproof.tables import accuracy as tables
 
 with job(snakemake):
     models, output = snakemake.params.models, snakemake.output

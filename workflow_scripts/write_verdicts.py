@@ -1,10 +1,10 @@
 """Rule write_verdicts: predictions -> paired comparisons, verdicts, max delta and flips."""
 
+from squeezeproof.analysis import pairs, verdicts
+from squeezeproof.analysis.clean_pairs import clean_differences
 from squeezeproof.audit.findings import read_audit
 from squeezeproof.jobs import job
-from squeezeproof.report import pairs, verdicts
-from squeezeproof.report.clean_pairs import clean_differences
-from squeezeproof.report.tables import write_csv
+from squeezeproof.tables.accuracy import write_csv
 
 with job(snakemake):
     statistics, output = snakemake.params.statistics, snakemake.output

@@ -1,9 +1,9 @@
 """Rule write_wide_tables: the study's tables -> the same numbers as the papers print them."""
 
 from squeezeproof.jobs import job
-from squeezeproof.report import wide
-from squeezeproof.report.frames import read_csv
-from squeezeproof.report.tables import read_over_seeds, write_csv
+from squeezeproof.tables import wide
+from squeezeproof.tables.accuracy import read_over_seeds, write_csv
+from squeezeproof.tables.frames import read_csv
 
 with job(snakemake):
     files, output = snakemake.input, snakemake.output

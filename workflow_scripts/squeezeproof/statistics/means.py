@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import stdtrit
 
-from squeezeproof.evaluation.intervals import wilson
+from squeezeproof.statistics.intervals import wilson
 
 
 def mean_interval(mean, std, runs, trials):

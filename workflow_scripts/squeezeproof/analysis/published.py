@@ -1,0 +1,190 @@
+"""The study's numbers beside published ones."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from squeezeproof.analysis.names import MODEL, entry_of
+from squeezeproof.errors import InputError
+from squeezeproof.figures.style import COLORS
+from squeezeproof.statistics.means import mean_interval
+from squeezeproof.store.predictions import CLEAN
+
+MODEL_COLUMNS = ["dataset", "architecture", "training", "compression", "ratio"]
+COLUMNS = ["table", *MODEL_COLUMNS, "attack", "epsilon", "metric", "value"]
+# What one unit of a published accuracy is in per cent.
+METRICS = {"accuracy_pct": 1, "accuracy_fraction_approx": 100}
+PANELS_IN_A_ROW = 6
+NOTHING = {"runs": 0, **dict.fromkeys(("mean", "std", "low", "high", "min", "max"), np.nan)}
+
+
+def compare(means, trials, published, settings):
+    """One row per published accuracy with ours beside it, in per cent.
+
+    Args:
+        means: the table `over_seeds`, with the rows of `of_stages` where suites ran.
+        trials: test images of one seed.
+        published: the published numbers, columns as in studies/published/*.csv; `ratio` is the fraction removed, or
+            an integer type such as int8.
+        settings: the study's `published` entry: which tables, which sources, and the study's names for the file's.
+
+    `low` and `high` bound the 95 % interval of our mean: Student's t over seeds, Wilson over the test images for one
+    seed; `inside` tells whether the published value lies in it. `min` and `max` are over seeds. Rows of a data set, an
+    architecture or a training that no model of the study has are left out; others that it did not run have no number
+    of ours.
+    """
+    if missing := [column for column in COLUMNS if column not in published.columns]:
+        raise InputError(f"{settings['table']}: lacks the columns {', '.join(missing)}")
+    rows = published[published["metric"].isin(METRICS)]
+    if "*" not in settings["tables"]:
+        rows = rows[rows["table"].astype(str).isin(settings["tables"])]
+    if rows.empty:
+        raise InputError(f"published.tables: {settings['tables']} selects no accuracy of {settings['table']}")
+    result = rows[COLUMNS].rename(columns={"value": "published", "epsilon": "eps"}).drop(columns="metric")
+    result["published"] *= rows["metric"].map(METRICS)
+    # A budget such as 8/255 of another table makes the whole column text.
+    result["eps"] = result["eps"].map(_number)
+    means = means.assign(entry=means["attack"].map(_entry))
+    result = result[[_of_training(means, row, settings).any() for row in result.itertuples()]]
+    if result.empty:
+        raise InputError(
+            f"published: no model of the study has a data set, an architecture and a training of {settings['table']}; "
+            f"write the study's names for the file's under published.datasets, architectures and trainings"
+        )
+    ours = [_ours(means, trials, row, settings) for row in result.itertuples()]
+    result = pd.concat([result, pd.DataFrame(ours, index=result.index)], axis=1)
+    result["difference"] = result["mean"] - result["published"]
+    result["inside"] = np.where(
+        result["mean"].notna(), (result["low"] <= result["published"]) & (result["published"] <= result["high"]), None
+    )
+    return result.reset_index(drop=True)
+
+
+def of_stages(stages, descriptions):
+    """Rows as those of `over_seeds` for what stands after every stage of a suite; the attack is `suite-eps0.1/2`.
+
+    Args:
+        stages: the table `stages`.
+        descriptions: of every model it names (`Study.describe`).
+    """
+    models = pd.DataFrame(descriptions)[["dataset", "name", *MODEL]].rename(columns={"name": "source"})
+    rows = stages.merge(models, on=["dataset", "source"]).rename(columns={axis: f"target_{axis}" for axis in MODEL})
+    rows["attack"] += "/" + rows["order"].astype(str)
+    groups = rows.groupby(["dataset", *(f"target_{axis}" for axis in MODEL), "attack"], sort=False)["accuracy"]
+    result = groups.agg(runs="count", mean="mean", std="std", min="min", max="max").reset_index()
+    return result.assign(threat="white-box", seeds="same", eps=np.nan)
+
+
+def _entry(attack):
+    """The study's entry that an attack's name comes from, with the stage where it names one."""
+    name, slash, stage = attack.partition("/")
+    return entry_of(name) + slash + stage
+
+
+def _number(text):
+    numerator, _, denominator = str(text).partition("/")
+    return float(numerator) / float(denominator or 1)
+
+
+def _ours(means, trials, row, settings):
+    """Mean, spread and interval of the study's cell that a published row stands for, or nothing."""
+    found = means[_of_model(means, row, settings)]
+    if row.attack == "none":
+        found = found[found["attack"] == CLEAN]
+    else:
+        found = _from_source(found, settings["threat"])
+        found = found[found["entry"] == settings["attacks"].get(row.attack, row.attack)]
+        # A budget that is not stated stands for the only one of ours.
+        if pd.notna(row.eps) and found["eps"].notna().any():
+            found = found[np.isclose(found["eps"], row.eps * settings["eps_scale"])]
+    if found.empty:
+        return NOTHING
+    if len(found) > 1:
+        raise InputError(
+            f"published: {row.architecture}, {row.training}, {row.compression} {row.ratio}, {row.attack} stands for "
+            f"{len(found)} cells of the study: fine-tunings {sorted(set(found['target_finetuning']))}, attacks "
+            f"{sorted(set(found['attack']))}; write published.trainings: {{{row.training}: training/fine-tuning}}, or "
+            f"give each budget an entry of its own"
+        )
+    cell = found.iloc[0]
+    mean, std, runs = cell["mean"], cell["std"], int(cell["runs"])
+    low, high = (float(bound) for bound in mean_interval(mean, std, runs, trials))
+    shares = {"mean": mean, "std": std, "low": low, "high": high, "min": cell["min"], "max": cell["max"]}
+    return {"runs": runs, **{name: 100 * share for name, share in shares.items()}}
+
+
+def _ours_of(row, axis, settings):
+    """The study's name for what a published row calls something else."""
+    return settings[f"{axis}s"].get(getattr(row, axis), getattr(row, axis))
+
+
+def _of_training(means, row, settings):
+    """Which rows are of the data set, the architecture and the training that a published row names."""
+    chosen = means["dataset"].eq(_ours_of(row, "dataset", settings))
+    chosen &= means["target_architecture"].eq(_ours_of(row, "architecture", settings))
+    return chosen & means["target_training"].eq(_ours_of(row, "training", settings).partition("/")[0])
+
+
+def _of_model(means, row, settings):
+    """Which rows are of the model that a published row names."""
+    compression = _ours_of(row, "compression", settings)
+    finetuning = _ours_of(row, "training", settings).partition("/")[2]
+    chosen = _of_training(means, row, settings) & means["target_compression"].eq(compression)
+    if compression != "none" and finetuning:
+        chosen &= means["target_finetuning"].eq(finetuning)
+    if str(row.ratio).startswith("int"):
+        return chosen & means["target_bits"].eq(int(str(row.ratio).removeprefix("int")))
+    return chosen & np.isclose(means["target_ratio"], float(row.ratio))
+
+
+def _from_source(means, threat):
+    """The rows of the papers' threat model: the model itself, its base, or a base of another seed."""
+    if threat == "white-box":
+        return means[means["threat"] == "white-box"]
+    same = means["source_architecture"].eq(means["target_architecture"])
+    same &= means["source_training"].eq(means["target_training"]) & means["source_compression"].eq("none")
+    return means[same & means["seeds"].eq("same" if threat == "base" else "other")]
+
+
+def dumbbell(table):
+    """Published accuracy and ours with its interval, a line per cell, a panel per model; cells not run are left out."""
+    table = table[table["mean"].notna()]
+    models = list(dict.fromkeys(table[MODEL_COLUMNS].astype(str).itertuples(index=False, name=None)))
+    names = list(dict.fromkeys(_cell_name(row) for row in table.itertuples()))
+    columns = min(len(models), PANELS_IN_A_ROW)
+    several = len(table[["dataset", "architecture"]].drop_duplicates()) > 1
+    rows = -(-len(models) // columns)
+    size = (2.7 * columns + 1.2, rows * (1.1 + 0.22 * len(names)) + 0.5)
+    figure, grid = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for axes, model in zip(grid.flat, models, strict=False):
+        for row in table[table[MODEL_COLUMNS].astype(str).eq(list(model)).all(axis=1)].itertuples():
+            height = len(names) - 1 - names.index(_cell_name(row))
+            axes.plot([row.published, row.mean], [height, height], color="#bbbbbb", lw=2, zorder=1)
+            ours = axes.errorbar(
+                row.mean, height, xerr=[[row.mean - row.low], [row.high - row.mean]],
+                fmt="o", ms=5, color=COLORS[0], capsize=3, zorder=3,
+            )  # fmt: skip
+            theirs = axes.scatter(row.published, height, marker="D", s=26, color=COLORS[1], zorder=2)
+        axes.set_title(_panel_title(model, several=several), loc="left")
+        axes.set_xlim(-3, 103)
+        axes.set_xlabel("accuracy in %")
+    for axes in grid.flat[len(models) :]:
+        axes.remove()
+    grid[0, 0].set_yticks(range(len(names)), names[::-1])
+    runs = int(table["runs"].max())
+    label = f"ours, mean of {runs} seeds with 95 % interval" if runs > 1 else "ours, with 95 % interval"
+    figure.legend([ours, theirs], [label, "published"], loc="outside lower center", ncols=2)
+    return figure
+
+
+def _cell_name(row):
+    eps = "" if pd.isna(row.eps) else f" {row.eps:.3g}"
+    return "clean images" if row.attack == "none" else f"{row.attack.replace('_', ' ')}{eps}"
+
+
+def _panel_title(model, several):
+    dataset, architecture, training, compression, ratio = model
+    level = ratio if ratio.startswith("int") else f"{100 * float(ratio):g} % removed"
+    removed = "base" if compression == "none" else f"{compression.replace('_', ' ')}, {level}"
+    where = f"{dataset}, {architecture}\n" if several else ""
+    return f"{where}{training}\n{removed}"

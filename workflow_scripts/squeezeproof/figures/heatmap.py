@@ -1,0 +1,65 @@
+"""The source x target matrix: a table in, a matplotlib figure out."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from squeezeproof.analysis.names import attack_in_words, averaged, model_label, shared_parts, written
+from squeezeproof.errors import InputError
+from squeezeproof.figures.style import COLORS
+from squeezeproof.store.predictions import CLEAN
+
+
+def heatmap(table, dataset, attack):
+    """Accuracy of every target (column) on the examples that one attack crafted on every source (row).
+
+    A first row shows the clean accuracy; white-box cells are framed; a cell is the mean over seeds.
+    """
+    table = table[(table["dataset"] == dataset) & table["attack"].isin([attack, CLEAN])]
+    table = table.assign(
+        source=_labels(table, "source"), target=_labels(table, "target"), surrogate=table["seeds"] == "other"
+    )
+    attacked = table[table["attack"] == attack].sort_values("surrogate", kind="stable")
+    if attacked.empty:
+        raise InputError(f"no cell of {attack} on {dataset} passed the audit; tables/audit.csv says why and what to do")
+    attacked = attacked.assign(source=attacked["source"] + np.where(attacked["surrogate"], " (other seed)", ""))
+    sources, targets = list(dict.fromkeys(attacked["source"])), list(dict.fromkeys(attacked["target"]))
+    clean = table[table["attack"] == CLEAN].groupby("target")["mean"].mean()
+    values = attacked.pivot_table(index="source", columns="target", values="mean", sort=False)
+    values = values.reindex(index=sources, columns=targets)
+    matrix = np.vstack([clean.reindex(targets).to_numpy(), values.to_numpy()])
+
+    figure, axes = plt.subplots(figsize=(1.9 + 0.62 * len(targets), 1.5 + 0.42 * (len(sources) + 1)))
+    image = axes.imshow(matrix, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+    white_box = {(row.source, row.target) for row in attacked.itertuples() if row.threat == "white-box"}
+    for row, name in enumerate(["clean images", *sources]):
+        for column, target in enumerate(targets):
+            value = matrix[row, column]
+            if np.isfinite(value):
+                color = "black" if value > 0.55 else "white"
+                axes.text(column, row, f"{100 * value:.1f}", ha="center", va="center", color=color, fontsize=8)
+            if (name, target) in white_box:
+                frame = plt.Rectangle((column - 0.48, row - 0.47), 0.96, 0.94, fill=False, edgecolor=COLORS[1], lw=2)
+                axes.add_patch(frame)
+    axes.set_xticks(range(len(targets)), targets, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(sources) + 1), ["clean images", *sources])
+    axes.axhline(0.5, color="white", lw=3)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_xlabel("target: the model that is scored")
+    axes.set_ylabel("source: crafted on")
+    axes.set_title(
+        f"{written(dataset)}, {attack_in_words(attack)}: accuracy in % ({_seeds(table)}; framed: white-box)", loc="left"
+    )
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02, format=lambda value, _: f"{100 * value:.0f} %")
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _labels(table, side):
+    shared = shared_parts(table, side) if len(table) else set()
+    return [model_label(row, side, shared) for _, row in table.iterrows()]
+
+
+def _seeds(table):
+    return averaged(int(table.loc[table["attack"] == CLEAN, "runs"].max()))

@@ -1,0 +1,99 @@
+"""How the models were trained: losses against epochs (Marshall 2020), and what ADMM's solver saw."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from squeezeproof.analysis.names import finetuning_in_words, level, written
+from squeezeproof.figures.style import COLORS, INK
+
+COLUMNS = 3
+LOSSES = {"clean_loss": ("-", "clean loss"), "adversarial_loss": ("--", "adversarial loss")}
+SOLVER = {"primal_residual": ("-", "residual |w − z| / |w|"), "sparsity": ("--", "share of zeros in z")}
+
+
+def training_curves(histories, dataset):
+    """Loss against epochs: a panel per training, or compression and fine-tuning, a curve per level (solid on clean
+    images, dashed on adversarial ones), mean over seeds with their range; beside those of ADMM a panel of its residual
+    and sparsity.
+
+    Args:
+        histories: (description, history) of every model, the history as a frame of *.history.csv.
+    """
+    panels = [panel for group in _groups(histories).items() for panel in _panels(*group)]
+    if not panels:
+        figure = plt.figure(figsize=(4, 1))
+        figure.text(0.05, 0.5, f"{written(dataset)}: Nothing was trained; all models came with their weights.")
+        return figure
+    columns = min(COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(3.4 * columns, 2.6 * rows + 0.4), squeeze=False, layout="constrained"
+    )
+    for axes, (title, curves, lines) in zip(grid.flat, panels, strict=False):
+        _panel(axes, curves, lines)
+        axes.set_title(title, loc="left")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("loss" if lines is LOSSES else "share")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    seeds = len({description["seed"] for description, _ in histories})
+    sample = "one seed" if seeds == 1 else f"mean and range of {seeds} seeds"
+    figure.suptitle(f"{written(dataset)}: training ({sample})", x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def _groups(histories):
+    """Title -> level -> histories of all seeds; models that were not trained are left out."""
+    groups = {}
+    for description, history in histories:
+        if history.empty:
+            continue
+        title = f"{written(description['architecture'])}, {description['training']} training"
+        name = "base"
+        if description["compression"] != "none":
+            tuned = finetuning_in_words(description["finetuning"])
+            title += f"\n{description['compression']}, {tuned}"
+            name = level(description["ratio"], description["bits"])
+        groups.setdefault(title, {}).setdefault(name, []).append(history)
+    return groups
+
+
+def _panels(title, levels):
+    """The panels of one group: its losses in parts of at most as many levels as there are colors, then its solver."""
+    shown = list(levels.items())
+    parts = [dict(shown[start : start + len(COLORS)]) for start in range(0, len(shown), len(COLORS))]
+    for number, part in enumerate(parts, start=1):
+        suffix = f", part {number}" if len(parts) > 1 else ""
+        yield title + suffix, part, LOSSES
+        if "primal_residual" in next(iter(part.values()))[0]:
+            yield f"{title}{suffix}: solver", part, SOLVER
+
+
+def _panel(axes, levels, lines):
+    kinds = set()
+    colors = [INK] if list(levels) == ["base"] else COLORS
+    for runs, color in zip(levels.values(), colors, strict=False):
+        for column, (style, _) in lines.items():
+            curves = [run[column].to_numpy(float) for run in runs if column in run and run[column].notna().any()]
+            if not curves:
+                continue
+            kinds.add(column)
+            # A seed whose training was extended goes on alone.
+            longest = max(map(len, curves))
+            curves = np.array([np.pad(curve, (0, longest - len(curve)), constant_values=np.nan) for curve in curves])
+            epochs = np.arange(1, curves.shape[1] + 1)
+            marker = "o" if len(epochs) == 1 else None
+            axes.plot(epochs, np.nanmean(curves, 0), color=color, ls=style, lw=1.4, marker=marker, ms=4)
+            if len(curves) > 1:
+                axes.fill_between(epochs, np.nanmin(curves, 0), np.nanmax(curves, 0), color=color, alpha=0.15, lw=0)
+    handles = [
+        plt.Line2D([], [], color="#555555", ls=style, label=label)
+        for kind, (style, label) in lines.items()
+        if kind in kinds
+    ]
+    if colors is COLORS:
+        handles += [plt.Line2D([], [], color=color, label=name) for name, color in zip(levels, COLORS, strict=False)]
+    axes.legend(handles=handles, fontsize=7, handlelength=1.6, borderaxespad=0.2)
+    highest = max((line.get_ydata().max() for line in axes.get_lines()), default=1)
+    axes.set_ylim(0, 1.1 * (np.nan_to_num(highest) or 1))

@@ -1,0 +1,50 @@
+"""Layer features of clean and adversarial images in two dimensions."""
+
+import matplotlib.pyplot as plt
+
+from squeezeproof.figures.style import COLORS
+
+PANELS_IN_A_ROW = 4
+KINDS = {"clean": (COLORS[0], "o"), "adversarial": (COLORS[1], "^")}
+
+
+def tsne_panels(table, title):
+    """The images of one class in the inputs and in every layer, a panel each ([thorsteinsson2024], Figure 2).
+
+    Circles are clean and triangles adversarial images; hollow ones are misclassified. The axes of t-SNE have no unit.
+
+    Args:
+        table: columns layer, kind, label, prediction, x, y.
+    """
+    layers = list(dict.fromkeys(table["layer"]))
+    columns = min(PANELS_IN_A_ROW, len(layers))
+    rows = -(-len(layers) // columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(2.4 * columns, 2.5 * rows + 0.5), squeeze=False, layout="constrained"
+    )
+    for axes, layer in zip(grid.flat, layers, strict=False):
+        panel = table[table["layer"] == layer]
+        for kind, (color, marker) in KINDS.items():
+            for right in (True, False):
+                points = panel[(panel["kind"] == kind) & ((panel["prediction"] == panel["label"]) == right)]
+                face = {"c": color, "linewidths": 0} if right else {"facecolors": "none", "edgecolors": color}
+                axes.scatter(points["x"], points["y"], s=14, marker=marker, alpha=0.75, **face)
+        axes.set_title(layer.removeprefix("network."), loc="left")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_aspect("equal", "datalim")
+    for axes in grid.flat[len(layers) :]:
+        axes.remove()
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=4)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def _legend():
+    handles = []
+    for kind, (color, marker) in KINDS.items():
+        for right in (True, False):
+            face = color if right else "none"
+            label = f"{kind}, {'right' if right else 'wrong'}"
+            handles.append(plt.Line2D([], [], ls="none", marker=marker, mfc=face, mec=color, ms=5, label=label))
+    return handles

@@ -1,0 +1,99 @@
+"""How compression and adversarial training change the weights (Marshall 2020: log y, normalised x)."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from squeezeproof.analysis.names import FLOAT_BITS, finetuning_in_words, level, written
+from squeezeproof.figures.style import COLORS, INK
+from squeezeproof.store.tensors import read_arrays
+
+BINS = np.linspace(-1, 1, 81)
+COLUMNS = 3
+
+
+def read_weights(path):
+    """All weights of convolutions and linear layers of a checkpoint, one float32 vector."""
+    arrays = read_arrays(path)
+    names = [name for name in arrays if name.startswith("network.") and name.endswith(".weight")]
+    return np.concatenate([arrays[name].ravel() for name in names if arrays[name].ndim > 1])
+
+
+def read_histograms(models):
+    """(description, histogram) of the models that the figure shows: those of the first seed with weights in float32.
+
+    The checkpoint of a quantized model holds its weights before rounding.
+
+    Args:
+        models: (description, path of the checkpoint) of every model.
+    """
+    seed = min(description["seed"] for description, _ in models)
+    shown = [model for model in models if model[0]["seed"] == seed and model[0]["bits"] >= FLOAT_BITS]
+    return [(description, histogram(read_weights(path))) for description, path in shown]
+
+
+def histogram(weights):
+    """Share of all weights in every bin of BINS, in units of the largest magnitude, zeros left out; and their share."""
+    largest = np.abs(weights).max()
+    counts, _ = np.histogram(weights[weights != 0] / (largest or 1), BINS)
+    return counts / len(weights), float(np.mean(weights == 0))
+
+
+def weight_histograms(models, dataset):
+    """Weights of a data set's models: a first panel per architecture with its base models, then a panel
+    per training, compression and fine-tuning with the base model and every level.
+
+    Args:
+        models: of `read_histograms`.
+    """
+    panels = _panels(models)
+    columns = min(COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(3.2 * columns, 2.5 * rows + 0.4), sharex=True, sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):
+        for (label, (shares, zeros)), color in zip(curves, [INK, *COLORS], strict=False):
+            name = f"{label} ({100 * zeros:.0f} % zeros)" if zeros else label
+            axes.stairs(shares, BINS, color=color, lw=1.2, label=name)
+        axes.set_yscale("log")
+        axes.set_title(title, loc="left")
+        axes.set_ylim(top=1)
+        axes.legend(fontsize=7, loc="upper left", handlelength=1.2, borderaxespad=0.2)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    for axes in grid[:, 0]:
+        axes.set_ylabel("share of all weights")
+    for axes in list(grid.flat)[max(0, len(panels) - columns) : len(panels)]:
+        axes.set_xlabel("weight / largest magnitude")
+        axes.tick_params(labelbottom=True)
+    figure.suptitle(
+        f"{written(dataset)}: weights that are not zero, seed {models[0][0]['seed']}", x=0.01, ha="left", fontsize=10
+    )
+    return figure
+
+
+def _panels(models):
+    """Title -> [(label, histogram)], at most as many as there are colors, more levels in further panels."""
+    panels = {}
+    bases = {description["name"]: (description, found) for description, found in models if _is_base(description)}
+    for description, found in bases.values():
+        title = f"{written(description['architecture'])}, base models"
+        panels.setdefault(title, []).append((f"{description['training']} training", found))
+    for description, found in models:
+        if _is_base(description):
+            continue
+        compression, tuned = description["compression"], finetuning_in_words(description["finetuning"])
+        title = f"{written(description['architecture'])}, {description['training']} training\n{compression}, {tuned}"
+        label = level(description["ratio"], description["bits"])
+        panels.setdefault(title, [("base", bases[description["base"]][1])]).append((label, found))
+    shown = 1 + len(COLORS)
+    return {
+        title + (f", part {1 + start // shown}" if len(curves) > shown else ""): curves[start : start + shown]
+        for title, curves in panels.items()
+        for start in range(0, len(curves), shown)
+    }
+
+
+def _is_base(description):
+    return description["compression"] == "none"

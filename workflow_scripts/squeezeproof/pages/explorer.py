@@ -1,0 +1,83 @@
+"""The explorer page: one HTML file that works offline, from the templates in report/explorer/ and a study's data."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+from pathlib import Path
+
+from squeezeproof.errors import InputError
+from squeezeproof.pages.explorer_data import explorer_data, first_runs
+from squeezeproof.pages.explorer_images import EXAMPLES, cell_images
+from squeezeproof.store.atomic import replacing
+
+# Browsers show a page embedded in Snakemake's report as a data URI of at most 2 MiB, that is 1.5 MiB before base64.
+PAGE_BYTES = 1_450_000
+PLACE = re.compile(r"@@(\w+)@@")
+
+
+def explorer_page(tables, templates, tests, sets, predictions, study, question):
+    """The page of a study as text, with as many images as its size allows.
+
+    Args:
+        tables: of `explorer_data.read_tables`.
+        templates: see `build_page`.
+        tests: data set -> path of its prepared test split.
+        sets, predictions: paths of the study's adversarial sets and predictions.
+        study, question: name and question of the study.
+    """
+    data = explorer_data(tables, study, question)
+    cells = first_runs(tables)
+    # Besides the sprites every set and every cell brings a few labels.
+    labels = 250 * len(sets) + 6 * EXAMPLES * len(cells)
+    budget = PAGE_BYTES - len(build_page(templates, data).encode()) - labels
+    data["images"], data["says"] = cell_images(cells, tests, sets, predictions, max(0, budget))
+    return build_page(templates, data)
+
+
+def build_page(templates, data):
+    """The page as text.
+
+    The scripts and styles it may run are named by their hashes in its Content-Security-Policy, which allows nothing
+    from any network; the data are JSON in which no character can end their element.
+
+    Args:
+        templates: paths of page.html, style.css and the scripts, these in their order.
+        data: of `explorer_data`, with `images`.
+    """
+    texts = [(Path(path).suffix, Path(path).read_text(encoding="utf-8")) for path in templates]
+    [page], [style] = ([text for suffix, text in texts if suffix == ending] for ending in (".html", ".css"))
+    script = "\n".join(text for suffix, text in texts if suffix == ".js")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    places = {
+        "TITLE": html.escape(data["study"]),
+        "POLICY": policy,
+        "STYLE": style,
+        "SCRIPT": script,
+        "DATA": _json(data),
+    }
+    return PLACE.sub(lambda match: places[match[1]], page)
+
+
+def write_page(path, text):
+    """Write the page; InputError where a browser would show it blank in the report."""
+    if len(text.encode()) > PAGE_BYTES:
+        raise InputError(
+            f"{path}: {len(text.encode()):,} bytes, of which the report can embed {PAGE_BYTES:,}: the study has too "
+            "many cells for one page; split it into several studies, or select fewer with evaluations"
+        )
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _hash(text):
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _json(data):
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return re.sub("[<>&]", lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -1,0 +1,203 @@
+"""What the explorer page knows of a study: its tables, joined by cell and packed as columns; no model, no torch.
+
+A cell is a row of the table `over_seeds` under an attack: one source, one target, their relation of seeds, one attack
+at one budget. Its runs are rows of `robust_accuracy`, one per pair of seeds.
+"""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from squeezeproof.analysis.names import MODEL, entry_of, model_label, shared_parts
+from squeezeproof.audit.findings import FAILURE, WARNING
+from squeezeproof.statistics.bootstrap import student
+from squeezeproof.store.predictions import CLEAN
+from squeezeproof.tables.accuracy import SOURCE, TARGET
+from squeezeproof.tables.frames import read_csv
+
+TABLES = [
+    "over_seeds", "robust_accuracy", "clean_accuracy", "verdicts", "max_delta", "flips", "audit", "compression",
+]  # fmt: skip
+# Columns that hold numbers where they are not empty, and columns that are text whatever they look like.
+NUMBERS = ["eps", "std", "t_low", "t_high"]
+TEXTS = ["warnings", "value", "threshold", "filters", "broken_examples", "mended_examples", "norm"]
+KEY = ["dataset", "source", "target", "seeds", "attack"]
+SIZES = ["parameters", "nonzeros", "macs", "bytes", "packed_bytes", "filters"]
+# Findings beyond this many characters come without their messages, which tables/audit.csv has.
+MESSAGES = 150_000
+SEED = r"\.s(\d+)$"
+NUMBER = re.compile(r"[+-]?\d+\.\d+")
+
+
+def read_tables(paths):
+    """Table name -> table, from table name -> path of its CSV file."""
+    read = {"keep_default_na": False, "na_values": {name: [""] for name in NUMBERS}}
+    return {name: read_csv(path, dtype=dict.fromkeys(TEXTS, str), **read) for name, path in paths.items()}
+
+
+def explorer_data(tables, study, question):
+    """Everything but the images, ready for JSON: lists of columns (`packed`) that name models and attacks by position.
+
+    Args:
+        tables: of `read_tables`, the tables named in TABLES.
+        study, question: name and question of the study.
+    """
+    models, runs = model_table(tables), run_table(tables["robust_accuracy"])
+    cells = cell_table(tables, models, runs)
+    attacks = tables["robust_accuracy"][["attack", "method", "norm", "eps"]].drop_duplicates("attack")
+    attacks = attacks.assign(entry=attacks["attack"].map(entry_of))
+    attacks = attacks.sort_values(["entry", "eps", "attack"], ignore_index=True)
+    verdicts = verdict_table(tables, models, cells)
+    runs["cell"] = _positions(runs, cells, KEY)
+    for side in ("source", "target"):
+        found = models[["dataset", "model"]].rename(columns={"model": side})
+        cells[f"{side}_model"] = _positions(cells, found, ["dataset", side])
+    cells["attack"] = _positions(cells, attacks, ["attack"])
+    audit = tables["audit"]
+    return {
+        "study": study,
+        "question": question,
+        "models": packed(models),
+        "attacks": packed(attacks),
+        "cells": packed(cells.drop(columns=["dataset", "source", "target"])),
+        "runs": packed(runs.drop(columns=[*KEY, "source_name", "target_name"])),
+        "verdicts": packed(verdicts),
+        "curves": packed(tables["max_delta"].drop(columns=["method", "norm", "eps"])),
+        "findings": packed(_findings(audit)),
+        "checks": {int(row.check): row.name for row in audit[["check", "name"]].drop_duplicates().itertuples(False)},
+        "audited": {verdict: int(count) for verdict, count in audit["verdict"].value_counts().items()},
+    }
+
+
+def first_runs(tables):
+    """The run of every cell that its images show, that of the first seeds: dataset, source, target (names) and attack.
+
+    In the order of the cells of `explorer_data`.
+    """
+    models, runs = model_table(tables), run_table(tables["robust_accuracy"])
+    first = cell_table(tables, models, runs)[KEY].merge(runs.drop_duplicates(KEY), on=KEY, how="left")
+    names = {"source_name": "source", "target_name": "target"}
+    return first[["dataset", *names, "attack"]].rename(columns=names)
+
+
+def packed(table):
+    """Column name -> list of values; texts and repetitive numbers as `{"values": distinct, "rows": positions}`.
+
+    Missing values become None.
+    """
+    return {name: _packed(column) for name, column in table.items()}
+
+
+def _packed(column):
+    values = [None if pd.isna(value) else value for value in column.tolist()]
+    values = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+    distinct = list(dict.fromkeys(values))
+    if not any(isinstance(value, str) for value in distinct) and len(distinct) > len(values) / 4:
+        return values
+    position = {value: index for index, value in enumerate(distinct)}
+    return {"values": distinct, "rows": [position[value] for value in values]}
+
+
+def model_table(tables):
+    """One row per model without its seed: label, axes, base, sizes (of the first seed), clean accuracy over seeds."""
+    sizes = tables["compression"].sort_values("seed", kind="stable")
+    sizes = sizes.assign(model=stem(sizes["model"])).drop_duplicates(["dataset", "model"])
+    order = ["dataset", *MODEL]
+    sizes = sizes.sort_values(order, key=lambda column: column.replace({"none": ""}), ignore_index=True)
+    named = sizes.rename(columns=dict(zip(MODEL, TARGET, strict=True)))
+    labels = [_labels(group) for _, group in named.groupby("dataset", sort=False)]
+    clean = tables["clean_accuracy"].assign(model=lambda table: stem(table["model"]))
+    clean = intervals(clean, ["dataset", "model"]).rename(columns=lambda name: f"clean_{name}").reset_index()
+    models = sizes[["dataset", "model", *MODEL, "activation_bits", *SIZES]].assign(label=pd.concat(labels))
+    models["base"] = models["architecture"] + "." + models["training"] + ".none.none"
+    return models.merge(clean, on=["dataset", "model"], how="left")
+
+
+def _labels(models):
+    shared = shared_parts(models, "target")
+    return pd.Series([model_label(row, "target", shared) for _, row in models.iterrows()], models.index)
+
+
+def run_table(robust):
+    """The rows of `robust_accuracy` with models and seeds apart, sorted by seeds."""
+    runs = robust.drop(columns=["method", "norm", "eps", "threat"])
+    for side in ("source", "target"):
+        runs[f"{side}_name"] = runs[side]
+        runs[f"{side}_seed"] = runs[side].str.extract(SEED, expand=False).astype(int)
+        runs[side] = stem(runs[side])
+    runs["seeds"] = np.where(runs["source_seed"] == runs["target_seed"], "same", "other")
+    return runs.sort_values(["source_seed", "target_seed"], kind="stable", ignore_index=True)
+
+
+def cell_table(tables, models, runs):
+    """The cells of `over_seeds`, clean images left out, with their interval, images scored and audit warnings."""
+    cells = tables["over_seeds"]
+    cells = cells[cells["attack"] != CLEAN]
+    for side, axes in (("source", SOURCE), ("target", TARGET)):
+        names = models[["dataset", "model", *MODEL]].rename(
+            columns={**dict(zip(MODEL, axes, strict=True)), "model": side}
+        )
+        cells = cells.merge(names, on=["dataset", *axes], how="left")
+    cells = cells[[*KEY, "threat", "runs", "mean", "std", "min", "max"]]
+    cells = cells.merge(intervals(runs, KEY)[["low", "high", "n"]].reset_index(), on=KEY, how="left")
+    warnings = runs.groupby(KEY)["warnings"].agg(lambda texts: " ".join(sorted(set(" ".join(texts).split()), key=int)))
+    return cells.merge(warnings.reset_index(), on=KEY, how="left")
+
+
+def intervals(runs, keys):
+    """Mean accuracy, its 95 % interval and the images scored: Student's t over runs, Wilson's of the only run."""
+    found = {}
+    for key, group in runs.groupby(keys):
+        mean, _, low, high = (float(f"{value:.6g}") for value in student(group["accuracy"]))
+        if len(group) == 1:
+            low, high = group["low"].item(), group["high"].item()
+        found[key] = {"mean": mean, "low": max(0.0, low), "high": min(1.0, high), "n": group["n"].min()}
+    table = pd.DataFrame.from_dict(found, orient="index", columns=["mean", "low", "high", "n"])
+    table.index = pd.MultiIndex.from_tuples(table.index, names=keys)
+    return table
+
+
+def verdict_table(tables, models, cells):
+    """The verdicts by cell, their sentences as templates with the numbers apart, and the flips summed over seeds."""
+    verdicts = tables["verdicts"].drop(columns="seeds")
+    verdicts = verdicts.merge(models[["dataset", "model", *MODEL]], on=["dataset", *MODEL], how="left")
+    verdicts = verdicts.rename(columns={"model": "target", "source": "named", "source_seed": "seeds"})
+    verdicts["source"] = verdicts["named"].where(verdicts["comparison"] != "white-box", verdicts["target"])
+    flips = tables["flips"]
+    source_seed = flips["source"].astype(str).str.extract(SEED, expand=False)
+    flips = flips.assign(seeds=np.where(source_seed == flips["seed"].astype(str), "same", "other"))
+    flips = flips.assign(source=stem(flips["source"]), target=stem(flips["target"]))
+    counts = flips.groupby([*KEY, "comparison"])[["broken", "mended"]].sum().reset_index()
+    verdicts = verdicts.merge(counts, on=[*KEY, "comparison"], how="left")
+    filled = [
+        template(*values) for values in zip(verdicts["sentence"], verdicts["attack"], verdicts["named"], strict=True)
+    ]
+    verdicts[["template", "numbers"]] = pd.DataFrame(filled, verdicts.index, ["template", "numbers"], dtype=str)
+    verdicts["cell"] = _positions(verdicts, cells, KEY)
+    keep = ["cell", "comparison", "verdict", "difference", "low", "high", "p_difference_holm", "broken", "mended"]
+    return verdicts[[*keep, "template", "numbers"]].rename(columns={"p_difference_holm": "p"})
+
+
+def template(sentence, attack, source):
+    """A verdict's sentence with `{attack}`, `{source}` and `{}` in place of its names and decimals; the decimals."""
+    text = sentence.replace(f"under {attack},", "under {attack},", 1)
+    text = text.replace(f"crafted on {source}", "crafted on {source}", 1)
+    return NUMBER.sub("{}", text), " ".join(NUMBER.findall(text))
+
+
+def stem(names):
+    """Names of models without their seeds."""
+    return names.astype(str).str.replace(SEED, "", regex=True)
+
+
+def _findings(audit):
+    """Failures and warnings, without their messages where these would fill the page."""
+    found = audit[audit["verdict"].isin([FAILURE, WARNING])].drop(columns="name")
+    return found.assign(message="") if found["message"].str.len().sum() > MESSAGES else found
+
+
+def _positions(table, among, keys):
+    """Position in `among` of every row of a table, by the values of the keys; None where there is none."""
+    known = {key: position for position, key in enumerate(among[keys].itertuples(index=False, name=None))}
+    return pd.array([known.get(key) for key in table[keys].itertuples(index=False, name=None)], dtype="Int64")

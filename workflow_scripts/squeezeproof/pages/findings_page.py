@@ -1,0 +1,171 @@
+"""A page of what a study found. Each number and sentence is computed from its tables."""
+
+import pandas as pd
+
+from squeezeproof.analysis.names import attack_in_words, level
+from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN
+from squeezeproof.store.predictions import CLEAN
+
+MODEL = [f"target_{axis}" for axis in ("training", "compression", "ratio", "bits", "finetuning")]
+BASE_SOURCE, OTHER_SOURCE = "from the base model", "from another seed"
+TABLES = ["over_seeds", "verdicts", "selected", "audit"]
+VERDICTS = [LESS, MORE, EQUIVALENT, NOT_SHOWN]
+
+
+def findings_page(folder, title, introduction, notes):
+    """Write README.md beside the tables of one study.
+
+    Args:
+        folder: pathlib.Path with over_seeds.csv, verdicts.csv, audit.csv, selected.csv and, where suites ran,
+            wide_stages.md, where int8 models were built, deployed.csv; figures beside them (*.png) are shown. It gets
+            the page.
+        title, introduction: of the page.
+        notes: what the reader must know, one sentence or more each.
+    """
+    tables = {name: _read(folder / f"{name}.csv") for name in TABLES}
+    lines = [f"# {title}", "", introduction, "", "## Accuracy", "", *_accuracy(tables["over_seeds"])]
+    for figure in sorted(folder.glob("*.png")):
+        lines += ["", f"![{figure.stem}]({figure.name})"]
+    if (folder / "wide_stages.md").is_file():
+        lines += ["", "## Attack after attack on what is left", "", (folder / "wide_stages.md").read_text().rstrip()]
+    lines += ["", "## What compression changed", "", *_verdicts(tables["verdicts"])]
+    lines += ["", "## What may be removed", "", *_selected(tables["selected"])]
+    if (folder / "deployed.csv").is_file():
+        lines += ["", "## What is deployed", "", *_deployed(_read(folder / "deployed.csv"))]
+    lines += ["", "## What the audit says", "", *_audit(tables["audit"])]
+    lines += ["", "## What to know", "", *(f"- {note}" for note in notes)]
+    (folder / "README.md").write_text("\n".join(lines) + "\n")
+
+
+def _read(path):
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def _accuracy(means):
+    """A row per model, a column per attack: mean over seeds and standard deviation, in per cent."""
+    rows = means.assign(column=[_column(row) for row in means.itertuples()])
+    rows = rows[rows["column"].notna()]
+    columns = list(dict.fromkeys(rows.sort_values("column", key=lambda names: names.map(_order))["column"]))
+    yield f"| model | {' | '.join(columns)} |"
+    yield "| --- |" + " --- |" * len(columns)
+    for model, cells in rows.groupby(MODEL, sort=False):
+        found = cells.drop_duplicates("column").set_index("column")
+        values = [_cell(found.loc[column]) if column in found.index else "" for column in columns]
+        yield f"| {_model(model)} | {' | '.join(values)} |"
+    yield ""
+    runs = int(rows.loc[rows["column"] == "clean", "runs"].max())
+    averaged = "one seed" if runs == 1 else f"mean over {runs} seeds ± standard deviation"
+    sources = {
+        BASE_SOURCE: "crafted on the uncompressed model of the same seed and scored on the compressed one",
+        OTHER_SOURCE: "crafted on the uncompressed model of every other seed",
+    }
+    told = [f"; {name}: {what}" for name, what in sources.items() if any(name in column for column in columns)]
+    yield f"In %, {averaged}. White-box unless a column says otherwise{''.join(told)}."
+
+
+def _column(row):
+    """The column of a row of `over_seeds`, None where the page leaves it out."""
+    if row.attack == CLEAN:
+        return "clean"
+    if row.threat == "white-box":
+        return attack_in_words(row.attack)
+    if row.source_compression != "none" or row.source_training != row.target_training:
+        return None
+    return f"{attack_in_words(row.attack)}, {BASE_SOURCE if row.seeds == 'same' else OTHER_SOURCE}"
+
+
+def _order(column):
+    return (column != "clean", BASE_SOURCE in column, OTHER_SOURCE in column, column)
+
+
+def _cell(row):
+    spread = "" if pd.isna(row["std"]) else f" ± {100 * row['std']:.1f}"
+    return f"{100 * row['mean']:.1f}{spread}"
+
+
+def _model(axes):
+    training, compression, ratio, bits, _ = axes
+    return f"{training}, base" if compression == "none" else f"{training}, {compression} {level(ratio, bits)}"
+
+
+def _verdicts(verdicts):
+    """How often each verdict was reached, and in words every difference that was shown."""
+    images = verdicts.apply(_images, axis=1)
+    for where, rows in verdicts.groupby(images, sort=False):
+        counts = rows["verdict"].value_counts()
+        shares = ", ".join(f"{verdict} in {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
+        favoured = ", which favours the compressed model" if rows["favours"].eq("compressed").any() else ""
+        yield f"- On {where}{favoured}: {shares} of {len(rows)} comparisons with the base."
+    shown = verdicts[verdicts["verdict"].isin([LESS, MORE])]
+    # A comparison on images made for the base says what it says in favour of the compressed model.
+    fair = shown[~shown["favours"].eq("compressed") | shown["verdict"].eq(LESS)]
+    yield ""
+    if fair.empty:
+        yield "No difference was shown that does not follow from images made for the base model."
+        return
+    yield "| training | compression | attack | compared on | verdict | points | 95 % interval |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for row in fair.reindex(fair["difference"].abs().sort_values(ascending=False, kind="stable").index).itertuples():
+        interval = f"{100 * row.low:+.1f} to {100 * row.high:+.1f}"
+        yield (
+            f"| {row.training} | {row.compression} {level(row.ratio, row.bits)} | {attack_in_words(row.attack)} | "
+            f"{_images(row)} | {row.verdict} | {100 * row.difference:+.1f} | {interval} |"
+        )
+
+
+def _images(row):
+    """Whose adversarial images a verdict compares on."""
+    if row.comparison == "white-box":
+        return "each model's own images"
+    return "images made for the base" if row.source_seed == "same" else "images made for a base of another seed"
+
+
+def _selected(selected):
+    yield "| training | compression | keeps | the smallest | accuracy, base | accuracy | bytes left |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for row in selected.itertuples():
+        kept = "clean accuracy" if row.attack == CLEAN else attack_in_words(row.attack)
+        head = f"| {row.training} | {row.compression} | {kept} "
+        if row.selected != "smallest within tolerance":
+            yield f"{head}| {row.selected} | | | |"
+            continue
+        yield (
+            f"{head}| {level(row.ratio, row.bits)} | {100 * row.base_accuracy:.1f} | {100 * row.accuracy:.1f} | "
+            f"{100 * row.share_of_bytes:.0f} % |"
+        )
+    yield ""
+    tolerance = 100 * selected["tolerance"].iloc[0]
+    yield (
+        f"The smallest model of each compression whose mean accuracy is within {tolerance:g} "
+        f"point{'' if tolerance == 1 else 's'} of its base's; chosen by its result, so to be confirmed on other seeds."
+    )
+
+
+def _deployed(table):
+    """The int8 models beside their twins on clean images and on those made for the twin, and how far apart they are."""
+    yield "| model | attack | simulated | int8 | points | 95 % interval | one label |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for row in table[table["source"].isna() | (table["source"] == table["model"])].itertuples():
+        yield (
+            f"| {row.training}, {row.compression} {level(row.ratio, row.bits)} | {attack_in_words(row.attack)} | "
+            f"{100 * row.twin_accuracy:.1f} | {100 * row.int8_accuracy:.1f} | {100 * row.difference:+.1f} | "
+            f"{100 * row.low:+.1f} to {100 * row.high:+.1f} | {100 * row.agreement:.1f} % |"
+        )
+    yield ""
+    lowest, highest = 100 * table["difference"].min(), 100 * table["difference"].max()
+    yield (
+        f"Integer kernels on what was crafted on their simulated twins, in %. Over all {len(table)} cells, images made "
+        f"for other models included, the int8 model is {lowest:+.1f} to {highest:+.1f} points from its twin, and the "
+        f"two give one label to at least {100 * table['agreement'].min():.1f} % of a cell's images."
+    )
+
+
+def _audit(audit):
+    counts = audit["verdict"].value_counts()
+    yield (
+        f"- {counts.get('pass', 0)} checks pass, {counts.get('warning', 0)} warn, {counts.get('failure', 0)} fail; "
+        f"{counts.get('not applicable', 0)} do not apply."
+    )
+    raised = audit[audit["verdict"].isin(["warning", "failure"])]
+    for (check, name), rows in raised.groupby(["check", "name"], sort=False):
+        yield f"- Check {check} ({name}), {len(rows)} times, such as: {rows['message'].iloc[0]}."

@@ -1,0 +1,142 @@
+"""Prints what a study will cost, before it runs: `show_estimate.py CONFIG [OVERLAY ...] [--finished CONFIG ...]`.
+
+Jobs per rule as Snakemake plans them, passes through networks, bytes on disk, and hours of one core or one GPU. The
+hours are fitted to the logs and benchmark files of the finished studies (those in config.yaml and studies/ by default).
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+
+# The library is not installed; it lies beside this folder.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from show_plan import print_table, read_config
+
+from squeezeproof.models.build import initial_model, specification
+from squeezeproof.models.measure import measure
+from squeezeproof.study.costs import read_costs
+from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.estimate import Size, defaults, file_bytes, jobs
+from squeezeproof.study.plan import Study
+from squeezeproof.study.rates import Rates
+
+ROOT = Path(__file__).resolve().parents[2]
+# A class more or less changes nothing here, and only a data set on disk knows its classes.
+CLASSES = 10
+
+
+def read_study(paths):
+    return Study(read_config(paths))
+
+
+def measured_sizes(study):
+    """(data set, architecture entry) -> Size, from networks that are built."""
+    found = {}
+    for dataset in study.datasets.values():
+        shape = (dataset.channels, dataset.size, dataset.size)
+        facts = {"shape": shape, "mean": [0.5] * shape[0], "deviation": [0.5] * shape[0], "classes": range(CLASSES)}
+        for name in study.config["architectures"]:
+            model = initial_model(specification(study.architecture_settings(name), facts), seed=0)
+            tensors = model.state_dict().values()
+            weights = sum(parameter.numel() for parameter in model.parameters() if parameter.dim() > 1)
+            held = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+            found[dataset.name, name] = Size(measure(model.eval(), {}, shape)["macs"], held, weights)
+    return found
+
+
+def planned(paths):
+    """Rule -> jobs of a complete run, by a dry run."""
+    command = [sys.executable, "-m", "snakemake", "-n", "--forceall", "--quiet", "rules"]
+    command += ["--snakefile", ROOT / "Snakefile", "--configfile", *paths]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    stats = re.search(r"^Job stats:\n.*?\n-+.*?\n(.*?)^total", done.stdout, re.M | re.S)
+    if stats is None:
+        sys.exit(done.stdout)
+    return {rule: int(count) for rule, count in map(str.split, stats[1].splitlines())}
+
+
+def calibrated(device, studies):
+    """Rates fitted to the finished jobs of studies on that device, and how many there were."""
+    finished, others = [], defaultdict(list)
+    for study in studies:
+        folder = Path("results") / study.name
+        costs = {cost.path.relative_to(folder / "benchmarks").as_posix(): cost for cost in read_costs(folder)}
+        if not costs or (study.compute["device"] == "cuda") != (device == "cuda"):
+            continue
+        known = jobs(study, measured_sizes(study))
+        finished += [(job, spent(costs.pop(job.benchmark), device)) for job in known if job.benchmark in costs]
+        for cost in costs.values():
+            others[cost.rule].append(spent(cost, device))
+    factor = defaults()["gpu_factor"] if device == "cuda" else 1
+    return Rates(finished, others, factor), len(finished)
+
+
+def spent(cost, device):
+    """Seconds that a job held its card, or seconds of CPU, which a busy machine stretches less."""
+    return cost.seconds if device == "cuda" else cost.cpu_seconds
+
+
+def finished_studies(paths):
+    """The studies that config files declare, without those that this version refuses."""
+    for path in paths:
+        try:
+            yield read_study([path])
+        except (ConfigError, OSError):
+            continue
+
+
+def rows_of(study, sizes, counts, rates):
+    """Rule, jobs, image passes forward and backward, and hours, of every rule and of all."""
+    by_rule = defaultdict(list)
+    for job in jobs(study, sizes):
+        by_rule[job.rule].append(job)
+    rows, total = [], Counter()
+    for rule, count in counts.items():
+        if rule == "all":
+            continue
+        known = by_rule.get(rule, [])
+        forwards, backwards = (sum(getattr(job, key) for job in known) for key in ("forwards", "backwards"))
+        seconds = sum(map(rates.seconds, known)) if known else count * rates.seconds_of(rule)
+        rows.append([rule, count, f"{forwards:.3g}", f"{backwards:.3g}", f"{seconds / 3600:.3g}"])
+        total.update(jobs=count, forwards=forwards, backwards=backwards, hours=seconds / 3600)
+    return [*rows, ["total", total["jobs"], *(f"{total[key]:.3g}" for key in ("forwards", "backwards", "hours"))]]
+
+
+def main(arguments):
+    try:
+        study = read_study(arguments.config)
+    except ConfigError as error:
+        sys.exit(str(error))
+    sys.path.insert(0, str(Path.cwd()))
+    device = "cuda" if study.compute["device"] == "cuda" else "cpu"
+    rates, count = calibrated(device, finished_studies(arguments.finished))
+    sizes = measured_sizes(study)
+    unit = "GPU" if device == "cuda" else "CPU"
+    header = ["rule", "jobs", "passes forward", "backward", f"{unit} hours"]
+    rows_of_rules = rows_of(study, sizes, planned(arguments.config), rates)
+    print_table(f"Study {study.name}", header, rows_of_rules)
+    held = file_bytes(study, sizes)
+    rows = [[kind, f"{size / 2**20:.1f}"] for kind, size in [*held.items(), ("total", sum(held.values()))]]
+    print_table("On disk", ["files", "MiB"], rows)
+    if device == "cpu":
+        factor = defaults()["gpu_factor"]
+        hours = float(rows_of_rules[-1][-1]) / factor
+        print(f"\nOne GPU, ASSUMED to be {factor} times as fast as a core, would take {hours:.3g} hours.")
+    if count:
+        print(f"Hours are fitted to {count} finished jobs; rates that none of them tells are defaults.")
+    else:
+        assumed = f", times an ASSUMED factor of {defaults()['gpu_factor']}" if device == "cuda" else ""
+        print(f"Hours are defaults of one core elsewhere{assumed}: no finished study here tells this machine's own.")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", nargs="+")
+    parser.add_argument(
+        "--finished", nargs="*", default=["config.yaml", *sorted(map(str, Path("studies").glob("*.yaml")))]
+    )
+    main(parser.parse_args())

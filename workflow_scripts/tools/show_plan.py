@@ -1,0 +1,89 @@
+"""Prints what a study would run, as tables, before anything runs: `show_plan.py CONFIG [OVERLAY ...]`.
+
+Later files are merged over earlier ones key by key, as Snakemake merges several --configfile.
+"""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import yaml
+
+# The library is not installed; it lies beside this folder.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.plan import Study
+
+
+def merge(base, overlay):
+    for key, value in overlay.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            merge(base[key], value)
+        else:
+            base[key] = value
+    return base
+
+
+def read_config(paths):
+    """The config of some files, later ones merged over earlier ones."""
+    config = {}
+    for path in paths:
+        merge(config, yaml.safe_load(Path(path).read_text()))
+    return config
+
+
+def print_table(title, header, rows):
+    print(f"\n{title}")
+    rows = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, ["-" * width for width in widths], *rows):
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def crafting_jobs(study):
+    """Rule -> jobs that craft adversarial sets, whole or in shards."""
+    jobs = Counter()
+    for (dataset, _), attacks in study.sets.items():
+        shards = study.datasets[dataset].shards
+        whole = {"craft": len(attacks)}
+        jobs.update(whole if shards == 1 else {"craft_shard": shards * len(attacks), "join_shards": len(attacks)})
+    return jobs or {"craft": 0}
+
+
+def main(paths):
+    try:
+        study = Study(read_config(paths))
+    except ConfigError as error:
+        sys.exit(str(error))
+    print(f"Study {study.name}: {study.question}")
+    targets = Counter((dataset, target) for dataset, target, _ in study.pairs)
+    rows = []
+    for dataset, name in study.evaluated_models:
+        attacks = study.sets.get((dataset, name), [])
+        rows.append([dataset, name, len(attacks), targets[dataset, name]])
+    print_table("Models", ["data set", "model", "sets crafted on it", "sources scored on it"], rows)
+    rows = [
+        [name, *(attack.settings[key] for key in ("method", "norm", "eps", "mode"))]
+        for name, attack in study.attacks.items()
+    ]
+    print_table("Attacks", ["attack", "method", "norm", "eps", "mode"], rows)
+    ensembles = {key for key in study.evaluated_models if study.models[key].is_ensemble}
+    bases = {key for key in study.evaluated_models if study.models[key].is_base} - ensembles
+    jobs = {
+        "prepare": len({dataset for dataset, _ in study.evaluated_models}),
+        "train": len(bases),
+        "compress": len(study.evaluated_models) - len(bases) - len(ensembles),
+        **({"build_ensemble": len(ensembles)} if ensembles else {}),
+        **crafting_jobs(study),
+        "predict": len(study.pairs),
+        **({"sweep": len(study.curves)} if study.curves else {}),
+        **({"features": len(study.features)} if study.features else {}),
+    }
+    print_table("Jobs of a first run", ["rule", "jobs"], [*jobs.items(), ("total", sum(jobs.values()))])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    main(sys.argv[1:])

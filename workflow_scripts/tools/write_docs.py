@@ -1,0 +1,83 @@
+"""Copies what the README and docs/ show out of finished studies and writes their pages, as docs/pages.yaml says."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
+from PIL import Image
+
+# The library is not installed; it lies beside this folder.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from squeezeproof.pages.attack_page import attack_page
+from squeezeproof.pages.findings_page import findings_page
+from squeezeproof.pages.published_page import published_page
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
+    "--run-all-compositor-stages-before-draw",
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+
+
+def copy(study, names):
+    """Copy files of one study into docs/{study}; those of a study that was not run stay as they are."""
+    source, target = ROOT / "results" / study, ROOT / "docs" / study
+    if not source.is_dir():
+        print(f"docs/{study}: left as it is, {source.relative_to(ROOT)} does not exist; run the study first")
+        return
+    if missing := [name for name in names if not (source / name).is_file()]:
+        sys.exit(f"{source / missing[0]}: missing; run the study to its end first")
+    target.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        shutil.copyfile(source / name, target / Path(name).name)
+
+
+def photograph(study, page):
+    """A picture of a page of the study in docs/{study}, by Chromium, where there is one."""
+    source, browser = ROOT / "results" / study / page, shutil.which("chromium") or shutil.which("google-chrome")
+    target = ROOT / "docs" / study / Path(page).with_suffix(".png").name
+    if browser is None or not source.is_file():
+        print(f"{target.relative_to(ROOT)}: left as it is, {page if browser else 'Chromium'} is missing")
+        return
+    with TemporaryDirectory() as folder:
+        taken = Path(folder) / "page.png"
+        options = [f"--user-data-dir={folder}/profile", "--window-size=1280,1270", "--virtual-time-budget=8000"]
+        command = [browser, *CHROMIUM, *options, f"--screenshot={taken}", source.as_uri()]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+        # As sharp as the README shows it, in few bytes.
+        Image.open(taken).convert("RGB").resize((960, 952)).quantize(128).save(target, optimize=True)
+
+
+def configs_of(study):
+    """Paths of the config of a study: of what it is an overlay of first."""
+    names = [study.partition("-")[0], study] if "-" in study else [study]
+    return [f"studies/{name}.yaml" for name in names]
+
+
+def write_page(study, page):
+    """The page of a study from the files beside it."""
+    folder, configs = ROOT / "docs" / study, configs_of(study)
+    if page["page"] == "attacks":
+        attack_page(folder)
+        return
+    command = f"snakemake --cores 8 --configfile {' '.join(configs)}"
+    introduction = f"{page['introduction']} Written by `make docs` from `results/{study}`, which `{command}` makes."
+    if page["page"] == "findings":
+        findings_page(folder, page["title"], introduction, page["notes"])
+        return
+    names = yaml.safe_load((ROOT / configs[0]).read_text())["published"].get("compressions", {})
+    published_page(folder, page["title"], introduction, names, page["notes"])
+
+
+if __name__ == "__main__":
+    for study, page in yaml.safe_load((ROOT / "docs" / "pages.yaml").read_text()).items():
+        copy(study, [*page["copy"], *page.get("figures", [])])
+        if "photograph" in page:
+            photograph(study, page["photograph"])
+        if "page" in page and (ROOT / "docs" / study).is_dir():
+            write_page(study, page)
