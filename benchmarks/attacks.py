@@ -157,14 +157,14 @@ class Ours:
         self.method, self.prepared = method, prepared
 
     def __call__(self, _, inputs, labels, settings):
-        examples = torch.arange(len(labels), device=labels.device)
+        indices = torch.arange(len(labels), device=labels.device)
         options, self.counted = dict(settings), Counted(self.prepared, inputs.device)
         if self.method in FITS:
             images = (inputs * 255).round().to(torch.uint8).cpu()
             training = (images, labels.cpu())
             options["images"] = len(images)
             options, _ = FITS[self.method](self.counted, images, labels.cpu(), training, options, None, 0)
-        return ATTACKS[self.method](self.counted, inputs, labels, seed=0, examples=examples, **options)
+        return ATTACKS[self.method](self.counted, inputs, labels, seed=0, indices=indices, **options)
 
 
 class OurSuite:
@@ -176,8 +176,8 @@ class OurSuite:
     def __call__(self, _, inputs, labels, settings):
         images = (inputs * 255).round().to(torch.uint8).cpu()
         settings = {"method": self.method, "stored": "float32", **settings}
-        sets, facts = craft(self.model, images, labels.cpu(), settings, seed=0, batch_size=len(labels))
-        made = {key: len(labels) * facts[f"{key}_per_example"] for key in ("forwards", "backwards")}
+        sets, metadata = craft(self.model, images, labels.cpu(), settings, seed=0, batch_size=len(labels))
+        made = {key: len(labels) * metadata[f"{key}_per_example"] for key in ("forwards", "backwards")}
         self.counted = SimpleNamespace(**made)
         return sets["adversarial"].to(inputs.device)
 

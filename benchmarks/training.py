@@ -145,8 +145,8 @@ def prepared(name, mode, contestant, device):
 
 def network(name, device):
     channels, size, settings = NETWORKS[name]
-    facts = {"shape": [channels, size, size], "classes": [str(label) for label in range(10)]}
-    facts |= {"mean": [MEAN] * channels, "deviation": [DEVIATION] * channels}
+    metadata = {"shape": [channels, size, size], "classes": [str(label) for label in range(10)]}
+    metadata |= {"mean": [MEAN] * channels, "deviation": [DEVIATION] * channels}
     study = {
         "study": "benchmark",
         "datasets": {"digits": {}},
@@ -157,7 +157,7 @@ def network(name, device):
         "evaluations": {"all": {}},
     }
     checked = check_config(study)
-    model = initial_model(specification(checked["architectures"][name], facts), 0)
+    model = initial_model(specification(checked["architectures"][name], metadata), 0)
     return place(model, device), checked
 
 

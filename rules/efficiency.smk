@@ -4,7 +4,7 @@ rule export:
         test=split_of("test"),
     output:
         file=f"{RESULTS}/exports/{{dataset}}/{{model}}.{{ending}}",
-        facts=f"{RESULTS}/exports/{{dataset}}/{{model}}.{{ending}}.json",
+        metadata=f"{RESULTS}/exports/{{dataset}}/{{model}}.{{ending}}.json",
     log:
         f"{RESULTS}/logs/export/{{dataset}}/{{model}}.{{ending}}.log",
     benchmark:
@@ -32,7 +32,7 @@ rule export_int8:
         train=split_of("train"),
     output:
         file=f"{RESULTS}/exports/{{dataset}}/{{model}}.int8.onnx",
-        facts=f"{RESULTS}/exports/{{dataset}}/{{model}}.int8.onnx.json",
+        metadata=f"{RESULTS}/exports/{{dataset}}/{{model}}.int8.onnx.json",
         findings=f"{RESULTS}/audit/{{dataset}}/{{model}}.int8.csv",
     log:
         f"{RESULTS}/logs/export_int8/{{dataset}}/{{model}}.log",
@@ -55,11 +55,11 @@ rule export_int8:
         "../workflow_scripts/export_int8.py"
 
 
-# What was crafted on and for the twin, and the very model that is deployed.
+# What was crafted on and for the fake-quantized model, and the very model that is deployed.
 rule predict_int8:
     input:
         int8=f"{RESULTS}/exports/{{dataset}}/{{target}}.{INT8}",
-        twin=model_of("target"),
+        fake_quantized=model_of("target"),
         test=split_of("test"),
         sets=sets_of,
     output:
@@ -86,7 +86,7 @@ rule predict_int8:
 rule write_deployed:
     input:
         int8=predictions_of(int8_pairs(), "predictions_int8"),
-        twins=predictions_of(int8_pairs(), "predictions"),
+        fake_quantized=predictions_of(int8_pairs(), "predictions"),
         audit=f"{RESULTS}/tables/audit.csv",
     output:
         table("deployed"),
@@ -143,7 +143,7 @@ rule measure_latency:
 rule write_efficiency:
     input:
         models=[f"{RESULTS}/models/{dataset}/{name}.safetensors" for dataset, name in study.exports],
-        facts=[f"{export_file(key, ending)}.json" for key, ending in exports()],
+        metadata=[f"{export_file(key, ending)}.json" for key, ending in exports()],
         times=expand(f"{RESULTS}/latency/{{dataset}}.csv", dataset=timed_datasets()),
         machines=expand(f"{RESULTS}/latency/{{dataset}}.machine.json", dataset=timed_datasets()),
         clean_accuracy=f"{RESULTS}/tables/clean_accuracy.csv",

@@ -25,11 +25,11 @@ def adversary(method="pgd", **changes):
     return {"method": method, "eps": EPS, **defaults, **changes}
 
 
-def crafted(model, pixels, labels, method="pgd", seed=3, examples=None, precision="float32", **changes):
+def crafted(model, pixels, labels, method="pgd", seed=3, indices=None, precision="float32", **changes):
     """The points and the mean radius of one batch."""
-    examples = torch.arange(len(labels)) if examples is None else examples
+    indices = torch.arange(len(labels)) if indices is None else indices
     made = make_adversary(adversary(method, **changes), model)
-    return made.craft(model, pixels, labels, seed=seed, examples=examples, precision=precision)
+    return made.craft(model, pixels, labels, seed=seed, indices=indices, precision=precision)
 
 
 def batch(count=8):

@@ -107,15 +107,15 @@ def settings(method, **changes):
     return {"method": method, "eps": eps, **entry, **SMALL.get(method, {}), **changes}
 
 
-def run(method, model, inputs, labels, *, seed=0, examples=None, **changes):
+def run(method, model, inputs, labels, *, seed=0, indices=None, **changes):
     """The points that an attack returns for one batch."""
     options = settings(method, **changes)
     del options["method"], options["stored"]
-    examples = torch.arange(len(labels)) if examples is None else examples
+    indices = torch.arange(len(labels)) if indices is None else indices
     if method in FITS:
         images, targets = held_out(60)
         options, _ = FITS[method](model, images, targets, (images, targets), options, None, seed)
-    return ATTACKS[method](model, inputs, labels, seed=seed, examples=examples, **options)
+    return ATTACKS[method](model, inputs, labels, seed=seed, indices=indices, **options)
 
 
 class Counted:

@@ -175,24 +175,24 @@ def write_sound(path, kind):
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (6, 3, 4, 4), dtype=np.uint8), rng.integers(0, 2, 6)
     if kind == "dataset":
-        facts = {"kind": kind, "classes": SPLIT["classes"], "fingerprint": fingerprint(images, labels)}
-        write_tensors(path, {"images": images, "labels": labels}, facts)
+        metadata = {"kind": kind, "classes": SPLIT["classes"], "fingerprint": fingerprint(images, labels)}
+        write_tensors(path, {"images": images, "labels": labels}, metadata)
     elif kind == "adversarial":
         tensors = {"adversarial": images / np.float32(255), "labels": labels, "predictions": labels}
         tensors = {name: torch.from_numpy(array) for name, array in tensors.items()}
         save_set(path, tensors, {"eps": 0.1}, {"attack": "pgd", "source": "cnn8"}, {"fingerprint": "1"}, SPLIT)
     else:
         arrays = {"labels": labels, "prediction:clean": labels, "prediction:pgd": labels}
-        facts = {"dataset": "a", "target": "b", "source": "c", "attacks": {}, "classes": ["cat", "dog"]}
-        facts |= {"clean_fingerprint": "0", "target_fingerprint": "1"}
-        write_tensors(path, arrays, {"kind": kind, **facts})
+        metadata = {"dataset": "a", "target": "b", "source": "c", "attacks": {}, "classes": ["cat", "dog"]}
+        metadata |= {"clean_fingerprint": "0", "target_fingerprint": "1"}
+        write_tensors(path, arrays, {"kind": kind, **metadata})
 
 
 class SignedFiles:
-    """Tensor files of a stranger: any arrays under any facts, their digests right."""
+    """Tensor files of a stranger: any arrays under any metadata, their digests right."""
 
     NAMES = ("images", "labels", "adversarial", "predictions", "prediction:clean", "prediction:pgd", "other")
-    FACTS = (
+    METADATA = (
         "classes",
         "fingerprint",
         "clean_fingerprint",
@@ -210,17 +210,17 @@ class SignedFiles:
     def draw(self):
         shape = st.lists(st.integers(0, 4), max_size=5)
         array = st.tuples(st.sampled_from(["uint8", "int64", "int32", "float32", "float16", "bool", "float64"]), shape)
-        facts = st.dictionaries(st.sampled_from(self.FACTS), VALUES, max_size=9)
+        metadata = st.dictionaries(st.sampled_from(self.METADATA), VALUES, max_size=9)
         sound = st.booleans()
         return st.tuples(
             st.sampled_from(sorted(READERS)),
             st.dictionaries(st.sampled_from(self.NAMES), array, max_size=5),
-            facts,
+            metadata,
             sound,
         )
 
     def run(self, drawn):
-        kind, shapes, facts, sound = drawn
+        kind, shapes, metadata, sound = drawn
         rng = np.random.default_rng(len(shapes))
         arrays = {}
         for name, (dtype, shape) in shapes.items():
@@ -230,9 +230,9 @@ class SignedFiles:
         if sound:
             write_sound(self.path, kind)
             known, metadata = read_arrays(self.path), read_metadata(self.path)
-            arrays, facts = {**known, **arrays}, {**metadata, **facts}
+            arrays, metadata = {**known, **arrays}, {**metadata, **metadata}
         try:
-            write_tensors(self.path, arrays, {**facts, "kind": kind})
+            write_tensors(self.path, arrays, {**metadata, "kind": kind})
         except (UnicodeEncodeError, ValueError):
             return
         READERS[kind](self.path)
@@ -242,8 +242,8 @@ class SignedFiles:
 
 
 def spec_of(**architecture):
-    facts = {"shape": [1, 8, 8], "classes": ["0", "1"], "mean": [0.1], "deviation": [0.2]}
-    return specification({"normalization": "dataset", **architecture}, facts)
+    metadata = {"shape": [1, 8, 8], "classes": ["0", "1"], "mean": [0.1], "deviation": [0.2]}
+    return specification({"normalization": "dataset", **architecture}, metadata)
 
 
 SPECS = [

@@ -175,13 +175,13 @@ def test_normal_is_normal(seed):
 
 @pytest.mark.parametrize("draw", [uniform, normal])
 def test_neighbours_streams_and_seeds_are_independent(draw):
-    examples, shape = torch.arange(300), (300,)
-    first = draw(5, examples, shape, stream=0)
+    indices, shape = torch.arange(300), (300,)
+    first = draw(5, indices, shape, stream=0)
     others = {
         "positions": (first[:, 1:], first[:, :-1]),
-        "examples": (first[1:], first[:-1]),
-        "streams": (draw(5, examples, shape, stream=2), first),
-        "seeds": (draw(6, examples, shape, stream=0), first),
+        "indices": (first[1:], first[:-1]),
+        "streams": (draw(5, indices, shape, stream=2), first),
+        "seeds": (draw(6, indices, shape, stream=0), first),
         "squares": ((first[:, 1:] - first.mean()) ** 2, (first[:, :-1] - first.mean()) ** 2),
     }
     for name, (one, other) in others.items():
@@ -215,8 +215,8 @@ def test_random_numbers_do_not_depend_on_how_examples_are_batched(order, split, 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_uniform_is_the_same_on_a_gpu():
-    examples = torch.arange(50)
-    assert torch.equal(uniform(9, examples.cuda(), (100,), stream=1).cpu(), uniform(9, examples, (100,), stream=1))
+    indices = torch.arange(50)
+    assert torch.equal(uniform(9, indices.cuda(), (100,), stream=1).cpu(), uniform(9, indices, (100,), stream=1))
 
 
 # --- Losses ----------------------------------------------------------------------------------------------------------

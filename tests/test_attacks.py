@@ -245,8 +245,8 @@ def test_an_example_s_result_does_not_depend_on_its_batch(norm, method):
     options = {"eps": EPS[norm], "norm": norm}
     whole = run(method, model, inputs, labels, **options)
     order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
-    permuted = run(method, model, inputs[order], labels[order], examples=order, **options)
-    parts = [run(method, model, inputs[part], labels[part], examples=part, **options) for part in order.split(7)]
+    permuted = run(method, model, inputs[order], labels[order], indices=order, **options)
+    parts = [run(method, model, inputs[part], labels[part], indices=part, **options) for part in order.split(7)]
     changed = torch.where((torch.arange(60) < 30)[:, None, None, None], inputs, 1 - inputs)
     neighbours = run(method, model, changed, labels, **options)
 

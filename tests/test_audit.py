@@ -20,7 +20,7 @@ from squeezeproof.store.tensors import fingerprint
 N, CLASSES = 40, 4
 LABELS = np.arange(N) % CLASSES
 IMAGES = np.random.default_rng(0).integers(60, 190, (N, 1, 4, 4), dtype=np.uint8)
-FACTS = {"fingerprint": fingerprint(IMAGES, LABELS), "classes": list("abcd")}
+METADATA = {"fingerprint": fingerprint(IMAGES, LABELS), "classes": list("abcd")}
 CLEAN = 38
 SUITE = {"method": "suite", "eps": 0.1, "norm": "linf", "mode": "whitebox", "stored": "float32"}
 ATTACKS = {  # attack -> (settings, correct on its own source, correct on the other model)
@@ -41,7 +41,7 @@ def first_right(count):
 
 
 def crafted(name):
-    """The tensors and facts of a sound set."""
+    """The tensors and metadata of a sound set."""
     entry, correct, _ = ATTACKS[name]
     norm, reach = entry["norm"], entry["eps"] or 0.1
     step = reach / 4 if norm == "l2" else reach
@@ -65,7 +65,7 @@ class Stored:
         self.sets = {(source, name): crafted(name) for source in "ab" for name in ATTACKS}
         self.settings = {name: dict(entry) for name, (entry, _, _) in ATTACKS.items()}
         self.labels = {(target, source): LABELS for target in "ab" for source in "ab"}
-        self.split = {source: dict(FACTS) for source in "ab"}
+        self.split = {source: dict(METADATA) for source in "ab"}
         self.predictions = {
             (target, source): {
                 "clean": first_right(CLEAN),
@@ -82,9 +82,9 @@ class Stored:
     def audit(self):
         """All findings on the study, as its jobs make them."""
         found = []
-        for (source, name), (tensors, facts) in self.sets.items():
+        for (source, name), (tensors, metadata) in self.sets.items():
             path = self.folder / f"{source}.{name}.safetensors"
-            save_set(path, tensors, self.settings[name], facts, {"fingerprint": source.upper()}, self.split[source])
+            save_set(path, tensors, self.settings[name], metadata, {"fingerprint": source.upper()}, self.split[source])
             evaluated = self.predictions.get((source, source), {}).get(name)
             origin = Origin(IMAGES, LABELS, self.models["digits", source])
             found += audit_set(path, "digits", source, name, origin, evaluated)
@@ -96,8 +96,8 @@ class Stored:
             arrays = {name: torch.from_numpy(values) for name, values in predicted.items()}
             checkpoint = {"fingerprint": target.upper()}
             labels = torch.from_numpy(self.labels[target, source])
-            save_predictions(paths[-1], labels, arrays, names, attacks, checkpoint, FACTS)
-        return audit_study(found, paths, {"digits": Split(LABELS, FACTS["fingerprint"])}, self.models)
+            save_predictions(paths[-1], labels, arrays, names, attacks, checkpoint, METADATA)
+        return audit_study(found, paths, {"digits": Split(LABELS, METADATA["fingerprint"])}, self.models)
 
 
 @pytest.fixture
@@ -124,56 +124,56 @@ def test_a_sound_study_raises_nothing(stored):
 # Sets: a spoilt PGD set of `a`
 
 
-def clean_images_returned(tensors, facts, entry):
+def clean_images_returned(tensors, metadata, entry):
     tensors["adversarial"] = torch.from_numpy(IMAGES).float() / 255
     return 3
 
 
-def one_clean_image_returned(tensors, facts, entry):
+def one_clean_image_returned(tensors, metadata, entry):
     tensors["adversarial"][5] = torch.from_numpy(IMAGES[5]).float() / 255
     return 3
 
 
-def left_the_ball(tensors, facts, entry):
+def left_the_ball(tensors, metadata, entry):
     tensors["adversarial"][7, 0, 0, 0] += 2e-6
     return 1
 
 
-def left_the_l2_ball(tensors, facts, entry):
+def left_the_l2_ball(tensors, metadata, entry):
     entry["norm"] = "l2"
     return 1
 
 
-def left_the_box(tensors, facts, entry):
+def left_the_box(tensors, metadata, entry):
     entry["eps"] = 1.0
     tensors["adversarial"][7, 0, 1, 1] = 1 + 1e-6
     return 1
 
 
-def not_finite(tensors, facts, entry):
+def not_finite(tensors, metadata, entry):
     tensors["adversarial"][0, 0, 0, 0] = float("nan")
     return 1
 
 
-def labels_shifted(tensors, facts, entry):
+def labels_shifted(tensors, metadata, entry):
     tensors["labels"] = (tensors["labels"] + 1) % CLASSES
     tensors["predictions"] = (tensors["predictions"] + 1) % CLASSES
     return 1
 
 
-def images_of_another_shape(tensors, facts, entry):
+def images_of_another_shape(tensors, metadata, entry):
     tensors["adversarial"] = tensors["adversarial"][:, :, :3]
     return 2
 
 
-def success_that_does_not_reevaluate(tensors, facts, entry):
+def success_that_does_not_reevaluate(tensors, metadata, entry):
     tensors["predictions"][9] = (LABELS[9] + 1) % CLASSES
-    facts["stages"] = [{"standing": 9}]
+    metadata["stages"] = [{"standing": 9}]
     return 4
 
 
-def suite_that_is_not_its_attacks_together(tensors, facts, entry):
-    facts["stages"] = [{"standing": 12}, {"standing": 9}]
+def suite_that_is_not_its_attacks_together(tensors, metadata, entry):
+    metadata["stages"] = [{"standing": 12}, {"standing": 9}]
     return 5
 
 
@@ -218,9 +218,9 @@ def test_an_unreadable_set_is_a_missing_cell(stored, tmp_path):
 
 
 def test_ties_that_rounding_decides_are_listed_not_failed(stored):
-    tensors, facts = stored.sets["a", "pgd-eps0.1"]
+    tensors, metadata = stored.sets["a", "pgd-eps0.1"]
     tensors["predictions"][9], tensors["margin"][9] = (LABELS[9] + 1) % CLASSES, 5e-6
-    facts["stages"] = [{"standing": 9}]
+    metadata["stages"] = [{"standing": 9}]
     findings = stored.audit()
     assert alarms(findings) == set()
     assert [f.message for f in findings if f.check == 4 and f.message] == ["rounding decides ties: examples 9"]
@@ -254,9 +254,9 @@ def rescore(stored, name, correct, target="a", source="a"):
     """Let the set and its predictions agree on another number of correct ones."""
     stored.predictions[target, source][name] = first_right(correct)
     if target == source:
-        tensors, facts = stored.sets[source, name]
+        tensors, metadata = stored.sets[source, name]
         tensors["predictions"] = torch.from_numpy(first_right(correct))
-        facts["stages"] = [{"standing": correct}]
+        metadata["stages"] = [{"standing": correct}]
 
 
 @pytest.mark.parametrize(

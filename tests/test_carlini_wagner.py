@@ -27,10 +27,10 @@ DEFAULTS = {
 }
 
 
-def run(model, inputs, labels, *, examples=None, **changes):
+def run(model, inputs, labels, *, indices=None, **changes):
     assert not changes.keys() - DEFAULTS.keys()
-    examples = torch.arange(len(labels)) if examples is None else examples
-    return cw(model, inputs, labels, examples=examples, **(DEFAULTS | changes))
+    indices = torch.arange(len(labels)) if indices is None else indices
+    return cw(model, inputs, labels, indices=indices, **(DEFAULTS | changes))
 
 
 def distances(model, inputs, labels, points):
@@ -292,8 +292,8 @@ def test_an_example_s_result_does_not_depend_on_its_batch():
     few = {"searches": 4, "steps": 50}
     whole = run(model, inputs, labels, **few)
     order = torch.randperm(30, generator=torch.Generator().manual_seed(0))
-    parts = [run(model, inputs[part], labels[part], examples=part, **few) for part in order.split(8)]
-    alone = [run(model, inputs[[i]], labels[[i]], examples=torch.tensor([i]), **few) for i in range(3)]
+    parts = [run(model, inputs[part], labels[part], indices=part, **few) for part in order.split(8)]
+    alone = [run(model, inputs[[i]], labels[[i]], indices=torch.tensor([i]), **few) for i in range(3)]
     changed = torch.where((torch.arange(30) < 15)[:, None, None, None], inputs, 1 - inputs)
     neighbours = run(model, changed, labels, **few)
     for points, expected in [(torch.cat(parts), whole[order]), (torch.cat(alone), whole[:3])]:

@@ -148,12 +148,12 @@ def test_every_fault_is_told_and_the_rest_finishes(cluster, fresh):
 def test_a_job_that_asks_for_a_card_gets_one(cluster, fresh):
     edit_profile(fresh.path)
     (fresh.path / "Snakefile").write_text(
-        'rule card:\n    output: "card.txt"\n    resources: gpu=1, mem_mb=500, runtime=5\n'
-        '    shell: "echo card $CUDA_VISIBLE_DEVICES > {output}"\n'
+        'rule gpu:\n    output: "gpu.txt"\n    resources: gpu=1, mem_mb=500, runtime=5\n'
+        '    shell: "echo gpu $CUDA_VISIBLE_DEVICES > {output}"\n'
     )
     with Run(cluster, fresh.path) as run:
         assert run.wait(120) == 0, run.output[-6000:]
-    assert (fresh.path / "card.txt").read_text() == "card 0\n"
+    assert (fresh.path / "gpu.txt").read_text() == "gpu 0\n"
 
 
 def test_the_generic_profile_tells_what_ended_well_and_what_did_not(cluster, fresh):

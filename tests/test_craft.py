@@ -38,9 +38,9 @@ ENTRIES = {
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
 def test_every_example_is_in_ball_and_box_after_it_is_stored(entry, tmp_path):
     model, (images, labels) = network(), held_out(50)
-    tensors, facts = craft(model, images, labels, entry, seed=1, batch_size=16)
+    tensors, metadata = craft(model, images, labels, entry, seed=1, batch_size=16)
     path, split = tmp_path / "set.safetensors", {"fingerprint": "of the images"}
-    save_set(path, tensors, entry, facts | {"attack": "made"}, source={"fingerprint": "of the model"}, split=split)
+    save_set(path, tensors, entry, metadata | {"attack": "made"}, source={"fingerprint": "of the model"}, split=split)
 
     stored, metadata = open_set(path, split)
 
@@ -108,11 +108,11 @@ def test_passes_are_counted_per_example(entry, forwards, backwards):
         passed["backward"] += len(gradient)
 
     model.register_forward_hook(count_forward)
-    _, facts = craft(model, images, labels, entry, seed=0, batch_size=10)
-    assert facts["forwards_per_example"] == forwards and facts["backwards_per_example"] == backwards
+    _, metadata = craft(model, images, labels, entry, seed=0, batch_size=10)
+    assert metadata["forwards_per_example"] == forwards and metadata["backwards_per_example"] == backwards
     # Judging takes one more forward pass over the clean and one over the adversarial images.
     assert passed == {"forward": 23 * (forwards + 2), "backward": 23 * backwards}
-    assert facts["seconds"] > 0
+    assert metadata["seconds"] > 0
 
 
 def test_crafted_tensors_are_as_documented():
@@ -275,7 +275,7 @@ def test_an_attack_takes_exactly_the_settings_of_its_schema(method):
         named = inspect.signature(ATTACKS[method]).parameters
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
         properties = set(load_schema("attack")["kinds"][method]["properties"]) - {"stored"}
-        assert takes_any or set(named) == properties | {"model", "inputs", "labels", "seed", "examples"}
+        assert takes_any or set(named) == properties | {"model", "inputs", "labels", "seed", "indices"}
 
 
 # --- Models and attacks that would mislead ---------------------------------------------------------------------------
@@ -302,10 +302,10 @@ def test_quantized_models_are_attacked_through_their_rounding(method):
     }
     compress(model, (1, 8, 8), settings_of_quantization, train_on=lambda *_: None, images=images, seed=0)
     entry = settings(method, **({"eps": 0.15} if "eps" in EPS_REQUIRED[method] else {}))
-    tensors, facts = craft(model, images, labels, entry, seed=0, batch_size=30, training=(images, labels))
+    tensors, metadata = craft(model, images, labels, entry, seed=0, batch_size=30, training=(images, labels))
     clean, robust = ((tensors[name] == labels).sum() for name in ("clean_predictions", "predictions"))
     assert clean > 45 and robust < clean - (2 if method == "noise" else 6)
-    assert facts["zero_gradients"] < 0.2
+    assert metadata["zero_gradients"] < 0.2
 
 
 QUANTIZATION = load_schema("compression")["kinds"]["quantization"]
@@ -409,9 +409,9 @@ def test_examples_on_a_plateau_are_moved_and_counted(method):
         return torch.where(near[:, None, None, None], 0.5 + 0 * points, points)
 
     entry = settings(method, eps=0.1)
-    tensors, facts = craft(Wrapped(before=flatten_marked), images, labels, entry, seed=0, batch_size=20)
+    tensors, metadata = craft(Wrapped(before=flatten_marked), images, labels, entry, seed=0, batch_size=20)
     assert (tensors["norm"] > 0.05).all()
-    assert facts["zero_gradients"] == pytest.approx(0.5)
+    assert metadata["zero_gradients"] == pytest.approx(0.5)
 
 
 def outside_linf(points, clean):

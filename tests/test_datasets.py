@@ -749,10 +749,10 @@ def test_splits_have_the_asked_size_and_shares(split, train, validation, test):
 
 def test_an_empty_validation_split_is_a_split(split, tmp_path):
     split(validation=0)
-    images, labels, facts = read_split(tmp_path / "run" / "validation.safetensors")
+    images, labels, metadata = read_split(tmp_path / "run" / "validation.safetensors")
     assert images.shape == (0, 2, 3, 3) and images.dtype == torch.uint8
     assert labels.shape == (0,) and labels.dtype == torch.int64
-    assert facts["shape"] == [2, 3, 3]
+    assert metadata["shape"] == [2, 3, 3]
 
 
 def test_the_same_settings_give_the_same_files(split, tmp_path):
@@ -820,11 +820,11 @@ def test_the_real_files_have_their_published_moments(tmp_path, kind):
     common = {"train": None, "validation": 0, "test": None, "subset_seed": 0}
     prepare({"kind": kind, "root": str(root), **options, **common}, paths, "real")
     for name, count in zip(("train", "test"), counts, strict=True):
-        images, labels, facts = read_split(paths[name])
+        images, labels, metadata = read_split(paths[name])
         assert (len(images), *images.shape[1:]) == (count, *shape)
-        assert facts["mean"] == pytest.approx(mean, abs=2e-3) and facts["deviation"] == pytest.approx(
+        assert metadata["mean"] == pytest.approx(mean, abs=2e-3) and metadata["deviation"] == pytest.approx(
             deviation, abs=2e-3
         )
-        assert len(facts["classes"]) == 10
+        assert len(metadata["classes"]) == 10
         if kind != "mnist":
             assert labels.bincount().tolist() == [count // 10] * 10

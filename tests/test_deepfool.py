@@ -16,10 +16,10 @@ from squeezeproof.attacks.objective import fooled, margin
 COUNT, SHAPE = 128, (3, 4, 5)
 
 
-def attack(model, inputs, labels, *, norm="l2", examples=None, **changes):
+def attack(model, inputs, labels, *, norm="l2", indices=None, **changes):
     settings = {"eps": None, "steps": 50, "overshoot": 0.02, "candidates": 10, "mode": "transfer", "seed": 0}
-    examples = torch.arange(len(labels)) if examples is None else examples
-    return deepfool(model, inputs, labels, norm=norm, examples=examples, **settings | changes)
+    indices = torch.arange(len(labels)) if indices is None else indices
+    return deepfool(model, inputs, labels, norm=norm, indices=indices, **settings | changes)
 
 
 def linear(weight, bias=None):
@@ -123,7 +123,7 @@ def test_the_result_does_not_depend_on_the_batch(norm):
     whole = attack(model, inputs, labels, norm=norm)
     order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
     for size in (1, 7):
-        parts = [attack(model, inputs[part], labels[part], norm=norm, examples=part) for part in order.split(size)]
+        parts = [attack(model, inputs[part], labels[part], norm=norm, indices=part) for part in order.split(size)]
         parts = torch.cat(parts)
         assert close_examples(parts, whole[order], tolerance=1e-4) > 0.95
         # Success does not flip with the batch.
@@ -179,7 +179,7 @@ def test_a_plateau_gives_no_nan_and_is_left(norm, level):
     assert torch.isfinite(points).all() and (points != inputs).flatten(1).any(1).all()
     assert points.flatten(1).unique(dim=0).shape[0] == 4
     assert torch.equal(
-        points[2:], attack(flat, inputs[2:], labels[2:], norm=norm, steps=5, examples=torch.tensor([2, 3]))
+        points[2:], attack(flat, inputs[2:], labels[2:], norm=norm, steps=5, indices=torch.tensor([2, 3]))
     )
     assert not torch.equal(points, attack(flat, inputs, labels, norm=norm, steps=5, seed=1))
 

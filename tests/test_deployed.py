@@ -19,9 +19,9 @@ MODELS = [{"dataset": "d", "name": TARGET, "compression": "int", "ratio": 0.75, 
 SETTINGS = {"bim-eps0.1": {"method": "bim", "norm": "linf", "eps": 0.1}}
 
 
-def wrong(*examples):
+def wrong(*indices):
     labels = LABELS.copy()
-    labels[list(examples)] = (labels[list(examples)] + 1) % 4
+    labels[list(indices)] = (labels[list(indices)] + 1) % 4
     return labels
 
 
@@ -37,8 +37,11 @@ def stored(path, source, clean, attacked, fingerprint="weights", images="images"
 
 @pytest.fixture
 def files(tmp_path):
-    def pair(source, integer, twin):
-        return [stored(tmp_path / folder / source, source, *found) for folder, found in (("8", integer), ("32", twin))]
+    def pair(source, integer, fake_quantized):
+        return [
+            stored(tmp_path / folder / source, source, *found)
+            for folder, found in (("8", integer), ("32", fake_quantized))
+        ]
 
     unseen = wrong(*range(50, 90))
     unseen[:10] = NOT_SCORED
@@ -51,12 +54,12 @@ def test_rows_compare_the_same_examples(files):
     rows = deployed(*files, MODELS, 0.05).set_index(["source", "attack"])
     assert list(rows.index) == [("", CLEAN), (TARGET, "bim-eps0.1"), (BASE, "bim-eps0.1")]
     clean, own, transferred = (rows.loc[index] for index in rows.index)
-    assert (clean["twin_accuracy"], clean["int8_accuracy"], clean["agreement"]) == (0.98, 0.99, 0.99)
-    assert (own["twin_accuracy"], own["int8_accuracy"], own["n"]) == (0.6, 0.7, 100)
+    assert (clean["fake_quantized_accuracy"], clean["int8_accuracy"], clean["agreement"]) == (0.98, 0.99, 0.99)
+    assert (own["fake_quantized_accuracy"], own["int8_accuracy"], own["n"]) == (0.6, 0.7, 100)
     # Both are wrong on 10 to 29 and give them one label, on 0 to 9 and 30 to 49 one of them is.
     assert own["agreement"] == 0.7 and own["difference"] == pytest.approx(0.1)
     assert (own["low"], own["high"]) == tuple(map(float, tango(20, 10, 100)))
-    assert transferred["n"] == 90 and transferred["twin_accuracy"] == pytest.approx(50 / 90)
+    assert transferred["n"] == 90 and transferred["fake_quantized_accuracy"] == pytest.approx(50 / 90)
     assert transferred["difference"] == 0 and transferred["agreement"] == 1
     assert list(own[["method", "norm", "eps", "bits", "seed"]]) == ["bim", "linf", 0.1, 8, 0]
 

@@ -1,4 +1,4 @@
-"""Exported files compute what the model computes; int8 models have the twin's grids, integer kernels and its labels."""
+"""Exported files compute what the model computes; int8 models have the grids and labels of their origin."""
 
 import functools
 
@@ -60,9 +60,9 @@ def trained():
 def test_onnx_file_computes_the_logits_of_every_architecture(name, tmp_path):
     spec = EXAMPLES[name]
     model, images = model_of(spec), images_of(spec, 7)
-    facts = export.export_onnx(tmp_path / "model.onnx", model, images)
-    assert facts["images"] == 7 and facts["agreement"] == 1
-    assert facts["max_difference"] <= 1e-4 * max(1, facts["largest_logit"])
+    metadata = export.export_onnx(tmp_path / "model.onnx", model, images)
+    assert metadata["images"] == 7 and metadata["agreement"] == 1
+    assert metadata["max_difference"] <= 1e-4 * max(1, metadata["largest_logit"])
     session = open_session(tmp_path / "model.onnx")
     for count in (1, 3):
         pixels = pixels_of(spec, count)
@@ -74,8 +74,8 @@ def test_onnx_file_computes_the_logits_of_every_architecture(name, tmp_path):
 def test_program_of_torch_export_computes_the_logits_for_any_number_of_images(name, tmp_path):
     spec = EXAMPLES[name]
     model = place(model_of(spec), "cpu")
-    facts = export.export_program(tmp_path / "model.pt2", model, images_of(spec, 7))
-    assert facts["agreement"] == 1 and facts["max_difference"] <= 1e-5
+    metadata = export.export_program(tmp_path / "model.pt2", model, images_of(spec, 7))
+    assert metadata["agreement"] == 1 and metadata["max_difference"] <= 1e-5
     program = torch.export.load(str(tmp_path / "model.pt2")).module()
     for count in (1, 3):
         pixels = pixels_of(spec, count)
@@ -88,8 +88,8 @@ def test_plain_copy_of_a_quantized_model_is_equal_bit_for_bit_and_can_be_exporte
     model = quantized(spec, bits)
     pixels = pixels_of(spec, 9)
     assert torch.equal(plain(model)(pixels), model(pixels))
-    facts = export.export_onnx(tmp_path / "model.onnx", model, images_of(spec, 40))
-    assert facts["agreement"] >= 0.99
+    metadata = export.export_onnx(tmp_path / "model.onnx", model, images_of(spec, 40))
+    assert metadata["agreement"] >= 0.99
     assert torch.equal(plain(model)(pixels), model(pixels))
 
 
@@ -134,49 +134,49 @@ def test_a_file_that_computes_something_else_is_an_error_and_no_file_stays(tmp_p
 
 def test_a_difference_beyond_the_tolerance_is_an_error():
     model = model_of(EXAMPLES["cnn8"])
-    facts = {"images": 10, "max_difference": 2e-4, "largest_logit": 1.0, "agreement": 1.0}
+    metadata = {"images": 10, "max_difference": 2e-4, "largest_logit": 1.0, "agreement": 1.0}
     with pytest.raises(InputError, match=r"differ by up to 0\.0002.*at most 0\.0001 is allowed"):
-        export.check(facts, model, "ONNX")
-    assert export.check({**facts, "largest_logit": 2.1}, model, "ONNX")
+        export.check(metadata, model, "ONNX")
+    assert export.check({**metadata, "largest_logit": 2.1}, model, "ONNX")
     rounded = quantized(EXAMPLES["cnn8"], 4)
-    assert export.check(facts, rounded, "ONNX")
+    assert export.check(metadata, rounded, "ONNX")
     for bad in ({"agreement": 0.98}, {"max_difference": float("nan")}):
         with pytest.raises(InputError, match="99%"):
-            export.check({**facts, **bad}, rounded, "ONNX")
+            export.check({**metadata, **bad}, rounded, "ONNX")
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_layer_of_an_int8_model_has_an_integer_kernel_and_its_logits_are_near_the_twins(name, tmp_path):
     spec = EXAMPLES[name]
-    twin = quantized(spec, 8)
+    fake_quantized = quantized(spec, 8)
     images = images_of(spec, 40, seed=4)
     labels = torch.zeros(40, dtype=torch.int64)
-    facts = integer.export_integer(tmp_path / "model.onnx", twin, images, labels, images_of(spec), 60, 0)
-    assert facts["integer_layers"] == facts["layers"] > 0
-    assert facts["max_difference"] < 0.12 * facts["largest_logit"]
-    # Without sums and concatenations there is nothing that the twin does not have.
+    metadata = integer.export_integer(tmp_path / "model.onnx", fake_quantized, images, labels, images_of(spec), 60, 0)
+    assert metadata["integer_layers"] == metadata["layers"] > 0
+    assert metadata["max_difference"] < 0.12 * metadata["largest_logit"]
+    # Without sums and concatenations there is nothing that the fake-quantized model does not have.
     if name in ("cnn3", "cnn8", "flattened"):
-        assert facts["added_ranges"] == 0
+        assert metadata["added_ranges"] == 0
 
 
 def test_int8_model_of_a_trained_network_labels_as_its_twin_and_its_accuracy_is_counted(tmp_path):
     images, labels = split(1000, 1797)
     path = tmp_path / "model.onnx"
-    facts = integer.export_integer(path, trained(), images, labels, digits()[0][:1000], 512, 0)
+    metadata = integer.export_integer(path, trained(), images, labels, digits()[0][:1000], 512, 0)
     found = logits_of_session(open_session(path), images)
-    assert facts["agreement"] >= 0.997 and facts["max_difference"] < 0.05 * facts["largest_logit"]
-    assert facts["accuracy"] == (found.argmax(1) == labels.numpy()).mean() > 0.8
+    assert metadata["agreement"] >= 0.997 and metadata["max_difference"] < 0.05 * metadata["largest_logit"]
+    assert metadata["accuracy"] == (found.argmax(1) == labels.numpy()).mean() > 0.8
     before = path.read_bytes()
     integer.export_integer(path, trained(), images, labels, digits()[0][:1000], 512, 0)
     assert path.read_bytes() == before
 
 
 def test_int8_weights_and_input_grids_are_the_twins():
-    twin = trained()
-    graph, layers, added = integer.integer_graph(twin, (1, 8, 8), digits()[0][:100])
+    fake_quantized = trained()
+    graph, layers, added = integer.integer_graph(fake_quantized, (1, 8, 8), digits()[0][:100])
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
     for index, name in enumerate(f"network.{layer}" for layer in ("conv1", "conv2", "conv3")):
-        layer = twin.get_submodule(name)
+        layer = fake_quantized.get_submodule(name)
         levels, scale = values[f"integer_weight.{index}"], values[f"integer_weight.{index}.scale"]
         assert levels.dtype == np.int8
         assert np.allclose(
@@ -186,7 +186,9 @@ def test_int8_weights_and_input_grids_are_the_twins():
         step = layer.input_quantizer.scale.item() * scale
         assert np.allclose(values[f"integer_bias.{index}"] * step, layer.bias.detach(), atol=step.max())
     constants = {value.item() for value in integer._constants(graph.graph).values() if value.size == 1}
-    steps = [layer.input_quantizer.scale.item() for layer in twin.modules() if hasattr(layer, "input_quantizer")]
+    steps = [
+        layer.input_quantizer.scale.item() for layer in fake_quantized.modules() if hasattr(layer, "input_quantizer")
+    ]
     assert len(steps) == layers == 8 and added == 0
     assert all(min(abs(step - constant) for constant in constants) < 1e-6 * step for step in steps)
     onnx.checker.check_model(graph)
@@ -200,8 +202,8 @@ def test_a_channel_without_weights_keeps_its_bias(tmp_path):
         model.network.conv1.bias[0] = 7.0
     quantize(model, shape_of(spec), entry(8), images_of(spec), 0)
     labels = torch.zeros(20, dtype=torch.int64)
-    facts = integer.export_integer(tmp_path / "m", model, images_of(spec, 20), labels, images_of(spec), 60, 0)
-    assert facts["max_difference"] < 0.02 * facts["largest_logit"]
+    metadata = integer.export_integer(tmp_path / "m", model, images_of(spec, 20), labels, images_of(spec), 60, 0)
+    assert metadata["max_difference"] < 0.02 * metadata["largest_logit"]
 
 
 @pytest.mark.parametrize("changes", [{"bits": 4}, {"activation_bits": 32}, {"activation_bits": 16}], ids=str)
@@ -216,9 +218,11 @@ def test_int8_is_refused_for_other_widths_and_no_file_stays(changes, tmp_path):
 
 @pytest.mark.parametrize(("agreement", "verdict"), [(0.99, "pass"), (0.9899, "warning"), (float("nan"), "warning")])
 def test_disagreement_of_the_int8_model_marks_every_cell_of_its_twin(agreement, verdict):
-    finding = audit_integer("digits", "twin", {"agreement": agreement, "images": 40})
+    finding = audit_integer("digits", "fake_quantized", {"agreement": agreement, "images": 40})
     assert (finding.check, finding.verdict) == (19, verdict)
     audit = Audit([finding])
-    assert audit.warnings("digits", "any source", "twin", "any attack") == ("19" if verdict == "warning" else "")
-    assert audit.warnings("digits", "twin", "another", "any attack") == ""
-    assert not audit.failed("digits", "any source", "twin", "any attack")
+    assert audit.warnings("digits", "any source", "fake_quantized", "any attack") == (
+        "19" if verdict == "warning" else ""
+    )
+    assert audit.warnings("digits", "fake_quantized", "another", "any attack") == ""
+    assert not audit.failed("digits", "any source", "fake_quantized", "any attack")

@@ -22,14 +22,14 @@ both_attacks = pytest.mark.parametrize("attack", [fab, fab_t])
 REFERENCE_NAMES = {"linf": "Linf", "l2": "L2"}
 
 
-def run(attack, model, inputs, labels, examples=None, **changes):
+def run(attack, model, inputs, labels, indices=None, **changes):
     """Points of an attack at the reference's settings but for few steps."""
     settings = {"eps": None, "norm": "linf", "steps": 20, "restarts": 1, "alpha_max": 0.1, "eta": 1.05, "beta": 0.9}
     settings |= {"mode": "transfer", "seed": 0}
     settings |= {"targets": 9} if attack is fab_t else {}
     assert changes.keys() <= settings.keys()
-    examples = torch.arange(len(labels)) if examples is None else examples
-    return attack(model, inputs, labels, examples=examples, **(settings | changes))
+    indices = torch.arange(len(labels)) if indices is None else indices
+    return attack(model, inputs, labels, indices=indices, **(settings | changes))
 
 
 def distances(model, inputs, labels, points, norm):

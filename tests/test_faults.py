@@ -62,8 +62,8 @@ def jobs(undisturbed, tmp_path):
 def content(path):
     """What a file holds, without measured seconds and the digest that covers them."""
     if path.suffix == ".safetensors":
-        facts = {key: value for key, value in read_metadata(path).items() if key != "seconds"}
-        return facts, {name: array.tobytes() for name, array in read_arrays(path).items()}
+        metadata = {key: value for key, value in read_metadata(path).items() if key != "seconds"}
+        return metadata, {name: array.tobytes() for name, array in read_arrays(path).items()}
     if path.name == "crafting.csv":
         return [{key: value for key, value in row.items() if key != "seconds"} for row in read_rows(path)]
     return path.read_bytes()

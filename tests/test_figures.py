@@ -227,8 +227,8 @@ def sets(tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(60, 200, (6, 1, 4, 4)).astype(np.uint8)
     labels = np.array([0, 1, 2, 0, 1, 2])
-    facts = {"kind": "dataset", "classes": ["zero", "one", "two"]}
-    write_tensors(tmp_path / "test.safetensors", {"images": images, "labels": labels}, facts)
+    metadata = {"kind": "dataset", "classes": ["zero", "one", "two"]}
+    write_tensors(tmp_path / "test.safetensors", {"images": images, "labels": labels}, metadata)
     clean = np.array([1, 1, 2, 0, 1, 2])
     for attack, eps in (("fgsm-eps0.1", 0.1), ("pgd-eps0.2", 0.2)):
         arrays = {
@@ -237,8 +237,8 @@ def sets(tmp_path):
             "clean_predictions": clean,
             "predictions": (labels + 1) % 3,
         }
-        facts = {"kind": "adversarial", "attack": attack} | ({"held_out": 2} if eps == 0.2 else {})
-        write_tensors(tmp_path / f"{attack}.safetensors", arrays, facts)
+        metadata = {"kind": "adversarial", "attack": attack} | ({"held_out": 2} if eps == 0.2 else {})
+        write_tensors(tmp_path / f"{attack}.safetensors", arrays, metadata)
     return [tmp_path / "fgsm-eps0.1.safetensors", tmp_path / "pgd-eps0.2.safetensors"], tmp_path / "test.safetensors"
 
 

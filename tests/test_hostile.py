@@ -200,11 +200,11 @@ def test_a_job_learns_from_its_config_what_is_allowed(tmp_path, monkeypatch):
 # --- Checkpoints and tensor files
 
 
-def write_checkpoint(path, architecture, **facts):
+def write_checkpoint(path, architecture, **metadata):
     """A small model's checkpoint whose specification names another architecture."""
     save_model(path, build(SPECS[0], seed=0), SPECS[0], name="model")
     arrays, metadata = read_arrays(path), read_metadata(path)
-    metadata["specification"] = {**metadata["specification"], "architecture": architecture, **facts}
+    metadata["specification"] = {**metadata["specification"], "architecture": architecture, **metadata}
     write_tensors(path, arrays, metadata)
 
 
@@ -230,9 +230,9 @@ def test_a_checkpoint_of_absurd_size_is_refused_before_memory_is_taken(tmp_path,
         load_model(tmp_path / "model")
 
 
-@pytest.mark.parametrize("facts", [{"image_size": 9_999}, {"num_classes": 10**9}, {"in_channels": 10**6}])
-def test_a_checkpoint_of_absurd_images_is_refused(tmp_path, facts):
-    write_checkpoint(tmp_path / "model", SPECS[1]["architecture"], **facts)
+@pytest.mark.parametrize("metadata", [{"image_size": 9_999}, {"num_classes": 10**9}, {"in_channels": 10**6}])
+def test_a_checkpoint_of_absurd_images_is_refused(tmp_path, metadata):
+    write_checkpoint(tmp_path / "model", SPECS[1]["architecture"], **metadata)
     with pytest.raises(InputError, match="cannot be rebuilt"):
         load_model(tmp_path / "model")
 
@@ -275,7 +275,7 @@ def test_an_absurd_header_is_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "body", ["[" * 10_000, "9" * 5_000, "null", "[]", '{"facts": 1, "arrays": {}}', '{"facts": {}}', ""]
+    "body", ["[" * 10_000, "9" * 5_000, "null", "[]", '{"metadata": 1, "arrays": {}}', '{"metadata": {}}', ""]
 )
 def test_metadata_that_is_none_is_refused(tmp_path, body):
     digest = hashlib.sha256(body.encode()).hexdigest()

@@ -72,9 +72,9 @@ def test_maps_may_be_averaged_and_the_last_layers_found():
 def test_a_file_gives_features_back(tmp_path):
     features = {kind: {"inputs": torch.rand(2, 5), "network.fc": torch.rand(2, 3)} for kind in ("clean", "adversarial")}
     predictions = {"clean": torch.tensor([3, 3]), "adversarial": torch.tensor([1, 3])}
-    facts = {"class": "three", "label": 3}
+    metadata = {"class": "three", "label": 3}
     prints = {"fingerprint": "f"}
-    save_features(tmp_path / "f", torch.tensor([4, 9]), features, predictions, facts, prints, prints)
+    save_features(tmp_path / "f", torch.tensor([4, 9]), features, predictions, metadata, prints, prints)
     examples, found, labels, metadata = read_features(tmp_path / "f")
     assert examples.tolist() == [4, 9] and labels["adversarial"].tolist() == [1, 3]
     assert metadata["layers"] == ["inputs", "network.fc"] and metadata["class"] == "three"

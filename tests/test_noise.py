@@ -15,11 +15,11 @@ from squeezeproof.errors import InputError
 WIDE = {"linf": 0.4, "l2": 3.0}
 
 
-def attack(model, inputs, labels, *, norm="linf", examples=None, **changes):
+def attack(model, inputs, labels, *, norm="linf", indices=None, **changes):
     """The points of one batch, in the ball and in the box."""
-    examples = torch.arange(len(labels)) if examples is None else examples
+    indices = torch.arange(len(labels)) if indices is None else indices
     options = {"eps": WIDE[norm], "samples": 10, "loss": "margin", "mode": "transfer", "seed": 0} | changes
-    points = noise(model, inputs, labels, norm=norm, examples=examples, **options)
+    points = noise(model, inputs, labels, norm=norm, indices=indices, **options)
     assert points.min() >= 0 and points.max() <= 1 and not points.requires_grad
     assert norms(points - inputs, norm).max() <= options["eps"] * (1 + 1e-5)
     return points
@@ -93,7 +93,7 @@ def test_more_samples_are_never_weaker_and_square_beats_them(norm):
     ]
     assert all((more >= less).all() for less, more in itertools.pairwise(fools))
     options = {"eps": EPS[norm], "norm": norm, "p_init": 0.8, "loss": "margin", "restarts": 1, "mode": "whitebox"}
-    strong = square(model, inputs, labels, queries=30, seed=0, examples=torch.arange(100), **options)
+    strong = square(model, inputs, labels, queries=30, seed=0, indices=torch.arange(100), **options)
     assert fooled(model(strong), labels).sum() > fools[2].sum() + 5
 
 
@@ -103,7 +103,7 @@ def test_an_example_s_points_depend_on_its_seed_and_index_alone(norm):
     before = torch.get_rng_state()
     whole = attack(model, inputs, labels, norm=norm)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
-    parts = [attack(model, inputs[part], labels[part], norm=norm, examples=part) for part in order.split(7)]
+    parts = [attack(model, inputs[part], labels[part], norm=norm, indices=part) for part in order.split(7)]
     assert close_examples(torch.cat(parts), whole[order]) > 0.97
     assert torch.equal(whole, attack(model, inputs, labels, norm=norm))
     assert close_examples(whole, attack(model, inputs, labels, norm=norm, seed=1)) == 0

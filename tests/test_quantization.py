@@ -500,7 +500,7 @@ def test_pgd_passes_through_the_rounding(digits, changes):
         restarts=1,
         mode="transfer",
         seed=0,
-        examples=torch.arange(150),
+        indices=torch.arange(150),
         **options,
     )
     assert accuracy(found, adversarial, labels) < accuracy(found, pixels, labels) - 0.4

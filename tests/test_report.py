@@ -52,8 +52,8 @@ def write(folder, target, source, clean, attacked):
     names = SimpleNamespace(dataset="digits", target=target["name"], source=source["name"])
     path = folder / f"{target['name']}-{source['name']}.safetensors"
     predictions = {"clean": first_right(clean), "fgsm-eps0.1": first_right(attacked)}
-    facts = {"fingerprint": "f", "classes": [str(digit) for digit in range(10)]}
-    save_predictions(path, LABELS, predictions, names, ATTACKS, facts, facts)
+    metadata = {"fingerprint": "f", "classes": [str(digit) for digit in range(10)]}
+    save_predictions(path, LABELS, predictions, names, ATTACKS, metadata, metadata)
     return path
 
 

@@ -175,8 +175,8 @@ SOURCE = {"fingerprint": "of the model"}
 
 def write_split(path, images, labels, classes=10):
     digest = fingerprint(images, labels)
-    facts = {"kind": "dataset", "classes": [str(label) for label in range(classes)], "fingerprint": digest}
-    write_tensors(path, {"images": images, "labels": labels}, facts)
+    metadata = {"kind": "dataset", "classes": [str(label) for label in range(classes)], "fingerprint": digest}
+    write_tensors(path, {"images": images, "labels": labels}, metadata)
 
 
 class Crafting:
@@ -188,11 +188,11 @@ class Crafting:
         write_split(folder / "test", images.numpy(), labels.numpy())
         self.test = open_split(folder / "test")
 
-    def craft(self, entry, rows=None, name="whole", source=SOURCE, **facts):
+    def craft(self, entry, rows=None, name="whole", source=SOURCE, **metadata):
         images, labels, split = self.test
         options = {"seed": 3, "batch_size": 8, "training": held_out(60)}
         tensors, told = craft(self.model, images, labels, entry, rows=rows, **options)
-        save_set(self.folder / name, tensors, entry, told | NAMES | facts, source, split)
+        save_set(self.folder / name, tensors, entry, told | NAMES | metadata, source, split)
         return self.folder / name
 
     def shards(self, entry, count=SHARDS, **options):
@@ -210,9 +210,9 @@ def crafting(tmp_path):
 
 
 def without_seconds(path):
-    facts = read_metadata(path, "adversarial")
-    assert facts.pop("seconds") > 0
-    return facts
+    metadata = read_metadata(path, "adversarial")
+    assert metadata.pop("seconds") > 0
+    return metadata
 
 
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
@@ -305,8 +305,8 @@ def test_a_shard_without_gradients_is_fine_while_another_has_some(tmp_path):
     rows = shard_rows(COUNT, 2, SHARDS)
     crafting = Crafting(tmp_path, Saturated(pixels[rows.start : rows.stop]))
     entry = settings("fgsm", eps=0.01)
-    facts = read_metadata(crafting.join(crafting.shards(entry)), "adversarial")
-    assert facts["zero_gradients"] == without_seconds(crafting.craft(entry))["zero_gradients"] >= len(rows) / COUNT
+    metadata = read_metadata(crafting.join(crafting.shards(entry)), "adversarial")
+    assert metadata["zero_gradients"] == without_seconds(crafting.craft(entry))["zero_gradients"] >= len(rows) / COUNT
     crafting.model = Saturated(pixels)
     shards = crafting.shards(entry)
     with pytest.raises(InputError, match="every input gradient"):
@@ -360,8 +360,8 @@ model = torch.nn.Sequential(torch.nn.AvgPool2d(56), torch.nn.Flatten(), torch.nn
 entry = {"method": "noise", "eps": 0.1, "norm": "linf", "mode": "transfer", "stored": "uint8"}
 entry |= {"samples": 1, "loss": "cross_entropy"}
 rows = range(900, 940)
-tensors, facts = craft(model, images, labels, entry, seed=0, batch_size=10, rows=rows)
-save_set(sys.argv[2], tensors, entry, facts | {"attack": "noise"}, {"fingerprint": ""}, split)
+tensors, metadata = craft(model, images, labels, entry, seed=0, batch_size=10, rows=rows)
+save_set(sys.argv[2], tensors, entry, metadata | {"attack": "noise"}, {"fingerprint": ""}, split)
 stored, _ = open_set(sys.argv[2], split, SHARD)
 check_stored(stored, images, entry, rows)
 """
@@ -417,11 +417,19 @@ def test_shards_are_joined_in_constant_memory(tmp_path):
     for index, path in enumerate(shards):
         passes = {"forwards": 1, "backwards": 0, "zero_gradients": 0}
         own = {"first": 500 * index, "last": 500 * (index + 1), "of": 2000, "passes": passes, "fitting": passes}
-        facts = {"kind": SHARD, "shard": own, "stages": [], "n": 500, "seconds": 1.0, "successes": 2, "device": "cpu"}
-        write_tensors(path, {"adversarial": block}, {**facts, "source_fingerprint": "of the model"})
+        metadata = {
+            "kind": SHARD,
+            "shard": own,
+            "stages": [],
+            "n": 500,
+            "seconds": 1.0,
+            "successes": 2,
+            "device": "cpu",
+        }
+        write_tensors(path, {"adversarial": block}, {**metadata, "source_fingerprint": "of the model"})
     assert peak("import squeezeproof.store.shards", JOINING, tmp_path / "joined", *shards) < 100
-    facts = read_metadata(tmp_path / "joined", "adversarial")
-    assert (facts["n"], facts["successes"], facts["seconds"]) == (2000, 8, 4.0)
+    metadata = read_metadata(tmp_path / "joined", "adversarial")
+    assert (metadata["n"], metadata["successes"], metadata["seconds"]) == (2000, 8, 4.0)
     for path in [*shards, tmp_path / "joined"]:
         path.unlink()
 
@@ -448,9 +456,9 @@ def test_images_are_decoded_twice_at_most_and_a_part_at_a_time(tmp_path, monkeyp
     paths = {name: tmp_path / f"{name}.safetensors" for name in ("train", "validation", "test")}
     prepare(chosen, paths, "mine")
     assert len(counts) == 30 and set(counts.values()) == {2} and max(held) == 7
-    images, labels, facts = read_split(paths["train"])
-    assert facts["fingerprint"] == fingerprint(images.numpy(), labels.numpy())
-    assert facts["mean"] == pytest.approx((images / 255).mean((0, 2, 3)).tolist())
+    images, labels, metadata = read_split(paths["train"])
+    assert metadata["fingerprint"] == fingerprint(images.numpy(), labels.numpy())
+    assert metadata["mean"] == pytest.approx((images / 255).mean((0, 2, 3)).tolist())
 
 
 # --- The plan

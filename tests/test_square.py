@@ -21,11 +21,11 @@ MODES = ("transfer", "whitebox")
 DEFAULTS = {"p_init": 0.8, "loss": "margin", "restarts": 1, "mode": "transfer", "seed": 0}
 
 
-def attack(model, inputs, labels, *, eps=None, norm="linf", queries=60, examples=None, **changes):
+def attack(model, inputs, labels, *, eps=None, norm="linf", queries=60, indices=None, **changes):
     """The points of one batch, in the ball and in the box."""
     eps = EPS[norm] if eps is None else eps
-    examples = torch.arange(len(labels)) if examples is None else examples
-    options = {"eps": eps, "norm": norm, "queries": queries, "examples": examples} | DEFAULTS | changes
+    indices = torch.arange(len(labels)) if indices is None else indices
+    options = {"eps": eps, "norm": norm, "queries": queries, "indices": indices} | DEFAULTS | changes
     points = square(model, inputs, labels, **options)
     assert points.shape == inputs.shape and points.dtype == torch.float32 and not points.requires_grad
     assert points.min() >= 0 and points.max() <= 1
@@ -241,7 +241,7 @@ def test_an_example_s_result_does_not_depend_on_its_batch(norm, mode):
     whole = attack(model, inputs, labels, norm=norm, mode=mode)
     order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
     parts = order.split([1, 2, 7, 50])
-    points = torch.cat([attack(model, inputs[i], labels[i], examples=i, norm=norm, mode=mode) for i in parts])
+    points = torch.cat([attack(model, inputs[i], labels[i], indices=i, norm=norm, mode=mode) for i in parts])
     assert close_examples(points, whole[order]) > 0.95
     layout = attack(model, inputs.to(memory_format=torch.channels_last), labels, norm=norm, mode=mode)
     assert close_examples(layout, whole) > 0.95

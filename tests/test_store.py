@@ -253,8 +253,8 @@ def crafted():
 
 
 def write_set(path):
-    facts = {"source": "cnn3", "attack": "pgd-eps0.1", "seconds": 1.5}
-    save_set(path, crafted(), {"method": "pgd", "eps": 0.1}, facts, {"fingerprint": "1" * 64}, SPLIT)
+    metadata = {"source": "cnn3", "attack": "pgd-eps0.1", "seconds": 1.5}
+    save_set(path, crafted(), {"method": "pgd", "eps": 0.1}, metadata, {"fingerprint": "1" * 64}, SPLIT)
 
 
 def predicted():
@@ -340,19 +340,19 @@ def test_foreign_files_are_refused_by_name(stored, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_that_lacks_its_arrays_is_named(tmp_path, kind):
     path = tmp_path / "file.safetensors"
-    facts = dict.fromkeys(("attack", "dataset", "target", "source", "fingerprint", "target_fingerprint"), "")
-    facts |= {"settings": {}, "attacks": {}, "classes": []}
-    write_tensors(path, {"other": np.arange(3)}, {**facts, "kind": kind, "clean_fingerprint": SPLIT["fingerprint"]})
+    metadata = dict.fromkeys(("attack", "dataset", "target", "source", "fingerprint", "target_fingerprint"), "")
+    metadata |= {"settings": {}, "attacks": {}, "classes": []}
+    write_tensors(path, {"other": np.arange(3)}, {**metadata, "kind": kind, "clean_fingerprint": SPLIT["fingerprint"]})
     assert "has no " in refusal(KINDS[kind][1], path)
 
 
 def test_a_split_comes_back(tmp_path):
     write_split(tmp_path / "split.safetensors")
-    images, labels, facts = read_split(tmp_path / "split.safetensors")
+    images, labels, metadata = read_split(tmp_path / "split.safetensors")
     assert images.dtype == torch.uint8 and labels.dtype == torch.int64
     assert images.flatten().tolist() == list(range(24)) and labels.tolist() == [1, 0]
-    assert facts["shape"] == [3, 2, 2] and facts["classes"] == CLASSES
-    assert facts["fingerprint"] == fingerprint(images.numpy(), labels.numpy())
+    assert metadata["shape"] == [3, 2, 2] and metadata["classes"] == CLASSES
+    assert metadata["fingerprint"] == fingerprint(images.numpy(), labels.numpy())
 
 
 def test_pixels_are_the_levels_divided_by_255():

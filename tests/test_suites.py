@@ -36,10 +36,10 @@ PAIR = [stage("fgsm"), stage("pgd")]
 
 @pytest.mark.parametrize("mode", ["transfer", "whitebox"])
 def test_a_stage_works_on_what_those_before_it_left_standing(mode):
-    tensors, facts = attack("suite", eps=0.1, mode=mode, stages=PAIR)
+    tensors, metadata = attack("suite", eps=0.1, mode=mode, stages=PAIR)
     correct = tensors["clean_predictions"] == tensors["labels"]
     standing = tensors["predictions"] == tensors["labels"]
-    first, second = facts["stages"]
+    first, second = metadata["stages"]
     assert (first["method"], second["method"]) == ("fgsm", "pgd")
     assert first["attacked"] == (80 if mode == "transfer" else correct.sum())
     assert second["attacked"] == first["standing"] > second["standing"] == standing.sum()
@@ -57,7 +57,7 @@ def test_the_robust_accuracy_of_a_suite_is_the_pointwise_and_of_its_attacks():
     tensors, _ = craft(model, images, labels, entry, seed=3, batch_size=80)
     alone = []
     for index, part in enumerate(stages(entry)):
-        options = {key: value for key, value in part.items() if key != "method"} | {"examples": torch.arange(80)}
+        options = {key: value for key, value in part.items() if key != "method"} | {"indices": torch.arange(80)}
         attacked = ATTACKS[part["method"]]
         points = attacked(model, to_pixels(images, "cpu"), labels, seed=derive_seed(3, index), **options)
         alone.append(~fooled(model(points), labels))
@@ -102,7 +102,7 @@ def test_whitebox_mode_leaves_what_the_source_misclassifies_as_it_is():
 @pytest.mark.parametrize("method", ["pgd", "square"])
 def test_sets_of_integers_stay_in_the_ball_and_tell_what_rounding_cost(method, norm):
     eps = {"linf": 20.7 / 255, "l2": 0.5}[norm]
-    tensors, facts = attack(method, eps=eps, norm=norm, stored="uint8")
+    tensors, metadata = attack(method, eps=eps, norm=norm, stored="uint8")
     images, labels = held_out(80)
     assert tensors["adversarial"].dtype == torch.uint8
     delta = tensors["adversarial"].double() - images.double()
@@ -112,7 +112,7 @@ def test_sets_of_integers_stay_in_the_ball_and_tell_what_rounding_cost(method, n
         assert length.max() == 20
     assert torch.equal(predict(network(), tensors["adversarial"]), tensors["predictions"])
     successes = (tensors["predictions"] != labels).sum()
-    assert abs(facts["float_successes"] - successes) <= 4
+    assert abs(metadata["float_successes"] - successes) <= 4
     assert "float_successes" not in attack(method, eps=eps, norm=norm)[1]
 
 

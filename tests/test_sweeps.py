@@ -115,9 +115,9 @@ def test_known_points_below_chance_stop_it_too(monkeypatch):
 def test_images_that_the_attacker_has_seen_are_not_scored(monkeypatch):
     def craft(*args, **options):
         passes = dict.fromkeys(["forwards", "backwards", "zero_gradients"], 0)
-        facts = dict.fromkeys(sweeping.COSTS, 0.0) | {"held_out": 3, "n": 10, "stages": []}
-        facts["shard"] = {"fitting": passes, "passes": passes}
-        return {"predictions": torch.zeros(10, dtype=torch.int64)}, facts
+        metadata = dict.fromkeys(sweeping.COSTS, 0.0) | {"held_out": 3, "n": 10, "stages": []}
+        metadata["shard"] = {"fitting": passes, "passes": passes}
+        return {"predictions": torch.zeros(10, dtype=torch.int64)}, metadata
 
     monkeypatch.setattr(sweeping, "craft", craft)
     (point,) = points(0.05)
@@ -126,13 +126,13 @@ def test_images_that_the_attacker_has_seen_are_not_scored(monkeypatch):
 
 # The file
 
-FACTS = {"fingerprint": "f", "classes": ["a", "b"]}
+METADATA = {"fingerprint": "f", "classes": ["a", "b"]}
 
 
 def file_of(source="cnn3.standard.none.none.s0", stops=True, identity=("code",), checkpoint="f"):
     clean = torch.zeros(10, dtype=torch.int64)
     return SweepFile(
-        "rising", "digits", source, LABELS, clean, stops, {"fingerprint": checkpoint}, FACTS, list(identity)
+        "rising", "digits", source, LABELS, clean, stops, {"fingerprint": checkpoint}, METADATA, list(identity)
     )  # fmt: skip
 
 

@@ -36,13 +36,13 @@ def describe(seed, compression="none", ratio=0.0):
     return {"dataset": "digits", **names, **axes, "finetuning": finetuning, "seed": seed}
 
 
-def pair(base, compressed, seed=0, ratio=0.5, source=None, attack="pgd-eps0.1", facts=PGD):
+def pair(base, compressed, seed=0, ratio=0.5, source=None, attack="pgd-eps0.1", metadata=PGD):
     """A white-box pair, or one on the images of `source`."""
     target = describe(seed, "weight", ratio)
     base, compressed = np.asarray(base, bool), np.asarray(compressed, bool)
     comparison = "white-box" if source is None else "same-source"
     scored = np.ones(len(base), bool)
-    return Pair(target, source or target, comparison, attack, facts, base, compressed, scored)
+    return Pair(target, source or target, comparison, attack, metadata, base, compressed, scored)
 
 
 def counted(both, only_base, only_compressed, neither):
@@ -131,9 +131,9 @@ def test_correction_over_the_family_takes_a_weak_verdict_back():
     assert set(table["verdict"]) == {NOT_SHOWN}
     assert set(table["family"]) == {"digits/pgd"} and set(table["family_size"]) == {4}
     # Another method is another family, another eps of the method is not.
-    elsewhere = [pair(*counted(100, 9, 10, 100), attack="fgsm-eps0.1", facts={**PGD, "method": "fgsm"})]
+    elsewhere = [pair(*counted(100, 9, 10, 100), attack="fgsm-eps0.1", metadata={**PGD, "method": "fgsm"})]
     assert verdicts([weak, *elsewhere], STATISTICS)["verdict"].tolist().count(LESS) == 1
-    stronger = [pair(*counted(100, 9, 10, 100), attack="pgd-eps0.2", facts={**PGD, "eps": 0.2})]
+    stronger = [pair(*counted(100, 9, 10, 100), attack="pgd-eps0.2", metadata={**PGD, "eps": 0.2})]
     assert verdicts([weak, *stronger], STATISTICS)["family_size"].tolist() == [2, 2]
 
 
@@ -237,7 +237,7 @@ def test_comparison_counts_tests_and_corrects():
     members = [
         pair(*counted(40, 12, 3, 5), ratio=0.1),
         pair(*counted(30, 5, 5, 20), ratio=0.2),
-        pair(*counted(30, 5, 5, 20), attack="fgsm-eps0.1", facts={**PGD, "method": "fgsm"}),
+        pair(*counted(30, 5, 5, 20), attack="fgsm-eps0.1", metadata={**PGD, "method": "fgsm"}),
     ]
     table = comparisons(members, 0.05)
     first = table.iloc[0]
@@ -277,9 +277,11 @@ def write(folder, target, source, right, clean="f"):
     names = SimpleNamespace(dataset="digits", target=target["name"], source=source["name"])
     predicted = torch.where(torch.as_tensor(right), LABELS, (LABELS + 1) % 10)
     predicted[:4] = NOT_SCORED
-    facts = {"fingerprint": clean, "classes": [str(digit) for digit in range(10)]}
+    metadata = {"fingerprint": clean, "classes": [str(digit) for digit in range(10)]}
     path = folder / f"{target['name']}-{source['name']}.safetensors"
-    save_predictions(path, LABELS, {"clean": LABELS, "pgd-eps0.1": predicted}, names, {"pgd-eps0.1": PGD}, facts, facts)
+    save_predictions(
+        path, LABELS, {"clean": LABELS, "pgd-eps0.1": predicted}, names, {"pgd-eps0.1": PGD}, metadata, metadata
+    )
     return path
 
 

@@ -28,9 +28,9 @@ def test_a_spoilt_set_leaves_the_tables_and_fails_the_run(study):
     before = study.tables()
     path = study.results / f"adversarial/digits/{BASE}/{PGD}.safetensors"
     (split,) = study.path.glob("data/prepared/digits.*/test.safetensors")
-    arrays, facts = read_arrays(path), read_metadata(path)
+    arrays, metadata = read_arrays(path), read_metadata(path)
     arrays["adversarial"] = load_file(split)["images"].astype(np.float32) / 255
-    write_tensors(path, arrays, facts)
+    write_tensors(path, arrays, metadata)
     output = study.run(ok=False)
     assert "check 3 (no example left as it was)" in output and f"--forcerun {path.relative_to(study.path)}" in output
     assert f"{PGD} of {BASE} on *" in output and "Traceback" not in output

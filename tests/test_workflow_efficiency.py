@@ -49,8 +49,8 @@ def test_every_model_is_exported_and_only_eight_bits_as_int8(deployed):
 def test_the_int8_model_is_scored_on_what_its_twin_is_scored_on(deployed):
     (row,) = table(deployed, "deployed").query("attack == 'fgsm-eps0.1'").itertuples()
     assert (row.model, row.source) == (INT8, INT8)
-    twin = table(deployed, "robust_accuracy").set_index("target").loc[INT8]
-    assert (row.twin_accuracy, row.n) == (twin["accuracy"], twin["n"])
+    fake_quantized = table(deployed, "robust_accuracy").set_index("target").loc[INT8]
+    assert (row.fake_quantized_accuracy, row.n) == (fake_quantized["accuracy"], fake_quantized["n"])
     stored = load_file(deployed.results / f"adversarial/digits/{INT8}/fgsm-eps0.1.safetensors")
     session = open_session(deployed.results / f"exports/digits/{INT8}.int8.onnx")
     labels = run_session(session, stored["adversarial"]).argmax(1)

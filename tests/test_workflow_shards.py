@@ -65,8 +65,8 @@ def test_what_is_killed_loses_the_shards_that_ran(sharded):
     sharded.run("--notemp", target)
     kept = [path for path, written in shards.items() if path.stat().st_mtime_ns == written]
     assert len(kept) == 3 - left["craft_shard"]
-    facts = read_metadata(sharded.results / f"{SET}.safetensors", "adversarial")
-    assert facts["n"] == 40 and "shard" not in facts
+    metadata = read_metadata(sharded.results / f"{SET}.safetensors", "adversarial")
+    assert metadata["n"] == 40 and "shard" not in metadata
 
 
 def test_a_missing_shard_is_crafted_alone(sharded):

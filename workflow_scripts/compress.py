@@ -13,7 +13,7 @@ from squeezeproof.training.history import summary, write_history
 with job(snakemake):
     params = snakemake.params
     model, masks, parent = load_model(snakemake.input.parent, set_up(params.compute))
-    *train, facts = read_split(snakemake.input.train)
+    *train, metadata = read_split(snakemake.input.train)
     *validation, _ = read_split(snakemake.input.validation)
     finetuner = Finetuner(
         train,
@@ -26,7 +26,7 @@ with job(snakemake):
     )
     masks = compress(
         model,
-        facts["shape"],
+        metadata["shape"],
         params.compression,
         finetuner,
         *train,
@@ -43,7 +43,7 @@ with job(snakemake):
         name=snakemake.wildcards.variant,
         compression=params.compression,
         finetuning=summary(params.finetuning, finetuner.history),
-        size=measure(model, masks, facts["shape"]),
+        size=measure(model, masks, metadata["shape"]),
         dense=parent["dense"],
     )
     finetuner.discard()

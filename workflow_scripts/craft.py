@@ -19,11 +19,11 @@ with job(snakemake):
     shard = names.get("shard")
     rows = shard_rows(len(labels), int(shard), int(names.shards)) if shard else None
     batch_size = params.compute["batch_size"]
-    tensors, facts = craft(
+    tensors, metadata = craft(
         model, images, labels, params.attack, seed=params.seed, batch_size=batch_size, training=training, rows=rows
     )
-    facts |= {**{key: names[key] for key in ("dataset", "source", "attack")}, "device": str(device)}
-    save_set(snakemake.output[0], tensors, params.attack, facts, source, split)
+    metadata |= {**{key: names[key] for key in ("dataset", "source", "attack")}, "device": str(device)}
+    save_set(snakemake.output[0], tensors, params.attack, metadata, source, split)
     stored, _ = open_set(snakemake.output[0], split, SHARD if shard else KIND)
     check_stored(stored, images, params.attack, rows)
     if not shard:

@@ -9,7 +9,7 @@ from squeezeproof.jobs import job
 from squeezeproof.runtime import set_up
 from squeezeproof.store.checkpoints import load_model
 from squeezeproof.store.datasets import open_split
-from squeezeproof.store.facts import write_facts
+from squeezeproof.store.json_files import write_json
 
 with job(snakemake):
     params, output, names = snakemake.params, snakemake.output, snakemake.wildcards
@@ -17,6 +17,6 @@ with job(snakemake):
     model, _, _ = load_model(snakemake.input.model)
     images, labels, _ = open_split(snakemake.input.test)
     train, _, _ = open_split(snakemake.input.train)
-    facts = export_integer(output.file, model, images, labels, train, params.calibration_images, params.seed)
-    write_facts(output.facts, {**facts, "file_bytes": Path(output.file).stat().st_size})
-    write_findings(output.findings, [audit_integer(names.dataset, names.model, facts)])
+    metadata = export_integer(output.file, model, images, labels, train, params.calibration_images, params.seed)
+    write_json(output.metadata, {**metadata, "file_bytes": Path(output.file).stat().st_size})
+    write_findings(output.findings, [audit_integer(names.dataset, names.model, metadata)])

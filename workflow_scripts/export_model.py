@@ -7,7 +7,7 @@ from squeezeproof.jobs import job
 from squeezeproof.runtime import set_up
 from squeezeproof.store.checkpoints import load_model
 from squeezeproof.store.datasets import open_split
-from squeezeproof.store.facts import write_facts
+from squeezeproof.store.json_files import write_json
 
 EXPORTS = {"onnx": export_onnx, "pt2": export_program}
 
@@ -16,5 +16,5 @@ with job(snakemake):
     set_up({**params.compute, "device": "cpu"})
     model, _, _ = load_model(snakemake.input.model)
     images, _, _ = open_split(snakemake.input.test)
-    facts = EXPORTS[snakemake.wildcards.ending](output.file, model, images[: params.images])
-    write_facts(output.facts, {**facts, "file_bytes": Path(output.file).stat().st_size})
+    metadata = EXPORTS[snakemake.wildcards.ending](output.file, model, images[: params.images])
+    write_json(output.metadata, {**metadata, "file_bytes": Path(output.file).stat().st_size})

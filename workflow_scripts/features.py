@@ -9,7 +9,7 @@ from squeezeproof.store.features import save_features
 
 with job(snakemake):
     params, settings = snakemake.params, snakemake.params.settings
-    model, _, facts = load_model(snakemake.input.model, set_up(params.compute))
+    model, _, metadata = load_model(snakemake.input.model, set_up(params.compute))
     images, labels, split = open_split(snakemake.input.test)
     adversarial, crafted = open_set(snakemake.input.set, split)
     number = class_number(settings["class"], split["classes"])
@@ -19,5 +19,5 @@ with job(snakemake):
         features[kind], predictions[kind] = layer_features(
             model, pixels[chosen], settings["layers"], settings["maps"], params.compute["batch_size"]
         )
-    known = {"class": split["classes"][number], "label": number, "attack": crafted["attack"], "name": facts["name"]}
-    save_features(snakemake.output[0], chosen, features, predictions, known, facts, split)
+    known = {"class": split["classes"][number], "label": number, "attack": crafted["attack"], "name": metadata["name"]}
+    save_features(snakemake.output[0], chosen, features, predictions, known, metadata, split)

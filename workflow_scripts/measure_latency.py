@@ -3,7 +3,7 @@
 from squeezeproof.deployment.latency import contenders, machine, measure_latency, write_times
 from squeezeproof.jobs import job
 from squeezeproof.runtime import set_up
-from squeezeproof.store.facts import write_facts
+from squeezeproof.store.json_files import write_json
 
 with job(snakemake):
     params, files = snakemake.params, snakemake.input
@@ -11,4 +11,4 @@ with job(snakemake):
     found = contenders(params.runs, files.runs, params.threads, device)
     times = measure_latency(found, files.test, params.images, params.rounds)
     write_times(snakemake.output.times, times)
-    write_facts(snakemake.output.machine, machine(device))
+    write_json(snakemake.output.machine, machine(device))

@@ -7,6 +7,6 @@ from squeezeproof.store.tensors import read_metadata
 from squeezeproof.tables.frames import read_csv
 
 with job(snakemake):
-    names, facts = snakemake.wildcards, read_metadata(snakemake.input.features, "features")
-    title = f"{names.dataset}, {names.model}: images of class {facts['class']}, clean and under {facts['attack']}"
+    names, metadata = snakemake.wildcards, read_metadata(snakemake.input.features, "features")
+    title = f"{names.dataset}, {names.model}: images of class {metadata['class']}, clean and under {metadata['attack']}"
     save(tsne_panels(read_csv(snakemake.input.coordinates), title), snakemake.output)

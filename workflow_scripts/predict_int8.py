@@ -1,4 +1,4 @@
-"""Rule predict_int8: a deployed int8 model's labels on the clean test split and on every set its twin is scored on."""
+"""Rule predict_int8: a deployed int8 model's labels on the clean images and on all sets of its fake-quantized model."""
 
 from squeezeproof.deployment.integer import predict_integer
 from squeezeproof.deployment.plain import open_session
@@ -11,5 +11,5 @@ with job(snakemake):
     files = snakemake.input
     session = open_session(files.int8, snakemake.params.compute["threads"])
     labels, predictions, attacks, split = score(lambda images: predict_integer(session, images), files.test, files.sets)
-    twin = read_metadata(files.twin, "model")
-    save_predictions(snakemake.output[0], labels, predictions, snakemake.wildcards, attacks, twin, split)
+    fake_quantized = read_metadata(files.fake_quantized, "model")
+    save_predictions(snakemake.output[0], labels, predictions, snakemake.wildcards, attacks, fake_quantized, split)

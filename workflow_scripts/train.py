@@ -16,9 +16,9 @@ from squeezeproof.training.loop import fit
 with job(snakemake):
     params = snakemake.params
     device = set_up(params.compute)
-    *train, facts = read_split(snakemake.input.train)
+    *train, metadata = read_split(snakemake.input.train)
     *validation, _ = read_split(snakemake.input.validation)
-    spec = specification(params.architecture, facts)
+    spec = specification(params.architecture, metadata)
     model = place(initial_model(spec, params.seed), device)
     if params.architecture.get("checkpoint"):
         load_weights(model, params.architecture["checkpoint"])
@@ -26,7 +26,7 @@ with job(snakemake):
     seed = derive_seed(params.seed, "training")
     history = fit(model, train, validation, params.training, seed=seed, resume_path=resume)
     write_history(snakemake.output.history, history)
-    size = measure(model, {}, facts["shape"])
+    size = measure(model, {}, metadata["shape"])
     told = summary(params.training, history)
     save_model(snakemake.output.model, model, spec, name=snakemake.wildcards.base, training=told, size=size, dense=size)
     discard(resume)

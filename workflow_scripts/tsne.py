@@ -9,13 +9,13 @@ from squeezeproof.store.features import read_features
 
 with job(snakemake):
     params = snakemake.params
-    examples, features, predictions, facts = read_features(snakemake.input[0])
+    indices, features, predictions, metadata = read_features(snakemake.input[0])
     with writing_csv(snakemake.output[0]) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["layer", "example", "kind", "label", "prediction", "x", "y"])
-        for layer in facts["layers"]:
+        for layer in metadata["layers"]:
             clean, adversarial = (features[kind][layer] for kind in ("clean", "adversarial"))
             placed = embed(clean, adversarial, perplexity=params.perplexity, seed=params.seed)
             for kind, points in zip(("clean", "adversarial"), placed, strict=True):
-                for example, prediction, (x, y) in zip(examples, predictions[kind], points, strict=True):
-                    writer.writerow([layer, example, kind, facts["label"], prediction, f"{x:.6g}", f"{y:.6g}"])
+                for example, prediction, (x, y) in zip(indices, predictions[kind], points, strict=True):
+                    writer.writerow([layer, example, kind, metadata["label"], prediction, f"{x:.6g}", f"{y:.6g}"])

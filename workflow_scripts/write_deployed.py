@@ -1,4 +1,4 @@
-"""Rule write_deployed: predictions of int8 models and of their twins -> the table of deployed models under attack."""
+"""Rule write_deployed: predictions of int8 and of fake-quantized models -> the table of deployed models."""
 
 from squeezeproof.audit.findings import read_audit
 from squeezeproof.jobs import job
@@ -7,5 +7,5 @@ from squeezeproof.tables.deployed import deployed
 
 with job(snakemake):
     files, params = snakemake.input, snakemake.params
-    table = deployed(files.int8, files.twins, params.models, params.alpha, read_audit(files.audit))
+    table = deployed(files.int8, files.fake_quantized, params.models, params.alpha, read_audit(files.audit))
     write_csv(snakemake.output[0], table)

@@ -6,8 +6,8 @@ import sys
 
 import torch
 
-from squeezeproof.cards import take_card
 from squeezeproof.errors import InputError
+from squeezeproof.gpus import take_gpu
 
 # Parameters of glibc's mallopt, and the largest value that it takes for a size.
 TRIM_THRESHOLD, MMAP_THRESHOLD, LARGEST = -1, -3, 2**31 - 1
@@ -16,7 +16,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, LARGEST = -1, -3, 2**31 - 1
 def set_up(compute):
     """Apply the study's compute settings and return the torch.device.
 
-    On a GPU the process holds one of the cards that CUDA_VISIBLE_DEVICES leaves it, and waits for one while other jobs
+    On a GPU the process holds one of the GPUs that CUDA_VISIBLE_DEVICES leaves it, and waits for one while other jobs
     hold them all. Raises InputError when cuda is asked for and absent.
     """
     torch.set_num_threads(compute["threads"])
@@ -28,9 +28,9 @@ def set_up(compute):
         return torch.device("cpu")
     # CPU kernels repeat bit for bit as they are; this call imports torch's compiler, seconds a CPU job need not pay.
     torch.use_deterministic_algorithms(True, warn_only=True)
-    cards = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     # The current device is what `cuda` means from here on.
-    torch.cuda.set_device(take_card([f"GPU-{card.uuid}" for card in cards]))
+    torch.cuda.set_device(take_gpu([f"GPU-{gpu.uuid}" for gpu in gpus]))
     return torch.device("cuda")
 
 

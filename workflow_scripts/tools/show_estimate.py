@@ -38,9 +38,9 @@ def measured_sizes(study):
     found = {}
     for dataset in study.datasets.values():
         shape = (dataset.channels, dataset.size, dataset.size)
-        facts = {"shape": shape, "mean": [0.5] * shape[0], "deviation": [0.5] * shape[0], "classes": range(CLASSES)}
+        metadata = {"shape": shape, "mean": [0.5] * shape[0], "deviation": [0.5] * shape[0], "classes": range(CLASSES)}
         for name in study.config["architectures"]:
-            model = initial_model(specification(study.architecture_settings(name), facts), seed=0)
+            model = initial_model(specification(study.architecture_settings(name), metadata), seed=0)
             tensors = model.state_dict().values()
             weights = sum(parameter.numel() for parameter in model.parameters() if parameter.dim() > 1)
             held = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
@@ -76,7 +76,7 @@ def calibrated(device, studies):
 
 
 def spent(cost, device):
-    """Seconds that a job held its card, or seconds of CPU, which a busy machine stretches less."""
+    """Seconds that a job held its GPU, or seconds of CPU, which a busy machine stretches less."""
     return cost.seconds if device == "cuda" else cost.cpu_seconds
 
 

@@ -15,7 +15,7 @@ MOMENTUM = 0.75
 RISING = 0.75
 
 
-def apgd(model, inputs, labels, *, eps, norm, loss, steps, restarts, mode, seed, examples):
+def apgd(model, inputs, labels, *, eps, norm, loss, steps, restarts, mode, seed, indices):
     """Ascent with momentum whose step halves, from the best point on, where the loss has stopped rising.
 
     Args:
@@ -28,14 +28,14 @@ def apgd(model, inputs, labels, *, eps, norm, loss, steps, restarts, mode, seed,
         restarts: independent runs.
         mode: with `transfer` every example makes all its steps in every run; with `whitebox` it stops at the first
             point that fools.
-        seed, examples: the start of example i of the batch is a function of (seed, run, examples[i]) alone.
+        seed, indices: the start of example i of the batch is a function of (seed, run, indices[i]) alone.
 
     Returns the strongest points seen, inside the ball and the box: one that fools before one that does not, then by
     loss. The authors' code returns the clean image where no iterate fools, which transfers to nothing.
 
     Raises InputError for `dlr` with fewer than 4 classes.
     """
-    best, whole = Strongest(inputs), Batch.of(inputs, labels, examples)
+    best, whole = Strongest(inputs), Batch.of(inputs, labels, indices)
     for run in range(restarts):
         batch = whole.keep(~best.fools) if mode == "whitebox" else whole
         if len(batch):
@@ -44,7 +44,7 @@ def apgd(model, inputs, labels, *, eps, norm, loss, steps, restarts, mode, seed,
     return best.points
 
 
-def apgd_t(model, inputs, labels, *, eps, norm, targets, steps, restarts, mode, seed, examples):
+def apgd_t(model, inputs, labels, *, eps, norm, targets, steps, restarts, mode, seed, indices):
     """APGD on the targeted difference of logits ratio, towards each of the highest other classes in turn.
 
     Args:
@@ -58,7 +58,7 @@ def apgd_t(model, inputs, labels, *, eps, norm, targets, steps, restarts, mode, 
         logits = model(inputs)
     check_classes(logits)
     ranked = logits.scatter(1, labels[:, None], float("-inf")).argsort(dim=1, descending=True)
-    best, whole = Strongest(inputs), Batch.of(inputs, labels, examples)
+    best, whole = Strongest(inputs), Batch.of(inputs, labels, indices)
     for run in range(restarts):
         for target in ranked[:, : min(targets, logits.shape[1] - 1)].unbind(1):
             batch = whole.keep(~best.fools) if mode == "whitebox" else whole
@@ -77,7 +77,7 @@ def _ascend(model, batch, best, loss_of, score, eps, norm, steps, mode, seed):
         loss_of: Batch -> the loss that is raised, a function of logits and labels.
         score: the loss that iterates are compared by in `best`; None for the one that is raised.
     """
-    points = surface_point(batch.inputs, eps, norm, seed, batch.examples)
+    points = surface_point(batch.inputs, eps, norm, seed, batch.indices)
     state = None
     window, shortest, shrink = (max(int(share * steps), 1) for share in (0.22, 0.06, 0.03))
     checkpoint = window
@@ -137,7 +137,7 @@ class _State:
         return torch.where(wide, self.best_points, points), torch.where(wide, self.best_gradient, gradient)
 
     def move(self, points, gradient, batch, eps, norm, seed):
-        uphill = ascend(gradient, norm, seed, batch.examples)
+        uphill = ascend(gradient, norm, seed, batch.indices)
         moved = project(points + self.step_size * uphill, batch.inputs, eps, norm)
         if self.previous is not points:
             moved = points + MOMENTUM * (moved - points) + (1 - MOMENTUM) * (points - self.previous)

@@ -22,24 +22,24 @@ def project(points, centers, eps, norm):
     return (centers + delta * (eps / length).clamp_max(1)[:, None, None, None]).clamp_(0, 1)
 
 
-def ascend(gradient, norm, seed, examples):
+def ascend(gradient, norm, seed, indices):
     """`steepest`, but a random direction where the gradient is exactly zero: see `off_plateau`."""
-    return steepest(off_plateau(gradient, seed, examples), norm)
+    return steepest(off_plateau(gradient, seed, indices), norm)
 
 
-def off_plateau(gradient, seed, examples):
+def off_plateau(gradient, seed, indices):
     """The gradient, but noise where it is exactly zero: on a plateau any direction is as good.
 
-    The noise of example i depends on (seed, examples[i]) alone, so that repeated steps leave the plateau.
+    The noise of example i depends on (seed, indices[i]) alone, so that repeated steps leave the plateau.
     """
     flat = peaks(gradient) == 0
     if gradient.is_cuda:
         # Asking which are flat would wait for the device at every step.
-        noise = uniform(seed, examples, gradient.shape[1:], stream=PLATEAU).sub_(0.5)
+        noise = uniform(seed, indices, gradient.shape[1:], stream=PLATEAU).sub_(0.5)
         return torch.where(flat[:, None, None, None], noise, gradient)
     if flat.any():
         gradient = gradient.clone()
-        gradient[flat] = uniform(seed, examples[flat], gradient.shape[1:], stream=PLATEAU).sub_(0.5)
+        gradient[flat] = uniform(seed, indices[flat], gradient.shape[1:], stream=PLATEAU).sub_(0.5)
     return gradient
 
 
@@ -63,22 +63,22 @@ def peaks(tensor):
     return tensor.abs().flatten(1).amax(1)
 
 
-def random_point(centers, eps, norm, seed, examples):
-    """A uniform point of each ball, clipped to the box; that of example i depends on (seed, examples[i]) alone."""
+def random_point(centers, eps, norm, seed, indices):
+    """A uniform point of each ball, clipped to the box; that of example i depends on (seed, indices[i]) alone."""
     shape = centers.shape[1:]
     if norm == "linf":
-        noise = uniform(seed, examples, shape, stream=0).mul_(2).sub_(1)
+        noise = uniform(seed, indices, shape, stream=0).mul_(2).sub_(1)
         return (centers + eps * noise).clamp_(0, 1)
-    direction = normal(seed, examples, shape, stream=0)
+    direction = normal(seed, indices, shape, stream=0)
     direction = direction / norms(direction, norm).clamp_min(TINY)[:, None, None, None]
-    radius = uniform(seed, examples, (1,), stream=2).flatten() ** (1 / centers[0].numel())
+    radius = uniform(seed, indices, (1,), stream=2).flatten() ** (1 / centers[0].numel())
     return project(centers + eps * radius[:, None, None, None] * direction, centers, eps, norm)
 
 
-def surface_point(centers, eps, norm, seed, examples):
-    """A point of each ball's surface, clipped to the box; that of example i depends on (seed, examples[i]) alone."""
+def surface_point(centers, eps, norm, seed, indices):
+    """A point of each ball's surface, clipped to the box; that of example i depends on (seed, indices[i]) alone."""
     draw = uniform if norm == "linf" else normal
-    noise = draw(seed, examples, centers.shape[1:], stream=0)
+    noise = draw(seed, indices, centers.shape[1:], stream=0)
     if norm == "linf":
         noise = noise.mul_(2).sub_(1)
     scale = eps / norms(noise, norm).clamp_min(TINY)

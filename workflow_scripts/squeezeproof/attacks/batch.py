@@ -7,17 +7,17 @@ import torch
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples under attack: clean `inputs` [n, C, H, W], `labels` [n], their indices in the data set `examples` [n],
+    """Examples under attack: clean `inputs` [n, C, H, W], `labels` [n], their `indices` [n] in the data set,
     and their `rows` [n] in the batch the attack was given."""
 
     inputs: torch.Tensor
     labels: torch.Tensor
-    examples: torch.Tensor
+    indices: torch.Tensor
     rows: torch.Tensor
 
     @classmethod
-    def of(cls, inputs, labels, examples):
-        return cls(inputs, labels, examples, torch.arange(len(labels), device=labels.device))
+    def of(cls, inputs, labels, indices):
+        return cls(inputs, labels, indices, torch.arange(len(labels), device=labels.device))
 
     def __len__(self):
         return len(self.labels)
@@ -26,7 +26,7 @@ class Batch:
         """The examples where `mask` [n] is true; the batch itself when it is true everywhere."""
         if mask.all():
             return self
-        return Batch(self.inputs[mask], self.labels[mask], self.examples[mask], self.rows[mask])
+        return Batch(self.inputs[mask], self.labels[mask], self.indices[mask], self.rows[mask])
 
 
 class Strongest:

@@ -17,9 +17,7 @@ LARGEST_C = 1e10
 PROGRESS = 0.9999
 
 
-def cw(
-    model, inputs, labels, *, eps, norm, confidence, learning_rate, searches, steps, initial_c, mode, seed, examples
-):
+def cw(model, inputs, labels, *, eps, norm, confidence, learning_rate, searches, steps, initial_c, mode, seed, indices):
     """The nearest point found that minimises ||d||_2^2 + c max(confidence - margin, 0), over searches with different c.
 
     Args:
@@ -35,7 +33,7 @@ def cw(
         initial_c: the first c.
         mode: with `whitebox` and a number for eps an example stops at its first adversarial point within eps; else it
             makes all its searches.
-        seed, examples: of the direction where the gradient is exactly zero.
+        seed, indices: of the direction where the gradient is exactly zero.
 
     Returns pixels inside the box: the adversarial point of the smallest norm; without one the highest margin seen
     after the start; the clean image where the model misclassifies it.
@@ -46,7 +44,7 @@ def cw(
     smallest c that succeeded, because it would repeat its steps.
     """
     with torch.no_grad():
-        batch = Batch.of(inputs, labels, examples).keep(~fooled(model(inputs), labels))
+        batch = Batch.of(inputs, labels, indices).keep(~fooled(model(inputs), labels))
     best, reach = Strongest(inputs), eps if mode == "whitebox" and eps is not None else -math.inf
     image = start = torch.atanh(SCALE * (2 * batch.inputs - 1))
     c = torch.full_like(batch.labels, initial_c, dtype=inputs.dtype)
@@ -86,7 +84,7 @@ def _search(model, batch, start, c, best, *, first, confidence, learning_rate, s
             found[place] |= broken
 
         weight = torch.where(broken, 0, c)[:, None, None, None]
-        uphill = off_plateau(uphill, seed, batch.examples)
+        uphill = off_plateau(uphill, seed, batch.indices)
         adam.step((2 * delta - weight * uphill) * (1 - tanh * tanh) / (2 * SCALE))
         adam.variable.clamp_(-limit, limit)
 

@@ -10,7 +10,7 @@ from squeezeproof.attacks.checks import check_inside, check_logits
 from squeezeproof.attacks.integers import to_integers
 from squeezeproof.attacks.objective import cross_entropy, fooled, margin
 from squeezeproof.attacks.registry import ATTACKS, FITS
-from squeezeproof.attacks.shards import pass_facts
+from squeezeproof.attacks.shards import pass_metadata
 from squeezeproof.attacks.source import Counted, prepared
 from squeezeproof.attacks.suite import stages
 from squeezeproof.batches import in_batches
@@ -37,10 +37,10 @@ def craft(model, images, labels, settings, *, seed, batch_size, training=None, r
         training: (images, labels) of the training split, likewise, for attacks that are fitted on them.
         rows: the range of examples to attack, None for all.
 
-    Returns (tensors, facts). The tensors, on the CPU: `adversarial` [N, C, H, W], float32 or uint8 as `stored` asks;
+    Returns (tensors, metadata). The tensors, on the CPU: `adversarial` [N, C, H, W], float32 or uint8 as `stored` asks;
     `labels`, `clean_predictions` and `predictions` int64 [N]; `loss` (cross-entropy), `margin` and `norm` float32 [N];
     `stage` int64 [N], which attack of a suite made the example, -1 for a clean image. Success is
-    predictions != labels. The facts: forward and backward passes per example, the share of input gradients that were
+    predictions != labels. The metadata: forward and backward passes per example, the share of input gradients that were
     exactly zero, how many examples each stage attacked and left standing, and seconds. With `rows` also `shard`, which
     `attacks.shards.combined` needs.
 
@@ -56,30 +56,30 @@ def craft(model, images, labels, settings, *, seed, batch_size, training=None, r
         attacked = _Attacked(model, source, images, labels, rows or range(len(labels)), settings, batch_size)
         if settings["mode"] == "whitebox":
             attacked.leave_fooled()
-        steps, fitting, facts = [], Counter(), {}
+        steps, fitting, metadata = [], Counter(), {}
         for index, stage in enumerate(stages(settings)):
             stage_seed, before = derive_seed(seed, index), source.passes()
             attack, fitted = _attack_of(stage, source, images, labels, training, batch_size, stage_seed)
             fitting.update({key: count - before[key] for key, count in source.passes().items()})
-            facts |= fitted
+            metadata |= fitted
             steps.append(attacked.run(attack, stage, index, stage_seed))
     found, passes = attacked.found, source.passes()
-    facts |= {"stages": steps, "n": len(attacked.labels), "seconds": time.perf_counter() - start}
+    metadata |= {"stages": steps, "n": len(attacked.labels), "seconds": time.perf_counter() - start}
     if found.integers:
-        facts["float_successes"] = int(found.float_fooled.sum())
+        metadata["float_successes"] = int(found.float_fooled.sum())
     if rows is None:
-        return found.tensors, {**facts, **pass_facts(passes, len(labels))}
+        return found.tensors, {**metadata, **pass_metadata(passes, len(labels))}
     own = {key: count - fitting[key] for key, count in passes.items()}
     shard = {"first": rows.start, "last": rows.stop, "of": len(labels), "passes": own, "fitting": dict(fitting)}
-    return found.tensors, {**facts, "shard": shard}
+    return found.tensors, {**metadata, "shard": shard}
 
 
 class _Attacked:
     """The examples under attack: those of a range of the split that are still standing, and what was found of all."""
 
-    def __init__(self, model, source, images, labels, examples, settings, batch_size):
-        chosen = slice(examples.start, examples.stop)
-        self.source, self.first, self.batch_size = source, examples.start, batch_size
+    def __init__(self, model, source, images, labels, indices, settings, batch_size):
+        chosen = slice(indices.start, indices.stop)
+        self.source, self.first, self.batch_size = source, indices.start, batch_size
         self.images, self.labels = images[chosen], labels[chosen]
         self.found = _Found(model, self.images, self.labels, settings, batch_size)
         self.device = next(model.parameters()).device
@@ -97,14 +97,14 @@ class _Attacked:
         in_batches(len(rows), self.batch_size, work)
 
     def run(self, attack, stage, index, seed):
-        """One stage on all that stand; its facts."""
+        """One stage on all that stand; its metadata."""
         rows, progress = self.rows, Progress(len(self.rows), f"images, {stage['method']}")
 
         def work(first, last):
             chunk = rows[first:last]
             clean, target = to_pixels(self.images[chunk], self.device), self.labels[chunk].to(self.device)
-            examples = (self.first + chunk).to(self.device)
-            points = attack(self.source, clean, target, seed=seed, examples=examples).detach()
+            indices = (self.first + chunk).to(self.device)
+            points = attack(self.source, clean, target, seed=seed, indices=indices).detach()
             self.source.check()
             self.found.offer(chunk, clean, points, index)
             progress.advance(len(chunk))
@@ -116,13 +116,13 @@ class _Attacked:
 
 
 def _attack_of(stage, source, images, labels, training, batch_size, seed):
-    """(function(model, inputs, labels, *, seed, examples), facts) of one stage, fitted where the attack needs it."""
+    """(function(model, inputs, labels, *, seed, indices), metadata) of one stage, fitted where the attack needs it."""
     method = stage["method"]
     options = {key: value for key, value in stage.items() if key != "method"}
-    facts = {}
+    metadata = {}
     if method in FITS:
-        options, facts = FITS[method](source, images, labels, training, options, batch_size, seed)
-    return lambda *args, **kwargs: ATTACKS[method](*args, **options, **kwargs), facts
+        options, metadata = FITS[method](source, images, labels, training, options, batch_size, seed)
+    return lambda *args, **kwargs: ATTACKS[method](*args, **options, **kwargs), metadata
 
 
 class _Found:

@@ -15,7 +15,7 @@ REFINEMENTS = 3
 GREY_LEVEL = 1 / 255
 
 
-def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, mode, seed, examples):
+def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, mode, seed, indices):
     """Steps across the nearest boundary of the linearised model, until the image is across the model's own.
 
     Args:
@@ -27,7 +27,7 @@ def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, 
         overshoot: a step goes 1 + overshoot times the way to the linearised boundary.
         candidates: classes considered: the label's and those with the highest other clean logits.
         mode: not used, an example is finished where it crosses the boundary.
-        seed, examples: of the direction where all gradients are exactly zero.
+        seed, indices: of the direction where all gradients are exactly zero.
 
     Returns pixels in the box: a point that the model misclassifies, or where no step reached one, the point with the
     highest margin among those they reached. Images that the model already misclassifies come back unchanged.
@@ -41,7 +41,7 @@ def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, 
     with torch.no_grad():
         logits = model(inputs)
     right = ~fooled(logits, labels)
-    batch = Batch.of(inputs, labels, examples).keep(right)
+    batch = Batch.of(inputs, labels, indices).keep(right)
     others = _rivals(logits, labels, candidates)[right]
     points, best = batch.inputs, Strongest(inputs)
     origins, before = inputs.clone(), torch.zeros_like(best.values)
@@ -53,7 +53,7 @@ def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, 
             gradients = _inwards(points, gradients)
         distances, lacks, gradient = _nearest(logits, gradients, batch.labels, others, norm)
         origins[batch.rows], before[batch.rows] = points, -lacks
-        move = _images(distances * (1 + overshoot)) * ascend(gradient, norm, seed, batch.examples)
+        move = _images(distances * (1 + overshoot)) * ascend(gradient, norm, seed, batch.indices)
         points = (points + move).clamp_(0, 1)
         # To sort out the examples that are across costs one forward pass and saves `candidates` - 1 backward ones.
         with torch.no_grad():

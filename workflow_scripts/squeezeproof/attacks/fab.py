@@ -30,7 +30,7 @@ def fab(model, inputs, labels, **settings):
         beta: in (0, 1), what a step back towards the clean image leaves of a perturbation that crosses.
         mode: with `transfer` every example makes all steps of all runs; with `whitebox` and an eps it stops at its
             first crossing within eps, which need not be the smallest.
-        seed, examples: the starts of example i of the batch are a function of (seed, run, examples[i]) alone.
+        seed, indices: the starts of example i of the batch are a function of (seed, run, indices[i]) alone.
 
     Returns pixels in the box: of each example the smallest crossing within eps, or else, projected onto the ball, the
     highest margin visited. What the model already misclassifies is returned unchanged.
@@ -50,12 +50,12 @@ def fab_t(model, inputs, labels, *, targets, **settings):
     return _attack(model, inputs, labels, lambda rivals: rivals[:, :targets].split(1, dim=1), **settings)
 
 
-def _attack(model, inputs, labels, group, *, eps, norm, steps, restarts, alpha_max, eta, beta, mode, seed, examples):
+def _attack(model, inputs, labels, group, *, eps, norm, steps, restarts, alpha_max, eta, beta, mode, seed, indices):
     """One series of runs for each group [N, T] of the other classes [N, K - 1], highest clean logit first."""
     with torch.no_grad():
         logits = model(inputs)
     rivals = logits.scatter(1, labels[:, None], float("-inf")).argsort(1, descending=True)[:, :-1]
-    correct = Batch.of(inputs, labels, examples).keep(~fooled(logits, labels))
+    correct = Batch.of(inputs, labels, indices).keep(~fooled(logits, labels))
     best, limit, default = Strongest(inputs), eps, eps
     if eps is None:
         limit, default = float("inf"), RADIUS[norm]
@@ -120,8 +120,8 @@ def _random_start(batch, radius, norm, seed):
     """Points at the distance radius[row] from the images, clipped to the box."""
     shape = batch.inputs.shape[1:]
     if norm == "linf":
-        noise = uniform(seed, batch.examples, shape, stream=0).sub_(0.5)
+        noise = uniform(seed, batch.indices, shape, stream=0).sub_(0.5)
     else:
-        noise = normal(seed, batch.examples, shape, stream=0)
+        noise = normal(seed, batch.indices, shape, stream=0)
     scale = radius[batch.rows] / norms(noise, norm).clamp_min(TINY)
     return (batch.inputs + scale[:, None, None, None] * noise).clamp_(0, 1)

@@ -5,7 +5,7 @@ from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import LOSSES
 
 
-def fgsm(model, inputs, labels, *, eps, norm, loss, mode, seed, examples):
+def fgsm(model, inputs, labels, *, eps, norm, loss, mode, seed, indices):
     """One step of length eps along the steepest direction of the loss.
 
     Args:
@@ -15,9 +15,9 @@ def fgsm(model, inputs, labels, *, eps, norm, loss, mode, seed, examples):
         norm: `linf` (the sign of the gradient) or `l2` (the normalised gradient).
         loss: a name of LOSSES.
         mode: not used, the attack takes one step.
-        seed, examples: of the direction where the gradient is exactly zero.
+        seed, indices: of the direction where the gradient is exactly zero.
 
     Returns adversarial pixels inside the ball and the box.
     """
     _, _, gradient = loss_and_gradient(model, inputs, labels, LOSSES[loss])
-    return project(inputs + eps * ascend(gradient, norm, seed, examples), inputs, eps, norm)
+    return project(inputs + eps * ascend(gradient, norm, seed, indices), inputs, eps, norm)

@@ -7,7 +7,7 @@ UAP_BATCH = 100
 
 
 def fit_universal_attack(model, images, labels, training, options, batch_size, seed):
-    """(settings of `uap`, facts), with the perturbation fitted on the first `images` training images."""
+    """(settings of `uap`, metadata), with the perturbation fitted on the first `images` training images."""
     learnt = ("images", "passes", "fooling_rate", "deepfool_steps", "overshoot", "candidates")
     fit = {key: options[key] for key in learnt}
     count = fit.pop("images")
@@ -20,7 +20,7 @@ def fit_universal_attack(model, images, labels, training, options, batch_size, s
 
 
 def fit_substitute_attack(model, images, labels, training, options, batch_size, seed):
-    """(settings of `substitute`, facts), with the network trained on the model's labels of the first test images."""
+    """(settings of `substitute`, metadata), with the network trained on the model's labels of the first test images."""
     learnt = ("seeds", "rounds", "epochs", "lam", "flip_every", "hidden", "learning_rate", "batch_size")
     network, queries = fit_substitute(model, images, labels, seed=seed, **{key: options[key] for key in learnt})
     rest = {key: value for key, value in options.items() if key not in learnt}

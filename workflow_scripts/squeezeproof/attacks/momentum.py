@@ -13,7 +13,7 @@ from squeezeproof.attacks.random import uniform
 from squeezeproof.seeds import derive_seed
 
 
-def mifgsm(model, inputs, labels, *, eps, norm, loss, steps, alpha, decay, keep, mode, seed, examples):
+def mifgsm(model, inputs, labels, *, eps, norm, loss, steps, alpha, decay, keep, mode, seed, indices):
     """Steps along a running sum of gradients scaled to mean absolute value 1, projected onto the ball and the box.
 
     Args:
@@ -28,14 +28,14 @@ def mifgsm(model, inputs, labels, *, eps, norm, loss, steps, alpha, decay, keep,
         keep: `best` returns the iterate that fools the model with the highest loss, or the highest loss where none
             fools it; `last` returns the last iterate, as the paper does.
         mode: with `whitebox` an example stops at the first point that fools, with `transfer` it makes all its steps.
-        seed, examples: of the direction where the gradients are exactly zero.
+        seed, indices: of the direction where the gradients are exactly zero.
 
     Returns adversarial pixels inside the ball and the box.
     """
-    return _iterate(model, inputs, labels, None, eps, norm, loss, steps, alpha, decay, keep, mode, seed, examples)
+    return _iterate(model, inputs, labels, None, eps, norm, loss, steps, alpha, decay, keep, mode, seed, indices)
 
 
-def difgsm(model, inputs, labels, *, eps, norm, loss, steps, alpha, decay, smallest, probability, mode, seed, examples):
+def difgsm(model, inputs, labels, *, eps, norm, loss, steps, alpha, decay, smallest, probability, mode, seed, indices):
     """MI-FGSM whose gradients are taken at images that are shrunk at random and padded with zeros, for transfer.
 
     Args:
@@ -55,9 +55,7 @@ def difgsm(model, inputs, labels, *, eps, norm, loss, steps, alpha, decay, small
         top, left = (int(share * (side - size + 1)) for share in drawn[2:])
         return partial(_shrink, size=size, top=top, left=left)
 
-    return _iterate(
-        model, inputs, labels, diversity, eps, norm, loss, steps, alpha, decay, "last", mode, seed, examples
-    )
+    return _iterate(model, inputs, labels, diversity, eps, norm, loss, steps, alpha, decay, "last", mode, seed, indices)
 
 
 def _shrink(points, size, top, left):
@@ -66,9 +64,9 @@ def _shrink(points, size, top, left):
     return functional.pad(shrunk, (left, side - size - left, top, side - size - top))
 
 
-def _iterate(model, inputs, labels, diversity, eps, norm, loss, steps, alpha, decay, keep, mode, seed, examples):
+def _iterate(model, inputs, labels, diversity, eps, norm, loss, steps, alpha, decay, keep, mode, seed, indices):
     alpha = eps / steps if alpha is None else alpha
-    best, batch, points = Strongest(inputs), Batch.of(inputs, labels, examples), inputs
+    best, batch, points = Strongest(inputs), Batch.of(inputs, labels, indices), inputs
     direction = torch.zeros_like(inputs)
     for step in range(steps):
         transform = diversity(step) if diversity else None
@@ -84,7 +82,7 @@ def _iterate(model, inputs, labels, diversity, eps, norm, loss, steps, alpha, de
                     return best.points
         size = gradient.abs().mean(dim=(1, 2, 3), keepdim=True)
         direction = decay * direction + gradient / size.clamp_min(torch.finfo(gradient.dtype).tiny)
-        points = project(points + alpha * ascend(direction, norm, seed, batch.examples), batch.inputs, eps, norm)
+        points = project(points + alpha * ascend(direction, norm, seed, batch.indices), batch.inputs, eps, norm)
     if keep == "last" and mode == "transfer":
         return points
     with torch.no_grad():

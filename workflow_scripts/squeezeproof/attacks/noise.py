@@ -10,7 +10,7 @@ from squeezeproof.seeds import derive_seed
 
 
 @torch.no_grad()
-def noise(model, inputs, labels, *, eps, norm, samples, loss, mode, seed, examples):
+def noise(model, inputs, labels, *, eps, norm, samples, loss, mode, seed, indices):
     """The strongest of `samples` uniform random points of the ball; needs no gradient.
 
     Args:
@@ -21,13 +21,13 @@ def noise(model, inputs, labels, *, eps, norm, samples, loss, mode, seed, exampl
         samples: points tried for each example, at least 1.
         loss: a name of LOSSES, by which points that fool, or points that do not, are compared.
         mode: with `transfer` every example tries all points; with `whitebox` it stops at the first that fools.
-        seed, examples: the points of example i of the batch are a function of (seed, examples[i]) alone.
+        seed, indices: the points of example i of the batch are a function of (seed, indices[i]) alone.
 
     Returns noisy pixels inside the ball and the box. Raises InputError where the model's loss is not finite.
     """
-    best, batch = Strongest(inputs), Batch.of(inputs, labels, examples)
+    best, batch = Strongest(inputs), Batch.of(inputs, labels, indices)
     for sample in range(samples):
-        points = random_point(batch.inputs, eps, norm, derive_seed(seed, "noise", sample), batch.examples)
+        points = random_point(batch.inputs, eps, norm, derive_seed(seed, "noise", sample), batch.indices)
         logits = model(points)
         fools = fooled(logits, batch.labels)
         best.update(points, LOSSES[loss](logits, batch.labels), fools, batch.rows)

@@ -9,7 +9,7 @@ from squeezeproof.attacks.objective import LOSSES, fooled
 from squeezeproof.seeds import derive_seed
 
 
-def pgd(model, inputs, labels, *, eps, norm, loss, steps, alpha, keep, random_start, restarts, mode, seed, examples):
+def pgd(model, inputs, labels, *, eps, norm, loss, steps, alpha, keep, random_start, restarts, mode, seed, indices):
     """Steps of length alpha along the steepest direction of the loss, projected onto the ball and the box.
 
     Args:
@@ -26,14 +26,14 @@ def pgd(model, inputs, labels, *, eps, norm, loss, steps, alpha, keep, random_st
         restarts: independent runs.
         mode: with `transfer` every example makes all its steps, also once it fools the model, because a point at the
             edge of the decision boundary transfers badly; with `whitebox` it stops at the first point that fools.
-        seed, examples: the start of example i of the batch is a function of (seed, run, examples[i]) alone.
+        seed, indices: the start of example i of the batch is a function of (seed, run, indices[i]) alone.
 
     Returns adversarial pixels inside the ball and the box.
     """
     alpha = 2.5 * eps / steps if alpha is None else alpha
     best = Strongest(inputs)
     for run in range(restarts):
-        batch = Batch.of(inputs, labels, examples)
+        batch = Batch.of(inputs, labels, indices)
         if mode == "whitebox":
             batch = batch.keep(~best.fools)
         if len(batch) == 0:
@@ -41,7 +41,7 @@ def pgd(model, inputs, labels, *, eps, norm, loss, steps, alpha, keep, random_st
         start, whole = derive_seed(seed, run), keep == "last" and mode == "transfer"
         points = batch.inputs
         if random_start:
-            points = random_point(points, eps, norm, start, batch.examples)
+            points = random_point(points, eps, norm, start, batch.indices)
         for step in range(steps):
             values, logits, gradient = loss_and_gradient(model, points, batch.labels, LOSSES[loss])
             # The clean image is no adversarial example, a random start is one.
@@ -52,7 +52,7 @@ def pgd(model, inputs, labels, *, eps, norm, loss, steps, alpha, keep, random_st
                     batch, points, gradient = batch.keep(~fools), points[~fools], gradient[~fools]
                     if len(batch) == 0:
                         break
-            uphill = ascend(gradient, norm, start, batch.examples)
+            uphill = ascend(gradient, norm, start, batch.indices)
             points = project(points + alpha * uphill, batch.inputs, eps, norm)
         if whole and restarts == 1:
             return points

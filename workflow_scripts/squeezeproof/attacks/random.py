@@ -9,28 +9,28 @@ import math
 import torch
 
 
-def uniform(seed, examples, shape, stream):
-    """float32 [len(examples), *shape], uniform on [0, 1).
+def uniform(seed, indices, shape, stream):
+    """float32 [len(indices), *shape], uniform on [0, 1).
 
     Args:
         seed: integer in [0, 2**63).
-        examples: int64 [N], the examples' indices in their set.
+        indices: int64 [N], the examples' indices in their set.
         shape: shape of one example.
         stream: a small integer; different streams are independent.
     """
     size = math.prod(shape)
     # Examples are hashed before the seed is added, or the next seed would give each example its neighbour's numbers.
-    start = _mix(_mix(_mix(examples) + _signed(seed)) + stream)
-    positions = torch.arange(size, device=examples.device, dtype=torch.int64)
+    start = _mix(_mix(_mix(indices) + _signed(seed)) + stream)
+    positions = torch.arange(size, device=indices.device, dtype=torch.int64)
     hashed = _mix(start[:, None] + positions * _signed(0x9E3779B97F4A7C15))
     # The upper 24 bits fill a float32's mantissa exactly.
-    return (_shift(hashed, 40).to(torch.float32) * 2.0**-24).view(len(examples), *shape)
+    return (_shift(hashed, 40).to(torch.float32) * 2.0**-24).view(len(indices), *shape)
 
 
-def normal(seed, examples, shape, stream):
-    """float32 [len(examples), *shape], standard normal [box1958], from `stream` and `stream + 1`."""
-    radius = (-2 * torch.log1p(-uniform(seed, examples, shape, stream))).sqrt()
-    return radius * torch.cos(2 * math.pi * uniform(seed, examples, shape, stream + 1))
+def normal(seed, indices, shape, stream):
+    """float32 [len(indices), *shape], standard normal [box1958], from `stream` and `stream + 1`."""
+    radius = (-2 * torch.log1p(-uniform(seed, indices, shape, stream))).sqrt()
+    return radius * torch.cos(2 * math.pi * uniform(seed, indices, shape, stream + 1))
 
 
 def _mix(state):

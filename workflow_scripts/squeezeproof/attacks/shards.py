@@ -1,4 +1,4 @@
-"""One attack on a split in shards, ranges of its examples, and what the shards' facts say together; no torch."""
+"""One attack on a split in shards, ranges of its examples, and what the shards' metadata say together; no torch."""
 
 from squeezeproof.errors import InputError
 
@@ -12,8 +12,8 @@ def shard_rows(count, shard, shards):
     return range(count * (shard - 1) // shards, count * shard // shards)
 
 
-def pass_facts(passes, count):
-    """The facts of the `passes` (attacks.source.Counted) that attacking `count` images took.
+def pass_metadata(passes, count):
+    """The metadata of the `passes` (attacks.source.Counted) that attacking `count` images took.
 
     Raises InputError where every gradient vanished.
     """
@@ -29,7 +29,7 @@ def pass_facts(passes, count):
 
 
 def combined(shards):
-    """The facts of a whole set from those of its shards (`attacks.craft.craft`), which are in order and complete.
+    """The metadata of a whole set from those of its shards (`attacks.craft.craft`), which are in order and complete.
 
     Passes that fitted the attack count once, as if one job had attacked all; the seconds are those of all jobs.
     """
@@ -37,10 +37,10 @@ def combined(shards):
     passes = dict(first["shard"]["fitting"])
     for shard in shards:
         passes = {key: passes[key] + count for key, count in shard["shard"]["passes"].items()}
-    facts = {key: value for key, value in first.items() if key != "shard"}
-    facts |= {key: sum(shard[key] for shard in shards) for key in SUMMED if key in first}
-    facts["stages"] = [_together(stages) for stages in zip(*(shard["stages"] for shard in shards), strict=True)]
-    return {**facts, **pass_facts(passes, facts["n"])}
+    metadata = {key: value for key, value in first.items() if key != "shard"}
+    metadata |= {key: sum(shard[key] for shard in shards) for key in SUMMED if key in first}
+    metadata["stages"] = [_together(stages) for stages in zip(*(shard["stages"] for shard in shards), strict=True)]
+    return {**metadata, **pass_metadata(passes, metadata["n"])}
 
 
 def _together(stages):

@@ -19,7 +19,7 @@ CHUNK = 100
 
 
 @torch.no_grad()
-def square(model, inputs, labels, *, eps, norm, queries, p_init, loss, restarts, mode, seed, examples):
+def square(model, inputs, labels, *, eps, norm, queries, p_init, loss, restarts, mode, seed, indices):
     """Random search over windows of shrinking size, each proposal at the edge of the ball; needs no gradient.
 
     As in the authors' code a square (linf) that would change nothing draws its signs again, and p follows the schedule
@@ -38,7 +38,7 @@ def square(model, inputs, labels, *, eps, norm, queries, p_init, loss, restarts,
         restarts: independent runs.
         mode: with `transfer` every example makes all its queries and raises the loss also once it fools the model; with
             `whitebox` it stops at the first point that fools.
-        seed, examples: the numbers of example i of the batch are a function of (seed, run, examples[i]) alone.
+        seed, indices: the numbers of example i of the batch are a function of (seed, run, indices[i]) alone.
 
     Returns adversarial pixels inside the ball and the box, of a fooled example or not. Raises InputError where the
     model's loss is not finite.
@@ -46,7 +46,7 @@ def square(model, inputs, labels, *, eps, norm, queries, p_init, loss, restarts,
     inputs = inputs.contiguous()
     best = Strongest(inputs)
     for run in range(restarts):
-        batch = Batch.of(inputs, labels, examples)
+        batch = Batch.of(inputs, labels, indices)
         if mode == "whitebox":
             batch = batch.keep(~best.fools)
         if len(batch):
@@ -69,7 +69,7 @@ def schedule(proposals, p_init):
 def _search(model, batch, best, eps, norm, phases, loss, mode, seed):
     """One run, of which the last accepted points are offered to `best`."""
     start, windows = KINDS[norm]
-    points = start(batch.inputs, eps, seed, batch.examples)
+    points = start(batch.inputs, eps, seed, batch.indices)
     logits = model(points)
     values, fools = loss(logits, batch.labels), fooled(logits, batch.labels)
     for phase, (count, p) in enumerate(phases):
@@ -99,7 +99,7 @@ class _Squares:
         self.window = _window(batch.inputs, size)
         patterns = 2**channels
         spans = (_positions(batch.inputs, size), patterns, patterns - 1)
-        place, pattern, offset = _integers(seed, batch.examples, count, spans).unbind(2)
+        place, pattern, offset = _integers(seed, batch.indices, count, spans).unbind(2)
         self.corners = _corners(place, batch.inputs, size)
         # The second pattern is any but the first.
         pattern = torch.stack([pattern, (pattern + 1 + offset) % patterns], dim=2)[..., None]
@@ -133,7 +133,7 @@ class _Bumps:
         self.window = _window(batch.inputs, size)
         self.bumps = _bumps(size, batch.inputs.device).flatten(1)
         places = _positions(batch.inputs, size)
-        numbers = _integers(seed, batch.examples, count, (places, places, 2, *[2] * channels))
+        numbers = _integers(seed, batch.indices, count, (places, places, 2, *[2] * channels))
         self.corners = _corners(numbers[..., :2], batch.inputs, size)
         self.turned, self.signs = numbers[..., 2], 2.0 * numbers[..., 3:] - 1
 
@@ -161,18 +161,18 @@ class _Bumps:
         return windows.view(len(windows), self.channels, -1)
 
 
-def _stripes(inputs, eps, seed, examples):
+def _stripes(inputs, eps, seed, indices):
     """The start for linf: vertical stripes, the sign drawn for every column and channel."""
-    signs = _signs(seed, examples, (inputs.shape[1], 1, inputs.shape[3]))
+    signs = _signs(seed, indices, (inputs.shape[1], 1, inputs.shape[3]))
     return (inputs + eps * signs).clamp_(0, 1)
 
 
-def _tiles(inputs, eps, seed, examples):
+def _tiles(inputs, eps, seed, indices):
     """The start for l2: tiles of a fifth of the side, each a pair of bumps, as many as fit."""
     count, channels, height, width = inputs.shape
     size = max(min(height, width) // 5, 1)
     down, across = height // size, width // size
-    signs = _signs(seed, examples, (1 + channels, down, across))
+    signs = _signs(seed, indices, (1 + channels, down, across))
     tiles = _bumps(size, inputs.device)[(signs[:, 0] > 0).long()]
     tiles = tiles[:, None] * signs[:, 1:, ..., None, None]
     grid = tiles.transpose(3, 4).reshape(count, channels, down * size, across * size)
@@ -206,13 +206,13 @@ def _unit(windows):
     return windows / (windows.norm(dim=2, keepdim=True) + TINY)
 
 
-def _signs(seed, examples, shape):
-    return torch.where(uniform(seed, examples, shape, stream=0) < 0.5, -1.0, 1.0)
+def _signs(seed, indices, shape):
+    return torch.where(uniform(seed, indices, shape, stream=0) < 0.5, -1.0, 1.0)
 
 
-def _integers(seed, examples, count, spans):
+def _integers(seed, indices, count, spans):
     """int64 [N, count, len(spans)], uniform on [0, span); a float32 below 1 times a span never rounds up to it."""
-    numbers = uniform(seed, examples, (count, len(spans)), stream=0)
+    numbers = uniform(seed, indices, (count, len(spans)), stream=0)
     return (numbers * torch.tensor(spans, device=numbers.device)).long()
 
 

@@ -74,16 +74,16 @@ def audit_predictions(path, splits, fingerprints):
 
     Raises InputError where the file cannot be read.
     """
-    labels, predictions, facts = read_predictions(path)
-    key = (facts["dataset"], facts["source"], facts["target"], EVERY)
-    findings = [_current(key, facts, labels, splits[key[0]], fingerprints[key[0], key[2]], path)]
+    labels, predictions, metadata = read_predictions(path)
+    key = (metadata["dataset"], metadata["source"], metadata["target"], EVERY)
+    findings = [_current(key, metadata, labels, splits[key[0]], fingerprints[key[0], key[2]], path)]
     if labels.shape != splits[key[0]].labels.shape:
         return [], findings
     clean = predictions[CLEAN]
     cells = []
-    for attack, settings in facts["attacks"].items():
+    for attack, settings in metadata["attacks"].items():
         predicted = predictions.get(attack)
-        findings.append(_complete((*key[:3], attack), predicted, settings, len(facts["classes"]), path))
+        findings.append(_complete((*key[:3], attack), predicted, settings, len(metadata["classes"]), path))
         if findings[-1].verdict == "pass":
             cell = Cell(*key[:3], attack, settings, predicted == labels, predicted != NOT_SCORED)
             cells.append(cell)
@@ -91,10 +91,10 @@ def audit_predictions(path, splits, fingerprints):
     return cells, findings
 
 
-def _current(key, facts, labels, split, fingerprint, path):
+def _current(key, metadata, labels, split, fingerprint, path):
     problems = {
-        "are of other images than the test split has": facts["clean_fingerprint"] != split.fingerprint,
-        "are those of other weights than the target has": facts["target_fingerprint"] != fingerprint,
+        "are of other images than the test split has": metadata["clean_fingerprint"] != split.fingerprint,
+        "are those of other weights than the target has": metadata["target_fingerprint"] != fingerprint,
         "come with other labels than the test split's": not np.array_equal(labels, split.labels),
     }
     found = [text for text, wrong in problems.items() if wrong]
@@ -136,6 +136,6 @@ def by_target(paths):
     """Predictions files of one target after the other, as lists of paths."""
     grouped = {}
     for path in sorted(map(str, paths)):
-        facts = read_metadata(path, KIND)
-        grouped.setdefault((facts["dataset"], facts["target"]), []).append(path)
+        metadata = read_metadata(path, KIND)
+        grouped.setdefault((metadata["dataset"], metadata["target"]), []).append(path)
     return list(grouped.values())

@@ -5,16 +5,16 @@ from squeezeproof.audit.findings import EVERY, judge
 AGREEMENT = 0.99
 
 
-def audit_integer(dataset, model, facts):
+def audit_integer(dataset, model, metadata):
     """The finding on a quantized model, for every set it is scored on.
 
     Args:
-        facts: of `deployment.integer.export_integer`.
+        metadata: of `deployment.integer.export_integer`.
     """
-    share = f"{1 - facts['agreement']:.2%} of {facts['images']} test images"
+    share = f"{1 - metadata['agreement']:.2%} of {metadata['images']} test images"
     message = (
         f"the int8 model gives other labels than the simulated one to {share}, so its "
         f"robustness may differ: calibrate with mse or a percentile, or write first_last: keep"
     )
-    bad = not facts["agreement"] >= AGREEMENT
-    return judge((dataset, EVERY, model, EVERY), 19, facts["agreement"], AGREEMENT, message, bad=bad)
+    bad = not metadata["agreement"] >= AGREEMENT
+    return judge((dataset, EVERY, model, EVERY), 19, metadata["agreement"], AGREEMENT, message, bad=bad)

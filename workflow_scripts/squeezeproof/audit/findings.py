@@ -33,7 +33,7 @@ NAMES = {
     16: "the returned point is the best iterate",
     17: "the loss has converged",
     18: "scaling or shifting the logits changes nothing",
-    19: "the deployed int8 model agrees with its twin",
+    19: "the deployed int8 model agrees with its fake-quantized model",
 }
 HARD = range(1, 9)
 

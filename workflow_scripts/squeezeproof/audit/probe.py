@@ -95,8 +95,8 @@ class Trial:
         return self.batched(work)
 
     def _points(self, through, rows, options):
-        examples, rows = torch.arange(*rows, device=self.labels.device), slice(*rows)
-        return pgd(through, self.inputs[rows], self.labels[rows], seed=self.seed, examples=examples, **options).detach()
+        indices, rows = torch.arange(*rows, device=self.labels.device), slice(*rows)
+        return pgd(through, self.inputs[rows], self.labels[rows], seed=self.seed, indices=indices, **options).detach()
 
 
 def agrees(key, trial):

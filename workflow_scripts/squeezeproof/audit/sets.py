@@ -50,20 +50,20 @@ def audit_set(path, dataset, source, attack, origin, evaluated=None):
     key = (dataset, source, EVERY, attack)
     try:
         verify(path)
-        facts = read_metadata(path, KIND)
+        metadata = read_metadata(path, KIND)
         arrays = read_arrays(path, ["labels", "predictions", "clean_predictions", "margin"])
         if arrays["labels"].shape != origin.labels.shape:
             raise InputError(f"{path}: holds {len(arrays['labels'])} examples, the test split {len(origin.labels)}")
-        lengths, outside = measure(path, origin.images, facts["settings"]["norm"])
+        lengths, outside = measure(path, origin.images, metadata["settings"]["norm"])
     except InputError as error:
         return [judge(key, 2, "", "", f"{error}; {remedy(path)}", bad=True)]
     again = f"; {remedy(path)}"
     return [
-        intact(key, facts, arrays["labels"], lengths, outside, origin, again),
-        moved(key, facts["settings"], arrays, lengths, again),
+        intact(key, metadata, arrays["labels"], lengths, outside, origin, again),
+        moved(key, metadata["settings"], arrays, lengths, again),
         reproduced(key, arrays, evaluated, again),
-        cumulative(key, facts, arrays, again),
-        gradients(key, facts),
+        cumulative(key, metadata, arrays, again),
+        gradients(key, metadata),
     ]
 
 
@@ -89,13 +89,14 @@ def _pixels(images):
     return images.astype(np.float32) / np.float32(255) if images.dtype == np.uint8 else images
 
 
-def intact(key, facts, labels, lengths, outside, origin, again):
+def intact(key, metadata, labels, lengths, outside, origin, again):
     """Check 1: after reloading, every image is finite, in the box and in the ball, and of these images and labels."""
-    eps = facts["settings"]["eps"]
+    eps = metadata["settings"]["eps"]
     reach = np.inf if eps is None else eps + SLACK * max(1.0, eps)
     problems = {
-        "was crafted from other images than the test split has": facts["clean_fingerprint"] != origin.split_fingerprint,
-        "was crafted on other weights than the source has": facts["source_fingerprint"] != origin.fingerprint,
+        "was crafted from other images than the test split has": metadata["clean_fingerprint"]
+        != origin.split_fingerprint,
+        "was crafted on other weights than the source has": metadata["source_fingerprint"] != origin.fingerprint,
         "labels differ from the test split's": (labels != origin.labels).sum(),
         "images are not finite": np.isnan(lengths).sum(),
         "images leave the box [0, 1]": outside,
@@ -144,24 +145,24 @@ def reproduced(key, arrays, evaluated, again):
     return replace(finding, message=f"rounding decides ties: {listed(ties)}")
 
 
-def cumulative(key, facts, arrays, again):
+def cumulative(key, metadata, arrays, again):
     """Check 5, of a set: what its last attack left standing is what all its attacks together left standing, and for
     attacks that follow the source's gradients no more than the source labels right without them."""
-    standing, correct = facts["stages"][-1]["standing"], int((arrays["predictions"] == arrays["labels"]).sum())
+    standing, correct = metadata["stages"][-1]["standing"], int((arrays["predictions"] == arrays["labels"]).sum())
     if correct != standing:
         message = f"its attacks left {standing} examples standing, in the file stand {correct}{again}"
         return judge(key, 5, correct, standing, message, bad=True)
     clean = int((arrays["clean_predictions"] == arrays["labels"]).sum())
-    helps = correct > clean and facts["settings"]["method"] not in BLIND
+    helps = correct > clean and metadata["settings"]["method"] not in BLIND
     message = f"the source labels {correct} of its images right, and {clean} of the clean ones: {HELPS}"
     return judge(key, 5, correct, clean, message, bad=helps)
 
 
-def gradients(key, facts):
+def gradients(key, metadata):
     """Check 9, of a set: the share of input gradients that were exactly zero while crafting."""
-    if any(stage.get("loss") == "dlr" for stage in facts["stages"]):
+    if any(stage.get("loss") == "dlr" for stage in metadata["stages"]):
         return not_applicable(key, 9, "the loss dlr is flat where the label's logit is the third; other losses tell")
-    share = facts["zero_gradients"]
+    share = metadata["zero_gradients"]
     message = (
         f"{100 * share:.3g} % of the input gradients were zero: the source may mask its gradients; trust the accuracy "
         f"only as far as square and transfer from other sources confirm it"
@@ -169,7 +170,7 @@ def gradients(key, facts):
     return judge(key, 9, share, ZERO_GRADIENTS, message)
 
 
-def listed(examples):
+def listed(indices):
     """The first of some example indices, as text."""
-    shown = ", ".join(map(str, examples[:LISTED]))
-    return f"examples {shown}{', ...' if len(examples) > LISTED else ''}"
+    shown = ", ".join(map(str, indices[:LISTED]))
+    return f"examples {shown}{', ...' if len(indices) > LISTED else ''}"

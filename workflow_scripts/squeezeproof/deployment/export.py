@@ -68,12 +68,12 @@ def export_program(path, model, images):
         program = torch.export.export(copied, (example,), dynamic_shapes=({0: size},))
     except Exception as error:
         raise InputError(f"the network cannot be exported by torch.export: {type(error).__name__}: {error}") from error
-    facts = check(compare(model, images, logits_of(program.module(), images)), model, "torch.export")
+    metadata = check(compare(model, images, logits_of(program.module(), images)), model, "torch.export")
     buffer = io.BytesIO()
     torch.export.save(program, buffer)
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
-    return facts
+    return metadata
 
 
 def compare(model, images, found):
@@ -92,17 +92,17 @@ def compare(model, images, found):
     }
 
 
-def check(facts, model, form):
-    """The facts of `compare`; InputError where a float model's logits or a rounded model's labels differ too much."""
-    limit = TOLERANCE * max(1.0, facts["largest_logit"])
+def check(metadata, model, form):
+    """The metadata of `compare`; InputError where logits, or labels of a rounded model, differ too much."""
+    limit = TOLERANCE * max(1.0, metadata["largest_logit"])
     rounded = bool(quantized_layers(model))
-    sound = facts["agreement"] >= AGREEMENT if rounded else facts["max_difference"] <= limit
-    if not sound or not np.isfinite(facts["max_difference"]):
+    sound = metadata["agreement"] >= AGREEMENT if rounded else metadata["max_difference"] <= limit
+    if not sound or not np.isfinite(metadata["max_difference"]):
         allowed = f"at least {AGREEMENT:.0%} equal labels are" if rounded else f"at most {limit:.3g} is"
         raise InputError(
             f"the {form} file computes something else than the model: logits differ by up to "
-            f"{facts['max_difference']:.3g} and {facts['agreement']:.2%} of the labels are equal on {facts['images']} "
-            f"test images, {allowed} allowed. A network whose Python code depends on its input cannot be traced; "
-            f"leave it out of efficiency.models"
+            f"{metadata['max_difference']:.3g} and {metadata['agreement']:.2%} of the labels are equal on "
+            f"{metadata['images']} test images, {allowed} allowed. A network whose Python code depends on its "
+            f"input cannot be traced; leave it out of efficiency.models"
         )
-    return facts
+    return metadata

@@ -1,10 +1,11 @@
-"""The deployed int8 model of a fake-quantized twin: ONNX Runtime's integer kernels on the twin's own grids.
+"""The deployed int8 model of a fake-quantized model: ONNX Runtime's integer kernels on the same grids.
 
-QuantizeLinear and DequantizeLinear carry the twin's scales and zero points. onnxruntime.quantization.quantize_static
-would calibrate anew, with another grid for weights (a step of max / 127 instead of 2 max / 255), and so would be a
-model that nobody attacked. Three things differ from the twin and are measured: biases are rounded to int32; where a
-convolution's result does not go straight into the next layer's rounding (sums, concatenations, pools), an integer
-kernel needs it in 8 bits too, and its range is found on training images; and roundings at ties.
+QuantizeLinear and DequantizeLinear carry the fake-quantized model's scales and zero points.
+onnxruntime.quantization.quantize_static would calibrate anew, with another grid for weights (a step of max / 127
+instead of 2 max / 255), and so would be a model that nobody attacked. Three things differ from the fake-quantized model
+and are measured: biases are rounded to int32; where a convolution's result does not go straight into the next layer's
+rounding (sums, concatenations, pools), an integer kernel needs it in 8 bits too, and its range is found on training
+images; and roundings at ties.
 """
 
 import io
@@ -44,17 +45,17 @@ def has_integer_kernels(layers):
 
 
 def export_integer(path, model, images, labels, train, count, seed):
-    """Write the int8 model of a twin; returns how it compares with the twin on the test images.
+    """Write the int8 model of a fake-quantized model; returns how the two compare on the test images.
 
     Args:
-        model: the fake-quantized twin, all its weights and inputs of 8 bits.
+        model: the fake-quantized model, all its weights and inputs of 8 bits.
         images, labels: the test split, uint8 [N, C, H, W] and int64 [N].
         train: uint8 training images, of which `count` (or all, where there are fewer) are drawn by `seed`, the same
-            that `compression.quantization.quantize` draws, for the ranges that the twin does not have.
+            that `compression.quantization.quantize` draws, for the ranges that the fake-quantized model does not have.
 
-    Returns the facts of `deployment.export.compare` and `accuracy` of the int8 model, `layers`, `integer_layers`: how
-    many of them ONNX Runtime computes in integers here, and `added_ranges`. Raises InputError where the twin has other
-    widths than 8 bits, or its graph cannot be built.
+    Returns the metadata of `deployment.export.compare` and `accuracy` of the int8 model, `layers`, `integer_layers`:
+    how many of them ONNX Runtime computes in integers here, and `added_ranges`. Raises InputError where the
+    fake-quantized model has other widths than 8 bits, or its graph cannot be built.
     """
     chosen, _ = draw(train, count, seed)
     graph, layers, added = integer_graph(model, images.shape[1:], chosen)
@@ -81,12 +82,14 @@ def predict_integer(session, images):
 def _finite_logits(session, images):
     logits = logits_of_session(session, images)
     if not np.isfinite(logits).all():
-        raise InputError("the int8 model's logits are not finite: the twin's scales or weights are broken")
+        raise InputError(
+            "the int8 model's logits are not finite: the fake-quantized model's scales or weights are broken"
+        )
     return logits
 
 
 def integer_graph(model, shape, calibration):
-    """(ONNX model with integer weights, number of layers, number of ranges that were added) of a twin."""
+    """(ONNX model with integer weights, number of layers, number of added ranges) of a fake-quantized model."""
     if not has_integer_kernels(quantized_layers(model)):
         raise InputError("int8 needs a quantization of 8 bits, weights and inputs; other widths are only simulated")
     graph = onnx.load_model_from_string(onnx_bytes(plain(model, QuantizeDequantize), shape))

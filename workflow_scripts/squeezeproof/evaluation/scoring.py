@@ -18,9 +18,9 @@ def score(predict, test, sets):
     images, labels, split = open_split(test)
     predictions, attacks = {CLEAN: predict(images)}, {}
     for path in sets:
-        adversarial, facts = open_set(path, split)
+        adversarial, metadata = open_set(path, split)
         predicted = predict(adversarial)
         # The attacker has seen these images.
-        predicted[: facts.get("held_out", 0)] = NOT_SCORED
-        predictions[facts["attack"]], attacks[facts["attack"]] = predicted, facts["settings"]
+        predicted[: metadata.get("held_out", 0)] = NOT_SCORED
+        predictions[metadata["attack"]], attacks[metadata["attack"]] = predicted, metadata["settings"]
     return labels, predictions, attacks, split

@@ -50,10 +50,10 @@ def sweep(model, images, labels, attacks, *, classes, stops, seed, batch_size, t
         point = known.get(name)
         if point is None or point.settings != settings:
             options = {"seed": seed(name), "batch_size": batch_size, "training": training}
-            predictions, facts = _attacked(model, images, labels, settings, shards, options)
+            predictions, metadata = _attacked(model, images, labels, settings, shards, options)
             # The attacker has seen these images.
-            predictions[: facts.get("held_out", 0)] = NOT_SCORED
-            point = Point(name, settings, predictions, {key: facts[key] for key in COSTS})
+            predictions[: metadata.get("held_out", 0)] = NOT_SCORED
+            point = Point(name, settings, predictions, {key: metadata[key] for key in COSTS})
         correct, scored = point.counts(labels)
         log.info("%s: %.2f %%", name, 100 * correct / scored)
         yield point
@@ -63,11 +63,11 @@ def sweep(model, images, labels, attacks, *, classes, stops, seed, batch_size, t
 
 
 def _attacked(model, images, labels, settings, shards, options):
-    """(labels that the model gives to what an attack makes of the images, facts), of one shard after the other."""
-    predictions, facts = [], []
+    """(labels that the model gives to what an attack makes of the images, metadata), of one shard after the other."""
+    predictions, metadata = [], []
     for shard in range(1, shards + 1):
         rows = shard_rows(len(labels), shard, shards)
         tensors, told = craft(model, images, labels, settings, rows=rows, **options)
         predictions.append(tensors["predictions"])
-        facts.append(told)
-    return torch.cat(predictions), combined(facts)
+        metadata.append(told)
+    return torch.cat(predictions), combined(metadata)

@@ -45,7 +45,7 @@ class Normalize(nn.Module):
 
 
 def specification(settings, dataset):
-    """What rebuilds a model: the checked `architectures` entry and the facts of the data set it takes.
+    """What rebuilds a model: the checked `architectures` entry and the metadata of the data set it takes.
 
     Args:
         settings: a checked entry of `architectures`.

@@ -7,26 +7,26 @@ from squeezeproof.store.tensors import write_tensors
 
 KIND = "adversarial"
 SHARD = "shard of an adversarial set"
-FACTS = {"attack": str, "settings": dict, "clean_fingerprint": str}
+METADATA = {"attack": str, "settings": dict, "clean_fingerprint": str}
 
 
-def save_set(path, tensors, settings, facts, source, split):
-    """Write a crafted set, or a shard of one where the facts say that not all examples were attacked.
+def save_set(path, tensors, settings, metadata, source, split):
+    """Write a crafted set, or a shard of one where the metadata say that not all examples were attacked.
 
     Args:
-        tensors, facts: from `attacks.craft.craft`; `facts` also names the source, the attack and the device.
+        tensors, metadata: from `attacks.craft.craft`; `metadata` also names the source, the attack and the device.
         settings: the attack's settings.
         source: metadata of the source's checkpoint.
         split: metadata of the attacked split.
     """
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     metadata = {
-        "kind": SHARD if "shard" in facts else KIND,
+        "kind": SHARD if "shard" in metadata else KIND,
         "settings": settings,
         "clean_fingerprint": split["fingerprint"],
         "source_fingerprint": source["fingerprint"],
         "successes": int((tensors["predictions"] != tensors["labels"]).sum()),
         "dtype": str(tensors["adversarial"].dtype).removeprefix("torch."),
-        **facts,
+        **metadata,
     }
     write_tensors(path, arrays, metadata)

@@ -16,13 +16,13 @@ MASK = "mask:"
 
 
 def save_model(path, model, spec, masks=None, **record):
-    """Write a model, its specification, its pruning masks (parameter name -> bool tensor) and further JSON facts."""
+    """Write a model, its specification, its pruning masks (parameter name -> bool tensor) and further JSON metadata."""
     arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in model.state_dict().items()}
     for name, mask in (masks or {}).items():
         arrays[MASK + name] = mask.cpu().numpy()
     digest = fingerprint(*(arrays[name] for name in sorted(arrays)))
-    facts = {"kind": KIND, "specification": spec, "quantization": quantized_layers(model), "fingerprint": digest}
-    write_tensors(path, arrays, {**facts, **record})
+    metadata = {"kind": KIND, "specification": spec, "quantization": quantized_layers(model), "fingerprint": digest}
+    write_tensors(path, arrays, {**metadata, **record})
 
 
 def load_model(path, device="cpu"):

@@ -7,7 +7,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.store import adversarial
 from squeezeproof.store.tensors import AGAIN, open_array, read_arrays, read_metadata
 
-FACTS = {"classes": list, "fingerprint": str}
+METADATA = {"classes": list, "fingerprint": str}
 
 
 def read_split(path):
@@ -15,14 +15,14 @@ def read_split(path):
 
     Raises InputError where the file is truncated or altered, or its labels name no class.
     """
-    metadata = read_metadata(path, "dataset", FACTS)
+    metadata = read_metadata(path, "dataset", METADATA)
     images, labels = read_arrays(path, ["images", "labels"], framework="pt").values()
     return _checked(path, images, labels, metadata)
 
 
 def open_split(path):
     """As `read_split`, but images are Tensors: the file is checked in constant memory, and rows are read as needed."""
-    metadata = read_metadata(path, "dataset", FACTS)
+    metadata = read_metadata(path, "dataset", METADATA)
     labels = read_arrays(path, ["labels"], framework="pt")["labels"]
     return _checked(path, Tensors(open_array(path, "images")), labels, metadata)
 
@@ -42,7 +42,7 @@ def open_set(path, split, kind=adversarial.KIND):
     Raises InputError where the file is truncated or altered, or was crafted from other clean images than those of
     `split` (its metadata).
     """
-    metadata = read_metadata(path, kind, adversarial.FACTS)
+    metadata = read_metadata(path, kind, adversarial.METADATA)
     if metadata["clean_fingerprint"] != split["fingerprint"]:
         raise InputError(f"{path}: was crafted from other images than the test split now has; remove it and run again")
     images = open_array(path, "adversarial")

@@ -7,27 +7,27 @@ from squeezeproof.store.tensors import read_arrays, read_metadata, write_tensors
 KIND = "features"
 
 
-def save_features(path, examples, features, predictions, facts, checkpoint, split):
+def save_features(path, indices, features, predictions, metadata, checkpoint, split):
     """Write features.
 
     Args:
-        examples: int64 [N], the images' indices in the test split.
+        indices: int64 [N], the images' indices in the test split.
         features: `clean` and `adversarial` -> layer -> float32 [N, D].
         predictions: `clean` and `adversarial` -> the model's labels int64 [N].
-        facts: JSON facts: the class, its `label`, the attack.
+        metadata: JSON metadata: the class, its `label`, the attack.
         checkpoint, split: metadata of the model's checkpoint and of the test split.
     """
-    arrays = {"examples": examples.numpy().astype(np.int32)}
+    arrays = {"indices": indices.numpy().astype(np.int32)}
     for kind, layers in features.items():
         arrays[f"prediction:{kind}"] = predictions[kind].numpy().astype(np.int32)
         arrays |= {f"{kind}:{layer}": values.numpy() for layer, values in layers.items()}
     fingerprints = {"model_fingerprint": checkpoint["fingerprint"], "clean_fingerprint": split["fingerprint"]}
-    write_tensors(path, arrays, {"kind": KIND, "layers": list(features["clean"]), **facts, **fingerprints})
+    write_tensors(path, arrays, {"kind": KIND, "layers": list(features["clean"]), **metadata, **fingerprints})
 
 
 def read_features(path):
-    """(examples [N], features, predictions, metadata) as `save_features` takes them, numpy arrays."""
+    """(indices [N], features, predictions, metadata) as `save_features` takes them, numpy arrays."""
     metadata, arrays = read_metadata(path, KIND), read_arrays(path)
     kinds = ("clean", "adversarial")
     features = {kind: {layer: arrays[f"{kind}:{layer}"] for layer in metadata["layers"]} for kind in kinds}
-    return arrays["examples"], features, {kind: arrays[f"prediction:{kind}"] for kind in kinds}, metadata
+    return arrays["indices"], features, {kind: arrays[f"prediction:{kind}"] for kind in kinds}, metadata

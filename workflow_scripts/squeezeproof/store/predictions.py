@@ -7,13 +7,13 @@ from squeezeproof.store.tensors import AGAIN, read_arrays, read_metadata, write_
 
 KIND = "predictions"
 TEXTS = ("dataset", "target", "source", "clean_fingerprint", "target_fingerprint")
-FACTS = {**dict.fromkeys(TEXTS, str), "attacks": dict, "classes": list}
+METADATA = {**dict.fromkeys(TEXTS, str), "attacks": dict, "classes": list}
 CLEAN = "clean"
 # The predicted label of an example that is left out of an attack's accuracy.
 NOT_SCORED = -1
 
 
-def save_predictions(path, labels, predictions, names, attacks, checkpoint, split, **facts):
+def save_predictions(path, labels, predictions, names, attacks, checkpoint, split, **metadata):
     """Write predicted labels per example.
 
     Args:
@@ -23,7 +23,7 @@ def save_predictions(path, labels, predictions, names, attacks, checkpoint, spli
         attacks: attack instance name -> its settings.
         checkpoint: metadata of the target's checkpoint.
         split: metadata of the test split.
-        facts: further JSON facts.
+        metadata: further JSON metadata.
     """
     arrays = {f"prediction:{name}": values.numpy().astype(np.int32) for name, values in predictions.items()}
     metadata = {
@@ -35,7 +35,7 @@ def save_predictions(path, labels, predictions, names, attacks, checkpoint, spli
         "target_fingerprint": checkpoint["fingerprint"],
         "clean_fingerprint": split["fingerprint"],
         "classes": split["classes"],
-        **facts,
+        **metadata,
     }
     write_tensors(path, {"labels": labels.numpy().astype(np.int32), **arrays}, metadata)
 
@@ -45,7 +45,7 @@ def read_predictions(path):
 
     Raises InputError where it is truncated or altered, or is short of what a predictions file has.
     """
-    metadata = read_metadata(path, KIND, FACTS)
+    metadata = read_metadata(path, KIND, METADATA)
     arrays = read_arrays(path)
     if missing := [name for name in ("labels", f"prediction:{CLEAN}") if name not in arrays]:
         raise InputError(f"{path}: has no {', '.join(missing)}; it holds {', '.join(sorted(arrays))}")

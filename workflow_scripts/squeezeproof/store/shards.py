@@ -24,31 +24,31 @@ def join_shards(path, shards, source_fingerprint):
     Raises InputError, and names the shard, where one is damaged, is of another attack, source or split than the first,
     or is not of the examples that follow those of the one before.
     """
-    facts = [read_metadata(shard, SHARD, {"shard": dict, "stages": list, "device": str}) for shard in shards]
-    _check(shards, facts, source_fingerprint)
+    metadata = [read_metadata(shard, SHARD, {"shard": dict, "stages": list, "device": str}) for shard in shards]
+    _check(shards, metadata, source_fingerprint)
     with open_tensors(shards[0]) as opened:
         names = list(opened.keys())
     arrays = {name: JoinedRows([open_array(shard, name) for shard in shards]) for name in names}
-    devices = ", ".join(sorted({own["device"] for own in facts}))
-    write_tensors(path, arrays, {**combined(facts), "kind": KIND, "device": devices})
+    devices = ", ".join(sorted({own["device"] for own in metadata}))
+    write_tensors(path, arrays, {**combined(metadata), "kind": KIND, "device": devices})
 
 
-def _check(shards, facts, source_fingerprint):
+def _check(shards, metadata, source_fingerprint):
     expected = 0
-    for path, own in zip(shards, facts, strict=True):
+    for path, own in zip(shards, metadata, strict=True):
         if own["source_fingerprint"] != source_fingerprint:
             raise InputError(f"{path}: was crafted on other weights than the source has; {AGAIN}")
-        keys = sorted((own.keys() | facts[0].keys()) - OWN)
-        if differing := [key for key in keys if own.get(key) != facts[0].get(key)]:
+        keys = sorted((own.keys() | metadata[0].keys()) - OWN)
+        if differing := [key for key in keys if own.get(key) != metadata[0].get(key)]:
             raise InputError(f"{path}: differs from {shards[0]} in {', '.join(differing)}; {AGAIN}")
         first, last, count = (own["shard"][key] for key in ("first", "last", "of"))
-        if first != expected or count != facts[0]["shard"]["of"]:
+        if first != expected or count != metadata[0]["shard"]["of"]:
             raise InputError(
                 f"{path}: holds the examples {first} to {last - 1} of {count}, those from {expected} of "
-                f"{facts[0]['shard']['of']} on belong here; {AGAIN}"
+                f"{metadata[0]['shard']['of']} on belong here; {AGAIN}"
             )
         expected = last
-    if expected != facts[0]["shard"]["of"]:
+    if expected != metadata[0]["shard"]["of"]:
         raise InputError(f"{shards[-1]}: ends at example {expected - 1}, the split has {count}; {AGAIN}")
 
 

@@ -22,28 +22,28 @@ class SweepFile:
         self.labels, self.clean, self.checkpoint, self.split = labels, clean, checkpoint, split
         self.names = SimpleNamespace(dataset=dataset, target=source, source=source)
         self.identity = [*identity, checkpoint["fingerprint"], split["fingerprint"]]
-        self.facts = {"sweep": sweep, "stops": stops, "identity": self.identity}
+        self.metadata = {"sweep": sweep, "stops": stops, "identity": self.identity}
 
     def save(self, path, points):
         predictions = {CLEAN: self.clean} | {point.name: point.predictions for point in points}
         attacks = {point.name: point.settings for point in points}
         costs = {point.name: point.costs for point in points}
-        facts = {**self.facts, "costs": costs}
-        save_predictions(path, self.labels, predictions, self.names, attacks, self.checkpoint, self.split, **facts)
+        metadata = {**self.metadata, "costs": costs}
+        save_predictions(path, self.labels, predictions, self.names, attacks, self.checkpoint, self.split, **metadata)
 
     def known(self, path):
         """Attack name -> Point of an earlier file of the same identity; empty where there is no such file."""
         if not path.exists():
             return {}
         try:
-            _, predictions, facts = read_predictions(path)
+            _, predictions, metadata = read_predictions(path)
         except InputError as error:
             log.info("starting over: %s", error)
             return {}
-        if facts["identity"] != self.identity:
+        if metadata["identity"] != self.identity:
             return {}
-        log.info("%d points are known", len(facts["attacks"]))
+        log.info("%d points are known", len(metadata["attacks"]))
         return {
-            name: Point(name, settings, torch.from_numpy(predictions[name]).long(), facts["costs"][name])
-            for name, settings in facts["attacks"].items()
+            name: Point(name, settings, torch.from_numpy(predictions[name]).long(), metadata["costs"][name])
+            for name, settings in metadata["attacks"].items()
         }

@@ -22,7 +22,7 @@ from squeezeproof.store.rows import StoredRows, parts
 
 METADATA_KEY = "squeezeproof"
 AGAIN = "remove it and run again"
-# A header of names, shapes and facts is thousands of times smaller than this.
+# A header of names, shapes and metadata is thousands of times smaller than this.
 MAX_HEADER = 16 << 20
 # safetensors' names of types, in the order in which it writes arrays.
 TYPES = {
@@ -55,7 +55,7 @@ def write_tensors(path, arrays, metadata):
 
 
 def _header(arrays, digests, metadata):
-    body = json.dumps({"arrays": digests, "facts": metadata}, sort_keys=True)
+    body = json.dumps({"arrays": digests, "metadata": metadata}, sort_keys=True)
     entries, end = {"__metadata__": {METADATA_KEY: f"{_sha256(body)} {body}"}}, 0
     for name, array in arrays.items():
         start, end = end, end + math.prod(array.shape) * array.dtype.itemsize
@@ -171,7 +171,7 @@ def _sha256(text):
 
 
 def _metadata(path, opened):
-    """(facts, array name -> digest) of an opened file."""
+    """(metadata, array name -> digest) of an opened file."""
     text = (opened.metadata() or {}).get(METADATA_KEY)
     if text is None:
         raise InputError(f"{path}: a safetensors file, but not one of SqueezeProof's (no metadata)")
@@ -180,12 +180,12 @@ def _metadata(path, opened):
         raise InputError(f"{path}: its metadata was altered, or written by another version; {AGAIN}")
     try:
         found = json.loads(body)
-        facts, digests = found["facts"], found["arrays"]
-        if not (isinstance(facts, dict) and isinstance(digests, dict)):
+        metadata, digests = found["metadata"], found["arrays"]
+        if not (isinstance(metadata, dict) and isinstance(digests, dict)):
             raise TypeError("no mapping")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: its metadata is not what this program writes ({error!r}); {AGAIN}") from None
-    return facts, digests
+    return metadata, digests
 
 
 def _compare(path, name, digests, found):

@@ -1,4 +1,4 @@
-"""Deployed int8 models under attack, beside the simulated twins that were attacked in their place."""
+"""Deployed int8 models under attack, beside the fake-quantized models that were attacked in their place."""
 
 import numpy as np
 import pandas as pd
@@ -11,33 +11,33 @@ from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
 from squeezeproof.tables.accuracy import ATTACK, UNATTACKED
 
 COLUMNS = [
-    "dataset", "model", *MODEL, "seed", "source", *ATTACK, "n", "twin_accuracy", "int8_accuracy",
+    "dataset", "model", *MODEL, "seed", "source", *ATTACK, "n", "fake_quantized_accuracy", "int8_accuracy",
     "difference", "low", "high", "agreement", "warnings",
 ]  # fmt: skip
 
 
-def deployed(integers, twins, descriptions, alpha, audit=NOTHING_FOUND):
+def deployed(integers, simulated, descriptions, alpha, audit=NOTHING_FOUND):
     """One row per int8 model, source and attack, the clean images of each model once.
 
-    `difference` is int8 minus twin accuracy on the same examples, `low` and `high` Tango's interval of it, `agreement`
-    the share of examples to which both give one label.
+    `difference` is int8 minus fake-quantized accuracy on the same examples, `low` and `high` Tango's interval of it,
+    `agreement` the share of examples to which both give one label.
 
     Args:
-        integers, twins: paths of predictions files, of the same targets and sources in the same order.
+        integers, simulated: paths of predictions files, of the same targets and sources in the same order.
         descriptions: of every model they name (`Study.describe`).
         alpha: of the interval.
-        audit: the Audit of the study; cells of twins that failed are left out.
+        audit: the Audit of the study; cells of fake-quantized models that failed are left out.
 
     Raises InputError where two files are not of one pair, or of other images or weights.
     """
     models = {(description["dataset"], description["name"]): description for description in descriptions}
     rows = []
-    for path, twin in zip(integers, twins, strict=True):
+    for path, origin in zip(integers, simulated, strict=True):
         labels, found, facts = read_predictions(path)
-        _, simulated, theirs = read_predictions(twin)
+        _, expected, theirs = read_predictions(origin)
         same = ("dataset", "target", "source", "target_fingerprint", "clean_fingerprint")
-        if any(facts[key] != theirs[key] for key in same) or found.keys() != simulated.keys():
-            raise InputError(f"{path}: is not of the same model, images and attacks as {twin}; make both again")
+        if any(facts[key] != theirs[key] for key in same) or found.keys() != expected.keys():
+            raise InputError(f"{path}: is not of the same model, images and attacks as {origin}; make both again")
         key = facts["dataset"], facts["source"], facts["target"]
         model = models[key[0], key[2]]
         about = {"dataset": key[0], "model": key[2], **{axis: model[axis] for axis in [*MODEL, "seed"]}}
@@ -51,7 +51,7 @@ def deployed(integers, twins, descriptions, alpha, audit=NOTHING_FOUND):
                     "source": "" if attack == CLEAN else key[1],
                     "attack": attack,
                     **{name: settings[name] for name in ("method", "norm", "eps")},
-                    **_compared(labels, predicted, simulated[attack], alpha),
+                    **_compared(labels, predicted, expected[attack], alpha),
                     "warnings": audit.warnings(*key, attack),
                 }
             )
@@ -63,13 +63,13 @@ def _compared(labels, integer, simulated, alpha):
     """What two models give to the same examples, of which those the attacker has seen do not count."""
     counted = simulated != NOT_SCORED
     labels, integer, simulated = (values[counted] for values in (labels, integer, simulated))
-    right, twin = integer == labels, simulated == labels
-    low, high = tango((right & ~twin).sum(), (twin & ~right).sum(), len(labels), alpha)
+    right, fake_quantized = integer == labels, simulated == labels
+    low, high = tango((right & ~fake_quantized).sum(), (fake_quantized & ~right).sum(), len(labels), alpha)
     return {
         "n": len(labels),
-        "twin_accuracy": twin.mean(),
+        "fake_quantized_accuracy": fake_quantized.mean(),
         "int8_accuracy": right.mean(),
-        "difference": right.mean() - twin.mean(),
+        "difference": right.mean() - fake_quantized.mean(),
         "low": float(low),
         "high": float(high),
         "agreement": float(np.mean(integer == simulated)),

@@ -15,7 +15,7 @@ SIGNED = {"difference", "max_delta", "largest_delta"}
 SHARES = {
     "accuracy", "base_accuracy", "compressed_accuracy", "channels_removed", "parameters_removed", "macs_removed",
     "sparsity", "zero_gradients", "chance", "tolerance", "share_of_bytes", "onnx_agreement",
-    "torch_export_agreement", "int8_agreement", "int8_accuracy", "twin_accuracy", "agreement", *SIGNED,
+    "torch_export_agreement", "int8_agreement", "int8_accuracy", "fake_quantized_accuracy", "agreement", *SIGNED,
 }  # fmt: skip
 # Statistics of the accuracy in tables that have attacks.
 STATISTICS = {"mean", "std", "min", "max"}
@@ -32,7 +32,7 @@ ABOUT = {
     "wide_stages": "Accuracy in %.",
 }
 TITLES = {
-    "deployed": "int8 models on what was crafted for their simulated twins",
+    "deployed": "int8 models on what was crafted for their fake-quantized models",
     "wide_models": "accuracy by model and attack",
     "wide_attacks": "accuracy by attack and level",
     "wide_stages": "accuracy after each attack of a sequence",

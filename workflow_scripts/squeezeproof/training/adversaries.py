@@ -40,44 +40,44 @@ class Adversary:
     drawn: bool
     boxed: bool
 
-    def craft(self, model, pixels, labels, *, seed, examples, precision="float32"):
+    def craft(self, model, pixels, labels, *, seed, indices, precision="float32"):
         """Adversarial examples of pixels [N, C, H, W] in [0, 1], and their mean radius in pixel units.
 
         Args:
             model: maps pixels to logits. It is attacked as it is evaluated, and left as it was: mode, batch-norm
                 statistics and gradients included.
             labels: int64 [N].
-            seed, examples: what is drawn for example i is a function of (seed, examples[i]) alone.
+            seed, indices: what is drawn for example i is a function of (seed, indices[i]) alone.
             precision: number format of the model's passes (`logits_of`); points and steps are float32.
 
         Raises InputError where the model gives no gradient to its input. One that is not finite is passed on: it makes
         the training loss NaN, which is found without waiting for the device at every step.
         """
-        eps = self.eps * truncated_normal(seed, examples) if self.drawn else self.eps
+        eps = self.eps * truncated_normal(seed, indices) if self.drawn else self.eps
         if self.norm == "linf":
-            points, back = self._in_cube(pixels, eps, seed, examples)
+            points, back = self._in_cube(pixels, eps, seed, indices)
         else:
-            points, back = self._in_sphere(pixels, eps, seed, examples)
+            points, back = self._in_sphere(pixels, eps, seed, indices)
         alpha = eps if self.alpha is None else self.alpha
         with frozen(model), fast_stems(model):
             for _ in range(self.steps):
                 _, _, gradient = loss_and_gradient(_Unjudged(model, precision), points, labels, log_odds)
-                points = back(ascend(gradient, self.norm, seed, examples).mul_(alpha).add_(points))
+                points = back(ascend(gradient, self.norm, seed, indices).mul_(alpha).add_(points))
         return points, eps.mean() if isinstance(eps, torch.Tensor) else eps
 
-    def _in_cube(self, pixels, eps, seed, examples):
+    def _in_cube(self, pixels, eps, seed, indices):
         """The start, and the function that moves a point back to the ball, whose bounds are computed once."""
         low, high = pixels - eps, pixels + eps
         if self.boxed:
             low, high = low.clamp_(min=0), high.clamp_(max=1)
         points = pixels
         if self.random_start:
-            noise = uniform(seed, examples, pixels.shape[1:], stream=0).mul_(2).sub_(1)
+            noise = uniform(seed, indices, pixels.shape[1:], stream=0).mul_(2).sub_(1)
             points = torch.clamp(pixels + eps * noise, low, high)
         return points, lambda moved: torch.clamp(moved, low, high)
 
-    def _in_sphere(self, pixels, eps, seed, examples):
-        points = random_point(pixels, eps, self.norm, seed, examples) if self.random_start else pixels
+    def _in_sphere(self, pixels, eps, seed, indices):
+        points = random_point(pixels, eps, self.norm, seed, indices) if self.random_start else pixels
         return points, lambda moved: project(moved, pixels, eps, self.norm)
 
 
@@ -105,13 +105,13 @@ def make_adversary(settings, model):
     )
 
 
-def truncated_normal(seed, examples):
+def truncated_normal(seed, indices):
     """Draws [N, 1, 1, 1] from a normal of mean 0 and standard deviation 1/2, cut off to [0, 1] [kurakin2017scale].
 
-    That of example i is a function of (seed, examples[i]) alone.
+    That of example i is a function of (seed, indices[i]) alone.
     """
     # The inverse of the distribution function: erf(x / (sigma sqrt 2)), scaled to 1 at the end of the interval.
-    share = uniform(seed, examples, (1, 1, 1), stream=RADII)
+    share = uniform(seed, indices, (1, 1, 1), stream=RADII)
     return torch.erfinv(share * math.erf(math.sqrt(2))) / math.sqrt(2)
 
 

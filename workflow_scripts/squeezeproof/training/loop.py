@@ -195,13 +195,13 @@ class _Trainer:
                 sums[key] = sums.get(key, 0) + value
         return sums, first.item(), lowest.item(), loss.item()
 
-    def _losses(self, pixels, examples, adversary, seed):
+    def _losses(self, pixels, indices, adversary, seed):
         """The loss of a batch, and the batch's sums of what the history tells."""
-        labels, count, measured = self.labels[examples], len(examples), {}
+        labels, count, measured = self.labels[indices], len(indices), {}
         precision = self.settings["precision"]
         feeds = [("clean", 1.0, pixels)]
         if adversary is not None:
-            points, eps = adversary.craft(self.model, pixels, labels, seed=seed, examples=examples, precision=precision)
+            points, eps = adversary.craft(self.model, pixels, labels, seed=seed, indices=indices, precision=precision)
             weight = adversary.clean_weight
             feeds = [("clean", weight, pixels)] * (weight > 0) + [("adversarial", 1 - weight, points)]
             measured["eps"] = count * eps

@@ -1,6 +1,6 @@
-"""Cards: a job that computes on a GPU holds one card of its machine, alone, until its process ends.
+"""GPUs: a job that computes on a GPU holds one GPU of its machine, alone, until its process ends.
 
-A card is held by a lock on a file that carries its UUID. The kernel frees the lock with the process, however that ends.
+A GPU is held by a lock on a file that carries its UUID. The kernel frees the lock with the process, however that ends.
 """
 
 import ctypes
@@ -12,19 +12,19 @@ from pathlib import Path
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import log
 
-# A card with less of its memory free serves somebody else, such as another user or a notebook.
+# A GPU with less of its memory free serves somebody else, such as another user or a notebook.
 FREE_SHARE = 0.5
 _held = []
 
 
-def take_card(names, *, busy=None, folder=None, interval=1.0):
-    """Hold a card that no other job holds and return its index in `names`; waits, and says so, while there is none.
+def take_gpu(names, *, busy=None, folder=None, interval=1.0):
+    """Hold a GPU that no other job holds and return its index in `names`; waits, and says so, while there is none.
 
     Args:
-        names: of the cards to choose from, the same in every process of this machine, in order of preference.
-        busy: tells of a card's name whether something that takes no locks uses it; `memory_is_used` by default.
+        names: of the GPUs to choose from, the same in every process of this machine, in order of preference.
+        busy: tells of a GPU's name whether something that takes no locks uses it; `memory_is_used` by default.
         folder: of the lock files; this user's own on this machine by default.
-        interval: seconds between two looks at the cards.
+        interval: seconds between two looks at the GPUs.
     """
     folder, busy = folder or lock_folder(), busy or memory_is_used
     last = float("-inf")
@@ -42,22 +42,22 @@ def take_card(names, *, busy=None, folder=None, interval=1.0):
         if time.monotonic() - last >= 60:
             last = time.monotonic()
             others = f"{locked} held by other jobs, {len(names) - locked} used by other programs"
-            log.info("waiting for a card: %d here, %s", len(names), others)
+            log.info("waiting for a GPU: %d here, %s", len(names), others)
         time.sleep(interval)
 
 
 def lock_folder():
     """The folder of this user's locks on this machine; InputError where somebody else made it."""
-    # Not in TMPDIR or XDG_RUNTIME_DIR, which may differ between two runs that share the cards.
+    # Not in TMPDIR or XDG_RUNTIME_DIR, which may differ between two runs that share the GPUs.
     folder = Path("/tmp") / f"squeezeproof-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise InputError(f"{folder}: belongs to somebody else, jobs lock their cards there; have it removed")
+        raise InputError(f"{folder}: belongs to somebody else, jobs lock their GPUs there; have it removed")
     return folder
 
 
 def memory_is_used(name):
-    """Whether less than half of a card's memory is free, by the driver's library; False where it cannot tell."""
+    """Whether less than half of a GPU's memory is free, by the driver's library; False where it cannot tell."""
     memory = _memory(name)
     return memory is not None and memory.free < FREE_SHARE * memory.total
 
@@ -77,7 +77,7 @@ class _Memory(ctypes.Structure):
 
 
 def _memory(name):
-    """What NVML says of a card's memory in bytes, None where it says nothing; torch would first claim some of it."""
+    """What NVML says of a GPU's memory in bytes, None where it says nothing; torch would first claim some of it."""
     try:
         library = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:

@@ -1,4 +1,4 @@
-"""One job, one card: locks between real processes on cards that do not exist."""
+"""One job, one GPU: locks between real processes on GPUs that do not exist."""
 
 import os
 import signal
@@ -10,21 +10,21 @@ import pytest
 import torch
 from conftest import ROOT
 
-from squeezeproof import cards, runtime
+from squeezeproof import gpus, runtime
 from squeezeproof.errors import InputError
 
-# Takes a card, writes who holds it, and checks that nobody else does, for a while.
+# Takes a GPU, writes who holds it, and checks that nobody else does, for a while.
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from squeezeproof.cards import take_card
+from squeezeproof.gpus import take_gpu
 
 folder, hold, *names = sys.argv[1:]
-card = names[take_card(names, folder=Path(folder), busy=lambda name: False, interval=0.01)]
-mine = os.open(f"{folder}/{card}.holder", os.O_CREAT | os.O_EXCL)
-print(card, flush=True)
+gpu = names[take_gpu(names, folder=Path(folder), busy=lambda name: False, interval=0.01)]
+mine = os.open(f"{folder}/{gpu}.holder", os.O_CREAT | os.O_EXCL)
+print(gpu, flush=True)
 time.sleep(float(hold))
-os.unlink(f"{folder}/{card}.holder")
+os.unlink(f"{folder}/{gpu}.holder")
 """
 
 
@@ -37,12 +37,12 @@ def holder(folder, hold, *names):
 @pytest.fixture(autouse=True)
 def release():
     yield
-    while cards._held:
-        cards._held.pop().close()
+    while gpus._held:
+        gpus._held.pop().close()
 
 
 def take(folder, *names, busy=()):
-    return cards.take_card(names, folder=folder, busy=lambda name: name in busy, interval=0.01)
+    return gpus.take_gpu(names, folder=folder, busy=lambda name: name in busy, interval=0.01)
 
 
 def test_jobs_spread_over_the_cards(tmp_path):
@@ -57,7 +57,7 @@ def test_many_jobs_share_few_cards_one_at_a_time(tmp_path):
     jobs = [holder(tmp_path, 0.2, "a", "b", "c") for _ in range(12)]
     ended = [job.communicate(timeout=60) for job in jobs]
     assert [job.returncode for job in jobs] == [0] * 12, ended
-    assert {card.strip() for card, _ in ended} <= {"a", "b", "c"}
+    assert {gpu.strip() for gpu, _ in ended} <= {"a", "b", "c"}
 
 
 def test_a_killed_job_frees_its_card(tmp_path):
@@ -66,7 +66,7 @@ def test_a_killed_job_frees_its_card(tmp_path):
     waiting = holder(tmp_path, 0, "a")
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.wait(0.5)
-    # What the killed job leaves goes first: the waiting one has the card at once.
+    # What the killed job leaves goes first: the waiting one has the GPU at once.
     (tmp_path / "a.holder").unlink()
     job.send_signal(signal.SIGKILL)
     job.communicate()
@@ -89,41 +89,41 @@ def test_waiting_is_told(tmp_path, caplog):
         return name == "b" and len(calls) < 3
 
     with caplog.at_level("INFO", "squeezeproof"):
-        assert cards.take_card(["a", "b"], folder=tmp_path, busy=busy, interval=0.01) == 1
-    assert "waiting for a card: 2 here, 1 held by other jobs, 1 used by other programs" in caplog.text
+        assert gpus.take_gpu(["a", "b"], folder=tmp_path, busy=busy, interval=0.01) == 1
+    assert "waiting for a GPU: 2 here, 1 held by other jobs, 1 used by other programs" in caplog.text
     holding.kill()
     holding.communicate()
 
 
 def test_the_folder_of_the_locks_is_the_users_own():
-    folder = cards.lock_folder()
+    folder = gpus.lock_folder()
     assert folder.stat().st_uid == os.getuid()
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_folder_of_somebody_else_is_refused(monkeypatch):
-    owner = cards.lock_folder()
+    owner = gpus.lock_folder()
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
     try:
         with pytest.raises(InputError, match="belongs to somebody else"):
-            cards.lock_folder()
+            gpus.lock_folder()
     finally:
         (owner.parent / "squeezeproof-4000000001").rmdir()
 
 
 @pytest.mark.parametrize(("free", "used"), [(79, False), (40, False), (39, True), (0, True)])
 def test_a_card_counts_as_used_below_half_of_its_memory(monkeypatch, free, used):
-    monkeypatch.setattr(cards, "_memory", lambda name: SimpleNamespace(free=free, total=80))
-    assert cards.memory_is_used("GPU-0") is used
+    monkeypatch.setattr(gpus, "_memory", lambda name: SimpleNamespace(free=free, total=80))
+    assert gpus.memory_is_used("GPU-0") is used
 
 
 def test_without_the_drivers_library_no_card_counts_as_used():
-    if cards._memory("GPU-0") is None:
-        assert not cards.memory_is_used("GPU-0")
+    if gpus._memory("GPU-0") is None:
+        assert not gpus.memory_is_used("GPU-0")
 
 
 def fake_cuda(monkeypatch, uuids):
-    """torch as it is where it sees cards of these UUIDs; returns the list of the indices it was told to use."""
+    """torch as it is where it sees GPUs of these UUIDs; returns the list of the indices it was told to use."""
     told = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(uuids))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(uuids))
@@ -134,7 +134,7 @@ def fake_cuda(monkeypatch, uuids):
 
 
 def test_a_gpu_job_gets_the_first_free_one_of_its_visible_cards(monkeypatch, tmp_path):
-    monkeypatch.setattr(cards, "lock_folder", lambda: tmp_path)
+    monkeypatch.setattr(gpus, "lock_folder", lambda: tmp_path)
     told = fake_cuda(monkeypatch, ["1111", "2222"])
     holding = holder(tmp_path, 60, "GPU-1111")
     assert holding.stdout.readline() == "GPU-1111\n"
@@ -145,8 +145,8 @@ def test_a_gpu_job_gets_the_first_free_one_of_its_visible_cards(monkeypatch, tmp
 
 
 def test_a_cpu_job_takes_no_card_and_never_waits(monkeypatch, tmp_path):
-    monkeypatch.setattr(cards, "lock_folder", lambda: tmp_path)
-    monkeypatch.setattr(runtime, "take_card", lambda names: pytest.fail(f"it asked for one of {names}"))
+    monkeypatch.setattr(gpus, "lock_folder", lambda: tmp_path)
+    monkeypatch.setattr(runtime, "take_gpu", lambda names: pytest.fail(f"it asked for one of {names}"))
     told = fake_cuda(monkeypatch, ["1111"])
     assert runtime.set_up({"threads": 1, "device": "cpu"}) == torch.device("cpu")
     assert told == [] and list(tmp_path.iterdir()) == []

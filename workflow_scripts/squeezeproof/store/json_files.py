@@ -6,10 +6,10 @@ from pathlib import Path
 from squeezeproof.store.atomic import replacing
 
 
-def write_facts(path, facts):
+def write_json(path, metadata):
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+        temporary.write_text(json.dumps(metadata, indent=1, sort_keys=True) + "\n")
 
 
-def read_facts(path):
+def read_json(path):
     return json.loads(Path(path).read_text())
