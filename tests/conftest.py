@@ -31,7 +31,18 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("repeatable")
 
 ROOT = Path(__file__).resolve().parents[1]
-WORKFLOW = ["Snakefile", "rules", "schemas", "workflow_scripts", "profiles", "report", "envs", "studies"]
+WORKFLOW = [
+    "Snakefile",
+    "pyproject.toml",
+    "requirements.lock",
+    "rules",
+    "schemas",
+    "workflow_scripts",
+    "profiles",
+    "report",
+    "envs",
+    "studies",
+]
 TINY = {
     "study": "tiny",
     "datasets": {"digits": {"size": 8, "train": 120, "test": 40}},

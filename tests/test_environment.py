@@ -3,13 +3,25 @@
 import ast
 import re
 import sys
+import tomllib
 
 import pytest
 import yaml
 from conftest import ROOT
 
 CONDA_NAMES = {"pytorch": "torch"}
-MODULES = {"pillow": "PIL", "pytorch": "torch", "scikit-learn": "sklearn", "torch-pruning": "torch_pruning"}
+MODULES = {
+    "adversarial-robustness-toolbox": "art",
+    "pillow": "PIL",
+    "pytest-xdist": "xdist",
+    "pytorch": "torch",
+    "pyyaml": "yaml",
+    "scikit-learn": "sklearn",
+    "torch-pruning": "torch_pruning",
+}
+# They are run, or loaded by what is run.
+COMMANDS = {"snakemake-executor-plugin-slurm", "snakemake-executor-plugin-cluster-generic", "uv"}
+TEST_COMMANDS = {"pytest-xdist", "ruff", "snakefmt"}
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 
 
@@ -27,6 +39,41 @@ def pins(path):
     plain = [entry for entry in listed if isinstance(entry, str)]
     piped = [entry for entry in listed if isinstance(entry, dict) for entry in entry["pip"]]
     return dict(re.split("={1,2}", entry) for entry in [*plain, *piped] if entry != "pip")
+
+
+def declared():
+    """The packages that pyproject.toml names: those of the library and the further ones of the tests."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = project["dependencies"], project["optional-dependencies"]["test"]
+    return [{re.match(r"[\w-]+", line)[0] for line in packages} for packages in lists]
+
+
+def imported(folder):
+    """The top-level modules that the files of a folder import, but those of the standard library."""
+    nodes = [node for path in (ROOT / folder).rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    return {name.split(".")[0] for name in names} - sys.stdlib_module_names
+
+
+def own(*folders):
+    """The modules of this repository."""
+    return {"squeezeproof"} | {path.stem for folder in folders for path in (ROOT / folder).rglob("*.py")}
+
+
+def modules(packages):
+    return {MODULES.get(name, name) for name in packages}
+
+
+def test_what_is_imported_is_declared_and_the_reverse():
+    library, tests = declared()
+    assert imported("workflow_scripts") - own("workflow_scripts") == modules(library - COMMANDS)
+    peers = {
+        name.replace("-", "_") for name in re.findall(r"^([\w-]+)==", (ROOT / "benchmarks/peers.txt").read_text(), re.M)
+    }
+    further = imported("tests") | imported("benchmarks")
+    further -= own("tests", "benchmarks", "workflow_scripts") | modules(library) | peers
+    assert further == modules(tests - TEST_COMMANDS)
 
 
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)

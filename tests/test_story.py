@@ -1,12 +1,15 @@
 """The page that is read first: its numbers are those of the tables, its words no stronger, and nothing breaks it."""
 
+import platform
 import re
 import subprocess
 from html import unescape
 from html.parser import HTMLParser
+from importlib.metadata import distributions, version
 
 import pandas as pd
 import pytest
+from conftest import ROOT
 from table_examples import verdicts
 
 from squeezeproof.analysis.verdicts import LESS, MORE
@@ -164,6 +167,27 @@ def test_a_large_study_stays_below_what_the_report_can_show():
 
 
 # Provenance
+
+
+def test_packages_are_those_that_the_project_declares_and_the_lock_pins(tmp_path):
+    installed = {"Torch": "2.13.0", "torch_pruning": "1.6.1", "numpy": "2.4.6", "jinja2": "3.1.6", "mine": "1"}
+    python = f"Python {platform.python_version()}"
+    assert provenance.packages(tmp_path, installed) == {"Packages": f"{python}; no pyproject.toml beside the workflow"}
+    (tmp_path / "pyproject.toml").write_text('[project]\ndependencies = ["torch>=2,<3", "torch-pruning", "scipy"]\n')
+    (tmp_path / "requirements.lock").write_text(
+        "torch==2.13.0 \\\n    --hash=sha256:0\ntorch-pruning==1.6.1 \\\njinja2==3.1.5 \\\nscipy==1.17.1 \\\n"
+        "numpy==2.4.6 ; python_full_version < '3.12' \\\nnumpy==2.5.5 ; python_full_version >= '3.12' \\\n"
+    )
+    assert provenance.packages(tmp_path, installed) == {
+        "Packages": f"{python}, torch 2.13.0, torch-pruning 1.6.1",
+        "Lock": "3 packages have the versions of requirements.lock; unlike it: jinja2 3.1.6",
+    }
+
+
+def test_packages_of_this_repository_are_installed():
+    said = provenance.packages(ROOT, {item.name: item.version for item in distributions()})
+    assert f"torch {version('torch')}" in said["Packages"]
+    assert " packages have the versions of requirements.lock" in said["Lock"]
 
 
 def test_hours_are_summed_by_rule(tmp_path):

@@ -18,7 +18,7 @@ with job(snakemake):
     images = clean.groupby("dataset")["n"].max().to_dict()
     numbers = {**facts["numbers"], "Test images": ", ".join(f"{name} {count}" for name, count in images.items())}
     facts = {**facts, "numbers": numbers}
-    origin = provenance(snakemake.scriptdir, snakemake.params.benchmarks, crafting, images)
+    origin = provenance(Path(snakemake.scriptdir).parent, snakemake.params.benchmarks, crafting, images)
     tables = {Path(path).stem: read_table(path) for path in files.tables}
     for path, text in (
         (snakemake.output.page, page(facts, verdicts, audit, tables, origin)),

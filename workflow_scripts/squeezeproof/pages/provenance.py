@@ -2,31 +2,22 @@
 
 import os
 import platform
+import re
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 from squeezeproof.errors import InputError
 from squeezeproof.tables.frames import read_csv
-
-PACKAGES = [
-    "torch",
-    "torchvision",
-    "torch-pruning",
-    "torchattacks",
-    "numpy",
-    "scipy",
-    "pandas",
-    "matplotlib",
-    "snakemake",
-]
 
 
 def provenance(root, benchmarks, crafting, images):
     """Name -> text, for the end of the story.
 
     Args:
-        root: folder of the workflow, whose commit is told where it is in a git repository.
+        root: folder of the workflow, with pyproject.toml and requirements.lock; its commit is told where it is in a
+            git repository.
         benchmarks: folder of the study's benchmark files.
         crafting: the table `crafting`.
         images: data set -> number of attacked test images.
@@ -34,7 +25,7 @@ def provenance(root, benchmarks, crafting, images):
     seconds = seconds_by_rule(benchmarks)
     longest = sorted(seconds.items(), key=lambda item: -item[1])[:5]
     return {
-        "Packages": ", ".join([f"Python {platform.python_version()}", *versions()]),
+        **packages(root, {item.name: item.version for item in distributions()}),
         "Commit": commit(root),
         "Machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}; crafted on: {_devices(crafting)}",
         "Hours": f"{sum(seconds.values()) / 3600:.2f} in all jobs as last run ("
@@ -44,12 +35,37 @@ def provenance(root, benchmarks, crafting, images):
     }
 
 
-def versions():
-    for package in PACKAGES:
-        try:
-            yield f"{package} {version(package)}"
-        except PackageNotFoundError:
-            continue
+def packages(root, installed):
+    """The versions of what the project declares and the lock lists.
+
+    Args:
+        root: folder of the workflow, with pyproject.toml and requirements.lock.
+        installed: name -> version of the packages of this environment.
+    """
+    try:
+        project = tomllib.loads((Path(root) / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        lock = (Path(root) / "requirements.lock").read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        return {"Packages": f"Python {platform.python_version()}; no {Path(error.filename).name} beside the workflow"}
+    installed = {_normal(name): version for name, version in installed.items()}
+    # A package can have a version for each version of Python.
+    locked = {}
+    for name, version in re.findall(r"^([a-z0-9-]+)==([^ ]+)", lock, re.M):
+        locked.setdefault(name, set()).add(version)
+    declared = [_normal(re.match(r"[\w-]+", line)[0]) for line in project["dependencies"]]
+    shown = [f"{name} {installed[name]}" for name in sorted(declared) if name in installed]
+    known = locked.keys() & installed.keys()
+    other = sorted(name for name in known if installed[name] not in locked[name])
+    unlike = f"; unlike it: {', '.join(f'{name} {installed[name]}' for name in other)}" if other else ""
+    return {
+        "Packages": ", ".join([f"Python {platform.python_version()}", *shown]),
+        "Lock": f"{len(known) - len(other)} packages have the versions of requirements.lock{unlike}",
+    }
+
+
+def _normal(name):
+    """A package's name as the lock spells it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def commit(root):
