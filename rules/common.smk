@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 # Of this file, not of the main Snakefile, which is another one where this workflow is used as a module.
 sys.path.insert(0, str(Path(str(workflow.current_basedir)).parent / "workflow_scripts"))
@@ -21,6 +22,11 @@ try:
     study = Study(config)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
+
+# Once, and not again in the process of every job.
+if workflow.is_main_process:
+    for notice in study.notices:
+        logger.warning(notice)
 
 RESULTS = f"results/{study.name}"
 # GPUs that a computing job asks for.

@@ -42,7 +42,7 @@ def test_apgd_reaches_the_robust_accuracy_of_the_authors_code(norm, loss):
 @both_norms
 def test_apgd_t_reaches_the_robust_accuracy_of_the_authors_code(norm):
     model, (inputs, labels) = network(), pixels(128)
-    points = run("apgd_t", model, inputs, labels, eps=EPS[norm], norm=norm, steps=15, targets=9, mode="whitebox")
+    points = run("apgd_t", model, inputs, labels, eps=EPS[norm], norm=norm, steps=15, targets=9, stop_on_success=True)
     attack = torchattacks.APGDT(model, norm=NAMES[norm], eps=EPS[norm], steps=15, n_classes=10)
     with torch.random.fork_rng(devices=[]):
         theirs = fooled(model(attack(inputs, labels)), labels)
@@ -121,7 +121,7 @@ def test_di_fgsm_without_diversity_is_mi_fgsm_and_with_it_sees_shrunk_images():
 @pytest.mark.slow
 def test_autoattack_reaches_the_robust_accuracy_of_the_authors_code():
     model, (images, labels) = network(), held_out(100)
-    entry = settings("autoattack", eps=0.1, mode="whitebox")
+    entry = settings("autoattack", eps=0.1, stop_on_success=True)
     tensors, _ = craft(model, images, labels, entry, seed=0, batch_size=100)
     attack = torchattacks.AutoAttack(model, eps=0.1, n_classes=10)
     with torch.random.fork_rng(devices=[]):

@@ -22,7 +22,7 @@ LABELS = np.arange(N) % CLASSES
 IMAGES = np.random.default_rng(0).integers(60, 190, (N, 1, 4, 4), dtype=np.uint8)
 METADATA = {"fingerprint": fingerprint(IMAGES, LABELS), "classes": list("abcd")}
 CLEAN = 38
-SUITE = {"method": "suite", "eps": 0.1, "norm": "linf", "mode": "whitebox", "stored": "float32"}
+SUITE = {"method": "suite", "eps": 0.1, "norm": "linf", "stop_on_success": True, "stored": "float32"}
 ATTACKS = {  # attack -> (settings, correct on its own source, correct on the other model)
     "noise-eps0.1": (settings("noise"), 36, 37),
     "fgsm-eps0.1": (settings("fgsm"), 20, 32),

@@ -22,7 +22,7 @@ DEFAULTS = {
     "searches": 5,
     "steps": 100,
     "initial_c": 0.01,
-    "mode": "transfer",
+    "stop_on_success": False,
     "seed": 0,
 }
 
@@ -250,7 +250,7 @@ def test_white_box_breaks_the_same_examples_in_fewer_passes():
     inputs, labels = pixels(48)
     full, short = Counted(network()), Counted(network())
     transfer = run(full, inputs, labels, eps=0.6)
-    white = run(short, inputs, labels, eps=0.6, mode="whitebox")
+    white = run(short, inputs, labels, eps=0.6, stop_on_success=True)
     broken = fooled(full.model(transfer), labels)
     assert torch.equal(broken, fooled(full.model(white), labels))
     assert 0.2 < broken.double().mean() < 0.9
@@ -258,11 +258,11 @@ def test_white_box_breaks_the_same_examples_in_fewer_passes():
     # It stops within a search too.
     one, cut = Counted(full.model), Counted(full.model)
     run(one, inputs, labels, eps=1.0, searches=1, initial_c=1.0)
-    run(cut, inputs, labels, eps=1.0, searches=1, initial_c=1.0, mode="whitebox")
+    run(cut, inputs, labels, eps=1.0, searches=1, initial_c=1.0, stop_on_success=True)
     assert cut.forwards < 0.8 * one.forwards
-    # Without a ball the mode changes nothing: the nearest point is wanted.
+    # Without a ball stop_on_success changes nothing: the nearest point is wanted.
     few = {"searches": 2, "steps": 20}
-    assert torch.equal(run(full, inputs, labels, mode="whitebox", **few), run(full, inputs, labels, **few))
+    assert torch.equal(run(full, inputs, labels, stop_on_success=True, **few), run(full, inputs, labels, **few))
 
 
 def test_passes_are_one_of_each_per_step_of_the_examples_that_still_run():

@@ -17,7 +17,7 @@ COUNT, SHAPE = 128, (3, 4, 5)
 
 
 def attack(model, inputs, labels, *, norm="l2", indices=None, **changes):
-    settings = {"eps": None, "steps": 50, "overshoot": 0.02, "candidates": 10, "mode": "transfer", "seed": 0}
+    settings = {"eps": None, "steps": 50, "overshoot": 0.02, "candidates": 10, "stop_on_success": False, "seed": 0}
     indices = torch.arange(len(labels)) if indices is None else indices
     return deepfool(model, inputs, labels, norm=norm, indices=indices, **settings | changes)
 

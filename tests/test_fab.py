@@ -25,7 +25,7 @@ REFERENCE_NAMES = {"linf": "Linf", "l2": "L2"}
 def run(attack, model, inputs, labels, indices=None, **changes):
     """Points of an attack at the reference's settings but for few steps."""
     settings = {"eps": None, "norm": "linf", "steps": 20, "restarts": 1, "alpha_max": 0.1, "eta": 1.05, "beta": 0.9}
-    settings |= {"mode": "transfer", "seed": 0}
+    settings |= {"stop_on_success": False, "seed": 0}
     settings |= {"targets": 9} if attack is fab_t else {}
     assert changes.keys() <= settings.keys()
     indices = torch.arange(len(labels)) if indices is None else indices
@@ -209,11 +209,13 @@ def test_the_norms_are_the_reference_s(norm, reference, monkeypatch):
 
 @both_attacks
 @both_norms
-@pytest.mark.parametrize("mode", ["transfer", "whitebox"])
-def test_points_lie_in_ball_and_box_and_every_attacked_example_moves(attack, norm, mode):
+@pytest.mark.parametrize("stop_on_success", [False, True])
+def test_points_lie_in_ball_and_box_and_every_attacked_example_moves(attack, norm, stop_on_success):
     model, (inputs, labels) = network(), pixels(60)
     eps, wrong = EPS[norm] / 2, fooled(model(inputs), labels)
-    points = run(attack, model, inputs, labels, norm=norm, eps=eps, mode=mode, restarts=2, steps=6)
+    points = run(
+        attack, model, inputs, labels, norm=norm, eps=eps, stop_on_success=stop_on_success, restarts=2, steps=6
+    )
     check_inside(inputs, points, eps, norm)
     assert wrong.any() and torch.equal(points[wrong], inputs[wrong])
     assert (norms(points - inputs, norm)[~wrong] > 0).all()
@@ -227,17 +229,19 @@ def test_points_lie_in_ball_and_box_and_every_attacked_example_moves(attack, nor
 
 @both_attacks
 @both_norms
-def test_whitebox_breaks_the_same_examples_with_fewer_passes(attack, norm):
+def test_stop_on_success_breaks_the_same_examples_with_fewer_passes(attack, norm):
     model, (inputs, labels) = network(), pixels(60)
     found = {}
-    for mode in ("transfer", "whitebox"):
+    for stop_on_success in (False, True):
         counted = Counted(model)
-        points = run(attack, counted, inputs, labels, norm=norm, eps=EPS[norm] * 0.7, mode=mode, steps=10)
-        found[mode] = (fooled(model(points), labels), counted.forwards, counted.backwards)
+        points = run(
+            attack, counted, inputs, labels, norm=norm, eps=EPS[norm] * 0.7, stop_on_success=stop_on_success, steps=10
+        )
+        found[stop_on_success] = (fooled(model(points), labels), counted.forwards, counted.backwards)
     # Without random starts both go the same way until an example is broken.
-    assert torch.equal(found["transfer"][0], found["whitebox"][0])
-    assert found["whitebox"][1] < 0.8 * found["transfer"][1]
-    assert found["whitebox"][2] < 0.8 * found["transfer"][2]
+    assert torch.equal(found[False][0], found[True][0])
+    assert found[True][1] < 0.8 * found[False][1]
+    assert found[True][2] < 0.8 * found[False][2]
 
 
 @both_norms

@@ -18,7 +18,7 @@ WIDE = {"linf": 0.4, "l2": 3.0}
 def attack(model, inputs, labels, *, norm="linf", indices=None, **changes):
     """The points of one batch, in the ball and in the box."""
     indices = torch.arange(len(labels)) if indices is None else indices
-    options = {"eps": WIDE[norm], "samples": 10, "loss": "margin", "mode": "transfer", "seed": 0} | changes
+    options = {"eps": WIDE[norm], "samples": 10, "loss": "margin", "stop_on_success": False, "seed": 0} | changes
     points = noise(model, inputs, labels, norm=norm, indices=indices, **options)
     assert points.min() >= 0 and points.max() <= 1 and not points.requires_grad
     assert norms(points - inputs, norm).max() <= options["eps"] * (1 + 1e-5)
@@ -73,12 +73,12 @@ def network_of_zeros(points):
 
 
 @both_norms
-def test_whitebox_stops_at_the_first_sample_that_fools(norm):
+def test_stop_on_success_ends_at_the_first_sample_that_fools(norm):
     recorder, (inputs, labels) = Recorder(network()), pixels(100)
     everything = attack(recorder, inputs, labels, norm=norm)
     hits = torch.stack([fooled(logits, labels) for _, logits in recorder.seen])
     recorder.seen.clear()
-    points = attack(recorder, inputs, labels, norm=norm, mode="whitebox")
+    points = attack(recorder, inputs, labels, norm=norm, stop_on_success=True)
     assert torch.equal(fooled(recorder.model(points), labels), fooled(recorder.model(everything), labels))
     needed = torch.where(hits.any(0), hits.int().argmax(0) + 1, 10).sum()
     assert sum(len(points) for points, _ in recorder.seen) == needed < 0.95 * 10 * 100
@@ -92,7 +92,7 @@ def test_more_samples_are_never_weaker_and_square_beats_them(norm):
         for samples in (1, 3, 30)
     ]
     assert all((more >= less).all() for less, more in itertools.pairwise(fools))
-    options = {"eps": EPS[norm], "norm": norm, "p_init": 0.8, "loss": "margin", "restarts": 1, "mode": "whitebox"}
+    options = {"eps": EPS[norm], "norm": norm, "p_init": 0.8, "loss": "margin", "restarts": 1, "stop_on_success": True}
     strong = square(model, inputs, labels, queries=30, seed=0, indices=torch.arange(100), **options)
     assert fooled(model(strong), labels).sum() > fools[2].sum() + 5
 
@@ -120,8 +120,8 @@ def test_shift_and_scale_of_the_logits_change_nothing(change):
     assert close_examples(points, changed) > 0.97
 
 
-@pytest.mark.parametrize("mode", ["transfer", "whitebox"])
-def test_logits_that_are_not_finite_raise(mode):
+@pytest.mark.parametrize("stop_on_success", [False, True])
+def test_logits_that_are_not_finite_raise(stop_on_success):
     inputs, labels = pixels(6)
     with pytest.raises(InputError, match="finite"):
-        attack(lambda x: torch.full((len(x), 10), float("nan")), inputs, labels, mode=mode)
+        attack(lambda x: torch.full((len(x), 10), float("nan")), inputs, labels, stop_on_success=stop_on_success)

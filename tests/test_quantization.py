@@ -498,7 +498,7 @@ def test_pgd_passes_through_the_rounding(digits, changes):
         eps=0.2,
         steps=10,
         restarts=1,
-        mode="transfer",
+        stop_on_success=False,
         seed=0,
         indices=torch.arange(150),
         **options,

@@ -161,8 +161,10 @@ def staged(method):
 
 ENTRIES = {
     "fgsm": settings("fgsm"),
-    "pgd": settings("pgd", mode="whitebox", restarts=3, eps=0.1),
-    "suite": settings("suite", mode="whitebox", eps=0.08, stages=[staged(name) for name in ("fgsm", "pgd", "apgd")]),
+    "pgd": settings("pgd", stop_on_success=True, restarts=3, eps=0.1),
+    "suite": settings(
+        "suite", stop_on_success=True, eps=0.08, stages=[staged(name) for name in ("fgsm", "pgd", "apgd")]
+    ),
     "square": settings("square", eps=0.2),
     "substitute": settings("substitute", eps=0.2),
     "uap": settings("uap", eps=0.2),
@@ -316,7 +318,7 @@ def test_a_shard_without_gradients_is_fine_while_another_has_some(tmp_path):
 @pytest.mark.parametrize("name", ["pgd", "substitute"])
 def test_a_sweep_in_shards_is_that_of_all_images(crafting, name):
     images, labels, _ = crafting.test
-    attacks = [(f"rising-{eps}", {**ENTRIES[name], "mode": "whitebox", "eps": eps}) for eps in (0.05, 0.2)]
+    attacks = [(f"rising-{eps}", {**ENTRIES[name], "stop_on_success": True, "eps": eps}) for eps in (0.05, 0.2)]
     options = {"classes": 10, "stops": False, "seed": lambda name: 5, "batch_size": 8}
     whole = list(sweep(crafting.model, *read_split(crafting.folder / "test")[:2], attacks, **options))
     shards = list(sweep(crafting.model, images, labels, attacks, **options, shards=SHARDS))
@@ -357,7 +359,7 @@ from squeezeproof.store.adversarial import SHARD, save_set
 from squeezeproof.store.datasets import open_set, open_split
 images, labels, split = open_split(sys.argv[1])
 model = torch.nn.Sequential(torch.nn.AvgPool2d(56), torch.nn.Flatten(), torch.nn.Linear(48, 2)).eval()
-entry = {"method": "noise", "eps": 0.1, "norm": "linf", "mode": "transfer", "stored": "uint8"}
+entry = {"method": "noise", "eps": 0.1, "norm": "linf", "stop_on_success": False, "stored": "uint8"}
 entry |= {"samples": 1, "loss": "cross_entropy"}
 rows = range(900, 940)
 tensors, metadata = craft(model, images, labels, entry, seed=0, batch_size=10, rows=rows)

@@ -17,8 +17,8 @@ from squeezeproof.attacks.objective import LOSSES, fooled, margin
 from squeezeproof.attacks.square import _bumps, schedule, square
 from squeezeproof.errors import InputError
 
-MODES = ("transfer", "whitebox")
-DEFAULTS = {"p_init": 0.8, "loss": "margin", "restarts": 1, "mode": "transfer", "seed": 0}
+STOPS = (False, True)
+DEFAULTS = {"p_init": 0.8, "loss": "margin", "restarts": 1, "stop_on_success": False, "seed": 0}
 
 
 def attack(model, inputs, labels, *, eps=None, norm="linf", queries=60, indices=None, **changes):
@@ -122,14 +122,16 @@ def test_the_energy_that_the_box_cuts_off_is_spent_again():
 
 @both_norms
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("mode", MODES)
-def test_the_strongest_point_that_the_model_saw_is_returned(norm, loss, mode):
+@pytest.mark.parametrize("stop_on_success", STOPS)
+def test_the_strongest_point_that_the_model_saw_is_returned(norm, loss, stop_on_success):
     recorder, (inputs, labels) = Recorder(network()), pixels(48)
-    points = attack(recorder, inputs, labels, norm=norm, loss=loss, mode=mode, restarts=2, queries=40)
+    points = attack(
+        recorder, inputs, labels, norm=norm, loss=loss, stop_on_success=stop_on_success, restarts=2, queries=40
+    )
     logits = recorder.model(points)
     fools, values = fooled(logits, labels), LOSSES[loss](logits, labels)
     assert 0.2 < fools.double().mean() < 0.9
-    if mode == "transfer":
+    if not stop_on_success:
         assert len(recorder.seen) == 2 * 40 and recorder.images() == 2 * 40 * 48
         all_fools = torch.stack([fooled(logits, labels) for _, logits in recorder.seen])
         all_values = torch.stack([LOSSES[loss](logits, labels) for _, logits in recorder.seen])
@@ -154,13 +156,13 @@ def test_more_queries_never_lower_the_loss(norm, loss):
 
 
 @both_norms
-def test_whitebox_stops_at_the_first_point_that_fools(norm):
+def test_stop_on_success_ends_at_the_first_point_that_fools(norm):
     recorder, (inputs, labels) = Recorder(network()), pixels(80)
     everything = attack(recorder, inputs, labels, norm=norm, restarts=2)
     spent = recorder.images()
     logits = torch.stack([logits for _, logits in recorder.seen])
     recorder.seen.clear()
-    points = attack(recorder, inputs, labels, norm=norm, restarts=2, mode="whitebox")
+    points = attack(recorder, inputs, labels, norm=norm, restarts=2, stop_on_success=True)
 
     fools = fooled(recorder.model(points), labels)
     assert (fools == fooled(recorder.model(everything), labels)).double().mean() > 0.97
@@ -235,15 +237,19 @@ def test_any_image_size_starts_at_the_edge_of_the_ball(norm, shape):
 
 
 @both_norms
-@pytest.mark.parametrize("mode", MODES)
-def test_an_example_s_result_does_not_depend_on_its_batch(norm, mode):
+@pytest.mark.parametrize("stop_on_success", STOPS)
+def test_an_example_s_result_does_not_depend_on_its_batch(norm, stop_on_success):
     model, (inputs, labels) = network(), pixels(60)
-    whole = attack(model, inputs, labels, norm=norm, mode=mode)
+    whole = attack(model, inputs, labels, norm=norm, stop_on_success=stop_on_success)
     order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
     parts = order.split([1, 2, 7, 50])
-    points = torch.cat([attack(model, inputs[i], labels[i], indices=i, norm=norm, mode=mode) for i in parts])
+    points = torch.cat(
+        [attack(model, inputs[i], labels[i], indices=i, norm=norm, stop_on_success=stop_on_success) for i in parts]
+    )
     assert close_examples(points, whole[order]) > 0.95
-    layout = attack(model, inputs.to(memory_format=torch.channels_last), labels, norm=norm, mode=mode)
+    layout = attack(
+        model, inputs.to(memory_format=torch.channels_last), labels, norm=norm, stop_on_success=stop_on_success
+    )
     assert close_examples(layout, whole) > 0.95
 
 
@@ -267,11 +273,11 @@ def test_shift_and_scale_of_the_logits_do_not_make_an_example_robust(norm, loss)
         assert abs(hits.sum() - fools.sum()) <= 4
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_logits_that_are_not_finite_raise(mode):
+@pytest.mark.parametrize("stop_on_success", STOPS)
+def test_logits_that_are_not_finite_raise(stop_on_success):
     inputs, labels = pixels(6)
     with pytest.raises(InputError, match="finite"):
-        attack(lambda x: torch.full((len(x), 10), float("nan")), inputs, labels, mode=mode)
+        attack(lambda x: torch.full((len(x), 10), float("nan")), inputs, labels, stop_on_success=stop_on_success)
 
 
 # --- The reference implementations -----------------------------------------------------------------------------------
@@ -333,7 +339,9 @@ def test_the_robust_accuracy_is_that_of_the_references(peer, norm):
     model, inputs, labels = enlarged()
     ours, theirs = [], []
     for seed in SEEDS:
-        points = attack(model, inputs, labels, eps=RADII[norm], norm=norm, queries=QUERIES, mode="whitebox", seed=seed)
+        points = attack(
+            model, inputs, labels, eps=RADII[norm], norm=norm, queries=QUERIES, stop_on_success=True, seed=seed
+        )
         ours.append(fooled(model(points), labels))
         theirs.append(fooled(model(peer(model, inputs, labels, norm, seed)), labels))
     gain = torch.cat(ours).double().mean() - torch.cat(theirs).double().mean()

@@ -1,4 +1,4 @@
-"""Attacks in a config: suites, modes, minimum-norm attacks and what does not go together."""
+"""Attacks in a config: suites, stop_on_success, minimum-norm attacks and what does not go together."""
 
 import pytest
 from study_examples import changed
@@ -57,7 +57,7 @@ def test_the_stages_of_a_suite_are_complete_settings_in_order():
     assert parts[1]["steps"] == 3 and parts[2]["queries"] == 5000
     for part in parts:
         assert part.keys() == {"method", *KINDS[part["method"]]["properties"]} - {"stored"}
-        assert (part["eps"], part["norm"], part["mode"]) == (0.1, "l2", "transfer")
+        assert (part["eps"], part["norm"], part["stop_on_success"]) == (0.1, "l2", False)
 
 
 def test_autoattack_differs_from_the_schema_s_defaults_only_where_the_paper_does():
@@ -78,7 +78,7 @@ def test_an_entry_that_is_no_suite_is_its_only_stage():
     [
         ("pdg", "attacks.suite.stages[1].method: 'pdg' is unknown, did you mean pgd?"),
         ({"method": "pgd", "eps": 0.1}, "attacks.suite.stages[1].eps: unknown"),
-        ({"method": "pgd", "mode": "whitebox"}, "attacks.suite.stages[1].mode: unknown"),
+        ({"method": "pgd", "stop_on_success": True}, "attacks.suite.stages[1].stop_on_success: unknown"),
         ({"steps": 3}, "attacks.suite.stages[1]"),
         ({"method": "pgd", "steps": 0}, "attacks.suite.stages[1].steps: 0 is not in [1, 100000]"),
         ("suite", "attacks.suite.stages[1].method: 'suite' is unknown"),
@@ -98,10 +98,11 @@ def test_stages_are_checked_once_and_for_all():
     assert check_config(checked) == checked
 
 
-def test_a_whitebox_set_is_scored_on_its_source_alone():
-    attacks = {"pgd": {"eps": [0.1, 0.2], "mode": "whitebox"}}
+def test_a_set_with_stop_on_success_is_scored_on_its_source_alone():
+    attacks = {"pgd": {"eps": [0.1, 0.2], "stop_on_success": True}}
     (problem,) = problems_of({"attacks": attacks})
-    assert problem.startswith("evaluations.all: pgd-eps0.1 has mode: whitebox") and "where: [white-box]" in problem
+    assert problem.startswith("evaluations.all: pgd-eps0.1 has stop_on_success: true")
+    assert "where: [white-box]" in problem
     study = plan({"attacks": attacks, "evaluations": {"all": {"sources": "*", "where": ["white-box"]}}})
     assert len(study.pairs) == 2
     both = {**attacks, "fgsm": {"eps": 0.1}}
@@ -159,3 +160,21 @@ def test_losses_of_four_logits_need_four_classes(tmp_path, attacks, problem):
 def test_attacks_that_cannot_be_run_are_refused(attacks, problem):
     (found,) = problems_of({"attacks": attacks, "datasets": {"digits": {"test": 300}}})
     assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(("mode", "stops"), [("whitebox", True), ("transfer", False)])
+def test_the_old_key_mode_still_works_and_is_told(mode, stops):
+    study = plan({"attacks": {"pgd": {"eps": 0.1, "mode": mode}}, "evaluations.all.where": ["white-box"]})
+    assert study.attacks["pgd-eps0.1"].settings["stop_on_success"] is stops
+    assert "mode" not in study.attacks["pgd-eps0.1"].settings
+    (notice,) = study.notices
+    assert notice.startswith(f"attacks.pgd.mode: {mode} is now stop_on_success: {str(stops).lower()}")
+    assert plan({"attacks": {"pgd": {"eps": 0.1}}}).notices == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"mode": "white"}, {"mode": ["whitebox"]}, {"mode": "whitebox", "stop_on_success": True}]
+)
+def test_what_the_old_key_never_said_is_refused(wrong):
+    (problem,) = problems_of({"attacks": {"pgd": {"eps": 0.1, **wrong}}})
+    assert problem.startswith("attacks.pgd.mode: unknown")

@@ -648,7 +648,12 @@ def test_published_names_must_be_entries_of_the_study(section):
     ],
 )
 def test_published_names_reach_fine_tunings_and_stages(section, ours, problem):
-    suite = {"method": "suite", "eps": 0.1, "mode": "whitebox", "stages": [{"method": "apgd"}, {"method": "square"}]}
+    suite = {
+        "method": "suite",
+        "eps": 0.1,
+        "stop_on_success": True,
+        "stages": [{"method": "apgd"}, {"method": "square"}],
+    }
     changes = {
         "attacks.suite": suite,
         "evaluations": {"own": {"sources": "*", "where": ["white-box"]}},

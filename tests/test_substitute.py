@@ -51,7 +51,7 @@ def fitted():
 
 
 def attack(model, inputs, labels, **changes):
-    settings = {"network": None, "eps": 0.1, "norm": "linf", "mode": "transfer", "seed": 0} | changes
+    settings = {"network": None, "eps": 0.1, "norm": "linf", "stop_on_success": False, "seed": 0} | changes
     return substitute(model, inputs, labels, indices=torch.arange(len(labels)), **settings)
 
 
@@ -164,7 +164,7 @@ def test_the_attack_is_between_noise_and_white_box_fgsm(fitted, norm):
     assert len(oracle.asked) == asked
     assert points.min() >= 0 and points.max() <= 1 and (norms(points - inputs, norm) <= eps + 1e-6).all()
     shared = {"eps": eps, "norm": norm, "indices": torch.arange(len(labels)), "seed": 0}
-    white = fgsm(oracle.model, inputs, labels, loss="cross_entropy", mode="transfer", **shared)
+    white = fgsm(oracle.model, inputs, labels, loss="cross_entropy", stop_on_success=False, **shared)
     noise = random_point(inputs, eps, norm, 0, torch.arange(len(labels)))
     robust = [1 - fooled(oracle.model(x), labels).double().mean() for x in (noise, points, white)]
     assert robust[0] > robust[1] + 0.3 and robust[1] > robust[2]

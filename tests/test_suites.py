@@ -1,4 +1,4 @@
-"""Suites of attacks, the two modes, sets of 8-bit images, and batches that fit a GPU."""
+"""Suites of attacks, stop_on_success, sets of 8-bit images, and batches that fit a GPU."""
 
 import pytest
 import torch
@@ -34,14 +34,14 @@ PAIR = [stage("fgsm"), stage("pgd")]
 # --- Suites ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["transfer", "whitebox"])
-def test_a_stage_works_on_what_those_before_it_left_standing(mode):
-    tensors, metadata = attack("suite", eps=0.1, mode=mode, stages=PAIR)
+@pytest.mark.parametrize("stop_on_success", [False, True])
+def test_a_stage_works_on_what_those_before_it_left_standing(stop_on_success):
+    tensors, metadata = attack("suite", eps=0.1, stop_on_success=stop_on_success, stages=PAIR)
     correct = tensors["clean_predictions"] == tensors["labels"]
     standing = tensors["predictions"] == tensors["labels"]
     first, second = metadata["stages"]
     assert (first["method"], second["method"]) == ("fgsm", "pgd")
-    assert first["attacked"] == (80 if mode == "transfer" else correct.sum())
+    assert first["attacked"] == (correct.sum() if stop_on_success else 80)
     assert second["attacked"] == first["standing"] > second["standing"] == standing.sum()
     fgsm, _ = attack("fgsm", eps=0.1)
     fooled_first = (fgsm["predictions"] != fgsm["labels"]) & correct
@@ -53,7 +53,7 @@ def test_a_stage_works_on_what_those_before_it_left_standing(mode):
 
 def test_the_robust_accuracy_of_a_suite_is_the_pointwise_and_of_its_attacks():
     model, (images, labels) = network(), held_out(80)
-    entry = settings("suite", eps=0.1, mode="whitebox", stages=[stage("pgd", steps=2), stage("apgd", steps=5)])
+    entry = settings("suite", eps=0.1, stop_on_success=True, stages=[stage("pgd", steps=2), stage("apgd", steps=5)])
     tensors, _ = craft(model, images, labels, entry, seed=3, batch_size=80)
     alone = []
     for index, part in enumerate(stages(entry)):
@@ -80,16 +80,16 @@ def test_autoattack_is_its_four_attacks_at_their_standard_strength():
 
 
 @pytest.mark.parametrize("method", ["pgd", "apgd", "apgd_t", "square", "mifgsm", "noise"])
-def test_whitebox_mode_saves_passes_and_breaks_the_same_examples(method):
+def test_stop_on_success_saves_passes_and_breaks_the_same_examples(method):
     transfer, cost = attack(method, eps=0.15)
-    whitebox, saved = attack(method, eps=0.15, mode="whitebox")
+    whitebox, saved = attack(method, eps=0.15, stop_on_success=True)
     assert saved["forwards_per_example"] < 0.9 * cost["forwards_per_example"]
     disagreements = (transfer["predictions"] != transfer["labels"]) != (whitebox["predictions"] != whitebox["labels"])
     assert disagreements.sum() <= 3
 
 
-def test_whitebox_mode_leaves_what_the_source_misclassifies_as_it_is():
-    tensors, _ = attack("pgd", mode="whitebox")
+def test_stop_on_success_leaves_what_the_source_misclassifies_as_it_is():
+    tensors, _ = attack("pgd", stop_on_success=True)
     wrong = tensors["clean_predictions"] != tensors["labels"]
     assert wrong.any() and (tensors["norm"][wrong] == 0).all() and (tensors["norm"][~wrong] > 0).all()
     assert (tensors["stage"][wrong] == -1).all() and (tensors["margin"][wrong] > 0).all()

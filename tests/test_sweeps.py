@@ -42,7 +42,7 @@ def still_right(eps):
 
 
 def attacks(*levels, method="fgsm"):
-    return [(f"rising-eps{eps}", settings(method, eps=eps, mode="whitebox")) for eps in levels]
+    return [(f"rising-eps{eps}", settings(method, eps=eps, stop_on_success=True)) for eps in levels]
 
 
 def points(*levels, stops=True, known=(), method="fgsm", classes=2):
@@ -273,19 +273,19 @@ datasets: {digits: {}}
 architectures: {cnn3: {}}
 trainings: {standard: {epochs: 4}}
 compressions: {weight: {ratio: 0.9}}
-attacks: {pgd: {eps: 8/255, mode: transfer}, deepfool: {}, fgsm: {eps: [0.2, 0.1]}}
+attacks: {pgd: {eps: 8/255, stop_on_success: false}, deepfool: {}, fgsm: {eps: [0.2, 0.1]}}
 evaluations: {all: {}}
 sweeps: {rising: {attack: pgd, eps: [2/255, 0.1]}}
 """
 
 
-def test_a_sweep_runs_its_entry_in_whitebox_mode_at_its_own_eps():
+def test_a_sweep_runs_its_entry_with_stop_on_success_at_its_own_eps():
     study = Study(changed(STUDY, {}))
     sweep = study.sweeps["rising"]
     assert [attack.name for attack in sweep.attacks] == ["rising-eps2of255", "rising-eps0.1"] and sweep.stops
-    assert {attack.settings["mode"] for attack in sweep.attacks} == {"whitebox"}
+    assert all(attack.settings["stop_on_success"] for attack in sweep.attacks)
     assert study.curves == [("digits", "cnn3.standard.none.none.s0", "rising")]
-    assert study.attacks["pgd-eps8of255"].settings["mode"] == "transfer"
+    assert not study.attacks["pgd-eps8of255"].settings["stop_on_success"]
 
 
 def test_a_sweep_without_eps_takes_those_of_the_entry_and_chosen_models():

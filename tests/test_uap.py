@@ -113,7 +113,7 @@ def test_the_images_get_the_perturbation_within_the_ball_and_the_box(norm):
     inputs = images / 255
     perturbation = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     perturbation = perturbation * (EPS[norm] / norms(perturbation, norm))
-    settings = {"norm": norm, "mode": "transfer", "seed": 0, "indices": torch.arange(50)}
+    settings = {"norm": norm, "stop_on_success": False, "seed": 0, "indices": torch.arange(50)}
     points = uap(model, inputs, labels, perturbation=perturbation, eps=EPS[norm], **settings)
     torch.testing.assert_close(points, (inputs + perturbation).clamp(0, 1))
     half = uap(model, inputs, labels, perturbation=perturbation, eps=EPS[norm] / 2, **settings)

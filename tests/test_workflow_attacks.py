@@ -1,4 +1,4 @@
-"""The real workflow on sets of every form: suites, 8-bit images, no budget, fitted attacks, white-box mode."""
+"""The real workflow on sets of every form: suites, 8-bit images, no budget, fitted attacks, stop_on_success."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ ATTACKS = {
     "uap": {"eps": 0.1, "images": 40, "passes": 1},
     "substitute": {"eps": 0.1, "seeds": 5, "rounds": 2},
     "files": {"method": "pgd", "eps": "20/255", "steps": 3, "stored": "uint8"},
-    "suite": {"eps": 0.05, "mode": "whitebox", "stages": ["fgsm", {"method": "apgd", "steps": 5}]},
+    "suite": {"eps": 0.05, "stop_on_success": True, "stages": ["fgsm", {"method": "apgd", "steps": 5}]},
 }
 
 

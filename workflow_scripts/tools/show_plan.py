@@ -56,6 +56,8 @@ def main(paths):
         study = Study(read_config(paths))
     except ConfigError as error:
         sys.exit(str(error))
+    for notice in study.notices:
+        print(notice, file=sys.stderr)
     print(f"Study {study.name}: {study.question}")
     targets = Counter((dataset, target) for dataset, target, _ in study.pairs)
     rows = []
@@ -64,10 +66,10 @@ def main(paths):
         rows.append([dataset, name, len(attacks), targets[dataset, name]])
     print_table("Models", ["data set", "model", "sets crafted on it", "sources scored on it"], rows)
     rows = [
-        [name, *(attack.settings[key] for key in ("method", "norm", "eps", "mode"))]
+        [name, *(attack.settings[key] for key in ("method", "norm", "eps", "stop_on_success"))]
         for name, attack in study.attacks.items()
     ]
-    print_table("Attacks", ["attack", "method", "norm", "eps", "mode"], rows)
+    print_table("Attacks", ["attack", "method", "norm", "eps", "stop_on_success"], rows)
     ensembles = {key for key in study.evaluated_models if study.models[key].is_ensemble}
     bases = {key for key in study.evaluated_models if study.models[key].is_base} - ensembles
     jobs = {

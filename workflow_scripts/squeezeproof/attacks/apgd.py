@@ -15,7 +15,7 @@ MOMENTUM = 0.75
 RISING = 0.75
 
 
-def apgd(model, inputs, labels, *, eps, norm, loss, steps, restarts, mode, seed, indices):
+def apgd(model, inputs, labels, *, eps, norm, loss, steps, restarts, stop_on_success, seed, indices):
     """Ascent with momentum whose step halves, from the best point on, where the loss has stopped rising.
 
     Args:
@@ -26,8 +26,8 @@ def apgd(model, inputs, labels, *, eps, norm, loss, steps, restarts, mode, seed,
         loss: a name of LOSSES; `dlr` needs at least 4 classes.
         steps: gradient steps of each run.
         restarts: independent runs.
-        mode: with `transfer` every example makes all its steps in every run; with `whitebox` it stops at the first
-            point that fools.
+        stop_on_success: an example stops at the first point that fools the model; else it makes all its steps in every
+            run.
         seed, indices: the start of example i of the batch is a function of (seed, run, indices[i]) alone.
 
     Returns the strongest points seen, inside the ball and the box: one that fools before one that does not, then by
@@ -37,14 +37,14 @@ def apgd(model, inputs, labels, *, eps, norm, loss, steps, restarts, mode, seed,
     """
     best, whole = Strongest(inputs), Batch.of(inputs, labels, indices)
     for run in range(restarts):
-        batch = whole.keep(~best.fools) if mode == "whitebox" else whole
+        batch = whole.keep(~best.fools) if stop_on_success else whole
         if len(batch):
             seed_of_run = derive_seed(seed, run)
-            _ascend(model, batch, best, lambda _: LOSSES[loss], None, eps, norm, steps, mode, seed_of_run)
+            _ascend(model, batch, best, lambda _: LOSSES[loss], None, eps, norm, steps, stop_on_success, seed_of_run)
     return best.points
 
 
-def apgd_t(model, inputs, labels, *, eps, norm, targets, steps, restarts, mode, seed, indices):
+def apgd_t(model, inputs, labels, *, eps, norm, targets, steps, restarts, stop_on_success, seed, indices):
     """APGD on the targeted difference of logits ratio, towards each of the highest other classes in turn.
 
     Args:
@@ -61,15 +61,15 @@ def apgd_t(model, inputs, labels, *, eps, norm, targets, steps, restarts, mode, 
     best, whole = Strongest(inputs), Batch.of(inputs, labels, indices)
     for run in range(restarts):
         for target in ranked[:, : min(targets, logits.shape[1] - 1)].unbind(1):
-            batch = whole.keep(~best.fools) if mode == "whitebox" else whole
+            batch = whole.keep(~best.fools) if stop_on_success else whole
             if len(batch):
                 seed_of_run = derive_seed(seed, run)
                 loss_of = lambda batch, target=target: partial(targeted_dlr, targets=target[batch.rows])  # noqa: E731
-                _ascend(model, batch, best, loss_of, margin, eps, norm, steps, mode, seed_of_run)
+                _ascend(model, batch, best, loss_of, margin, eps, norm, steps, stop_on_success, seed_of_run)
     return best.points
 
 
-def _ascend(model, batch, best, loss_of, score, eps, norm, steps, mode, seed):
+def _ascend(model, batch, best, loss_of, score, eps, norm, steps, stop_on_success, seed):
     """One run of APGD over a batch; every iterate is offered to `best`.
 
     Args:
@@ -86,7 +86,7 @@ def _ascend(model, batch, best, loss_of, score, eps, norm, steps, mode, seed):
         fools = fooled(logits, batch.labels)
         best.update(points, score(logits, batch.labels) if score else values, fools, batch.rows)
         state = state or _State(points, values, gradient, 2 * eps)
-        if mode == "whitebox" and fools.any():
+        if stop_on_success and fools.any():
             kept = ~fools
             batch, points, values, gradient = batch.keep(kept), points[kept], values[kept], gradient[kept]
             state.keep(kept)

@@ -17,7 +17,22 @@ LARGEST_C = 1e10
 PROGRESS = 0.9999
 
 
-def cw(model, inputs, labels, *, eps, norm, confidence, learning_rate, searches, steps, initial_c, mode, seed, indices):
+def cw(
+    model,
+    inputs,
+    labels,
+    *,
+    eps,
+    norm,
+    confidence,
+    learning_rate,
+    searches,
+    steps,
+    initial_c,
+    stop_on_success,
+    seed,
+    indices,
+):
     """The nearest point found that minimises ||d||_2^2 + c max(confidence - margin, 0), over searches with different c.
 
     Args:
@@ -31,7 +46,7 @@ def cw(model, inputs, labels, *, eps, norm, confidence, learning_rate, searches,
         steps: passes of each search, at least 2; the first is at its start. An example whose loss stops falling by
             PROGRESS, looked at ten times a search, ends its search.
         initial_c: the first c.
-        mode: with `whitebox` and a number for eps an example stops at its first adversarial point within eps; else it
+        stop_on_success: with a number for eps, an example stops at its first adversarial point within eps; else it
             makes all its searches.
         seed, indices: of the direction where the gradient is exactly zero.
 
@@ -45,7 +60,7 @@ def cw(model, inputs, labels, *, eps, norm, confidence, learning_rate, searches,
     """
     with torch.no_grad():
         batch = Batch.of(inputs, labels, indices).keep(~fooled(model(inputs), labels))
-    best, reach = Strongest(inputs), eps if mode == "whitebox" and eps is not None else -math.inf
+    best, reach = Strongest(inputs), eps if stop_on_success and eps is not None else -math.inf
     image = start = torch.atanh(SCALE * (2 * batch.inputs - 1))
     c = torch.full_like(batch.labels, initial_c, dtype=inputs.dtype)
     lower, upper = torch.zeros_like(c), torch.full_like(c, math.inf)

@@ -44,7 +44,7 @@ def craft(model, images, labels, settings, *, seed, batch_size, training=None, r
     exactly zero, how many examples each stage attacked and left standing, and seconds. With `rows` also `shard`, which
     `attacks.shards.combined` needs.
 
-    With mode `whitebox` examples that the model misclassifies stay as they are.
+    With `stop_on_success` examples that the model misclassifies stay as they are.
 
     Raises InputError where the model gives no gradients, none that are finite or, over the whole split, none but
     zeros, no finite logits, or probabilities instead of logits.
@@ -54,7 +54,7 @@ def craft(model, images, labels, settings, *, seed, batch_size, training=None, r
     with prepared(model, to_pixels(images[:PROBE], device)) as folded:
         source = Counted(folded, device)
         attacked = _Attacked(model, source, images, labels, rows or range(len(labels)), settings, batch_size)
-        if settings["mode"] == "whitebox":
+        if settings["stop_on_success"]:
             attacked.leave_fooled()
         steps, fitting, metadata = [], Counter(), {}
         for index, stage in enumerate(stages(settings)):

@@ -15,7 +15,7 @@ REFINEMENTS = 3
 GREY_LEVEL = 1 / 255
 
 
-def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, mode, seed, indices):
+def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, stop_on_success, seed, indices):
     """Steps across the nearest boundary of the linearised model, until the image is across the model's own.
 
     Args:
@@ -26,7 +26,7 @@ def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, 
         steps: gradient steps that an example makes at most, each with `candidates` - 1 backward passes.
         overshoot: a step goes 1 + overshoot times the way to the linearised boundary.
         candidates: classes considered: the label's and those with the highest other clean logits.
-        mode: not used, an example is finished where it crosses the boundary.
+        stop_on_success: not used, an example is finished where it crosses the boundary.
         seed, indices: of the direction where all gradients are exactly zero.
 
     Returns pixels in the box: a point that the model misclassifies, or where no step reached one, the point with the

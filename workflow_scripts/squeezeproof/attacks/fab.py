@@ -28,8 +28,8 @@ def fab(model, inputs, labels, **settings):
         alpha_max: in [0, 1], largest weight of the clean image's own projection onto the boundary.
         eta: at least 1, the part of the way to the linearised boundary that a step goes.
         beta: in (0, 1), what a step back towards the clean image leaves of a perturbation that crosses.
-        mode: with `transfer` every example makes all steps of all runs; with `whitebox` and an eps it stops at its
-            first crossing within eps, which need not be the smallest.
+        stop_on_success: with a number for eps, an example stops at its first crossing within eps, which need not be the
+            smallest; else it makes all steps of all runs.
         seed, indices: the starts of example i of the batch are a function of (seed, run, indices[i]) alone.
 
     Returns pixels in the box: of each example the smallest crossing within eps, or else, projected onto the ball, the
@@ -50,7 +50,9 @@ def fab_t(model, inputs, labels, *, targets, **settings):
     return _attack(model, inputs, labels, lambda rivals: rivals[:, :targets].split(1, dim=1), **settings)
 
 
-def _attack(model, inputs, labels, group, *, eps, norm, steps, restarts, alpha_max, eta, beta, mode, seed, indices):
+def _attack(
+    model, inputs, labels, group, *, eps, norm, steps, restarts, alpha_max, eta, beta, stop_on_success, seed, indices
+):
     """One series of runs for each group [N, T] of the other classes [N, K - 1], highest clean logit first."""
     with torch.no_grad():
         logits = model(inputs)
@@ -59,7 +61,7 @@ def _attack(model, inputs, labels, group, *, eps, norm, steps, restarts, alpha_m
     best, limit, default = Strongest(inputs), eps, eps
     if eps is None:
         limit, default = float("inf"), RADIUS[norm]
-    stops = mode == "whitebox" and eps is not None
+    stops = stop_on_success and eps is not None
     runs = [(index, others, run) for index, others in enumerate(group(rivals)) for run in range(restarts)]
     for index, others, run in runs:
         batch = correct.keep(~best.fools[correct.rows]) if stops else correct

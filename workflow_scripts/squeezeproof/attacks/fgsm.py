@@ -5,7 +5,7 @@ from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import LOSSES
 
 
-def fgsm(model, inputs, labels, *, eps, norm, loss, mode, seed, indices):
+def fgsm(model, inputs, labels, *, eps, norm, loss, stop_on_success, seed, indices):
     """One step of length eps along the steepest direction of the loss.
 
     Args:
@@ -14,7 +14,7 @@ def fgsm(model, inputs, labels, *, eps, norm, loss, mode, seed, indices):
         eps: radius of the ball in pixel units.
         norm: `linf` (the sign of the gradient) or `l2` (the normalised gradient).
         loss: a name of LOSSES.
-        mode: not used, the attack takes one step.
+        stop_on_success: not used, the attack takes one step.
         seed, indices: of the direction where the gradient is exactly zero.
 
     Returns adversarial pixels inside the ball and the box.

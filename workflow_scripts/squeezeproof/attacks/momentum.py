@@ -13,7 +13,7 @@ from squeezeproof.attacks.random import uniform
 from squeezeproof.seeds import derive_seed
 
 
-def mifgsm(model, inputs, labels, *, eps, norm, loss, steps, alpha, decay, keep, mode, seed, indices):
+def mifgsm(model, inputs, labels, *, eps, norm, loss, steps, alpha, decay, keep, stop_on_success, seed, indices):
     """Steps along a running sum of gradients scaled to mean absolute value 1, projected onto the ball and the box.
 
     Args:
@@ -27,15 +27,33 @@ def mifgsm(model, inputs, labels, *, eps, norm, loss, steps, alpha, decay, keep,
         decay: of the running sum.
         keep: `best` returns the iterate that fools the model with the highest loss, or the highest loss where none
             fools it; `last` returns the last iterate, as the paper does.
-        mode: with `whitebox` an example stops at the first point that fools, with `transfer` it makes all its steps.
+        stop_on_success: an example stops at the first point that fools; else it makes all its steps.
         seed, indices: of the direction where the gradients are exactly zero.
 
     Returns adversarial pixels inside the ball and the box.
     """
-    return _iterate(model, inputs, labels, None, eps, norm, loss, steps, alpha, decay, keep, mode, seed, indices)
+    return _iterate(
+        model, inputs, labels, None, eps, norm, loss, steps, alpha, decay, keep, stop_on_success, seed, indices
+    )
 
 
-def difgsm(model, inputs, labels, *, eps, norm, loss, steps, alpha, decay, smallest, probability, mode, seed, indices):
+def difgsm(
+    model,
+    inputs,
+    labels,
+    *,
+    eps,
+    norm,
+    loss,
+    steps,
+    alpha,
+    decay,
+    smallest,
+    probability,
+    stop_on_success,
+    seed,
+    indices,
+):
     """MI-FGSM whose gradients are taken at images that are shrunk at random and padded with zeros, for transfer.
 
     Args:
@@ -55,7 +73,9 @@ def difgsm(model, inputs, labels, *, eps, norm, loss, steps, alpha, decay, small
         top, left = (int(share * (side - size + 1)) for share in drawn[2:])
         return partial(_shrink, size=size, top=top, left=left)
 
-    return _iterate(model, inputs, labels, diversity, eps, norm, loss, steps, alpha, decay, "last", mode, seed, indices)
+    return _iterate(
+        model, inputs, labels, diversity, eps, norm, loss, steps, alpha, decay, "last", stop_on_success, seed, indices
+    )
 
 
 def _shrink(points, size, top, left):
@@ -64,7 +84,9 @@ def _shrink(points, size, top, left):
     return functional.pad(shrunk, (left, side - size - left, top, side - size - top))
 
 
-def _iterate(model, inputs, labels, diversity, eps, norm, loss, steps, alpha, decay, keep, mode, seed, indices):
+def _iterate(
+    model, inputs, labels, diversity, eps, norm, loss, steps, alpha, decay, keep, stop_on_success, seed, indices
+):
     alpha = eps / steps if alpha is None else alpha
     best, batch, points = Strongest(inputs), Batch.of(inputs, labels, indices), inputs
     direction = torch.zeros_like(inputs)
@@ -72,10 +94,10 @@ def _iterate(model, inputs, labels, diversity, eps, norm, loss, steps, alpha, de
         transform = diversity(step) if diversity else None
         values, logits, gradient = loss_and_gradient(model, points, batch.labels, LOSSES[loss], transform)
         # The clean image is no adversarial example, and a shrunk one is not the point itself.
-        if step > 0 and transform is None and (keep == "best" or mode == "whitebox"):
+        if step > 0 and transform is None and (keep == "best" or stop_on_success):
             fools = fooled(logits, batch.labels)
             best.update(points, values, fools, batch.rows)
-            if mode == "whitebox" and fools.any():
+            if stop_on_success and fools.any():
                 batch, points = batch.keep(~fools), points[~fools]
                 gradient, direction = gradient[~fools], direction[~fools]
                 if len(batch) == 0:
@@ -83,7 +105,7 @@ def _iterate(model, inputs, labels, diversity, eps, norm, loss, steps, alpha, de
         size = gradient.abs().mean(dim=(1, 2, 3), keepdim=True)
         direction = decay * direction + gradient / size.clamp_min(torch.finfo(gradient.dtype).tiny)
         points = project(points + alpha * ascend(direction, norm, seed, batch.indices), batch.inputs, eps, norm)
-    if keep == "last" and mode == "transfer":
+    if keep == "last" and not stop_on_success:
         return points
     with torch.no_grad():
         logits = model(points)

@@ -10,7 +10,7 @@ from squeezeproof.seeds import derive_seed
 
 
 @torch.no_grad()
-def noise(model, inputs, labels, *, eps, norm, samples, loss, mode, seed, indices):
+def noise(model, inputs, labels, *, eps, norm, samples, loss, stop_on_success, seed, indices):
     """The strongest of `samples` uniform random points of the ball; needs no gradient.
 
     Args:
@@ -20,7 +20,7 @@ def noise(model, inputs, labels, *, eps, norm, samples, loss, mode, seed, indice
         norm: `linf` or `l2`.
         samples: points tried for each example, at least 1.
         loss: a name of LOSSES, by which points that fool, or points that do not, are compared.
-        mode: with `transfer` every example tries all points; with `whitebox` it stops at the first that fools.
+        stop_on_success: an example stops at the first point that fools; else it tries all points.
         seed, indices: the points of example i of the batch are a function of (seed, indices[i]) alone.
 
     Returns noisy pixels inside the ball and the box. Raises InputError where the model's loss is not finite.
@@ -31,7 +31,7 @@ def noise(model, inputs, labels, *, eps, norm, samples, loss, mode, seed, indice
         logits = model(points)
         fools = fooled(logits, batch.labels)
         best.update(points, LOSSES[loss](logits, batch.labels), fools, batch.rows)
-        if mode == "whitebox":
+        if stop_on_success:
             batch = batch.keep(~fools)
             if len(batch) == 0:
                 break

@@ -9,7 +9,23 @@ from squeezeproof.attacks.objective import LOSSES, fooled
 from squeezeproof.seeds import derive_seed
 
 
-def pgd(model, inputs, labels, *, eps, norm, loss, steps, alpha, keep, random_start, restarts, mode, seed, indices):
+def pgd(
+    model,
+    inputs,
+    labels,
+    *,
+    eps,
+    norm,
+    loss,
+    steps,
+    alpha,
+    keep,
+    random_start,
+    restarts,
+    stop_on_success,
+    seed,
+    indices,
+):
     """Steps of length alpha along the steepest direction of the loss, projected onto the ball and the box.
 
     Args:
@@ -24,8 +40,8 @@ def pgd(model, inputs, labels, *, eps, norm, loss, steps, alpha, keep, random_st
             fools it, over all runs, random starts included; `last` returns the last iterate of the best run.
         random_start: start at a uniform point of the ball instead of at the clean image.
         restarts: independent runs.
-        mode: with `transfer` every example makes all its steps, also once it fools the model, because a point at the
-            edge of the decision boundary transfers badly; with `whitebox` it stops at the first point that fools.
+        stop_on_success: an example stops at the first point that fools; else it makes all its steps, because a point
+            at the edge of the decision boundary transfers badly.
         seed, indices: the start of example i of the batch is a function of (seed, run, indices[i]) alone.
 
     Returns adversarial pixels inside the ball and the box.
@@ -34,11 +50,11 @@ def pgd(model, inputs, labels, *, eps, norm, loss, steps, alpha, keep, random_st
     best = Strongest(inputs)
     for run in range(restarts):
         batch = Batch.of(inputs, labels, indices)
-        if mode == "whitebox":
+        if stop_on_success:
             batch = batch.keep(~best.fools)
         if len(batch) == 0:
             break
-        start, whole = derive_seed(seed, run), keep == "last" and mode == "transfer"
+        start, whole = derive_seed(seed, run), keep == "last" and not stop_on_success
         points = batch.inputs
         if random_start:
             points = random_point(points, eps, norm, start, batch.indices)
@@ -48,7 +64,7 @@ def pgd(model, inputs, labels, *, eps, norm, loss, steps, alpha, keep, random_st
             if not whole and (step > 0 or random_start):
                 fools = fooled(logits, batch.labels)
                 best.update(points, values, fools, batch.rows)
-                if mode == "whitebox" and fools.any():
+                if stop_on_success and fools.any():
                     batch, points, gradient = batch.keep(~fools), points[~fools], gradient[~fools]
                     if len(batch) == 0:
                         break

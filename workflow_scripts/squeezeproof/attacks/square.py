@@ -19,7 +19,7 @@ CHUNK = 100
 
 
 @torch.no_grad()
-def square(model, inputs, labels, *, eps, norm, queries, p_init, loss, restarts, mode, seed, indices):
+def square(model, inputs, labels, *, eps, norm, queries, p_init, loss, restarts, stop_on_success, seed, indices):
     """Random search over windows of shrinking size, each proposal at the edge of the ball; needs no gradient.
 
     As in the authors' code a square (linf) that would change nothing draws its signs again, and p follows the schedule
@@ -36,8 +36,8 @@ def square(model, inputs, labels, *, eps, norm, queries, p_init, loss, restarts,
         p_init: share of the pixels in the first windows, in (0, 1]; AutoAttack takes 0.8.
         loss: a name of LOSSES; AutoAttack takes the margin.
         restarts: independent runs.
-        mode: with `transfer` every example makes all its queries and raises the loss also once it fools the model; with
-            `whitebox` it stops at the first point that fools.
+        stop_on_success: an example stops at the first point that fools; else it makes all its queries and raises the
+            loss also once it fools the model.
         seed, indices: the numbers of example i of the batch are a function of (seed, run, indices[i]) alone.
 
     Returns adversarial pixels inside the ball and the box, of a fooled example or not. Raises InputError where the
@@ -47,11 +47,11 @@ def square(model, inputs, labels, *, eps, norm, queries, p_init, loss, restarts,
     best = Strongest(inputs)
     for run in range(restarts):
         batch = Batch.of(inputs, labels, indices)
-        if mode == "whitebox":
+        if stop_on_success:
             batch = batch.keep(~best.fools)
         if len(batch):
             start = derive_seed(seed, "square", run)
-            _search(model, batch, best, eps, norm, schedule(queries - 1, p_init), LOSSES[loss], mode, start)
+            _search(model, batch, best, eps, norm, schedule(queries - 1, p_init), LOSSES[loss], stop_on_success, start)
     check_finite(torch.isfinite(best.values).all())
     return best.points
 
@@ -66,7 +66,7 @@ def schedule(proposals, p_init):
         first = max(first, end)
 
 
-def _search(model, batch, best, eps, norm, phases, loss, mode, seed):
+def _search(model, batch, best, eps, norm, phases, loss, stop_on_success, seed):
     """One run, of which the last accepted points are offered to `best`."""
     start, windows = KINDS[norm]
     points = start(batch.inputs, eps, seed, batch.indices)
@@ -75,7 +75,7 @@ def _search(model, batch, best, eps, norm, phases, loss, mode, seed):
     for phase, (count, p) in enumerate(phases):
         moves = windows(batch, eps, p, count, derive_seed(seed, phase))
         for turn in range(count):
-            if mode == "whitebox" and fools.any():
+            if stop_on_success and fools.any():
                 best.update(points[fools], values[fools], fools[fools], batch.rows[fools])
                 left = ~fools
                 batch, points, values, fools = batch.keep(left), points[left], values[left], fools[left]

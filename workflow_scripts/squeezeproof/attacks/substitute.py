@@ -71,17 +71,17 @@ def fit_substitute(
     return network.requires_grad_(False).eval(), len(answers)
 
 
-def substitute(model, inputs, labels, *, network, eps, norm, mode, seed, indices):
+def substitute(model, inputs, labels, *, network, eps, norm, stop_on_success, seed, indices):
     """FGSM on the substitute network; the model itself is never asked.
 
     Args:
         model: not used.
         network: the substitute that `fit_substitute` trained.
-        inputs, labels, eps, norm, mode, seed, indices: as in `fgsm`.
+        inputs, labels, eps, norm, stop_on_success, seed, indices: as in `fgsm`.
 
     Returns adversarial pixels inside the ball and the box.
     """
-    settings = {"eps": eps, "norm": norm, "loss": "cross_entropy", "mode": mode}
+    settings = {"eps": eps, "norm": norm, "loss": "cross_entropy", "stop_on_success": stop_on_success}
     return fgsm(network, inputs, labels, seed=seed, indices=indices, **settings)
 
 

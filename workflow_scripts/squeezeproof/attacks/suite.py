@@ -7,7 +7,7 @@ STANDARD = [
     {"method": "fab_t", "targets": 9, "steps": 100, "restarts": 1, "alpha_max": 0.1, "eta": 1.05, "beta": 0.9},
     {"method": "square", "queries": 5000, "p_init": 0.8, "restarts": 1, "loss": "margin"},
 ]
-SHARED = ("eps", "norm", "mode", "stored")
+SHARED = ("eps", "norm", "stop_on_success", "stored")
 
 
 def stages(settings):

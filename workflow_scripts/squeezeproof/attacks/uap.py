@@ -45,7 +45,7 @@ def fit_uap(
         for batch in order.split(batch_size):
             points = (to_pixels(images[batch.cpu()], device) + perturbation).clamp_(0, 1)
             across = deepfool(
-                model, points, clean[batch], eps=None, norm="l2", mode="whitebox", indices=batch, **search
+                model, points, clean[batch], eps=None, norm="l2", stop_on_success=True, indices=batch, **search
             )
             perturbation = _onto_ball(perturbation + (across - points).sum(0, keepdim=True), eps, norm)
         rate = (_predictions(model, images, perturbation, batch_size, device) != clean).double().mean().item()
@@ -56,11 +56,11 @@ def fit_uap(
     return best
 
 
-def uap(model, inputs, labels, *, perturbation, eps, norm, mode, seed, indices):
+def uap(model, inputs, labels, *, perturbation, eps, norm, stop_on_success, seed, indices):
     """The images with a universal perturbation added, projected onto the ball and the box.
 
     Args:
-        model, labels, mode, seed, indices: not used, the perturbation is the same for every image.
+        model, labels, stop_on_success, seed, indices: not used, the perturbation is the same for every image.
         inputs: clean pixels [N, C, H, W] in [0, 1].
         perturbation: [1, C, H, W] of `fit_uap`.
         eps: radius of the ball in pixel units.

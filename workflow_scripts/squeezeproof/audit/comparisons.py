@@ -57,7 +57,7 @@ def members(suite, cells):
 
 
 def _alone(settings):
-    return {key: value for key, value in settings.items() if key not in ("mode", "stored")}
+    return {key: value for key, value in settings.items() if key not in ("stop_on_success", "stored")}
 
 
 def ordered(cells):

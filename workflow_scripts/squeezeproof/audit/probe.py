@@ -39,7 +39,7 @@ def probe(model, images, labels, settings, *, seed, batch_size, dataset, source)
         dataset, source: names of the cell.
     """
     key = (dataset, source, EVERY, EVERY)
-    options = {name: (settings or DEFAULT)[name] for name in DEFAULT} | {"mode": "transfer"}
+    options = {name: (settings or DEFAULT)[name] for name in DEFAULT} | {"stop_on_success": False}
     with frozen(model):
         trial = Trial(model, images, labels, seed, batch_size)
         findings = [agrees(key, trial), returns_logits(key, trial)]

@@ -108,12 +108,12 @@ def intact(key, metadata, labels, lengths, outside, origin, again):
 
 
 def moved(key, settings, arrays, lengths, again):
-    """Check 3: in a set for transfer no example that the source gets right stays as it was.
+    """Check 3: in a set that may be scored on other models no example that the source gets right stays as it was.
 
     A warning for sets of 8-bit images, where rounding can undo a perturbation.
     """
-    if settings["mode"] != "transfer":
-        return not_applicable(key, 3, "mode: whitebox leaves an example where it fools the source")
+    if settings["stop_on_success"]:
+        return not_applicable(key, 3, "stop_on_success leaves an example where it fools the source")
     right = arrays["clean_predictions"] == arrays["labels"]
     unmoved = np.flatnonzero(right & (lengths <= SLACK))
     rounded = settings["stored"] == "uint8"

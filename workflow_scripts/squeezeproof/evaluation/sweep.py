@@ -37,7 +37,7 @@ def sweep(model, images, labels, attacks, *, classes, stops, seed, batch_size, t
     Args:
         model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
         images, labels: uint8 [N, C, H, W], or Tensors of them (store.datasets), and int64 [N], on the CPU.
-        attacks: (name, settings, in mode whitebox, as `craft` takes them) in the order of their eps.
+        attacks: (name, settings, with stop_on_success, as `craft` takes them) in the order of their eps.
         classes: their number K.
         stops: end after the first eps at which the accuracy is below 1 / classes.
         seed: maps an attack's name to the seed of its random numbers.

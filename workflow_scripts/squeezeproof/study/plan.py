@@ -16,6 +16,7 @@ from squeezeproof.study.entities import Dataset, Model, plain
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.features import expand_features
 from squeezeproof.study.instances import expand, fitted_on_training_images
+from squeezeproof.study.renamed import with_new_keys
 from squeezeproof.study.schema import check_config, load_schema
 from squeezeproof.study.selection import select, select_models
 from squeezeproof.study.sweeps import expand_sweeps
@@ -38,6 +39,7 @@ class Study:
     """A checked config, expanded. Raises ConfigError with every problem at once.
 
     Attributes:
+        notices: what a person should change in the config, one text each; it works as it is.
         name, question, seeds, compute, published: as in the config.
         datasets: name -> Dataset.
         compressions, attacks: instance name -> Instance.
@@ -51,6 +53,7 @@ class Study:
     """
 
     def __init__(self, config):
+        config, self.notices = with_new_keys(config)
         checked = check_config(config)
         self.config = plain(checked)
         self.name = self.config["study"]
@@ -208,11 +211,11 @@ class Study:
         return pairs
 
     def _check_modes(self, path, attacks, source, target, problems):
-        stopped = [name for name in attacks if self.attacks[name].settings["mode"] == "whitebox"]
+        stopped = [name for name in attacks if self.attacks[name].settings["stop_on_success"]]
         if stopped and source != target:
             problem = (
-                f"{path}: {stopped[0]} has mode: whitebox, its examples end where they fool their source and say "
-                f"nothing about other models; write where: [white-box] here, or mode: transfer there"
+                f"{path}: {stopped[0]} has stop_on_success: true, its examples end where they fool their source and "
+                f"say nothing about other models; write where: [white-box] here, or stop_on_success: false there"
             )
             if problem not in problems:
                 problems.append(problem)

@@ -14,7 +14,7 @@ class Sweep:
 
     Attributes:
         name: of the sweep.
-        attacks: Instances in the order of their eps, in mode whitebox; their names start with the sweep's.
+        attacks: Instances in the order of their eps, with stop_on_success; their names start with the sweep's.
         stops: whether it ends once the accuracy is below chance.
     """
 
@@ -45,7 +45,7 @@ def expand_sweeps(config, models, datasets, problems):
         attack = config["attacks"][entry]
         levels = settings["eps"] or attack["eps"]
         problems += _eps_problems(path, levels, attack)
-        points = tuple(attack_at(entry, {**attack, "mode": "whitebox"}, eps, name) for eps in levels)
+        points = tuple(attack_at(entry, {**attack, "stop_on_success": True}, eps, name) for eps in levels)
         sweeps[name] = Sweep(name, points, settings["stop"] == "chance")
         curves += [
             (model.dataset, model.name, name) for model in models if model.dataset in chosen and model.name in names

@@ -185,7 +185,7 @@ def crafting_table(paths):
         rows.append(
             {
                 **{key: metadata[key] for key in ("dataset", "source", "attack")},
-                **{key: settings[key] for key in ("method", "norm", "eps", "mode", "stored")},
+                **{key: settings[key] for key in ("method", "norm", "eps", "stop_on_success", "stored")},
                 **{key: metadata[key] for key in ("successes", "forwards_per_example", "backwards_per_example")},
                 "zero_gradients": metadata["zero_gradients"],
                 "float_successes": metadata.get("float_successes"),
