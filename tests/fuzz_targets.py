@@ -14,7 +14,7 @@ from PIL import Image
 from study_examples import configured
 
 from squeezeproof.audit.findings import read_findings
-from squeezeproof.datasets.kinds import load_image_folder
+from squeezeproof.datasets.image_folder import load_image_folder
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build, specification
 from squeezeproof.store.adversarial import save_set
@@ -361,11 +361,13 @@ class ImageFolders(Bytes):
         ]
         name = rng.choice(names) if rng.random() < 0.05 else "class"
         for split in ("train", "test"):
-            (self.root / split / name).mkdir(parents=True)
-            (self.root / split / name / "sound.png").write_bytes(self.images["PNG"])
+            for folder in (name, "other"):
+                (self.root / split / folder).mkdir(parents=True)
+                (self.root / split / folder / "sound.png").write_bytes(self.images["PNG"])
         content = self.images[rng.choice(sorted(self.images))]
         (self.root / "train" / name / "changed").write_bytes(mutated(content, rng))
         settings = {"root": str(self.root), "size": rng.choice([4, 9]), "channels": rng.choice([1, 3])}
+        settings["background"] = "#ffffff"
         for images, _ in load_image_folder(settings)[:2]:
             images[:]
 

@@ -66,6 +66,7 @@ class Stored:
         self.settings = {name: dict(entry) for name, (entry, _, _) in ATTACKS.items()}
         self.labels = {(target, source): LABELS for target in "ab" for source in "ab"}
         self.split = {source: dict(METADATA) for source in "ab"}
+        self.seen = ()
         self.predictions = {
             (target, source): {
                 "clean": first_right(CLEAN),
@@ -97,12 +98,25 @@ class Stored:
             checkpoint = {"fingerprint": target.upper()}
             labels = torch.from_numpy(self.labels[target, source])
             save_predictions(paths[-1], labels, arrays, names, attacks, checkpoint, METADATA)
-        return audit_study(found, paths, {"digits": Split(LABELS, METADATA["fingerprint"])}, self.models)
+        return audit_study(found, paths, {"digits": Split(LABELS, METADATA["fingerprint"], self.seen)}, self.models)
 
 
 @pytest.fixture
 def stored(tmp_path):
     return Stored(tmp_path)
+
+
+def test_test_images_that_were_trained_on_warn_of_every_cell(stored):
+    assert not alarms(stored.audit())
+    stored.seen = (3, 40)
+    findings = stored.audit()
+    assert alarms(findings) == {(20, "warning", "*", "*", "*")}
+    assert Audit(findings).warnings("digits", "a", "b", "pgd-eps0.1") == "20"
+    [message] = [finding.message for finding in findings if finding.check == 20]
+    assert message == (
+        f"2 of {len(LABELS)} test images are training or validation images, bit for bit (examples 3, 40); "
+        f"remove them from one side"
+    )
 
 
 def alarms(findings):
@@ -117,7 +131,7 @@ def test_a_sound_study_raises_nothing(stored):
     findings = stored.audit()
     assert alarms(findings) == set()
     passed = {finding.check for finding in findings if finding.verdict == "pass"}
-    assert passed == {1, 2, 3, 4, 5, 9, 10, 12, 13, 14, 15}
+    assert passed == {1, 2, 3, 4, 5, 9, 10, 12, 13, 14, 15, 20}
     assert all(finding.message for finding in findings if finding.verdict == "not applicable")
 
 

@@ -6,11 +6,7 @@ import io
 import os
 import pickle
 import struct
-import subprocess
-import sys
 import tarfile
-import warnings
-import zlib
 from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -22,13 +18,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageFile
 from sklearn.datasets import load_digits as sklearn_digits
 from torch.nn.functional import interpolate
 from torchvision import datasets as torchvision_datasets
 
 from squeezeproof.datasets import kinds
-from squeezeproof.datasets.kinds import LOADERS, MAX_IMAGE_PIXELS
+from squeezeproof.datasets.kinds import LOADERS
 from squeezeproof.datasets.prepare import Moments, prepare, stratified
 from squeezeproof.errors import InputError
 from squeezeproof.store.datasets import read_split
@@ -37,7 +32,6 @@ from squeezeproof.study.schema import load_schema
 
 TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 SPLITS = ("train", "validation", "test")
-CORNERS = [(250, 20, 30), (10, 240, 40), (30, 10, 200), (120, 130, 90)]
 
 
 def md5(content):
@@ -258,332 +252,6 @@ def test_unchecked_files_of_early_torchvision_are_not_read(raw):
     raw.assert_loads()
 
 
-# --- Image folders
-
-
-def corners(side=8):
-    """Four plain quarters [2 side, 2 side, 3], which even a JPEG keeps."""
-    return np.kron(np.array(CORNERS, np.uint8).reshape(2, 2, 3), np.ones((side, side, 1), np.uint8))
-
-
-def grey(colours):
-    """Luma of ITU-R 601."""
-    return colours @ np.array([0.299, 0.587, 0.114])
-
-
-def save(path, pixels, mode=None, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(pixels)
-    image = image if mode is None else image.convert(mode)
-    image.save(path, **options)
-    return path
-
-
-def tree(root, train, test=None):
-    """An image folder of one-coloured 4x4 images: class -> how many, for both splits."""
-    for split, counts in (("train", train), ("test", train if test is None else test)):
-        for name, count in counts.items():
-            (root / split / name).mkdir(parents=True)
-            for index in range(count):
-                save(root / split / name / f"{index:02}.png", np.full((4, 4, 3), 10 * index, np.uint8))
-    return root
-
-
-def folder_settings(root, size=4, channels=3):
-    return {"root": str(root), "size": size, "channels": channels}
-
-
-@pytest.fixture
-def read(tmp_path):
-    """Reads one image file, as the only training image of a folder, as uint8 [C, size, size]."""
-    root = tree(tmp_path / "one", {"class": 0}, {"class": 1})
-
-    def read(path, size, channels=3):
-        only = root / "train" / "class" / path.name
-        only.write_bytes(path.read_bytes())
-        try:
-            (images, _), _, _ = load("image_folder", **folder_settings(root, size, channels))
-        finally:
-            only.unlink()
-        return images[0]
-
-    return read
-
-
-@pytest.mark.parametrize(
-    ("name", "mode", "tolerance"),
-    [
-        ("image.png", "RGB", 0),
-        ("image.png", "P", 0),
-        ("image.PNG", "RGB", 0),
-        ("image.bmp", "RGB", 0),
-        ("image.gif", "P", 0),
-        ("image.jpg", "RGB", 4),
-        ("image.jpeg", "RGB", 4),
-        ("image.tif", "RGB", 0),
-    ],
-)
-def test_reads_colour_of_every_file_type(tmp_path, read, name, mode, tolerance):
-    path = tmp_path / name
-    image = Image.fromarray(corners())
-    image = image.quantize(4) if mode == "P" else image
-    image.save(path, **({"quality": 95, "subsampling": 0} if tolerance else {}))
-    colour = read(path, 16)
-    assert colour.shape == (3, 16, 16) and colour.dtype == np.uint8
-    assert np.abs(colour.transpose(1, 2, 0).astype(int) - corners()).max() <= tolerance
-    luma = read(path, 16, channels=1)
-    assert luma.shape == (1, 16, 16) and luma.dtype == np.uint8
-    assert np.abs(luma[0] - grey(corners())).max() <= tolerance + 1
-
-
-@pytest.mark.parametrize(
-    ("name", "tolerance"), [("image.png", 0), ("image.bmp", 0), ("image.gif", 0), ("image.jpg", 4)]
-)
-def test_reads_grey_of_every_file_type(tmp_path, read, name, tolerance):
-    pixels = np.rint(grey(corners())).astype(np.uint8)
-    path = save(tmp_path / name, pixels)
-    for channels in (1, 3):
-        image = read(path, 16, channels)
-        assert image.shape == (channels, 16, 16)
-        assert np.abs(image.astype(int) - pixels).max() <= tolerance
-
-
-def test_reads_black_and_white(tmp_path, read):
-    path = save(tmp_path / "image.png", np.eye(8, dtype=np.uint8) * 255, mode="1")
-    np.testing.assert_array_equal(read(path, 8, channels=1)[0], np.eye(8) * 255)
-
-
-@pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_drops_alpha(tmp_path, read, mode):
-    pixels = np.asarray(Image.fromarray(corners()).convert("RGB" if mode == "RGBA" else "L"))
-    image = Image.fromarray(pixels)
-    image.putalpha(Image.fromarray(np.linspace(0, 255, 256).astype(np.uint8).reshape(16, 16)))
-    assert image.mode == mode
-    image.save(tmp_path / "image.png")
-    expected = pixels if mode == "RGBA" else np.repeat(pixels[..., None], 3, axis=2)
-    np.testing.assert_array_equal(read(tmp_path / "image.png", 16).transpose(1, 2, 0), expected)
-
-
-@pytest.mark.parametrize(
-    ("pixels", "name"), [(np.uint16(40_000), "i.png"), (np.int32(9), "i.tif"), (np.float32(1), "i.tif")]
-)
-def test_refuses_more_than_8_bits(tmp_path, read, pixels, name):
-    """Pillow would clip such an image's levels at 255, not scale them."""
-    path = save(tmp_path / name, np.full((4, 4), pixels))
-    with pytest.raises(InputError, match=rf"{name}: more than 8 bits per channel"):
-        read(path, 4)
-
-
-@pytest.mark.parametrize("scale", [1, 2])
-@pytest.mark.parametrize("lying", [True, False])
-def test_keeps_the_central_square(tmp_path, read, scale, lying):
-    """Left and right thirds are red, the middle is green and blue: no red remains."""
-    columns = np.repeat([(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 0, 0)], [8, 8, 8, 8], axis=0)
-    wide = np.broadcast_to(columns.astype(np.uint8), (16, 32, 3))
-    wide = np.kron(wide, np.ones((scale, scale, 1), np.uint8))
-    path = save(tmp_path / "image.png", wide if lying else wide.transpose(1, 0, 2))
-    image = read(path, 16)
-    image = image if lying else image.transpose(0, 2, 1)
-    # At scale 2, resizing mixes the two columns at an edge with one pixel from the other side.
-    inner = slice(scale - 1, 8 - (scale - 1))
-    assert image[0, :, 1:15].max() == 0
-    np.testing.assert_array_equal(image[1, :, :8][:, inner], 255)
-    np.testing.assert_array_equal(image[2, :, 8:][:, inner], 255)
-
-
-@pytest.mark.parametrize("size", [8, 28])
-def test_resizes_like_an_antialiased_bilinear_filter(tmp_path, read, size):
-    pixels = np.random.default_rng(3).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    path = save(tmp_path / "image.png", pixels)
-    tensor = torch.from_numpy(pixels.transpose(2, 0, 1)).double()[None]
-    expected = interpolate(tensor, size=(size, size), mode="bilinear", align_corners=False, antialias=True)[0]
-    assert np.abs(read(path, size) - expected.numpy()).max() <= 1
-
-
-def test_a_narrow_strip_needs_no_more_memory_than_its_square(tmp_path):
-    """Resized as a whole, 20,000 x 1 pixels would be 20 billion at this size."""
-    for split in ("train", "test"):
-        save(tmp_path / split / "class" / "strip.png", np.full((1, 20_000), 77, np.uint8))
-    code = (
-        "import resource, sys\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))\n"
-        "from squeezeproof.datasets.kinds import load_image_folder\n"
-        "(images, _), _, _ = load_image_folder({'root': sys.argv[1], 'size': 1024, 'channels': 1})\n"
-        "images = images[:]\n"
-        "assert images.shape == (1, 1, 1024, 1024) and (images == 77).all()\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(kinds.__file__).parents[2]), "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def test_order_and_labels_follow_the_names(tmp_path):
-    tree(tmp_path, {"zebra": 2, "ant": 3, "Bee": 1}, {"ant": 1, "zebra": 4})
-    (images, labels), (test_images, test_labels), classes = load("image_folder", **folder_settings(tmp_path))
-    assert classes == ["Bee", "ant", "zebra"]
-    assert labels.dtype == np.int64 and images.dtype == np.uint8
-    assert labels.tolist() == [0, 1, 1, 1, 2, 2]
-    assert images[:, 0, 0, 0].tolist() == [0, 0, 10, 20, 0, 10]
-    assert test_labels.tolist() == [1, 2, 2, 2, 2]
-    assert test_images[:, 0, 0, 0].tolist() == [0, 0, 10, 20, 30]
-
-
-def test_hidden_files_and_sub_folders_are_passed_over(tmp_path):
-    clean = load("image_folder", **folder_settings(tree(tmp_path / "clean", {"a": 2, "b": 1})))
-    noisy = tree(tmp_path / "noisy", {"a": 2, "b": 1})
-    for split in ("train", "test"):
-        (noisy / split / "README.txt").write_text("not a class")
-        (noisy / split / ".ipynb_checkpoints").mkdir()
-        (noisy / split / "a" / ".DS_Store").write_bytes(b"\0\1")
-        (noisy / split / "a" / "._00.png").write_bytes(b"\0\5\26\7")
-        save(noisy / split / "a" / "thumbnails" / "00.png", np.full((4, 4), 255, np.uint8))
-    *splits, classes = load("image_folder", **folder_settings(noisy))
-    assert classes == ["a", "b"]
-    for split, expected in zip(splits, clean[:2], strict=True):
-        for array, wanted in zip(split, expected, strict=True):
-            np.testing.assert_array_equal(array, wanted)
-
-
-def test_test_classes_missing_in_train_are_named(tmp_path):
-    tree(tmp_path, {"cat": 1, "dog": 1}, {"cat": 1, "emu": 1, "fox": 1})
-    message = refusal("image_folder", **folder_settings(tmp_path))
-    assert str(tmp_path / "test") in message and "emu, fox" in message and "cat" not in message
-
-
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_missing_folders_are_named(tmp_path, split):
-    tree(tmp_path, {"cat": 1})
-    (tmp_path / split).rename(tmp_path / "elsewhere")
-    assert refusal("image_folder", **folder_settings(tmp_path)).startswith(
-        f"{tmp_path / split}: there is no such folder"
-    )
-    (tmp_path / split).mkdir()
-    assert refusal("image_folder", **folder_settings(tmp_path)).startswith(f"{tmp_path / split}: has no class folders")
-    (tmp_path / split / "cat").mkdir()
-    assert refusal("image_folder", **folder_settings(tmp_path)) == f"{tmp_path / split}: holds no images"
-
-
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_a_file_that_is_no_image_is_named(tmp_path, split):
-    tree(tmp_path, {"cat": 1})
-    stray = tmp_path / split / "cat" / "notes.txt"
-    stray.write_text("my cat")
-    assert refusal("image_folder", **folder_settings(tmp_path)).startswith(f"{stray}: not a readable image")
-
-
-def test_a_link_to_a_missing_image_is_named(tmp_path):
-    tree(tmp_path, {"cat": 1})
-    link = tmp_path / "train" / "cat" / "01.png"
-    link.symlink_to(tmp_path / "gone.png")
-    assert refusal("image_folder", **folder_settings(tmp_path)).startswith(f"{link}: not a readable image")
-
-
-def encoded(extension, smooth=False):
-    rng = np.random.default_rng(4)
-    pixels = np.add.outer(np.arange(9) * 9, np.arange(12) * 4).astype(np.uint8)[..., None].repeat(3, axis=2)
-    buffer = io.BytesIO()
-    image = Image.fromarray(pixels if smooth else rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
-    image.save(buffer, {"jpg": "JPEG"}.get(extension, extension.upper()))
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize("extension", ["png", "jpg", "bmp", "gif", "ppm"])
-def test_a_truncated_image_is_named(tmp_path, read, extension):
-    content = encoded(extension)
-    path = tmp_path / f"image.{extension}"
-    for length in [*range(0, len(content) * 9 // 10, 17), len(content) * 9 // 10]:
-        path.write_bytes(content[:length])
-        with pytest.raises(InputError, match=rf"image\.{extension}: not a readable image, truncated or altered"):
-            read(path, 8)
-
-
-@pytest.mark.parametrize(("smooth", "step"), [(False, 23), (True, 5)])
-def test_no_flipped_bit_of_a_png_changes_an_image(tmp_path, read, smooth, step):
-    """PNG carries checksums; Pillow alone decodes a third of the smooth image's damaged files to other pixels."""
-    content = encoded("png", smooth)
-    path = tmp_path / "image.png"
-    path.write_bytes(content)
-    expected = read(path, 8)
-    refused = 0
-    positions = range(0, 8 * len(content), step)
-    for position in positions:
-        altered = bytearray(content)
-        altered[position // 8] ^= 1 << position % 8
-        path.write_bytes(altered)
-        try:
-            np.testing.assert_array_equal(read(path, 8), expected)
-        except InputError as error:
-            assert f"{path.name}: not a readable image" in str(error)
-            refused += 1
-    assert refused > len(positions) / 2
-
-
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("extension", ["jpg", "bmp", "gif", "ppm"])
-def test_a_damaged_image_without_checksums_never_ends_in_a_traceback(tmp_path, read, extension):
-    content = encoded(extension)
-    path = tmp_path / f"image.{extension}"
-    refused = 0
-    for position in range(0, 8 * min(len(content), 60), 5):
-        altered = bytearray(content)
-        altered[position // 8] ^= 1 << position % 8
-        path.write_bytes(altered)
-        try:
-            assert read(path, 8).shape == (3, 8, 8)
-        except InputError as error:
-            assert path.name in str(error)
-            refused += 1
-    assert refused > 0
-
-
-def png(width, height, *chunks):
-    """A well-formed PNG of the given size that holds no pixels."""
-
-    def chunk(name, content=b""):
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    body = b"".join(chunk(*item) for item in [*chunks, (b"IDAT", zlib.compress(b"")), (b"IEND",)])
-    return b"\x89PNG\r\n\x1a\n" + header + body
-
-
-@pytest.mark.parametrize("pillows", ["warning", "error", "off"])
-@pytest.mark.parametrize("side", [8_001, 12_000, 60_000, 2**31 - 1])
-def test_an_image_too_large_is_refused_before_it_is_decoded(tmp_path, read, monkeypatch, side, pillows):
-    """8,001 is below Pillow's own warning, 12,000 above it, the others above its error; ours needs neither."""
-    decoded = []
-    monkeypatch.setattr(ImageFile.ImageFile, "load", decoded.append)
-    if pillows == "off":
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    path = tmp_path / "bomb.png"
-    path.write_bytes(png(side, side))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error" if pillows == "error" else "ignore")
-        with pytest.raises(InputError, match=rf"bomb\.png: .*more than {MAX_IMAGE_PIXELS:,}"):
-            read(path, 8)
-    assert not decoded
-
-
-def test_the_largest_image_allowed_is_decoded(tmp_path, read, monkeypatch):
-    monkeypatch.setattr(kinds, "MAX_IMAGE_PIXELS", 16)
-    assert read(save(tmp_path / "image.png", np.zeros((4, 4), np.uint8)), 4).shape == (3, 4, 4)
-    with pytest.raises(InputError, match="5 x 4 pixels are more than 16"):
-        read(save(tmp_path / "image.png", np.zeros((4, 5), np.uint8)), 4)
-
-
-@pytest.mark.parametrize("size", [(0, 0), (0, 4), (4, 4)])
-def test_an_absurd_header_is_refused(tmp_path, read, size):
-    (tmp_path / "image.png").write_bytes(png(*size))
-    with pytest.raises(InputError, match=r"image\.png: not a readable image"):
-        read(tmp_path / "image.png", 4)
-
-
-def test_a_text_bomb_is_refused(tmp_path, read):
-    (tmp_path / "image.png").write_bytes(png(4, 4, (b"zTXt", b"a\0\0" + zlib.compress(bytes(4 << 20)))))
-    with pytest.raises(InputError, match=r"image\.png: not a readable image"):
-        read(tmp_path / "image.png", 4)
-
-
 # --- The embedded digits
 
 
@@ -788,6 +456,20 @@ def test_more_test_images_than_there_are(split, tmp_path):
     with pytest.raises(InputError, match=rf"datasets\.mine\.test: {TEST + 1} is more than the {TEST}"):
         split(test=TEST + 1)
     assert not (tmp_path / "run").exists()
+
+
+def test_test_images_that_are_training_images_are_listed(tmp_path, monkeypatch):
+    """Two of the 41 test images are images of other splits; an image that differs by one level is another image."""
+    (images, labels), (test_images, test_labels) = numbered(TRAIN, 0), numbered(TEST, 1000)
+    test_images[3], test_images[40], test_images[7] = images[90], images[5], images[6]
+    test_images[7, 1, 2, 2] ^= 1
+    loaded = (images, labels), (test_images, test_labels), list("abcde")
+    monkeypatch.setitem(LOADERS, "numbered", lambda _: loaded)
+    paths = {name: tmp_path / f"{name}.safetensors" for name in SPLITS}
+    options = {"train": None, "validation": 20, "test": None, "subset_seed": 0}
+    prepare({"kind": "numbered", **options}, paths, "mine")
+    seen = {name: read_metadata(path, "dataset")["seen"] for name, path in paths.items()}
+    assert seen == {"train": [], "validation": [], "test": [3, 40]}
 
 
 def test_every_kind_of_the_schema_has_a_loader():

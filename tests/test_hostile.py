@@ -25,7 +25,7 @@ from torchvision.datasets.utils import download_and_extract_archive
 
 from squeezeproof import factories
 from squeezeproof.datasets import kinds
-from squeezeproof.datasets.kinds import load_image_folder
+from squeezeproof.datasets.image_folder import MAX_IMAGE_BYTES, load_image_folder
 from squeezeproof.datasets.prepare import prepare
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build
@@ -381,6 +381,9 @@ def test_an_archive_that_would_leave_its_folder_is_not_unpacked(tmp_path, member
     assert not os.path.exists("/tmp/slipped-hostile")
 
 
+SETTINGS = {"size": 4, "channels": 3, "background": "#ffffff"}
+
+
 @pytest.fixture
 def folder(tmp_path):
     for split in ("train", "test"):
@@ -392,7 +395,7 @@ def folder(tmp_path):
 
 def refusal(folder, **options):
     with pytest.raises(InputError) as caught:
-        for images, _ in load_image_folder({"root": str(folder), "size": 4, "channels": 3, **options})[:2]:
+        for images, _ in load_image_folder({**SETTINGS, "root": str(folder), **options})[:2]:
             images[:]
     return str(caught.value)
 
@@ -411,13 +414,13 @@ def test_what_is_no_file_is_not_waited_for(folder):
 
 def test_a_file_that_is_too_large_is_refused_unread(folder):
     with open(folder / "train" / "cat" / "1.png", "wb") as file:
-        file.truncate(kinds.MAX_IMAGE_BYTES + 1)
+        file.truncate(MAX_IMAGE_BYTES + 1)
     assert "256 MB are more than an image" in refusal(folder)
 
 
 def test_more_images_than_memory_holds_are_refused(folder, monkeypatch):
     monkeypatch.setattr("squeezeproof.datasets.prepare.MAX_BYTES", 2 * 3 * 4 * 4 - 1)
-    settings = {"kind": "image_folder", "root": str(folder), "size": 4, "channels": 3}
+    settings = {**SETTINGS, "kind": "image_folder", "root": str(folder)}
     settings |= {"train": None, "validation": 0, "test": None, "subset_seed": 0}
     with pytest.raises(InputError, match=r"datasets\.mine: its 2 train images take more than"):
         prepare(settings, {}, "mine")
@@ -431,7 +434,7 @@ def test_formats_whose_decoders_are_rarely_looked_at_are_refused(folder, kind):
 
 def test_a_tilde_is_the_users_home(folder, monkeypatch):
     monkeypatch.setenv("HOME", str(folder.parent))
-    (_, labels), _, classes = load_image_folder({"root": f"~/{folder.name}", "size": 4, "channels": 3})
+    (_, labels), _, classes = load_image_folder({**SETTINGS, "root": f"~/{folder.name}"})
     assert classes == ["cat", "dog"] and np.array_equal(labels, [0, 1])
     root = {"kind": "image_folder", "root": f"~/{folder.name}", "size": 8}
     [problem] = problems_of({"datasets": {"mine": root}, "attacks": {"pgd": {"loss": "dlr"}}})

@@ -26,7 +26,7 @@ from squeezeproof.attacks.checks import check_stored
 from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.shards import shard_rows
 from squeezeproof.attacks.suite import SHARED
-from squeezeproof.datasets import kinds
+from squeezeproof.datasets import image_folder
 from squeezeproof.datasets.prepare import prepare
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.sweep import sweep
@@ -445,14 +445,15 @@ def folder_of_images(root, train=20, test=5):
             (root / split / name).mkdir(parents=True)
             for index in range(count):
                 Image.new("RGB", (8, 8), (index, 2 * index, 3)).save(root / split / name / f"{index:02}.png")
-    return {"kind": "image_folder", "root": str(root), "size": 4, "channels": 3, "subset_seed": 0}
+    settings = {"size": 4, "channels": 3, "background": "#ffffff", "subset_seed": 0}
+    return {"kind": "image_folder", "root": str(root), **settings}
 
 
 def test_images_are_decoded_twice_at_most_and_a_part_at_a_time(tmp_path, monkeypatch):
     counts, held = Counter(), []
-    read, stack = kinds._read_image, np.stack
-    monkeypatch.setattr(kinds, "_read_image", lambda path, *size: (counts.update([path]), read(path, *size))[1])
-    monkeypatch.setattr(kinds.np, "stack", lambda images: (held.append(len(images)), stack(images))[1])
+    decode, stack = image_folder._decode, np.stack
+    monkeypatch.setattr(image_folder, "_decode", lambda path: (counts.update([path]), decode(path))[1])
+    monkeypatch.setattr(image_folder.np, "stack", lambda images: (held.append(len(images)), stack(images))[1])
     monkeypatch.setattr(rows_module, "PART_ROWS", 7)
     chosen = folder_of_images(tmp_path) | {"train": 20, "validation": 4, "test": 6}
     paths = {name: tmp_path / f"{name}.safetensors" for name in ("train", "validation", "test")}

@@ -1,18 +1,15 @@
 """Rule write_audit: findings on sources, predictions -> the table of all findings."""
 
-from squeezeproof.audit.cells import Split
+from squeezeproof.audit.cells import read_test
 from squeezeproof.audit.findings import read_findings, write_findings
 from squeezeproof.audit.study import audit_study
 from squeezeproof.jobs import job
-from squeezeproof.store.tensors import read_arrays, read_metadata
+from squeezeproof.store.tensors import read_metadata
 
 with job(snakemake):
     files, params = snakemake.input, snakemake.params
     found = [finding for path in files.found for finding in read_findings(path)]
-    splits = {
-        dataset: Split(read_arrays(path, ["labels"])["labels"], read_metadata(path, "dataset")["fingerprint"])
-        for dataset, path in zip(params.datasets, files.tests, strict=True)
-    }
+    splits = {dataset: read_test(path) for dataset, path in zip(params.datasets, files.tests, strict=True)}
     fingerprints = {
         tuple(model): read_metadata(path, "model")["fingerprint"]
         for model, path in zip(params.models, files.models, strict=True)

@@ -7,15 +7,25 @@ import numpy as np
 from squeezeproof.audit.findings import EVERY, WARNING, judge, remedy
 from squeezeproof.audit.sets import BLIND, HELPS, listed
 from squeezeproof.store.predictions import CLEAN, KIND, NOT_SCORED, read_predictions
-from squeezeproof.store.tensors import read_metadata
+from squeezeproof.store.tensors import read_arrays, read_metadata
 
 
 @dataclass(frozen=True)
 class Split:
-    """What predictions must have been made of: `labels` [N] and `fingerprint` of a test split."""
+    """What predictions must have been made of: `labels` [N] and `fingerprint` of a test split.
+
+    `seen` holds the indices of the test images that are training or validation images too.
+    """
 
     labels: np.ndarray
     fingerprint: str
+    seen: tuple = ()
+
+
+def read_test(path):
+    """The Split of a prepared test split; InputError where the file is no data set."""
+    metadata = read_metadata(path, "dataset", {"fingerprint": str, "seen": list})
+    return Split(read_arrays(path, ["labels"])["labels"], metadata["fingerprint"], tuple(metadata["seen"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +99,15 @@ def audit_predictions(path, splits, fingerprints):
             cells.append(cell)
             findings.append(below_clean(cell, clean == labels))
     return cells, findings
+
+
+def audit_split(dataset, split):
+    """Check 20: what is measured on images that a model was trained on says nothing of others."""
+    message = (
+        f"{len(split.seen)} of {len(split.labels)} test images are training or validation images, bit for bit "
+        f"({listed(split.seen)}); remove them from one side"
+    )
+    return judge((dataset, EVERY, EVERY, EVERY), 20, len(split.seen), 0, message)
 
 
 def _current(key, metadata, labels, split, fingerprint, path):

@@ -34,6 +34,7 @@ NAMES = {
     17: "the loss has converged",
     18: "scaling or shifting the logits changes nothing",
     19: "the deployed int8 model agrees with its fake-quantized model",
+    20: "no test image is a training image",
 }
 HARD = range(1, 9)
 

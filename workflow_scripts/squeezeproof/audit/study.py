@@ -1,6 +1,6 @@
 """The audit of a whole study: findings on its sources and on its predictions, one target in memory at a time."""
 
-from squeezeproof.audit.cells import audit_predictions, by_target
+from squeezeproof.audit.cells import audit_predictions, audit_split, by_target
 from squeezeproof.audit.comparisons import audit_target
 from squeezeproof.audit.findings import FAILURE, Audit
 from squeezeproof.errors import InputError
@@ -19,7 +19,7 @@ def audit_study(found, predictions, splits, fingerprints):
 
     Cells with a failure are not compared with others.
     """
-    findings = list(found)
+    findings = [*found, *(audit_split(dataset, split) for dataset, split in splits.items())]
     for paths in by_target(predictions):
         cells = []
         for path in paths:

@@ -6,7 +6,6 @@ load inside the functions that need them.
 
 import hashlib
 import os
-import stat
 import tarfile
 import zlib
 from http.client import HTTPException
@@ -15,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from squeezeproof.datasets.image_folder import load_image_folder
 from squeezeproof.errors import InputError
-from squeezeproof.store.rows import Rows
 
 # MD5 sums of the decompressed IDX files of MNIST and Fashion-MNIST, which torchvision itself does not check.
 IDX_SUMS = {
@@ -33,11 +32,6 @@ IDX_SUMS = {
         "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
     },
 }
-MAX_IMAGE_PIXELS = 64_000_000
-MAX_IMAGE_BYTES = 256 << 20
-MAX_NAME = 100
-# Pillow's other decoders are rarely used and, as that of EPS, run other programs.
-FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
 
 def load_digits(settings):
@@ -98,99 +92,6 @@ def load_cifar(settings, name):
         loaded = dataset(root, train=train, download=False)
         splits.append((np.ascontiguousarray(loaded.data.transpose(0, 3, 1, 2)), np.asarray(loaded.targets, np.int64)))
     return *splits, list(loaded.classes)
-
-
-def load_image_folder(settings):
-    """Images under root/{train,test}/{class}/: converted, alpha dropped, the central square resized (bilinear).
-
-    Hidden files and sub-folders of a class are passed over; any other file must be an image of one of FORMATS, which
-    shows when it is read.
-    """
-    root = Path(os.path.expanduser(settings["root"]))
-    classes = _class_folders(root / "train")
-    if unknown := sorted(set(_class_folders(root / "test")) - set(classes)):
-        raise InputError(f"{root / 'test'}: has the classes {', '.join(unknown)} that {root / 'train'} has not")
-    splits = []
-    for split in ("train", "test"):
-        paths, labels = [], []
-        for label, name in enumerate(classes):
-            found = _image_files(root / split / name)
-            paths += found
-            labels += [label] * len(found)
-        if not paths:
-            raise InputError(f"{root / split}: holds no images")
-        splits.append((ImageFiles(paths, settings["size"], settings["channels"]), np.asarray(labels, np.int64)))
-    return *splits, classes
-
-
-class ImageFiles(Rows):
-    """Image files as uint8 [N, C, size, size], decoded whenever they are read.
-
-    Raises InputError for files that are no images, and for those that are too large to be meant.
-    """
-
-    def __init__(self, paths, size, channels):
-        super().__init__((len(paths), channels, size, size), np.uint8)
-        self.paths = paths
-
-    def take(self, rows):
-        _, channels, size, _ = self.shape
-        return np.stack([_read_image(Path(self.paths[row]), size, channels) for row in rows])
-
-
-def _image_files(folder):
-    """Paths, as texts, of the files of a class in the order of their names."""
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if not entry.is_dir() and not entry.name.startswith("."))
-    return [f"{folder}/{name}" for name in names]
-
-
-def _class_folders(folder):
-    if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder; images belong in {folder}/CLASS/NAME.png")
-    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if not classes:
-        raise InputError(f"{folder}: has no class folders; images belong in {folder}/CLASS/NAME.png")
-    for name in classes:
-        if not name.isprintable() or len(name) > MAX_NAME:
-            raise InputError(
-                f"{folder}: {name!r} is no name for a class; rename it, printable and up to {MAX_NAME} long"
-            )
-    return classes
-
-
-def _read_image(path, size, channels):
-    """One image as uint8 [C, size, size]; an image that is too large is refused before its pixels are decoded."""
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise InputError(f"{path}: not a file, though it stands where images do; remove it")
-        if found.st_size > MAX_IMAGE_BYTES:
-            raise InputError(f"{path}: {found.st_size >> 20} MB are more than an image of {MAX_IMAGE_BYTES >> 20} MB")
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MAX_IMAGE_PIXELS:
-                raise InputError(f"{path}: {image.width} x {image.height} pixels are more than {MAX_IMAGE_PIXELS:,}")
-            if image.mode.startswith(("I", "F")):
-                # Conversion would clip the levels of integer and float images, not scale them.
-                raise InputError(f"{path}: more than 8 bits per channel; convert it to an 8-bit image")
-            if image.format == "PNG":
-                # Decoding passes over the checksums of the pixel data.
-                with Image.open(path, formats=FORMATS) as unread:
-                    unread.verify()
-            image = image.convert("L" if channels == 1 else "RGB")
-    except InputError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InputError(f"{path}: more than {MAX_IMAGE_PIXELS:,} pixels") from None
-    except Exception as error:
-        # On a damaged file Pillow's decoders raise errors of almost any type.
-        raise InputError(f"{path}: not a readable image, truncated or altered ({error})") from None
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.resize((size, size), Image.BILINEAR, box=(left, top, left + side, top + side))
-    return np.atleast_3d(np.asarray(image)).transpose(2, 0, 1)
 
 
 def _provide(folder, sums, allowed, download):

@@ -1,0 +1,218 @@
+"""A folder of the user's own images: what is in it, what cannot be meant, and its images as uint8 arrays."""
+
+import logging
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageColor, ImageOps
+
+from squeezeproof.errors import InputError
+from squeezeproof.store.rows import Rows
+
+log = logging.getLogger("squeezeproof")
+
+MAX_IMAGE_PIXELS = 64_000_000
+MAX_IMAGE_BYTES = 256 << 20
+MAX_NAME = 100
+# Pillow's other decoders are rarely used and, as that of EPS, run other programs.
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+# Folders that archivers and file managers leave.
+STRAY = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
+# Problems that one message lists.
+LISTED = 20
+
+
+def load_image_folder(settings):
+    """Images under root/{train,test}/{class}/: ((images, labels), (images, labels), class names).
+
+    Images are upright as their EXIF orientation says, composited on `background` where they are transparent, and their
+    central square is resized (bilinear). Hidden files, folders within a class, and empty or stray class folders are
+    passed over with a word in the log; any other file of a class must be an image of one of FORMATS.
+
+    Raises InputError that names everything at once which cannot be meant: fewer than two classes, a class without a
+    training image, images one folder too deep.
+    """
+    root = Path(os.path.expanduser(settings["root"]))
+    folders = {split: _class_folders(root / split) for split in ("train", "test")}
+    files = {split: {name: _image_files(root / split / name) for name in names} for split, names in folders.items()}
+    problems = [problem for split in files for problem in _misplaced(root / split, files[split])]
+    classes = sorted(name for name, found in files["train"].items() if found)
+    deep = {name for split in files for name in files[split] if _too_deep(root / split / name, files[split][name])}
+    for name, found in sorted(files["test"].items()):
+        if found and name not in classes and name not in deep:
+            problems.append(
+                f"{root / 'train' / name}: no training image of this class, {root / 'test' / name} has {len(found)}; "
+                f"add some, or remove the class"
+            )
+    if not problems and len(classes) < 2:
+        found = f"only the class {classes[0]}" if classes else "no images"
+        problems.append(f"{root / 'train'}: holds {found}; two classes at least are needed, a folder each")
+    if not problems and not any(files["test"].values()):
+        problems.append(f"{root / 'test'}: holds no images")
+    _refuse(problems)
+    for split, names in folders.items():
+        for name in names:
+            if name not in classes:
+                log.warning("%s: empty, it is no class", root / split / name)
+    size, channels, background = settings["size"], settings["channels"], settings["background"]
+    splits = []
+    for split in ("train", "test"):
+        paths = [path for name in classes for path in files[split].get(name, [])]
+        counts = [len(files[split].get(name, [])) for name in classes]
+        labels = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
+        splits.append((ImageFiles(paths, size, channels, background), labels))
+    return *splits, classes
+
+
+class ImageFiles(Rows):
+    """Image files as uint8 [N, C, size, size], decoded whenever they are read.
+
+    A file that is no image, or too large to be meant, ends reading with an InputError that names all such files.
+    """
+
+    def __init__(self, paths, size, channels, background):
+        super().__init__((len(paths), channels, size, size), np.uint8)
+        self.paths, self.background = paths, background
+        self.composited = set()
+
+    def take(self, rows):
+        try:
+            return np.stack([self._read(row) for row in rows])
+        except InputError:
+            _refuse([problem for row in range(len(self)) if (problem := self._problem(row))])
+            raise
+
+    def _problem(self, row):
+        try:
+            self._read(row)
+        except InputError as error:
+            return str(error)
+        return None
+
+    def _read(self, row):
+        _, channels, size, _ = self.shape
+        path = Path(self.paths[row])
+        image = _decode(path)
+        if image.has_transparency_data:
+            image = self._composite(image, path)
+        image = image.convert("L" if channels == 1 else "RGB")
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.resize((size, size), Image.BILINEAR, box=(left, top, left + side, top + side))
+        return np.atleast_3d(np.asarray(image)).transpose(2, 0, 1)
+
+    def _composite(self, image, path):
+        image = image.convert("RGBA")
+        if image.getextrema()[3][0] == 255:
+            return image
+        if path not in self.composited:
+            self.composited.add(path)
+            if len(self.composited) <= LISTED:
+                log.warning("%s: transparent; composited on the background %s", path, self.background)
+        ground = Image.new("RGBA", image.size, ImageColor.getrgb(self.background))
+        return Image.alpha_composite(ground, image)
+
+
+def _decode(path):
+    """One upright image, decoded; one that is too large is refused before its pixels are decoded."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError(f"{path}: not a file, though it stands where images do; remove it")
+        if not found.st_size:
+            raise InputError(f"{path}: not a readable image: empty; remove it, or put the image in its place")
+        if found.st_size > MAX_IMAGE_BYTES:
+            raise InputError(f"{path}: {found.st_size >> 20} MB are more than an image of {MAX_IMAGE_BYTES >> 20} MB")
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MAX_IMAGE_PIXELS:
+                raise InputError(f"{path}: {image.width} x {image.height} pixels are more than {MAX_IMAGE_PIXELS:,}")
+            if image.mode.startswith(("I", "F")):
+                # Conversion would clip the levels of integer and float images, not scale them.
+                raise InputError(f"{path}: more than 8 bits per channel; convert it to an 8-bit image")
+            if image.format == "PNG":
+                # Decoding passes over the checksums of the pixel data.
+                with Image.open(path, formats=FORMATS) as unread:
+                    unread.verify()
+            image.load()
+            return ImageOps.exif_transpose(image)
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: a link to a file that is not there; remove it") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InputError(f"{path}: more than {MAX_IMAGE_PIXELS:,} pixels") from None
+    except Exception as error:
+        # On a damaged file Pillow's decoders raise errors of almost any type.
+        if _known_format(path):
+            raise InputError(f"{path}: not a readable image, truncated or altered ({error})") from None
+        known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        raise InputError(f"{path}: not a readable image: no {known} file; remove it") from None
+
+
+def _known_format(path):
+    """Whether a file begins as those of FORMATS do."""
+    with open(path, "rb") as file:
+        start = file.read(16)
+    signatures = (b"BM", b"GIF8", b"\xff\xd8", b"\x89PNG", b"II*\0", b"MM\0*", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP")
+    netpbm = start[:1] == b"P" and start[1:2] in b"1234567" and start[2:3].isspace()
+    return start.startswith(signatures) or netpbm or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
+
+
+def _refuse(problems):
+    """End with an InputError that lists the problems, if there are any."""
+    if problems:
+        more = [f"... and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
+        raise InputError("\n".join([*problems[:LISTED], *more]))
+
+
+def _visible(folder):
+    """Entries of a folder in the order of their names, without hidden ones."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+
+
+def _image_files(folder):
+    """Paths, as texts, of the files of a class in the order of their names."""
+    return [f"{folder}/{entry.name}" for entry in _visible(folder) if not entry.is_dir()]
+
+
+def _class_folders(folder):
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder; images belong in {folder}/CLASS/NAME.png")
+    classes = []
+    for entry in _visible(folder):
+        if entry.name in STRAY:
+            log.warning("%s: is no class, it is passed over", entry.path)
+        elif entry.is_dir():
+            classes.append(entry.name)
+    if not classes:
+        raise InputError(f"{folder}: has no class folders; images belong in {folder}/CLASS/NAME.png")
+    for name in classes:
+        if not name.isprintable() or len(name) > MAX_NAME:
+            raise InputError(
+                f"{folder}: {name!r} is no name for a class; rename it, printable and up to {MAX_NAME} long"
+            )
+    return classes
+
+
+def _too_deep(folder, files):
+    """Folders of a class that has no image of its own, in which there are files."""
+    return [] if files else [entry.path for entry in _visible(folder) if entry.is_dir() and _image_files(Path(entry))]
+
+
+def _misplaced(folder, classes):
+    """Problems of images that lie in a split itself or one folder too deep; a word on folders that are passed over."""
+    for entry in _visible(folder):
+        if entry.is_file() and _known_format(Path(entry)):
+            yield f"{entry.path}: an image of no class; images belong in {folder}/CLASS/"
+    for name, files in classes.items():
+        if deep := _too_deep(folder / name, files):
+            yield f"{folder / name}: its images lie one folder deeper, in {', '.join(deep)}; move them up into {name}/"
+            continue
+        for entry in _visible(folder / name):
+            if entry.is_dir() and entry.name not in STRAY:
+                log.warning("%s: a folder within a class, its images are not used", entry.path)
