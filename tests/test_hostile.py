@@ -289,7 +289,7 @@ def test_metadata_that_is_none_is_refused(tmp_path, body):
 
 
 def convert(*arguments):
-    command = [sys.executable, str(ROOT / "workflow_scripts" / "convert_checkpoint.py"), *map(str, arguments)]
+    command = [sys.executable, str(ROOT / "workflow_scripts" / "tools" / "convert_checkpoint.py"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -313,7 +313,7 @@ def test_a_torch_state_dict_becomes_safetensors(tmp_path):
 
 def refused(tmp_path, thing, key=None):
     sys.path.insert(0, str(ROOT / "workflow_scripts"))
-    from convert_checkpoint import convert as converted
+    from tools.convert_checkpoint import convert as converted
 
     torch.save(thing, tmp_path / "in.pt")
     with pytest.raises(InputError) as caught:
