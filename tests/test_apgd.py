@@ -10,7 +10,9 @@ from attack_fixtures import EPS, both_norms, close_examples, held_out, network, 
 from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.objective import cross_entropy, fooled, margin
+from squeezeproof.attacks.random import normal, uniform
 from squeezeproof.errors import InputError
+from squeezeproof.seeds import derive_seed
 
 COUNT = 256
 NAMES = {"linf": "Linf", "l2": "L2"}
@@ -47,6 +49,26 @@ def test_apgd_t_reaches_the_robust_accuracy_of_the_authors_code(norm):
     with torch.random.fork_rng(devices=[]):
         theirs = fooled(model(attack(inputs, labels)), labels)
     agree(fooled(model(points), labels), theirs)
+
+
+@both_norms
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("stop_on_success", [False, True])
+def test_from_the_same_starts_apgd_breaks_what_the_authors_code_breaks(monkeypatch, norm, loss, stop_on_success):
+    model, (inputs, labels) = network(), pixels(COUNT)
+    right = (~fooled(model(inputs), labels)).nonzero().squeeze(1)
+    inputs, labels = inputs[right], labels[right]
+    options = {"eps": {"linf": 0.12, "l2": 0.8}[norm], "steps": 12}
+    ours = run("apgd", model, inputs, labels, norm=norm, loss=loss, stop_on_success=stop_on_success, **options)
+    draw = uniform if norm == "linf" else normal
+    starts = draw(derive_seed(0, 0), torch.arange(len(labels)), inputs.shape[1:], stream=0)
+    monkeypatch.setattr(torch, "rand" if norm == "linf" else "randn", lambda shape: starts)
+    attack = torchattacks.APGD(model, norm=NAMES[norm], loss=LOSSES[loss], n_restarts=1, **options)
+    with torch.random.fork_rng(devices=[]):
+        theirs = attack(inputs, labels)
+    ours, theirs = (fooled(model(points), labels) for points in (ours, theirs))
+    assert 0.2 < theirs.double().mean() < 0.95
+    assert (ours != theirs).double().mean() <= 0.01
 
 
 @both_norms

@@ -57,7 +57,7 @@ def apgd_t(model, inputs, labels, *, eps, norm, targets, steps, restarts, stop_o
     with torch.no_grad():
         logits = model(inputs)
     check_classes(logits)
-    ranked = logits.scatter(1, labels[:, None], float("-inf")).argsort(dim=1, descending=True)
+    ranked = logits.scatter(1, labels[:, None], float("-inf")).argsort(dim=1, descending=True, stable=True)
     best, whole = Strongest(inputs), Batch.of(inputs, labels, indices)
     for run in range(restarts):
         for target in ranked[:, : min(targets, logits.shape[1] - 1)].unbind(1):
@@ -97,7 +97,7 @@ def _ascend(model, batch, best, loss_of, score, eps, norm, steps, stop_on_succes
             points, gradient = state.halve(points, gradient, window)
             window = max(window - shrink, shortest)
             checkpoint += window
-        points = state.move(points, gradient, batch, eps, norm, seed)
+        points = state.move(points, gradient, batch, eps, norm, seed, first=step == 0)
     with torch.no_grad():
         logits = model(points)
     best.update(points, (score or loss_of(batch))(logits, batch.labels), fooled(logits, batch.labels), batch.rows)
@@ -136,10 +136,11 @@ class _State:
         self.step_size = torch.where(wide, self.step_size / 2, self.step_size)
         return torch.where(wide, self.best_points, points), torch.where(wide, self.best_gradient, gradient)
 
-    def move(self, points, gradient, batch, eps, norm, seed):
+    def move(self, points, gradient, batch, eps, norm, seed, *, first):
+        """The next points; the first step of a run has no step before it to go on with."""
         uphill = ascend(gradient, norm, seed, batch.indices)
         moved = project(points + self.step_size * uphill, batch.inputs, eps, norm)
-        if self.previous is not points:
+        if not first:
             moved = points + MOMENTUM * (moved - points) + (1 - MOMENTUM) * (points - self.previous)
             moved = project(moved, batch.inputs, eps, norm)
         self.previous = points

@@ -71,7 +71,8 @@ def random_point(centers, eps, norm, seed, indices):
         return (centers + eps * noise).clamp_(0, 1)
     direction = normal(seed, indices, shape, stream=0)
     direction = direction / norms(direction, norm).clamp_min(TINY)[:, None, None, None]
-    radius = uniform(seed, indices, (1,), stream=2).flatten() ** (1 / centers[0].numel())
+    # torch's float32 power rounds by a number's place in memory, so by the batch.
+    radius = (uniform(seed, indices, (1,), stream=2).flatten().double() ** (1 / centers[0].numel())).float()
     return project(centers + eps * radius[:, None, None, None] * direction, centers, eps, norm)
 
 

@@ -61,7 +61,8 @@ def cw(
     with torch.no_grad():
         batch = Batch.of(inputs, labels, indices).keep(~fooled(model(inputs), labels))
     best, reach = Strongest(inputs), eps if stop_on_success and eps is not None else -math.inf
-    image = start = torch.atanh(SCALE * (2 * batch.inputs - 1))
+    # torch's float32 atanh rounds by a number's place in memory, so by the batch.
+    image = start = torch.atanh(SCALE * (2 * batch.inputs.double() - 1)).float()
     c = torch.full_like(batch.labels, initial_c, dtype=inputs.dtype)
     lower, upper = torch.zeros_like(c), torch.full_like(c, math.inf)
     settings = {"confidence": confidence, "learning_rate": learning_rate, "steps": steps, "reach": reach, "seed": seed}

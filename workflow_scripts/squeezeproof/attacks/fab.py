@@ -56,7 +56,7 @@ def _attack(
     """One series of runs for each group [N, T] of the other classes [N, K - 1], highest clean logit first."""
     with torch.no_grad():
         logits = model(inputs)
-    rivals = logits.scatter(1, labels[:, None], float("-inf")).argsort(1, descending=True)[:, :-1]
+    rivals = logits.scatter(1, labels[:, None], float("-inf")).argsort(dim=1, descending=True, stable=True)[:, :-1]
     correct = Batch.of(inputs, labels, indices).keep(~fooled(logits, labels))
     best, limit, default = Strongest(inputs), eps, eps
     if eps is None:
