@@ -46,7 +46,7 @@ estimate: $(READY)
 resources: $(READY)
 	@.venv/bin/python workflow_scripts/tools/show_resources.py $(STUDY)
 
-# docs/config.md and the README's table of attacks, from the schemas.
+# docs/config.md and the table of attacks in docs/choose_an_attack.md, from the schemas.
 reference: $(READY)
 	.venv/bin/python workflow_scripts/tools/write_reference.py
 

@@ -1,5 +1,6 @@
 """The pages under docs/ say what the tables beside them say."""
 
+import re
 import shutil
 
 import pytest
@@ -23,5 +24,50 @@ def test_a_page_is_what_its_tables_make_it(study, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("study", WRITTEN)
-def test_a_page_is_linked_in_the_readme(study):
-    assert f"(docs/{study}/README.md)" in (ROOT / "README.md").read_text()
+def test_a_page_is_linked_where_the_studies_are_told(study):
+    assert f"({study}/README.md)" in (ROOT / "docs/reproduce_a_paper.md").read_text()
+
+
+# What people read
+
+PAGES_OF_PEOPLE = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+LIBRARY = ROOT / "workflow_scripts/squeezeproof"
+
+
+def plain(page):
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+
+
+def anchor(heading):
+    """The anchor that GitHub gives to a heading."""
+    return re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def test_the_readme_is_short_and_begins_with_the_question_the_commands_and_a_picture():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) < 200
+    screen = "\n".join(lines[:25])
+    assert "?**" in screen and "$ make demo" in screen and "$ make test" in screen and "![" in screen
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_a_page_is_linked_in_the_readme(page):
+    assert f"(docs/{page.name})" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("page", sorted(PAGES_OF_PEOPLE), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", plain(page)):
+        path, _, heading = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if heading:
+            assert heading in map(anchor, re.findall(r"^#+ (.*)", plain(target), re.M)), link
+
+
+@pytest.mark.parametrize("page", sorted(PAGES_OF_PEOPLE), ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_of_the_code_that_a_page_names_exist(page):
+    for name in re.findall(r"`([\w./*-]+(?:\.py|\.smk|/))`", plain(page)):
+        if name.split("/")[0] not in ("my", "my_networks.py", "results", "data"):
+            assert any(any(folder.glob(name)) for folder in (ROOT, LIBRARY, LIBRARY.parent)), name

@@ -18,11 +18,13 @@ ANY = re.compile(NAME + YEAR)
 
 
 def sources():
-    """(file, its text in one line) of everything that may cite."""
+    """(file, its text in one line) of everything that may cite; a link to a source leaves no doubt and is left out."""
     files = {path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in SUFFIXES}
-    # Written from the rest; made-up sources.
-    files -= {ROOT / "docs/config.md", ROOT / "tests/test_references.py"}
-    return [(path.relative_to(ROOT), " ".join(path.read_text().split())) for path in sorted(files)]
+    files |= {*ROOT.glob("*.md")}
+    # Its sources are made up.
+    files -= {ROOT / "tests/test_references.py"}
+    texts = {path: re.sub(r"\[[^]]*\]\(https?:[^)]*\)", "", path.read_text()) for path in sorted(files)}
+    return [(path.relative_to(ROOT), " ".join(text.split())) for path, text in texts.items()]
 
 
 SOURCES = sources()

@@ -1,4 +1,4 @@
-"""Writes docs/config.md, and the table of attacks into the README between its markers: `write_reference.py`.
+"""Writes docs/config.md and the table of attacks in docs/choose_an_attack.md: `write_reference.py`.
 
 Both are made from the schemas and, for the speed of the attacks, from docs/benchmarks/attacks.csv.
 """
@@ -16,7 +16,7 @@ import references
 from squeezeproof.study.schema import load_schema
 
 ROOT = Path(__file__).resolve().parents[2]
-README, CONFIG = ROOT / "README.md", ROOT / "docs" / "config.md"
+ATTACKS, CONFIG = ROOT / "docs" / "choose_an_attack.md", ROOT / "docs" / "config.md"
 SPEED = ROOT / "docs" / "benchmarks" / "attacks.csv"
 OWN = ("SqueezeProof", "bare passes")
 
@@ -86,7 +86,7 @@ def _short(description):
 
 
 def splice(text):
-    """The README with the table of attacks between its markers."""
+    """The page with the table of attacks between its markers."""
     begin, end = "<!-- attacks: begin (written by `make reference`) -->", "<!-- attacks: end -->"
     before, rest = text.split(begin)
     _, after = rest.split(end)
@@ -139,7 +139,7 @@ def _code(value):
 
 if __name__ == "__main__":
     sources = references.read()
-    pages = {README: splice(README.read_text()), CONFIG: reference()}
+    pages = {ATTACKS: splice(ATTACKS.read_text()), CONFIG: reference()}
     pages = {path: references.linked(text, sources) for path, text in pages.items()}
     if "--check" in sys.argv:
         stale = [path.name for path, text in pages.items() if not path.is_file() or text != path.read_text()]
