@@ -9,7 +9,7 @@ from attack_fixtures import EPS, both_norms, close_examples, held_out, network, 
 
 from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.craft import craft
-from squeezeproof.attacks.objective import cross_entropy, fooled, margin
+from squeezeproof.attacks.objective import cross_entropy, dlr, fooled, margin
 from squeezeproof.attacks.random import normal, uniform
 from squeezeproof.errors import InputError
 from squeezeproof.seeds import derive_seed
@@ -107,12 +107,22 @@ def test_an_example_that_is_not_fooled_comes_back_at_its_highest_loss_not_clean(
     assert (raised[clean & standing] > 0).all()
 
 
-@pytest.mark.parametrize("method, changes", [("apgd", {"loss": "dlr"}), ("apgd_t", {}), ("pgd", {"loss": "dlr"})])
-def test_losses_of_four_logits_refuse_three_classes(method, changes):
+NEEDED = [("apgd", {"loss": "dlr"}, 3), ("apgd_t", {}, 4), ("pgd", {"loss": "dlr"}, 3)]
+
+
+@pytest.mark.parametrize("method, changes, least", NEEDED)
+def test_differences_of_logits_need_three_classes_and_targeted_ones_four(method, changes, least):
     model, (inputs, _) = network(), pixels(10)
     labels = torch.zeros(10, dtype=torch.int64)
-    with pytest.raises(InputError, match="at least 4 classes, the model has 3"):
-        run(method, lambda points: model(points)[:, :3], inputs, labels, **changes)
+    run(method, lambda points: model(points)[:, :least], inputs, labels, **changes)
+    with pytest.raises(InputError, match=f"at least {least} classes, the model has {least - 1}"):
+        run(method, lambda points: model(points)[:, : least - 1], inputs, labels, **changes)
+
+
+def test_the_difference_of_logits_ratio_of_three_classes_is_that_of_the_authors_code():
+    logits, labels = torch.randn(60, 3, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 3
+    theirs = torchattacks.APGD(network(), loss="dlr").dlr_loss(logits, labels)
+    torch.testing.assert_close(dlr(logits, labels), theirs)
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0])

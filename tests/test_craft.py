@@ -2,6 +2,7 @@
 
 import inspect
 import random
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -358,6 +359,32 @@ def test_logits_that_are_not_finite_are_refused(method, broken):
         model[-1].bias[3] = broken
     with pytest.raises(InputError, match="not finite"):
         attack_all(model, method)
+
+
+@every_gradient_method
+@pytest.mark.parametrize("seen", ["by craft", "directly"])
+def test_a_logit_that_is_not_finite_is_refused_where_its_gradient_is(method, seen):
+    """The logit of class 3 is infinite within the ball, but not at the images; that of the label has its gradient."""
+    inputs, labels = pixels(20)
+
+    def spoil(logits):
+        return logits + torch.where(torch.arange(10) == 3, float("nan"), 0.0)
+
+    class Spoilt(Wrapped):
+        def forward(self, points):
+            logits = self.network(points)
+            moved = torch.cdist(points.flatten(1), inputs.flatten(1)).amin(1) > 0.01
+            return torch.where(moved[:, None], spoil(logits), logits)
+
+    if seen == "by craft":
+        with pytest.raises(InputError, match="not finite"):
+            attack_all(Spoilt(), method)
+    else:
+        # FGSM asks for no logits of the point that it returns.
+        with pytest.raises(InputError, match="not finite") if method != "fgsm" else nullcontext():
+            run(method, Spoilt(), inputs, labels)
+        with pytest.raises(InputError, match="not finite"):
+            run(method, Wrapped(after=spoil), inputs, labels)
 
 
 def test_one_broken_image_of_the_last_batch_is_enough():

@@ -438,7 +438,7 @@ def test_a_tilde_is_the_users_home(folder, monkeypatch):
     assert classes == ["cat", "dog"] and np.array_equal(labels, [0, 1])
     root = {"kind": "image_folder", "root": f"~/{folder.name}", "size": 8}
     [problem] = problems_of({"datasets": {"mine": root}, "attacks": {"pgd": {"loss": "dlr"}}})
-    assert "needs at least 4 classes, datasets.mine has 2" in problem
+    assert "needs at least 3 classes, datasets.mine has 2" in problem
 
 
 def test_a_dollar_sign_in_the_name_of_a_class_is_no_formula(tmp_path):

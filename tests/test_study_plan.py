@@ -484,8 +484,8 @@ def test_value_at_its_limit_is_allowed(changes):
     assert_sound(plan(changes))
 
 
-@pytest.mark.parametrize("classes", [3, 4, None], ids=["three", "four", "not there yet"])
-def test_difference_of_logits_ratio_needs_four_classes_on_disk(tmp_path, classes):
+@pytest.mark.parametrize("classes", [2, 3, None], ids=["two", "three", "not there yet"])
+def test_difference_of_logits_ratio_needs_three_classes_on_disk(tmp_path, classes):
     for index in range(classes or 0):
         (tmp_path / "train" / f"class{index}").mkdir(parents=True)
         (tmp_path / "train" / ".hidden").mkdir(exist_ok=True)
@@ -494,8 +494,8 @@ def test_difference_of_logits_ratio_needs_four_classes_on_disk(tmp_path, classes
         "datasets.mine": {"kind": "image_folder", "root": str(tmp_path), "size": 28},
         "attacks.pgd.loss": "dlr",
     }
-    if classes == 3:
-        assert problems_of(changes) == ["attacks.pgd.loss: dlr needs at least 4 classes, datasets.mine has 3"]
+    if classes == 2:
+        assert problems_of(changes) == ["attacks.pgd.loss: dlr needs at least 3 classes, datasets.mine has 2"]
     else:
         assert_sound(plan(changes))
 

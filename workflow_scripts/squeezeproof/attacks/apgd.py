@@ -6,7 +6,7 @@ import torch
 
 from squeezeproof.attacks.ball import ascend, project, surface_point
 from squeezeproof.attacks.batch import Batch, Strongest
-from squeezeproof.attacks.gradient import loss_and_gradient
+from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
 from squeezeproof.attacks.objective import LOSSES, check_classes, fooled, margin, targeted_dlr
 from squeezeproof.seeds import derive_seed
 
@@ -23,7 +23,7 @@ def apgd(model, inputs, labels, *, eps, norm, loss, steps, restarts, stop_on_suc
         inputs, labels: clean pixels and their labels.
         eps: radius of the ball in pixel units.
         norm: `linf` or `l2`.
-        loss: a name of LOSSES; `dlr` needs at least 4 classes.
+        loss: a name of LOSSES; `dlr` needs at least 3 classes.
         steps: gradient steps of each run.
         restarts: independent runs.
         stop_on_success: an example stops at the first point that fools the model; else it makes all its steps in every
@@ -33,7 +33,7 @@ def apgd(model, inputs, labels, *, eps, norm, loss, steps, restarts, stop_on_suc
     Returns the strongest points seen, inside the ball and the box: one that fools before one that does not, then by
     loss. The authors' code returns the clean image where no iterate fools, which transfers to nothing.
 
-    Raises InputError for `dlr` with fewer than 4 classes.
+    Raises InputError for `dlr` with fewer than 3 classes.
     """
     best, whole = Strongest(inputs), Batch.of(inputs, labels, indices)
     for run in range(restarts):
@@ -51,12 +51,11 @@ def apgd_t(model, inputs, labels, *, eps, norm, targets, steps, restarts, stop_o
         targets: how many of the highest other classes of the clean image are tried, at most K - 1.
         restarts: independent runs per target.
 
-    The other arguments, the result and the errors are those of `apgd`; the strongest point over the targets is the one
-    of the largest margin.
+    The other arguments and the result are those of `apgd`; the strongest point over the targets is the one of the
+    largest margin. Raises InputError for fewer than 4 classes.
     """
-    with torch.no_grad():
-        logits = model(inputs)
-    check_classes(logits)
+    logits = logits_at(model, inputs)
+    check_classes(logits, "the targeted loss dlr", 4)
     ranked = logits.scatter(1, labels[:, None], float("-inf")).argsort(dim=1, descending=True, stable=True)
     best, whole = Strongest(inputs), Batch.of(inputs, labels, indices)
     for run in range(restarts):
@@ -98,8 +97,7 @@ def _ascend(model, batch, best, loss_of, score, eps, norm, steps, stop_on_succes
             window = max(window - shrink, shortest)
             checkpoint += window
         points = state.move(points, gradient, batch, eps, norm, seed, first=step == 0)
-    with torch.no_grad():
-        logits = model(points)
+    logits = logits_at(model, points)
     best.update(points, (score or loss_of(batch))(logits, batch.labels), fooled(logits, batch.labels), batch.rows)
 
 

@@ -7,7 +7,7 @@ import torch
 from squeezeproof.attacks.adam import Adam
 from squeezeproof.attacks.ball import norms, off_plateau, project
 from squeezeproof.attacks.batch import Batch, Strongest
-from squeezeproof.attacks.gradient import loss_and_gradient
+from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
 from squeezeproof.attacks.objective import fooled, margin
 
 # The authors' 0.999999 moves a black or white pixel a million times slower than a grey one, this one half as fast.
@@ -58,8 +58,7 @@ def cw(
     boundaries too; the early abort looks at one example, not at the batch; the last search does not repeat the
     smallest c that succeeded, because it would repeat its steps.
     """
-    with torch.no_grad():
-        batch = Batch.of(inputs, labels, indices).keep(~fooled(model(inputs), labels))
+    batch = Batch.of(inputs, labels, indices).keep(~fooled(logits_at(model, inputs), labels))
     best, reach = Strongest(inputs), eps if stop_on_success and eps is not None else -math.inf
     # torch's float32 atanh rounds by a number's place in memory, so by the batch.
     image = start = torch.atanh(SCALE * (2 * batch.inputs.double() - 1)).float()

@@ -6,7 +6,7 @@ import torch
 
 from squeezeproof.attacks.ball import TINY, ascend, project
 from squeezeproof.attacks.batch import Batch, Strongest
-from squeezeproof.attacks.gradient import difference_gradients
+from squeezeproof.attacks.gradient import difference_gradients, logits_at
 from squeezeproof.attacks.objective import fooled, margin
 
 # Of the largest logit; float32 rounds an image's logits by some 1e-6 of it differently in another batch or machine.
@@ -38,8 +38,7 @@ def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, 
     across when its margin exceeds `SAFE` of the logits. The step that crossed is then shortened to just that by the
     regula falsi, so that on a linear model the perturbation is between 1 and 1 + overshoot times the smallest one.
     """
-    with torch.no_grad():
-        logits = model(inputs)
+    logits = logits_at(model, inputs)
     right = ~fooled(logits, labels)
     batch = Batch.of(inputs, labels, indices).keep(right)
     others = _rivals(logits, labels, candidates)[right]
@@ -56,8 +55,7 @@ def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, 
         move = _images(distances * (1 + overshoot)) * ascend(gradient, norm, seed, batch.indices)
         points = (points + move).clamp_(0, 1)
         # To sort out the examples that are across costs one forward pass and saves `candidates` - 1 backward ones.
-        with torch.no_grad():
-            excess = _excess(model(points), batch.labels)
+        excess = _excess(logits_at(model, points), batch.labels)
         short = excess <= 0
         best.update(points, excess, ~short, batch.rows)
         if not short.all():

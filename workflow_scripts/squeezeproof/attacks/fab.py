@@ -4,7 +4,7 @@ import torch
 
 from squeezeproof.attacks.ball import TINY, norms, project
 from squeezeproof.attacks.batch import Batch, Strongest
-from squeezeproof.attacks.gradient import difference_gradients
+from squeezeproof.attacks.gradient import difference_gradients, logits_at
 from squeezeproof.attacks.hyperplane import to_hyperplane
 from squeezeproof.attacks.objective import fooled, margin
 from squeezeproof.attacks.random import normal, uniform
@@ -54,8 +54,7 @@ def _attack(
     model, inputs, labels, group, *, eps, norm, steps, restarts, alpha_max, eta, beta, stop_on_success, seed, indices
 ):
     """One series of runs for each group [N, T] of the other classes [N, K - 1], highest clean logit first."""
-    with torch.no_grad():
-        logits = model(inputs)
+    logits = logits_at(model, inputs)
     rivals = logits.scatter(1, labels[:, None], float("-inf")).argsort(dim=1, descending=True, stable=True)[:, :-1]
     correct = Batch.of(inputs, labels, indices).keep(~fooled(logits, labels))
     best, limit, default = Strongest(inputs), eps, eps
@@ -77,8 +76,7 @@ def _attack(
             if blocked.any():
                 start = _random_start(batch, radius, norm, derive_seed(seed, index, run, step))
                 points = torch.where(blocked[:, None, None, None], start, points)
-            with torch.no_grad():
-                logits = model(points)
+            logits = logits_at(model, points)
             crosses, length = fooled(logits, batch.labels), norms(points - batch.inputs, norm)
             broken = crosses & (length <= limit)
             best.update(points, torch.where(broken, -length, margin(logits, batch.labels)), broken, batch.rows)

@@ -11,16 +11,29 @@ def loss_and_gradient(model, points, labels, loss, transform=None):
 
     With `transform` the model sees transform(points).
 
-    Raises InputError where the model gives no gradient to its input, or one that is not finite. A model with a method
-    `observe` is shown the largest absolute entry of every gradient, [N], and judges them itself.
+    Raises InputError where the model gives no gradient to its input, or where a gradient or a logit is not finite. A
+    model with a method `observe` is shown the largest absolute entry of every gradient, [N], and judges these and its
+    logits itself.
     """
     points = points.detach().requires_grad_(True)
     with torch.enable_grad():
         logits = model(points if transform is None else transform(points))
         values = loss(logits, labels)
     gradient = _gradient(values, points, torch.ones_like(values))
-    _judge(model, peaks(gradient))
+    _judge(model, logits, peaks(gradient))
     return values.detach(), logits.detach(), gradient
+
+
+def logits_at(model, points):
+    """Logits [N, K] at `points`, of which no gradient is asked.
+
+    Raises InputError where one is not finite, unless the model has a method `observe` (see `loss_and_gradient`).
+    """
+    with torch.no_grad():
+        logits = model(points)
+    if not hasattr(model, "observe"):
+        check_finite(torch.isfinite(logits).all())
+    return logits
 
 
 def difference_gradients(model, points, labels, others):
@@ -41,7 +54,7 @@ def difference_gradients(model, points, labels, others):
     seeds = torch.eye(count, device=points.device)[:, None].expand(count, len(points), count)
     for index, seed in enumerate(seeds):
         gradients[:, index] = _gradient(differences, points, seed, retain=index < count - 1)
-    _judge(model, peaks(gradients.flatten(0, 1)))
+    _judge(model, logits, peaks(gradients.flatten(0, 1)))
     return logits.detach(), gradients
 
 
@@ -56,11 +69,11 @@ def _gradient(values, points, seed, retain=False):
     return gradient
 
 
-def _judge(model, peak):
+def _judge(model, logits, peak):
     if hasattr(model, "observe"):
         model.observe(peak)
     else:
-        check_finite(torch.isfinite(peak).all())
+        check_finite(torch.isfinite(peak).all() & torch.isfinite(logits).all())
 
 
 def check_finite(finite):

@@ -27,8 +27,8 @@ def margin(logits, labels):
 
 
 def dlr(logits, labels):
-    """Difference of logits ratio [croce2020autoattack]; needs at least 4 classes."""
-    check_classes(logits)
+    """Difference of logits ratio [croce2020autoattack]; needs at least 3 classes."""
+    check_classes(logits, "the loss dlr", 3)
     ordered = logits.topk(3, dim=1).values
     return margin(logits, labels) / (ordered[:, 0] - ordered[:, 2] + 1e-12)
 
@@ -44,10 +44,10 @@ def targeted_dlr(logits, labels, targets):
 LOSSES = {"cross_entropy": log_odds, "dlr": dlr, "margin": margin}
 
 
-def check_classes(logits):
-    """Raise InputError where a difference of logits ratio has no meaning: for fewer than 4 classes."""
-    if logits.shape[1] < 4:
-        raise InputError(f"the loss dlr needs at least 4 classes, the model has {logits.shape[1]}")
+def check_classes(logits, loss, least):
+    """Raise InputError where the logits [N, K] are of fewer classes than a difference of logits ratio is made of."""
+    if logits.shape[1] < least:
+        raise InputError(f"{loss} needs at least {least} classes, the model has {logits.shape[1]}")
 
 
 def fooled(logits, labels):

@@ -49,6 +49,7 @@ class Counted:
     def __call__(self, points):
         self.forwards += len(points)
         logits = self.model(points)
+        self._finite &= torch.isfinite(logits).all()
         if logits.requires_grad:
             logits.register_hook(self._count_backward)
         return logits
@@ -62,7 +63,7 @@ class Counted:
         self._zeros += (peaks == 0).sum()
 
     def check(self):
-        """Raise InputError if a gradient since the start was not finite."""
+        """Raise InputError if a gradient or a logit since the start was not finite."""
         check_finite(self._finite)
 
     def passes(self):

@@ -177,14 +177,15 @@ def eps_contradictions(path, eps):
 
 def _class_contradictions(path, settings, datasets):
     needs = settings["method"] if settings["method"] in ("apgd_t", "autoattack") else settings.get("loss")
-    if needs not in ("apgd_t", "autoattack", "dlr"):
+    least = {"apgd_t": 4, "autoattack": 4, "dlr": 3}.get(needs)
+    if least is None:
         return
     for name, dataset in datasets.items():
         known = load_schema("dataset")["kinds"][dataset["kind"]].get("x-image", {}).get("classes")
         classes = known or _count_classes(dataset)
-        if classes is not None and classes < 4:
+        if classes is not None and classes < least:
             key = f"{path}.loss" if needs == "dlr" else path
-            yield f"{key}: {needs} needs at least 4 classes, datasets.{name} has {classes}"
+            yield f"{key}: {needs} needs at least {least} classes, datasets.{name} has {classes}"
 
 
 def _count_classes(settings):
