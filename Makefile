@@ -5,7 +5,7 @@ PYTEST = .venv/bin/python -m pytest
 # Set-up is done when this file is newer than the lock.
 READY = .venv/.ready
 
-.PHONY: demo test test-all test-cluster fuzz audit-dependencies lint plan estimate resources reference benchmark docs lock clean
+.PHONY: demo test test-all test-cluster fuzz audit-dependencies lint plan estimate resources reference benchmark simulate docs lock clean
 
 demo: $(READY)
 	.venv/bin/snakemake --cores $(CORES) --report results/demo/report.html --report-after-run
@@ -54,6 +54,10 @@ reference: $(READY)
 benchmark: $(READY)
 	.venv/bin/uv pip install --quiet --no-deps --require-hashes --requirement benchmarks/peers.txt
 	.venv/bin/python benchmarks/attacks.py --write docs/benchmarks/attacks.csv
+
+# How often verdicts are false in simulated studies of known truth: docs/verdicts; minutes.
+simulate: $(READY)
+	.venv/bin/python workflow_scripts/tools/simulate_verdicts.py
 
 # The figures and tables that the README and docs/ show, from finished studies.
 docs: $(READY)
