@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from squeezeproof.study import code
 from squeezeproof.study.code import LIBRARY, closure, code_digest, module_digest
 
 TREE = {
@@ -46,7 +47,19 @@ def write(root, tree):
     return root
 
 
+@pytest.fixture(autouse=True)
+def read_anew():
+    forget()
+
+
+def forget():
+    """Files are read once in a process; what a test edits is read again."""
+    for function in (code._read, code.code_digest, code.module_digest):
+        function.cache_clear()
+
+
 def digests(root):
+    forget()
     return {script: code_digest(script, root=root) for script in CLOSURES}
 
 
@@ -63,9 +76,61 @@ def test_closure_holds_what_a_script_imports_directly_or_not(root, script):
 def test_edited_file_changes_exactly_the_digests_of_the_scripts_that_import_it(root, edited):
     before = digests(root)
     with (root / edited).open("a") as file:
-        file.write("# edited\n")
+        file.write("edited = True\n")
     changed = {script for script, digest in digests(root).items() if digest != before[script]}
     assert changed == {script for script, modules in CLOSURES.items() if edited in modules}
+
+
+BEFORE = '''"""Module."""
+import torch
+
+class Net(torch.nn.Module):
+    """A class."""
+
+    def forward(self, x, *, scale=1):
+        """A function."""
+        return {"x": x * scale, **x}
+
+async def run():
+    """Nothing else."""
+'''
+SAME = {
+    "comment": lambda text: text.replace("import torch", "# why\nimport torch  # so"),
+    "module's docstring": lambda text: text.replace("Module.", "The module."),
+    "docstring of a class": lambda text: text.replace("A class.", "Another word\n    and one more."),
+    "docstring of a function": lambda text: text.replace('        """A function."""\n', ""),
+    "docstring that is the whole body": lambda text: text.replace("Nothing else.", "All."),
+    "layout": lambda text: text.replace("return {", "return {\n\n            "),
+}
+OTHER = {
+    "name": lambda text: text.replace("Net", "Network"),
+    "number": lambda text: text.replace("scale=1", "scale=2"),
+    "type of a number": lambda text: text.replace("scale=1", "scale=1.0"),
+    "text that is no docstring": lambda text: text.replace('"x":', '"y":'),
+    "import": lambda text: text.replace("import torch", "import torchvision"),
+    "keyword-only argument": lambda text: text.replace("*, ", ""),
+    "unpacked dictionary": lambda text: text.replace(", **x", ""),
+    "decorator": lambda text: text.replace("async", "@torch.no_grad()\nasync"),
+    "order": lambda text: text.replace("x * scale", "scale * x"),
+}
+
+
+def digest_of(path, text):
+    path.write_text(text)
+    forget()
+    return code_digest(path.name, root=path.parent)
+
+
+@pytest.mark.parametrize("edit", SAME)
+def test_what_changes_no_result_changes_no_digest(tmp_path, edit):
+    text = SAME[edit](BEFORE)
+    assert text != BEFORE
+    assert digest_of(tmp_path / "run.py", text) == digest_of(tmp_path / "run.py", BEFORE)
+
+
+@pytest.mark.parametrize("edit", OTHER)
+def test_what_may_change_a_result_changes_the_digest(tmp_path, edit):
+    assert digest_of(tmp_path / "run.py", OTHER[edit](BEFORE)) != digest_of(tmp_path / "run.py", BEFORE)
 
 
 def test_touched_or_identically_rewritten_file_changes_nothing(root):
@@ -149,15 +214,18 @@ def test_relative_import_is_followed(tmp_path, statement, found):
 def test_extra_module_joins_the_digest(root):
     extra = code_digest("train.py", "library.unused", root=root)
     assert extra != code_digest("train.py", root=root)
-    (root / "library/tables.py").write_text("# edited\n")
+    (root / "library/tables.py").write_text("edited = True\n")
+    forget()
     assert code_digest("train.py", "library.unused", root=root) != extra
 
 
 def test_module_digest_follows_a_module_of_the_users(root):
     before = module_digest("library.models.build", root)
-    (root / "library/figures.py").write_text("# edited\n")
+    (root / "library/figures.py").write_text("edited = True\n")
+    forget()
     assert module_digest("library.models.build", str(root)) == before
-    (root / "library/models/layers.py").write_text("# edited\n")
+    (root / "library/models/layers.py").write_text("edited = True\n")
+    forget()
     assert module_digest("library.models.build", root) != before
 
 

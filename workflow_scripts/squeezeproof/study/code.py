@@ -1,8 +1,8 @@
-"""A digest of the code a script runs, so that editing a library module reruns exactly the jobs that import it.
+"""A digest of the code a script runs, so that editing a library module reruns exactly the jobs that use it.
 
 Snakemake sees a rule's script and params, not the modules its script imports. A rule that carries
-`params: code=code_digest(script)` reruns when the text of the script or of a module in its import closure
-changes, and not when a file is merely touched. Standard library only.
+`params: code=code_digest(script)` reruns when the syntax tree of the script or of a module in its import closure
+changes. Comments, docstrings and the layout of the text are no part of it. Standard library only.
 """
 
 import ast
@@ -13,16 +13,20 @@ from pathlib import Path
 from squeezeproof.factories import module_files
 
 LIBRARY = Path(__file__).resolve().parents[1]
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
+@cache
 def code_digest(script, *modules, root=LIBRARY.parent):
     """Digest of a script, of extra dotted modules, and of every module under `root` they import, directly or not.
 
     Imports inside functions count; a module that is not found under `root` (the standard library, torch) does not.
+    Files are read once in a process.
     """
     return _digest([root / script, *(path for module in modules for path in module_files(module, root))], root)
 
 
+@cache
 def module_digest(module, root):
     """Digest of one importable module under `root` and its imports there; of nothing if it is installed elsewhere."""
     return _digest(module_files(module, Path(root)), Path(root))
@@ -31,7 +35,7 @@ def module_digest(module, root):
 def _digest(paths, root):
     digest = hashlib.sha256()
     for path in sorted(closure(paths, root)):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + _read(path, root)[0])
     return digest.hexdigest()[:16]
 
 
@@ -42,24 +46,46 @@ def closure(paths, root):
         path = pending.pop()
         if path not in seen:
             seen.add(path)
-            pending.extend(_imported(path, root))
+            pending.extend(_read(path, root)[1])
     return seen
 
 
 @cache
-def _imported(path, root):
-    """The files that a module file imports; cached, for nearly every rule asks for nearly every module."""
-    return tuple({file: None for module in _imports(path, root) for file in module_files(module, root)})
+def _read(path, root):
+    """(digest of the syntax tree, files that it imports) of a module file; nearly every rule asks for nearly each."""
+    tree, parts, modules = ast.parse(path.read_bytes(), str(path)), [], {}
+    _walk(tree, parts, modules, path.relative_to(root).parent.parts)
+    files = {file: None for module in modules for file in module_files(module, root)}
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).digest(), tuple(files)
 
 
-def _imports(path, root):
-    package = path.relative_to(root).parent.parts
-    modules = []
-    for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
-        if isinstance(node, ast.Import):
-            modules += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            parents = package[: len(package) + 1 - node.level] if node.level else ()
-            base = [*parents, *filter(None, [node.module])]
-            modules += [".".join(base), *(".".join([*base, alias.name]) for alias in node.names)]
-    return modules
+def _walk(node, parts, modules, package):
+    """Append what a node of the tree is to `parts`, and to `modules` what it imports into a module of `package`.
+
+    Empty fields are left out: other versions of Python have other ones.
+    """
+    parts.append(type(node).__name__)
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        modules.update(dict.fromkeys(_imports(node, package)))
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if name == "body" and isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            value = value[1:]
+        if value is None or value == []:
+            continue
+        parts.append(name)
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, ast.AST):
+                _walk(item, parts, modules, package)
+            else:
+                parts.append(repr(item))
+    parts.append(")")
+
+
+def _imports(node, package):
+    """Dotted names of the modules that an import statement in a module of `package` may load."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    parents = package[: len(package) + 1 - node.level] if node.level else ()
+    base = [*parents, *filter(None, [node.module])]
+    return [".".join(base), *(".".join([*base, alias.name]) for alias in node.names)]
