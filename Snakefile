@@ -12,7 +12,6 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
-include: "rules/outputs.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/compress.smk"
@@ -26,17 +25,15 @@ include: "rules/sweep.smk"
 include: "rules/features.smk"
 include: "rules/efficiency.smk"
 include: "rules/explorer.smk"
-# Last: it formats and tells what the others make.
 include: "rules/report.smk"
 
 
 rule all:
     default_target: True
     input:
-        final_outputs(),
-        rules.format_tables.output,
+        targets(study),
     localrule: True
 
 
 onsuccess:
-    print(f"Tables and figures of the study {study.name} are in {RESULTS}/tables and {RESULTS}/figures.")
+    print(f"Tables and figures of the study {study.name} are in {paths.results}/tables and {paths.results}/figures.")

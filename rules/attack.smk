@@ -4,11 +4,11 @@ rule craft:
         test=split_of("test"),
         train=training_images_of_attack,
     output:
-        f"{RESULTS}/adversarial/{{dataset}}/{{source}}/{{attack}}.safetensors",
+        paths.adversarial_set("{dataset}", "{source}", "{attack}"),
     log:
-        f"{RESULTS}/logs/craft/{{dataset}}/{{source}}/{{attack}}.log",
+        paths.log("craft", "{dataset}", "{source}", "{attack}"),
     benchmark:
-        f"{RESULTS}/benchmarks/craft/{{dataset}}/{{source}}/{{attack}}.tsv"
+        paths.benchmark("craft", "{dataset}", "{source}", "{attack}")
     wildcard_constraints:
         dataset=UNSHARDED,
     conda:
@@ -30,38 +30,20 @@ rule craft:
 
 
 # A shard is kept until its set is whole: what is killed costs the shards that it ran.
-rule craft_shard:
-    input:
-        source=model_of("source"),
-        test=split_of("test"),
-        train=training_images_of_attack,
+use rule craft as craft_shard with:
     output:
-        temp(f"{RESULTS}/adversarial/{{dataset}}/{{source}}/{{attack}}.shard{{shard}}of{{shards}}.safetensors"),
+        temp(paths.adversarial_set("{dataset}", "{source}", SHARD)),
     log:
-        f"{RESULTS}/logs/craft_shard/{{dataset}}/{{source}}/{{attack}}.shard{{shard}}of{{shards}}.log",
+        paths.log("craft_shard", "{dataset}", "{source}", SHARD),
     benchmark:
-        f"{RESULTS}/benchmarks/craft_shard/{{dataset}}/{{source}}/{{attack}}.shard{{shard}}of{{shards}}.tsv"
+        paths.benchmark("craft_shard", "{dataset}", "{source}", SHARD)
     wildcard_constraints:
         dataset=SHARDED,
         shard=r"\d+",
         shards=r"\d+",
-    conda:
-        "../envs/torch.yaml"
-    threads: study.compute["threads"]
-    resources:
-        mem_mb=growing(3000),
-        runtime=growing(240),
-        gpu=GPUS,
-    params:
-        attack=lambda wildcards: study.attacks[wildcards.attack].settings,
-        seed=lambda wildcards: derive_seed(wildcards.source, wildcards.attack),
-        compute=study.compute,
-        code=code_digest("craft.py"),
     message:
         "Crafting shard {wildcards.shard} of {wildcards.shards} of {wildcards.attack} on {wildcards.source} "
         "({wildcards.dataset})"
-    script:
-        "../workflow_scripts/craft.py"
 
 
 # It has the inputs and params of its shards, for these are gone when it is asked whether the set is up to date.
@@ -72,11 +54,11 @@ rule join_shards:
         test=split_of("test"),
         train=training_images_of_attack,
     output:
-        f"{RESULTS}/adversarial/{{dataset}}/{{source}}/{{attack}}.safetensors",
+        paths.adversarial_set("{dataset}", "{source}", "{attack}"),
     log:
-        f"{RESULTS}/logs/join_shards/{{dataset}}/{{source}}/{{attack}}.log",
+        paths.log("join_shards", "{dataset}", "{source}", "{attack}"),
     benchmark:
-        f"{RESULTS}/benchmarks/join_shards/{{dataset}}/{{source}}/{{attack}}.tsv"
+        paths.benchmark("join_shards", "{dataset}", "{source}", "{attack}")
     wildcard_constraints:
         dataset=SHARDED,
     conda:

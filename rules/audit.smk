@@ -5,11 +5,11 @@ rule audit_sets:
         test=split_of("test"),
         evaluated=evaluated_on_itself,
     output:
-        f"{RESULTS}/audit/{{dataset}}/{{source}}.sets.csv",
+        paths.findings("{dataset}", "{source}", "sets"),
     log:
-        f"{RESULTS}/logs/audit_sets/{{dataset}}/{{source}}.log",
+        paths.log("audit_sets", "{dataset}", "{source}"),
     benchmark:
-        f"{RESULTS}/benchmarks/audit_sets/{{dataset}}/{{source}}.tsv"
+        paths.benchmark("audit_sets", "{dataset}", "{source}")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -30,11 +30,11 @@ rule probe:
         source=model_of("source"),
         test=split_of("test"),
     output:
-        f"{RESULTS}/audit/{{dataset}}/{{source}}.probe.csv",
+        paths.findings("{dataset}", "{source}", "probe"),
     log:
-        f"{RESULTS}/logs/probe/{{dataset}}/{{source}}.log",
+        paths.log("probe", "{dataset}", "{source}"),
     benchmark:
-        f"{RESULTS}/benchmarks/probe/{{dataset}}/{{source}}.tsv"
+        paths.benchmark("probe", "{dataset}", "{source}")
     conda:
         "../envs/torch.yaml"
     threads: study.compute["threads"]
@@ -56,16 +56,16 @@ rule probe:
 
 rule write_audit:
     input:
-        found=audits_of_sources(),
-        predictions=PREDICTIONS + swept(),
-        models=MODELS,
-        tests=TESTS,
+        found=findings_on_models(),
+        predictions=every(paths.predictions, study.pairs) + every(paths.sweep, study.curves),
+        models=every(paths.model, study.evaluated_models),
+        tests=tests(),
     output:
         table("audit"),
     log:
-        f"{RESULTS}/logs/write_audit.log",
+        paths.log("write_audit"),
     benchmark:
-        f"{RESULTS}/benchmarks/write_audit.tsv"
+        paths.benchmark("write_audit")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -74,7 +74,7 @@ rule write_audit:
         runtime=growing(60),
     params:
         models=study.evaluated_models,
-        datasets=audited_datasets(),
+        datasets=study.audited_datasets,
         code=code_digest("write_audit.py"),
     message:
         "Writing the audit"
@@ -85,14 +85,14 @@ rule write_audit:
 # Fails where a check failed, after the tables: what is sound is kept.
 rule check_audit:
     input:
-        audit=f"{RESULTS}/tables/audit.csv",
-        tables=f"{RESULTS}/tables/robust_accuracy.csv",
+        audit=paths.table("audit"),
+        tables=paths.table("robust_accuracy"),
     output:
-        f"{RESULTS}/audit/passed.txt",
+        paths.audit_passed(),
     log:
-        f"{RESULTS}/logs/check_audit.log",
+        paths.log("check_audit"),
     benchmark:
-        f"{RESULTS}/benchmarks/check_audit.tsv"
+        paths.benchmark("check_audit")
     conda:
         "../envs/report.yaml"
     threads: 1

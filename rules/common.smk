@@ -1,4 +1,5 @@
 # The plan of the study and what every file of this folder asks of it.
+import os
 import re
 import sys
 from pathlib import Path
@@ -11,10 +12,24 @@ sys.path.insert(0, str(Path(str(workflow.current_basedir)).parent / "workflow_sc
 
 from squeezeproof.seeds import derive_seed
 from squeezeproof.study.code import code_digest, module_digest
+from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_datasets, timed_runs
 from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.figures import FIGURES
 from squeezeproof.study.instances import fitted_on_training_images
+from squeezeproof.study.outputs import targets
+from squeezeproof.study.paths import SHARD, Paths, prepared
 from squeezeproof.study.plan import Study
 from squeezeproof.study.scheduling import one_timer_at_a_time
+from squeezeproof.study.tables import (
+    ACCURACY,
+    DEPLOYMENT,
+    VERDICTS,
+    compressions,
+    design,
+    story_tables,
+    suites,
+    table_names,
+)
 
 one_timer_at_a_time()
 
@@ -28,7 +43,7 @@ if workflow.is_main_process:
     for notice in study.notices:
         logger.warning(notice)
 
-RESULTS = f"results/{study.name}"
+paths = Paths(study.name)
 # GPUs that a computing job asks for.
 GPUS = 1 if study.compute["device"] == "cuda" else 0
 
@@ -41,6 +56,11 @@ def growing(first):
 def any_of(names):
     """A regular expression that matches exactly the given names."""
     return "|".join(sorted(map(re.escape, names), key=len, reverse=True)) or "(?!)"
+
+
+def every(path, keys):
+    """The files of one kind for some keys, each a tuple of names."""
+    return [path(*key) for key in keys]
 
 
 ARCHITECTURES = any_of(study.config["architectures"])
@@ -81,7 +101,7 @@ def dataset_of(wildcards):
 
 def split_of(name):
     """Input function: the prepared split of the job's data set."""
-    return lambda wildcards: f"data/prepared/{study.datasets[wildcards.dataset].key}/{name}.safetensors"
+    return lambda wildcards: prepared(study.datasets[wildcards.dataset].key, name)
 
 
 # Models
@@ -94,7 +114,7 @@ def planned(wildcards, wildcard):
 
 def model_of(wildcard):
     """Input function: the checkpoint of the model that a wildcard names."""
-    return lambda wildcards: f"{RESULTS}/models/{wildcards.dataset}/{wildcards[wildcard]}.safetensors"
+    return lambda wildcards: paths.model(wildcards.dataset, wildcards[wildcard])
 
 
 def architecture_of(wildcards):
@@ -114,13 +134,13 @@ def training_code(wildcards):
 
 def parent_of(wildcards):
     """The checkpoint that a compressed model is made from."""
-    return f"{RESULTS}/models/{wildcards.dataset}/{study.parent(planned(wildcards, 'variant')).name}.safetensors"
+    return paths.model(wildcards.dataset, study.parent(planned(wildcards, "variant")).name)
 
 
 def members_of(wildcards):
     """The checkpoints of an ensemble's members."""
     names = study.ensembles[wildcards.dataset, wildcards.ensemble]
-    return [f"{RESULTS}/models/{wildcards.dataset}/{name}.safetensors" for name in names]
+    return [paths.model(wildcards.dataset, name) for name in names]
 
 
 def compression_of(wildcards):
@@ -136,9 +156,9 @@ SHARDED = any_of(name for name, dataset in study.datasets.items() if dataset.sha
 
 def shards_of(wildcards):
     """The shards of an adversarial set, in order."""
-    path = f"{RESULTS}/adversarial/{wildcards.dataset}/{wildcards.source}/{wildcards.attack}"
     count = study.datasets[wildcards.dataset].shards
-    return [f"{path}.shard{shard}of{count}.safetensors" for shard in range(1, count + 1)]
+    names = [SHARD.format(attack=wildcards.attack, shard=shard, shards=count) for shard in range(1, count + 1)]
+    return [paths.adversarial_set(wildcards.dataset, wildcards.source, name) for name in names]
 
 
 def training_images_of_attack(wildcards):
@@ -148,26 +168,19 @@ def training_images_of_attack(wildcards):
 
 def sets_of(wildcards):
     """The adversarial sets of the source that the pair is scored on."""
-    return [
-        f"{RESULTS}/adversarial/{wildcards.dataset}/{wildcards.source}/{attack}.safetensors"
-        for attack in study.pairs[wildcards.dataset, wildcards.target, wildcards.source]
-    ]
+    attacks = study.pairs[wildcards.dataset, wildcards.target, wildcards.source]
+    return [paths.adversarial_set(wildcards.dataset, wildcards.source, attack) for attack in attacks]
 
 
-def adversarial_sets(of_suites=False):
-    """Every adversarial set of the study, or those of attacks in sequence."""
-    return [
-        f"{RESULTS}/adversarial/{dataset}/{source}/{attack}.safetensors"
-        for (dataset, source), attacks in study.sets.items()
-        for attack in attacks
-        if not of_suites or study.attacks[attack].settings["method"] in ("suite", "autoattack")
-    ]
+def sets():
+    """(data set, source, attack) of every adversarial set."""
+    return [(*key, attack) for key, attacks in study.sets.items() for attack in attacks]
 
 
 def set_of_features(wildcards):
     """The adversarial set that an entry of `features` looks at."""
     attack = study.config["features"][wildcards.features]["attack"]
-    return f"{RESULTS}/adversarial/{wildcards.dataset}/{wildcards.model}/{attack}.safetensors"
+    return paths.adversarial_set(wildcards.dataset, wildcards.model, attack)
 
 
 # Accuracy against eps
@@ -184,11 +197,6 @@ def training_images_of_sweep(wildcards):
     return split_of("train")(wildcards) if fitted else []
 
 
-def swept():
-    """The predictions of every sweep."""
-    return [f"{RESULTS}/sweeps/{dataset}/{source}/{sweep}.safetensors" for dataset, source, sweep in study.curves]
-
-
 def described_origin(wildcards):
     """What the tables say of a source that is named without its seed."""
     return study.describe(wildcards.dataset, f"{wildcards.origin}.s{study.seeds[0]}")
@@ -200,7 +208,7 @@ def described_origin(wildcards):
 def sets_crafted_on(wildcard):
     """Input function: the adversarial sets of the source that a wildcard names."""
     return lambda wildcards: [
-        f"{RESULTS}/adversarial/{wildcards.dataset}/{wildcards[wildcard]}/{attack}.safetensors"
+        paths.adversarial_set(wildcards.dataset, wildcards[wildcard], attack)
         for attack in study.sets[wildcards.dataset, wildcards[wildcard]]
     ]
 
@@ -209,16 +217,14 @@ def evaluated_on_itself(wildcards):
     """The source's own predictions of its sets, where the study makes them."""
     if (wildcards.dataset, wildcards.source, wildcards.source) not in study.pairs:
         return []
-    return f"{RESULTS}/predictions/{wildcards.dataset}/{wildcards.source}/{wildcards.source}.safetensors"
+    return paths.predictions(wildcards.dataset, wildcards.source, wildcards.source)
 
 
-def audits_of_sources():
+def findings_on_models():
     """The findings on every source, and on every int8 model."""
     kinds = ["sets", *(["probe"] if study.config["audit"]["probe"] else [])]
-    return [
-        *(f"{RESULTS}/audit/{dataset}/{source}.{kind}.csv" for dataset, source in study.sets for kind in kinds),
-        *(f"{RESULTS}/audit/{dataset}/{name}.int8.csv" for (dataset, name), ending in exports() if ending == INT8),
-    ]
+    int8 = [(dataset, name, "int8") for dataset, name, ending in exports(study) if ending == INT8]
+    return every(paths.findings, [*((*key, kind) for key in study.sets for kind in kinds), *int8])
 
 
 def probe_attack():
@@ -227,5 +233,92 @@ def probe_attack():
     return next(found, None)
 
 
-def audited_datasets():
-    return list(dict.fromkeys(dataset for dataset, *_ in [*study.sets, *study.curves]))
+def tests():
+    """The test splits of the data sets on which anything is attacked."""
+    return [prepared(study.datasets[name].key, "test") for name in study.audited_datasets]
+
+
+# Deployment
+
+INT8 = ENDINGS["int8"]
+# Settings of the section, with which no rule runs where it is left out.
+EFFICIENCY = study.config.get("efficiency", {"threads": [1], "images": 1, "rounds": 1})
+# A rule that measures time takes every core, so that nothing runs beside it.
+EVERY_CORE = max(workflow.resource_settings.cores or 1, *EFFICIENCY["threads"])
+
+
+def files_of_runs(wildcards):
+    """The file that each run is timed from."""
+    endings = {"onnxruntime": ENDINGS["onnx"], "onnxruntime-int8": INT8}
+    return [
+        (
+            paths.export(wildcards.dataset, name, endings[backend])
+            if backend in endings
+            else paths.model(wildcards.dataset, name)
+        )
+        for name, backend in timed_runs(study, wildcards.dataset)
+    ]
+
+
+def calibration_of(wildcards):
+    """How many training images a quantization was calibrated on."""
+    return study.compressions[planned(wildcards, "model").compression].settings["calibration_images"]
+
+
+# Tables, figures, pages
+
+
+def described(models):
+    """What the tables say of (data set, model name) pairs."""
+    return [study.describe(*key) for key in models]
+
+
+def models_on(wildcards):
+    """(data set, name) of the evaluated models of a data set, without ensembles, which have no weights of their own."""
+    found = [key for key in study.evaluated_models if key[0] == wildcards.dataset]
+    return [key for key in found if not study.models[key].is_ensemble]
+
+
+def stages():
+    """The table of suites, where one ran."""
+    return [paths.table("stages")] if suites(study) else []
+
+
+def table(name):
+    """A table with its place in the report."""
+    return report(
+        paths.table(name),
+        caption=f"../report/{name}.rst",
+        category="Tables",
+        labels={"table": name.replace("_", " ")},
+    )
+
+
+def wide_table(name, caption):
+    """A table in the layout of the papers with its place in the report."""
+    return report(
+        paths.table(f"wide_{name}"),
+        caption=f"../report/{caption}.rst",
+        category="Tables",
+        subcategory="In the layout of the papers",
+        labels={"table": name.replace(".", ": ")},
+    )
+
+
+def figure(name):
+    """The files of a kind of figure, the first with its place in the report."""
+    kind = FIGURES[name]
+    shown, *others = kind.files(paths)
+    caption = f"../report/{kind.caption}.rst"
+    place = {"category": "Figures", "subcategory": kind.subcategory, "labels": kind.labels}
+    return [report(shown, caption=caption, **place), *others]
+
+
+TEMPLATES = Path(str(workflow.current_basedir)).parent / "report" / "explorer"
+EXPLORER_SCRIPTS = ["data", "matrix", "facts", "charts", "images", "table", "page"]
+
+
+def explorer_templates():
+    """The page, its style and its scripts in their order; relative, so that a study that is moved stays up to date."""
+    names = ["page.html", "style.css", *(f"{name}.js" for name in EXPLORER_SCRIPTS)]
+    return [os.path.relpath(TEMPLATES / name) for name in names]

@@ -4,12 +4,12 @@ rule compress:
         train=split_of("train"),
         validation=split_of("validation"),
     output:
-        model=f"{RESULTS}/models/{{dataset}}/{{variant}}.safetensors",
-        history=f"{RESULTS}/models/{{dataset}}/{{variant}}.history.csv",
+        model=paths.model("{dataset}", "{variant}"),
+        history=paths.history("{dataset}", "{variant}"),
     log:
-        f"{RESULTS}/logs/compress/{{dataset}}/{{variant}}.log",
+        paths.log("compress", "{dataset}", "{variant}"),
     benchmark:
-        f"{RESULTS}/benchmarks/compress/{{dataset}}/{{variant}}.tsv"
+        paths.benchmark("compress", "{dataset}", "{variant}")
     conda:
         "../envs/torch.yaml"
     threads: study.compute["threads"]

@@ -1,8 +1,8 @@
 rule prepare:
     output:
-        train="data/prepared/{prepared}/train.safetensors",
-        validation="data/prepared/{prepared}/validation.safetensors",
-        test="data/prepared/{prepared}/test.safetensors",
+        train=prepared("{prepared}", "train"),
+        validation=prepared("{prepared}", "validation"),
+        test=prepared("{prepared}", "test"),
     log:
         "data/prepared/{prepared}/prepare.log",
     benchmark:

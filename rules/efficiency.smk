@@ -1,14 +1,18 @@
+# Test images on which an export is compared with its model.
+COMPARED_IMAGES = 1000
+
+
 rule export:
     input:
         model=model_of("model"),
         test=split_of("test"),
     output:
-        file=f"{RESULTS}/exports/{{dataset}}/{{model}}.{{ending}}",
-        metadata=f"{RESULTS}/exports/{{dataset}}/{{model}}.{{ending}}.json",
+        file=paths.export("{dataset}", "{model}", "{ending}"),
+        metadata=paths.export_metadata("{dataset}", "{model}", "{ending}"),
     log:
-        f"{RESULTS}/logs/export/{{dataset}}/{{model}}.{{ending}}.log",
+        paths.log("export", "{dataset}", "{model}", "{ending}"),
     benchmark:
-        f"{RESULTS}/benchmarks/export/{{dataset}}/{{model}}.{{ending}}.tsv"
+        paths.benchmark("export", "{dataset}", "{model}", "{ending}")
     conda:
         "../envs/deploy.yaml"
     threads: study.compute["threads"]
@@ -31,13 +35,13 @@ rule export_int8:
         test=split_of("test"),
         train=split_of("train"),
     output:
-        file=f"{RESULTS}/exports/{{dataset}}/{{model}}.int8.onnx",
-        metadata=f"{RESULTS}/exports/{{dataset}}/{{model}}.int8.onnx.json",
-        findings=f"{RESULTS}/audit/{{dataset}}/{{model}}.int8.csv",
+        file=paths.export("{dataset}", "{model}", INT8),
+        metadata=paths.export_metadata("{dataset}", "{model}", INT8),
+        findings=paths.findings("{dataset}", "{model}", "int8"),
     log:
-        f"{RESULTS}/logs/export_int8/{{dataset}}/{{model}}.log",
+        paths.log("export_int8", "{dataset}", "{model}"),
     benchmark:
-        f"{RESULTS}/benchmarks/export_int8/{{dataset}}/{{model}}.tsv"
+        paths.benchmark("export_int8", "{dataset}", "{model}")
     conda:
         "../envs/deploy.yaml"
     threads: study.compute["threads"]
@@ -58,16 +62,16 @@ rule export_int8:
 # What was crafted on and for the fake-quantized model, and the very model that is deployed.
 rule predict_int8:
     input:
-        int8=f"{RESULTS}/exports/{{dataset}}/{{target}}.{INT8}",
+        int8=paths.export("{dataset}", "{target}", INT8),
         fake_quantized=model_of("target"),
         test=split_of("test"),
         sets=sets_of,
     output:
-        f"{RESULTS}/predictions_int8/{{dataset}}/{{target}}/{{source}}.safetensors",
+        paths.int8_predictions("{dataset}", "{target}", "{source}"),
     log:
-        f"{RESULTS}/logs/predict_int8/{{dataset}}/{{target}}/{{source}}.log",
+        paths.log("predict_int8", "{dataset}", "{target}", "{source}"),
     benchmark:
-        f"{RESULTS}/benchmarks/predict_int8/{{dataset}}/{{target}}/{{source}}.tsv"
+        paths.benchmark("predict_int8", "{dataset}", "{target}", "{source}")
     conda:
         "../envs/deploy.yaml"
     threads: study.compute["threads"]
@@ -85,15 +89,15 @@ rule predict_int8:
 
 rule write_deployed:
     input:
-        int8=predictions_of(int8_pairs(), "predictions_int8"),
-        fake_quantized=predictions_of(int8_pairs(), "predictions"),
-        audit=f"{RESULTS}/tables/audit.csv",
+        int8=every(paths.int8_predictions, int8_pairs(study)),
+        fake_quantized=every(paths.predictions, int8_pairs(study)),
+        audit=paths.table("audit"),
     output:
         table("deployed"),
     log:
-        f"{RESULTS}/logs/write_deployed.log",
+        paths.log("write_deployed"),
     benchmark:
-        f"{RESULTS}/benchmarks/write_deployed.tsv"
+        paths.benchmark("write_deployed")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -101,7 +105,7 @@ rule write_deployed:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        models=DESCRIPTIONS,
+        models=described(study.evaluated_models),
         alpha=study.config["statistics"]["alpha"],
         code=code_digest("write_deployed.py"),
     message:
@@ -116,12 +120,12 @@ rule measure_latency:
         runs=files_of_runs,
         test=split_of("test"),
     output:
-        times=f"{RESULTS}/latency/{{dataset}}.csv",
-        machine=f"{RESULTS}/latency/{{dataset}}.machine.json",
+        times=paths.times("{dataset}"),
+        machine=paths.machine("{dataset}"),
     log:
-        f"{RESULTS}/logs/measure_latency/{{dataset}}.log",
+        paths.log("measure_latency", "{dataset}"),
     benchmark:
-        f"{RESULTS}/benchmarks/measure_latency/{{dataset}}.tsv"
+        paths.benchmark("measure_latency", "{dataset}")
     conda:
         "../envs/deploy.yaml"
     threads: EVERY_CORE
@@ -131,7 +135,7 @@ rule measure_latency:
         gpu=GPUS,
     params:
         **{key: EFFICIENCY[key] for key in ("threads", "images", "rounds")},
-        runs=lambda wildcards: timed_runs(wildcards.dataset),
+        runs=lambda wildcards: timed_runs(study, wildcards.dataset),
         compute=study.compute,
         code=code_digest("measure_latency.py"),
     message:
@@ -142,18 +146,18 @@ rule measure_latency:
 
 rule write_efficiency:
     input:
-        models=[f"{RESULTS}/models/{dataset}/{name}.safetensors" for dataset, name in study.exports],
-        metadata=[f"{export_file(key, ending)}.json" for key, ending in exports()],
-        times=expand(f"{RESULTS}/latency/{{dataset}}.csv", dataset=timed_datasets()),
-        machines=expand(f"{RESULTS}/latency/{{dataset}}.machine.json", dataset=timed_datasets()),
-        clean_accuracy=f"{RESULTS}/tables/clean_accuracy.csv",
+        models=every(paths.model, study.exports),
+        metadata=every(paths.export_metadata, exports(study)),
+        times=[paths.times(dataset) for dataset in timed_datasets(study)],
+        machines=[paths.machine(dataset) for dataset in timed_datasets(study)],
+        clean_accuracy=paths.table("clean_accuracy"),
     output:
         efficiency=table("efficiency"),
         latency=table("latency"),
     log:
-        f"{RESULTS}/logs/write_efficiency.log",
+        paths.log("write_efficiency"),
     benchmark:
-        f"{RESULTS}/benchmarks/write_efficiency.tsv"
+        paths.benchmark("write_efficiency")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -161,9 +165,9 @@ rule write_efficiency:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        models=[study.describe(dataset, name) for dataset, name in study.exports],
-        exports=[(*key, ending) for key, ending in exports()],
-        datasets=timed_datasets(),
+        models=described(study.exports),
+        exports=exports(study),
+        datasets=timed_datasets(study),
         code=code_digest("write_efficiency.py"),
     message:
         "Writing the tables of efficiency and latency"
@@ -173,14 +177,14 @@ rule write_efficiency:
 
 rule select_variants:
     input:
-        over_seeds=f"{RESULTS}/tables/over_seeds.csv",
-        compression=f"{RESULTS}/tables/compression.csv",
+        over_seeds=paths.table("over_seeds"),
+        compression=paths.table("compression"),
     output:
         table("selected"),
     log:
-        f"{RESULTS}/logs/select_variants.log",
+        paths.log("select_variants"),
     benchmark:
-        f"{RESULTS}/benchmarks/select_variants.tsv"
+        paths.benchmark("select_variants")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -198,21 +202,14 @@ rule select_variants:
 
 rule plot_latency:
     input:
-        f"{RESULTS}/tables/efficiency.csv",
-        f"{RESULTS}/tables/latency.csv",
+        paths.table("efficiency"),
+        paths.table("latency"),
     output:
-        report(
-            f"{RESULTS}/figures/{{dataset}}/latency.svg",
-            caption="../report/latency_figure.rst",
-            category="Figures",
-            subcategory="Efficiency",
-            labels={"data set": "{dataset}", "figure": "latency"},
-        ),
-        f"{RESULTS}/figures/{{dataset}}/latency.png",
+        figure("latency"),
     log:
-        f"{RESULTS}/logs/plot_latency/{{dataset}}.log",
+        paths.log("plot_latency", "{dataset}"),
     benchmark:
-        f"{RESULTS}/benchmarks/plot_latency/{{dataset}}.tsv"
+        paths.benchmark("plot_latency", "{dataset}")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -229,21 +226,14 @@ rule plot_latency:
 
 rule plot_pareto:
     input:
-        efficiency=f"{RESULTS}/tables/efficiency.csv",
-        over_seeds=f"{RESULTS}/tables/over_seeds.csv",
+        efficiency=paths.table("efficiency"),
+        over_seeds=paths.table("over_seeds"),
     output:
-        report(
-            f"{RESULTS}/figures/{{dataset}}/pareto.svg",
-            caption="../report/pareto.rst",
-            category="Figures",
-            subcategory="Efficiency",
-            labels={"data set": "{dataset}", "figure": "robust accuracy against size and latency"},
-        ),
-        f"{RESULTS}/figures/{{dataset}}/pareto.png",
+        figure("pareto"),
     log:
-        f"{RESULTS}/logs/plot_pareto/{{dataset}}.log",
+        paths.log("plot_pareto", "{dataset}"),
     benchmark:
-        f"{RESULTS}/benchmarks/plot_pareto/{{dataset}}.tsv"
+        paths.benchmark("plot_pareto", "{dataset}")
     conda:
         "../envs/report.yaml"
     threads: 1

@@ -2,11 +2,11 @@ rule build_ensemble:
     input:
         members_of,
     output:
-        f"{RESULTS}/models/{{dataset}}/{{ensemble}}.safetensors",
+        paths.model("{dataset}", "{ensemble}"),
     log:
-        f"{RESULTS}/logs/build_ensemble/{{dataset}}/{{ensemble}}.log",
+        paths.log("build_ensemble", "{dataset}", "{ensemble}"),
     benchmark:
-        f"{RESULTS}/benchmarks/build_ensemble/{{dataset}}/{{ensemble}}.tsv"
+        paths.benchmark("build_ensemble", "{dataset}", "{ensemble}")
     conda:
         "../envs/torch.yaml"
     threads: 1

@@ -4,11 +4,11 @@ rule predict:
         test=split_of("test"),
         sets=sets_of,
     output:
-        f"{RESULTS}/predictions/{{dataset}}/{{target}}/{{source}}.safetensors",
+        paths.predictions("{dataset}", "{target}", "{source}"),
     log:
-        f"{RESULTS}/logs/predict/{{dataset}}/{{target}}/{{source}}.log",
+        paths.log("predict", "{dataset}", "{target}", "{source}"),
     benchmark:
-        f"{RESULTS}/benchmarks/predict/{{dataset}}/{{target}}/{{source}}.tsv"
+        paths.benchmark("predict", "{dataset}", "{target}", "{source}")
     conda:
         "../envs/torch.yaml"
     threads: study.compute["threads"]

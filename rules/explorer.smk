@@ -1,28 +1,28 @@
 rule write_explorer:
     input:
-        over_seeds=f"{RESULTS}/tables/over_seeds.csv",
-        robust_accuracy=f"{RESULTS}/tables/robust_accuracy.csv",
-        clean_accuracy=f"{RESULTS}/tables/clean_accuracy.csv",
-        verdicts=f"{RESULTS}/tables/verdicts.csv",
-        max_delta=f"{RESULTS}/tables/max_delta.csv",
-        flips=f"{RESULTS}/tables/flips.csv",
-        audit=f"{RESULTS}/tables/audit.csv",
-        compression=f"{RESULTS}/tables/compression.csv",
-        predictions=PREDICTIONS,
-        sets=adversarial_sets(),
-        tests=TESTS,
+        over_seeds=paths.table("over_seeds"),
+        robust_accuracy=paths.table("robust_accuracy"),
+        clean_accuracy=paths.table("clean_accuracy"),
+        verdicts=paths.table("verdicts"),
+        max_delta=paths.table("max_delta"),
+        flips=paths.table("flips"),
+        audit=paths.table("audit"),
+        compression=paths.table("compression"),
+        predictions=every(paths.predictions, study.pairs),
+        sets=every(paths.adversarial_set, sets()),
+        tests=tests(),
         templates=explorer_templates(),
     output:
         report(
-            f"{RESULTS}/explorer.html",
+            paths.page("explorer"),
             caption="../report/explorer.rst",
             category="Explorer",
             labels={"page": "source x target x attack x eps"},
         ),
     log:
-        f"{RESULTS}/logs/write_explorer.log",
+        paths.log("write_explorer"),
     benchmark:
-        f"{RESULTS}/benchmarks/write_explorer.tsv"
+        paths.benchmark("write_explorer")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -32,7 +32,7 @@ rule write_explorer:
     params:
         study=study.name,
         question=study.question,
-        datasets=audited_datasets(),
+        datasets=study.audited_datasets,
         code=code_digest("write_explorer.py"),
     message:
         "Writing the explorer page"

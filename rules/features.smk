@@ -4,11 +4,11 @@ rule features:
         test=split_of("test"),
         set=set_of_features,
     output:
-        f"{RESULTS}/features/{{dataset}}/{{model}}/{{features}}.safetensors",
+        paths.features("{dataset}", "{model}", "{features}"),
     log:
-        f"{RESULTS}/logs/features/{{dataset}}/{{model}}/{{features}}.log",
+        paths.log("features", "{dataset}", "{model}", "{features}"),
     benchmark:
-        f"{RESULTS}/benchmarks/features/{{dataset}}/{{model}}/{{features}}.tsv"
+        paths.benchmark("features", "{dataset}", "{model}", "{features}")
     conda:
         "../envs/torch.yaml"
     threads: study.compute["threads"]
@@ -28,13 +28,13 @@ rule features:
 
 rule tsne:
     input:
-        f"{RESULTS}/features/{{dataset}}/{{model}}/{{features}}.safetensors",
+        paths.features("{dataset}", "{model}", "{features}"),
     output:
-        f"{RESULTS}/features/{{dataset}}/{{model}}/{{features}}.tsne.csv",
+        paths.tsne("{dataset}", "{model}", "{features}"),
     log:
-        f"{RESULTS}/logs/tsne/{{dataset}}/{{model}}/{{features}}.log",
+        paths.log("tsne", "{dataset}", "{model}", "{features}"),
     benchmark:
-        f"{RESULTS}/benchmarks/tsne/{{dataset}}/{{model}}/{{features}}.tsv"
+        paths.benchmark("tsne", "{dataset}", "{model}", "{features}")
     conda:
         "../envs/torch.yaml"
     threads: 1
@@ -53,20 +53,14 @@ rule tsne:
 
 rule plot_tsne:
     input:
-        coordinates=f"{RESULTS}/features/{{dataset}}/{{model}}/{{features}}.tsne.csv",
-        features=f"{RESULTS}/features/{{dataset}}/{{model}}/{{features}}.safetensors",
+        coordinates=paths.tsne("{dataset}", "{model}", "{features}"),
+        features=paths.features("{dataset}", "{model}", "{features}"),
     output:
-        figure(
-            "{dataset}/tsne.{features}.{model}",
-            "tsne",
-            "Layer features",
-            **{"data set": "{dataset}", "model": "{model}", "features": "{features}"},
-        ),
-        f"{RESULTS}/figures/{{dataset}}/tsne.{{features}}.{{model}}.png",
+        figure("tsne"),
     log:
-        f"{RESULTS}/logs/plot_tsne/{{dataset}}/{{features}}.{{model}}.log",
+        paths.log("plot_tsne", "{dataset}", "{features}", "{model}"),
     benchmark:
-        f"{RESULTS}/benchmarks/plot_tsne/{{dataset}}/{{features}}.{{model}}.tsv"
+        paths.benchmark("plot_tsne", "{dataset}", "{features}", "{model}")
     conda:
         "../envs/report.yaml"
     threads: 1

@@ -1,19 +1,12 @@
 rule plot_heatmap:
     input:
-        f"{RESULTS}/tables/over_seeds.csv",
+        paths.table("over_seeds"),
     output:
-        report(
-            f"{RESULTS}/figures/{{dataset}}/heatmap.{{attack}}.svg",
-            caption="../report/heatmap.rst",
-            category="Figures",
-            subcategory="Source x target",
-            labels={"data set": "{dataset}", "attack": "{attack}"},
-        ),
-        f"{RESULTS}/figures/{{dataset}}/heatmap.{{attack}}.png",
+        figure("heatmap"),
     log:
-        f"{RESULTS}/logs/plot_heatmap/{{dataset}}/{{attack}}.log",
+        paths.log("plot_heatmap", "{dataset}", "{attack}"),
     benchmark:
-        f"{RESULTS}/benchmarks/plot_heatmap/{{dataset}}/{{attack}}.tsv"
+        paths.benchmark("plot_heatmap", "{dataset}", "{attack}")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -30,28 +23,16 @@ rule plot_heatmap:
 
 rule plot_ratio:
     input:
-        over_seeds=f"{RESULTS}/tables/over_seeds.csv",
-        verdicts=f"{RESULTS}/tables/verdicts.csv",
-        clean=f"{RESULTS}/tables/clean_differences.csv",
+        over_seeds=paths.table("over_seeds"),
+        verdicts=paths.table("verdicts"),
+        clean=paths.table("clean_differences"),
     output:
-        accuracy=figure(
-            "{dataset}/accuracy_against_ratio.{architecture}",
-            "accuracy_against_ratio",
-            "Accuracy against compression",
-            **{"data set": "{dataset}", "architecture": "{architecture}", "shown": "accuracy"},
-        ),
-        differences=figure(
-            "{dataset}/accuracy_differences.{architecture}",
-            "accuracy_differences",
-            "Accuracy against compression",
-            **{"data set": "{dataset}", "architecture": "{architecture}", "shown": "difference to base"},
-        ),
-        accuracy_png=f"{RESULTS}/figures/{{dataset}}/accuracy_against_ratio.{{architecture}}.png",
-        differences_png=f"{RESULTS}/figures/{{dataset}}/accuracy_differences.{{architecture}}.png",
+        accuracy=figure("accuracy_against_ratio"),
+        differences=figure("accuracy_differences"),
     log:
-        f"{RESULTS}/logs/plot_ratio/{{dataset}}/{{architecture}}.log",
+        paths.log("plot_ratio", "{dataset}", "{architecture}"),
     benchmark:
-        f"{RESULTS}/benchmarks/plot_ratio/{{dataset}}/{{architecture}}.tsv"
+        paths.benchmark("plot_ratio", "{dataset}", "{architecture}")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -68,27 +49,15 @@ rule plot_ratio:
 
 rule plot_models:
     input:
-        models=models_files("safetensors"),
-        histories=models_files("history.csv"),
+        models=lambda wildcards: every(paths.model, models_on(wildcards)),
+        histories=lambda wildcards: every(paths.history, models_on(wildcards)),
     output:
-        weights=figure(
-            "{dataset}/weights",
-            "weights",
-            "Models",
-            **{"data set": "{dataset}", "shown": "weights"},
-        ),
-        training=figure(
-            "{dataset}/training",
-            "training",
-            "Models",
-            **{"data set": "{dataset}", "shown": "training"},
-        ),
-        weights_png=f"{RESULTS}/figures/{{dataset}}/weights.png",
-        training_png=f"{RESULTS}/figures/{{dataset}}/training.png",
+        weights=figure("weights"),
+        training=figure("training"),
     log:
-        f"{RESULTS}/logs/plot_models/{{dataset}}.log",
+        paths.log("plot_models", "{dataset}"),
     benchmark:
-        f"{RESULTS}/benchmarks/plot_models/{{dataset}}.tsv"
+        paths.benchmark("plot_models", "{dataset}")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -96,7 +65,7 @@ rule plot_models:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        models=lambda wildcards: [study.describe(wildcards.dataset, name) for name in models_on(wildcards.dataset)],
+        models=lambda wildcards: described(models_on(wildcards)),
         code=code_digest("plot_models.py"),
     message:
         "Plotting weights and training of the models on {wildcards.dataset}"
@@ -108,19 +77,13 @@ rule plot_images:
     input:
         sets=sets_crafted_on("base"),
         test=split_of("test"),
-        audit=f"{RESULTS}/tables/audit.csv",
+        audit=paths.table("audit"),
     output:
-        figure(
-            "{dataset}/images.{base}",
-            "images",
-            "Adversarial images",
-            **{"data set": "{dataset}", "source": "{base}"},
-        ),
-        f"{RESULTS}/figures/{{dataset}}/images.{{base}}.png",
+        figure("images"),
     log:
-        f"{RESULTS}/logs/plot_images/{{dataset}}/{{base}}.log",
+        paths.log("plot_images", "{dataset}", "{base}"),
     benchmark:
-        f"{RESULTS}/benchmarks/plot_images/{{dataset}}/{{base}}.tsv"
+        paths.benchmark("plot_images", "{dataset}", "{base}")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -138,24 +101,17 @@ rule plot_images:
 
 rule compare_published:
     input:
-        over_seeds=f"{RESULTS}/tables/over_seeds.csv",
-        clean_accuracy=f"{RESULTS}/tables/clean_accuracy.csv",
+        over_seeds=paths.table("over_seeds"),
+        clean_accuracy=paths.table("clean_accuracy"),
         published=lambda wildcards: study.published["table"],
-        stages=STAGES,
+        stages=stages(),
     output:
         table=table("published"),
-        svg=report(
-            f"{RESULTS}/figures/published.svg",
-            caption="../report/published.rst",
-            category="Figures",
-            subcategory="Ours beside published",
-            labels={"figure": "ours beside published"},
-        ),
-        png=f"{RESULTS}/figures/published.png",
+        figure=figure("published"),
     log:
-        f"{RESULTS}/logs/compare_published.log",
+        paths.log("compare_published"),
     benchmark:
-        f"{RESULTS}/benchmarks/compare_published.tsv"
+        paths.benchmark("compare_published")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -164,7 +120,7 @@ rule compare_published:
         runtime=growing(10),
     params:
         published=study.published,
-        models=DESCRIPTIONS,
+        models=described(study.evaluated_models),
         code=code_digest("compare_published.py"),
     message:
         "Setting the results beside the published numbers"

@@ -1,19 +1,16 @@
 # The tables for print and the story of the study.
 
-# Every table of the study; the helpers of the other rule files know them by now.
-STUDY_TABLES = [path for path in final_outputs() if path.startswith(f"{RESULTS}/tables/") and path.endswith(".csv")]
-
 
 rule format_tables:
     input:
-        STUDY_TABLES,
+        [paths.table(name) for name in table_names(study)],
     output:
-        latex=[f"{path.removesuffix('.csv')}.tex" for path in STUDY_TABLES],
-        markdown=[f"{path.removesuffix('.csv')}.md" for path in STUDY_TABLES],
+        latex=[paths.table(name, "tex") for name in table_names(study)],
+        markdown=[paths.table(name, "md") for name in table_names(study)],
     log:
-        f"{RESULTS}/logs/format_tables.log",
+        paths.log("format_tables"),
     benchmark:
-        f"{RESULTS}/benchmarks/format_tables.tsv"
+        paths.benchmark("format_tables")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -30,23 +27,23 @@ rule format_tables:
 
 rule write_story:
     input:
-        verdicts=f"{RESULTS}/tables/verdicts.csv",
-        audit=f"{RESULTS}/tables/audit.csv",
-        crafting=f"{RESULTS}/tables/crafting.csv",
-        clean=f"{RESULTS}/tables/clean_accuracy.csv",
-        tables=[f"{RESULTS}/tables/{name}.csv" for name in told_tables()],
+        verdicts=paths.table("verdicts"),
+        audit=paths.table("audit"),
+        crafting=paths.table("crafting"),
+        clean=paths.table("clean_accuracy"),
+        tables=[paths.table(name) for name in story_tables(study)],
     output:
         page=report(
-            f"{RESULTS}/story.html",
+            paths.page("story"),
             caption="../report/story.rst",
             category="Story",
             labels={"page": "what was asked, run and found"},
         ),
-        summary=f"{RESULTS}/summary.html",
+        summary=paths.page("summary"),
     log:
-        f"{RESULTS}/logs/write_story.log",
+        paths.log("write_story"),
     benchmark:
-        f"{RESULTS}/benchmarks/write_story.tsv"
+        paths.benchmark("write_story")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -54,8 +51,8 @@ rule write_story:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        facts=story_facts(),
-        benchmarks=f"{RESULTS}/benchmarks",
+        facts=design(study),
+        benchmarks=paths.benchmarks(),
         code=code_digest("write_story.py"),
     message:
         "Writing the story"

@@ -4,11 +4,11 @@ rule sweep:
         test=split_of("test"),
         train=training_images_of_sweep,
     output:
-        f"{RESULTS}/sweeps/{{dataset}}/{{source}}/{{sweep}}.safetensors",
+        paths.sweep("{dataset}", "{source}", "{sweep}"),
     log:
-        f"{RESULTS}/logs/sweep/{{dataset}}/{{source}}/{{sweep}}.log",
+        paths.log("sweep", "{dataset}", "{source}", "{sweep}"),
     benchmark:
-        f"{RESULTS}/benchmarks/sweep/{{dataset}}/{{source}}/{{sweep}}.tsv"
+        paths.benchmark("sweep", "{dataset}", "{source}", "{sweep}")
     conda:
         "../envs/torch.yaml"
     threads: study.compute["threads"]
@@ -30,14 +30,14 @@ rule sweep:
 
 rule write_sweeps:
     input:
-        sweeps=swept(),
-        audit=f"{RESULTS}/tables/audit.csv",
+        sweeps=every(paths.sweep, study.curves),
+        audit=paths.table("audit"),
     output:
         table("sweeps"),
     log:
-        f"{RESULTS}/logs/write_sweeps.log",
+        paths.log("write_sweeps"),
     benchmark:
-        f"{RESULTS}/benchmarks/write_sweeps.tsv"
+        paths.benchmark("write_sweeps")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -45,7 +45,7 @@ rule write_sweeps:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        models=[study.describe(dataset, name) for dataset, name, _ in study.curves],
+        models=described(key[:2] for key in study.curves),
         code=code_digest("write_sweeps.py"),
     message:
         "Writing the table of sweeps"
@@ -55,19 +55,13 @@ rule write_sweeps:
 
 rule plot_sweep:
     input:
-        f"{RESULTS}/tables/sweeps.csv",
+        paths.table("sweeps"),
     output:
-        figure(
-            "{dataset}/accuracy_against_eps.{sweep}",
-            "accuracy_against_eps",
-            "Accuracy against eps",
-            **{"data set": "{dataset}", "sweep": "{sweep}"},
-        ),
-        f"{RESULTS}/figures/{{dataset}}/accuracy_against_eps.{{sweep}}.png",
+        figure("accuracy_against_eps"),
     log:
-        f"{RESULTS}/logs/plot_sweep/{{dataset}}/{{sweep}}.log",
+        paths.log("plot_sweep", "{dataset}", "{sweep}"),
     benchmark:
-        f"{RESULTS}/benchmarks/plot_sweep/{{dataset}}/{{sweep}}.tsv"
+        paths.benchmark("plot_sweep", "{dataset}", "{sweep}")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -84,21 +78,15 @@ rule plot_sweep:
 
 rule plot_transfer:
     input:
-        over_seeds=f"{RESULTS}/tables/over_seeds.csv",
-        clean_accuracy=f"{RESULTS}/tables/clean_accuracy.csv",
+        over_seeds=paths.table("over_seeds"),
+        clean_accuracy=paths.table("clean_accuracy"),
         test=split_of("test"),
     output:
-        figure(
-            "{dataset}/transfer.{origin}.{entry}",
-            "transfer",
-            "Transfer against eps",
-            **{"data set": "{dataset}", "source": "{origin}", "attack": "{entry}"},
-        ),
-        f"{RESULTS}/figures/{{dataset}}/transfer.{{origin}}.{{entry}}.png",
+        figure("transfer"),
     log:
-        f"{RESULTS}/logs/plot_transfer/{{dataset}}/{{origin}}.{{entry}}.log",
+        paths.log("plot_transfer", "{dataset}", "{origin}", "{entry}"),
     benchmark:
-        f"{RESULTS}/benchmarks/plot_transfer/{{dataset}}/{{origin}}.{{entry}}.tsv"
+        paths.benchmark("plot_transfer", "{dataset}", "{origin}", "{entry}")
     conda:
         "../envs/report.yaml"
     threads: 1

@@ -1,14 +1,14 @@
 rule write_tables:
     input:
-        predictions=PREDICTIONS,
-        models=MODELS,
-        audit=f"{RESULTS}/tables/audit.csv",
+        predictions=every(paths.predictions, study.pairs),
+        models=every(paths.model, study.evaluated_models),
+        audit=paths.table("audit"),
     output:
-        **{name: table(name) for name in TABLES},
+        **{name: table(name) for name in ACCURACY},
     log:
-        f"{RESULTS}/logs/write_tables.log",
+        paths.log("write_tables"),
     benchmark:
-        f"{RESULTS}/benchmarks/write_tables.tsv"
+        paths.benchmark("write_tables")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -16,7 +16,7 @@ rule write_tables:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        models=DESCRIPTIONS,
+        models=described(study.evaluated_models),
         code=code_digest("write_tables.py"),
     message:
         "Writing the tables"
@@ -26,14 +26,14 @@ rule write_tables:
 
 rule write_verdicts:
     input:
-        predictions=PREDICTIONS,
-        audit=f"{RESULTS}/tables/audit.csv",
+        predictions=every(paths.predictions, study.pairs),
+        audit=paths.table("audit"),
     output:
         **{name: table(name) for name in VERDICTS},
     log:
-        f"{RESULTS}/logs/write_verdicts.log",
+        paths.log("write_verdicts"),
     benchmark:
-        f"{RESULTS}/benchmarks/write_verdicts.tsv"
+        paths.benchmark("write_verdicts")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -41,7 +41,7 @@ rule write_verdicts:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        models=DESCRIPTIONS,
+        models=described(study.evaluated_models),
         statistics=study.config["statistics"],
         code=code_digest("write_verdicts.py"),
     message:
@@ -52,13 +52,13 @@ rule write_verdicts:
 
 rule write_costs:
     input:
-        adversarial_sets(),
+        every(paths.adversarial_set, sets()),
     output:
         table("crafting"),
     log:
-        f"{RESULTS}/logs/write_costs.log",
+        paths.log("write_costs"),
     benchmark:
-        f"{RESULTS}/benchmarks/write_costs.tsv"
+        paths.benchmark("write_costs")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -75,14 +75,14 @@ rule write_costs:
 
 rule write_stages:
     input:
-        sets=adversarial_sets(of_suites=True),
-        audit=f"{RESULTS}/tables/audit.csv",
+        sets=every(paths.adversarial_set, suites(study)),
+        audit=paths.table("audit"),
     output:
         table("stages"),
     log:
-        f"{RESULTS}/logs/write_stages.log",
+        paths.log("write_stages"),
     benchmark:
-        f"{RESULTS}/benchmarks/write_stages.tsv"
+        paths.benchmark("write_stages")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -99,19 +99,19 @@ rule write_stages:
 
 rule write_wide_tables:
     input:
-        over_seeds=f"{RESULTS}/tables/over_seeds.csv",
-        robust=f"{RESULTS}/tables/robust_accuracy.csv",
-        compression=f"{RESULTS}/tables/compression.csv",
-        clean=f"{RESULTS}/tables/clean_accuracy.csv",
-        stages=STAGES,
+        over_seeds=paths.table("over_seeds"),
+        robust=paths.table("robust_accuracy"),
+        compression=paths.table("compression"),
+        clean=paths.table("clean_accuracy"),
+        stages=stages(),
     output:
         models=wide_table("models", "wide_models"),
-        attacks=[wide_table(f"attacks.{name}", "wide_attacks") for name in compressions()],
-        stages=[wide_table("stages", "wide_stages")] if STAGES else [],
+        attacks=[wide_table(f"attacks.{name}", "wide_attacks") for name in compressions(study)],
+        stages=[wide_table("stages", "wide_stages")] if suites(study) else [],
     log:
-        f"{RESULTS}/logs/write_wide_tables.log",
+        paths.log("write_wide_tables"),
     benchmark:
-        f"{RESULTS}/benchmarks/write_wide_tables.tsv"
+        paths.benchmark("write_wide_tables")
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -119,7 +119,7 @@ rule write_wide_tables:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        compressions=compressions(),
+        compressions=compressions(study),
         code=code_digest("write_wide_tables.py"),
     message:
         "Writing the tables in the layout of the papers"

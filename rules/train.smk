@@ -4,12 +4,12 @@ rule train:
         validation=split_of("validation"),
         checkpoint=checkpoint_of,
     output:
-        model=f"{RESULTS}/models/{{dataset}}/{{base}}.safetensors",
-        history=f"{RESULTS}/models/{{dataset}}/{{base}}.history.csv",
+        model=paths.model("{dataset}", "{base}"),
+        history=paths.history("{dataset}", "{base}"),
     log:
-        f"{RESULTS}/logs/train/{{dataset}}/{{base}}.log",
+        paths.log("train", "{dataset}", "{base}"),
     benchmark:
-        f"{RESULTS}/benchmarks/train/{{dataset}}/{{base}}.tsv"
+        paths.benchmark("train", "{dataset}", "{base}")
     conda:
         "../envs/torch.yaml"
     threads: study.compute["threads"]

@@ -1,5 +1,6 @@
 """The real workflow on a tiny study: what it writes, what a change reruns, what a kill leaves."""
 
+import copy
 import os
 import re
 import signal
@@ -12,6 +13,8 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from squeezeproof.store.tensors import read_metadata
+from squeezeproof.study.outputs import named_paths
+from squeezeproof.study.plan import Study
 
 BASE = "cnn8.standard.none.none.s0"
 TABLES_AND_FIGURES = {
@@ -218,6 +221,63 @@ def test_tables_drop_the_cells_of_a_removed_entry(study):
     for name, content in study.tables().items():
         assert b"weight-50" not in content, name
     assert b"filter-50" in study.tables()["robust_accuracy.csv"]
+
+
+# Losses
+
+LEAVES = {
+    "plot_heatmap": "figures/digits/heatmap.pgd-eps0.1.png",
+    "plot_ratio": "figures/digits/accuracy_differences.cnn8.png",
+    "plot_models": "figures/digits/training.svg",
+    "plot_images": f"figures/digits/images.{BASE}.png",
+    "check_audit": "audit/passed.txt",
+    "write_explorer": "explorer.html",
+    "write_story": "summary.html",
+    "format_tables": "tables/verdicts.tex",
+}
+# A file that others are made from, and the jobs that make it and them.
+LOSSES = {
+    "data/prepared/{key}/validation.safetensors": {"prepare": 1, **ALL_OF_A_SEED},
+    f"results/tiny/models/digits/{BASE}.history.csv": ALL_OF_A_SEED,
+    "results/tiny/models/digits/cnn8.standard.weight-50.standard.s0.safetensors": {
+        **{"compress": 1, "predict": 1},
+        **TABLES_AND_FIGURES,
+    },
+    f"results/tiny/adversarial/digits/{BASE}/fgsm-eps0.1.safetensors": {
+        **{"craft": 1, "predict": 4, "audit_sets": 1, "write_costs": 1},
+        **WITHOUT_MODELS,
+    },
+    f"results/tiny/predictions/digits/cnn8.standard.weight-50.standard.s0/{BASE}.safetensors": {
+        "predict": 1,
+        **WITHOUT_MODELS,
+        "plot_images": 1,
+    },
+    f"results/tiny/audit/digits/{BASE}.sets.csv": {"audit_sets": 1, **WITHOUT_MODELS},
+    "results/tiny/tables/differences.csv": {
+        **{"write_tables": 1, "check_audit": 1, "plot_heatmap": 2, "plot_ratio": 1, "select_variants": 1},
+        **{"write_wide_tables": 1, "format_tables": 1, "write_story": 1, "write_explorer": 1},
+    },
+}
+
+
+def test_what_nothing_else_needs_is_made_again_by_its_rule_alone(study):
+    for path in LEAVES.values():
+        (study.results / path).unlink()
+    assert study.planned() == dict.fromkeys(LEAVES, 1)
+
+
+@pytest.mark.parametrize("lost", LOSSES)
+def test_what_others_need_is_made_again_with_them(study, lost):
+    key = Study(copy.deepcopy(study.config)).datasets["digits"].key
+    (study.path / lost.format(key=key)).unlink()
+    assert study.planned() == LOSSES[lost]
+
+
+def test_the_plan_names_every_file_of_a_finished_study(finished):
+    found = {path.relative_to(finished.path).as_posix() for path in finished.path.glob("results/**/*")}
+    found |= {path.relative_to(finished.path).as_posix() for path in finished.path.glob("data/**/*")}
+    files = {name for name in found if (finished.path / name).is_file()}
+    assert files == named_paths(Study(copy.deepcopy(finished.config)))
 
 
 # Kills

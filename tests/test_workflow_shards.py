@@ -49,7 +49,7 @@ def test_shards_give_the_tables_of_whole_sets(finished, sharded):
 
 def changed_attack_code(study):
     path = study.path / "workflow_scripts/squeezeproof/attacks/pgd.py"
-    path.write_text(path.read_text() + "\n# changed\n")
+    path.write_text(path.read_text() + "\nCHANGED = True\n")
 
 
 def test_what_is_killed_loses_the_shards_that_ran(sharded):

@@ -17,4 +17,4 @@ with job(snakemake):
     trials = read_csv(snakemake.input.clean_accuracy)["n"].max()
     table = compare(means, trials, published, snakemake.params.published)
     write_csv(snakemake.output.table, table)
-    save(dumbbell(table), [snakemake.output.svg, snakemake.output.png])
+    save(dumbbell(table), snakemake.output.figure)

@@ -11,5 +11,5 @@ with job(snakemake):
     dataset = snakemake.wildcards.dataset
     histograms = read_histograms(list(zip(models, files.models, strict=True)))
     histories = [(model, read_csv(path)) for model, path in zip(models, files.histories, strict=True)]
-    save(weight_histograms(histograms, dataset), [output.weights, output.weights_png])
-    save(training_curves(histories, dataset), [output.training, output.training_png])
+    save(weight_histograms(histograms, dataset), output.weights)
+    save(training_curves(histories, dataset), output.training)

@@ -13,5 +13,5 @@ with job(snakemake):
         read_csv(path, keep_default_na=False, na_values={"eps": [""], "std": [""]})
         for path in (files.verdicts, files.clean)
     )
-    save(accuracy_against_ratio(read_over_seeds(files.over_seeds), *cell), [output.accuracy, output.accuracy_png])
-    save(accuracy_differences(verdicts, clean, *cell), [output.differences, output.differences_png])
+    save(accuracy_against_ratio(read_over_seeds(files.over_seeds), *cell), output.accuracy)
+    save(accuracy_differences(verdicts, clean, *cell), output.differences)

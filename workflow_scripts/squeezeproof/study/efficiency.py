@@ -60,3 +60,33 @@ def backends_of(bits, endings, backends):
     if bits < 32:
         return [INTEGER] if ENDINGS["int8"] in endings and FLOAT in backends else []
     return [backend for backend in backends if backend != FLOAT or ENDINGS["onnx"] in endings]
+
+
+def exports(study):
+    """(data set, model, ending) of every exported file."""
+    return [(*key, ending) for key, endings in study.exports.items() for ending in endings]
+
+
+def int8_pairs(study):
+    """(data set, target, source) of every evaluation of a model that is deployed as int8."""
+    return [pair for pair in study.pairs if ENDINGS["int8"] in study.exports.get(pair[:2], [])]
+
+
+def deployed_datasets(study):
+    return list(dict.fromkeys(dataset for dataset, _ in study.exports))
+
+
+def timed_runs(study, dataset):
+    """(model, back-end) of everything that is timed on a data set."""
+    return [
+        (name, backend)
+        for (found, name), endings in study.exports.items()
+        if found == dataset
+        for backend in backends_of(
+            study.describe(dataset, name)["bits"], endings, study.config["efficiency"]["backends"]
+        )
+    ]
+
+
+def timed_datasets(study):
+    return [dataset for dataset in deployed_datasets(study) if timed_runs(study, dataset)]

@@ -140,6 +140,26 @@ class Study:
         return [key for key in self.models if key in needed]
 
     @cached_property
+    def made_models(self):
+        """Every Model that a study makes, in plan order: what is used anywhere, and what that is made from."""
+        pending = [*self.evaluated_models, *self.sets, *(key[:2] for key in self.features), *self.exports]
+        made = set()
+        while pending:
+            key = pending.pop()
+            if key not in made:
+                made.add(key)
+                model = self.models[key]
+                members = [(model.dataset, member) for member in self.ensembles.get(key, ())]
+                parents = [] if model.is_base else [(model.dataset, self.parent(model).name)]
+                pending += [*members, *parents]
+        return [model for key, model in self.models.items() if key in made]
+
+    @cached_property
+    def audited_datasets(self):
+        """Data sets on which anything is attacked."""
+        return list(dict.fromkeys(dataset for dataset, *_ in [*self.sets, *self.curves]))
+
+    @cached_property
     def transfers(self):
         """(dataset, source without its seed, attack entry) -> names of the entry's attacks scored on other models.
 

@@ -1,0 +1,135 @@
+"""Every job of a study and every file that it leaves, from the plan alone; standard library only."""
+
+from dataclasses import dataclass
+from itertools import chain
+
+from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_datasets
+from squeezeproof.study.figures import FIGURES
+from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
+from squeezeproof.study.tables import table_names, tables
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of the plan.
+
+    Attributes:
+        rule: its rule.
+        outputs: the files that it makes; those of a `temporary` job are removed once they were used.
+        log, benchmark: its log, and where Snakemake writes what it took.
+    """
+
+    rule: str
+    outputs: list[str]
+    log: str
+    benchmark: str
+    temporary: bool = False
+
+
+def targets(study):
+    """Every file that a finished study has, so that whatever is lost is made again."""
+    return [path for job in jobs(study) if not job.temporary for path in job.outputs]
+
+
+def named_paths(study):
+    """Every file that the plan names: outputs, temporary ones too, checksums of tables, logs and benchmarks."""
+    named = {path for job in jobs(study) for path in (*job.outputs, job.log, job.benchmark)}
+    return named | {checksum(path) for path in named if path.endswith(".csv")}
+
+
+def jobs(study, figures=FIGURES):
+    """The Jobs of a study, rule by rule.
+
+    Args:
+        figures: the kinds of figures by name; a rule may make tables and figures.
+    """
+    paths = Paths(study.name)
+    made = {}
+    for rule, names, outputs in chain(
+        _models(study, paths),
+        _attacks(study, paths),
+        _evaluations(study, paths),
+        _deployment(study, paths),
+        _tables(study, paths),
+        _figures(study, paths, figures.values()),
+    ):
+        made.setdefault((rule, names), []).extend(outputs)
+    return [*_prepared(study), *(_job(paths, *key, outputs) for key, outputs in made.items())]
+
+
+def _job(paths, rule, names, outputs):
+    return Job(rule, outputs, paths.log(rule, *names), paths.benchmark(rule, *names), temporary=rule == "craft_shard")
+
+
+def _prepared(study):
+    for name in dict.fromkeys(model.dataset for model in study.made_models):
+        key = study.datasets[name].key
+        splits = [prepared(key, split) for split in ("train", "validation", "test")]
+        yield Job("prepare", splits, f"data/prepared/{key}/prepare.log", f"data/prepared/{key}/prepare.tsv")
+
+
+def _models(study, paths):
+    for model in study.made_models:
+        key = model.dataset, model.name
+        if model.is_ensemble:
+            yield "build_ensemble", key, [paths.model(*key)]
+        else:
+            yield "train" if model.is_base else "compress", key, [paths.model(*key), paths.history(*key)]
+
+
+def _attacks(study, paths):
+    for (dataset, source), attacks in study.sets.items():
+        shards = study.datasets[dataset].shards
+        for attack in attacks:
+            key = dataset, source, attack
+            if shards == 1:
+                yield "craft", key, [paths.adversarial_set(*key)]
+                continue
+            for shard in range(1, shards + 1):
+                part = dataset, source, SHARD.format(attack=attack, shard=shard, shards=shards)
+                yield "craft_shard", part, [paths.adversarial_set(*part)]
+            yield "join_shards", key, [paths.adversarial_set(*key)]
+
+
+def _evaluations(study, paths):
+    for pair in study.pairs:
+        yield "predict", pair, [paths.predictions(*pair)]
+    for key in study.curves:
+        yield "sweep", key, [paths.sweep(*key)]
+    for key in study.features:
+        yield "features", key, [paths.features(*key)]
+        yield "tsne", key, [paths.tsne(*key)]
+    for key in study.sets:
+        yield "audit_sets", key, [paths.findings(*key, "sets")]
+        if study.config["audit"]["probe"]:
+            yield "probe", key, [paths.findings(*key, "probe")]
+    yield "check_audit", (), [paths.audit_passed()]
+
+
+def _deployment(study, paths):
+    for dataset, model, ending in exports(study):
+        files = [paths.export(dataset, model, ending), paths.export_metadata(dataset, model, ending)]
+        if ending == ENDINGS["int8"]:
+            yield "export_int8", (dataset, model), [*files, paths.findings(dataset, model, "int8")]
+        else:
+            yield "export", (dataset, model, ending), files
+    for pair in int8_pairs(study):
+        yield "predict_int8", pair, [paths.int8_predictions(*pair)]
+    for dataset in timed_datasets(study):
+        yield "measure_latency", (dataset,), [paths.times(dataset), paths.machine(dataset)]
+
+
+def _tables(study, paths):
+    for rule, names in tables(study).items():
+        if names:
+            yield rule, (), [paths.table(name) for name in names]
+    endings = ("tex", "md")
+    yield "format_tables", (), [paths.table(name, ending) for ending in endings for name in table_names(study)]
+    yield "write_story", (), [paths.page("story"), paths.page("summary")]
+    yield "write_explorer", (), [paths.page("explorer")]
+
+
+def _figures(study, paths, figures):
+    for figure in figures:
+        for names in figure.each(study):
+            yield figure.rule, tuple(names.values()), figure.files(paths, **names)

@@ -1,0 +1,79 @@
+"""Which tables a study has, and what its story tells of its design."""
+
+from squeezeproof.study.efficiency import int8_pairs
+
+# Tables by the rule that writes them, in every study.
+ACCURACY = ["clean_accuracy", "robust_accuracy", "over_seeds", "differences", "compression"]
+VERDICTS = ["comparisons", "verdicts", "max_delta", "flips", "clean_differences"]
+DEPLOYMENT = ["efficiency", "latency"]
+WIDE = "wide_"
+
+
+def tables(study):
+    """Rule -> names of the tables that it writes."""
+    return {
+        "write_tables": ACCURACY,
+        "write_verdicts": VERDICTS,
+        "write_costs": ["crafting"],
+        "write_audit": ["audit"],
+        "select_variants": ["selected"],
+        "write_stages": ["stages"] if suites(study) else [],
+        "write_wide_tables": [f"{WIDE}{name}" for name in wide_tables(study)],
+        "compare_published": ["published"] if study.published else [],
+        "write_efficiency": DEPLOYMENT if study.exports else [],
+        "write_deployed": ["deployed"] if int8_pairs(study) else [],
+        "write_sweeps": ["sweeps"] if study.curves else [],
+    }
+
+
+def table_names(study):
+    return [name for names in tables(study).values() for name in names]
+
+
+def suites(study):
+    """(data set, source, attack) of every adversarial set of attacks in sequence."""
+    sequences = {name for name, found in study.attacks.items() if found.settings["method"] in ("suite", "autoattack")}
+    return [(*key, attack) for key, attacks in study.sets.items() for attack in attacks if attack in sequences]
+
+
+def compressions(study):
+    """Entries of `compressions` that a model of an evaluation has, in the config's order."""
+    models = [study.models[key] for key in study.evaluated_models]
+    used = {study.compressions[model.compression].entry for model in models if not model.is_base}
+    return [name for name in study.config["compressions"] if name in used]
+
+
+def wide_tables(study):
+    """Names of the tables in the layout of the papers, without their prefix."""
+    return ["models", *(f"attacks.{name}" for name in compressions(study)), *(["stages"] if suites(study) else [])]
+
+
+def story_tables(study):
+    """Names of the tables that the story shows, in its order, as far as the study has them."""
+    wide = [f"{WIDE}{name}" for name in wide_tables(study)]
+    shown = ["published", "clean_accuracy", *wide, "max_delta", "selected", "sweeps", "efficiency", "deployed"]
+    made = set(table_names(study))
+    return [name for name in [*shown, "compression"] if name in made]
+
+
+def design(study):
+    """What the story says of the study's design."""
+    config = study.config
+    cells = sum(len(attacks) for attacks in study.pairs.values())
+    axes = {"datasets": "Data sets", "architectures": "Architectures", "trainings": "Trainings"}
+    axes["finetunings"] = "Finetunings"
+    numbers = {
+        **{title: ", ".join(config[axis]) or "none" for axis, title in axes.items()},
+        "Compressions": ", ".join(study.compressions) or "none",
+        "Attacks": ", ".join(study.attacks),
+        "Seeds": ", ".join(map(str, study.seeds)),
+        "Models": len(study.evaluated_models),
+        "Adversarial sets": sum(len(attacks) for attacks in study.sets.values()),
+        "Cells": f"{cells} (a target under one attack on one source)",
+    }
+    return {
+        "name": study.name,
+        "question": study.question,
+        "margin": config["statistics"]["margin"],
+        "numbers": numbers,
+    }
