@@ -88,15 +88,17 @@ def rules():
     """Rule name -> its text, of every rule but the target `all`."""
     found = {}
     for path in (ROOT / "rules").glob("*.smk"):
-        found |= dict(re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", path.read_text(), re.M | re.S))
+        found |= dict(re.findall(r"^rule (\w+):\n(.*?)(?=^(?:use )?rule |\Z)", path.read_text(), re.M | re.S))
     return found
 
 
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_every_rule_has_all_its_parts(name):
     body = rules()[name]
-    for part in ("output", "log", "benchmark", "threads", "resources", "params", "message", "conda", "script"):
-        assert f"    {part}:" in body, part
+    parts = ["output", "log", "benchmark", "conda", "threads", "resources", "params", "message", "script"]
+    written = re.findall(r"^    (\w+):", body, re.M)
+    assert [part for part in written if part not in ("input", "wildcard_constraints")] == parts
+    assert "input" not in written[1:], "inputs come first"
     for part in ("mem_mb", "runtime", "code="):
         assert part in body, part
 

@@ -16,7 +16,8 @@ ALONE |= {"sweep", "features", "tsne", "export", "export_int8", "measure_latency
 
 def rules():
     text = "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
-    return dict(re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", text, re.M | re.S))
+    found = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^(?:use )?rule |\Z)", text, re.M | re.S))
+    return found | {name: found[base] for base, name in re.findall(r"^use rule (\w+) as (\w+) with:", text, re.M)}
 
 
 def test_every_rule_is_grouped_or_runs_alone():

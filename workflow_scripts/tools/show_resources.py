@@ -23,11 +23,14 @@ def requested(folder=RULES):
     """Rule -> (mem_mb, runtime in minutes) of its first attempt, as the rule files have them."""
     found = {}
     for path in sorted(folder.glob("*.smk")):
-        for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", path.read_text(), re.M | re.S):
+        text = path.read_text()
+        for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^(?:use )?rule |\Z)", text, re.M | re.S):
             values = [re.search(rf"^\s+{key}=growing\((\d+)\)", body, re.M) for key in ("mem_mb", "runtime")]
             if None in values:
                 sys.exit(f"{path}: rule {name} lacks mem_mb=growing(...) or runtime=growing(...)")
             found[name] = tuple(int(value[1]) for value in values)
+        for base, name in re.findall(r"^use rule (\w+) as (\w+) with:", text, re.M):
+            found[name] = found[base]
     return found
 
 
