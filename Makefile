@@ -5,7 +5,7 @@ PYTEST = .venv/bin/python -m pytest
 # Set-up is done when this file is newer than the lock.
 READY = .venv/.ready
 
-.PHONY: demo test test-all test-cluster fuzz audit-dependencies lint plan estimate resources reference benchmark simulate docs lock clean
+.PHONY: demo test test-all test-cluster fuzz audit-dependencies lint plan estimate resources prune reference benchmark simulate docs lock clean
 
 demo: $(READY)
 	.venv/bin/snakemake --cores $(CORES) --report results/demo/report.html --report-after-run
@@ -45,6 +45,10 @@ estimate: $(READY)
 # What the jobs of a finished study used, beside what their rules ask for.
 resources: $(READY)
 	@.venv/bin/python workflow_scripts/tools/show_resources.py $(STUDY)
+
+# What the study's plan no longer names, below results/{study} and data/prepared; YES=1 removes it.
+prune: $(READY)
+	@.venv/bin/python workflow_scripts/tools/prune.py $(if $(filter 1,$(YES)),--yes) $(STUDY)
 
 # docs/config.md and the table of attacks in docs/choose_an_attack.md, from the schemas.
 reference: $(READY)

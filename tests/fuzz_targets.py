@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 from PIL import Image
-from study_examples import configured
+from show_plan import configured
 
 from squeezeproof.audit.findings import read_findings
 from squeezeproof.datasets.image_folder import load_image_folder

@@ -18,13 +18,6 @@ def changed(text, changes):
     return config
 
 
-def configured(path):
-    """The config of a file; `name-detail.yaml` is an overlay of `name.yaml` beside it, merged as Snakemake does."""
-    config = yaml.safe_load(path.read_text())
-    base = path.with_name(path.name.partition("-")[0] + ".yaml")
-    return merged(configured(base), config) if "-" in path.name else config
-
-
 def merged(base, overlay):
     """A deep copy of `base` with the values of `overlay` in place of its own."""
     return merge(copy.deepcopy(base), overlay)

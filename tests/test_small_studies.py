@@ -8,7 +8,8 @@ import copy
 import pandas as pd
 import pytest
 from conftest import ROOT, Workspace
-from study_examples import configured, merged
+from show_plan import configured
+from study_examples import merged
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,8 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from study_examples import changed, configured
+from show_plan import configured
+from study_examples import changed
 
 import squeezeproof
 from squeezeproof.study.errors import ConfigError

@@ -33,6 +33,13 @@ def read_config(paths):
     return config
 
 
+def configured(path):
+    """The config of a study's file; `name-detail.yaml` is an overlay of `name.yaml` beside it."""
+    path = Path(path)
+    base = path.with_name(path.name.partition("-")[0] + ".yaml")
+    return read_config([base, path] if "-" in path.name else [path])
+
+
 def print_table(title, header, rows):
     print(f"\n{title}")
     rows = [[str(cell) for cell in row] for row in rows]
