@@ -133,6 +133,22 @@ def test_the_result_does_not_depend_on_the_batch(norm):
 
 
 @both_norms
+@pytest.mark.parametrize("offset, mask", [(1e4, 0.0), (-1e4, 0.0), (0.0, -1e9), (-300.0, -1e9)])
+def test_common_offsets_and_masked_classes_do_not_lengthen_the_way(norm, offset, mask):
+    model, (inputs, labels) = network(), pixels(100)
+    inputs, labels = inputs[labels < 9], labels[labels < 9]
+    masked = torch.where(torch.arange(10) == 9, mask, 0.0)
+    plain = attack(lambda batch: model(batch)[:, :9], inputs, labels, norm=norm) if mask else None
+    plain = attack(model, inputs, labels, norm=norm) if plain is None else plain
+    changed = attack(lambda batch: model(batch) + masked + offset, inputs, labels, norm=norm)
+    right = correct(lambda batch: model(batch) + masked, inputs, labels)
+    assert fooled(model(changed) + masked + offset, labels)[right].all()
+    one, other = norms(plain - inputs, norm)[right], norms(changed - inputs, norm)[right]
+    # float32 keeps three decimals of a logit of 10,000.
+    assert other.mean().item() == pytest.approx(one.mean().item(), rel=0.01)
+
+
+@both_norms
 @pytest.mark.parametrize("shift, scale", [(-50.0, 1.0), (50.0, 1.0), (0.0, 1000.0), (0.0, 0.01)])
 def test_shifted_and_scaled_logits_give_no_robustness(norm, shift, scale):
     model, (inputs, labels) = network(), pixels(100)

@@ -2,11 +2,13 @@
 
 import time
 from collections import Counter
+from functools import partial
 
 import torch
 
 from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.checks import check_inside, check_logits
+from squeezeproof.attacks.confirm import confirm
 from squeezeproof.attacks.integers import to_integers
 from squeezeproof.attacks.objective import cross_entropy, fooled, margin
 from squeezeproof.attacks.registry import ATTACKS, FITS
@@ -14,7 +16,7 @@ from squeezeproof.attacks.shards import pass_metadata
 from squeezeproof.attacks.source import Counted, prepared
 from squeezeproof.attacks.suite import stages
 from squeezeproof.batches import in_batches
-from squeezeproof.evaluation.predict import predict
+from squeezeproof.evaluation.predict import each_logits
 from squeezeproof.jobs import Progress
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
@@ -44,7 +46,8 @@ def craft(model, images, labels, settings, *, seed, batch_size, training=None, r
     exactly zero, how many examples each stage attacked and left standing, and seconds. With `rows` also `shard`, which
     `attacks.shards.combined` needs.
 
-    With `stop_on_success` examples that the model misclassifies stay as they are.
+    What is scored is the model itself, not the fast copy of it that is attacked: see `attacks.confirm`. With
+    `stop_on_success` examples that the model misclassifies stay as they are.
 
     Raises InputError where the model gives no gradients, none that are finite or, over the whole split, none but
     zeros, no finite logits, or probabilities instead of logits.
@@ -104,9 +107,13 @@ class _Attacked:
             chunk = rows[first:last]
             clean, target = to_pixels(self.images[chunk], self.device), self.labels[chunk].to(self.device)
             indices = (self.first + chunk).to(self.device)
+            before = self.source.backwards
             points = attack(self.source, clean, target, seed=seed, indices=indices).detach()
             self.source.check()
-            self.found.offer(chunk, clean, points, index)
+            # An attack without gradients is not to be helped by one.
+            follows = self.source.backwards > before
+            sure = partial(confirm, copy=self.source.model, seed=seed, indices=indices) if follows else None
+            self.found.offer(chunk, clean, points, index, sure)
             progress.advance(len(chunk))
 
         in_batches(len(rows), self.batch_size, work)
@@ -131,7 +138,14 @@ class _Found:
     def __init__(self, model, images, labels, settings, batch_size):
         self.model, self.images, self.settings = model, images, settings
         self.integers = settings["stored"] == "uint8"
-        count, clean = len(labels), predict(model, images, batch_size)
+        count = len(labels)
+        clean, self.gaps = torch.empty_like(labels), torch.empty(count)
+
+        def keep(rows, logits):
+            clean[rows] = logits.argmax(1).cpu()
+            self.gaps[rows] = margin(logits, labels[rows].to(logits.device)).abs().cpu()
+
+        each_logits(model, images, batch_size, keep)
         self.tensors = {
             "adversarial": images.clone() if self.integers else to_pixels(images, "cpu"),
             "labels": labels.clone(),
@@ -149,8 +163,12 @@ class _Found:
         return self.tensors["predictions"] != self.tensors["labels"]
 
     @torch.no_grad()
-    def offer(self, rows, clean, points, stage):
-        """Keep those of the points of some rows that are stronger than what was found before."""
+    def offer(self, rows, clean, points, stage, confirm=None):
+        """Keep those of the points of some rows that are stronger than what was found before.
+
+        With `confirm` (attacks.confirm, but for the model, the images and the ball), points that are kept as floats
+        are first moved across the boundaries of the model.
+        """
         eps, norm = self.settings["eps"], self.settings["norm"]
         labels = self.tensors["labels"][rows].to(points.device)
         check_inside(clean, points, eps, norm)
@@ -158,7 +176,12 @@ class _Found:
             self.float_fooled[rows] |= fooled(self.model(points), labels).cpu()
             stored = to_integers(points.cpu(), self.images[rows], eps, norm)
             points = to_pixels(stored, points.device)
-        logits = self.model(points)
+        if confirm and not self.integers:
+            gaps = self.gaps[rows].to(points.device)
+            ball = {"eps": eps, "norm": norm}
+            points, logits = confirm(self.model, inputs=clean, points=points, labels=labels, gaps=gaps, **ball)
+        else:
+            logits = self.model(points)
         check_logits(logits)
         judged = {
             "adversarial": stored if self.integers else points,

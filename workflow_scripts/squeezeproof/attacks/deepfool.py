@@ -4,13 +4,11 @@ import math
 
 import torch
 
-from squeezeproof.attacks.ball import TINY, ascend, project
+from squeezeproof.attacks.ball import ascend, project
 from squeezeproof.attacks.batch import Batch, Strongest
 from squeezeproof.attacks.gradient import difference_gradients, logits_at
-from squeezeproof.attacks.objective import fooled, margin
+from squeezeproof.attacks.objective import fooled, margin, rounding
 
-# Of the largest logit; float32 rounds an image's logits by some 1e-6 of it differently in another batch or machine.
-SAFE = 3e-5
 REFINEMENTS = 3
 GREY_LEVEL = 1 / 255
 
@@ -35,7 +33,7 @@ def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, 
     Differences from the paper and from foolbox and torchattacks, which clip each step to the box: the steps after the
     first leave out the pixels that the box would hold back, so that they are few also where much is black or white.
     The references' points lie on the boundary, where another batch size rounds some of them back; here a point is
-    across when its margin exceeds `SAFE` of the logits. The step that crossed is then shortened to just that by the
+    across when its margin exceeds `rounding`. The step that crossed is then shortened to just that by the
     regula falsi, so that on a linear model the perturbation is between 1 and 1 + overshoot times the smallest one.
     """
     logits = logits_at(model, inputs)
@@ -43,19 +41,19 @@ def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, 
     batch = Batch.of(inputs, labels, indices).keep(right)
     others = _rivals(logits, labels, candidates)[right]
     points, best = batch.inputs, Strongest(inputs)
-    origins, before = inputs.clone(), torch.zeros_like(best.values)
+    origins, before, safe = inputs.clone(), torch.zeros_like(best.values), torch.zeros_like(best.values)
     for step in range(steps):
         if len(batch) == 0:
             break
         logits, gradients = difference_gradients(model, points, batch.labels, others)
         if step > 0:
             gradients = _inwards(points, gradients)
-        distances, lacks, gradient = _nearest(logits, gradients, batch.labels, others, norm)
-        origins[batch.rows], before[batch.rows] = points, -lacks
+        distances, lacks, doubts, gradient = _nearest(logits, gradients, batch.labels, others, norm)
+        origins[batch.rows], before[batch.rows], safe[batch.rows] = points, -lacks, doubts
         move = _images(distances * (1 + overshoot)) * ascend(gradient, norm, seed, batch.indices)
         points = (points + move).clamp_(0, 1)
         # To sort out the examples that are across costs one forward pass and saves `candidates` - 1 backward ones.
-        excess = _excess(logits_at(model, points), batch.labels)
+        excess = margin(logits_at(model, points), batch.labels) - doubts
         short = excess <= 0
         best.update(points, excess, ~short, batch.rows)
         if not short.all():
@@ -63,7 +61,7 @@ def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, 
     crossed = best.fools.nonzero().squeeze(1)
     if len(crossed):
         last = origins[crossed], best.points[crossed], before[crossed], best.values[crossed]
-        best.points[crossed] = _shorten(model, *last, labels[crossed])
+        best.points[crossed] = _shorten(model, *last, labels[crossed], safe[crossed])
     return best.points if eps is None else project(best.points, inputs, eps, norm)
 
 
@@ -81,43 +79,35 @@ def _inwards(points, gradients):
 
 def _nearest(logits, gradients, labels, others, norm):
     """The nearest linearised boundary: the distance [N] to just across it, what the class behind it lacks to be across,
-    [N], and the gradient [N, C, H, W] towards it."""
-    safe = _safe(logits)[:, None]
-    lacks = logits.gather(1, labels[:, None]) - logits.gather(1, others) + safe
+    [N], how much of that is for rounding, [N], and the gradient [N, C, H, W] towards it."""
+    own, rest = logits.gather(1, labels[:, None]), logits.gather(1, others)
+    safe = rounding(own, rest, gradients)
+    lacks = own - rest + safe
     slopes = torch.linalg.vector_norm(gradients.flatten(2), 1 if norm == "linf" else 2, dim=2)
-    distances, nearest = ((lacks + safe) / slopes).min(1)
+    distances, nearest = torch.where(slopes > 0, (lacks + safe) / slopes, math.inf).min(1)
     rows = torch.arange(len(labels), device=labels.device)
-    lacks, gradient = lacks[rows, nearest], gradients[rows, nearest]
+    lacks, safe, gradient = lacks[rows, nearest], safe[rows, nearest], gradients[rows, nearest]
     # On a plateau no boundary is in sight, and a step changes each pixel by about a grey level.
     plateau = GREY_LEVEL * (1 if norm == "linf" else math.sqrt(gradient[0].numel()))
-    return torch.where(distances.isinf(), plateau, distances), lacks, gradient
+    return torch.where(distances.isinf(), plateau, distances), lacks, safe, gradient
 
 
 @torch.no_grad()
-def _shorten(model, low, high, under, over, labels):
+def _shorten(model, low, high, under, over, labels, safe):
     """The points `high` across the boundary, moved towards `low` as far as they stay across.
 
     Args:
-        under, over: the excess of `low` and of `high`, [N]; at `low` that of the class the step led to, because the
-            runner-up there may be another one.
+        under, over: by how much the margin exceeds `safe` [N] at `low` and `high`, [N]; at `low` that of the class the
+            step led to, because the runner-up there may be another one.
     """
     for _ in range(REFINEMENTS):
         # A point that aims at the boundary itself would as often miss it.
         middle = torch.lerp(high, low, _images(0.99 * over / (over - under)))
-        excess = _excess(model(middle), labels)
+        excess = margin(model(middle), labels) - safe
         across = excess > 0
         low, high = torch.where(_images(across), low, middle), torch.where(_images(across), middle, high)
         under, over = torch.where(across, under, excess), torch.where(across, excess, over)
     return high
-
-
-def _excess(logits, labels):
-    """By how much the margin [N] exceeds what rounding could turn around."""
-    return margin(logits, labels) - _safe(logits)
-
-
-def _safe(logits):
-    return SAFE * logits.abs().amax(1).clamp_min(TINY)
 
 
 def _images(values):

@@ -1,8 +1,12 @@
 """Losses that untargeted attacks raise: logits [N, K], labels [N] -> per-example loss [N]."""
 
+import torch
 from torch.nn import functional
 
 from squeezeproof.errors import InputError
+
+# In pixel units, and as a share of a logit; float32 has some ten times finer steps of either.
+ROUNDING = 1e-6
 
 
 def cross_entropy(logits, labels):
@@ -48,6 +52,19 @@ def check_classes(logits, loss, least):
     """Raise InputError where the logits [N, K] are of fewer classes than a difference of logits ratio is made of."""
     if logits.shape[1] < least:
         raise InputError(f"{loss} needs at least {least} classes, the model has {logits.shape[1]}")
+
+
+def rounding(own, other, gradient):
+    """By how much rounding may change other - own, as if each pixel and the larger logit were off by `ROUNDING`.
+
+    Another batch, a folded copy or another machine changes it by less. No class but the two counts, and an offset of
+    all logits only as far as float32 rounds it.
+
+    Args:
+        own, other: two logits, [...].
+        gradient: of their difference, [..., C, H, W].
+    """
+    return ROUNDING * (gradient.abs().flatten(-3).sum(-1) + torch.maximum(own.abs(), other.abs()))
 
 
 def fooled(logits, labels):

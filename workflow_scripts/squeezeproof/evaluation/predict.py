@@ -7,25 +7,34 @@ from squeezeproof.errors import InputError
 from squeezeproof.store.datasets import to_pixels
 
 
-@torch.no_grad()
 def predict(model, images, batch_size=None):
     """Predicted labels int64 [N], on the CPU, of images [N, C, H, W], uint8 or float in [0, 1]; sets eval mode.
 
     `images` may be Tensors (store.datasets), of which a batch at a time is read; `batch_size` None takes as many at a
     time as fit. Raises InputError when a logit is not finite.
     """
+    labels = torch.empty(len(images), dtype=torch.int64)
+
+    def keep(rows, logits):
+        labels[rows] = logits.argmax(1).cpu()
+
+    each_logits(model, images, batch_size, keep)
+    return labels
+
+
+@torch.no_grad()
+def each_logits(model, images, batch_size, use):
+    """Call use(rows, logits) for one slice of the images after the other; arguments and errors as for `predict`."""
     model.eval()
     device = next(model.parameters()).device
-    labels = torch.empty(len(images), dtype=torch.int64)
 
     def work(first, last):
         logits = model(to_pixels(images[first:last], device))
         if not torch.isfinite(logits).all():
             raise InputError("the model's logits are not finite: its weights or its input are broken")
-        labels[first:last] = logits.argmax(1).cpu()
+        use(slice(first, last), logits)
 
-    in_batches(len(labels), batch_size, work)
-    return labels
+    in_batches(len(images), batch_size, work)
 
 
 def accuracy(model, images, labels, batch_size=None):
