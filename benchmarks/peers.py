@@ -91,7 +91,7 @@ else:
     def _(model, inputs, labels, s):
         attack = torchattacks.Square(
             model, norm=_big(s["norm"]), eps=s["eps"], n_queries=s["queries"], n_restarts=s["restarts"],
-            p_init=s["p_init"], loss="margin", resc_schedule=False,
+            p_init=s["p_init"], loss="margin", resc_schedule=not s["reference"],
         )  # fmt: skip
         return attack(inputs, labels)
 
@@ -261,7 +261,7 @@ else:
     def _(model, inputs, labels, s):
         attack = SquareAttack(
             model, norm=_big(s["norm"]), n_queries=s["queries"], eps=s["eps"], p_init=s["p_init"],
-            n_restarts=s["restarts"], resc_schedule=False, device=inputs.device,
+            n_restarts=s["restarts"], resc_schedule=not s["reference"], device=inputs.device,
         )  # fmt: skip
         return attack.perturb(inputs, labels)
 

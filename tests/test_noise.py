@@ -92,7 +92,8 @@ def test_more_samples_are_never_weaker_and_square_beats_them(norm):
         for samples in (1, 3, 30)
     ]
     assert all((more >= less).all() for less, more in itertools.pairwise(fools))
-    options = {"eps": EPS[norm], "norm": norm, "p_init": 0.8, "loss": "margin", "restarts": 1, "stop_on_success": True}
+    options = {"eps": EPS[norm], "norm": norm, "loss": "margin", "restarts": 1, "stop_on_success": True}
+    options |= {"p_init": 0.8, "reference": True}
     strong = square(model, inputs, labels, queries=30, seed=0, indices=torch.arange(100), **options)
     assert fooled(model(strong), labels).sum() > fools[2].sum() + 5
 

@@ -18,7 +18,7 @@ from squeezeproof.attacks.square import _bumps, schedule, square
 from squeezeproof.errors import InputError
 
 STOPS = (False, True)
-DEFAULTS = {"p_init": 0.8, "loss": "margin", "restarts": 1, "stop_on_success": False, "seed": 0}
+DEFAULTS = {"p_init": 0.8, "reference": True, "loss": "margin", "restarts": 1, "stop_on_success": False, "seed": 0}
 
 
 def attack(model, inputs, labels, *, eps=None, norm="linf", queries=60, indices=None, **changes):
@@ -192,7 +192,7 @@ def test_every_square_changes_something_and_the_squares_cover_the_image(channels
     assert changed.any((2, 3)).all()
     rows, columns = changed.any(3).sum(2), changed.any(2).sum(2)
     first = 0
-    for count, p in schedule(1599, 0.8):
+    for count, p in schedule(1599, 0.8, reference=True):
         size = min(max(round(math.sqrt(p * 63)), 1), 7)
         assert rows[first : first + count].max() <= size and columns[first : first + count].max() <= size
         first += count
@@ -201,11 +201,22 @@ def test_every_square_changes_something_and_the_squares_cover_the_image(channels
     assert single.min() > 0.65 * single.mean() and single.max() < 1.35 * single.mean()
 
 
-def test_the_schedule_is_that_of_10000_queries():
-    reference = torchattacks.Square(network(), resc_schedule=False, p_init=0.8)
-    for proposals in (0, 1, 10, 11, 12, 51, 777, 9999):
-        ours = [p for count, p in schedule(proposals, 0.8) for _ in range(count)]
-        assert ours == [reference.p_selection(step) for step in range(proposals)]
+@pytest.mark.parametrize("reference", [True, False])
+def test_the_schedule_is_that_of_10000_queries_or_scaled_to_those_that_there_are(reference):
+    for proposals in (0, 1, 10, 11, 12, 51, 199, 777, 5000, 9999, 10000, 20001):
+        theirs = torchattacks.Square(network(), resc_schedule=not reference, p_init=0.8, n_queries=proposals)
+        ours = [p for count, p in schedule(proposals, 0.8, reference) for _ in range(count)]
+        assert ours == [theirs.p_selection(step) for step in range(proposals)]
+
+
+def test_few_queries_break_more_on_the_scaled_schedule():
+    model, (inputs, labels) = network(), pixels(200)
+    options = {"eps": 0.15, "queries": 100, "stop_on_success": True}
+    fixed, scaled = (
+        fooled(model(attack(model, inputs, labels, reference=reference, **options)), labels).sum()
+        for reference in (True, False)
+    )
+    assert scaled > fixed + 5
 
 
 @pytest.mark.parametrize("size", range(1, 12))

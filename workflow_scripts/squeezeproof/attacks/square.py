@@ -12,20 +12,23 @@ from squeezeproof.attacks.objective import LOSSES, fooled
 from squeezeproof.attacks.random import uniform
 from squeezeproof.seeds import derive_seed
 
-# The share p of changed pixels halves after each of these proposals.
+# The share p of changed pixels halves after each of these proposals, of LENGTH.
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+LENGTH = 10_000
 # Proposals whose random numbers are drawn in one call, which costs hardly more than drawing those of one.
 CHUNK = 100
 
 
 @torch.no_grad()
-def square(model, inputs, labels, *, eps, norm, queries, p_init, loss, restarts, stop_on_success, seed, indices):
+def square(
+    model, inputs, labels, *, eps, norm, queries, p_init, reference, loss, restarts, stop_on_success, seed, indices
+):
     """Random search over windows of shrinking size, each proposal at the edge of the ball; needs no gradient.
 
-    As in the authors' code a square (linf) that would change nothing draws its signs again, and p follows the schedule
-    of 10,000 queries whatever `queries` is (resc_schedule=False). Where AutoAttack's version differs: windows and signs
-    are drawn for every example instead of for the batch, a window may also touch the last row and column, a proposal
-    as good as the known point is accepted, the tiles that start l2 are centred, and the start is one of the queries.
+    As in the authors' code a square (linf) that would change nothing draws its signs again. Where AutoAttack's version
+    differs: windows and signs are drawn for every example instead of for the batch, a window may also touch the last
+    row and column, a proposal as good as the known point is accepted, the tiles that start l2 are centred, and the
+    start is one of the queries.
 
     Args:
         model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K], in eval mode.
@@ -34,6 +37,8 @@ def square(model, inputs, labels, *, eps, norm, queries, p_init, loss, restarts,
         norm: `linf` or `l2`.
         queries: forward passes of each run, at least 1; AutoAttack takes 5000.
         p_init: share of the pixels in the first windows, in (0, 1]; AutoAttack takes 0.8.
+        reference: the windows shrink as AutoAttack's do, as if there were 10,000 queries (resc_schedule=False in the
+            authors' code); else over the queries that there are, which breaks more where they are few.
         loss: a name of LOSSES; AutoAttack takes the margin.
         restarts: independent runs.
         stop_on_success: an example stops at the first point that fools; else it makes all its queries and raises the
@@ -50,17 +55,17 @@ def square(model, inputs, labels, *, eps, norm, queries, p_init, loss, restarts,
         if stop_on_success:
             batch = batch.keep(~best.fools)
         if len(batch):
-            start = derive_seed(seed, "square", run)
-            _search(model, batch, best, eps, norm, schedule(queries - 1, p_init), LOSSES[loss], stop_on_success, start)
+            start, phases = derive_seed(seed, "square", run), schedule(queries - 1, p_init, reference)
+            _search(model, batch, best, eps, norm, phases, LOSSES[loss], stop_on_success, start)
     check_finite(torch.isfinite(best.values).all())
     return best.points
 
 
-def schedule(proposals, p_init):
-    """Yields (count, p): the next `count` proposals, at most CHUNK, change a share p of the pixels."""
-    first = 0
-    for halvings, last in enumerate((*HALVINGS, proposals)):
-        end = min(last + 1, proposals)
+def schedule(proposals, p_init, reference):
+    """Yields (count, p): the next `count` proposals, at most CHUNK, change a share p of the pixels; see `square`."""
+    first, length = 0, LENGTH if reference else proposals
+    ends = [min(math.ceil((last + 1) * length / LENGTH), proposals) for last in HALVINGS]
+    for halvings, end in enumerate((*ends, proposals)):
         for start in range(first, end, CHUNK):
             yield min(CHUNK, end - start), p_init / 2**halvings
         first = max(first, end)

@@ -5,7 +5,7 @@ STANDARD = [
     {"method": "apgd", "loss": "cross_entropy", "steps": 100, "restarts": 1},
     {"method": "apgd_t", "targets": 9, "steps": 100, "restarts": 1},
     {"method": "fab_t", "targets": 9, "steps": 100, "restarts": 1, "alpha_max": 0.1, "eta": 1.05, "beta": 0.9},
-    {"method": "square", "queries": 5000, "p_init": 0.8, "restarts": 1, "loss": "margin"},
+    {"method": "square", "queries": 5000, "p_init": 0.8, "reference": True, "restarts": 1, "loss": "margin"},
 ]
 SHARED = ("eps", "norm", "stop_on_success", "stored")
 
