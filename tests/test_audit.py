@@ -1,5 +1,6 @@
 """Every check of the audit on stored files: a sound study passes, and each sabotage is caught by its check."""
 
+import random
 from types import SimpleNamespace
 
 import numpy as np
@@ -407,6 +408,30 @@ def test_a_sound_source_passes_the_probe():
     assert {number: finding.verdict for number, finding in found.items() if finding.verdict != "pass"} == {
         16: "not applicable"
     }, found
+
+
+def seldom(draw):
+    """Logits that are halved in one pass of 1,000, as a number drawn in each pass decides."""
+    return lambda logits: logits * (0.5 if draw() < 0.001 else 1.0)
+
+
+DRAWS = {
+    "from Python's random": lambda: seldom(random.random),
+    "from numpy.random": lambda: seldom(np.random.random),
+    "from torch": lambda: seldom(lambda: torch.rand(()).item()),
+}
+
+
+@pytest.mark.parametrize("said", DRAWS)
+def test_a_model_that_draws_random_numbers_is_caught_also_where_they_seldom_matter(said):
+    finding = probed(Wrapped(DRAWS[said]()))[6]
+    assert finding.verdict == "failure" and said in finding.message
+
+
+def test_a_model_with_a_generator_of_its_own_is_caught():
+    own = random.Random(0)
+    found = probed(Wrapped(lambda logits: logits * (1.0 if own.random() < 0.5 else 0.9)))
+    assert found[6].verdict == "failure" and found[6].value > 0.1
 
 
 @pytest.mark.parametrize(
