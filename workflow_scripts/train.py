@@ -19,7 +19,7 @@ with job(snakemake):
     *train, metadata = read_split(snakemake.input.train)
     *validation, _ = read_split(snakemake.input.validation)
     spec = specification(params.architecture, metadata)
-    model = place(initial_model(spec, params.seed), device)
+    model = place(initial_model(spec, params.seed), device, metadata["shape"])
     if params.architecture.get("checkpoint"):
         load_weights(model, params.architecture["checkpoint"])
     resume = Path(f"{snakemake.output.model}.resume")

@@ -48,6 +48,26 @@ def keep_memory():
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
-def place(model, device):
-    """Move a model to its device, channels last: convolutions are 10 to 30 % faster so on CPUs and on tensor cores."""
-    return model.to(device, memory_format=torch.channels_last)
+def place(model, device, shape=None):
+    """Move a model to its device, channels last: convolutions are 10 to 30 % faster so on CPUs and on tensor cores.
+
+    With `shape`, (C, H, W) of one image, that layout is tried: a network that fails in it, as x.view(len(x), -1) makes
+    one, gets back the layout that it was written for.
+    """
+    model = model.to(device, memory_format=torch.channels_last)
+    if shape is not None and not _runs(model, torch.zeros(2, *shape, device=device)):
+        model = model.to(memory_format=torch.contiguous_format)
+    return model
+
+
+def _runs(model, pixels):
+    modes = {module: module.training for module in model.modules()}
+    try:
+        with torch.no_grad():
+            model.eval()(pixels)
+    except Exception:
+        return False
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    return True

@@ -8,6 +8,7 @@ known in closed form from the groups, so a target in parameters or MACs is searc
 from torch import nn
 
 from squeezeproof.compression.groups import groups_and_layers, remove_filters, root_name, size_after
+from squeezeproof.compression.silence import refused
 from squeezeproof.errors import InputError
 
 TOLERANCE = 0.01
@@ -35,7 +36,7 @@ def prune_filters(
     groups, layers = groups_and_layers(model, shape, importance, sample, seed)
     dense_size, dense_filters = dense
     names = [root_name(model, group) for group in groups]
-    full = [dense_filters[name] for name in names]
+    full = [dense_filters[name] // len(group.units[0]) for name, group in zip(names, groups, strict=True)]
 
     def choose(level):
         return _uniform(groups, full, level) if scope == "layer" else _ranked(groups, full, level, max_layer_ratio)
@@ -54,11 +55,15 @@ def prune_filters(
     if final and achieved == 0:
         raise InputError(f"pruning {100 * fraction:g} % of the {measure} removes no filter at all; raise the ratio")
     predicted = size_after(layers, groups, [len(indices) for indices in chosen])
-    chosen = dict(zip(names, chosen, strict=True))
+    chosen = {
+        name: [index for unit in units for index in group.units[unit]]
+        for name, group, units in zip(names, groups, chosen, strict=True)
+    }
     remove_filters(model, shape, chosen)
     actual = sum(parameter.numel() for parameter in model.parameters())
     if actual != predicted.parameters:
-        raise RuntimeError(f"pruning left {actual} parameters where {predicted.parameters} were predicted")
+        reason = f"they leave {actual} parameters where {predicted.parameters} were forecast"
+        raise refused([name for name, indices in chosen.items() if indices], reason)
     return chosen
 
 

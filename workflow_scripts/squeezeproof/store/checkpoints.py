@@ -42,7 +42,8 @@ def load_model(path, device="cpu"):
         # A specification that was not written here breaks the factories in any way.
         specification = f"{json.dumps(metadata.get('specification')):.1000}"
         raise InputError(f"{path}: cannot be rebuilt from its specification {specification}: {error}") from None
-    return place(model, device), {name: mask.to(device) for name, mask in masks.items()}, metadata
+    shape = [metadata["specification"][key] for key in ("in_channels", "image_size", "image_size")]
+    return place(model, device, shape), {name: mask.to(device) for name, mask in masks.items()}, metadata
 
 
 def _rebuild(spec, quantization, tensors):

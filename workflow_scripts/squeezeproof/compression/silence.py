@@ -1,0 +1,159 @@
+"""Proof that a network without some filters is the network in which exactly those filters are silent.
+
+torch-pruning follows a filter to the layers that take it by the shapes of autograd's graph. It does not see every order
+of channels (an NHWC flatten, a shuffle, a roll), so what it cut is compared, before anyone uses it, with the whole
+network in which the filters and their normalisations give zeros.
+"""
+
+import copy
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from squeezeproof.errors import InputError
+from squeezeproof.models.device import device_of
+
+IMAGES = 4
+# Of how much a logit changes from image to image. A wrong cut moves every channel behind it.
+TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3}
+# Units in the last place that the order of sums may change.
+ULPS = 1000
+
+
+def refused(names, reason):
+    """The InputError of a network whose filters cannot be removed as they are tied."""
+    return InputError(
+        f"filter pruning does not cover {', '.join(names)}: {reason}. Leave this network out "
+        f"of filter pruning, or change it so that a channel keeps its place on the way to the layer that takes it"
+    )
+
+
+class Reference:
+    """A network as it was before its filters were removed, and what it computes with some of them silent."""
+
+    def __init__(self, model, shape):
+        self.pixels = torch.rand(IMAGES, *shape, generator=torch.Generator().manual_seed(0)).to(device_of(model))
+        # In double precision rounding hides nothing, where the network takes it.
+        self.double, self.model = _in_double(model, self.pixels)
+
+    def difference(self, pruned, removed):
+        """What tells `pruned` from the network with the `removed` channels silent (of `silent`), None if nothing."""
+        with torch.no_grad():
+            with silent(self.model, removed) as strays:
+                expected = self._logits(self.model)
+            if strays:
+                return f"{', '.join(strays)} would lose other channels than those filters feed"
+            if self.double:
+                pruned = copy.deepcopy(pruned).double()
+            try:
+                found = self._logits(pruned)
+            except Exception as error:
+                return f"without some of their filters the network fails ({type(error).__name__}: {error})"
+        if same_logits(expected, found):
+            return None
+        return (
+            "without some of their filters it computes something else than with those silent, as where channels are "
+            "reordered, split at fixed places, or pass a function that is not 0 at 0"
+        )
+
+    def _logits(self, model):
+        return model.eval()(self.pixels.double() if self.double else self.pixels)
+
+
+def same_logits(expected, found):
+    """Whether two networks give the same logits [N, K], but for what is small beside how they change from image to
+    image and beside their own rounding. Neither an offset of all logits nor a masked class (of -1e9, or -inf) hides a
+    difference in the others."""
+    finite = expected.isfinite()
+    if found.shape != expected.shape or not torch.equal(
+        torch.where(finite, 0, expected), torch.where(finite, 0, found)
+    ):
+        return False
+    apart = torch.where(finite, expected - found, 0).abs()
+    values = torch.where(finite, expected, 0)
+    change = (values - values.mean(0)).abs().amax(0)
+    # A logit near zero is a sum of numbers as large as the others'; the median leaves masked classes out.
+    rounding = ULPS * torch.finfo(expected.dtype).eps * (values.abs() + values.abs().median(1, keepdim=True).values)
+    # Of a masked class the change is rounding.
+    scale = torch.where(change > rounding.amax(0), change, 0).max()
+    return bool((apart <= TOLERANCE.get(expected.dtype, 1e-2) * scale + rounding).all())
+
+
+@contextmanager
+def silent(model, removed):
+    """The model with channels held at zero: `removed` maps names of layers to the indices of outputs, of bare
+    parameters to (dimension, indices).
+
+    Normalisations over channels (LayerNorm, GroupNorm) are taken over those that are left. Yields the list of the
+    normalisations that are fed something else than zeros in a channel that they lose; it is filled by passes.
+    """
+    strays, saved = [], []
+    with ExitStack() as stack:
+        for name, what in removed.items():
+            if isinstance(what, tuple):
+                parameter = model.get_parameter(name)
+                saved.append((parameter, parameter.detach().clone()))
+                parameter.data.index_fill_(what[0], what[1].to(parameter.device), 0)
+            else:
+                hook = model.get_submodule(name).register_forward_hook(_silencer(name, what, strays))
+                stack.callback(hook.remove)
+        try:
+            yield strays
+        finally:
+            for parameter, values in saved:
+                parameter.data.copy_(values)
+
+
+def _silencer(name, indices, strays):
+    def hook(module, inputs, output):
+        at = indices.to(output.device)
+        place = channel_dimension(module, output)
+        if isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)):
+            if name not in strays and inputs[0].index_select(place, at).any():
+                strays.append(name)
+            if not isinstance(module, nn.modules.batchnorm._BatchNorm):
+                return _normalized(module, inputs[0], at, place)
+        return output.index_fill(place, at, 0)
+
+    return hook
+
+
+def channel_dimension(module, tensor):
+    """The dimension of a layer's input or output that holds its channels."""
+    if isinstance(module, nn.Linear):
+        return tensor.dim() - 1
+    if isinstance(module, nn.LayerNorm):
+        # Its subclasses for [N, C, H, W] turn the channels to the end themselves.
+        turned = (
+            type(module) is not nn.LayerNorm and tensor.dim() == 4 and tensor.shape[1] == module.normalized_shape[0]
+        )
+        return 1 if turned else tensor.dim() - 1
+    return 1
+
+
+def _normalized(module, values, gone, place):
+    """A LayerNorm or GroupNorm over the channels that are left, zero elsewhere."""
+    count = values.shape[place]
+    kept = torch.ones(count, dtype=torch.bool, device=values.device)
+    kept[gone] = False
+    weight, bias = (None if p is None else p[kept] for p in (module.weight, module.bias))
+    moved = values.movedim(place, -1 if isinstance(module, nn.LayerNorm) else 1)
+    output = torch.zeros_like(moved)
+    if isinstance(module, nn.LayerNorm):
+        output[..., kept] = functional.layer_norm(moved[..., kept], (int(kept.sum()),), weight, bias, module.eps)
+        return output.movedim(-1, place)
+    output[:, kept] = functional.group_norm(moved[:, kept], module.num_groups, weight, bias, module.eps)
+    return output.movedim(1, place)
+
+
+def _in_double(model, pixels):
+    """(True, a copy in double precision), or (False, a copy as it is) of a network that does not take it."""
+    try:
+        copied = copy.deepcopy(model).double()
+        with torch.no_grad():
+            copied.eval()(pixels.double())
+        return True, copied
+    except Exception:
+        return False, copy.deepcopy(model)
