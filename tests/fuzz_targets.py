@@ -17,8 +17,8 @@ from squeezeproof.audit.findings import read_findings
 from squeezeproof.datasets.image_folder import load_image_folder
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build, specification
+from squeezeproof.models.checkpoints import load_model, save_model
 from squeezeproof.store.adversarial import save_set
-from squeezeproof.store.checkpoints import load_model, save_model
 from squeezeproof.store.csvs import writing_csv
 from squeezeproof.store.datasets import open_set, read_split
 from squeezeproof.store.predictions import read_predictions

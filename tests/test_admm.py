@@ -13,13 +13,13 @@ from model_examples import EXAMPLES, assert_same_tensors, custom_spec, model_of,
 from study_examples import changed
 from torch import nn
 
-from squeezeproof.compression.compress import compress, fractions
+from squeezeproof.compression.compress import compress
 from squeezeproof.compression.constraint import constraint
 from squeezeproof.compression.weights import prunable
 from squeezeproof.errors import InputError
-from squeezeproof.evaluation.predict import accuracy
 from squeezeproof.models.build import build, initial_model
-from squeezeproof.store.checkpoints import load_model, save_model
+from squeezeproof.models.checkpoints import load_model, save_model
+from squeezeproof.models.predict import accuracy
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
 from squeezeproof.study.schema import load_schema
@@ -28,7 +28,7 @@ from squeezeproof.training.admm import Admm, stages
 from squeezeproof.training.finetuning import Finetuner
 from squeezeproof.training.history import summary, write_history
 from squeezeproof.training.loop import HISTORY, fit
-from squeezeproof.training.schedules import goes_on
+from squeezeproof.training.schedules import fractions, goes_on
 
 properties = hypothesis_settings(max_examples=30)
 SPEC = custom_spec("all_convolutional", width=8)

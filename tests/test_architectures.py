@@ -13,11 +13,11 @@ from torch.nn import functional
 from squeezeproof.compression.filters import dense_sizes, prune_filters
 from squeezeproof.compression.importance import IMPORTANCES
 from squeezeproof.models.build import FACTORIES, build
+from squeezeproof.models.checkpoints import load_model, save_model
 from squeezeproof.models.features import features
 from squeezeproof.models.fold import fold
 from squeezeproof.models.measure import measure
 from squeezeproof.runtime import place
-from squeezeproof.store.checkpoints import load_model, save_model
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
 from squeezeproof.study.schema import load_schema

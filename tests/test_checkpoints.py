@@ -12,8 +12,8 @@ from torch import nn
 from squeezeproof.compression.filters import dense_sizes, prune_filters
 from squeezeproof.compression.weights import prune_weights
 from squeezeproof.errors import InputError
+from squeezeproof.models.checkpoints import load_model, load_weights, save_model
 from squeezeproof.runtime import place
-from squeezeproof.store.checkpoints import load_model, load_weights, save_model
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_metadata, write_tensors
 
 

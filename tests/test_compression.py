@@ -25,13 +25,14 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import prune
 
-from squeezeproof.compression.compress import compress, fractions
+from squeezeproof.compression.compress import compress
 from squeezeproof.compression.filters import dense_sizes, groups_and_layers, prune_filters, root_name, size_after
 from squeezeproof.compression.importance import IMPORTANCES
 from squeezeproof.compression.weights import prunable, prune_weights
 from squeezeproof.errors import InputError
 from squeezeproof.models.measure import measure
 from squeezeproof.training.finetuning import Finetuner
+from squeezeproof.training.schedules import fractions
 
 reproducible = settings(max_examples=25)
 

@@ -12,7 +12,7 @@ from squeezeproof.attacks import craft as craft_module
 from squeezeproof.attacks.checks import check_inside
 from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.source import frozen
-from squeezeproof.evaluation.predict import predict
+from squeezeproof.models.predict import predict
 
 NEAREST = ("deepfool", "fab", "fab_t", "cw")
 

@@ -16,10 +16,10 @@ from squeezeproof.compression.quantization import quantize
 from squeezeproof.errors import InputError
 from squeezeproof.figures.heatmap import model_label
 from squeezeproof.models.build import build
+from squeezeproof.models.checkpoints import load_model, save_model
 from squeezeproof.models.ensemble import averaged, join
 from squeezeproof.models.measure import measure
 from squeezeproof.runtime import place
-from squeezeproof.store.checkpoints import load_model, save_model
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
 from squeezeproof.study.schema import load_schema

@@ -8,8 +8,8 @@ from torch import nn
 
 from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.objective import margin
-from squeezeproof.evaluation.predict import predict
 from squeezeproof.models.fold import fold
+from squeezeproof.models.predict import predict
 from squeezeproof.models.stem import StemConv2d, fast_stems, is_stem
 from squeezeproof.store.datasets import to_pixels
 

@@ -29,7 +29,7 @@ from squeezeproof.datasets.image_folder import MAX_IMAGE_BYTES, load_image_folde
 from squeezeproof.datasets.prepare import prepare
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build
-from squeezeproof.store.checkpoints import load_model, save_model
+from squeezeproof.models.checkpoints import load_model, save_model
 from squeezeproof.store.tensors import open_tensors, read_arrays, read_metadata, write_tensors
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study

@@ -10,8 +10,8 @@ from torch import nn
 from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.objective import fooled
 from squeezeproof.attacks.registry import ATTACKS, FITS
-from squeezeproof.attacks.shards import combined, shard_rows
 from squeezeproof.attacks.suite import SHARED
+from squeezeproof.store.shards import combined, shard_rows
 
 COUNT = 24
 # So large that some random starts fool the network, and so small that not all do.

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from squeezeproof.compression import importance as importances
-from squeezeproof.compression.compress import compress, fractions
+from squeezeproof.compression.compress import compress
 from squeezeproof.compression.filters import dense_sizes, prune_filters
 from squeezeproof.compression.groups import groups_and_layers, root_name
 from squeezeproof.compression.importance import lamp, random_scores, taylor
@@ -29,6 +29,7 @@ from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
 from squeezeproof.study.schema import load_schema
 from squeezeproof.training.finetuning import Finetuner
+from squeezeproof.training.schedules import fractions
 
 reproducible = settings(max_examples=20)
 NEW = ["lamp", "taylor", "random"]

@@ -30,9 +30,10 @@ from squeezeproof.compression.compress import compress
 from squeezeproof.compression.quantization import quantize
 from squeezeproof.compression.weights import prune_weights
 from squeezeproof.errors import InputError
-from squeezeproof.evaluation.predict import accuracy
+from squeezeproof.models.checkpoints import load_model, save_model
 from squeezeproof.models.fold import fold
 from squeezeproof.models.measure import measure
+from squeezeproof.models.predict import accuracy
 from squeezeproof.models.quantized import (
     Binarizer,
     FakeQuantize,
@@ -40,7 +41,6 @@ from squeezeproof.models.quantized import (
     quantize_layers,
     quantized_layers,
 )
-from squeezeproof.store.checkpoints import load_model, save_model
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
 from squeezeproof.study.schema import load_schema

@@ -24,7 +24,6 @@ from torch import nn
 from squeezeproof import jobs as jobs_module
 from squeezeproof.attacks.checks import check_stored
 from squeezeproof.attacks.craft import craft
-from squeezeproof.attacks.shards import shard_rows
 from squeezeproof.attacks.suite import SHARED
 from squeezeproof.datasets import image_folder
 from squeezeproof.datasets.prepare import prepare
@@ -34,7 +33,7 @@ from squeezeproof.store import rows as rows_module
 from squeezeproof.store.adversarial import SHARD, save_set
 from squeezeproof.store.datasets import open_set, open_split, read_split
 from squeezeproof.store.rows import JoinedRows, PickedRows, StoredRows, parts
-from squeezeproof.store.shards import discard_shards, join_shards
+from squeezeproof.store.shards import discard_shards, join_shards, shard_rows
 from squeezeproof.store.tensors import (
     fingerprint,
     open_array,

@@ -15,13 +15,12 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from squeezeproof import jobs
+from squeezeproof import atomic, jobs
+from squeezeproof.atomic import replacing
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import Progress, job
 from squeezeproof.seeds import derive_seed
-from squeezeproof.store import atomic
 from squeezeproof.store.adversarial import save_set
-from squeezeproof.store.atomic import replacing
 from squeezeproof.store.datasets import open_set, read_split, to_pixels
 from squeezeproof.store.predictions import read_predictions, save_predictions
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_metadata, write_tensors
@@ -65,7 +64,7 @@ def test_a_kill_between_write_and_replace_leaves_the_old_file(tmp_path):
     path.write_text("old")
     code = (
         "import os, signal, sys\n"
-        "from squeezeproof.store.atomic import replacing\n"
+        "from squeezeproof.atomic import replacing\n"
         "with replacing(sys.argv[1]) as temporary:\n"
         "    temporary.write_text('new')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

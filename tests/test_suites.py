@@ -14,7 +14,7 @@ from squeezeproof.attacks.registry import ATTACKS
 from squeezeproof.attacks.suite import SHARED, stages
 from squeezeproof.batches import in_batches
 from squeezeproof.errors import InputError
-from squeezeproof.evaluation.predict import predict
+from squeezeproof.models.predict import predict
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
 

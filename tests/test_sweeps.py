@@ -13,12 +13,12 @@ from torch import nn
 
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation import sweep as sweeping
-from squeezeproof.evaluation.sweep import Point, sweep
+from squeezeproof.evaluation.sweep import sweep
 from squeezeproof.figures import curves
 from squeezeproof.statistics.intervals import wilson
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.store.predictions import NOT_SCORED
-from squeezeproof.store.sweeps import SweepFile
+from squeezeproof.store.sweeps import Point, SweepFile
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
 from squeezeproof.tables.accuracy import write_csv

@@ -17,8 +17,8 @@ from torch.nn import functional
 from squeezeproof.compression.compress import compress
 from squeezeproof.compression.weights import prune_weights
 from squeezeproof.errors import InputError
-from squeezeproof.evaluation.predict import accuracy
 from squeezeproof.models.build import build
+from squeezeproof.models.predict import accuracy
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.training import augmentation, loop
 from squeezeproof.training.augmentation import augment

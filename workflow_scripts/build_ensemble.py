@@ -1,9 +1,9 @@
 """Rule build_ensemble: the checkpoints of its members -> a model that averages their class probabilities."""
 
 from squeezeproof.jobs import job
+from squeezeproof.models.checkpoints import load_model, save_model
 from squeezeproof.models.ensemble import averaged, join
 from squeezeproof.models.measure import measure
-from squeezeproof.store.checkpoints import load_model, save_model
 
 with job(snakemake):
     models, masks, members = zip(*map(load_model, snakemake.input), strict=True)

@@ -1,9 +1,9 @@
 """Rule check_audit: the table of findings -> a line that counts them, or an error where one is a failure."""
 
+from squeezeproof.atomic import replacing
 from squeezeproof.audit.findings import read_findings
 from squeezeproof.audit.study import check
 from squeezeproof.jobs import job
-from squeezeproof.store.atomic import replacing
 
 with job(snakemake):
     passed = check(read_findings(snakemake.input.audit))

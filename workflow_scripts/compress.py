@@ -3,9 +3,9 @@
 from squeezeproof.compression.compress import compress
 from squeezeproof.jobs import job
 from squeezeproof.models.build import initial_model
+from squeezeproof.models.checkpoints import load_model, save_model
 from squeezeproof.models.measure import measure
 from squeezeproof.runtime import set_up
-from squeezeproof.store.checkpoints import load_model, save_model
 from squeezeproof.store.datasets import read_split
 from squeezeproof.training.finetuning import Finetuner
 from squeezeproof.training.history import summary, write_history

@@ -2,13 +2,12 @@
 
 from squeezeproof.attacks.checks import check_stored
 from squeezeproof.attacks.craft import craft
-from squeezeproof.attacks.shards import shard_rows
 from squeezeproof.jobs import job
+from squeezeproof.models.checkpoints import load_model
 from squeezeproof.runtime import set_up
 from squeezeproof.store.adversarial import KIND, SHARD, save_set
-from squeezeproof.store.checkpoints import load_model
 from squeezeproof.store.datasets import open_set, open_split
-from squeezeproof.store.shards import discard_shards
+from squeezeproof.store.shards import discard_shards, shard_rows
 
 with job(snakemake):
     params, names = snakemake.params, snakemake.wildcards

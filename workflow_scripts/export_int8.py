@@ -6,8 +6,8 @@ from squeezeproof.audit.deployed import audit_integer
 from squeezeproof.audit.findings import write_findings
 from squeezeproof.deployment.integer import export_integer
 from squeezeproof.jobs import job
+from squeezeproof.models.checkpoints import load_model
 from squeezeproof.runtime import set_up
-from squeezeproof.store.checkpoints import load_model
 from squeezeproof.store.datasets import open_split
 from squeezeproof.store.json_files import write_json
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from squeezeproof.deployment.export import export_onnx, export_program
 from squeezeproof.jobs import job
+from squeezeproof.models.checkpoints import load_model
 from squeezeproof.runtime import set_up
-from squeezeproof.store.checkpoints import load_model
 from squeezeproof.store.datasets import open_split
 from squeezeproof.store.json_files import write_json
 

@@ -2,8 +2,8 @@
 
 from squeezeproof.evaluation.layers import class_number, first_of_class, layer_features
 from squeezeproof.jobs import job
+from squeezeproof.models.checkpoints import load_model
 from squeezeproof.runtime import set_up
-from squeezeproof.store.checkpoints import load_model
 from squeezeproof.store.datasets import open_set, open_split
 from squeezeproof.store.features import save_features
 

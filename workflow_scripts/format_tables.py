@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from squeezeproof.atomic import replacing
 from squeezeproof.jobs import job
-from squeezeproof.store.atomic import replacing
 from squeezeproof.tables.formats import read_table, readable, to_latex, to_markdown
 
 with job(snakemake):

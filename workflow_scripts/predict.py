@@ -1,10 +1,10 @@
 """Rule predict: a target model's predicted labels on the clean test split and on every set of one source."""
 
-from squeezeproof.evaluation.predict import predict
 from squeezeproof.evaluation.scoring import score
 from squeezeproof.jobs import job
+from squeezeproof.models.checkpoints import load_model
+from squeezeproof.models.predict import predict
 from squeezeproof.runtime import set_up
-from squeezeproof.store.checkpoints import load_model
 from squeezeproof.store.predictions import save_predictions
 
 with job(snakemake):

@@ -3,8 +3,8 @@
 from squeezeproof.audit.findings import write_findings
 from squeezeproof.audit.probe import probe
 from squeezeproof.jobs import job
+from squeezeproof.models.checkpoints import load_model
 from squeezeproof.runtime import set_up
-from squeezeproof.store.checkpoints import load_model
 from squeezeproof.store.datasets import open_split
 
 with job(snakemake):

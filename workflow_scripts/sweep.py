@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from squeezeproof.evaluation.predict import predict
 from squeezeproof.evaluation.sweep import sweep
 from squeezeproof.jobs import job
+from squeezeproof.models.checkpoints import load_model
+from squeezeproof.models.predict import predict
 from squeezeproof.runtime import set_up
 from squeezeproof.seeds import derive_seed
-from squeezeproof.store.checkpoints import load_model
 from squeezeproof.store.datasets import open_split
 from squeezeproof.store.sweeps import SweepFile
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from squeezeproof.atomic import discard
 from squeezeproof.jobs import job
 from squeezeproof.models.build import initial_model, specification
+from squeezeproof.models.checkpoints import load_weights, save_model
 from squeezeproof.models.measure import measure
 from squeezeproof.runtime import place, set_up
 from squeezeproof.seeds import derive_seed
-from squeezeproof.store.atomic import discard
-from squeezeproof.store.checkpoints import load_weights, save_model
 from squeezeproof.store.datasets import read_split
 from squeezeproof.training.history import summary, write_history
 from squeezeproof.training.loop import fit

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from squeezeproof.atomic import replacing
 from squeezeproof.audit.findings import read_findings
 from squeezeproof.jobs import job
 from squeezeproof.pages.provenance import provenance
 from squeezeproof.pages.story import page, summary
-from squeezeproof.store.atomic import replacing
 from squeezeproof.tables.formats import read_table
 from squeezeproof.tables.frames import read_csv
 

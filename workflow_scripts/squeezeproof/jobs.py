@@ -6,9 +6,9 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 
+from squeezeproof.atomic import writable
 from squeezeproof.errors import InputError
 from squeezeproof.factories import allow
-from squeezeproof.store.atomic import writable
 
 log = logging.getLogger("squeezeproof")
 

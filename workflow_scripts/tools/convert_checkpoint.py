@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 # The library is not installed; it lies beside this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from squeezeproof.atomic import replacing
 from squeezeproof.errors import InputError
-from squeezeproof.store.atomic import replacing
 
 
 def convert(source, target, key=None):

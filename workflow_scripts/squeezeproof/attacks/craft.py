@@ -12,14 +12,14 @@ from squeezeproof.attacks.confirm import confirm
 from squeezeproof.attacks.integers import to_integers
 from squeezeproof.attacks.objective import cross_entropy, fooled, margin
 from squeezeproof.attacks.registry import ATTACKS, FITS
-from squeezeproof.attacks.shards import pass_metadata
 from squeezeproof.attacks.source import Counted, prepared
 from squeezeproof.attacks.suite import stages
 from squeezeproof.batches import in_batches
-from squeezeproof.evaluation.predict import each_logits
 from squeezeproof.jobs import Progress
+from squeezeproof.models.predict import each_logits
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
+from squeezeproof.store.shards import pass_metadata
 
 PROBE = 8
 # The `stage` of an example that no attack has touched.
@@ -44,7 +44,7 @@ def craft(model, images, labels, settings, *, seed, batch_size, training=None, r
     `stage` int64 [N], which attack of a suite made the example, -1 for a clean image. Success is
     predictions != labels. The metadata: forward and backward passes per example, the share of input gradients that were
     exactly zero, how many examples each stage attacked and left standing, and seconds. With `rows` also `shard`, which
-    `attacks.shards.combined` needs.
+    `store.shards.combined` needs.
 
     What is scored is the model itself, not the fast copy of it that is attacked: see `attacks.confirm`. With
     `stop_on_success` examples that the model misclassifies stay as they are.

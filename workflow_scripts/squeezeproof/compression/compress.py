@@ -3,16 +3,10 @@
 import torch
 
 from squeezeproof.seeds import derive_seed
+from squeezeproof.training.schedules import fractions
 
 WEIGHT_OPTIONS = ("scope", "importance", "funnel_slope")
 FILTER_OPTIONS = ("scope", "importance", "measure", "max_layer_ratio")
-
-
-def fractions(ratio, steps, schedule):
-    """The removed fraction after each step: linear, or the same share of what is left at each (exponential)."""
-    if schedule == "linear":
-        return [ratio * step / steps for step in range(1, steps)] + [ratio]
-    return [1 - (1 - ratio) ** (step / steps) for step in range(1, steps)] + [ratio]
 
 
 def compress(model, shape, settings, train_on, images=None, labels=None, seed=0, masks=None, initial=None):

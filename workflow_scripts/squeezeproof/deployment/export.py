@@ -11,10 +11,10 @@ import warnings
 import numpy as np
 import torch
 
+from squeezeproof.atomic import replacing
 from squeezeproof.deployment.plain import logits_of, logits_of_session, open_session, plain
 from squeezeproof.errors import InputError
 from squeezeproof.models.quantized import quantized_layers
-from squeezeproof.store.atomic import replacing
 
 INPUT, OUTPUT = "pixels", "logits"
 OPSET = 17

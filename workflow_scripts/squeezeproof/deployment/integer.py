@@ -19,12 +19,12 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
+from squeezeproof.atomic import replacing
 from squeezeproof.compression.calibration import draw
 from squeezeproof.deployment.export import compare, onnx_bytes
 from squeezeproof.deployment.plain import logits_of_session, open_session, plain
 from squeezeproof.errors import InputError
 from squeezeproof.models.quantized import SMALLEST_SCALE, quantized_layers
-from squeezeproof.store.atomic import replacing
 from squeezeproof.store.datasets import to_pixels
 
 BITS = 8

@@ -11,7 +11,7 @@ import torch
 from squeezeproof.deployment.plain import open_session, run_session
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import Progress
-from squeezeproof.store.checkpoints import load_model
+from squeezeproof.models.checkpoints import load_model
 from squeezeproof.store.csvs import writing_csv
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.tensors import open_tensors

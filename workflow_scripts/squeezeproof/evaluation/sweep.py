@@ -1,32 +1,14 @@
 """White-box accuracy against rising eps (Marshall 2020, Algorithm 2)."""
 
-from dataclasses import dataclass
-
 import torch
 
 from squeezeproof.attacks.craft import craft
-from squeezeproof.attacks.shards import combined, shard_rows
 from squeezeproof.jobs import log
 from squeezeproof.store.predictions import NOT_SCORED
+from squeezeproof.store.shards import combined, shard_rows
+from squeezeproof.store.sweeps import Point
 
 COSTS = ("forwards_per_example", "backwards_per_example", "zero_gradients")
-
-
-@dataclass(frozen=True, eq=False)
-class Point:
-    """One attack of a sweep: its name, its settings, the model's labels int64 [N] of the examples, and what they cost.
-
-    `costs` has forward and backward passes per example and the share of input gradients that were exactly zero.
-    """
-
-    name: str
-    settings: dict
-    predictions: torch.Tensor
-    costs: dict
-
-    def counts(self, labels):
-        """How many examples the model still gets right, and how many are scored."""
-        return int((self.predictions == labels).sum()), int((self.predictions != NOT_SCORED).sum())
 
 
 def sweep(model, images, labels, attacks, *, classes, stops, seed, batch_size, training=None, known=(), shards=1):

@@ -8,7 +8,7 @@ matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 
-from squeezeproof.store.atomic import replacing
+from squeezeproof.atomic import replacing
 
 # Colours of [okabe2008], dark enough on white; markers repeat the distinction for print in grey.
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31"]

@@ -7,10 +7,10 @@ import json
 import re
 from pathlib import Path
 
+from squeezeproof.atomic import replacing
 from squeezeproof.errors import InputError
 from squeezeproof.pages.explorer_data import explorer_data, first_runs
 from squeezeproof.pages.explorer_images import EXAMPLES, cell_images
-from squeezeproof.store.atomic import replacing
 
 # Browsers show a page embedded in Snakemake's report as a data URI of at most 2 MiB, that is 1.5 MiB before base64.
 PAGE_BYTES = 1_450_000

@@ -9,8 +9,8 @@ import io
 from contextlib import contextmanager
 from pathlib import Path
 
+from squeezeproof.atomic import replacing
 from squeezeproof.errors import InputError
-from squeezeproof.store.atomic import replacing
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from squeezeproof.store.atomic import replacing
+from squeezeproof.atomic import replacing
 
 
 def write_json(path, metadata):

@@ -1,13 +1,30 @@
 """Sweeps: predictions of one model on attacks on itself at rising eps; kept point by point, so that none is lost."""
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import torch
 
 from squeezeproof.errors import InputError
-from squeezeproof.evaluation.sweep import Point
 from squeezeproof.jobs import log
-from squeezeproof.store.predictions import CLEAN, read_predictions, save_predictions
+from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions, save_predictions
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One attack of a sweep: its name, its settings, the model's labels int64 [N] of the examples, and what they cost.
+
+    `costs` has forward and backward passes per example and the share of input gradients that were exactly zero.
+    """
+
+    name: str
+    settings: dict
+    predictions: torch.Tensor
+    costs: dict
+
+    def counts(self, labels):
+        """How many examples the model still gets right, and how many are scored."""
+        return int((self.predictions == labels).sum()), int((self.predictions != NOT_SCORED).sum())
 
 
 class SweepFile:

@@ -6,7 +6,7 @@ about 2 GB a second; so does `open_array`, before it hands out rows. The audit v
 
 Arrays are written in parts, so that they may be larger than the memory (store.rows).
 
-This module imports no torch; `store.checkpoints` and the scripts that compute wrap the arrays as tensors.
+This module imports no torch; `models.checkpoints` and the scripts that compute wrap the arrays as tensors.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ import math
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from squeezeproof.atomic import replacing
 from squeezeproof.errors import InputError
-from squeezeproof.store.atomic import replacing
 from squeezeproof.store.rows import StoredRows, parts
 
 METADATA_KEY = "squeezeproof"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from squeezeproof.compression.compress import fractions
+from squeezeproof.training.schedules import fractions
 from squeezeproof.training.unconstrained import Unconstrained
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from squeezeproof.atomic import discard
 from squeezeproof.seeds import derive_seed
-from squeezeproof.store.atomic import discard
 from squeezeproof.training.loop import fit
 
 

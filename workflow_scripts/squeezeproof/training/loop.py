@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from squeezeproof.errors import InputError
-from squeezeproof.evaluation.predict import accuracy
 from squeezeproof.jobs import Progress, log
+from squeezeproof.models.predict import accuracy
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.training.adversaries import logits_of, make_adversary

@@ -1,4 +1,4 @@
-"""Learning rates and the end of a run as pure functions of its progress."""
+"""Learning rates, removed fractions and the end of a run as pure functions of its progress."""
 
 import math
 
@@ -41,3 +41,10 @@ def goes_on(history, settings, since=0):
     losses = [row["adversarial_loss"] for row in history[since:]]
     earlier, late = losses[: -extend["patience"]], losses[-extend["patience"] :]
     return not earlier or min(late) < (1 - extend["tolerance"]) * min(earlier)
+
+
+def fractions(ratio, steps, schedule):
+    """The removed fraction after each step: linear, or the same share of what is left at each (exponential)."""
+    if schedule == "linear":
+        return [ratio * step / steps for step in range(1, steps)] + [ratio]
+    return [1 - (1 - ratio) ** (step / steps) for step in range(1, steps)] + [ratio]
