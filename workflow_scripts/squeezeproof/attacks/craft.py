@@ -16,6 +16,7 @@ from squeezeproof.attacks.source import Counted, prepared
 from squeezeproof.attacks.suite import stages
 from squeezeproof.batches import in_batches
 from squeezeproof.jobs import Progress
+from squeezeproof.models.device import device_of
 from squeezeproof.models.predict import each_logits
 from squeezeproof.models.quantized import rounding_slope
 from squeezeproof.seeds import derive_seed
@@ -55,7 +56,7 @@ def craft(model, images, labels, settings, *, seed, batch_size, training=None, r
     Raises InputError where the model gives no gradients, none that are finite or, over the whole split, none but
     zeros, no finite logits, or probabilities instead of logits.
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     start = time.perf_counter()
     with prepared(model, to_pixels(images[:PROBE], device)) as folded:
         source = Counted(folded, device)
@@ -90,7 +91,7 @@ class _Attacked:
         self.source, self.first, self.batch_size = source, indices.start, batch_size
         self.images, self.labels = images[chosen], labels[chosen]
         self.found = _Found(model, self.images, self.labels, settings, batch_size)
-        self.device = next(model.parameters()).device
+        self.device = device_of(model)
         self.rows = torch.arange(len(self.labels))
 
     def leave_fooled(self):
