@@ -50,7 +50,7 @@ resources: $(READY)
 prune: $(READY)
 	@.venv/bin/python workflow_scripts/tools/prune.py $(if $(filter 1,$(YES)),--yes) $(STUDY)
 
-# docs/config.md and the table of attacks in docs/choose_an_attack.md, from the schemas.
+# docs/config.md, schemas/ and the table of attacks in docs/choose_an_attack.md, from the library's settings.
 reference: $(READY)
 	.venv/bin/python workflow_scripts/tools/write_reference.py
 

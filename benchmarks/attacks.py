@@ -33,10 +33,11 @@ from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.attacks.source import Counted, frozen, prepared
 from squeezeproof.datasets.kinds import load_digits
+from squeezeproof.entries import registry
+from squeezeproof.entries.attack import with_budget
 from squeezeproof.models.networks import cnn3
 from squeezeproof.models.vision import resnet18
 from squeezeproof.runtime import place
-from squeezeproof.study.schema import load_schema
 
 LINF = {"cnn3": 0.1, "resnet18-16": 4 / 255, "resnet18": 4 / 255}
 SHORT = {"cnn3": 40, "resnet18-16": 20, "resnet18": 10}
@@ -138,8 +139,8 @@ def train(model, images, labels, epochs):
 
 def settings_of(case, name):
     method, changes = CASES[case]
-    properties = load_schema("attack")["kinds"][method]["properties"]
-    settings = {key: value["default"] for key, value in properties.items() if "default" in value and key != "stored"}
+    defaults = with_budget(registry.attacks()[method]).defaults()
+    settings = {key: value for key, value in defaults.items() if key not in ("method", "stored")}
     unbounded = settings.get("eps") == [None] and method not in ("fab", "fab_t")
     settings["eps"] = None if unbounded else LINF[name]
     if "steps" in settings and method not in ("deepfool", "cw"):

@@ -1,6 +1,6 @@
 """Other libraries' attacks behind one signature: (model, inputs, labels, settings) -> adversarial inputs.
 
-Settings are ours (schemas/attack.yaml); each adapter hands them over under the library's names, every one explicitly. A
+Settings are ours (docs/config.md); each adapter hands them over under the library's names, every one explicitly. A
 library that is not installed has no entry in PEERS.
 """
 

@@ -14,6 +14,7 @@ from squeezeproof.seeds import derive_seed
 from squeezeproof.study.code import code_digest, module_digest
 from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_datasets, timed_runs
 from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.files import read_file
 from squeezeproof.study.figures import FIGURES
 from squeezeproof.study.instances import fitted_on_training_images
 from squeezeproof.study.outputs import targets
@@ -34,6 +35,9 @@ from squeezeproof.study.tables import (
 one_timer_at_a_time()
 
 try:
+    # Snakemake has merged these files already, and a key that stands twice in one has lost its first value.
+    for file in workflow.configfiles if workflow.is_main_process else ():
+        read_file(file)
     study = Study(config)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
@@ -242,7 +246,7 @@ def tests():
 
 INT8 = ENDINGS["int8"]
 # Settings of the section, with which no rule runs where it is left out.
-EFFICIENCY = study.config.get("efficiency", {"threads": [1], "images": 1, "rounds": 1})
+EFFICIENCY = study.config["efficiency"] or {"threads": [1], "images": 1, "rounds": 1}
 # A rule that measures time takes every core, so that nothing runs beside it.
 EVERY_CORE = max(workflow.resource_settings.cores or 1, *EFFICIENCY["threads"])
 

@@ -1,11 +1,11 @@
 """Networks, images and adversaries of the tests of adversarial training."""
 
 import torch
+from entry_examples import complete
 from hypothesis import settings as hypothesis_settings
 from model_examples import custom_spec, model_of, split
 
 from squeezeproof.store.datasets import to_pixels
-from squeezeproof.study.schema import load_schema
 from squeezeproof.training.adversaries import make_adversary
 
 quick = hypothesis_settings(max_examples=30)
@@ -18,11 +18,8 @@ EPS = 0.1
 
 
 def adversary(method="pgd", **changes):
-    """A complete entry of schemas/adversary.yaml."""
-    properties = load_schema("adversary")["kinds"][method]["properties"]
-    defaults = {key: value["default"] for key, value in properties.items() if "default" in value}
-    assert changes.keys() <= properties.keys()
-    return {"method": method, "eps": EPS, **defaults, **changes}
+    """The complete settings of an adversary."""
+    return complete("adversaries", method, **{"eps": EPS, **changes})
 
 
 def crafted(model, pixels, labels, method="pgd", seed=3, indices=None, precision="float32", **changes):

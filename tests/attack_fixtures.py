@@ -5,12 +5,12 @@ from functools import cache
 
 import pytest
 import torch
+from entry_examples import SECTIONS, complete
 from torch import nn
 from torch.nn import functional
 
 from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.models.build import Normalize
-from squeezeproof.study.schema import load_schema
 
 NORMS = ("linf", "l2")
 EPS = {"linf": 0.15, "l2": 0.6}
@@ -99,12 +99,8 @@ def _trained():
 
 def settings(method, **changes):
     """A complete entry of `attacks` with one eps, small where its defaults are long, but for `changes`."""
-    properties = load_schema("attack")["kinds"][method]["properties"]
-    entry = {key: schema["default"] for key, schema in properties.items() if "default" in schema}
-    eps = changes.pop("eps", None if entry.pop("eps", 0) == [None] else 0.1)
-    unknown = changes.keys() - properties.keys()
-    assert not unknown, f"{method} takes no {unknown}"
-    return {"method": method, "eps": eps, **entry, **SMALL.get(method, {}), **changes}
+    eps = None if SECTIONS["attacks"][method].minimum_norm else 0.1
+    return complete("attacks", method, **{"eps": eps, **SMALL.get(method, {}), **changes})
 
 
 def run(method, model, inputs, labels, *, seed=0, indices=None, **changes):

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from squeezeproof.models.build import build, specification
-from squeezeproof.study.schema import load_schema
+from squeezeproof.study.config import Training
 
 # The tensors here are so small that more threads only wait for each other.
 torch.set_num_threads(1)
@@ -151,9 +151,8 @@ def assert_same_tensors(first, second):
 
 
 def training(epochs=1, **settings):
-    """Checked settings of a training: the schema's defaults and these."""
-    properties = load_schema("training")["properties"]
-    defaults = {key: value["default"] for key, value in properties.items() if "default" in value}
+    """Checked settings of a training: the defaults and these."""
+    defaults = Training.defaults()
     assert settings.keys() <= defaults.keys()
     return {**defaults, "epochs": epochs, **settings}
 

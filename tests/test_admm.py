@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 import yaml
+from entry_examples import complete
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -22,7 +23,6 @@ from squeezeproof.models.checkpoints import load_model, save_model
 from squeezeproof.models.predict import accuracy
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
-from squeezeproof.study.schema import load_schema
 from squeezeproof.training import loop
 from squeezeproof.training.admm import Admm, stages
 from squeezeproof.training.finetuning import Finetuner
@@ -35,25 +35,12 @@ SPEC = custom_spec("all_convolutional", width=8)
 EMPTY, VALIDATION = split(0, 0), split(60, 90)
 MEASURED = ["primal_residual", "sparsity", "rho"]
 ACCURACIES = ["unprojected_accuracy", "projected_accuracy"]
-PGD = {
-    **{
-        key: value["default"]
-        for key, value in load_schema("adversary")["kinds"]["pgd"]["properties"].items()
-        if "default" in value
-    },
-    "method": "pgd",
-    "eps": 0.3,
-    "steps": 6,
-    "clean_weight": 0.1,
-}
+PGD = complete("adversaries", "pgd", eps=0.3, steps=6, clean_weight=0.1)
 
 
 def entry(ratio=0.5, **changes):
     """A checked compression entry of method admm at one ratio."""
-    kind = load_schema("compression")["kinds"]["admm"]["properties"]
-    defaults = {key: value["default"] for key, value in kind.items() if "default" in value}
-    assert changes.keys() <= defaults.keys()
-    return {**defaults, "method": "admm", "ratio": ratio, **changes}
+    return complete("compressions", "admm", ratio=ratio, **changes)
 
 
 def tensors(*shapes, seed=0):

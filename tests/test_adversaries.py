@@ -22,10 +22,11 @@ from scipy import stats
 from study_examples import changed
 from torch import nn
 
+from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
-from squeezeproof.study.schema import check_config, load_schema
+from squeezeproof.study.schema import check_config
 from squeezeproof.training.adversaries import make_adversary, truncated_normal
 
 # --- Radii -----------------------------------------------------------------------------------------------------------
@@ -194,7 +195,7 @@ def problems_of(config):
     return [problem.removeprefix("trainings.robust.") for problem in own]
 
 
-@pytest.mark.parametrize("method", load_schema("adversary")["kinds"])
+@pytest.mark.parametrize("method", registry.adversaries())
 def test_an_adversary_is_filled_with_its_defaults(method):
     planned = Study(study({"method": method, "eps": "8/255"}))
     for settings in (planned.training_settings("robust"), planned.finetuning_settings("robust")):

@@ -6,6 +6,7 @@ from functools import cache
 import pytest
 import torch
 import torchvision
+from entry_examples import SECTIONS, complete
 from model_examples import EXAMPLES, assert_same_tensors, model_of, pixels_of, shape_of, spec_of
 from torch import nn
 from torch.nn import functional
@@ -20,9 +21,8 @@ from squeezeproof.models.measure import measure
 from squeezeproof.runtime import place
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
-from squeezeproof.study.schema import load_schema
 
-KINDS = load_schema("architecture")["kinds"]
+KINDS = SECTIONS["architectures"]
 # Smaller than the papers', of every kind that this project names.
 NARROW = {name: spec for name, spec in EXAMPLES.items() if name in FACTORIES}
 OLDER = {"cnn3", "cnn8", "resnet18", "custom"}
@@ -30,10 +30,8 @@ WITHOUT_NORMALISATION = {"cnn3", "cnn8", "vgg19"}
 
 
 def settings_of(kind, **changes):
-    """The schema's defaults of an architecture, and changes."""
-    defaults = {key: entry["default"] for key, entry in KINDS[kind]["properties"].items()}
-    assert changes.keys() <= defaults.keys()
-    return {**defaults, **changes}
+    """The defaults of an architecture, and changes, without its kind."""
+    return {key: value for key, value in complete("architectures", kind, **changes).items() if key != "kind"}
 
 
 def network_of(kind, *, channels=3, size=32, classes=10, **changes):
@@ -277,7 +275,7 @@ def test_logits_are_finite_and_differ_between_images(kind, channels, size):
 @pytest.mark.parametrize("extra", [0, 1, 7])
 @pytest.mark.parametrize("kind", FACTORIES)
 def test_images_may_have_any_size_from_the_minimum(kind, extra):
-    spec = resized(kind, channels=2, size=KINDS[kind]["x-minimum-size"] + extra, classes=7)
+    spec = resized(kind, channels=2, size=KINDS[kind].minimum_size + extra, classes=7)
     assert build(spec, 0).eval()(pixels_of(spec)).shape == (3, 7)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from attack_fixtures import EPS, GRADIENT_METHODS, both_norms, close_examples, held_out, network, pixels, run, settings
+from entry_examples import SECTIONS, complete
 from torch import nn
 
 from squeezeproof.attacks.checks import SLACK, check_inside, check_stored
@@ -20,7 +21,6 @@ from squeezeproof.errors import InputError
 from squeezeproof.store.adversarial import save_set
 from squeezeproof.store.datasets import open_set, to_pixels
 from squeezeproof.store.tensors import read_arrays
-from squeezeproof.study.schema import load_schema
 
 # --- craft() ---------------------------------------------------------------------------------------------------------
 
@@ -266,8 +266,8 @@ def test_pruned_models_are_attacked_and_stay_pruned(pruning):
     assert clean > 30 and (tensors["predictions"] == labels).sum() < clean - 15
 
 
-@pytest.mark.parametrize("method", load_schema("attack")["kinds"])
-def test_an_attack_takes_exactly_the_settings_of_its_schema(method):
+@pytest.mark.parametrize("method", SECTIONS["attacks"])
+def test_an_attack_takes_exactly_the_settings_of_its_entry(method):
     images, labels = held_out(30)
     tensors, _ = craft(network(), images, labels, entry_of(method), seed=0, batch_size=30, training=held_out(60))
     correct = tensors["clean_predictions"] == labels
@@ -275,8 +275,8 @@ def test_an_attack_takes_exactly_the_settings_of_its_schema(method):
     if method in ATTACKS and method not in FITS:
         named = inspect.signature(ATTACKS[method]).parameters
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
-        properties = set(load_schema("attack")["kinds"][method]["properties"]) - {"stored"}
-        assert takes_any or set(named) == properties | {"model", "inputs", "labels", "seed", "indices"}
+        keys = SECTIONS["attacks"][method].names().keys() - {"method", "stored"}
+        assert takes_any or set(named) == keys | {"model", "inputs", "labels", "seed", "indices"}
 
 
 # --- Models and attacks that would mislead ---------------------------------------------------------------------------
@@ -296,21 +296,13 @@ class Wrapped(nn.Module):
 @pytest.mark.parametrize("method", ATTACKS)
 def test_quantized_models_are_attacked_through_their_rounding(method):
     model, (images, labels) = network(), held_out(60)
-    settings_of_quantization = {
-        **{key: value["default"] for key, value in QUANTIZATION["properties"].items() if "default" in value},
-        "method": "quantization",
-        "bits": 4,
-    }
+    settings_of_quantization = complete("compressions", "quantization", bits=4)
     compress(model, (1, 8, 8), settings_of_quantization, train_on=lambda *_: None, images=images, seed=0)
-    entry = settings(method, **({"eps": 0.15} if "eps" in EPS_REQUIRED[method] else {}))
+    entry = settings(method, **({} if SECTIONS["attacks"][method].minimum_norm else {"eps": 0.15}))
     tensors, metadata = craft(model, images, labels, entry, seed=0, batch_size=30, training=(images, labels))
     clean, robust = ((tensors[name] == labels).sum() for name in ("clean_predictions", "predictions"))
     assert clean > 45 and robust < clean - (2 if method == "noise" else 6)
     assert metadata["zero_gradients"] < 0.2
-
-
-QUANTIZATION = load_schema("compression")["kinds"]["quantization"]
-EPS_REQUIRED = {method: kind.get("required", ()) for method, kind in load_schema("attack")["kinds"].items()}
 
 
 def entry_of(method, **changes):

@@ -25,10 +25,10 @@ from torchvision import datasets as torchvision_datasets
 from squeezeproof.datasets import kinds
 from squeezeproof.datasets.kinds import LOADERS
 from squeezeproof.datasets.prepare import Moments, prepare, stratified
+from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.store.datasets import read_split
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_metadata
-from squeezeproof.study.schema import load_schema
 
 TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 SPLITS = ("train", "validation", "test")
@@ -257,7 +257,7 @@ def test_unchecked_files_of_early_torchvision_are_not_read(raw):
 
 def test_digits_are_split_70_to_30_in_every_class():
     (images, labels), (test_images, test_labels), classes = load("digits", size=8)
-    counts = load_schema("dataset")["kinds"]["digits"]["x-counts"]
+    counts = registry.datasets()["digits"].images
     assert {"train": len(labels), "test": len(test_labels)} == counts == {"train": 1258, "test": 539}
     assert classes == list("0123456789")
     sizes = np.bincount(sklearn_digits().target)
@@ -472,8 +472,8 @@ def test_test_images_that_are_training_images_are_listed(tmp_path, monkeypatch):
     assert seen == {"train": [], "validation": [], "test": [3, 40]}
 
 
-def test_every_kind_of_the_schema_has_a_loader():
-    assert set(LOADERS) == set(load_schema("dataset")["kinds"])
+def test_every_kind_has_a_loader():
+    assert set(LOADERS) == set(registry.datasets())
 
 
 # --- The real files

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from attack_fixtures import close_examples, network, pixels, run
+from entry_examples import complete
 from model_examples import assert_same_tensors, model_of, pixels_of, shape_of, spec_of
 from study_examples import changed
 from torch import nn
@@ -22,7 +23,6 @@ from squeezeproof.models.measure import measure
 from squeezeproof.runtime import place
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
-from squeezeproof.study.schema import load_schema
 
 STUDY = """
 study: small
@@ -130,8 +130,7 @@ def test_a_checkpoint_of_different_members_is_bit_equal_after_loading(tmp_path):
 def test_a_quantized_member_stays_quantized(tmp_path):
     spec = spec_of("cnn8", width=4)
     models = members_of(spec, spec)
-    properties = load_schema("compression")["kinds"]["quantization"]["properties"]
-    settings = {key: value["default"] for key, value in properties.items() if "default" in value} | {"bits": 4}
+    settings = complete("compressions", "quantization", bits=4)
     quantize(models[1], shape_of(spec), settings, (pixels_of(spec, 8) * 255).to(torch.uint8), 0)
     model, joint, masks = joined(models, [spec, spec])
     save_model(tmp_path / "m", model, joint, masks)

@@ -15,6 +15,7 @@ MODULES = {
     "pillow": "PIL",
     "pytest-xdist": "xdist",
     "pytorch": "torch",
+    "pydantic-core": "pydantic_core",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
     "torch-pruning": "torch_pruning",

@@ -11,6 +11,7 @@ import show_resources
 from conftest import TINY, Workspace
 from safetensors.numpy import load_file
 
+from squeezeproof.entries import registry
 from squeezeproof.study.costs import Cost, read_costs
 from squeezeproof.study.estimate import Job, Size, attack_passes, file_bytes, image_counts, jobs
 from squeezeproof.study.plan import Study
@@ -54,9 +55,7 @@ def test_every_attack_of_the_schema_has_passes():
 
 
 def methods():
-    from squeezeproof.study.schema import load_schema
-
-    return load_schema("attack")["kinds"]
+    return registry.attacks()
 
 
 def test_work_grows_with_seeds_epochs_and_macs():

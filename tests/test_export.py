@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from entry_examples import complete
 from model_examples import EXAMPLES, custom_spec, digits, model_of, pixels_of, shape_of, spec_of, split
 from onnx import numpy_helper
 from torch import nn
@@ -19,13 +20,10 @@ from squeezeproof.deployment import export, integer
 from squeezeproof.deployment.plain import logits_of_session, open_session, plain, run_session
 from squeezeproof.errors import InputError
 from squeezeproof.runtime import place
-from squeezeproof.study.schema import load_schema
 
 
 def entry(bits, **changes):
-    properties = load_schema("compression")["kinds"]["quantization"]["properties"]
-    defaults = {key: value["default"] for key, value in properties.items() if "default" in value}
-    return {**defaults, "bits": bits, **changes}
+    return complete("compressions", "quantization", bits=bits, **changes)
 
 
 def images_of(spec, count=60, seed=3):

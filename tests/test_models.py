@@ -6,13 +6,13 @@ from types import ModuleType
 import pytest
 import torch
 import torchvision
+from entry_examples import SECTIONS
 from model_examples import EXAMPLES, assert_same_tensors, custom_spec, model_of, pixels_of, shape_of, spec_of
 from torch import nn
 
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build
 from squeezeproof.models.measure import layer_macs, measure
-from squeezeproof.study.schema import load_schema
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from squeezeproof.study.schema import load_schema
     [("cnn3", 1, 28, 178_986), ("cnn8", 1, 28, 549_994), ("resnet18", 3, 32, 11_173_962)],
 )
 def test_default_widths_have_the_papers_parameter_counts(kind, channels, size, parameters):
-    width = load_schema("architecture")["kinds"][kind]["properties"]["width"]["default"]
+    width = SECTIONS["architectures"][kind].defaults()["width"]
     model = build(spec_of(kind, channels=channels, size=size, width=width), seed=0)
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
 
@@ -50,7 +50,7 @@ def test_resnet18s_stages_scale_with_the_width(width):
 @pytest.mark.parametrize("kind", ["cnn3", "cnn8", "resnet18"])
 @pytest.mark.parametrize("extra", [0, 1, 7])
 def test_every_architecture_takes_images_from_its_minimum_size(kind, extra):
-    size = load_schema("architecture")["kinds"][kind]["x-minimum-size"] + extra
+    size = SECTIONS["architectures"][kind].minimum_size + extra
     spec = spec_of(kind, channels=2, size=size, width=2, classes=7)
     assert model_of(spec)(pixels_of(spec)).shape == (3, 7)
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 import torch_pruning as tp
+from entry_examples import complete
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_examples import EXAMPLES, assert_same_tensors, custom_spec, model_of, shape_of, spec_of, split, training
@@ -27,7 +28,6 @@ from squeezeproof.models.measure import measure
 from squeezeproof.seeds import derive_seed
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
-from squeezeproof.study.schema import load_schema
 from squeezeproof.training.finetuning import Finetuner
 from squeezeproof.training.schedules import fractions
 
@@ -55,10 +55,7 @@ def examples_of(shape, count=20, seed=0):
 
 def entry(method, **changes):
     """Checked settings of a pruning at one ratio: the schema's defaults and these."""
-    properties = load_schema("compression")["kinds"][method]["properties"]
-    defaults = {key: value["default"] for key, value in properties.items() if "default" in value}
-    assert changes.keys() <= properties.keys()
-    return {"method": method, **defaults, "ratio": 0.5, **changes}
+    return complete("compressions", method, **{"ratio": 0.5, **changes})
 
 
 def nothing(model, masks, stage):

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 import yaml
+from entry_examples import complete
 from hypothesis import given
 from hypothesis import strategies as st
 from model_examples import (
@@ -43,7 +44,6 @@ from squeezeproof.models.quantized import (
 )
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
-from squeezeproof.study.schema import load_schema
 from squeezeproof.tables import accuracy as tables
 from squeezeproof.training.loop import fit
 from squeezeproof.training.resume import Resume
@@ -55,11 +55,8 @@ methods = st.sampled_from(["minmax", "percentile", "mse"])
 
 
 def entry(bits, **changes):
-    """Checked settings of a quantization: the schema's defaults and these."""
-    properties = load_schema("compression")["kinds"]["quantization"]["properties"]
-    defaults = {key: value["default"] for key, value in properties.items() if "default" in value}
-    assert changes.keys() <= defaults.keys()
-    return {"method": "quantization", **defaults, "bits": bits, **changes}
+    """Checked settings of a quantization: the defaults and these."""
+    return complete("compressions", "quantization", bits=bits, **changes)
 
 
 def quantized(spec, bits, model=None, images=None, seed=0, **changes):
@@ -76,26 +73,6 @@ def calibrated(values, bits, *, symmetric=False, method="minmax", percentile=99.
 
 def rounded(values, scale, zero_point, bits):
     return FakeQuantize.apply(values, scale[:, None], zero_point[:, None], 2**bits - 1)
-
-
-@pytest.mark.parametrize("bits", [1, 2, 4])
-def test_slopes_of_the_rounding_are_what_they_are_called(bits):
-    top = 2**bits - 1
-    values = torch.linspace(-3, top + 3, 4001, requires_grad=True)
-    unit, zero = torch.ones(()), torch.zeros(())
-
-    def slope(name):
-        return torch.autograd.grad(FakeQuantize.apply(values, unit, zero, top, name).sum(), values)[0]
-
-    inside = (values > 0) & (values < top)
-    assert (slope("identity") == 1).all()
-    assert torch.equal(slope("straight-through"), ((values.round() >= 0) & (values.round() <= top)).float())
-    smoothed = slope("smoothed")
-    # Between two levels the staircase rises by one step, most steeply in the middle, and it goes on beyond the ends.
-    assert smoothed[inside].mean().item() == pytest.approx(1, abs=0.01)
-    middle, level = (values - values.floor() - 0.5).abs() < 0.1, (values - values.round()).abs() < 0.1
-    assert smoothed[inside & middle].min() > 1.2 > 0.65 > smoothed[inside & level].max()
-    assert (smoothed > 0).all() and (smoothed[values < -0.5].diff() > 0).all()
 
 
 def squared_error(values, bits, **options):

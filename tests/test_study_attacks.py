@@ -1,13 +1,14 @@
 """Attacks in a config: suites, stop_on_success, minimum-norm attacks and what does not go together."""
 
 import pytest
+from entry_examples import SECTIONS, required
 from study_examples import changed
 
-from squeezeproof.attacks.registry import ATTACKS, FITS
+from squeezeproof.attacks.registry import FITS
 from squeezeproof.attacks.suite import STANDARD, stages
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
-from squeezeproof.study.schema import check_config, load_schema
+from squeezeproof.study.schema import check_config
 
 SMALL = """
 study: small
@@ -18,7 +19,7 @@ compressions: {weight: {ratio: 0.9}}
 attacks: {fgsm: {eps: 0.1}}
 evaluations: {all: {}}
 """
-KINDS = load_schema("attack")["kinds"]
+KINDS = SECTIONS["attacks"]
 
 
 def plan(changes=()):
@@ -31,10 +32,8 @@ def problems_of(changes):
     return caught.value.problems
 
 
-def test_every_attack_of_the_schema_is_in_the_registry_or_a_sequence():
-    assert set(KINDS) == set(ATTACKS) | {"suite", "autoattack"}
-    assert set(FITS) < set(ATTACKS)
-    assert {name for name, kind in KINDS.items() if kind.get("x-no-stage")} == {*FITS, "suite", "autoattack"}
+def test_what_learns_first_and_what_is_a_suite_is_no_stage():
+    assert {name for name, kind in KINDS.items() if not kind.may_be_stage()} == {*FITS, "suite", "autoattack"}
 
 
 def test_a_minimum_norm_attack_goes_by_its_name_alone_and_with_a_budget_by_both():
@@ -44,7 +43,7 @@ def test_a_minimum_norm_attack_goes_by_its_name_alone_and_with_a_budget_by_both(
     assert study.attacks["fab-eps0.5"].settings["eps"] == 0.5
 
 
-@pytest.mark.parametrize("method", [name for name, kind in KINDS.items() if "eps" not in kind.get("required", ())])
+@pytest.mark.parametrize("method", [name for name, kind in KINDS.items() if "eps" not in required(kind)])
 def test_only_minimum_norm_attacks_do_without_a_budget(method):
     assert method in ("fab", "fab_t", "cw", "deepfool")
 
@@ -56,15 +55,14 @@ def test_the_stages_of_a_suite_are_complete_settings_in_order():
     assert [part["method"] for part in parts] == ["fgsm", "pgd", "square"]
     assert parts[1]["steps"] == 3 and parts[2]["queries"] == 5000
     for part in parts:
-        assert part.keys() == {"method", *KINDS[part["method"]]["properties"]} - {"stored"}
+        assert part.keys() == KINDS[part["method"]].names().keys() - {"stored"}
         assert (part["eps"], part["norm"], part["stop_on_success"]) == (0.1, "l2", False)
 
 
-def test_autoattack_differs_from_the_schema_s_defaults_only_where_the_paper_does():
+def test_autoattack_differs_from_the_defaults_only_where_the_paper_does():
     for part in STANDARD:
-        properties = KINDS[part["method"]]["properties"]
-        defaults = {key: properties[key]["default"] for key in part if key != "method"}
-        assert {**defaults, "method": part["method"]} == part
+        defaults = KINDS[part["method"]].defaults()
+        assert {key: defaults[key] for key in part} == part
 
 
 def test_an_entry_that_is_no_suite_is_its_only_stage():
@@ -142,7 +140,7 @@ def test_differences_of_logits_need_three_or_four_classes(tmp_path, attacks, pro
     [
         (
             {"suite": {"eps": 0.1, "stages": ["cw"]}},
-            "attacks.suite.stages[0]: cw keeps the l2 norm small, the suite's norm is linf; write norm: l2",
+            "attacks.suite.stages[0]: cw is for l2 alone, the suite's norm is linf; write norm: l2",
         ),
         (
             {"suite": {"eps": 0.1, "stages": [{"method": "pgd", "restarts": 2, "random_start": False}]}},

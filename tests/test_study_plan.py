@@ -18,9 +18,11 @@ from show_plan import configured
 from study_examples import changed
 
 import squeezeproof
+from squeezeproof.entries import registry
+from squeezeproof.study.config import Evaluation
 from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.json_schema import choices, properties
 from squeezeproof.study.plan import CONDITIONS, Study
-from squeezeproof.study.schema import load_schema
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL = """
@@ -230,8 +232,7 @@ def test_conditions_keep_the_pairs_that_meet_them_all(where, targets):
 
 
 def test_every_condition_of_the_schema_is_known_and_tried():
-    evaluation = load_schema("study")["properties"]["evaluations"]["additionalProperties"]["properties"]
-    assert set(evaluation["where"]["items"]["enum"]) == set(CONDITIONS)
+    assert set(choices(properties(Evaluation)["where"]["items"])) == set(CONDITIONS)
     assert set(CONDITIONS) == {where[0] for where in FROM_ONE_SOURCE if len(where) == 1}
 
 
@@ -389,7 +390,7 @@ def test_key_of_a_data_set_depends_on_nothing_else(changes):
 
 NO_MODEL = "matches no model that the study builds"
 TAKEN = "the name is taken"
-SMALLEST = load_schema("architecture")["kinds"]["cnn3"]["x-minimum-size"]
+SMALLEST = registry.architectures()["cnn3"].minimum_size
 NO_PAIR = "no (source, target) pair meets where"
 
 

@@ -1,14 +1,19 @@
-"""What a study config may say: every kind of mistake, numbers and nulls, and the schemas' own hygiene."""
+"""What a study config may say: every kind of mistake, numbers and nulls, and that every setting is described."""
 
 import copy
 import math
+from typing import get_args
 
 import pytest
+from entry_examples import SECTIONS, required
 from jsonschema import Draft202012Validator
 from study_examples import changed
 
+from squeezeproof.entries.settings import Settings, as_dict, suggest
+from squeezeproof.study.config import StudyConfig, Training
 from squeezeproof.study.errors import ConfigError
-from squeezeproof.study.schema import SCHEMAS, check_config, load_schema, suggest
+from squeezeproof.study.json_schema import properties
+from squeezeproof.study.schema import check_config
 
 MINIMAL = """
 study: small
@@ -18,15 +23,11 @@ trainings: {standard: {epochs: 1}}
 attacks: {fgsm: {eps: 0.1}}
 evaluations: {all: {}}
 """
-NAMED_ENTRIES = {
-    "datasets": "dataset",
-    "architectures": "architecture",
-    "trainings": "training",
-    "finetunings": "training",
-    "compressions": "compression",
-    "attacks": "attack",
-}
 REQUIRED_VALUES = {
+    "attack": "fgsm",
+    "class": "7",
+    "members": "*",
+    "table": "published.csv",
     "stages": ["fgsm", {"method": "pgd", "steps": 3}],
     "ratio": 0.5,
     "bits": 8,
@@ -37,6 +38,7 @@ REQUIRED_VALUES = {
     "epochs": 1,
 }
 FINITE = "is not a finite number"
+MINIMAL_SECTIONS = ("datasets", "architectures", "compressions", "attacks")
 NAME = "a letter followed by at most 40 letters, digits, underscores and hyphens"
 
 
@@ -72,7 +74,7 @@ def at(config, path):
         ("attacks.pgdd", {"eps": 0.1}, "attacks.pgdd: unknown, did you mean pgd?"),
         ("attacks.mine", {"method": "bimm", "eps": 0.1}, "attacks.mine.method: 'bimm' is unknown, did you mean bim?"),
         ("attacks.fgsm.metod", "bim", "attacks.fgsm.metod: unknown, did you mean method?"),
-        ("attacks.fgsm.restarts", 2, "attacks.fgsm.restarts: unknown; allowed: method, eps, "),
+        ("attacks.fgsm.restarts", 2, "attacks.fgsm.restarts: unknown; allowed: method, loss, eps, "),
         ("variants", [{}, {"compresions": "*"}], "variants[1].compresions: unknown, did you mean compressions?"),
         ("evaluations.all.target", "*", "evaluations.all.target: unknown, did you mean targets?"),
         ("compute.devise", "cpu", "compute.devise: unknown, did you mean device?"),
@@ -213,7 +215,7 @@ def test_whole_float_becomes_an_integer(path):
     assert type(value) is int
 
 
-@pytest.mark.parametrize("key", load_schema("study")["required"])
+@pytest.mark.parametrize("key", required(StudyConfig))
 @pytest.mark.parametrize("null", [True, False], ids=["null", "absent"])
 def test_missing_section_is_named_with_its_meaning(key, null):
     config = minimal({key: None})
@@ -385,20 +387,19 @@ def test_checking_changes_neither_the_config_nor_what_is_already_checked():
 
 
 @pytest.mark.parametrize(
-    ("section", "kind"),
-    [(section, kind) for section, file in NAMED_ENTRIES.items() for kind in load_schema(file).get("kinds", [None])],
+    ("section", "entry"),
+    [
+        *((section, entry) for section in MINIMAL_SECTIONS for entry in SECTIONS[section].values()),
+        *((section, Training) for section in ("trainings", "finetunings")),
+    ],
 )
-def test_entry_of_every_kind_is_filled_with_every_default(section, kind):
-    schema = load_schema(NAMED_ENTRIES[section])
-    settings = schema["kinds"][kind] if kind else schema
-    entry = {key: REQUIRED_VALUES[key] for key in settings.get("required", ())}
-    discriminator = {schema["x-discriminator"]: kind} if kind else {}
-    checked = check_config(minimal({section: {"mine": {**entry, **discriminator}}}))[section]["mine"]
-    assert checked.keys() == settings["properties"].keys() | discriminator.keys()
-    for key, value in discriminator.items():
+def test_entry_of_every_kind_is_filled_with_every_default(section, entry):
+    given = {key: REQUIRED_VALUES[key] for key in required(entry)}
+    named = {entry.key: entry.label()} if entry is not Training else {}
+    checked = check_config(minimal({section: {"mine": {**given, **named}}}))[section]["mine"]
+    assert checked.keys() == entry.names().keys()
+    for key, value in {**entry.defaults(), **named}.items():
         assert checked[key] == value
-    for key in settings["properties"].keys() - entry.keys():
-        assert checked[key] == settings["properties"][key]["default"]
 
 
 @pytest.mark.parametrize(
@@ -417,82 +418,62 @@ def test_suggest_names_the_nearest_or_a_few_of_the_allowed(name, allowed, hint):
     assert suggest(name, allowed) == hint
 
 
-def every_schema():
-    """(place, schema) of every schema inside every file, outermost first."""
-
-    def inside(place, schema):
-        yield place, schema
-        for key, kind in schema.get("kinds", {}).items():
-            yield from inside(f"{place}.{key}", kind)
-        for key, value in schema.get("properties", {}).items():
-            yield from inside(f"{place}.{key}", value)
-        for key in ("items", "additionalProperties"):
-            if isinstance(schema.get(key), dict):
-                yield from inside(f"{place}.{key}", schema[key])
-
-    for file in sorted(SCHEMAS.glob("*.yaml")):
-        yield from inside(file.stem, load_schema(file.stem))
+def every_settings(settings=StudyConfig):
+    """The class of every mapping that a config may hold, each once."""
+    found = dict.fromkeys([settings, *(entry for entries in SECTIONS.values() for entry in entries.values())])
+    pending = list(found)
+    while pending:
+        for field in pending.pop().model_fields.values():
+            for inner in classes(field.annotation):
+                if inner not in found:
+                    found[inner] = None
+                    pending.append(inner)
+    return list(found)
 
 
-def properties():
-    return [
-        pytest.param(schema, key, id=f"{place}.{key}")
-        for place, schema in every_schema()
-        for key in schema.get("properties", {})
-    ]
+def classes(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        yield annotation
+    for part in get_args(annotation):
+        yield from classes(part)
 
 
-@pytest.mark.parametrize(("schema", "key"), properties())
-def test_property_is_described_and_required_or_defaulted(schema, key):
-    described = schema["properties"][key]
-    assert described["description"].strip()
-    optional = key in ("published", "efficiency")
-    assert (key in schema.get("required", ())) + ("default" in described) + optional == 1
+FIELDS = [(settings, key) for settings in every_settings() for key in settings.names()]
 
 
-@pytest.mark.parametrize(
-    "schema", [pytest.param(schema, id=place) for place, schema in every_schema() if "default" in schema]
-)
-def test_default_satisfies_its_own_schema(schema):
-    Draft202012Validator(schema).validate(schema["default"])
+def test_every_mapping_of_a_config_is_found():
+    assert {"StudyConfig", "Training", "Extension", "Evaluation", "Pgd", "Published"} <= {
+        settings.__name__ for settings in every_settings()
+    }
 
 
-@pytest.mark.parametrize(
-    "schema", [pytest.param(schema, id=place) for place, schema in every_schema() if "properties" in schema]
-)
-def test_mapping_is_closed(schema):
-    assert schema["type"] == "object"
-    assert schema["additionalProperties"] is False
-    assert set(schema.get("required", ())) <= schema["properties"].keys()
+@pytest.mark.parametrize(("settings", "key"), FIELDS)
+def test_a_setting_is_described(settings, key):
+    assert key == getattr(settings, "key", None) or properties(settings)[key]["description"].strip()
 
 
-@pytest.mark.parametrize("file", sorted(path.stem for path in SCHEMAS.glob("*.yaml")))
-def test_schema_file_is_json_schema_with_kinds_that_are_described(file):
-    schema = load_schema(file)
+@pytest.mark.parametrize("settings", every_settings())
+def test_a_mapping_is_closed_and_described(settings):
+    assert settings.model_config["extra"] == "forbid"
+    assert settings.__doc__.strip() and settings.__doc__ != Settings.__doc__
+
+
+@pytest.mark.parametrize("settings", every_settings())
+def test_defaults_are_allowed_values(settings):
+    given = {key: REQUIRED_VALUES[key] for key in required(settings) if key in REQUIRED_VALUES}
+    if settings is not StudyConfig and given.keys() == set(required(settings)):
+        filled = settings.model_validate({**settings.defaults(), **given})
+        assert as_dict(filled) == as_dict(settings.model_validate(given))
+
+
+@pytest.mark.parametrize(("settings", "key"), FIELDS)
+def test_a_schema_of_a_setting_is_json_schema_and_says_what_its_pattern_is(settings, key):
+    schema = properties(settings)[key]
     Draft202012Validator.check_schema(schema)
-    assert ("kinds" in schema) == ("x-discriminator" in schema)
-    for kind in schema.get("kinds", {}).values():
-        Draft202012Validator.check_schema(kind)
-        assert kind["description"].strip()
-        assert "properties" in kind
-        assert schema["x-discriminator"] not in kind["properties"]
+    assert ("pattern" in schema) == ("x-form" in schema)
 
 
-@pytest.mark.parametrize(
-    "schema",
-    [pytest.param(schema, id=place) for place, schema in every_schema() if schema.get("type", "object") != "object"],
-)
-def test_schema_uses_only_keywords_that_the_checker_reads(schema):
-    if schema["type"] == "array":
-        read = {"items", "minItems", "maxItems", "uniqueItems"}
-        assert "items" in schema
-    else:
-        read = {"enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "pattern", "x-form"}
-        assert ("pattern" in schema) == ("x-form" in schema)
-    assert schema.keys() <= read | {"type", "description", "default"}
-
-
-@pytest.mark.parametrize("kind", load_schema("dataset")["kinds"])
+@pytest.mark.parametrize("kind", SECTIONS["datasets"].values())
 def test_data_set_kind_tells_the_shape_of_its_images(kind):
-    schema = load_schema("dataset")["kinds"][kind]
-    assert {"channels", "size"} <= schema.get("x-image", {}).keys() | schema["properties"].keys()
+    for known, key in zip(kind.shape, ("channels", "size"), strict=True):
+        assert (known is None) == (key in kind.names())

@@ -7,12 +7,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import yaml
-
 # The library is not installed; it lies beside this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.files import read_file
 from squeezeproof.study.plan import Study
 
 
@@ -29,7 +28,7 @@ def read_config(paths):
     """The config of some files, later ones merged over earlier ones."""
     config = {}
     for path in paths:
-        merge(config, yaml.safe_load(Path(path).read_text()))
+        merge(config, read_file(path))
     return config
 
 

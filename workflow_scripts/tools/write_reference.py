@@ -1,66 +1,82 @@
-"""Writes docs/config.md and the table of attacks in docs/choose_an_attack.md: `write_reference.py`.
+"""Writes docs/config.md, schemas/ and the table of attacks in docs/choose_an_attack.md: `write_reference.py`.
 
-Both are made from the schemas and, for the speed of the attacks, from docs/benchmarks/attacks.csv.
+They are made from the settings and entries of the library and, for the speed of the attacks, from
+docs/benchmarks/attacks.csv.
 """
 
 import csv
+import json
 import re
 import sys
 from pathlib import Path
+from typing import get_args
 
 # The library is not installed; it lies beside this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import references
 
-from squeezeproof.study.schema import load_schema
+from squeezeproof.entries import registry
+from squeezeproof.entries.adversary import Adversary
+from squeezeproof.entries.architecture import Architecture
+from squeezeproof.entries.attack import Attack, with_budget
+from squeezeproof.entries.compression import Compression
+from squeezeproof.entries.dataset import Dataset
+from squeezeproof.entries.settings import Settings
+from squeezeproof.study.config import StudyConfig, Training
+from squeezeproof.study.editor_schema import editor_schema
+from squeezeproof.study.json_schema import options, properties
 
 ROOT = Path(__file__).resolve().parents[2]
 ATTACKS, CONFIG = ROOT / "docs" / "choose_an_attack.md", ROOT / "docs" / "config.md"
+SCHEMA, OVERLAY = ROOT / "schemas" / "study.schema.json", ROOT / "schemas" / "overlay.schema.json"
 SPEED = ROOT / "docs" / "benchmarks" / "attacks.csv"
 OWN = ("SqueezeProof", "bare passes")
 
 
 def reference():
     """docs/config.md."""
-    study = load_schema("study")
-    parts = ["# Every key of a study\n", "Written by `make reference` from `schemas/`.\n"]
-    parts += ["## Top level\n", _text(study["description"]), _table(study)]
-    for name, section in study["properties"].items():
-        if schema := _inner(section):
-            parts += [f"## `{name}`\n", _table(schema)]
-    for name in ("dataset", "architecture", "training", "adversary", "compression", "attack"):
-        schema = load_schema(name)
-        parts += [f"## {schema['title']}\n", _text(schema["description"])]
-        if "kinds" not in schema:
-            parts.append(_table(schema))
-            continue
-        for kind, kind_schema in schema["kinds"].items():
-            parts += [
-                f"**`{schema['x-discriminator']}: {kind}`** {_text(kind_schema['description'])}",
-                _table(kind_schema),
-            ]
+    parts = ["# Every key of a study\n", "Written by `make reference` from the settings that the library declares.\n"]
+    parts += ["## Top level\n", _text(StudyConfig.__doc__), _table(StudyConfig)]
+    for name, field in StudyConfig.model_fields.items():
+        if (section := _inner(field.annotation)) and section is not Training:
+            parts += [f"## `{name}`\n", _table(section)]
+    parts += _section(Dataset, registry.datasets()) + _section(Architecture, registry.architectures())
+    parts += ["## Trainings and fine-tunings\n", _text(Training.__doc__), _table(Training)]
+    parts += _section(Adversary, registry.adversaries()) + _section(Compression, registry.compressions())
+    parts += _section(Attack, {name: with_budget(attack) for name, attack in registry.attacks().items()})
     return "\n".join(parts)
 
 
-def _inner(section):
-    """The schema of the mapping that a top-level section is, or that its entries are; None of other values."""
-    for schema in (section.get("items"), section.get("additionalProperties"), section):
-        if isinstance(schema, dict) and "properties" in schema:
-            return schema
-    return None
+def _section(base, entries):
+    parts = [f"## {base.title}\n", _text(base.about)]
+    for name, entry in entries.items():
+        parts += [f"**`{base.key}: {name}`** {_text(entry.__doc__)}", _table(entry)]
+    return parts
+
+
+def _inner(annotation):
+    """The Settings that a top-level section is, or that its entries are; None of other values and of entries."""
+    found = [
+        part for part in (annotation, *_parts(annotation)) if isinstance(part, type) and issubclass(part, Settings)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _parts(annotation):
+    for part in get_args(annotation):
+        yield from (part, *_parts(part))
 
 
 def attacks():
     """The table of attacks as Markdown: what each does, needs and cites, and how fast it is."""
     models, speed = _speeds()
     lines = [f"| attack | norms | finds | needs | speed-up: {' / '.join(models)} |", "| --- | --- | --- | --- | --- |"]
-    for name, kind in load_schema("attack")["kinds"].items():
-        properties = kind["properties"]
-        finds = "a point of the ball" if "eps" in kind.get("required", ()) else "the nearest point"
+    for name, attack in registry.attacks().items():
+        finds = "the nearest point" if attack.minimum_norm else "a point of the ball"
         faster = " / ".join(speed.get((name, model), "-") for model in models) if (name, models[0]) in speed else ""
-        norms = ", ".join(properties["norm"]["enum"])
-        lines.append(f"| `{name}` {_short(kind['description'])} | {norms} | {finds} | {kind['x-needs']} | {faster} |")
+        norms, short = ", ".join(attack.norms), _short(attack.__doc__)
+        lines.append(f"| `{name}` {short} | {norms} | {finds} | {attack.needs} | {faster} |")
     return "\n".join(lines) + "\n"
 
 
@@ -97,43 +113,49 @@ def _text(description):
     return " ".join(description.split()) + "\n"
 
 
-def _table(schema):
-    lines = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
-    for key, entry in schema["properties"].items():
-        required = key in schema.get("required", ())
-        default = "required" if required else _code(entry["default"]) if "default" in entry else ""
-        lines.append(f"| `{key}` | {_values(entry)} | {default} | {_text(entry.get('description', '')).strip()} |")
+def _table(settings):
+    lines, defaults = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"], settings.defaults()
+    for key, field in properties(settings).items():
+        if key != getattr(settings, "key", None):
+            default = _code(defaults[key]) if key in defaults else "required"
+            lines.append(f"| `{key}` | {_values(key, field)} | {default} | {_text(field['description']).strip()} |")
     return "\n".join(lines) + "\n"
 
 
-def _values(entry):
-    if "x-entries" in entry:
-        return f"names to {entry['x-entries']} entries"
-    if "x-stage" in entry:
-        return f"{entry['x-stage']}s"
-    if "x-kind" in entry:
-        return f"null or a mapping ({entry['x-kind']})"
-    if "enum" in entry:
-        return ", ".join(f"`{value}`" for value in entry["enum"])
-    kind = entry.get("type", "")
-    if kind == "array":
-        return f"list of {_values(entry['items'])}"
-    if kind == "object":
-        return "mapping"
-    kinds = kind if isinstance(kind, list) else [kind]
-    low = entry.get("exclusiveMinimum", entry.get("minimum"))
-    high = entry.get("exclusiveMaximum", entry.get("maximum"))
-    interval = ""
-    if low is not None or high is not None:
-        opened = "(" if low is None or "exclusiveMinimum" in entry else "["
-        closed = ")" if high is None or "exclusiveMaximum" in entry else "]"
-        interval = f" in {opened}{'-∞' if low is None else low}, {'∞' if high is None else high}{closed}"
-    return " or ".join(kinds) + interval
+def _values(key, field):
+    parts = options(field)
+    if listed := [value for part in parts for value in part.get("enum", ())]:
+        return ", ".join(f"`{value}`" for value in listed)
+    if "oneOf" in field or any("oneOf" in part for part in parts):
+        nullable = "null, a method" if {"type": "null"} in parts else "a method"
+        return f"{nullable} or a mapping with `method`"
+    kinds = [part.get("type", "object") for part in parts]
+    if kinds[0] == "array":
+        return f"list of {_values(key, field['items'])}"
+    if kinds[0] == "object":
+        named = isinstance(field.get("additionalProperties"), dict) and field["additionalProperties"] != {
+            "type": "string"
+        }
+        return "names to settings" if named else "mapping"
+    return " or ".join(kinds) + _interval(parts)
+
+
+def _interval(parts):
+    bounds = {key: value for part in parts for key, value in part.items()}
+    low, high = (bounds.get(f"exclusive{name}", bounds.get(name.lower())) for name in ("Minimum", "Maximum"))
+    if low is None and high is None:
+        return ""
+    opened = "(" if low is None or "exclusiveMinimum" in bounds else "["
+    closed = ")" if high is None or "exclusiveMaximum" in bounds else "]"
+    return f" in {opened}{'-∞' if low is None else low}, {'∞' if high is None else high}{closed}"
 
 
 def _code(value):
     if value is None:
         return "null"
+    # What a mapping holds by default stands in the table of its own.
+    value = [{} if isinstance(item, dict) else item for item in value] if isinstance(value, list) else value
+    value = {} if isinstance(value, dict) else value
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
@@ -141,6 +163,8 @@ if __name__ == "__main__":
     sources = references.read()
     pages = {ATTACKS: splice(ATTACKS.read_text()), CONFIG: reference()}
     pages = {path: references.linked(text, sources) for path, text in pages.items()}
+    for path, overlay in ((SCHEMA, False), (OVERLAY, True)):
+        pages[path] = json.dumps(editor_schema(overlay=overlay), indent=1, ensure_ascii=False) + "\n"
     if "--check" in sys.argv:
         stale = [path.name for path, text in pages.items() if not path.is_file() or text != path.read_text()]
         sys.exit(f"{', '.join(stale)}: written parts are stale; run `make reference`" if stale else 0)

@@ -16,16 +16,12 @@ from squeezeproof.attacks.source import Counted, prepared
 from squeezeproof.attacks.suite import stages
 from squeezeproof.batches import in_batches
 from squeezeproof.jobs import Progress
-from squeezeproof.models.device import device_of
 from squeezeproof.models.predict import each_logits
-from squeezeproof.models.quantized import rounding_slope
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.shards import pass_metadata
 
 PROBE = 8
-# What of a stage's settings its function does not take: they say what of the model it sees.
-OF_THE_MODEL = ("method", "gradient", "expectation")
 # The `stage` of an example that no attack has touched.
 CLEAN_STAGE = -1
 
@@ -37,7 +33,7 @@ def craft(model, images, labels, settings, *, seed, batch_size, training=None, r
         model: the source; maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
         images, labels: uint8 [N, C, H, W] and int64 [N], on the CPU; the images may be Tensors (store.datasets), of
             which only the attacked ones are in memory.
-        settings: a checked entry of `attacks` (schemas/attack.yaml) with `eps` a single number or None.
+        settings: a checked entry of `attacks` (squeezeproof.entries) with `eps` a single number or None.
         seed: of the attack's random numbers; the result does not depend on how examples are batched, nor on `rows`.
         batch_size: images in memory at a time; None for as many as fit.
         training: (images, labels) of the training split, likewise, for attacks that are fitted on them.
@@ -56,7 +52,7 @@ def craft(model, images, labels, settings, *, seed, batch_size, training=None, r
     Raises InputError where the model gives no gradients, none that are finite or, over the whole split, none but
     zeros, no finite logits, or probabilities instead of logits.
     """
-    device = device_of(model)
+    device = next(model.parameters()).device
     start = time.perf_counter()
     with prepared(model, to_pixels(images[:PROBE], device)) as folded:
         source = Counted(folded, device)
@@ -66,12 +62,10 @@ def craft(model, images, labels, settings, *, seed, batch_size, training=None, r
         steps, fitting, metadata = [], Counter(), {}
         for index, stage in enumerate(stages(settings)):
             stage_seed, before = derive_seed(seed, index), source.passes()
-            source.expectation = stage.get("expectation", 1)
-            with rounding_slope(model, stage.get("gradient", "straight-through")):
-                attack, fitted = _attack_of(stage, source, images, labels, training, batch_size, stage_seed)
-                fitting.update({key: count - before[key] for key, count in source.passes().items()})
-                metadata |= fitted
-                steps.append(attacked.run(attack, stage, index, stage_seed))
+            attack, fitted = _attack_of(stage, source, images, labels, training, batch_size, stage_seed)
+            fitting.update({key: count - before[key] for key, count in source.passes().items()})
+            metadata |= fitted
+            steps.append(attacked.run(attack, stage, index, stage_seed))
     found, passes = attacked.found, source.passes()
     metadata |= {"stages": steps, "n": len(attacked.labels), "seconds": time.perf_counter() - start}
     if found.integers:
@@ -91,7 +85,7 @@ class _Attacked:
         self.source, self.first, self.batch_size = source, indices.start, batch_size
         self.images, self.labels = images[chosen], labels[chosen]
         self.found = _Found(model, self.images, self.labels, settings, batch_size)
-        self.device = device_of(model)
+        self.device = next(model.parameters()).device
         self.rows = torch.arange(len(self.labels))
 
     def leave_fooled(self):
@@ -131,7 +125,7 @@ class _Attacked:
 def _attack_of(stage, source, images, labels, training, batch_size, seed):
     """(function(model, inputs, labels, *, seed, indices), metadata) of one stage, fitted where the attack needs it."""
     method = stage["method"]
-    options = {key: value for key, value in stage.items() if key not in OF_THE_MODEL}
+    options = {key: value for key, value in stage.items() if key != "method"}
     metadata = {}
     if method in FITS:
         options, metadata = FITS[method](source, images, labels, training, options, batch_size, seed)

@@ -1,4 +1,4 @@
-"""Attack name -> function(model, inputs, labels, *, seed, indices, **settings); settings as in schemas/attack.yaml."""
+"""Attack name -> function(model, inputs, labels, *, seed, indices, **settings)."""
 
 from squeezeproof.attacks.apgd import apgd, apgd_t
 from squeezeproof.attacks.carlini_wagner import cw

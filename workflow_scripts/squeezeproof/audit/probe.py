@@ -17,7 +17,6 @@ from squeezeproof.audit.findings import EVERY, judge, not_applicable
 from squeezeproof.audit.sets import ZERO_GRADIENTS
 from squeezeproof.batches import in_batches
 from squeezeproof.errors import InputError
-from squeezeproof.models.device import device_of
 from squeezeproof.store.datasets import to_pixels
 
 # The attack of a study that has no PGD in a ball.
@@ -38,7 +37,7 @@ def probe(model, images, labels, settings, *, seed, batch_size, dataset, source)
     Args:
         model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
         images, labels: the probed uint8 images and labels, on the CPU.
-        settings: of the study's PGD (schemas/attack.yaml), None for DEFAULT.
+        settings: of the study's PGD (squeezeproof.entries), None for DEFAULT.
         seed: of the random starts.
         batch_size: images in memory at a time; None for as many as fit.
         dataset, source: names of the cell.
@@ -66,7 +65,7 @@ class Trial:
 
     def __init__(self, model, images, labels, seed, batch_size):
         self.model, self.seed, self.batch_size = model, seed, batch_size
-        device = device_of(model)
+        device = next(model.parameters()).device
         self.inputs, self.labels = to_pixels(images, device), labels.to(device)
 
     def batched(self, function):

@@ -15,7 +15,7 @@ def compress(model, shape, settings, train_on, images=None, labels=None, seed=0,
     Args:
         model: the trained base model, or the pruned one that is quantized.
         shape: (C, H, W) of one image.
-        settings: the entry (schemas/compression.yaml) with `ratio` or `bits` a single number.
+        settings: the entry (squeezeproof.entries) with `ratio` or `bits` a single number.
         train_on: called as train_on(model, masks, stage) after every step; `stage` counts from 0, the last is the
             fine-tuning proper.
         images, labels: the training images, uint8, and their classes: a quantization is calibrated on some of them,

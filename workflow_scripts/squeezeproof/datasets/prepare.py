@@ -16,7 +16,7 @@ MAX_BYTES = 64 << 30
 
 
 def prepare(settings, paths, name):
-    """Load the data set that `settings` describes (see schemas/dataset.yaml) and write its three splits.
+    """Load the data set that `settings` describes (see squeezeproof.entries) and write its three splits.
 
     Args:
         settings: a checked entry of `datasets`.

@@ -12,7 +12,6 @@ from squeezeproof.deployment.plain import open_session, run_session
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import Progress
 from squeezeproof.models.checkpoints import load_model
-from squeezeproof.models.device import device_of
 from squeezeproof.store.csvs import writing_csv
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.tensors import open_tensors
@@ -38,7 +37,7 @@ class Contender:
 
 def eager(name, model, threads):
     """A PyTorch model on its own device, in eager mode; copies to and from a GPU are part of the time."""
-    device = device_of(model)
+    device = next(model.parameters()).device
 
     @torch.inference_mode()
     def forward(pixels):

@@ -6,7 +6,6 @@ import torch
 
 from squeezeproof.batches import in_batches
 from squeezeproof.errors import InputError
-from squeezeproof.models.device import device_of
 from squeezeproof.models.features import features, layer_names
 from squeezeproof.store.datasets import to_pixels
 
@@ -46,7 +45,7 @@ def layer_features(model, images, layers, maps, batch_size=None):
     """
     if layers == AUTO:
         layers = layer_names(model, images.shape[1:])[-LAST:]
-    device = device_of(model)
+    device = next(model.parameters()).device
     found, predictions = {name: [] for name in (INPUTS, *layers)}, []
 
     def work(first, last):

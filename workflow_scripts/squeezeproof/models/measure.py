@@ -3,7 +3,6 @@
 import torch
 from torch import nn
 
-from squeezeproof.models.device import device_of
 from squeezeproof.models.quantized import Quantizer, quantized_layers
 
 FLOAT_BITS = 32
@@ -64,7 +63,7 @@ def layer_macs(model, shape):
     training = model.training
     try:
         with torch.no_grad():
-            model.eval()(torch.zeros(1, *shape, device=device_of(model)))
+            model.eval()(torch.zeros(1, *shape, device=next(model.parameters()).device))
     finally:
         model.train(training)
         for hook in hooks:

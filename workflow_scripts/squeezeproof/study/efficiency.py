@@ -1,6 +1,6 @@
 """Which models of a study are deployed: exported, measured in bytes and timed."""
 
-from squeezeproof.study.schema import suggest
+from squeezeproof.entries.settings import suggest
 from squeezeproof.study.selection import select, select_models
 
 # Format of the config -> ending of its file.

@@ -1,6 +1,6 @@
 """The ensembles that a study declares: one per data set and seed."""
 
-from squeezeproof.study.compression_contradictions import NONE
+from squeezeproof.entries.compression import NONE
 from squeezeproof.study.entities import ENSEMBLE, Model
 from squeezeproof.study.selection import select
 

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
-from squeezeproof.study.compression_contradictions import NONE
+from squeezeproof.entries.compression import NONE
 
 # In the place of the training in an ensemble's name.
 ENSEMBLE = "ensemble"

@@ -1,22 +1,19 @@
 """What a study will cost: the passes of its jobs and the bytes of its files, as they follow from its plan.
 
-Passes per example of an attack are those of estimate_defaults.yaml beside this module. No torch is imported.
+What an attack, an adversary or a compression costs, their entries declare. No torch is imported.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
-from math import prod
 from pathlib import Path
 
 import yaml
 
-from squeezeproof.study.schema import load_schema
+from squeezeproof.entries import registry
 
 # Per example of an adversarial set beside its pixels: three int64 and one stage, three float32.
 SET_ROW = 4 * 8 + 3 * 4
-# What an attack's passes are proportional to, where its entry has it.
-UNITS = ("steps", "restarts", "queries", "samples", "searches", "targets")
 # A pass forward and the two products of a pass backward, for the weights and for the activations.
 TRAINING_PASS = 3
 
@@ -52,19 +49,13 @@ class Job:
 
 @cache
 def defaults():
-    """The committed rates, start-up seconds and passes per attack (estimate_defaults.yaml)."""
+    """The committed start-up seconds and the factor of a GPU (estimate_defaults.yaml)."""
     return yaml.safe_load(Path(__file__).with_name("estimate_defaults.yaml").read_text())
 
 
 def image_counts(dataset):
     """Images of the train, validation and test split; those of an image folder are counted there."""
-    settings = dataset.settings
-    known = load_schema("dataset")["kinds"][settings["kind"]].get("x-counts") or {
-        split: sum(path.is_file() for path in (Path(settings["root"]) / split).glob("*/*"))
-        for split in ("train", "test")
-    }
-    train = known["train"] - settings["validation"] if settings["train"] is None else settings["train"]
-    return train, settings["validation"], known["test"] if settings["test"] is None else settings["test"]
+    return registry.datasets()[dataset.settings["kind"]].image_counts(dataset.settings)
 
 
 def jobs(study, sizes):
@@ -118,12 +109,7 @@ def _kind(study, model):
 
 def attack_passes(settings):
     """(forward, backward) passes per example, an upper bound where an attack stops at its first success."""
-    if settings["method"] == "suite":
-        stages = [attack_passes(stage) for stage in settings["stages"]]
-        return tuple(map(sum, zip(*stages, strict=True)))
-    whole = defaults()["passes"].get(settings["method"])
-    units = 1 if whole else prod(settings[key] for key in UNITS if settings.get(key))
-    return tuple(units * value for value in whole or defaults()["passes_per_unit"][settings["method"]])
+    return registry.attacks()[settings["method"]].passes_of(settings)
 
 
 def training_passes(study, model):
@@ -144,7 +130,7 @@ def _epochs_passes(settings):
         return TRAINING_PASS * settings["epochs"]
     # The images that the adversary perturbs cost its steps, a clean share of the loss another pass.
     both = TRAINING_PASS * (2 if adversary.get("clean_weight") else 1)
-    return settings["epochs"] * (both + 2 * adversary.get("steps", 1))
+    return settings["epochs"] * (both + registry.adversaries()[adversary["method"]].passes_of(adversary))
 
 
 def size_of(study, sizes, model):
@@ -153,12 +139,10 @@ def size_of(study, sizes, model):
     if model.is_base:
         return size.macs, size.bytes
     settings = study.compressions[model.compression].settings
-    if settings["method"] == "filter":
-        kept = 1 - settings["ratio"]
-        share = kept**2 if settings["measure"] == "channels" else kept
-        return size.macs * share, size.bytes * share
+    compression = registry.compressions()[settings["method"]]
+    share = compression.kept(settings)
     # The masks of pruned weights are stored with a byte per weight.
-    return size.macs, size.bytes + (size.weights if settings["method"] == "weight" else 0)
+    return size.macs * share, size.bytes * share + (size.weights if compression.masks_stored else 0)
 
 
 def file_bytes(study, sizes):

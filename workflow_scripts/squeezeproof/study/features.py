@@ -1,6 +1,6 @@
 """Which layers of which models a study looks into."""
 
-from squeezeproof.study.schema import suggest
+from squeezeproof.entries.settings import suggest
 from squeezeproof.study.selection import select, select_models
 
 

@@ -1,7 +1,7 @@
 """Entries of compressions and attacks, expanded over their list of levels."""
 
+from squeezeproof.entries import registry
 from squeezeproof.study.entities import Instance, plain
-from squeezeproof.study.schema import load_schema
 
 
 def _percent(ratio):
@@ -39,7 +39,7 @@ def attack_at(entry, settings, eps, name=None):
 
 def fitted_on_training_images(attack):
     """Whether the Instance of an attack learns from the training split before it attacks the test split."""
-    return load_schema("attack")["kinds"][attack.settings["method"]].get("x-fitted-on-training-images", False)
+    return registry.attacks()[attack.settings["method"]].trains_on_images
 
 
 def named(entry, label):

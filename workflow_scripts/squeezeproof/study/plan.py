@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import product
 
-from squeezeproof.study.compression_contradictions import NONE, after_contradictions, variant_contradictions
-from squeezeproof.study.contradictions import contradictions
+from squeezeproof.entries.compression import NONE
+from squeezeproof.entries.settings import as_dict
+from squeezeproof.study.combinations import after_contradictions, variant_contradictions
 from squeezeproof.study.efficiency import expand_efficiency, selection_contradictions
 from squeezeproof.study.ensembles import expand_ensembles
 from squeezeproof.study.entities import Dataset, Model, plain
@@ -17,7 +18,7 @@ from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.features import expand_features
 from squeezeproof.study.instances import expand, fitted_on_training_images
 from squeezeproof.study.renamed import with_new_keys
-from squeezeproof.study.schema import check_config, load_schema
+from squeezeproof.study.schema import validated
 from squeezeproof.study.selection import select, select_models
 from squeezeproof.study.sweeps import expand_sweeps
 
@@ -54,21 +55,24 @@ class Study:
 
     def __init__(self, config):
         config, self.notices = with_new_keys(config)
-        checked = check_config(config)
+        typed = validated(config)
+        checked = as_dict(typed)
         self.config = plain(checked)
         self.name = self.config["study"]
         self.question = self.config["question"]
         self.seeds = self.config["seeds"]
         self.compute = self.config["compute"]
-        self.published = self.config.get("published")
+        self.published = self.config["published"]
         problems = []
-        self.datasets = {name: _dataset(name, settings) for name, settings in self.config["datasets"].items()}
+        self.datasets = {
+            name: _dataset(name, typed.datasets[name], settings) for name, settings in self.config["datasets"].items()
+        }
         self.compressions = expand(checked["compressions"], "compressions", problems)
         self.attacks = expand(checked["attacks"], "attacks", problems)
-        problems += contradictions(checked, self.datasets)
+        problems += typed.contradictions()
         problems += after_contradictions(self.config, self.compressions)
         self.models = self._expand_models(problems)
-        problems += variant_contradictions(self.config, self.models.values(), self.compressions)
+        problems += dict.fromkeys(variant_contradictions(typed, self.models.values(), self.compressions))
         ensembles = expand_ensembles(self.config, list(self.models.values()), problems)
         self.models |= {(model.dataset, model.name): model for model in ensembles}
         self.ensembles = {(model.dataset, model.name): members for model, members in ensembles.items()}
@@ -241,12 +245,11 @@ class Study:
                 problems.append(problem)
 
 
-def _dataset(name, settings):
-    image = load_schema("dataset")["kinds"][settings["kind"]].get("x-image", {})
+def _dataset(name, typed, settings):
     return Dataset(
         name=name,
         settings={key: value for key, value in settings.items() if key != "shards"},
-        channels=image.get("channels", settings.get("channels")),
-        size=image.get("size", settings.get("size")),
+        channels=typed.channels_of_images(),
+        size=typed.side(),
         shards=settings["shards"],
     )

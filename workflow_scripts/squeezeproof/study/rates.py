@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+from squeezeproof.entries import registry
 from squeezeproof.study.estimate import defaults
 
 
@@ -35,8 +36,7 @@ class Rates:
         return self.others.get(rule, defaults()["startup"]["other"])
 
     def _default(self, kind):
-        rates = defaults()["macs_per_second"]
-        return defaults()["startup"]["torch"], 1 / (rates.get(kind, rates["other"]) * self.factor)
+        return defaults()["startup"]["torch"], 1 / (registry.architectures()[kind].macs_per_second * self.factor)
 
 
 def _work(job):

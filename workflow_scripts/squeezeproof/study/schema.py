@@ -1,54 +1,32 @@
-"""Checks a study config against the closed schemas in schemas/ and fills in their defaults.
+"""Checks a study config against `study.config` and says in words what is wrong with it, every problem at once."""
 
-The schemas are JSON Schema (draft 2020-12) with six additions: `x-entries: attack` says that a mapping holds
-named entries described in attack.yaml, `x-stage: attack` that a value is one of them without a name, and
-`x-kind: adversary` that it is null or a kind of adversary.yaml with its settings; `x-discriminator` names the key that
-picks an entry's kind, which may be left out where the entry's own name is a kind; `x-form` says in words what a
-`pattern` accepts; a list may be written as one value.
-"""
+import types
+from typing import Annotated, Any, Union, get_args, get_origin
 
-import difflib
-import math
-import re
-from functools import cache
-from pathlib import Path
+from pydantic import Tag, ValidationError
 
-import yaml
-from jsonschema import Draft202012Validator
-
+from squeezeproof.entries.settings import Settings, as_dict, read_number, suggest
+from squeezeproof.entries.unions import Stage, stage_type
+from squeezeproof.study.config import StudyConfig
 from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.json_schema import choices, interval, properties, types_of
 
-SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
-ENTRY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,40}")
-NUMBER = re.compile(r"\s*([0-9.eE+-]+)\s*(?:/\s*([0-9.eE+-]+)\s*)?")
-LISTED = 8
 # No study comes near these.
 MAX_VALUES, MAX_DEPTH, MAX_TEXT, SHOWN = 50_000, 30, 10_000, 300
 
 
-class Number(float):
-    """A float that remembers how the config wrote it, so that 8/255 can name a file."""
-
-    def __new__(cls, value, text):
-        number = super().__new__(cls, value)
-        number.text = text
-        return number
+def check_config(config: Any) -> dict:
+    """`config` with numbers parsed and defaults filled in; raises ConfigError with every violation."""
+    return as_dict(validated(config))
 
 
-@cache
-def load_schema(name):
-    """The schema file schemas/{name}.yaml as a dictionary."""
-    return yaml.load((SCHEMAS / f"{name}.yaml").read_text(), Loader=yaml.CSafeLoader)
-
-
-def check_config(config):
-    """Return `config` with numbers parsed and defaults filled in; raise ConfigError with every violation."""
+def validated(config: Any) -> StudyConfig:
+    """The config as typed settings; raises ConfigError with every violation."""
     _check_size(config)
-    problems = []
-    checked = _check_object(config, load_schema("study"), "", problems)
-    if problems:
-        raise ConfigError(problems)
-    return checked
+    try:
+        return StudyConfig.model_validate(config)
+    except ValidationError as error:
+        raise ConfigError(in_words(error, config)) from None
 
 
 def _check_size(config):
@@ -72,203 +50,99 @@ def _check_size(config):
             raise ConfigError([f"{path}: a number of more than 3,000 digits"])
 
 
-def suggest(name, allowed):
-    """`, did you mean ...?` for the nearest of the allowed names, or what is allowed."""
-    allowed = [str(item) for item in allowed]
-    nearest = difflib.get_close_matches(str(name), allowed, n=1)
-    if nearest:
-        return f", did you mean {nearest[0]}?"
-    shown = [*allowed[:LISTED], *(["..."] if len(allowed) > LISTED else [])]
-    return f"; allowed: {', '.join(shown)}" if shown else ""
+def in_words(error: ValidationError, config: Any) -> list[str]:
+    """A problem for every error of the validation of a config: unknown sections first, then as the sections come."""
+    found = error.errors(include_url=False)
+    found.sort(key=lambda item: not (len(item["loc"]) == 1 and item["type"] in UNKNOWN))
+    return [_in_words(item, *_place(item["loc"], config)) for item in found]
 
 
-def _check_object(value, schema, path, problems):
-    if not isinstance(value, dict):
-        problems.append(f"{path or 'config'}: {value!r} is not a mapping of keys to values")
-        return {}
-    properties = schema["properties"]
-    # A null removes a key, which lets an overlay config drop what its base declares.
-    value = {key: item for key, item in value.items() if item is not None or _accepts_null(properties.get(key))}
-    for key in value:
-        if key not in properties:
-            problems.append(f"{_join(path, key)}: unknown{suggest(key, properties)}")
-    for key in schema.get("required", ()):
-        if key not in value:
-            hint = properties[key].get("description", "").split("; ")[0].rstrip(".")
-            problems.append(f"{_join(path, key)}: missing ({hint})")
-    checked = {}
-    for key, subschema in properties.items():
-        if key in value:
-            checked[key] = _check_value(value[key], subschema, _join(path, key), problems)
-        elif "default" in subschema:
-            checked[key] = _check_value(subschema["default"], subschema, _join(path, key), problems)
-    return checked
+UNKNOWN = ("extra_forbidden", "invalid_key")
 
 
-def _check_value(value, schema, path, problems):
-    if "x-entries" in schema:
-        return _check_entries(value, schema, path, problems)
-    if "x-stage" in schema:
-        return _check_stage(value, load_schema(schema["x-stage"]), path, problems)
-    if "x-kind" in schema:
-        return None if value is None else _check_nested(value, load_schema(schema["x-kind"]), path, problems)
-    if schema.get("type") == "object" and "properties" in schema:
-        return _check_object(value, schema, path, problems)
-    if schema.get("type") == "object" and "properties" in schema.get("additionalProperties", ()):
-        entries = _named_entries(value, schema, path, problems)
-        return {
-            name: _check_object(entry, schema["additionalProperties"], _join(path, name), problems)
-            for name, entry in entries.items()
-        }
-    if schema.get("type") == "array":
-        return _check_list(value, schema, path, problems)
-    value = _parse_number(value, schema)
-    if isinstance(value, float) and not math.isfinite(value):
-        problems.append(f"{path}: {value} is not a finite number")
-    else:
-        problems.extend(_violations(value, schema, path))
-    whole = "integer" in _types(schema) and isinstance(value, float) and value.is_integer()
-    return int(value) if whole else value
+def _in_words(item, path, owner, field):
+    """One problem; `owner` are the Settings that the place belongs to, `field` the schema of the value there."""
+    value, context = item["input"], item.get("ctx", {})
+    shown = repr(value)
+    match item["type"]:
+        case "problem":
+            return f"{path}{context['at']}: {context['text']}"
+        case "missing":
+            hint = field["description"].split("; ")[0].rstrip(".")
+            return f"{path}: missing ({hint})"
+        case "extra_forbidden" | "invalid_key":
+            return f"{path}: unknown{suggest(item['loc'][-1], owner.names())}"
+        case "model_type" | "model_attributes_type":
+            return f"{path or 'config'}: {shown} is not a mapping of keys to values"
+        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
+            return f"{path}: {read_number(value):.12g} is not in {interval(field)}"
+        case "literal_error":
+            return f"{path}: {shown} is unknown{suggest(value, choices(field))}"
+        case "string_pattern_mismatch":
+            return f"{path}: {shown} is not {field['x-form']}"
+        case "too_short" if isinstance(value, dict):
+            return f"{path}: empty, name at least one"
+        case "too_short":
+            return f"{path}: is empty, give at least one"
+        case "too_long":
+            return f"{path}: holds {len(value)} values, give at most {field['maxItems']}"
+        case kind if kind.endswith("_type"):
+            return f"{path}: {shown} is not of type {' or '.join(types_of(field))}"
+    return f"{path}: {item['msg']}"
 
 
-def _check_list(value, schema, path, problems):
-    scalar = not isinstance(value, list)
-    items = [value] if scalar else value
-    paths = [path if scalar else f"{path}[{index}]" for index in range(len(items))]
-    checked = [_check_value(item, schema["items"], at, problems) for item, at in zip(items, paths, strict=True)]
-    shape = {key: schema[key] for key in ("minItems", "maxItems", "uniqueItems") if key in schema}
-    problems.extend(_violations(checked, shape, path))
-    return checked
-
-
-def _check_entries(value, schema, path, problems):
-    entry_schema = load_schema(schema["x-entries"])
-    entries = _named_entries(value, schema, path, problems)
-    checked = {}
-    for name, entry in entries.items():
-        at = _join(path, name)
-        if not isinstance(entry, dict):
-            problems.append(f"{at}: {entry!r} is not a mapping of keys to values")
+def _place(loc, config):
+    """(the path of an error as a person writes it, the Settings it is in, the schema of the field it is at)."""
+    path, value, annotation, owner, name, items = "", config, StudyConfig, StudyConfig, None, 0
+    for part in loc:
+        annotation, tags = _unwrapped(annotation)
+        if isinstance(part, str) and part in tags:
+            annotation = tags[part]
             continue
-        if "kinds" in entry_schema:
-            checked[name] = _check_kind(name, entry, entry_schema, at, problems)
-        else:
-            checked[name] = _check_object(entry, entry_schema, at, problems)
-    return checked
+        if isinstance(part, int) and get_origin(annotation) is list:
+            if isinstance(value, list):
+                path, value = f"{path}[{part}]", value[part]
+            annotation, items = get_args(annotation)[0], items + 1
+            continue
+        path = _join(path, part)
+        if get_origin(annotation) is dict:
+            annotation, items = get_args(annotation)[1], items + 1
+        elif isinstance(annotation, type) and issubclass(annotation, Settings):
+            owner, name, items = annotation, part, 0
+            annotation = next((f.annotation for n, f in owner.model_fields.items() if (f.alias or n) == part), None)
+        value = _value_at(value, part)
+    field = properties(owner).get(name, {}) if name else {}
+    for _ in range(items):
+        field = field.get("items") or field.get("additionalProperties") or field
+    return path, owner, field
 
 
-def _check_kind(name, entry, schema, path, problems):
-    key = schema["x-discriminator"]
-    named = entry.get(key) is not None
-    kind = entry[key] if named else name
-    if not isinstance(kind, str) or kind not in schema["kinds"]:
-        where = f"{path}.{key}: {kind!r} is unknown" if named else f"{path}: unknown"
-        hint = "" if named else f" (an entry of another name needs {key}:)"
-        problems.append(where + suggest(kind, schema["kinds"]) + hint)
-        return {}
-    chosen = schema["kinds"][kind]
-    properties = {key: {"type": "string"}, **chosen["properties"]}
-    return _check_object({**entry, key: kind}, {**chosen, "properties": properties}, path, problems)
+def _value_at(value, part):
+    if isinstance(value, dict):
+        # Names that YAML reads as numbers are texts by then.
+        return value.get(part, next((item for key, item in value.items() if str(key) == part), None))
+    return None
 
 
-def _check_stage(value, schema, path, problems):
-    """One stage of a suite: a kind's name, or an entry of a kind without the settings that the suite has for all."""
-    kinds = {name: kind for name, kind in schema["kinds"].items() if not kind.get("x-no-stage")}
-    for name, kind in kinds.items():
-        own = {key: entry for key, entry in kind["properties"].items() if key not in schema["x-shared-by-stages"]}
-        kinds[name] = {**kind, "properties": own, "required": [key for key in kind.get("required", ()) if key in own]}
-    return _check_nested(value, {**schema, "kinds": kinds}, path, problems)
-
-
-def _check_nested(value, schema, path, problems):
-    """An entry without a name of its own: a kind's name, or a mapping that says its kind."""
-    key = schema["x-discriminator"]
-    entry = {key: value} if isinstance(value, str) else value
-    if not isinstance(entry, dict):
-        problems.append(f"{path}: {value!r} is neither a name nor a mapping of keys to values")
-        return {}
-    if entry.get(key) is None:
-        problems.append(f"{path}.{key}: missing{suggest('', schema['kinds'])}")
-        return {}
-    return _check_kind("", entry, schema, path, problems)
-
-
-def _named_entries(value, schema, path, problems):
-    if not isinstance(value, dict):
-        problems.append(f"{path}: {value!r} is not a mapping of names to settings")
-        return {}
-    entries = {str(name): entry for name, entry in value.items() if entry is not None}
-    if len(entries) < schema.get("minProperties", 0):
-        problems.append(f"{path}: empty, name at least one")
-    for name in list(entries):
-        if not ENTRY_NAME.fullmatch(name):
-            problems.append(
-                f"{path}.{name}: a name is a letter followed by at most 40 letters, digits, underscores and hyphens"
-            )
-            del entries[name]
-    return entries
-
-
-def _parse_number(value, schema):
-    match = NUMBER.fullmatch(str(value)) if "number" in _types(schema) else None
-    if not match:
-        return value
-    try:
-        numerator, denominator = float(match[1]), float(match[2] or 1)
-        quotient = numerator / denominator
-    except (ValueError, ZeroDivisionError):
-        return value
-    return Number(quotient, f"{numerator:.12g}/{denominator:.12g}" if match[2] else f"{quotient:.12g}")
-
-
-def _violations(value, schema, path):
-    # A value of the wrong type is not one of the allowed ones either; one message per place says enough.
-    errors = {tuple(error.absolute_path): error for error in Draft202012Validator(schema).iter_errors(value)}
-    for place, error in errors.items():
-        yield f"{'.'.join([path, *map(str, place)])}: {_explain(error)}"
-
-
-def _explain(error):
-    value, schema = error.instance, error.schema
-    shown = f"{value:.12g}" if isinstance(value, Number) else repr(value)
-    match error.validator:
-        case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
-            return f"{shown} is not in {_interval(schema)}"
-        case "enum":
-            return f"{shown} is unknown{suggest(value, schema['enum'])}"
-        case "type":
-            return f"{shown} is not of type {' or '.join(_types(schema))}"
-        case "pattern":
-            return f"{shown} is not {schema['x-form']}"
-        case "uniqueItems":
-            return f"{[str(getattr(item, 'text', item)) for item in value]} holds the same value twice"
-        case "minItems":
-            return "is empty, give at least one"
-        case "maxItems":
-            return f"holds {len(value)} values, give at most {schema['maxItems']}"
-    return error.message
-
-
-def _interval(schema):
-    low, high = "(-inf", "inf)"
-    if "minimum" in schema:
-        low = f"[{schema['minimum']:g}"
-    if "exclusiveMinimum" in schema:
-        low = f"({schema['exclusiveMinimum']:g}"
-    if "maximum" in schema:
-        high = f"{schema['maximum']:g}]"
-    if "exclusiveMaximum" in schema:
-        high = f"{schema['exclusiveMaximum']:g})"
-    return f"{low}, {high}"
-
-
-def _types(schema):
-    types = schema.get("type", [])
-    return types if isinstance(types, list) else [types]
-
-
-def _accepts_null(schema):
-    return schema is not None and "null" in _types(schema)
+def _unwrapped(annotation):
+    """(a type without its validators and its None, tag -> class where it is one of several entries)."""
+    if annotation is Stage:
+        annotation = stage_type()
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) in (Union, types.UnionType):
+        options = [option for option in get_args(annotation) if option is not type(None)]
+        tags = {
+            mark.tag: get_args(option)[0]
+            for option in options
+            if get_origin(option) is Annotated
+            for mark in get_args(option)[1:]
+            if isinstance(mark, Tag)
+        }
+        if tags:
+            return annotation, tags
+        return _unwrapped(options[0]) if len(options) == 1 else (annotation, {})
+    return annotation, {}
 
 
 def _join(path, key):

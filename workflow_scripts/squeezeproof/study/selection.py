@@ -2,7 +2,7 @@
 
 from fnmatch import fnmatchcase
 
-from squeezeproof.study.schema import suggest
+from squeezeproof.entries.settings import suggest
 
 
 def select(patterns, names, path, problems, literal=()):

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from squeezeproof.study.contradictions import eps_contradictions
+from squeezeproof.entries.attack import eps_contradictions
+from squeezeproof.entries.settings import suggest
 from squeezeproof.study.instances import attack_at
-from squeezeproof.study.schema import suggest
 from squeezeproof.study.selection import select, select_models
 
 

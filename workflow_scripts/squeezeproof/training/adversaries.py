@@ -11,7 +11,6 @@ from squeezeproof.attacks.objective import log_odds
 from squeezeproof.attacks.random import uniform
 from squeezeproof.attacks.source import frozen
 from squeezeproof.errors import InputError
-from squeezeproof.models.build import how_to_wrap
 from squeezeproof.models.stem import fast_stems
 
 # Streams 0 to 3 of a seed belong to attacks.ball.
@@ -20,7 +19,7 @@ RADII = 4
 
 @dataclass(frozen=True)
 class Adversary:
-    """A checked entry of schemas/adversary.yaml for one model.
+    """The checked settings of an adversary, for one model.
 
     Attributes:
         clean_weight: w of the loss w CE(clean) + (1 - w) CE(adversarial), in [0, 1).
@@ -119,11 +118,7 @@ def truncated_normal(seed, indices):
 def logits_of(model, pixels, precision):
     """Logits [N, K], float32, of a pass in float32 or, by autocast, in bfloat16."""
     with torch.autocast(pixels.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        logits = model(pixels)
-    if not isinstance(logits, torch.Tensor):
-        kind = f"a network that returns {type(logits).__name__} in training mode cannot be trained"
-        raise InputError(f"{kind}{how_to_wrap(logits)}")
-    return logits.float()
+        return model(pixels).float()
 
 
 class _Unjudged:

@@ -1,0 +1,108 @@
+"""Studies as files: keys that stand twice, and the JSON schemas that editors read."""
+
+import json
+
+import jsonschema
+import pytest
+import yaml
+from conftest import ROOT
+from show_plan import configured
+from study_examples import changed
+
+from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.files import read_file, repeated_keys
+from squeezeproof.study.plan import Study
+
+STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
+TWICE = """study: twice
+datasets: {digits: {size: 28}}
+compressions:
+  weight: {ratio: 0.5}
+compressions:
+  filter: {ratio: 0.3}
+attacks:
+  pgd: {eps: 0.1, steps: 3}
+  pgd: {eps: 0.2, steps: 3}
+variants:
+  - {datasets: "*", datasets: digits}
+"""
+
+
+@pytest.fixture
+def twice(tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text(TWICE)
+    return path
+
+
+def test_a_key_that_stands_twice_is_refused_with_both_lines(twice):
+    with pytest.raises(ConfigError) as caught:
+        read_file(twice)
+    found = sorted(caught.value.problems)
+    for problem, (place, lines) in zip(
+        found, [("attacks.pgd", (8, 9)), ("compressions", (3, 5)), ("variants[0].datasets", (11, 11))], strict=True
+    ):
+        assert problem.startswith(f"{place}: stands twice in {twice}, in lines {lines[0]} and {lines[1]},")
+
+
+def test_snakemake_refuses_a_key_that_stands_twice(fresh, twice):
+    said = fresh.run("-n", "--configfile", str(twice), ok=False)
+    assert f"attacks.pgd: stands twice in {twice}, in lines 8 and 9" in said
+
+
+def test_an_alias_and_a_merged_key_stand_once(tmp_path):
+    path = tmp_path / "once.yaml"
+    path.write_text("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}\nd: {x: 2}\n")
+    assert repeated_keys(path) == []
+    assert read_file(path)["c"] == {"x": 1, "y": 2}
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_study_names_the_schema_that_it_satisfies(path):
+    first = path.read_text().splitlines()[0]
+    named = path.parent / first.removeprefix("# yaml-language-server: $schema=")
+    overlay = "-" in path.name
+    assert named.resolve() == ROOT / "schemas" / f"{'overlay' if overlay else 'study'}.schema.json"
+    jsonschema.validate(yaml.safe_load(path.read_text()), json.loads(named.read_text()))
+    Study(configured(path))
+
+
+EDITED = jsonschema.Draft202012Validator(json.loads((ROOT / "schemas" / "study.schema.json").read_text()))
+DEMO = (ROOT / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seeds": 3},
+        {"attacks.mine": {"method": "pgd", "eps": "8/255"}},
+        {"attacks.pgd": {"method": "bim", "eps": [0.1, "8/255"]}},
+        {"attacks.fgsm.norm": None},
+        {"attacks.suite": {"eps": 0.1, "stages": ["fgsm", {"method": "pgd", "steps": 3}]}},
+        {"trainings.standard.adversary": {"method": "pgd", "eps": 0.1}},
+        {"efficiency": {}},
+    ],
+)
+def test_the_schema_allows_what_a_study_may_say(changes):
+    assert EDITED.is_valid(changed(DEMO, changes))
+    Study(changed(DEMO, changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sead": 3},
+        {"attacks.pgdd": {"eps": 0.1}},
+        {"attacks.mine": {"eps": 0.1}},
+        {"attacks.pgd": {"method": "bim", "eps": 0.1, "restarts": 2}},
+        {"attacks.pgd": {"eps": 0}},
+        {"attacks.pgd": {"steps": 3}},
+        {"attacks.suite": {"eps": 0.1, "stages": ["uap"]}},
+        {"trainings.standard.optimizer": "lion"},
+        {"compressions.weight.ratio": 1},
+    ],
+)
+def test_the_schema_refuses_what_a_study_may_not_say(changes):
+    assert not EDITED.is_valid(changed(DEMO, changes))
+    with pytest.raises(ConfigError):
+        Study(changed(DEMO, changes))

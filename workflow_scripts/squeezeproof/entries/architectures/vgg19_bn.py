@@ -1,0 +1,16 @@
+from typing import Literal
+
+from squeezeproof.entries.architecture import Architecture, width
+from squeezeproof.entries.settings import Whole
+
+
+class Vgg19Bn(Architecture):
+    """vgg19 with batch normalisation after every convolution."""
+
+    function = "squeezeproof.models.vgg:vgg19_bn"
+    display = "VGG-19-BN"
+    minimum_size = 8
+    macs_per_second = 3.4e10
+
+    kind: Literal["vgg19_bn"] = "vgg19_bn"
+    width: Whole = width(64, most=1024)

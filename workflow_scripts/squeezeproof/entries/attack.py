@@ -1,0 +1,198 @@
+"""What an attack declares, and the settings that several attacks have."""
+
+from collections.abc import Iterator
+from functools import cache
+from math import prod
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, create_model
+
+from squeezeproof.entries.entry import Entry
+from squeezeproof.entries.settings import Distinct, Flag, Positive, Real, Whole, setting
+
+# The settings of an entry that the stages of a suite share.
+SHARED = ("eps", "norm", "stop_on_success", "stored")
+# The loss dlr divides by the distance of the highest to the third highest logit.
+DLR_CLASSES = 3
+
+Loss = Annotated[
+    Literal["cross_entropy", "dlr", "margin"],
+    Field(
+        description="Loss that is raised: cross-entropy, difference of logits ratio [croce2020autoattack] (at least 3 "
+        "classes) or margin (highest other logit minus the label's) [carlini2017]."
+    ),
+]
+Steps = Annotated[Whole, Field(description="Gradient steps.", ge=1, le=100_000)]
+StepsOfRuns = Annotated[Whole, Field(description="Gradient steps of each run.", ge=1, le=100_000)]
+Restarts = Annotated[
+    Whole, Field(description="Independent runs; the strongest point of all is returned.", ge=1, le=1000)
+]
+Alpha = Annotated[
+    Positive | None,
+    Field(description="Step size in pixel units; null means 2.5 eps / steps [madry2018]."),
+]
+Keep = Annotated[
+    Literal["best", "last"],
+    Field(
+        description="`best` returns the iterate that fools the source with the highest loss (the highest loss where "
+        "none fools it); `last` returns the last iterate."
+    ),
+]
+Targets = Annotated[
+    Whole,
+    Field(
+        description="How many of the highest other classes are attacked in turn, at most all of them.", ge=1, le=10_000
+    ),
+]
+Overshoot = Annotated[
+    Real,
+    Field(description="The perturbation is lengthened by this fraction to cross the boundary.", ge=0, le=10),
+]
+Candidates = Annotated[
+    Whole,
+    Field(description="Classes considered, the label's and those of the highest other logits.", ge=2, le=10_000),
+]
+MomentumAlpha = Annotated[Positive | None, Field(description="Step size in pixel units; null means eps / steps.")]
+Decay = Annotated[Real, Field(description="Decay of the running sum of gradients.", ge=0)]
+AlphaMax = Annotated[
+    Real, Field(description="Largest share of the step that leads back to the clean image.", ge=0, le=1)
+]
+Eta = Annotated[Real, Field(description="Overshoot of the step onto the decision boundary.", ge=1, le=10)]
+Beta = Annotated[
+    Real,
+    Field(
+        description="Share of the perturbation that is kept when a point that fools is pulled back to the clean image.",
+        gt=0,
+        lt=1,
+    ),
+]
+
+
+class Attack(Entry):
+    """An attack in its own settings, as a stage of a suite has them; `with_budget` adds what every entry has.
+
+    Called as function(model, inputs, labels, *, seed, indices, eps, norm, stop_on_success, **settings); see
+    attacks/pgd.py. `fit`, if any, is called first, as those of attacks/fitted.py are.
+
+    Attributes:
+        needs: what it asks of the model: `gradients`, `logits` or `labels`.
+        norms: of the ball, the default first.
+        minimum_norm: whether it looks for the nearest point, and a ball may be left out.
+        least_classes: of a data set that it can attack.
+        strength: its place among attacks that the audit holds to an order, None for no place.
+        blind: whether it looks at neither gradient nor logits of the source at the example.
+        fit: what learns from images before any is attacked; `trains_on_images` if those are the training images.
+        units, per_unit: the settings that its cost is proportional to, and forward and backward passes per example
+            and unit (an upper bound where an attack stops at its first success); without units, of the whole attack.
+        spellings: other names of it that studies use -> as figures show them.
+    """
+
+    title: ClassVar[str] = "Attacks"
+    about: ClassVar[str] = (
+        "Untargeted, on pixels in [0, 1]. Each entry is crafted at every eps of its list. Attacks in a ball "
+        "return the strongest point found for every example; minimum-norm attacks, whose `eps` may be left "
+        "out, a point just beyond the decision boundary. Projections onto the ball and the box are in "
+        "float32."
+    )
+    key: ClassVar[str] = "method"
+    needs: ClassVar[str] = "gradients"
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+    minimum_norm: ClassVar[bool] = False
+    least_classes: ClassVar[int] = 2
+    strength: ClassVar[int | None] = None
+    blind: ClassVar[bool] = False
+    fit: ClassVar[str] = ""
+    trains_on_images: ClassVar[bool] = False
+    units: ClassVar[tuple[str, ...]] = ()
+    per_unit: ClassVar[tuple[float, float]] = (0, 0)
+    spellings: ClassVar[dict[str, str]] = {}
+
+    method: str
+
+    @classmethod
+    def may_be_stage(cls) -> bool:
+        """Whether a suite may run it: it learns nothing, and is no suite."""
+        return bool(cls.function) and not cls.fit
+
+    @classmethod
+    def passes_of(cls, settings: dict) -> tuple[float, float]:
+        """(forward, backward) passes per example of an attack with these settings."""
+        units = prod(settings[unit] for unit in cls.units if settings.get(unit))
+        return units * cls.per_unit[0], units * cls.per_unit[1]
+
+    @classmethod
+    def sequence(cls, settings: dict) -> list[dict]:
+        """The attacks that an entry runs one after the other, as complete settings; most entries are their only one."""
+        return [{key: value for key, value in settings.items() if key != "stored"}]
+
+    @classmethod
+    def held_out(cls, settings: dict) -> int:
+        """How many of the first test images belong to the attacker and are not scored."""
+        return 0
+
+    @classmethod
+    def modules(cls, settings: dict) -> Iterator[str]:
+        """See Entry."""
+        yield from super().modules(settings)
+        if cls.fit:
+            yield cls.fit.partition(":")[0]
+
+    def contradictions(self, path: str, study: Any) -> Iterator[str]:
+        """See Entry."""
+        if getattr(self, "norm", None) == "linf":
+            for eps in self.eps:
+                yield from eps_contradictions(path, eps)
+        if type(self).least_classes > 2:
+            yield from few_classes(path, self.method, type(self).least_classes, study)
+        if getattr(self, "loss", None) == "dlr":
+            yield from few_classes(f"{path}.loss", "dlr", DLR_CLASSES, study)
+
+
+def few_classes(path: str, what: str, least: int, study: Any) -> Iterator[str]:
+    """A contradiction for every data set of the study that is known to have fewer classes."""
+    for name, dataset in study.datasets.items():
+        classes = dataset.classes()
+        if classes is not None and classes < least:
+            yield f"{path}: {what} needs at least {least} classes, datasets.{name} has {classes}"
+
+
+def eps_contradictions(path: str, eps: Any) -> Iterator[str]:
+    """A contradiction of a Linf radius that is larger than the box."""
+    if eps is not None and eps > 1:
+        hint = f", did you mean {eps.text}/255?" if eps <= 255 and "/" not in eps.text else ""
+        yield f"{path}.eps: {eps.text} is not in (0, 1]; pixels are in [0, 1]{hint}"
+
+
+STOP = (
+    "Stop attacking an example once it fools the source, which saves time; such a set is scored on its source alone. "
+    "Without it every example gets the attack's full budget, for scoring on any model."
+)
+STORED = (
+    "`float32` pixels, or `uint8`: what an 8-bit image file can carry, rounded and then moved onto the integer grid "
+    "inside the ball; tables/crafting.csv tells what it costs."
+)
+BALL = "Radius of the ball in pixel units of [0, 1], one value or a list; fractions such as 8/255 are allowed."
+CUT = (
+    "Radius of the ball that the point found is projected onto, in pixel units, one value or a list; left out, the "
+    "perturbation is as long as it takes."
+)
+
+
+@cache
+def with_budget(attack: type[Attack]) -> type[Attack]:
+    """The class of an entry of `attacks`: the attack's own settings and eps, norm, stop_on_success and stored."""
+    eps = (
+        (Distinct[Positive | None], setting(CUT, [None], min_length=1))
+        if attack.minimum_norm
+        else (Distinct[Positive], setting(BALL, min_length=1))
+    )
+    norm = setting("Norm that is kept small." if attack.minimum_norm else "Norm of the ball.", attack.norms[0])
+    return create_model(
+        attack.__name__,
+        __base__=attack,
+        __doc__=attack.__doc__,
+        eps=eps,
+        norm=(Literal[attack.norms], norm),
+        stop_on_success=(Flag, setting(STOP, False)),
+        stored=(Literal["float32", "uint8"], setting(STORED, "float32")),
+    )

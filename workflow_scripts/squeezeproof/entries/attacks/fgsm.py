@@ -1,0 +1,15 @@
+from typing import Literal
+
+from squeezeproof.entries.attack import Attack, Loss
+
+
+class Fgsm(Attack):
+    """Fast gradient sign method, one step of size eps [goodfellow2015]."""
+
+    function = "squeezeproof.attacks.fgsm:fgsm"
+    display = "FGSM"
+    strength = 1
+    per_unit = (1, 1)
+
+    method: Literal["fgsm"] = "fgsm"
+    loss: Loss = "cross_entropy"

@@ -1,0 +1,19 @@
+from typing import Literal
+
+from squeezeproof.entries.attack import Attack, Decay, Keep, Loss, MomentumAlpha, Steps
+
+
+class MiFgsm(Attack):
+    """MI-FGSM, a transfer baseline: gradient steps with momentum [dong2018]."""
+
+    function = "squeezeproof.attacks.momentum:mifgsm"
+    display = "MI-FGSM"
+    units = ("steps",)
+    per_unit = (1.1, 1)
+
+    method: Literal["mifgsm"] = "mifgsm"
+    loss: Loss = "cross_entropy"
+    steps: Steps = 10
+    alpha: MomentumAlpha = None
+    keep: Keep = "best"
+    decay: Decay = 1.0

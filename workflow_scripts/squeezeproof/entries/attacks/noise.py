@@ -1,0 +1,19 @@
+from typing import Literal
+
+from squeezeproof.entries.attack import Attack, Loss
+from squeezeproof.entries.settings import Whole, setting
+
+
+class Noise(Attack):
+    """The control that every attack must beat: the strongest of several uniform random points of the ball."""
+
+    function = "squeezeproof.attacks.noise:noise"
+    needs = "logits"
+    strength = 0
+    blind = True
+    units = ("samples",)
+    per_unit = (1, 0)
+
+    method: Literal["noise"] = "noise"
+    loss: Loss = "cross_entropy"
+    samples: Whole = setting("Random points tried for each example.", 10, ge=1, le=1_000_000)

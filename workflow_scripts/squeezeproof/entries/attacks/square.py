@@ -1,0 +1,25 @@
+from typing import Literal
+
+from squeezeproof.entries.attack import Attack, Restarts
+from squeezeproof.entries.settings import Flag, Real, Whole, setting
+
+
+class Square(Attack):
+    """Square Attack, a random search that needs no gradients [andriushchenko2020]."""
+
+    function = "squeezeproof.attacks.square:square"
+    display = "Square"
+    needs = "logits"
+    units = ("queries", "restarts")
+    per_unit = (1, 0)
+
+    method: Literal["square"] = "square"
+    restarts: Restarts = 1
+    queries: Whole = setting("Images the source classifies for each example and run.", 5000, ge=1, le=10_000_000)
+    p_init: Real = setting("Share of the image's pixels that the first squares cover.", 0.8, gt=0, le=1)
+    reference: Flag = setting(
+        "The squares shrink as AutoAttack's do, as if there were 10,000 queries, whatever `queries` is; `false` lets "
+        "them shrink over the queries that there are, which breaks more images where they are few.",
+        True,
+    )
+    loss: Literal["margin", "cross_entropy", "dlr"] = setting("Loss that is raised.", "margin")

@@ -1,0 +1,38 @@
+import os
+from pathlib import Path
+from typing import Literal
+
+from squeezeproof.entries.dataset import Dataset
+from squeezeproof.entries.settings import Text, Whole, setting
+
+
+class ImageFolder(Dataset):
+    """Your own images as root/train/{class}/* and root/test/{class}/*, 8-bit BMP, GIF, JPEG, JPEG 2000, PNG, PPM, TIFF
+    or WebP.
+    """
+
+    function = "squeezeproof.datasets.kinds:load_image_folder"
+
+    kind: Literal["image_folder"] = "image_folder"
+    root: Text = setting("Directory with the folders train and test; `~` is your home.")
+    size: Whole = setting("Side in pixels; images are resized and centre-cropped to a square of it.", ge=4, le=1024)
+    channels: Literal[1, 3] = setting("1 for grey, 3 for RGB; images are converted.", 3)
+    background: Text = setting(
+        "Colour that transparent images are composited on, as `#rrggbb`.",
+        "#ffffff",
+        pattern=r"^#[0-9a-fA-F]{6}$(?!\n)",
+        json_schema_extra={"x-form": "a colour such as '#ffffff'"},
+    )
+
+    def classes(self) -> int | None:
+        """See Dataset."""
+        train = Path(os.path.expanduser(self.root)) / "train"
+        if not train.is_dir():
+            return None
+        return sum(entry.is_dir() and not entry.name.startswith(".") for entry in train.iterdir())
+
+    @classmethod
+    def count_files(cls, settings: dict) -> dict[str, int]:
+        """See Dataset."""
+        root = Path(settings["root"])
+        return {split: sum(path.is_file() for path in (root / split).glob("*/*")) for split in ("train", "test")}

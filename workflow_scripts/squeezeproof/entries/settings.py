@@ -1,0 +1,152 @@
+"""What settings are made of: closed groups of typed values, numbers as they were written, lists that one value may be.
+
+Standard library and pydantic only: a dry run loads this.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+NUMBER = re.compile(r"\s*([0-9.eE+-]+)\s*(?:/\s*([0-9.eE+-]+)\s*)?")
+LISTED = 8
+T = TypeVar("T")
+
+
+class Number(float):
+    """A float that remembers how the config wrote it, so that 8/255 can name a file."""
+
+    text: str
+
+    def __new__(cls, value: float, text: str) -> "Number":
+        number = super().__new__(cls, value)
+        number.text = text
+        return number
+
+
+def suggest(name: Any, allowed: Iterable[Any]) -> str:
+    """`, did you mean ...?` for the nearest of the allowed names, or what is allowed."""
+    names = [str(item) for item in allowed]
+    nearest = difflib.get_close_matches(str(name), names, n=1)
+    if nearest:
+        return f", did you mean {nearest[0]}?"
+    shown = [*names[:LISTED], *(["..."] if len(names) > LISTED else [])]
+    return f"; allowed: {', '.join(shown)}" if shown else ""
+
+
+def problem(text: str, at: str = "") -> PydanticCustomError:
+    """What a validator raises: the whole text of a problem, without the path, which `at` is added to."""
+    return PydanticCustomError("problem", "{text}", {"text": text, "at": at})
+
+
+def read_number(value: Any) -> Any:
+    """The Number that a text or a number of a config says, or the value as it is."""
+    if isinstance(value, Number):
+        return value
+    match = NUMBER.fullmatch(str(value))
+    if not match:
+        return _finite(value)
+    try:
+        numerator, denominator = float(match[1]), float(match[2] or 1)
+        quotient = numerator / denominator
+    except (ValueError, ZeroDivisionError):
+        return value
+    return _finite(Number(quotient, f"{numerator:.12g}/{denominator:.12g}" if match[2] else f"{quotient:.12g}"))
+
+
+def _real(value: Any, check: Callable[[Any], float]) -> float:
+    number = read_number(value)
+    check(number)
+    return number
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(_finite(value), float) and value.is_integer() else value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise problem(f"{float(value)} is not a finite number")
+    return value
+
+
+def _listed(value: Any) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def _distinct(values: list) -> list:
+    if any(value in values[:index] for index, value in enumerate(values)):
+        shown = [str(getattr(value, "text", value)) for value in values]
+        raise problem(f"{shown} holds the same value twice")
+    return values
+
+
+# A fraction such as 8/255 is a number, and 30.0 is a whole one.
+Real = Annotated[float, Field(strict=True), WrapValidator(_real)]
+Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
+Text, Flag = StrictStr, StrictBool
+Positive = Annotated[Real, Field(gt=0)]
+# Lists may be written as one value.
+Several = Annotated[list[T], BeforeValidator(_listed)]
+Distinct = Annotated[list[T], BeforeValidator(_listed), AfterValidator(_distinct)]
+
+
+def setting(description: str, default: Any = ..., **constraints: Any) -> Any:
+    """A field of Settings: what it means, its default (none: it must be given), and pydantic's constraints."""
+    return Field(default, description=description, **constraints)
+
+
+class Settings(BaseModel):
+    """A mapping of a config in which no other key may stand."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, regex_engine="python-re")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        """A null removes a key, which lets an overlay config drop what its base declares."""
+        if not isinstance(value, dict):
+            return value
+        nullable = {key for key, name in cls.names().items() if accepts_null(cls.model_fields[name].annotation)}
+        return {key: item for key, item in value.items() if item is not None or key in nullable}
+
+    @classmethod
+    def names(cls) -> dict[str, str]:
+        """Key of a config -> name of the field; the one that names an entry comes first."""
+        names = {field.alias or name: name for name, field in cls.model_fields.items()}
+        first = getattr(cls, "key", None)
+        return dict(sorted(names.items(), key=lambda item: item[0] != first))
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Key -> default, as a plain value, of every setting that has one."""
+        fields = {key: cls.model_fields[name] for key, name in cls.names().items()}
+        return {key: as_dict(field.default) for key, field in fields.items() if not field.is_required()}
+
+
+def accepts_null(annotation: Any) -> bool:
+    """Whether None is a value of a field's type."""
+    return annotation is Any or type(None) in get_args(annotation)
+
+
+def as_dict(value: Any) -> Any:
+    """Settings, and lists and mappings of them, as plain dictionaries under the keys of the config."""
+    if isinstance(value, Settings):
+        return {key: as_dict(getattr(value, name)) for key, name in type(value).names().items()}
+    if isinstance(value, dict):
+        return {key: as_dict(item) for key, item in value.items()}
+    return [as_dict(item) for item in value] if isinstance(value, list) else value

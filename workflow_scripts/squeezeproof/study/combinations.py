@@ -1,0 +1,38 @@
+"""Contradictions of compressions with the models that they are to be applied to."""
+
+from squeezeproof.entries.compression import NONE
+from squeezeproof.entries.settings import suggest
+
+
+def after_contradictions(config, compressions):
+    """Contradictions of quantizations that come after a pruning; `compressions` are the plan's instances."""
+    for entry, settings in config["compressions"].items():
+        if settings.get("after") is None:
+            continue
+        path = f"compressions.{entry}.after"
+        name, dot, finetuning = settings["after"].partition(".")
+        pruned = [known for known, instance in compressions.items() if instance.settings["method"] != "quantization"]
+        if not dot:
+            yield f"{path}: {name!r} names no fine-tuning; write {name}.{NONE}, or {name}. and an entry of finetunings"
+        elif finetuning not in (NONE, *config["finetunings"]):
+            yield f"{path}: {finetuning!r} is no entry of finetunings{suggest(finetuning, config['finetunings'])}"
+        if name not in pruned:
+            yield f"{path}: {name!r} is no pruning at one of its ratios{suggest(name, pruned)}"
+        elif compressions[name].settings["method"] != "filter" and min(settings["bits"]) == 1:
+            yield f"{path}: {name} has weights that are zero, and 1 bit has none; write bits of 2 or more"
+
+
+def variant_contradictions(config, models, compressions):
+    """Contradictions between the compression, the fine-tuning and the architecture of the planned models, each once.
+
+    Args:
+        config: the StudyConfig.
+        models: the Models of the plan.
+        compressions: instance name -> Instance.
+    """
+    for model in models:
+        if not model.is_base:
+            entry = compressions[model.compression].entry
+            yield from config.compressions[entry].variant_contradictions(
+                f"compressions.{entry}", config, model.finetuning, model.architecture
+            )
