@@ -56,7 +56,7 @@ class Function(nn.Module):
 
 
 class Excited(nn.Module):
-    """Squeeze-and-excitation with 1x1 convolutions (Hu et al. 2018)."""
+    """Squeeze-and-excitation with 1x1 convolutions [hu2018]."""
 
     def __init__(self):
         super().__init__()
