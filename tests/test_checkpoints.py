@@ -302,7 +302,7 @@ def test_foreign_weights_start_the_network_and_leave_the_normalisation(tmp_path)
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda tensors: {f"module.{name}": tensor for name, tensor in tensors.items()}, "Missing key"),
+        (lambda tensors: {f"model.{name}": tensor for name, tensor in tensors.items()}, "Missing key"),
         (lambda tensors: {**tensors, "head.weight": torch.zeros(3)}, 'Unexpected key.*"head.weight"'),
         (lambda tensors: {**tensors, "0.bias": torch.zeros(3)}, "size mismatch for 0.bias"),
     ],

@@ -75,6 +75,26 @@ def rounded(values, scale, zero_point, bits):
     return FakeQuantize.apply(values, scale[:, None], zero_point[:, None], 2**bits - 1)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_slopes_of_the_rounding_are_what_they_are_called(bits):
+    top = 2**bits - 1
+    values = torch.linspace(-3, top + 3, 4001, requires_grad=True)
+    unit, zero = torch.ones(()), torch.zeros(())
+
+    def slope(name):
+        return torch.autograd.grad(FakeQuantize.apply(values, unit, zero, top, name).sum(), values)[0]
+
+    inside = (values > 0) & (values < top)
+    assert (slope("identity") == 1).all()
+    assert torch.equal(slope("straight-through"), ((values.round() >= 0) & (values.round() <= top)).float())
+    smoothed = slope("smoothed")
+    # Between two levels the staircase rises by one step, most steeply in the middle, and it goes on beyond the ends.
+    assert smoothed[inside].mean().item() == pytest.approx(1, abs=0.01)
+    middle, level = (values - values.floor() - 0.5).abs() < 0.1, (values - values.round()).abs() < 0.1
+    assert smoothed[inside & middle].min() > 1.2 > 0.65 > smoothed[inside & level].max()
+    assert (smoothed > 0).all() and (smoothed[values < -0.5].diff() > 0).all()
+
+
 def squared_error(values, bits, **options):
     return (rounded(values, *calibrated(values, bits, **options), bits) - values).square().mean(1)
 

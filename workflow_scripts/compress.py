@@ -3,7 +3,7 @@
 from squeezeproof.compression.compress import compress
 from squeezeproof.jobs import job
 from squeezeproof.models.build import initial_model
-from squeezeproof.models.checkpoints import load_model, save_model
+from squeezeproof.models.checkpoints import check_rebuilds, load_model, save_model
 from squeezeproof.models.measure import measure
 from squeezeproof.runtime import set_up
 from squeezeproof.store.datasets import read_split
@@ -46,4 +46,5 @@ with job(snakemake):
         size=measure(model, masks, metadata["shape"]),
         dense=parent["dense"],
     )
+    check_rebuilds(snakemake.output.model, model)
     finetuner.discard()

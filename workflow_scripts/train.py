@@ -5,7 +5,7 @@ from pathlib import Path
 from squeezeproof.atomic import discard
 from squeezeproof.jobs import job
 from squeezeproof.models.build import initial_model, specification
-from squeezeproof.models.checkpoints import load_weights, save_model
+from squeezeproof.models.checkpoints import check_rebuilds, load_weights, save_model
 from squeezeproof.models.measure import measure
 from squeezeproof.runtime import place, set_up
 from squeezeproof.seeds import derive_seed
@@ -29,4 +29,5 @@ with job(snakemake):
     size = measure(model, {}, metadata["shape"])
     told = summary(params.training, history)
     save_model(snakemake.output.model, model, spec, name=snakemake.wildcards.base, training=told, size=size, dense=size)
+    check_rebuilds(snakemake.output.model, model)
     discard(resume)

@@ -16,12 +16,16 @@ from squeezeproof.attacks.source import Counted, prepared
 from squeezeproof.attacks.suite import stages
 from squeezeproof.batches import in_batches
 from squeezeproof.jobs import Progress
+from squeezeproof.models.device import device_of
 from squeezeproof.models.predict import each_logits
+from squeezeproof.models.quantized import rounding_slope
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.shards import pass_metadata
 
 PROBE = 8
+# What of a stage's settings its function does not take: they say what of the model it sees.
+OF_THE_MODEL = ("method", "gradient", "expectation")
 # The `stage` of an example that no attack has touched.
 CLEAN_STAGE = -1
 
@@ -52,7 +56,7 @@ def craft(model, images, labels, settings, *, seed, batch_size, training=None, r
     Raises InputError where the model gives no gradients, none that are finite or, over the whole split, none but
     zeros, no finite logits, or probabilities instead of logits.
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     start = time.perf_counter()
     with prepared(model, to_pixels(images[:PROBE], device)) as folded:
         source = Counted(folded, device)
@@ -62,10 +66,12 @@ def craft(model, images, labels, settings, *, seed, batch_size, training=None, r
         steps, fitting, metadata = [], Counter(), {}
         for index, stage in enumerate(stages(settings)):
             stage_seed, before = derive_seed(seed, index), source.passes()
-            attack, fitted = _attack_of(stage, source, images, labels, training, batch_size, stage_seed)
-            fitting.update({key: count - before[key] for key, count in source.passes().items()})
-            metadata |= fitted
-            steps.append(attacked.run(attack, stage, index, stage_seed))
+            source.expectation = stage.get("expectation", 1)
+            with rounding_slope(model, stage.get("gradient", "straight-through")):
+                attack, fitted = _attack_of(stage, source, images, labels, training, batch_size, stage_seed)
+                fitting.update({key: count - before[key] for key, count in source.passes().items()})
+                metadata |= fitted
+                steps.append(attacked.run(attack, stage, index, stage_seed))
     found, passes = attacked.found, source.passes()
     metadata |= {"stages": steps, "n": len(attacked.labels), "seconds": time.perf_counter() - start}
     if found.integers:
@@ -85,7 +91,7 @@ class _Attacked:
         self.source, self.first, self.batch_size = source, indices.start, batch_size
         self.images, self.labels = images[chosen], labels[chosen]
         self.found = _Found(model, self.images, self.labels, settings, batch_size)
-        self.device = next(model.parameters()).device
+        self.device = device_of(model)
         self.rows = torch.arange(len(self.labels))
 
     def leave_fooled(self):
@@ -125,7 +131,7 @@ class _Attacked:
 def _attack_of(stage, source, images, labels, training, batch_size, seed):
     """(function(model, inputs, labels, *, seed, indices), metadata) of one stage, fitted where the attack needs it."""
     method = stage["method"]
-    options = {key: value for key, value in stage.items() if key != "method"}
+    options = {key: value for key, value in stage.items() if key not in OF_THE_MODEL}
     metadata = {}
     if method in FITS:
         options, metadata = FITS[method](source, images, labels, training, options, batch_size, seed)

@@ -39,14 +39,23 @@ class Counted:
     """A model that counts the images that pass through it forward and backward, and the gradients that vanish.
 
     Nothing here waits for a GPU: what the gradients were is read when `check` asks for it.
+
+    Attributes:
+        expectation: passes whose mean logits it returns, for models that draw random numbers (expectation over
+            transformation).
     """
 
     def __init__(self, model, device):
-        self.model, self.forwards, self.backwards = model, 0, 0
+        self.model, self.forwards, self.backwards, self.expectation = model, 0, 0, 1
         self._finite = torch.ones((), dtype=torch.bool, device=device)
         self._zeros = torch.zeros((), dtype=torch.int64, device=device)
 
     def __call__(self, points):
+        if self.expectation == 1:
+            return self._pass(points)
+        return torch.stack([self._pass(points) for _ in range(self.expectation)]).mean(0)
+
+    def _pass(self, points):
         self.forwards += len(points)
         logits = self.model(points)
         self._finite &= torch.isfinite(logits).all()

@@ -11,6 +11,7 @@ from squeezeproof.attacks.fgsm import fgsm
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import cross_entropy, log_odds
 from squeezeproof.errors import InputError
+from squeezeproof.models.device import device_of
 from squeezeproof.store.datasets import to_pixels
 
 
@@ -55,7 +56,7 @@ def fit_substitute(
     """
     if len(images) < seeds:
         raise InputError(f"the substitute starts from {seeds} images, the split has {len(images)}")
-    device, generator = next(model.parameters()).device, torch.Generator().manual_seed(seed)
+    device, generator = device_of(model), torch.Generator().manual_seed(seed)
     pixels = to_pixels(images[:seeds], device)
     answers, classes = _ask(model, pixels, batch_size)
     network = _network(math.prod(images.shape[1:]), hidden, classes, generator).to(device)

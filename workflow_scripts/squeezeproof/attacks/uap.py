@@ -5,6 +5,7 @@ import torch
 from squeezeproof.attacks.ball import TINY, norms, project
 from squeezeproof.attacks.deepfool import deepfool
 from squeezeproof.attacks.random import uniform
+from squeezeproof.models.device import device_of
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
 
@@ -34,7 +35,7 @@ def fit_uap(
     and their sum is projected; their mean would hardly move it. An image that is already fooled adds nothing. Where
     DeepFool crosses no boundary its closest approach is added.
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     clean = _predictions(model, images, 0, batch_size, device)
     rows = torch.arange(len(images), device=device)
     perturbation = torch.zeros(1, *images.shape[1:], device=device)

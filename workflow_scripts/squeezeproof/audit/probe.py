@@ -17,6 +17,7 @@ from squeezeproof.audit.findings import EVERY, judge, not_applicable
 from squeezeproof.audit.sets import ZERO_GRADIENTS
 from squeezeproof.batches import in_batches
 from squeezeproof.errors import InputError
+from squeezeproof.models.device import device_of
 from squeezeproof.store.datasets import to_pixels
 
 # The attack of a study that has no PGD in a ball.
@@ -65,7 +66,7 @@ class Trial:
 
     def __init__(self, model, images, labels, seed, batch_size):
         self.model, self.seed, self.batch_size = model, seed, batch_size
-        device = next(model.parameters()).device
+        device = device_of(model)
         self.inputs, self.labels = to_pixels(images, device), labels.to(device)
 
     def batched(self, function):

@@ -3,6 +3,7 @@
 import torch
 
 from squeezeproof.errors import InputError
+from squeezeproof.models.device import device_of
 from squeezeproof.models.quantized import SMALLEST_SCALE, FakeQuantize
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
@@ -72,7 +73,7 @@ def observe(model, names, images, generator):
         return hook
 
     hooks = [model.get_submodule(name).register_forward_pre_hook(record(name), with_kwargs=True) for name in names]
-    device = next(model.parameters()).device
+    device = device_of(model)
     try:
         with torch.no_grad():
             for batch in images.split(BATCH):

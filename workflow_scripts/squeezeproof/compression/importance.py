@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from squeezeproof.errors import InputError
+from squeezeproof.models.device import device_of
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
 
@@ -89,7 +90,7 @@ def taylor(model, layers, images, labels):
     Raises InputError where no gradient is left, or one is not finite.
     """
     totals = {layer: torch.zeros(layer.out_channels, dtype=torch.float64) for layer in layers}
-    device = next(model.parameters()).device
+    device = device_of(model)
     for batch, classes in zip(images.split(BATCH), labels.split(BATCH), strict=True):
         gates = {layer: torch.ones(len(batch), layer.out_channels, 1, 1, device=device) for layer in totals}
         hooks = [layer.register_forward_hook(_multiply_by(gate.requires_grad_())) for layer, gate in gates.items()]

@@ -14,6 +14,7 @@ import torch
 from squeezeproof.atomic import replacing
 from squeezeproof.deployment.plain import logits_of, logits_of_session, open_session, plain
 from squeezeproof.errors import InputError
+from squeezeproof.models.device import device_of
 from squeezeproof.models.quantized import quantized_layers
 
 INPUT, OUTPUT = "pixels", "logits"
@@ -82,7 +83,7 @@ def compare(model, images, found):
     Returns `images`, their number; `max_difference` of a logit; `largest_logit` of the model, in magnitude; and
     `agreement`, the share of images that both give the same label.
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     expected = logits_of(lambda pixels: model(pixels.to(device)).cpu(), images)
     return {
         "images": len(images),

@@ -12,6 +12,7 @@ from squeezeproof.deployment.plain import open_session, run_session
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import Progress
 from squeezeproof.models.checkpoints import load_model
+from squeezeproof.models.device import device_of
 from squeezeproof.store.csvs import writing_csv
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.tensors import open_tensors
@@ -37,7 +38,7 @@ class Contender:
 
 def eager(name, model, threads):
     """A PyTorch model on its own device, in eager mode; copies to and from a GPU are part of the time."""
-    device = next(model.parameters()).device
+    device = device_of(model)
 
     @torch.inference_mode()
     def forward(pixels):

@@ -6,6 +6,7 @@ import torch
 
 from squeezeproof.batches import in_batches
 from squeezeproof.errors import InputError
+from squeezeproof.models.device import device_of
 from squeezeproof.models.features import features, layer_names
 from squeezeproof.store.datasets import to_pixels
 
@@ -45,7 +46,7 @@ def layer_features(model, images, layers, maps, batch_size=None):
     """
     if layers == AUTO:
         layers = layer_names(model, images.shape[1:])[-LAST:]
-    device = next(model.parameters()).device
+    device = device_of(model)
     found, predictions = {name: [] for name in (INPUTS, *layers)}, []
 
     def work(first, last):

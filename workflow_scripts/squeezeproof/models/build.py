@@ -111,6 +111,17 @@ def _check_members(members):
         raise InputError(f"an ensemble is of at most {MAX_MEMBERS} models that are none themselves")
 
 
+def how_to_wrap(output):
+    """What to write where a network returns a collection instead of logits; nothing for a tensor."""
+    if isinstance(output, torch.Tensor):
+        return ""
+    first = next(iter(output.keys()), "logits") if hasattr(output, "keys") else 0
+    return (
+        f"; return a module around it that gives the logits alone, with "
+        f"`def forward(self, pixels): return self.network(pixels)[{first!r}]`"
+    )
+
+
 def _build_custom(settings, shape):
     if problem := refusal(settings["factory"]):
         raise InputError(f"factory {settings['factory']}: {problem}")
@@ -139,6 +150,6 @@ def _build_custom(settings, shape):
     if found != (2, shape["num_classes"]):
         raise InputError(
             f"factory {settings['factory']}: maps {tuple(probe.shape)} to {found}, "
-            f"(2, {shape['num_classes']}) is needed"
+            f"(2, {shape['num_classes']}) is needed{how_to_wrap(logits)}"
         )
     return network

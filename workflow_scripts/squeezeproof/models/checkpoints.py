@@ -1,18 +1,25 @@
 """Checkpoints: a model's tensors, masks, quantizers and everything that rebuilds it, without pickle."""
 
 import json
+import random
+from collections import OrderedDict
 
+import numpy as np
 import torch
 from torch import nn
 
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build
+from squeezeproof.models.device import device_of
+from squeezeproof.models.logits import close
 from squeezeproof.models.quantized import quantize_layers, quantized_layers
 from squeezeproof.runtime import place
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_foreign, read_metadata, write_tensors
 
 KIND = "model"
 MASK = "mask:"
+# What other programs put before the names of a wrapped network.
+WRAPPERS = ("module.", "_orig_mod.")
 
 
 def save_model(path, model, spec, masks=None, **record):
@@ -22,7 +29,56 @@ def save_model(path, model, spec, masks=None, **record):
         arrays[MASK + name] = mask.cpu().numpy()
     digest = fingerprint(*(arrays[name] for name in sorted(arrays)))
     metadata = {"kind": KIND, "specification": spec, "quantization": quantized_layers(model), "fingerprint": digest}
-    write_tensors(path, arrays, {**metadata, **record})
+    write_tensors(path, arrays, {**metadata, "versions": _versions(model), **record})
+
+
+def check_rebuilds(path, model):
+    """Read back what `save_model` wrote; InputError where what is rebuilt is not, bit for bit, what was saved."""
+    rebuilt, _, metadata = load_model(path, device_of(model))
+    tensors, found = model.state_dict(), rebuilt.state_dict()
+    if different := [name for name in tensors if not torch.equal(tensors[name], found[name])]:
+        raise InputError(f"{path}: is rebuilt with other values in {', '.join(different[:5])}")
+    spec = metadata["specification"]
+    shape = (2, spec["in_channels"], spec["image_size"], spec["image_size"])
+    pixels = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device_of(model))
+    expected = _logits(model, pixels)
+    # A network that draws anew in every pass is told by the audit.
+    repeats = torch.equal(expected, _logits(model, pixels))
+    if repeats and not close(expected, _logits(rebuilt, pixels)).all():
+        raise InputError(
+            f"{path}: what is rebuilt from it computes something else than what was saved: the network keeps something "
+            f"that is in no state_dict, such as a plain attribute or a buffer that is not persistent; register it"
+        )
+
+
+def _logits(model, pixels):
+    """Logits in eval mode, with the global generators at one place and back where they were afterwards."""
+    states = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(0)
+            random.seed(0)
+            np.random.seed(0)
+            return model.eval()(pixels)
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+
+
+def _versions(model):
+    """Module name -> version of its state, which decides how torch loads it; of those that have had several."""
+    metadata = getattr(model.state_dict(), "_metadata", {})
+    return {name: entry["version"] for name, entry in metadata.items() if entry.get("version", 1) > 1}
+
+
+def _state(model, tensors, versions=None):
+    """Tensors as the state_dict of a model: with the versions that its modules had, or have where none are known."""
+    state = OrderedDict(tensors)
+    own = getattr(model.state_dict(), "_metadata", {})
+    if versions is not None:
+        own = {name: {**entry, "version": versions.get(name, 1)} for name, entry in own.items()}
+    state._metadata = own
+    return state
 
 
 def load_model(path, device="cpu"):
@@ -37,7 +93,7 @@ def load_model(path, device="cpu"):
         raise InputError(f"{path}: its tensors are not those that were saved; remove it and run again")
     masks = {name.removeprefix(MASK): tensors.pop(name) for name in list(tensors) if name.startswith(MASK)}
     try:
-        model = _rebuild(metadata["specification"], metadata.get("quantization", {}), tensors)
+        model = _rebuild(metadata["specification"], metadata.get("quantization", {}), tensors, metadata.get("versions"))
     except Exception as error:
         # A specification that was not written here breaks the factories in any way.
         specification = f"{json.dumps(metadata.get('specification')):.1000}"
@@ -46,11 +102,11 @@ def load_model(path, device="cpu"):
     return place(model, device, shape), {name: mask.to(device) for name, mask in masks.items()}, metadata
 
 
-def _rebuild(spec, quantization, tensors):
+def _rebuild(spec, quantization, tensors, versions):
     model = build(spec, seed=0).eval()
     fit_shapes(model, tensors)
     quantize_layers(model, quantization)
-    model.load_state_dict(tensors, strict=True)
+    model.load_state_dict(_state(model, tensors, versions), strict=True)
     # fit_shapes follows the tensors wherever they lead: that the layers fit each other shows in a forward pass.
     with torch.no_grad():
         logits = model(torch.zeros(1, spec["in_channels"], spec["image_size"], spec["image_size"]))
@@ -60,35 +116,52 @@ def _rebuild(spec, quantization, tensors):
 
 
 def load_weights(model, path):
-    """Load a foreign safetensors state_dict into the network of `model`; InputError where names or shapes differ."""
+    """Load a foreign safetensors state_dict into the network of `model`; InputError where names or shapes differ.
+
+    Prefixes of WRAPPERS that all names share are left out.
+    """
     tensors = read_foreign(path, framework="pt")
+    while wrapper := next((name for name in WRAPPERS if all(key.startswith(name) for key in tensors or [""])), None):
+        tensors = {key.removeprefix(wrapper): tensor for key, tensor in tensors.items()}
     try:
-        model.network.load_state_dict(tensors, strict=True)
+        model.network.load_state_dict(_state(model.network, tensors), strict=True)
     except RuntimeError as error:
         raise InputError(f"{path}: does not fit the network: {error}") from None
 
 
 def fit_shapes(model, tensors):
-    """Give the layers of a freshly built model the sizes of (pruned) tensors.
-
-    Convolutions, linear and batch-norm layers are covered; a depthwise convolution stays depthwise.
-    """
+    """Give the layers of a freshly built model the sizes of (pruned) tensors; depthwise convolutions stay depthwise."""
     for name, module in model.named_modules():
-        weight = tensors.get(f"{name}.weight")
-        if weight is None or weight.shape == module.weight.shape:
+        prefix = f"{name}." if name else ""
+        held = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        found = {key: tensors[prefix + key] for key, _ in held if prefix + key in tensors}
+        changed = {key: found[key] for key, tensor in held if key in found and found[key].shape != tensor.shape}
+        # A layer is as its weight (or, without one, its statistics) says; what else differs then does not fit.
+        leading = next((key for key in ("weight", "running_mean") if key in found), None)
+        if not changed or leading not in {None, *changed}:
             continue
-        if isinstance(module, nn.Conv2d):
-            depthwise = module.groups == module.in_channels and module.groups > 1
-            module.out_channels = weight.shape[0]
-            module.groups = weight.shape[0] if depthwise else module.groups
-            module.in_channels = weight.shape[1] * module.groups
-        elif isinstance(module, nn.Linear):
-            module.out_features, module.in_features = weight.shape
-        elif isinstance(module, nn.BatchNorm2d):
-            module.num_features = weight.shape[0]
-        else:
-            continue
-        for key, parameter in module.named_parameters(recurse=False):
-            setattr(module, key, nn.Parameter(torch.empty_like(tensors.get(f"{name}.{key}", parameter))))
-        for key, buffer in module.named_buffers(recurse=False):
-            setattr(module, key, torch.empty_like(tensors.get(f"{name}.{key}", buffer)))
+        for key, tensor in changed.items():
+            new = torch.empty_like(tensor)
+            old = getattr(module, key)
+            setattr(module, key, nn.Parameter(new, old.requires_grad) if isinstance(old, nn.Parameter) else new)
+        _fit_sizes(module, changed.get(leading, next(iter(changed.values()))).shape)
+
+
+def _fit_sizes(module, shape):
+    """Set what a layer says of its own size, from the shape of its weight or of a statistic."""
+    match module:
+        case nn.Conv2d():
+            depthwise = 1 < module.groups == module.in_channels == module.out_channels
+            module.out_channels = shape[0]
+            module.groups = shape[0] if depthwise else module.groups
+            module.in_channels = module.weight.shape[1] * module.groups
+        case nn.Linear():
+            module.out_features, module.in_features = module.weight.shape
+        case nn.modules.batchnorm._BatchNorm():
+            module.num_features = shape[0]
+        case nn.GroupNorm():
+            module.num_channels = shape[0]
+        case nn.LayerNorm():
+            module.normalized_shape = tuple(shape)
+        case nn.PReLU():
+            module.num_parameters = shape[0]

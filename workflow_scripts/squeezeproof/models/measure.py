@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from squeezeproof.models.device import device_of
 from squeezeproof.models.quantized import Quantizer, quantized_layers
 
 FLOAT_BITS = 32
@@ -63,7 +64,7 @@ def layer_macs(model, shape):
     training = model.training
     try:
         with torch.no_grad():
-            model.eval()(torch.zeros(1, *shape, device=next(model.parameters()).device))
+            model.eval()(torch.zeros(1, *shape, device=device_of(model)))
     finally:
         model.train(training)
         for hook in hooks:

@@ -4,6 +4,7 @@ import torch
 
 from squeezeproof.batches import in_batches
 from squeezeproof.errors import InputError
+from squeezeproof.models.device import device_of
 from squeezeproof.store.datasets import to_pixels
 
 
@@ -26,7 +27,7 @@ def predict(model, images, batch_size=None):
 def each_logits(model, images, batch_size, use):
     """Call use(rows, logits) for one slice of the images after the other; arguments and errors as for `predict`."""
     model.eval()
-    device = next(model.parameters()).device
+    device = device_of(model)
 
     def work(first, last):
         logits = model(to_pixels(images[first:last], device))

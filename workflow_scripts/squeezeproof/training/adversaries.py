@@ -11,6 +11,7 @@ from squeezeproof.attacks.objective import log_odds
 from squeezeproof.attacks.random import uniform
 from squeezeproof.attacks.source import frozen
 from squeezeproof.errors import InputError
+from squeezeproof.models.build import how_to_wrap
 from squeezeproof.models.stem import fast_stems
 
 # Streams 0 to 3 of a seed belong to attacks.ball.
@@ -118,7 +119,11 @@ def truncated_normal(seed, indices):
 def logits_of(model, pixels, precision):
     """Logits [N, K], float32, of a pass in float32 or, by autocast, in bfloat16."""
     with torch.autocast(pixels.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        return model(pixels).float()
+        logits = model(pixels)
+    if not isinstance(logits, torch.Tensor):
+        kind = f"a network that returns {type(logits).__name__} in training mode cannot be trained"
+        raise InputError(f"{kind}{how_to_wrap(logits)}")
+    return logits.float()
 
 
 class _Unjudged:

@@ -8,6 +8,7 @@ from torch import nn
 
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import Progress, log
+from squeezeproof.models.device import device_of
 from squeezeproof.models.predict import accuracy
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
@@ -49,6 +50,14 @@ def fit(model, train, validation, settings, *, seed, masks=None, solver=None, re
     in `resume_path`.
     """
     solver = solver or Unconstrained()
+    if settings["epochs"] == 0 == settings["extend"]["max_epochs"]:
+        model.eval()
+        return []
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError(
+            f"the network has no parameter that is trained (all are frozen, or it has none), and epochs: "
+            f"{settings['epochs']} are asked for; write epochs: 0, or let its parameters require gradients"
+        )
     solver.plan(settings["epochs"])
     trainer = _Trainer.of(model, train, settings, seed, masks or {}, solver)
     resume = Resume(
@@ -129,7 +138,7 @@ class _Trainer:
 
     @classmethod
     def of(cls, model, train, settings, seed, masks, solver):
-        device = next(model.parameters()).device
+        device = device_of(model)
         parameters = dict(model.named_parameters())
         return cls(
             model=model,
@@ -169,7 +178,10 @@ class _Trainer:
         device, settings = self.images.device, self.settings
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "epoch", epoch))
         order = torch.randperm(len(self.labels), generator=generator).to(device)
-        batches = order.split(settings["batch_size"])
+        batches = list(order.split(settings["batch_size"]))
+        if len(batches) > 1 and len(batches[-1]) == 1:
+            # Batch normalisation has no variance over one image.
+            batches[-2:] = [torch.cat(batches[-2:])]
         adversary = make_adversary(self.solver.adversary(settings["adversary"]), self.model)
         sums, first, lowest = {}, None, torch.full((), float("inf"), device=device)
         for index, batch in enumerate(batches):

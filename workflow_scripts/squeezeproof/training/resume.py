@@ -66,7 +66,11 @@ class Resume:
         return {name: tensor.detach().clone() for name, tensor in self._tensors().items()} if self.revertible else None
 
     def _restore(self, tensors):
-        self.model.load_state_dict({name: tensors[f"model.{name}"] for name in self.model.state_dict()})
+        # The state keeps the versions of its modules.
+        state = self.model.state_dict()
+        for name in state:
+            state[name] = tensors[f"model.{name}"]
+        self.model.load_state_dict(state)
         state = {}
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):

@@ -1,0 +1,326 @@
+"""Networks as people write them: each is trained, rebuilt and attacked, or refused with what to write instead."""
+
+import random
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+from attack_fixtures import settings as attack_settings
+from model_examples import assert_same_tensors, spec_of, split, training
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional
+from torchvision.models import mnasnet0_5
+
+from squeezeproof.attacks.craft import craft
+from squeezeproof.errors import InputError
+from squeezeproof.models.build import build
+from squeezeproof.models.checkpoints import check_rebuilds, load_model, load_weights, save_model
+from squeezeproof.models.fold import fold
+from squeezeproof.models.logits import close
+from squeezeproof.runtime import place
+from squeezeproof.training.loop import fit
+
+SHAPE = (1, 8, 8)
+
+
+class Plain(nn.Module):
+    """Convolution, batch normalisation, ReLU, linear layer."""
+
+    def __init__(self, **_):
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.Linear(6 * 64, 10)
+
+    def maps(self, pixels):
+        return functional.relu(self.norm(self.conv(pixels)))
+
+    def forward(self, pixels):
+        return self.fc(self.maps(pixels).flatten(1))
+
+
+class Viewed(Plain):
+    def forward(self, pixels):
+        maps = self.maps(pixels)
+        return self.fc(maps.view(maps.size(0), -1))
+
+
+class Counted(Plain):
+    def forward(self, pixels):
+        return self.fc(self.maps(pixels).reshape(len(pixels), -1))
+
+
+class Asserting(Plain):
+    def forward(self, pixels):
+        assert type(pixels) is torch.Tensor, "tensors only"
+        return super().forward(pixels)
+
+
+class Casting(Plain):
+    def forward(self, pixels):
+        with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=False):
+            return super().forward(pixels)
+
+
+class Caching(Plain):
+    """Keeps a grid for every size of image that it meets."""
+
+    def __init__(self, **_):
+        super().__init__()
+        self.grids = {}
+
+    def forward(self, pixels):
+        size = (pixels.shape[2], pixels.shape[3])
+        if size not in self.grids:
+            self.grids[size] = torch.linspace(0, 1, size[0] * size[1]).view(1, 1, *size)
+        return super().forward(pixels + self.grids[size])
+
+
+class NoAffine(Plain):
+    def __init__(self, **_):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(6, affine=False)
+
+
+class Twice(nn.Module):
+    """One convolution with two batch normalisations; a class is masked and all logits share an offset."""
+
+    def __init__(self, mask=0.0, offset=0.0, **_):
+        super().__init__()
+        self.stem, self.conv = nn.Conv2d(1, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.norms, self.fc = nn.ModuleList(nn.BatchNorm2d(6) for _ in range(2)), nn.Linear(6 * 64, 10)
+        bias = torch.full((10,), float(offset))
+        bias[3] += mask
+        self.register_buffer("bias", bias)
+
+    def forward(self, pixels):
+        maps = self.stem(pixels).relu()
+        for norm in self.norms:
+            maps = norm(self.conv(maps)).relu()
+        return self.fc(maps.flatten(1)) + self.bias
+
+
+class Tied(Plain):
+    def __init__(self, **_):
+        super().__init__()
+        self.second, self.third = nn.Conv2d(6, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.third.weight = self.second.weight
+
+    def maps(self, pixels):
+        return self.third(self.second(super().maps(pixels)))
+
+
+class Frozen(Plain):
+    def __init__(self, **_):
+        super().__init__()
+        self.requires_grad_(False)
+
+
+class Parameterless(nn.Module):
+    def __init__(self, **_):
+        super().__init__()
+
+    def forward(self, pixels):
+        return pixels.flatten(1)[:, :10]
+
+
+class Dictionary(Plain):
+    def forward(self, pixels):
+        return {"scores": super().forward(pixels)}
+
+
+class Pair(Plain):
+    def forward(self, pixels):
+        return super().forward(pixels), None
+
+
+class PairInTraining(Plain):
+    def forward(self, pixels):
+        logits = super().forward(pixels)
+        return (logits, logits) if self.training else logits
+
+
+class Unsaved(Plain):
+    """Draws a direction that no state_dict has."""
+
+    def __init__(self, **_):
+        super().__init__()
+        self.direction = torch.randn(1, 6, 1, 1)
+
+    def maps(self, pixels):
+        return super().maps(pixels) * self.direction
+
+
+class Random(Plain):
+    def forward(self, pixels):
+        return super().forward(pixels) * (1.0 if random.random() < 0.9 else 0.5)
+
+
+@pytest.fixture
+def spec(monkeypatch):
+    """Makes a class or function importable as the factory of a custom architecture and returns its specification."""
+
+    def of(factory, **arguments):
+        module = ModuleType("made_up_networks")
+        module.factory = factory
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        return spec_of("custom", factory="made_up_networks:factory", arguments=arguments)
+
+    return of
+
+
+def trained(spec, epochs=1, **changes):
+    model = place(build(spec, seed=0), "cpu", SHAPE)
+    fit(model, split(0, 96), split(96, 128), training(epochs, batch_size=32, **changes), seed=0)
+    return model
+
+
+SUPPORTED = [Viewed, Counted, Asserting, Casting, Caching, NoAffine, Twice, Tied]
+
+
+@pytest.mark.parametrize("network", SUPPORTED, ids=lambda network: network.__name__)
+def test_a_network_is_trained_saved_rebuilt_and_attacked(network, spec, tmp_path):
+    given = spec(network)
+    model = trained(given)
+    save_model(tmp_path / "model", model, given)
+    check_rebuilds(tmp_path / "model", model)
+    rebuilt, _, _ = load_model(tmp_path / "model")
+    assert_same_tensors(model.state_dict(), rebuilt.state_dict())
+    images, labels = split(96, 112)
+    tensors, _ = craft(rebuilt, images, labels, attack_settings("pgd", eps=0.3), seed=0, batch_size=8)
+    assert (tensors["norm"] > 0).any()
+
+
+def test_a_network_that_runs_channels_last_is_left_so(spec):
+    model = place(build(spec(Plain), seed=0), "cpu", SHAPE)
+    assert model.network.conv.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("network", [Counted, Asserting, Casting], ids=lambda network: network.__name__)
+def test_a_network_that_cannot_be_traced_is_attacked_as_it_is(network):
+    model = network().eval()
+    assert fold(model, torch.rand(4, *SHAPE)) is model
+
+
+def test_a_network_that_can_be_traced_is_folded_despite_mask_and_offset():
+    class Masked(Plain):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("bias", torch.tensor([50.0] * 8 + [-1e9, -torch.inf]))
+
+        def forward(self, pixels):
+            return super().forward(pixels) + self.bias
+
+    model = Masked().eval()
+    folded = fold(model, torch.rand(4, *SHAPE))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+
+
+@pytest.mark.parametrize("mask", [0.0, -1e9, -torch.inf])
+@pytest.mark.parametrize("offset", [0.0, 1e4, -1e6])
+def test_a_convolution_that_is_called_twice_is_not_folded(mask, offset):
+    torch.manual_seed(0)
+    model = Twice(mask=mask, offset=offset).eval()
+    for index, norm in enumerate(model.norms):
+        norm.running_mean.normal_().mul_(index + 1)
+        norm.running_var.uniform_(0.5, 2 + index)
+    images = torch.rand(8, *SHAPE)
+    folded = fold(model, images).requires_grad_(False)
+    points = images.clone().requires_grad_(True)
+    found, expected = (torch.autograd.grad(net(points)[:, :3].sum(), points)[0] for net in (folded, model))
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(("apart", "same"), [(0.0, True), (1e-6, True), (0.02, False)])
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+@pytest.mark.parametrize("mask", [0.0, -1e9, -torch.inf])
+def test_no_offset_and_no_masked_class_hides_a_difference(apart, same, offset, mask):
+    logits = torch.randn(3, 6, generator=torch.Generator().manual_seed(0)) + offset
+    logits[:, 5] += mask
+    other = logits.clone()
+    other[1, 2] += apart
+    assert close(logits, other).tolist() == [True, same, True]
+    assert close(logits, logits + 1.0).all()
+
+
+def test_the_last_batch_of_one_image_joins_the_one_before(spec):
+    seen = []
+
+    class Sized(Plain):
+        def forward(self, pixels):
+            if self.training:
+                seen.append(len(pixels))
+            return super().forward(pixels)
+
+    model = build(spec(Sized), seed=0)
+    for count, sizes in [(65, [32, 33]), (66, [32, 32, 2]), (1, [1]), (33, [33])]:
+        seen.clear()
+        fit(model, split(0, count), split(0, 0), training(1, batch_size=32), seed=0)
+        assert seen == sizes
+
+
+@pytest.mark.parametrize("network", [Frozen, Parameterless])
+def test_a_network_without_anything_to_train_says_so_and_is_evaluated_as_it_is(network, spec, tmp_path):
+    with pytest.raises(InputError, match=r"no parameter that is trained .* epochs: 2 are asked for; write epochs: 0"):
+        trained(spec(network), epochs=2)
+    given = spec(network)
+    model = trained(given, epochs=0)
+    save_model(tmp_path / "model", model, given)
+    check_rebuilds(tmp_path / "model", model)
+    images, labels = split(0, 8)
+    craft(load_model(tmp_path / "model")[0], images, labels, attack_settings("fgsm", eps=0.1), seed=0, batch_size=8)
+
+
+@pytest.mark.parametrize(
+    ("network", "hint"),
+    [(Dictionary, r"return self.network\(pixels\)\['scores'\]"), (Pair, r"return self.network\(pixels\)\[0\]")],
+)
+def test_a_network_that_returns_a_collection_is_told_how_to_wrap_it(network, hint, spec):
+    with pytest.raises(InputError, match=f"is needed; return a module around it .*{hint}"):
+        build(spec(network), seed=0)
+
+
+def test_a_network_that_returns_a_collection_in_training_is_told_how_to_wrap_it(spec):
+    with pytest.raises(InputError, match=r"returns tuple in training mode .*return self.network\(pixels\)\[0\]"):
+        trained(spec(PairInTraining))
+
+
+def test_a_checkpoint_that_cannot_be_rebuilt_fails_where_it_is_written(spec, tmp_path):
+    given = spec(Unsaved)
+    model = build(given, seed=3).eval()
+    save_model(tmp_path / "model", model, given)
+    with pytest.raises(InputError, match="computes something else than what was saved"):
+        check_rebuilds(tmp_path / "model", model)
+
+
+def test_a_network_that_draws_in_its_passes_is_left_to_the_audit(spec, tmp_path):
+    given = spec(Random)
+    model, state = build(given, seed=3).eval(), random.getstate()
+    save_model(tmp_path / "model", model, given)
+    for _ in range(5):
+        check_rebuilds(tmp_path / "model", model)
+    assert random.getstate()[1] == state[1] or model(torch.rand(1, *SHAPE)).shape == (1, 10)
+
+
+def mnasnet(*, in_channels, num_classes, image_size):
+    network = mnasnet0_5(num_classes=num_classes)
+    network.layers[0] = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
+    return network
+
+
+def test_a_network_with_a_versioned_state_is_rebuilt(spec, tmp_path):
+    given = spec(mnasnet)
+    model = build(given, seed=0).eval()
+    save_model(tmp_path / "model", model, given)
+    check_rebuilds(tmp_path / "model", model)
+    rebuilt, _, metadata = load_model(tmp_path / "model")
+    assert_same_tensors(model.state_dict(), rebuilt.state_dict())
+    assert metadata["versions"]["network"] == 2
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+def test_names_of_wrapped_networks_are_taken_without_the_wrapper(prefix, spec, tmp_path):
+    source, model = build(spec(Plain), seed=1), build(spec(Plain), seed=2)
+    save_file({prefix + key: value for key, value in source.network.state_dict().items()}, tmp_path / "weights")
+    load_weights(model, tmp_path / "weights")
+    assert_same_tensors(model.state_dict(), source.state_dict())
