@@ -3,13 +3,13 @@
 import pytest
 import torch
 from attack_fixtures import TRAIN, digits, held_out, network, settings
+from entry_examples import complete
 from torch import nn
 from torch.nn import functional
 
 from squeezeproof.attacks.craft import craft
 from squeezeproof.compression.compress import compress
 from squeezeproof.models.quantized import Quantizer, rounding_slope
-from squeezeproof.study.schema import load_schema
 
 EPS = 0.1
 
@@ -37,9 +37,7 @@ def two_bits():
             for layer in (nn.Conv2d(before, after, 3, stride, 1), nn.BatchNorm2d(after), nn.ReLU())
         ]
         model = fit(nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, 10)), 8, 0.02)
-        properties = load_schema("compression")["kinds"]["quantization"]["properties"]
-        entry = {key: value["default"] for key, value in properties.items() if "default" in value}
-        entry |= {"method": "quantization", "bits": 2}
+        entry = complete("compressions", "quantization", bits=2)
         compress(model, (1, 8, 8), entry, train_on=lambda *_: None, images=digits()[0][:TRAIN], seed=0)
         return fit(model, 4, 0.01)
 

@@ -20,6 +20,7 @@ from pydantic import (
     WrapValidator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 NUMBER = re.compile(r"\s*([0-9.eE+-]+)\s*(?:/\s*([0-9.eE+-]+)\s*)?")
@@ -113,7 +114,9 @@ def setting(description: str, default: Any = ..., **constraints: Any) -> Any:
 class Settings(BaseModel):
     """A mapping of a config in which no other key may stand."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, regex_engine="python-re")
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, regex_engine="python-re", defer_build=True
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -135,7 +138,12 @@ class Settings(BaseModel):
     def defaults(cls) -> dict[str, Any]:
         """Key -> default, as a plain value, of every setting that has one."""
         fields = {key: cls.model_fields[name] for key, name in cls.names().items()}
-        return {key: as_dict(field.default) for key, field in fields.items() if not field.is_required()}
+        return {key: _default(field) for key, field in fields.items() if not field.is_required()}
+
+
+def _default(field: FieldInfo) -> Any:
+    group = isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
+    return field.annotation.defaults() if group else field.default
 
 
 def accepts_null(annotation: Any) -> bool:

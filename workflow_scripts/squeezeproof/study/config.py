@@ -90,7 +90,7 @@ class TrainingSettings(Settings):
         "Train on after `epochs`, at the last learning rate, while the mean adversarial loss of an epoch falls: as "
         "long as the best of the last `patience` epochs is lower than all before by more than the share `tolerance`, "
         "up to `max_epochs` in all; max_epochs 0 does not extend.",
-        Extension(),
+        {},
     )
     restarts_on_divergence: Whole = setting(
         "Times that a diverged training goes back to its last good epoch and on at `divergence_factor` of the learning "
@@ -480,7 +480,7 @@ class StudyConfig(Settings):
     variants: Several[Variants] = setting(
         "Which compressed models are built: the union of these selections. Left out, every base model gets every "
         "compression at every ratio with every fine-tuning.",
-        [Variants()],
+        [{}],
     )
     attacks: Attacks = setting(
         "Attacks by name, each at one or more budgets; `method` may be left out where the name is itself a method (see "
@@ -504,20 +504,20 @@ class StudyConfig(Settings):
         {},
     )
     published: Published | None = setting("Published numbers that the results are set beside.", None)
-    statistics: Statistics = setting("How the tables of comparisons and verdicts decide.", Statistics())
+    statistics: Statistics = setting("How the tables of comparisons and verdicts decide.", {})
     select: Select = setting(
         "What tables/selected.csv calls the smallest model that holds: per data set, architecture, training and "
         "compression, the one of the fewest packed bytes whose accuracy, mean over seeds, is within the tolerance of "
         "the base's.",
-        Select(),
+        {},
     )
     efficiency: Efficiency | None = setting(
         "Deployment: exports, sizes and latencies of models, in tables/efficiency.csv and tables/latency.csv; left "
         "out, nothing is exported or timed, {} takes the defaults.",
         None,
     )
-    audit: Audit = setting("How the evaluation itself is checked; tables/audit.csv has the findings.", Audit())
-    compute: Compute = setting("Settings of the machine that can change the last bits of a result.", Compute())
+    audit: Audit = setting("How the evaluation itself is checked; tables/audit.csv has the findings.", {})
+    compute: Compute = setting("Settings of the machine that can change the last bits of a result.", {})
 
     def contradictions(self) -> Iterator[str]:
         """Every contradiction of settings that are each allowed; those of combinations of entries are the plan's."""
