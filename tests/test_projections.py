@@ -4,12 +4,13 @@ from itertools import combinations, pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from model_examples import EXAMPLES, model_of
 
 from squeezeproof.compression.constraint import project
+from squeezeproof.compression.projections import irregular
 from squeezeproof.compression.weights import prunable
 from squeezeproof.errors import InputError
 
@@ -34,13 +35,10 @@ def shares(masks):
 def test_the_global_projection_is_the_nearest_point(seed, removed):
     values = tensors((2, 2), (1, 4), seed=seed)
     flat = torch.cat([value.flatten() for value in values.values()])
-    try:
-        masks = project(values, removed / 8, scope="global")
-    except InputError:
-        masks = {name: torch.zeros_like(value, dtype=torch.bool) for name, value in values.items()}
-        largest = flat.abs().argsort()[removed:]
-        assert (largest < 4).all() or (largest >= 4).all()
-        return
+    largest = flat.abs().argsort()[removed:]
+    # Where the nearest point has an empty layer another one is taken.
+    assume((largest < 4).any() and (largest >= 4).any())
+    masks = project(values, removed / 8, scope="global")
     points = [
         flat * torch.isin(torch.arange(8), torch.tensor(chosen)) for chosen in combinations(range(8), 8 - removed)
     ]
@@ -96,12 +94,28 @@ def test_redundant_filters_go_first_the_smaller_of_each_pair():
     assert int((~more["layer2"]).sum()) == 5  # the rest is too little for a filter
 
 
-@pytest.mark.parametrize("scope", ["global", "funnel"])
-def test_a_projection_that_empties_a_layer_is_refused(scope):
+def test_a_projection_that_empties_a_layer_is_refused():
     values = tensors((50, 50), (2, 2))
     values["layer1"] *= 1e-6
     with pytest.raises(InputError, match="removing 90 % of the weights leaves none in layer1; lower the ratio, or"):
-        project(values, 0.9, scope=scope, funnel_slope=0.999)
+        project(values, 0.9, scope="funnel", funnel_slope=0.999)
+
+
+def test_a_layer_that_the_ranking_of_all_would_empty_keeps_the_largest_weight_of_each_output():
+    values = tensors((50, 50), (3, 4), (2, 2))
+    values["layer1"] *= 1e-6
+    values["layer2"] *= 0
+    masks = project(values, 0.9, scope="global")
+    assert kept(masks) == round(0.1 * 2516)
+    assert torch.equal(masks["layer1"], values["layer1"].abs() == values["layer1"].abs().amax(1, keepdim=True))
+    assert masks["layer2"].sum(1).tolist() == [1, 1]
+    rest = irregular([values["layer0"]], kept(masks) - 5)[0]
+    assert torch.equal(masks["layer0"], rest)
+
+
+def test_no_layer_is_filled_where_too_few_weights_are_kept():
+    with pytest.raises(InputError, match=r"leaves none in .*, or write scope: layer"):
+        project(tensors((50, 50), (20, 2), (30, 2)), 0.99, scope="global")
 
 
 def test_a_funnel_of_too_few_weights_is_refused_but_not_on_the_way():

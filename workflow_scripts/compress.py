@@ -1,5 +1,6 @@
 """Rule compress: a base or pruned model -> a pruned or quantized one, fine-tuned where the variant says so."""
 
+from squeezeproof.compression.achieved import achieved
 from squeezeproof.compression.compress import compress
 from squeezeproof.jobs import job
 from squeezeproof.models.build import initial_model
@@ -34,6 +35,7 @@ with job(snakemake):
         masks=masks,
         initial=lambda: initial_model(parent["specification"], params.seed),
     )
+    size = measure(model, masks, metadata["shape"])
     write_history(snakemake.output.history, finetuner.history)
     save_model(
         snakemake.output.model,
@@ -43,8 +45,9 @@ with job(snakemake):
         name=snakemake.wildcards.variant,
         compression=params.compression,
         finetuning=summary(params.finetuning, finetuner.history),
-        size=measure(model, masks, metadata["shape"]),
+        size=size,
         dense=parent["dense"],
+        achieved=achieved(params.compression, size, parent["dense"]),
     )
     check_rebuilds(snakemake.output.model, model)
     finetuner.discard()

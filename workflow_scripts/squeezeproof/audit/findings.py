@@ -35,6 +35,7 @@ NAMES = {
     18: "scaling or shifting the logits changes nothing",
     19: "the deployed int8 model agrees with its fake-quantized model",
     20: "no test image is a training image",
+    21: "compressed as far as asked",
 }
 HARD = range(1, 9)
 

@@ -3,6 +3,8 @@
 from functools import partial
 from itertools import pairwise
 
+import torch
+
 from squeezeproof.compression.projections import funnel, irregular, redundant
 from squeezeproof.errors import InputError
 
@@ -19,8 +21,9 @@ def project(values, fraction, final=True, *, scope, funnel_slope=0.5):
         values: name -> tensor, in order of depth.
         fraction: share removed; exactly round(fraction * count) weights go, of every layer for scope `layer`.
         final: whether a funnel must narrow strictly; a small fraction on the way there may be too little for that.
-        scope: `global` keeps the largest magnitudes, the nearest point in the L2 norm (Marshall's irregular); `layer`
-            does so in every layer; `funnel` and `redundant` as in projections.py.
+        scope: `global` keeps the largest magnitudes, the nearest point in the L2 norm (Marshall's irregular), but the
+            largest weight of each output of a layer that would be emptied; `layer` does so in every layer; `funnel`
+            and `redundant` as in projections.py.
         funnel_slope: of the funnel.
 
     Raises InputError where a layer would lose all its weights, or a funnel would not narrow.
@@ -29,7 +32,7 @@ def project(values, fraction, final=True, *, scope, funnel_slope=0.5):
     keep = _kept(fraction, tensors)
     match scope:
         case "global":
-            masks = irregular(tensors, keep)
+            masks = _filled(tensors, keep)
         case "layer":
             masks = [irregular([tensor], _kept(fraction, [tensor]))[0] for tensor in tensors]
         case "funnel":
@@ -44,6 +47,23 @@ def project(values, fraction, final=True, *, scope, funnel_slope=0.5):
         )
     if scope == "funnel" and final:
         _check_narrowing(masks, fraction)
+    return masks
+
+
+def _filled(tensors, keep):
+    """The masks of `irregular`, but a layer that it would empty keeps the largest weight of each output instead.
+
+    As many others, the smallest, go for them. Layers stay empty where `keep` is too little for that.
+    """
+    masks, values = irregular(tensors, keep), [tensor.detach().abs() for tensor in tensors]
+    while empty := [index for index, mask in enumerate(masks) if not mask.any()]:
+        for index in empty:
+            rows = values[index].reshape(len(values[index]), -1)
+            rows = rows.scatter(1, rows.argmax(1, keepdim=True), torch.inf)
+            values[index] = rows.view_as(values[index])
+        if sum(int(value.isinf().sum()) for value in values) > keep:
+            break
+        masks = irregular(values, keep)
     return masks
 
 

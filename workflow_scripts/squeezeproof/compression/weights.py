@@ -6,20 +6,36 @@ from torch import nn
 from squeezeproof.compression.constraint import project
 from squeezeproof.compression.importance import lamp, random_scores
 from squeezeproof.errors import InputError
-from squeezeproof.models.measure import layer_macs
+from squeezeproof.models.products import products, weights_in_use
 
 
 def prunable(model, shape=None):
-    """Parameter name -> weight of every convolution and linear layer; biases and normalisation are never pruned.
+    """Parameter name -> weight of everything that activations are multiplied with; biases and norms are never pruned.
 
     Args:
-        shape: (C, H, W) of one image; given, the layers come in order of execution, else as the model lists them.
+        shape: (C, H, W) of one image; given, the weights are those that a pass uses, in order of execution, also the
+            projections of attention. Else they are those of convolutions and linear layers, as the model lists them.
+
+    A parameter that several layers share comes once. Raises InputError where a weight is computed from parameters:
+    their zeros would be none in what is multiplied.
     """
-    names = [name for name, module in model.named_modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
-    if shape is not None:
-        depth = {name: position for position, name in enumerate(layer_macs(model, shape))}
-        names.sort(key=lambda name: depth.get(name, len(depth)))
-    return {f"{name}.weight": model.get_submodule(name).weight for name in names}
+    if shape is None:
+        layers = {name: module for name, module in model.named_modules() if isinstance(module, (nn.Conv2d, nn.Linear))}
+        computed = [name for name, layer in layers.items() if "weight" not in layer._parameters]
+        held = {id(layer.weight) for layer in layers.values()}
+        names = [name for name, parameter in model.named_parameters() if id(parameter) in held]
+    else:
+        used = weights_in_use(products(model, shape)).values()
+        computed = [module for module, name, _ in used if name is None]
+        names = [name for _, name, _ in used if name is not None]
+    if computed:
+        raise InputError(
+            f"weight pruning does not cover {', '.join(computed)}: the weight is computed from parameters (as by "
+            f"spectral_norm, weight_norm, standardisation or torch.nn.utils.prune), so that their zeros would be none "
+            f"in it; make it a plain parameter first (remove_parametrizations, prune.remove), or leave the "
+            f"network out of weight pruning"
+        )
+    return {name: model.get_parameter(name) for name in names}
 
 
 def prune_weights(model, fraction, *, scope, importance="magnitude", funnel_slope=0.5, seed=0, shape=None, final=True):

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from squeezeproof.models.device import device_of
+from squeezeproof.models.products import products, weights_in_use
 from squeezeproof.models.quantized import Quantizer, quantized_layers
 
 FLOAT_BITS = 32
@@ -17,11 +18,12 @@ def measure(model, masks, shape):
         masks: pruned parameter name -> bool tensor; empty for dense models.
         shape: (C, H, W) of one image.
 
-    Returns a dictionary of ints: `parameters`; `nonzeros` among them; `channels`, the filters of all convolutions;
-    `macs`, multiply-accumulates of convolutions and linear layers for one image, zeros counted (unstructured zeros
-    save no time on CPUs and GPUs); `bytes` of the parameters in float32; `packed_bytes` with masked tensors stored
-    as their non-zeros and one bit per position, and quantized weights at their bit width. Scales and zero points of
-    quantized layers are no parameters; they count in `packed_bytes`, with four bytes each.
+    Returns a dictionary of ints: `parameters`; `nonzeros` among them; `channels`, the filters of all `convolutions`;
+    `weights`, the values that activations are multiplied with, as they are used, `zero_weights` among them and
+    `quantized_weights`; `macs`, multiply-accumulates for one image, those of attention too and zeros counted
+    (unstructured zeros save no time on CPUs and GPUs); `bytes` of the parameters in float32; `packed_bytes` with masked
+    tensors stored as their non-zeros and one bit per position, and quantized weights at their bit width. Scales and
+    zero points of quantized layers are no parameters; they count in `packed_bytes`, with four bytes each.
     """
     layers = quantized_layers(model)
     bits = {f"{name}.weight": settings["weight"]["bits"] for name, settings in layers.items()}
@@ -32,11 +34,18 @@ def measure(model, masks, shape):
         packed += (bits.get(name, FLOAT_BITS) * kept + 7) // 8
         packed += (parameter.numel() + 7) // 8 if name in masks else 0
     total = sum(parameter.numel() for parameter in parameters.values())
+    found = products(model, shape)
+    used = weights_in_use(found).values()
+    filters = [module.out_channels for module in model.modules() if isinstance(module, nn.Conv2d)]
     return {
         "parameters": total,
         "nonzeros": sum(int(parameter.count_nonzero()) for parameter in parameters.values()),
-        "channels": sum(module.out_channels for module in model.modules() if isinstance(module, nn.Conv2d)),
-        "macs": sum(layer_macs(model, shape).values()),
+        "channels": sum(filters),
+        "convolutions": len(filters),
+        "weights": sum(weight.numel() for _, _, weight in used),
+        "zero_weights": sum(int((weight == 0).sum()) for _, _, weight in used),
+        "quantized_weights": sum(weight.numel() for module, _, weight in used if module in layers),
+        "macs": sum(product.macs for product in found),
         "bytes": 4 * total,
         "packed_bytes": packed,
     }

@@ -1,0 +1,171 @@
+"""Weights are found where they are used: what is pruned and counted is what activations are multiplied with."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations, prune
+
+from squeezeproof.audit.compressed import audit_compressed
+from squeezeproof.compression.achieved import achieved
+from squeezeproof.compression.weights import prunable, prune_weights
+from squeezeproof.errors import InputError
+from squeezeproof.models.measure import measure
+from squeezeproof.models.products import products, weights_in_use
+
+SHAPE = (1, 8, 8)
+
+
+class Standardised(nn.Conv2d):
+    def forward(self, maps):
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return functional.conv2d(maps, weight, self.bias, padding=1)
+
+
+class Net(nn.Module):
+    def __init__(self, middle=None):
+        super().__init__()
+        self.first = nn.Conv2d(1, 4, 3, padding=1)
+        self.middle, self.fc = middle or nn.Conv2d(4, 4, 3, padding=1), nn.Linear(4 * 64, 10)
+
+    def forward(self, pixels):
+        return self.fc(self.middle(self.first(pixels).relu()).flatten(1))
+
+
+def pruned(layer):
+    prune.l1_unstructured(layer, "weight", 0.5)
+    return layer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        parametrizations.spectral_norm,
+        parametrizations.weight_norm,
+        parametrizations.orthogonal,
+        nn.utils.spectral_norm,
+        nn.utils.weight_norm,
+        pruned,
+        lambda layer: Standardised(4, 4, 3, padding=1),
+    ],
+    ids=["spectral", "weight", "orthogonal", "old spectral", "old weight", "pruned", "standardised"],
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_weight_that_is_computed_is_refused_by_the_name_of_its_layer(change):
+    model = Net(change(nn.Conv2d(4, 4, 3, padding=1))).eval()
+    with pytest.raises(InputError, match="does not cover middle: the weight is computed from parameters"):
+        prunable(model, SHAPE)
+    with pytest.raises(InputError, match="does not cover middle"):
+        prune_weights(model, 0.5, scope="global", shape=SHAPE)
+    assert measure(model, {}, SHAPE)["weights"] == 36 + 144 + 2560
+
+
+class Blurred(nn.Module):
+    """Multiplies with a fixed kernel, which is no weight of the network."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("kernel", torch.ones(1, 1, 3, 3) / 9)
+
+    def forward(self, maps):
+        return functional.conv2d(maps, self.kernel.repeat(4, 1, 1, 1), padding=1, groups=4)
+
+
+class Unused(nn.Conv2d):
+    def forward(self, maps):
+        return maps
+
+
+@pytest.mark.parametrize("middle", [Blurred(), Unused(4, 4, 3)])
+def test_fixed_kernels_and_layers_that_do_nothing_are_no_weights(middle):
+    assert list(prunable(Net(middle).eval(), SHAPE)) == ["first.weight", "fc.weight"]
+
+
+class Shared(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.other.weight = self.one.weight
+
+    def forward(self, maps):
+        return self.other(self.one(maps).relu())
+
+
+def test_a_shared_weight_is_pruned_once_and_multiplied_twice():
+    model = Net(Shared()).eval()
+    assert list(prunable(model, SHAPE)) == ["first.weight", "middle.one.weight", "fc.weight"]
+    masks = prune_weights(model, 0.5, scope="layer", shape=SHAPE)
+    assert torch.equal(model.middle.other.weight != 0, masks["middle.one.weight"])
+    size = measure(model, masks, SHAPE)
+    assert size["weights"] == 36 + 144 + 2560 and size["zero_weights"] == size["weights"] // 2
+    assert size["macs"] == 64 * (36 + 2 * 144) + 2560
+
+
+class Transformer(nn.Module):
+    """Four tokens of width 8, attention of two heads, a bare matrix; what a ViT has."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.attention = nn.Conv2d(1, 8, 4, 4), nn.MultiheadAttention(8, 2, batch_first=True)
+        self.matrix, self.fc = nn.Parameter(torch.randn(8, 8)), nn.Linear(8, 10)
+
+    def forward(self, pixels):
+        tokens = self.patches(pixels).flatten(2).transpose(1, 2)
+        mixed = self.attention(tokens, tokens, tokens, need_weights=False)[0]
+        return self.fc((mixed @ self.matrix).mean(1))
+
+
+def test_the_projections_of_attention_are_pruned_and_its_products_counted():
+    model = Transformer().eval()
+    names = ["patches.weight", "attention.in_proj_weight", "attention.out_proj.weight", "matrix", "fc.weight"]
+    assert list(prunable(model, SHAPE)) == names
+    tokens, width = 4, 8
+    macs = 16 * width * tokens + 3 * tokens * width**2 + 2 * tokens * tokens * width + 2 * tokens * width**2 + 80
+    assert measure(model, {}, SHAPE)["macs"] == macs
+    masks = prune_weights(model, 0.8, scope="layer", shape=SHAPE)
+    size = measure(model, masks, SHAPE)
+    assert size["zero_weights"] / size["weights"] == pytest.approx(0.8, abs=0.01)
+
+
+def test_finding_products_leaves_the_model_as_it_was():
+    model = Transformer().train()
+    model.fc.requires_grad_(False)
+    products(model, SHAPE)
+    assert model.training and not any(module._forward_hooks for module in model.modules())
+    assert [name for name, parameter in model.named_parameters() if not parameter.requires_grad] == [
+        "fc.weight",
+        "fc.bias",
+    ]
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_a_layer_that_computes_its_weight_is_counted_once_however_often_it_is_called():
+    layer = parametrizations.weight_norm(nn.Conv2d(4, 4, 3, padding=1))
+    model = Net(nn.Sequential(layer, nn.ReLU(), layer)).eval()
+    assert sum(weight.numel() for _, _, weight in weights_in_use(products(model, SHAPE)).values()) == 36 + 144 + 2560
+
+
+SIZE = {"weights": 1000, "zero_weights": 0, "quantized_weights": 0, "channels": 100, "convolutions": 4, "macs": 10}
+
+
+@pytest.mark.parametrize(
+    ("settings", "size", "verdict"),
+    [
+        ({"method": "weight", "ratio": 0.8}, {"zero_weights": 800}, "pass"),
+        ({"method": "weight", "ratio": 0.8}, {"zero_weights": 780}, "warning"),
+        ({"method": "admm", "ratio": 0.8}, {"zero_weights": 0}, "failure"),
+        ({"method": "filter", "ratio": 0.3, "measure": "channels", "scope": "layer"}, {"channels": 72}, "pass"),
+        ({"method": "filter", "ratio": 0.3, "measure": "channels", "scope": "global"}, {"channels": 72}, "warning"),
+        ({"method": "filter", "ratio": 0.3, "measure": "macs", "scope": "layer"}, {"macs": 10}, "failure"),
+        ({"method": "quantization", "bits": 8}, {"quantized_weights": 1000}, "pass"),
+        ({"method": "quantization", "bits": 8}, {"quantized_weights": 520}, "failure"),
+    ],
+)
+def test_the_audit_compares_what_was_achieved_with_what_was_asked(settings, size, verdict):
+    [finding] = audit_compressed("digits", "net", {"achieved": achieved(settings, {**SIZE, **size}, SIZE)})
+    assert (finding.check, finding.verdict) == (21, verdict)
+    assert verdict == "pass" or "were asked for" in finding.message
+
+
+def test_a_base_model_has_nothing_to_achieve():
+    assert audit_compressed("digits", "net", {"fingerprint": ""}) == []
