@@ -15,8 +15,8 @@ from squeezeproof.attacks.checks import SLACK, check_inside, check_stored
 from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.objective import cross_entropy, margin
 from squeezeproof.attacks.registry import ATTACKS, FITS
-from squeezeproof.attacks.suite import SHARED
 from squeezeproof.compression.compress import compress
+from squeezeproof.entries.attack import SHARED
 from squeezeproof.errors import InputError
 from squeezeproof.store.adversarial import save_set
 from squeezeproof.store.datasets import open_set, to_pixels

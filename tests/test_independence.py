@@ -10,7 +10,7 @@ from torch import nn
 from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.objective import fooled
 from squeezeproof.attacks.registry import ATTACKS, FITS
-from squeezeproof.attacks.suite import SHARED
+from squeezeproof.entries.attack import SHARED
 from squeezeproof.store.shards import combined, shard_rows
 
 COUNT = 24

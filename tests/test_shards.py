@@ -24,9 +24,9 @@ from torch import nn
 from squeezeproof import jobs as jobs_module
 from squeezeproof.attacks.checks import check_stored
 from squeezeproof.attacks.craft import craft
-from squeezeproof.attacks.suite import SHARED
 from squeezeproof.datasets import image_folder
 from squeezeproof.datasets.prepare import prepare
+from squeezeproof.entries.attack import SHARED
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.sweep import sweep
 from squeezeproof.store import rows as rows_module

@@ -5,7 +5,7 @@ from entry_examples import SECTIONS, required
 from study_examples import changed
 
 from squeezeproof.attacks.registry import FITS
-from squeezeproof.attacks.suite import STANDARD, stages
+from squeezeproof.attacks.suite import stages
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
 from squeezeproof.study.schema import check_config
@@ -60,7 +60,7 @@ def test_the_stages_of_a_suite_are_complete_settings_in_order():
 
 
 def test_autoattack_differs_from_the_defaults_only_where_the_paper_does():
-    for part in STANDARD:
+    for part in KINDS["autoattack"].standard:
         defaults = KINDS[part["method"]].defaults()
         assert {key: defaults[key] for key in part} == part
 

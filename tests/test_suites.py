@@ -11,8 +11,9 @@ from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.integers import to_integers
 from squeezeproof.attacks.objective import fooled
 from squeezeproof.attacks.registry import ATTACKS
-from squeezeproof.attacks.suite import SHARED, stages
+from squeezeproof.attacks.suite import stages
 from squeezeproof.batches import in_batches
+from squeezeproof.entries.attack import SHARED
 from squeezeproof.errors import InputError
 from squeezeproof.models.predict import predict
 from squeezeproof.seeds import derive_seed

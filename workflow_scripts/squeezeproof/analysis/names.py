@@ -1,18 +1,10 @@
 """Names of a study in words for readers: `pgd-eps8of255` is PGD, eps 8/255."""
 
+from functools import cache
+
+from squeezeproof.entries import registry
 from squeezeproof.store.predictions import CLEAN
 
-# As the papers write them; a name that a study made up stays as it is.
-WRITTEN = {
-    "apgd": "APGD", "apgd-ce": "APGD-CE", "apgd-dlr": "APGD-DLR", "apgd-t": "APGD-T", "apgd_t": "APGD-T",
-    "autoattack": "AutoAttack", "bim": "BIM", "cw": "C&W", "deepfool": "DeepFool", "difgsm": "DI-FGSM",
-    "fab": "FAB", "fab-t": "FAB-T", "fab_t": "FAB-T", "fgsm": "FGSM", "mifgsm": "MI-FGSM", "pgd": "PGD",
-    "square": "Square", "uap": "UAP", CLEAN: "clean images",
-    "cnn3": "CNN-3", "cnn8": "CNN-8", "densenet121": "DenseNet-121", "mobilenet_v1": "MobileNetV1",
-    "mobilenet_v2": "MobileNetV2", "resnet18": "ResNet-18", "resnet34": "ResNet-34", "resnet50": "ResNet-50",
-    "vgg19": "VGG-19", "wrn": "WRN",
-    "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "fashion_mnist": "Fashion-MNIST", "mnist": "MNIST",
-}  # fmt: skip
 FLOAT_BITS = 32
 # Of a model, as the tables name them after `source_` and `target_`.
 MODEL = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
@@ -22,7 +14,17 @@ ENSEMBLE = "ensemble"
 
 def written(name):
     """A data set, architecture, method or entry as the papers write it."""
-    return WRITTEN.get(name, name)
+    return _display_names().get(name, name)
+
+
+@cache
+def _display_names():
+    """As the entries write themselves; a name that a study made up stays as it is."""
+    names = {CLEAN: "clean images"}
+    for entry in registry.every():
+        spelled = {label: entry.display for label in (entry.label(), entry.label().replace("_", "-")) if entry.display}
+        names |= spelled | entry.spellings
+    return names
 
 
 def attack_in_words(instance):
@@ -31,7 +33,7 @@ def attack_in_words(instance):
     if not entry:
         return written(instance)
     method, dash, rest = entry.partition("-")
-    name = written(entry) if entry in WRITTEN else f"{written(method)}{dash}{rest}"
+    name = written(entry) if entry in _display_names() else f"{written(method)}{dash}{rest}"
     return f"{name}, eps {eps.replace('of', '/')}"
 
 

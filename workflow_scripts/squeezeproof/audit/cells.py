@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from squeezeproof.audit.findings import EVERY, WARNING, judge, remedy
-from squeezeproof.audit.sets import BLIND, HELPS, listed
+from squeezeproof.audit.sets import HELPS, listed
+from squeezeproof.entries import registry
 from squeezeproof.store.predictions import CLEAN, KIND, NOT_SCORED, read_predictions
 from squeezeproof.store.tensors import read_arrays, read_metadata
 
@@ -51,6 +52,11 @@ class Cell:
     @property
     def method(self):
         return self.settings["method"]
+
+    @property
+    def entry(self):
+        """What the attack declares of itself."""
+        return registry.attacks()[self.method]
 
     @property
     def budget(self):
@@ -125,7 +131,7 @@ def _complete(key, predicted, settings, classes, path):
     """Check 2: every example that is not the attacker's own has a label."""
     if predicted is None:
         return judge(key, 2, "", 0, f"{path} holds no predictions for it; {remedy(path)}", bad=True)
-    held_out = settings["seeds"] if settings["method"] == "substitute" else 0
+    held_out = registry.attacks()[settings["method"]].held_out(settings)
     invalid = (predicted < 0) | (predicted >= classes)
     missing = np.flatnonzero(invalid & (np.arange(len(predicted)) >= held_out))
     message = f"{len(missing)} predictions are missing ({listed(missing)}); {remedy(path)}"
@@ -140,7 +146,7 @@ def below_clean(cell, clean):
     """
     unattacked = Cell(*cell.key, cell.settings, clean, cell.scored)
     rise, error = gap(cell, unattacked)
-    certain = cell.white_box and cell.method not in BLIND
+    certain = cell.white_box and not cell.entry.blind
     errors = rise / error if error else np.inf
     other = (
         f"by chance ({errors:.1f} standard errors), or because the target knows attacked images better than clean "

@@ -10,12 +10,10 @@ from itertools import groupby
 import numpy as np
 
 from squeezeproof.attacks.suite import stages
-from squeezeproof.audit.cells import BLIND, gap, together
+from squeezeproof.audit.cells import gap, together
 from squeezeproof.audit.findings import WARNING, judge, not_applicable
 from squeezeproof.audit.sets import listed
 
-# Attacks in the order of their strength.
-STRENGTH = {"noise": 0, "fgsm": 1, "bim": 2, "pgd": 2, "apgd": 2, "autoattack": 3, "suite": 3}
 LARGE_EPS = 0.5
 ABOUT_ZERO = 0.01
 SQUARE_AHEAD = 0.002
@@ -44,7 +42,7 @@ def members(suite, cells):
     They draw other random numbers alone than in the suite, hence a warning, and only beyond one standard error.
     """
     settings = suite.settings
-    if settings["method"] not in ("suite", "autoattack"):
+    if not suite.entry.is_sequence:
         return
     parts = [_alone(stage) for stage in stages(settings)]
     alone = [cell for cell in cells if cell is not suite and _alone(cell.settings) in parts]
@@ -62,9 +60,9 @@ def _alone(settings):
 
 def ordered(cells):
     """Check 10: at one budget, accuracy under noise >= FGSM >= PGD >= a suite, within one standard error."""
-    ranked = [cell for cell in cells if cell.method in STRENGTH]
+    ranked = [cell for cell in cells if cell.entry.strength is not None]
     for cell in ranked:
-        weaker = [other for other in ranked if STRENGTH[other.method] < STRENGTH[cell.method]]
+        weaker = [other for other in ranked if other.entry.strength < cell.entry.strength]
         if not weaker:
             yield not_applicable(cell.key, 10, "no weaker attack of noise, fgsm and pgd is run at this eps and norm")
             continue
@@ -101,7 +99,7 @@ def large_budget(cell, labels):
     """Check 13: a linf eps of 0.5 or more leaves at most the largest class, no budget at all leaves about nothing."""
     norm, eps = cell.budget
     unbounded = eps is None
-    if cell.method in BLIND or not (unbounded or (norm == "linf" and eps >= LARGE_EPS)):
+    if cell.entry.blind or not (unbounded or (norm == "linf" and eps >= LARGE_EPS)):
         return not_applicable(cell.key, 13, "for gradient attacks with a linf eps of 0.5 or more, or without a budget")
     known = labels[cell.scored]
     most = ABOUT_ZERO if unbounded else float(np.unique(known, return_counts=True)[1].max() / len(known))
@@ -133,8 +131,8 @@ def beats_transfer(own, others):
 def beats_square(own):
     """Check 15: at one budget, Square breaks at most 0.2 points more than the suite (all gradient attacks together)."""
     square = [cell for cell in own if cell.method == "square"]
-    gradient = [cell for cell in own if cell.method not in (*BLIND, "square")]
-    suites = [cell for cell in gradient if STRENGTH.get(cell.method) == 3]
+    gradient = [cell for cell in own if not cell.entry.blind and cell.method != "square"]
+    suites = [cell for cell in gradient if cell.entry.is_sequence]
     judged = suites or gradient
     if not square:
         reason = "the study has no square at this eps and norm; add it"

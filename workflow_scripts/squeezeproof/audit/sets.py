@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from squeezeproof.audit.findings import EVERY, WARNING, judge, not_applicable, remedy
+from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.store.adversarial import KIND
 from squeezeproof.store.predictions import NOT_SCORED
@@ -17,8 +18,6 @@ SLACK = 1e-6
 TIE = 1e-5
 ZERO_GRADIENTS = 0.05
 LISTED = 10
-# Attacks that do not follow the source's gradient at the example.
-BLIND = ("noise", "uap", "substitute")
 HELPS = "an attack that helps is broken: check its settings, raise eps or its steps"
 
 
@@ -153,7 +152,7 @@ def cumulative(key, metadata, arrays, again):
         message = f"its attacks left {standing} examples standing, in the file stand {correct}{again}"
         return judge(key, 5, correct, standing, message, bad=True)
     clean = int((arrays["clean_predictions"] == arrays["labels"]).sum())
-    helps = correct > clean and metadata["settings"]["method"] not in BLIND
+    helps = correct > clean and not registry.attacks()[metadata["settings"]["method"]].blind
     message = f"the source labels {correct} of its images right, and {clean} of the clean ones: {HELPS}"
     return judge(key, 5, correct, clean, message, bad=helps)
 

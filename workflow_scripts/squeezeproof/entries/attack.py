@@ -78,13 +78,13 @@ class Attack(Entry):
         needs: what it asks of the model: `gradients`, `logits` or `labels`.
         norms: of the ball, the default first.
         minimum_norm: whether it looks for the nearest point, and a ball may be left out.
+        is_sequence: whether it is other attacks, one after the other.
         least_classes: of a data set that it can attack.
         strength: its place among attacks that the audit holds to an order, None for no place.
         blind: whether it looks at neither gradient nor logits of the source at the example.
         fit: what learns from images before any is attacked; `trains_on_images` if those are the training images.
         units, per_unit: the settings that its cost is proportional to, and forward and backward passes per example
             and unit (an upper bound where an attack stops at its first success); without units, of the whole attack.
-        spellings: other names of it that studies use -> as figures show them.
     """
 
     title: ClassVar[str] = "Attacks"
@@ -98,6 +98,7 @@ class Attack(Entry):
     needs: ClassVar[str] = "gradients"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
     minimum_norm: ClassVar[bool] = False
+    is_sequence: ClassVar[bool] = False
     least_classes: ClassVar[int] = 2
     strength: ClassVar[int | None] = None
     blind: ClassVar[bool] = False
@@ -105,7 +106,6 @@ class Attack(Entry):
     trains_on_images: ClassVar[bool] = False
     units: ClassVar[tuple[str, ...]] = ()
     per_unit: ClassVar[tuple[float, float]] = (0, 0)
-    spellings: ClassVar[dict[str, str]] = {}
 
     method: str
 

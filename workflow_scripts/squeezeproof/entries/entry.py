@@ -18,7 +18,8 @@ class Entry(Settings):
         title, about: of its section, for the reference.
         key: of the config that names it, and the field that holds its name.
         function: what does the work; the base class of its section says how it is called.
-        display: its name in figures and pages.
+        display: its name in figures and pages, if they write it in another way.
+        spellings: other names that studies give it -> the same for them.
     """
 
     title: ClassVar[str]
@@ -26,6 +27,7 @@ class Entry(Settings):
     key: ClassVar[str]
     function: ClassVar[str] = ""
     display: ClassVar[str] = ""
+    spellings: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def label(cls) -> str:

@@ -62,6 +62,12 @@ def _declared(section: str, base: type[Entry]) -> dict[str, Any]:
     return found
 
 
+def every() -> Iterator[type[Entry]]:
+    """Every entry of every section."""
+    for section in (attacks, compressions, architectures, adversaries, optimizers, datasets):
+        yield from section().values()
+
+
 def modules_of(section: str, settings: dict) -> list[str]:
     """Dotted names of the modules that a job with these settings of a section's entry runs.
 

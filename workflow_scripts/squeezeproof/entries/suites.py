@@ -9,6 +9,8 @@ from squeezeproof.entries.attack import SHARED, Attack
 class Sequence(Attack):
     """An attack that is others, one after the other."""
 
+    is_sequence = True
+
     @classmethod
     def parts(cls, settings: dict) -> list[dict]:
         """The stages of an entry with these settings, without the settings that they share."""

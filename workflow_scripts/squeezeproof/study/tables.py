@@ -1,5 +1,6 @@
 """Which tables a study has, and what its story tells of its design."""
 
+from squeezeproof.entries import registry
 from squeezeproof.study.efficiency import int8_pairs
 
 # Tables by the rule that writes them, in every study.
@@ -32,7 +33,9 @@ def table_names(study):
 
 def suites(study):
     """(data set, source, attack) of every adversarial set of attacks in sequence."""
-    sequences = {name for name, found in study.attacks.items() if found.settings["method"] in ("suite", "autoattack")}
+    sequences = {
+        name for name, found in study.attacks.items() if registry.attacks()[found.settings["method"]].is_sequence
+    }
     return [(*key, attack) for key, attacks in study.sets.items() for attack in attacks if attack in sequences]
 
 

@@ -8,7 +8,6 @@ class Vgg19Bn(Architecture):
     """vgg19 with batch normalisation after every convolution."""
 
     function = "squeezeproof.models.vgg:vgg19_bn"
-    display = "VGG-19-BN"
     minimum_size = 8
     macs_per_second = 3.4e10
 
