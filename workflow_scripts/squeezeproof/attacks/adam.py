@@ -7,7 +7,7 @@ GUARD = 1e-8
 
 
 class Adam:
-    """Moves one tensor, `variable`, in place; its first dimension may hold examples that `keep` drops."""
+    """Moves one tensor, `variable`, in place; its first dimension may hold examples that `take` drops."""
 
     def __init__(self, variable, learning_rate):
         self.variable, self.learning_rate, self.steps = variable, learning_rate, 0
@@ -23,6 +23,6 @@ class Adam:
         length = self.square.sqrt().div_(second**0.5).add_(GUARD)
         self.variable.addcdiv_(self.mean, length, value=-self.learning_rate / first)
 
-    def keep(self, mask):
-        """Drop the rows of the variable where `mask` [N] is false."""
-        self.variable, self.mean, self.square = self.variable[mask], self.mean[mask], self.square[mask]
+    def take(self, kept):
+        """Drop all rows of the variable but those at some positions, int64 [n]."""
+        self.variable, self.mean, self.square = self.variable[kept], self.mean[kept], self.square[kept]

@@ -5,7 +5,7 @@ from functools import partial
 import torch
 
 from squeezeproof.attacks.ball import ascend, project, surface_point
-from squeezeproof.attacks.batch import Batch, Strongest
+from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
 from squeezeproof.attacks.objective import LOSSES, check_classes, fooled, margin, targeted_dlr
 from squeezeproof.seeds import derive_seed
@@ -85,10 +85,10 @@ def _ascend(model, batch, best, loss_of, score, eps, norm, steps, stop_on_succes
         fools = fooled(logits, batch.labels)
         best.update(points, score(logits, batch.labels) if score else values, fools, batch.rows)
         state = state or _State(points, values, gradient, 2 * eps)
-        if stop_on_success and fools.any():
-            kept = ~fools
-            batch, points, values, gradient = batch.keep(kept), points[kept], values[kept], gradient[kept]
-            state.keep(kept)
+        kept = where(~fools) if stop_on_success else None
+        if kept is not None:
+            batch, points, values, gradient = batch.take(kept), points[kept], values[kept], gradient[kept]
+            state.take(kept)
             if len(batch) == 0:
                 return
         state.record(points, values, gradient)
@@ -111,9 +111,9 @@ class _State:
         self.rises = torch.zeros_like(values)
         self.halved = torch.ones_like(values, dtype=torch.bool)
 
-    def keep(self, mask):
+    def take(self, kept):
         for name, value in vars(self).items():
-            setattr(self, name, value[mask])
+            setattr(self, name, value[kept])
 
     def record(self, points, values, gradient):
         better = values > self.best_values

@@ -33,7 +33,7 @@ def off_plateau(gradient, seed, indices):
     The noise of example i depends on (seed, indices[i]) alone, so that repeated steps leave the plateau.
     """
     flat = peaks(gradient) == 0
-    if gradient.is_cuda:
+    if gradient.device.type != "cpu":
         # Asking which are flat would wait for the device at every step.
         noise = uniform(seed, indices, gradient.shape[1:], stream=PLATEAU).sub_(0.5)
         return torch.where(flat[:, None, None, None], noise, gradient)

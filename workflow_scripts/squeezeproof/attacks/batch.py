@@ -7,7 +7,7 @@ import torch
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples under attack: clean `inputs` [n, C, H, W], `labels` [n], their `indices` [n] in the data set,
+    """Examples under attack: clean `inputs` [n, C, H, W], `labels` [n], their indices in the data set `indices` [n],
     and their `rows` [n] in the batch the attack was given."""
 
     inputs: torch.Tensor
@@ -24,9 +24,21 @@ class Batch:
 
     def keep(self, mask):
         """The examples where `mask` [n] is true; the batch itself when it is true everywhere."""
-        if mask.all():
-            return self
-        return Batch(self.inputs[mask], self.labels[mask], self.indices[mask], self.rows[mask])
+        kept = where(mask)
+        return self if kept is None else self.take(kept)
+
+    def take(self, kept):
+        """The examples of some positions, int64 [m]."""
+        return Batch(self.inputs[kept], self.labels[kept], self.indices[kept], self.rows[kept])
+
+
+def where(mask):
+    """The positions, int64 [m], where `mask` [n] is true; None for all of them.
+
+    A GPU is waited for here alone, once: picking rows by their positions asks it nothing, picking by a mask does.
+    """
+    kept = mask.nonzero().squeeze(1)
+    return None if len(kept) == len(mask) else kept
 
 
 class Strongest:
@@ -43,17 +55,13 @@ class Strongest:
     def update(self, points, values, fools, rows=None):
         """Offer one point, its loss and whether it fools, for every example of `rows` (all by default)."""
         if rows is None or len(rows) == len(self.values):
-            better = self._better(values, fools, self.values, self.fools)
-            # A where over the whole batch costs less than gathering the better points, and waits for no device.
-            self.points = torch.where(better[:, None, None, None], points, self.points)
-            self.values = torch.where(better, values, self.values)
-            self.fools = self.fools | fools
-            return
-        better = self._better(values, fools, self.values[rows], self.fools[rows])
-        chosen = rows[better]
-        self.points[chosen], self.values[chosen] = points[better], values[better]
-        self.fools[chosen] = fools[better]
+            self.points, self.values, self.fools = self._stronger(points, values, fools, slice(None))
+        else:
+            self.points[rows], self.values[rows], self.fools[rows] = self._stronger(points, values, fools, rows)
 
-    @staticmethod
-    def _better(values, fools, known, fooled):
-        return (fools & ~fooled) | ((fools == fooled) & (values >= known))
+    def _stronger(self, points, values, fools, rows):
+        # To choose over all rows costs less than to gather the better points, and waits for no GPU.
+        known, fooled = self.values[rows], self.fools[rows]
+        better = (fools & ~fooled) | ((fools == fooled) & (values >= known))
+        points = torch.where(better[:, None, None, None], points, self.points[rows])
+        return points, torch.where(better, values, known), fooled | fools

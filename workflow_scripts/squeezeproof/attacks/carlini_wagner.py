@@ -6,7 +6,7 @@ import torch
 
 from squeezeproof.attacks.adam import Adam
 from squeezeproof.attacks.ball import norms, off_plateau, project
-from squeezeproof.attacks.batch import Batch, Strongest
+from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
 from squeezeproof.attacks.objective import fooled, margin
 
@@ -73,9 +73,10 @@ def cw(
         unbroken = upper.isinf()
         c = torch.where(unbroken, 10 * c, (lower + upper) / 2).clamp_max(LARGEST_C)
         start = torch.where(unbroken[:, None, None, None], end, image)
-        left = ~(best.fools & (best.values >= -reach))[batch.rows]
-        batch = batch.keep(left)
-        image, start, c, lower, upper = (state[left] for state in (image, start, c, lower, upper))
+        kept = where(~(best.fools & (best.values >= -reach))[batch.rows])
+        if kept is not None:
+            batch = batch.take(kept)
+            image, start, c, lower, upper = (state[kept] for state in (image, start, c, lower, upper))
     return best.points if eps is None else project(best.points, inputs, eps, norm)
 
 
@@ -103,14 +104,15 @@ def _search(model, batch, start, c, best, *, first, confidence, learning_rate, s
         adam.step((2 * delta - weight * uphill) * (1 - tanh * tanh) / (2 * SCALE))
         adam.variable.clamp_(-limit, limit)
 
-        going = ~(broken & (distance <= reach))
-        if step % math.ceil(steps / 10) == 0:
+        going, looks = ~(broken & (distance <= reach)), step % math.ceil(steps / 10) == 0
+        if looks:
             loss = distance**2 + c * (confidence - values).clamp_min(0)
             going, previous = going & (loss <= PROGRESS * previous), loss
-        if not going.all():
+        kept = where(going) if looks or reach > 0 else None
+        if kept is not None:
             end[place] = adam.variable
-            batch, place, c, previous = batch.keep(going), place[going], c[going], previous[going]
-            adam.keep(going)
+            batch, place, c, previous = batch.take(kept), place[kept], c[kept], previous[kept]
+            adam.take(kept)
             if len(batch) == 0:
                 break
     end[place] = adam.variable

@@ -5,7 +5,7 @@ import math
 import torch
 
 from squeezeproof.attacks.ball import ascend, project
-from squeezeproof.attacks.batch import Batch, Strongest
+from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import difference_gradients, logits_at
 from squeezeproof.attacks.objective import fooled, margin, rounding
 
@@ -56,8 +56,9 @@ def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, 
         excess = margin(logits_at(model, points), batch.labels) - doubts
         short = excess <= 0
         best.update(points, excess, ~short, batch.rows)
-        if not short.all():
-            batch, points, others = batch.keep(short), points[short], others[short]
+        kept = where(short)
+        if kept is not None:
+            batch, points, others = batch.take(kept), points[kept], others[kept]
     crossed = best.fools.nonzero().squeeze(1)
     if len(crossed):
         last = origins[crossed], best.points[crossed], before[crossed], best.values[crossed]

@@ -3,7 +3,7 @@
 import torch
 
 from squeezeproof.attacks.ball import TINY, norms, project
-from squeezeproof.attacks.batch import Batch, Strongest
+from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import difference_gradients, logits_at
 from squeezeproof.attacks.hyperplane import to_hyperplane
 from squeezeproof.attacks.objective import fooled, margin
@@ -73,7 +73,8 @@ def _attack(
                 break
             values, normals = _nearest_boundary(model, points, batch.labels, others[batch.rows], norm)
             points, blocked = _step(points, batch.inputs, values, normals, norm, alpha_max, eta)
-            if blocked.any():
+            # Asking a GPU which are blocked would wait for it at every step.
+            if points.device.type != "cpu" or blocked.any():
                 start = _random_start(batch, radius, norm, derive_seed(seed, index, run, step))
                 points = torch.where(blocked[:, None, None, None], start, points)
             logits = logits_at(model, points)
@@ -81,8 +82,9 @@ def _attack(
             broken = crosses & (length <= limit)
             best.update(points, torch.where(broken, -length, margin(logits, batch.labels)), broken, batch.rows)
             points = torch.where(crosses[:, None, None, None], torch.lerp(batch.inputs, points, beta), points)
-            if stops and broken.any():
-                batch, points = batch.keep(~broken), points[~broken]
+            kept = where(~broken) if stops else None
+            if kept is not None:
+                batch, points = batch.take(kept), points[kept]
     if eps is None:
         return best.points
     # A crossing lies so near to the boundary that the rounding of a projection could undo it.

@@ -1,6 +1,11 @@
 """The shortest way from a point of the box [0, 1] to a hyperplane that stays in the box [croce2020fab]."""
 
+import itertools
+
 import torch
+
+# The most that images of 12,288 pixels took, with heavy-tailed weights, was 16.
+ROUNDS = 32
 
 
 def to_hyperplane(points, weights, values, norm):
@@ -31,7 +36,7 @@ def to_hyperplane(points, weights, values, norm):
     # Masks of floats: torch takes several times as long for its operations on booleans.
     free, full = torch.empty_like(room), torch.empty_like(room)
     level = torch.zeros_like(need)
-    while True:
+    for turn in itertools.count():
         step = level * speed
         torch.gt(room, step, out=free)
         torch.le(room, step, out=full)
@@ -39,6 +44,7 @@ def to_hyperplane(points, weights, values, norm):
         rest = need - torch.linalg.vecdot(gains, full)[..., None]
         # An infinite level times a speed of 0 would be no number.
         higher = torch.where(rate > 0, rest / rate, level).clamp_max_(torch.finfo(level.dtype).max)
-        if not (higher > level).any():
+        # Asking a GPU whether a level still rises would wait for it in every round.
+        if turn == ROUNDS if level.device.type != "cpu" else not (higher > level).any():
             return torch.minimum(step, room).mul_(direction)
         level = torch.maximum(level, higher)

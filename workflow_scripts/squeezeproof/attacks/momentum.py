@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from squeezeproof.attacks.ball import ascend, project
-from squeezeproof.attacks.batch import Batch, Strongest
+from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import LOSSES, fooled
 from squeezeproof.attacks.random import uniform
@@ -97,9 +97,10 @@ def _iterate(
         if step > 0 and transform is None and (keep == "best" or stop_on_success):
             fools = fooled(logits, batch.labels)
             best.update(points, values, fools, batch.rows)
-            if stop_on_success and fools.any():
-                batch, points = batch.keep(~fools), points[~fools]
-                gradient, direction = gradient[~fools], direction[~fools]
+            kept = where(~fools) if stop_on_success else None
+            if kept is not None:
+                batch, points = batch.take(kept), points[kept]
+                gradient, direction = gradient[kept], direction[kept]
                 if len(batch) == 0:
                     return best.points
         size = gradient.abs().mean(dim=(1, 2, 3), keepdim=True)

@@ -3,7 +3,7 @@
 import torch
 
 from squeezeproof.attacks.ball import ascend, project, random_point
-from squeezeproof.attacks.batch import Batch, Strongest
+from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import LOSSES, fooled
 from squeezeproof.seeds import derive_seed
@@ -64,8 +64,9 @@ def pgd(
             if not whole and (step > 0 or random_start):
                 fools = fooled(logits, batch.labels)
                 best.update(points, values, fools, batch.rows)
-                if stop_on_success and fools.any():
-                    batch, points, gradient = batch.keep(~fools), points[~fools], gradient[~fools]
+                kept = where(~fools) if stop_on_success else None
+                if kept is not None:
+                    batch, points, gradient = batch.take(kept), points[kept], gradient[kept]
                     if len(batch) == 0:
                         break
             uphill = ascend(gradient, norm, start, batch.indices)

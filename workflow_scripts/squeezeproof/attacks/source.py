@@ -66,6 +66,9 @@ class Counted:
     def parameters(self):
         return self.model.parameters()
 
+    def buffers(self):
+        return self.model.buffers()
+
     def observe(self, peaks):
         """Take note of the largest absolute entries [N] of input gradients."""
         self._finite &= torch.isfinite(peaks).all()

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from squeezeproof.attacks.ball import TINY, norms
-from squeezeproof.attacks.batch import Batch, Strongest
+from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import check_finite
 from squeezeproof.attacks.objective import LOSSES, fooled
 from squeezeproof.attacks.random import uniform
@@ -80,18 +80,19 @@ def _search(model, batch, best, eps, norm, phases, loss, stop_on_success, seed):
     for phase, (count, p) in enumerate(phases):
         moves = windows(batch, eps, p, count, derive_seed(seed, phase))
         for turn in range(count):
-            if stop_on_success and fools.any():
-                best.update(points[fools], values[fools], fools[fools], batch.rows[fools])
-                left = ~fools
-                batch, points, values, fools = batch.keep(left), points[left], values[left], fools[left]
+            kept = where(~fools) if stop_on_success else None
+            if kept is not None:
+                best.update(points, values, fools, batch.rows)
+                batch, points, values, fools = batch.take(kept), points[kept], values[kept], fools[kept]
                 if len(batch) == 0:
                     return
-                moves.keep(left)
+                moves.take(kept)
             candidates = moves.propose(turn, points, batch.inputs)
             logits = model(candidates)
             news, hits = loss(logits, batch.labels), fooled(logits, batch.labels)
-            better = ((hits > fools) | ((hits == fools) & (news >= values))).nonzero().squeeze(1)
-            points[better], values[better], fools[better] = candidates[better], news[better], hits[better]
+            better = (hits > fools) | ((hits == fools) & (news >= values))
+            points = torch.where(better[:, None, None, None], candidates, points)
+            values, fools = torch.where(better, news, values), torch.where(better, hits, fools)
     best.update(points, values, fools, batch.rows)
 
 
@@ -111,8 +112,8 @@ class _Squares:
         bits = pattern >> torch.arange(channels, device=pattern.device) & 1
         self.steps = eps * (2.0 * bits - 1)
 
-    def keep(self, mask):
-        self.corners, self.steps = self.corners[mask], self.steps[mask]
+    def take(self, kept):
+        self.corners, self.steps = self.corners[kept], self.steps[kept]
 
     def propose(self, turn, points, inputs):
         index = self.corners[:, turn, None] + self.window
@@ -142,8 +143,8 @@ class _Bumps:
         self.corners = _corners(numbers[..., :2], batch.inputs, size)
         self.turned, self.signs = numbers[..., 2], 2.0 * numbers[..., 3:] - 1
 
-    def keep(self, mask):
-        self.corners, self.turned, self.signs = self.corners[mask], self.turned[mask], self.signs[mask]
+    def take(self, kept):
+        self.corners, self.turned, self.signs = self.corners[kept], self.turned[kept], self.signs[kept]
 
     def propose(self, turn, points, inputs):
         stronger, emptied = (self.corners[:, turn, i, None] + self.window for i in (0, 1))

@@ -37,14 +37,14 @@ def fit_uap(
     """
     device = device_of(model)
     clean = _predictions(model, images, 0, batch_size, device)
-    rows = torch.arange(len(images), device=device)
+    rows = torch.arange(len(images))
     perturbation = torch.zeros(1, *images.shape[1:], device=device)
     best, highest = perturbation, 0.0
     search = {"steps": deepfool_steps, "overshoot": overshoot, "candidates": candidates, "seed": seed}
     for turn in range(passes):
         order = uniform(derive_seed(seed, "order", turn), rows, (1,), stream=0).flatten().argsort()
-        for batch in order.split(batch_size):
-            points = (to_pixels(images[batch.cpu()], device) + perturbation).clamp_(0, 1)
+        for drawn in order.split(batch_size):
+            points, batch = (to_pixels(images[drawn], device) + perturbation).clamp_(0, 1), drawn.to(device)
             across = deepfool(
                 model, points, clean[batch], eps=None, norm="l2", stop_on_success=True, indices=batch, **search
             )

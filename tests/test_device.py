@@ -1,0 +1,83 @@
+"""What runs on a GPU gives what it gives on the CPU, bit for bit, and makes the host wait no more than it must."""
+
+import pytest
+import torch
+from attack_fixtures import held_out, network, settings
+from pretend_device import NAME, reads
+
+from squeezeproof.attacks.craft import craft
+from squeezeproof.attacks.registry import ATTACKS
+
+DEVICE = f"{NAME}:0"
+COUNT, BATCH = 12, 6
+# The setting that makes an attack longer.
+LENGTHS = {"square": "queries", "noise": "samples"}
+
+
+def crafted(model, entry, batch_size=BATCH):
+    images, labels = held_out(COUNT)
+    return craft(model, images, labels, entry, seed=0, batch_size=batch_size, training=held_out(40))
+
+
+def test_devices_do_not_mix_and_reads_are_counted():
+    on_device, on_host = torch.ones(3, device=DEVICE), torch.ones(3)
+    with pytest.raises(RuntimeError, match=r"tensors on pretend and on the CPU are mixed: pretend \(3,\), cpu \(3,\)"):
+        on_device + on_host
+    with reads() as found:
+        doubled = (2 * on_device)[torch.tensor([0, 2], device=DEVICE)] + torch.tensor(1.0)
+    assert not found and doubled.device == torch.device(DEVICE)
+    for read in (
+        torch.Tensor.item,
+        torch.Tensor.cpu,
+        bool,
+        torch.Tensor.nonzero,
+        lambda x: x[x > 0],
+    ):
+        with reads() as found:
+            read(doubled[:1])
+        assert found.total() == 1, read
+
+
+@pytest.mark.parametrize("norm, stop_on_success", [("linf", False), ("l2", False), ("l2", True)])
+@pytest.mark.parametrize("method", ATTACKS)
+def test_attacks_give_the_cpus_results(method, norm, stop_on_success):
+    if method == "cw" and norm == "linf":
+        pytest.skip("cw is an l2 attack")
+    entry = settings(method, norm=norm, stop_on_success=stop_on_success)
+    (expected, told), (found, said) = crafted(network(), entry), crafted(network().to(DEVICE), entry)
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+    assert {**said, "seconds": 0} == {**told, "seconds": 0}
+
+
+def counted(method, **changes):
+    """(reads from the device, batches that pass through the model) while a set is crafted."""
+    model, calls = network().to(DEVICE), []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    with reads() as found:
+        crafted(model, settings(method, **changes), batch_size=COUNT)
+    return found.total(), len(calls)
+
+
+def longer(method):
+    key = LENGTHS.get(method, "steps")
+    return {key: 2 * settings(method)[key]}
+
+
+STEPPED = [method for method in ATTACKS if LENGTHS.get(method, "steps") in settings(method)]
+
+
+@pytest.mark.parametrize("method", [method for method in STEPPED if method not in ("cw", "deepfool")])
+def test_attacks_that_go_on_read_nothing_from_step_to_step(method):
+    (short, calls), (long, more) = counted(method), counted(method, **longer(method))
+    assert more > 1.5 * calls and long == short
+
+
+@pytest.mark.parametrize("method", STEPPED)
+def test_where_examples_stop_a_step_reads_once(method):
+    stops = {"stop_on_success": True}
+    (short, calls), (long, more) = counted(method, **stops), counted(method, **stops, **longer(method))
+    assert more > calls or method == "deepfool"
+    # What is read but once: which images are misclassified, the checks of the set, and the set.
+    assert short - calls <= 50 and long - short <= more - calls
