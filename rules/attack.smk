@@ -20,6 +20,7 @@ rule craft:
         gpu=GPUS,
     params:
         attack=lambda wildcards: study.attacks[wildcards.attack].settings,
+        entry=lambda wildcards: study.attacks[wildcards.attack].entry,
         seed=lambda wildcards: derive_seed(wildcards.source, wildcards.attack),
         compute=study.compute,
         code=code_digest("craft.py"),
@@ -69,6 +70,7 @@ rule join_shards:
         runtime=growing(60),
     params:
         attack=lambda wildcards: study.attacks[wildcards.attack].settings,
+        entry=lambda wildcards: study.attacks[wildcards.attack].entry,
         seed=lambda wildcards: derive_seed(wildcards.source, wildcards.attack),
         compute=study.compute,
         code=code_digest("join_shards.py") + code_digest("craft.py"),

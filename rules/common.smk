@@ -292,17 +292,17 @@ def table(name):
     """A table with its place in the report."""
     return report(
         paths.table(name),
-        caption=f"../report/{name}.rst",
+        caption=f"../report/tables/{name}.rst",
         category="Tables",
         labels={"table": name.replace("_", " ")},
     )
 
 
-def wide_table(name, caption):
+def wide_table(name):
     """A table in the layout of the papers with its place in the report."""
     return report(
         paths.table(f"wide_{name}"),
-        caption=f"../report/{caption}.rst",
+        caption=f"../report/tables/wide_{name.partition('.')[0]}.rst",
         category="Tables",
         subcategory="In the layout of the papers",
         labels={"table": name.replace(".", ": ")},
@@ -318,11 +318,18 @@ def figure(name):
     return [report(shown, caption=caption, **place), *others]
 
 
-TEMPLATES = Path(str(workflow.current_basedir)).parent / "report" / "explorer"
+# Of pages; named relative to the working directory, so that a study that is moved stays up to date.
+TEMPLATES = Path(str(workflow.current_basedir)).parent / "report"
+STORY_TEMPLATES = ["page.html", "summary.html", "style.css"]
 EXPLORER_SCRIPTS = ["data", "matrix", "facts", "charts", "images", "table", "page"]
 
 
+def story_templates():
+    """The page, its summary and their style."""
+    return [os.path.relpath(TEMPLATES / "story" / name) for name in STORY_TEMPLATES]
+
+
 def explorer_templates():
-    """The page, its style and its scripts in their order; relative, so that a study that is moved stays up to date."""
+    """The page, its style and its scripts in their order."""
     names = ["page.html", "style.css", *(f"{name}.js" for name in EXPLORER_SCRIPTS)]
-    return [os.path.relpath(TEMPLATES / name) for name in names]
+    return [os.path.relpath(TEMPLATES / "explorer" / name) for name in names]

@@ -32,6 +32,7 @@ rule write_story:
         crafting=paths.table("crafting"),
         clean=paths.table("clean_accuracy"),
         tables=[paths.table(name) for name in story_tables(study)],
+        templates=story_templates(),
     output:
         page=report(
             paths.page("story"),
@@ -51,7 +52,7 @@ rule write_story:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        facts=design(study),
+        study=design(study),
         benchmarks=paths.benchmarks(),
         code=code_digest("write_story.py"),
     message:

@@ -18,6 +18,7 @@ rule sweep:
         gpu=GPUS,
     params:
         attacks=attacks_of_sweep,
+        entry=lambda wildcards: study.sweeps[wildcards.sweep].attacks[0].entry,
         stops=lambda wildcards: study.sweeps[wildcards.sweep].stops,
         shards=lambda wildcards: study.datasets[wildcards.dataset].shards,
         compute=study.compute,

@@ -105,9 +105,9 @@ rule write_wide_tables:
         clean=paths.table("clean_accuracy"),
         stages=stages(),
     output:
-        models=wide_table("models", "wide_models"),
-        attacks=[wide_table(f"attacks.{name}", "wide_attacks") for name in compressions(study)],
-        stages=[wide_table("stages", "wide_stages")] if suites(study) else [],
+        models=wide_table("models"),
+        attacks=[wide_table(f"attacks.{name}") for name in compressions(study)],
+        stages=[wide_table("stages")] if suites(study) else [],
     log:
         paths.log("write_wide_tables"),
     benchmark:

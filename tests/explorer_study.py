@@ -7,13 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 from conftest import ROOT
+from table_examples import whole
 
+from squeezeproof.analysis import accuracy as tables
 from squeezeproof.analysis.verdicts import LESS, MORE, NOT_SHOWN, sentence
 from squeezeproof.pages.explorer import explorer_page
-from squeezeproof.pages.explorer_data import TABLES, read_tables
+from squeezeproof.pages.explorer_data import TABLES
 from squeezeproof.statistics.intervals import wilson
 from squeezeproof.store.tensors import write_tensors
-from squeezeproof.tables import accuracy as tables
+from squeezeproof.tables.files import read_table, write_table
 
 TEMPLATES = [
     ROOT / "report" / "explorer" / name
@@ -47,6 +49,7 @@ class ExplorerStudy:
         self.models = [_describe(*axes) for axes in product(architectures, variants, seeds)]
         self.attacks = {
             f"{name}-eps{value}": {
+                "entry": name,
                 "method": name,
                 "norm": "linf",
                 "eps": float(Fraction(str(value).replace("of", "/"))),
@@ -64,25 +67,29 @@ class ExplorerStudy:
         return {name: self.folder / f"{name}.csv" for name in TABLES}
 
     def table(self, name):
-        return pd.read_csv(self.folder / f"{name}.csv", keep_default_na=False)
+        return read_table(self.paths[name])
+
+    @property
+    def tables(self):
+        return {name: self.table(name) for name in TABLES}
 
     def page(self, question=QUESTION, study="invented"):
         """The page as text."""
         sets, scored = (sorted(self.folder.glob(f"{kind}.*.safetensors")) for kind in ("set", "predictions"))
         tests = {"digits": self.folder / "test.safetensors"}
-        return explorer_page(read_tables(self.paths), TEMPLATES, tests, sets, scored, study, question)
+        return explorer_page(self.tables, TEMPLATES, tests, sets, scored, study, question)
 
     def _cells(self):
         rows = []
         for source, target in product(self.models, self.models):
             if source["seed"] != target["seed"]:
                 continue
-            for attack, settings in {"clean": {"method": "clean", "norm": "", "eps": 0.0}, **self.attacks}.items():
+            for attack, settings in {"clean": tables.UNATTACKED, **self.attacks}.items():
                 rows.append(
                     {
                         "dataset": "digits",
                         **{f"target_{axis}": target[axis] for axis in [*tables.MODEL, "seed", "base"]},
-                        **{f"source_{axis}": source[axis] for axis in [*tables.MODEL, "seed"]},
+                        **{f"source_{axis}": source[axis] for axis in [*tables.MODEL, "seed", "variant"]},
                         **{"source": source["name"], "target": target["name"], "attack": attack, **settings},
                         "threat": "white-box" if source is target else "transfer",
                         **{"n": self.n, "correct": int(self.rng.integers(self.n + 1)), "warnings": ""},
@@ -115,14 +122,15 @@ class ExplorerStudy:
             "compression": pd.DataFrame([_sizes(model) for model in self.models]),
         }
         for name, table in written.items():
-            tables.write_csv(self.paths[name], table)
+            write_table(self.paths[name], whole(name, table))
 
     def _compared(self, row):
         difference, broken = round(float(self.rng.uniform(-0.3, 0.3)), 6), int(self.rng.integers(20))
         bounds = {"low": difference - 0.123456, "high": difference + 0.123456}
         about = {"dataset": "digits", **{axis: getattr(row, f"target_{axis}") for axis in tables.MODEL}}
-        about |= {"comparison": "same-source", "source": row.source.rpartition(".s")[0], "source_seed": "same"}
-        about |= {"attack": row.attack, "method": row.method, "norm": row.norm, "eps": row.eps}
+        about |= {"comparison": "same-source", "source": row.source_variant, "seed_relation": "same"}
+        about |= {f"source_{axis}": getattr(row, f"source_{axis}") for axis in tables.MODEL}
+        about |= {"attack": row.attack, "entry": row.entry, "method": row.method, "norm": row.norm, "eps": row.eps}
         found = NOT_SHOWN if bounds["low"] < 0 < bounds["high"] else MORE if difference > 0 else LESS
         said = {**about, "verdict": found, "difference": difference, **bounds, "seeds": 1, "n": self.n, "favours": ""}
         verdict = {**said, "p_difference_holm": 0.5, "sentence": sentence(SimpleNamespace(**said), STATISTICS)}
@@ -156,7 +164,8 @@ class ExplorerStudy:
 
 
 VERDICT_KEY = [
-    "dataset", "architecture", "training", "compression", "finetuning", "comparison", "source", "source_seed", "attack",
+    "dataset", "architecture", "training", "compression", "finetuning", "comparison", "source", "seed_relation",
+    "attack",
 ]  # fmt: skip
 
 
@@ -172,7 +181,8 @@ def _describe(architecture, variant, seed):
         "ratio": ratio,
         "bits": 32,
     }
-    return {"dataset": "digits", "name": name, "base": base, **axes, "finetuning": finetuning, "seed": seed}
+    names = {"name": name, "variant": name.removesuffix(f".s{seed}"), "base": base}
+    return {"dataset": "digits", **names, **axes, "finetuning": finetuning, "seed": seed}
 
 
 def _sizes(model):

@@ -180,7 +180,14 @@ def write_sound(path, kind):
     elif kind == "adversarial":
         tensors = {"adversarial": images / np.float32(255), "labels": labels, "predictions": labels}
         tensors = {name: torch.from_numpy(array) for name, array in tensors.items()}
-        save_set(path, tensors, {"eps": 0.1}, {"attack": "pgd", "source": "cnn8"}, {"fingerprint": "1"}, SPLIT)
+        save_set(
+            path,
+            tensors,
+            {"eps": 0.1},
+            {"attack": "pgd", "entry": "pgd", "source": "cnn8"},
+            {"fingerprint": "1"},
+            SPLIT,
+        )
     else:
         arrays = {"labels": labels, "prediction:clean": labels, "prediction:pgd": labels}
         metadata = {"dataset": "a", "target": "b", "source": "c", "attacks": {}, "classes": ["cat", "dog"]}

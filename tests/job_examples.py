@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 DATASET = "digits"
 BASE, PRUNED = "cnn8.standard.none.none.s0", "cnn8.standard.weight-50.standard.s0"
 ATTACKS = ["fgsm-eps0.1", "pgd-eps0.1"]
-TABLES = ["clean_accuracy", "robust_accuracy", "over_seeds", "differences", "compression"]
+TABLES = ["clean_accuracy", "robust_accuracy", "over_seeds", "compression"]
 VERDICTS = ["comparisons", "verdicts", "max_delta", "flips", "clean_differences"]
 
 
@@ -124,7 +124,12 @@ class Jobs:
         sets = [path(f"{attack}.safetensors") for attack in ATTACKS]
         for attack, output in zip(ATTACKS, sets, strict=True):
             seed = derive_seed(BASE, attack)
-            params = {"attack": study.attacks[attack].settings, "seed": seed, "compute": study.compute}
+            params = {
+                "attack": study.attacks[attack].settings,
+                "entry": study.attacks[attack].entry,
+                "seed": seed,
+                "compute": study.compute,
+            }
             files = Files(source=source, test=test, train=[])
             self._add(f"craft {attack}", "craft", files, Files(output), params, source=BASE, attack=attack)
         for name, model in (("base", BASE), ("pruned", PRUNED)):
@@ -174,10 +179,7 @@ class Jobs:
         self._add("check_audit", "check_audit", files, Files(path("passed.txt")))
         pictures = Files(path("heatmap.svg"), path("heatmap.png"))
         self._add("plot_heatmap", "plot_heatmap", Files(path("over_seeds.csv")), pictures, attack="pgd-eps0.1")
-        pictures = {
-            name: path(name.replace("_", ".") if "_" in name else f"{name}.svg") for name in ("weights", "training")
-        }
-        pictures |= {f"{name}_png": path(f"{name}.png") for name in ("weights", "training")}
+        pictures = {kind: [path(f"{kind}.svg"), path(f"{kind}.png")] for kind in ("weights", "training")}
         histories = [path(f"{name}.history.csv") for name in models]
         files = Files(models=checkpoints, histories=histories)
         self._add("plot_models", "plot_models", files, Files(**pictures), described)

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from squeezeproof.tables.catalog import TABLES
+
 AXES = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
 MODELS = {
     0.0: ("cnn8", "standard", "none", 0.0, 32, "none"),
@@ -10,14 +12,30 @@ MODELS = {
 }
 
 
+def whole(name, rows):
+    """The table of that name, its columns that the rows lack empty, or 0 where they are numbers."""
+    table, frame = TABLES[name], pd.DataFrame(rows)
+    lacking = [column for column in table.columns if column.name not in frame and column.name != "*"]
+    return table.frame(frame.assign(**{column.name: "" if column.kind.text else 0 for column in lacking}))
+
+
 def name(ratio, seed=0):
     instance = f"filter-{100 * ratio:g}.standard" if ratio else "none.none"
     return f"cnn8.standard.{instance}.s{seed}"
 
 
+def variant(ratio):
+    return name(ratio).removesuffix(".s0")
+
+
 def attacks(count=1):
     """Attack instances, one entry with one budget each: fgsm-eps0.1, a1-eps0.1, ..."""
     return [f"{'fgsm' if number == 0 else f'a{number}'}-eps0.1" for number in range(count)]
+
+
+def of_attack(attack):
+    """The entry and method of an instance of `attacks`."""
+    return dict.fromkeys(["entry", "method"], attack.partition("-")[0])
 
 
 def over_seeds(count=1, runs=1):
@@ -36,7 +54,7 @@ def over_seeds(count=1, runs=1):
             {
                 "dataset": "digits",
                 **dict(zip(columns, [*source, *target], strict=True)),
-                **{"threat": threat, "seeds": "same", "attack": attack, "method": attack.partition("-")[0]},
+                **{"threat": threat, "seed_relation": "same", "attack": attack, **of_attack(attack)},
                 **{"norm": "linf", "eps": 0.0 if attack == "clean" else 0.1, "runs": runs, "mean": mean},
                 **{"std": 0.02 if runs > 1 else float("nan"), "min": mean, "max": mean},
             }
@@ -48,21 +66,28 @@ def over_seeds(count=1, runs=1):
 def robust_accuracy():
     """The audit warns of the largest ratio under FGSM, white-box."""
     pairs = [(ratio, ratio) for ratio in MODELS] + [(0.0, ratio) for ratio in MODELS if ratio]
-    return pd.DataFrame(
+    return whole(
+        "robust_accuracy",
         [
             {
                 **{"dataset": "digits", "source": name(source), "target": name(target), "attack": "fgsm-eps0.1"},
                 **{"accuracy": 0.5, "warnings": "10" if source == target == 0.5 else ""},
             }
             for source, target in pairs
-        ]
+        ],
     )
 
 
 def compression_table():
     return pd.DataFrame(
         [
-            {"dataset": "digits", "model": name(ratio), **dict(zip(AXES, axes, strict=True)), "seed": 0}
+            {
+                "dataset": "digits",
+                "model": name(ratio),
+                "variant": variant(ratio),
+                **dict(zip(AXES, axes, strict=True)),
+                "seed": 0,
+            }
             for ratio, axes in MODELS.items()
         ]
     )
@@ -73,13 +98,18 @@ def stages_table():
     return pd.DataFrame(
         [
             {
-                **{"dataset": "digits", "source": name(ratio), "attack": "suite-eps0.1", "method": method},
+                **{"dataset": "digits", "source": name(ratio), "attack": "suite-eps0.1", "entry": "suite"},
+                **{"suite": "suite", "eps": 0.1, "method": method},
                 **{"order": 1 + (method == "square"), "loss": "cross_entropy" if method == "apgd" else ""},
                 **{"attacked": 10, "standing": int(10 * accuracy), "n": 10, "accuracy": accuracy},
             }
             for (ratio, method), accuracy in standing.items()
         ]
     )
+
+
+def source_axes(source):
+    return [""] * len(AXES) if source == "itself" else MODELS[0.0]
 
 
 def verdicts(count=1, seeds=1):
@@ -90,7 +120,7 @@ def verdicts(count=1, seeds=1):
     for ratio, (verdict, difference) in found.items():
         for attack in attacks(count):
             rows.append((ratio, attack, "white-box", "itself", verdict, difference, ""))
-            base = "cnn8.standard.none.none"
+            base = variant(0.0)
             rows.append((ratio, attack, "same-source", base, "more robust", 0.2, "compressed"))
     keys = ["attack", "comparison", "source", "verdict", "difference", "favours"]
     return pd.DataFrame(
@@ -98,7 +128,8 @@ def verdicts(count=1, seeds=1):
             {
                 **{"dataset": "digits", **dict(zip(AXES, MODELS[ratio], strict=True))},
                 **dict(zip(keys, row, strict=True)),
-                **{"source_seed": "same", "method": row[0].partition("-")[0], "norm": "linf", "eps": 0.1},
+                **{f"source_{axis}": value for axis, value in zip(AXES, source_axes(row[2]), strict=True)},
+                **{"seed_relation": "same", **of_attack(row[0]), "norm": "linf", "eps": 0.1},
                 **{"low": row[4] - 0.03, "high": row[4] + 0.03, "seeds": seeds, "runs": seeds, "n": 200},
                 "sentence": "",
             }
@@ -124,6 +155,7 @@ def describe(ratio, seed=0, training="standard"):
     """A model as `Study.describe` tells of it."""
     axes = dict(zip(AXES, MODELS[ratio], strict=True)) | {"training": training}
     names = {"name": name(ratio, seed).replace("standard", training, 1)}
+    names["variant"] = variant(ratio).replace("standard", training, 1)
     return {
         "dataset": "digits",
         **axes,

@@ -41,7 +41,14 @@ def test_every_example_is_in_ball_and_box_after_it_is_stored(entry, tmp_path):
     model, (images, labels) = network(), held_out(50)
     tensors, metadata = craft(model, images, labels, entry, seed=1, batch_size=16)
     path, split = tmp_path / "set.safetensors", {"fingerprint": "of the images"}
-    save_set(path, tensors, entry, metadata | {"attack": "made"}, source={"fingerprint": "of the model"}, split=split)
+    save_set(
+        path,
+        tensors,
+        entry,
+        metadata | {"attack": "made", "entry": "made"},
+        source={"fingerprint": "of the model"},
+        split=split,
+    )
 
     stored, metadata = open_set(path, split)
 

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from squeezeproof.analysis.deployed import deployed
 from squeezeproof.audit.findings import FAILURE, Audit, Finding
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.paired import tango
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, save_predictions
-from squeezeproof.tables.deployed import deployed
 
 LABELS = np.arange(100) % 4
 TARGET, BASE = "cnn8.standard.int-8.standard.s0", "cnn8.standard.none.none.s0"
 AXES = {"architecture": "cnn8", "training": "standard", "finetuning": "standard", "seed": 0}
 MODELS = [{"dataset": "d", "name": TARGET, "compression": "int", "ratio": 0.75, "bits": 8, **AXES}]
-SETTINGS = {"bim-eps0.1": {"method": "bim", "norm": "linf", "eps": 0.1}}
+SETTINGS = {"bim-eps0.1": {"entry": "bim", "method": "bim", "norm": "linf", "eps": 0.1}}
 
 
 def wrong(*indices):

@@ -10,7 +10,7 @@ import pytest
 from explorer_study import ExplorerStudy
 
 from squeezeproof.store.csvs import writing_csv
-from squeezeproof.tables.accuracy import write_csv
+from squeezeproof.tables.files import write_table
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"></script><script>document.title='owned'</script>"
 ARGUMENTS = [
@@ -260,7 +260,7 @@ def test_a_cell_that_failed_the_audit_is_marked_and_has_no_number(visit, tmp_pat
         keys = ("source_compression", "target_ratio") if name == "over_seeds" else ("source", "target")
         failed = (table[keys[0]] == columns[0]) & (table[keys[1]] == columns[1]) & (table["attack"] == "pgd-eps0.1")
         assert failed.sum() == 1
-        write_csv(study.paths[name], table[~failed])
+        write_table(study.paths[name], table[~failed])
     known = study.paths["audit"].read_text()
     with writing_csv(study.paths["audit"]) as file:
         file.write(
@@ -278,7 +278,7 @@ def test_a_cell_that_failed_the_audit_is_marked_and_has_no_number(visit, tmp_pat
 def test_a_study_without_compressed_models_has_a_page(visit, tmp_path):
     study = ExplorerStudy(tmp_path, architectures=("cnn3", "cnn8"))
     for name in ("verdicts", "flips", "max_delta"):
-        write_csv(study.paths[name], study.table(name)[:0])
+        write_table(study.paths[name], study.table(name)[:0])
     (tmp_path / "explorer.html").write_text(study.page())
     page = visit(tmp_path / "explorer.html")
     page.locator("#matrix td.filled").first.click()

@@ -157,7 +157,8 @@ def redirect(jobs, name, folder):
     """Let a job write into another folder."""
     output = jobs.jobs[name].output
     output[:] = [str(folder / Path(path).name) for path in output]
-    output.named = {key: str(folder / Path(path).name) for key, path in output.named.items()}
+    moved = lambda path: [*map(moved, path)] if isinstance(path, list) else str(folder / Path(path).name)  # noqa: E731
+    output.named = {key: moved(path) for key, path in output.named.items()}
 
 
 @pytest.mark.parametrize("name", ORDER)

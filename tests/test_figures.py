@@ -11,7 +11,9 @@ from squeezeproof.errors import InputError
 from squeezeproof.figures import images as images_figure
 from squeezeproof.figures import training as training_figure
 from squeezeproof.figures import weights as weights_figure
-from squeezeproof.figures.levels import CURVES, accuracy_against_ratio, accuracy_differences, attack_groups
+from squeezeproof.figures.accuracy_against_ratio import accuracy_against_ratio
+from squeezeproof.figures.accuracy_differences import accuracy_differences
+from squeezeproof.figures.levels import CURVES, attack_groups
 from squeezeproof.figures.style import COLORS, save
 from squeezeproof.store.tensors import write_tensors
 
@@ -67,8 +69,8 @@ def test_no_color_and_marker_is_used_twice_in_one_panel(count):
 
 def test_every_attack_is_in_exactly_one_group_with_a_style_of_its_own():
     table = pd.DataFrame(
-        [{"attack": f"{entry}-eps{eps}", "eps": eps} for entry in "abcdefgh" for eps in (0.1, 0.2, 0.3)]
-        + [{"attack": f"many-eps{eps}", "eps": eps} for eps in np.arange(1, 13) / 100]
+        [{"attack": f"{entry}-eps{eps}", "entry": entry, "eps": eps} for entry in "abcdefgh" for eps in (0.1, 0.2, 0.3)]
+        + [{"attack": f"many-eps{eps}", "entry": "many", "eps": eps} for eps in np.arange(1, 13) / 100]
     )
     groups = attack_groups(table)
     names = [name for group in groups for name in group if name != "clean"]
@@ -237,7 +239,11 @@ def sets(tmp_path):
             "clean_predictions": clean,
             "predictions": (labels + 1) % 3,
         }
-        metadata = {"kind": "adversarial", "attack": attack} | ({"held_out": 2} if eps == 0.2 else {})
+        method = attack.partition("-")[0]
+        settings = {"method": method, "eps": eps}
+        metadata = {"kind": "adversarial", "attack": attack, "entry": method, "settings": settings} | (
+            {"held_out": 2} if eps == 0.2 else {}
+        )
         write_tensors(tmp_path / f"{attack}.safetensors", arrays, metadata)
     return [tmp_path / "fgsm-eps0.1.safetensors", tmp_path / "pgd-eps0.2.safetensors"], tmp_path / "test.safetensors"
 

@@ -313,7 +313,7 @@ def test_a_torch_state_dict_becomes_safetensors(tmp_path):
 
 def refused(tmp_path, thing, key=None):
     sys.path.insert(0, str(ROOT / "workflow_scripts"))
-    from tools.convert_checkpoint import convert as converted
+    from convert_checkpoint import convert as converted
 
     torch.save(thing, tmp_path / "in.pt")
     with pytest.raises(InputError) as caught:

@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 from model_examples import EXAMPLES, model_of, pixels_of
 from study_examples import changed
 
+from squeezeproof.analysis.efficiency import efficiency_table, latency_table
 from squeezeproof.deployment import latency
 from squeezeproof.deployment.export import export_onnx
 from squeezeproof.deployment.latency import COLUMNS, IN_MEMORY, LOADED, Contender, measure_latency
 from squeezeproof.errors import InputError
-from squeezeproof.figures.efficiency import front, latency_bars, pareto
+from squeezeproof.figures.latency import latency_bars
+from squeezeproof.figures.pareto import front, pareto
 from squeezeproof.figures.style import save
 from squeezeproof.store.tensors import write_tensors
 from squeezeproof.study.efficiency import backends_of
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
-from squeezeproof.tables.efficiency import efficiency_table, latency_table
 
 MACHINE = {**dict.fromkeys(["cpu", "system", "python", "torch", "onnxruntime"], "x"), "gpu": "", "cores": 2}
 
@@ -147,11 +148,16 @@ def test_a_study_that_times_nothing_still_has_its_tables():
     assert len(efficiency_table(MODELS, SIZES, {}, tables()[1][["dataset", "model", "accuracy"]], empty)) == 3
 
 
+PGD = {"entry": "pgd", "method": "pgd", "eps": 0.1}
+
+
 def means():
     rows = []
     for model, value in zip(MODELS, (0.3, 0.2, 0.25), strict=True):
         axes = {f"target_{axis}": model[axis] for axis in model if axis not in ("dataset", "name", "seed")}
-        rows.append({"dataset": "d", **axes, "threat": "white-box", "attack": "pgd-eps0.1", "runs": 1, "mean": value})
+        rows.append(
+            {"dataset": "d", **axes, "threat": "white-box", "attack": "pgd-eps0.1", **PGD, "runs": 1, "mean": value}
+        )
     return pd.DataFrame(rows)
 
 

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from squeezeproof.analysis.published import compare, dumbbell, of_stages
+from squeezeproof.analysis.published import compare, of_stages
 from squeezeproof.errors import InputError
+from squeezeproof.figures.published import dumbbell
 from squeezeproof.figures.style import save
 
 N = 20
@@ -32,8 +33,9 @@ def ours(attack="clean", mean=0.9, std=np.nan, runs=1, threat="white-box", **tar
         **{f"target_{axis}": value for axis, value in model.items()},
         **{f"source_{axis}": value for axis, value in source.items()},
         "threat": "clean" if attack == "clean" else threat.split("/")[0],
-        "seeds": threat.partition("/")[2] or "same",
+        "seed_relation": threat.partition("/")[2] or "same",
         "attack": attack,
+        "entry": attack.rsplit("-eps", 1)[0],
         "eps": float(attack.rsplit("-eps", 1)[1]) if "-eps" in attack else np.nan,
         "runs": runs,
         "mean": mean,
@@ -144,6 +146,7 @@ def test_stages_of_a_suite_are_cells_of_their_own():
             "dataset": "digits",
             "source": ["a.s0", "a.s0", "a.s1", "a.s1"],
             "attack": "suite-eps0.1",
+            "entry": "suite",
             "order": [1, 2, 1, 2],
             "accuracy": [0.5, 0.4, 0.3, 0.2],
         }

@@ -22,6 +22,7 @@ from model_examples import (
 from torch import nn
 from torch.ao.quantization.observer import MinMaxObserver, PerChannelMinMaxObserver
 
+from squeezeproof.analysis import accuracy as tables
 from squeezeproof.analysis.names import model_label
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import LOSSES
@@ -44,7 +45,6 @@ from squeezeproof.models.quantized import (
 )
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
-from squeezeproof.tables import accuracy as tables
 from squeezeproof.training.loop import fit
 from squeezeproof.training.resume import Resume
 

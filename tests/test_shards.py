@@ -170,7 +170,7 @@ ENTRIES = {
     "uint8": settings("pgd", eps=0.1, stored="uint8"),
     "cw": settings("cw", norm="l2"),
 }
-NAMES = {"dataset": "digits", "source": "cnn", "attack": "made", "device": "cpu"}
+NAMES = {"dataset": "digits", "source": "cnn", "attack": "made", "entry": "made", "device": "cpu"}
 SOURCE = {"fingerprint": "of the model"}
 
 
@@ -362,7 +362,7 @@ entry = {"method": "noise", "eps": 0.1, "norm": "linf", "stop_on_success": False
 entry |= {"samples": 1, "loss": "cross_entropy"}
 rows = range(900, 940)
 tensors, metadata = craft(model, images, labels, entry, seed=0, batch_size=10, rows=rows)
-save_set(sys.argv[2], tensors, entry, metadata | {"attack": "noise"}, {"fingerprint": ""}, split)
+save_set(sys.argv[2], tensors, entry, metadata | {"attack": "noise", "entry": "noise"}, {"fingerprint": ""}, split)
 stored, _ = open_set(sys.argv[2], split, SHARD)
 check_stored(stored, images, entry, rows)
 """

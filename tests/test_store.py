@@ -252,7 +252,7 @@ def crafted():
 
 
 def write_set(path):
-    metadata = {"source": "cnn3", "attack": "pgd-eps0.1", "seconds": 1.5}
+    metadata = {"source": "cnn3", "attack": "pgd-eps0.1", "entry": "pgd", "seconds": 1.5}
     save_set(path, crafted(), {"method": "pgd", "eps": 0.1}, metadata, {"fingerprint": "1" * 64}, SPLIT)
 
 
@@ -339,7 +339,9 @@ def test_foreign_files_are_refused_by_name(stored, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_that_lacks_its_arrays_is_named(tmp_path, kind):
     path = tmp_path / "file.safetensors"
-    metadata = dict.fromkeys(("attack", "dataset", "target", "source", "fingerprint", "target_fingerprint"), "")
+    metadata = dict.fromkeys(
+        ("attack", "entry", "dataset", "target", "source", "fingerprint", "target_fingerprint"), ""
+    )
     metadata |= {"settings": {}, "attacks": {}, "classes": []}
     write_tensors(path, {"other": np.arange(3)}, {**metadata, "kind": kind, "clean_fingerprint": SPLIT["fingerprint"]})
     assert "has no " in refusal(KINDS[kind][1], path)
@@ -367,7 +369,14 @@ def test_an_adversarial_set_comes_back(tmp_path, memory):
     tensors = crafted()
     stored = {**tensors, "adversarial": tensors["adversarial"].contiguous(memory_format=memory)}
     path = tmp_path / "set.safetensors"
-    save_set(path, stored, {"eps": 0.1}, {"attack": "pgd", "source": "cnn3"}, {"fingerprint": "source"}, SPLIT)
+    save_set(
+        path,
+        stored,
+        {"eps": 0.1},
+        {"attack": "pgd", "entry": "pgd", "source": "cnn3"},
+        {"fingerprint": "source"},
+        SPLIT,
+    )
     adversarial, metadata = open_set(path, SPLIT)
     assert adversarial.shape == (5, 3, 4, 4)
     assert torch.equal(adversarial[:], tensors["adversarial"])

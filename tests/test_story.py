@@ -28,6 +28,7 @@ from squeezeproof.pages.story import (
     verdict_matrix,
 )
 
+TEMPLATES = ROOT / "report" / "story"
 FACTS = {
     "name": "tiny",
     "question": "Does <b>pruning</b> & quantizing change anything?",
@@ -75,7 +76,7 @@ def read(text):
 
 @pytest.fixture(scope="module")
 def text():
-    return page(FACTS, verdicts(2), AUDIT, {"clean_accuracy": CLEAN}, {"Commit": "abc & def"})
+    return page(TEMPLATES, FACTS, verdicts(2), AUDIT, {"clean_accuracy": CLEAN}, {"Commit": "abc & def"})
 
 
 def test_the_page_is_well_formed_and_alone(text):
@@ -88,7 +89,7 @@ def test_names_and_questions_are_escaped(text):
     for unsafe in ("<script", "<b>", "<i>", "<do>"):
         assert unsafe not in text
     assert "Does <b>pruning</b> & quantizing change anything?" in unescape(text)
-    assert "<script" not in summary(FACTS, verdicts(), AUDIT)
+    assert "<script" not in summary(TEMPLATES, FACTS, verdicts(), AUDIT)
 
 
 def test_numbers_on_the_page_are_those_of_the_tables(text):
@@ -102,12 +103,12 @@ def test_numbers_on_the_page_are_those_of_the_tables(text):
 def test_a_verdict_in_words():
     table = verdicts()
     row = next(row for row in table.itertuples() if row.verdict == LESS)
-    assert sentence(row) == (
+    assert sentence(row, "FGSM, eps 0.1") == (
         "CNN-8, standard training, filter 50 %, standard fine-tuning: less robust to FGSM, eps 0.1 (each attacked "
         "itself): −10.0 points [−13.0, −7.0]"
     )
     favoured = next(row for row in table.itertuples() if row.verdict == MORE)
-    assert "(images made for its base, which favours it): +20.0 points" in sentence(favoured)
+    assert "(images made for its base, which favours it): +20.0 points" in sentence(favoured, "FGSM, eps 0.1")
 
 
 def test_only_shown_differences_are_told_and_white_box_first():
@@ -147,23 +148,24 @@ def test_the_audit_counts_cells():
 def test_failures_are_listed_and_warnings_of_one_check_counted():
     reader = Reader()
     warned = [finding(WARNING, f"pgd-eps{eps}") for eps in (0.1, 0.2, 0.2)]
-    reader.feed(page(FACTS, verdicts()[:0], [finding(FAILURE, "a"), finding(FAILURE, "b"), *warned], {}, {}))
+    reader.feed(page(TEMPLATES, FACTS, verdicts()[:0], [finding(FAILURE, "a"), finding(FAILURE, "b"), *warned], {}, {}))
     assert reader.cells.count(FAILURE) == 2 and reader.cells.count(WARNING) == 1
     row = reader.cells[reader.cells.index(WARNING) :]
     assert row[2] == "2" and row[3].startswith("pgd-eps0.1, crafted on ")
 
 
 def test_a_study_without_compressions_has_a_page():
-    text = page(FACTS, verdicts()[:0], AUDIT[:1], {"clean_accuracy": CLEAN[:0]}, {})
+    text = page(TEMPLATES, FACTS, verdicts()[:0], AUDIT[:1], {"clean_accuracy": CLEAN[:0]}, {})
     assert "compares no compressed model" in text
 
 
 def test_a_large_study_stays_below_what_the_report_can_show():
     many = pd.DataFrame({f"column {number}": ["x" * 90] * 5000 for number in range(20)})
-    many["row"] = range(5000)
-    text = page(FACTS, verdicts(40), AUDIT * 300, {"a": many.astype(str), "b": many.astype(str)}, {})
+    many["dataset"] = range(5000)
+    tables = dict.fromkeys(["wide_models", "wide_stages"], many.astype(str))
+    text = page(TEMPLATES, FACTS, verdicts(40), AUDIT * 300, tables, {})
     assert len(text.encode()) < LARGEST
-    assert "of 5000 rows; tables/a.csv has all." in text
+    assert "of 5000 rows; tables/wide_models.csv has all." in text
 
 
 # Provenance

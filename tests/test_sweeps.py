@@ -11,18 +11,19 @@ from scipy import stats
 from study_examples import changed
 from torch import nn
 
+from squeezeproof.analysis.sweeps import sweeps_table
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation import sweep as sweeping
 from squeezeproof.evaluation.sweep import sweep
-from squeezeproof.figures import curves
+from squeezeproof.figures.accuracy_against_eps import accuracy_against_eps
+from squeezeproof.figures.transfer import transfer
 from squeezeproof.statistics.intervals import wilson
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.store.predictions import NOT_SCORED
 from squeezeproof.store.sweeps import Point, SweepFile
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
-from squeezeproof.tables.accuracy import write_csv
-from squeezeproof.tables.sweeps import read_sweeps, sweeps_table
+from squeezeproof.tables.files import read_table, write_table
 
 # The model below tells an image with a pixel under the threshold from the others; all are of the first class.
 THRESHOLD = 0.72
@@ -132,7 +133,7 @@ METADATA = {"fingerprint": "f", "classes": ["a", "b"]}
 def file_of(source="cnn3.standard.none.none.s0", stops=True, identity=("code",), checkpoint="f"):
     clean = torch.zeros(10, dtype=torch.int64)
     return SweepFile(
-        "rising", "digits", source, LABELS, clean, stops, {"fingerprint": checkpoint}, METADATA, list(identity)
+        "rising", "fgsm", "digits", source, LABELS, clean, stops, {"fingerprint": checkpoint}, METADATA, list(identity)
     )  # fmt: skip
 
 
@@ -165,7 +166,8 @@ def test_a_broken_or_absent_file_knows_nothing(tmp_path):
 
 def describe(seed):
     return {
-        **{"dataset": "digits", "name": f"cnn3.standard.none.none.s{seed}", "architecture": "cnn3", "ratio": 0.0},
+        **{"dataset": "digits", "name": f"cnn3.standard.none.none.s{seed}", "variant": "cnn3.standard.none.none"},
+        **{"architecture": "cnn3", "ratio": 0.0},
         **{"training": "standard", "compression": "none", "bits": 32, "finetuning": "none", "seed": seed},
         "base": f"cnn3.standard.none.none.s{seed}",
     }
@@ -189,8 +191,8 @@ def test_the_table_has_the_clean_images_and_every_eps_in_order(table, tmp_path):
     low, high = wilson(6, 10)
     assert (first.iloc[2]["low"], first.iloc[2]["high"]) == (pytest.approx(low), pytest.approx(high))
     assert np.isnan(first.iloc[0]["backwards_per_example"]) and first.iloc[1]["backwards_per_example"] == 1
-    write_csv(tmp_path / "sweeps.csv", table)
-    pd.testing.assert_frame_equal(read_sweeps(tmp_path / "sweeps.csv"), table, check_dtype=False, rtol=1e-4)
+    write_table(tmp_path / "sweeps.csv", table)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "sweeps.csv"), table, check_dtype=False, rtol=1e-4)
 
 
 def test_a_sweep_that_never_stops_marks_nothing(tmp_path):
@@ -214,11 +216,11 @@ def drawn(figure):
 
 
 def test_a_curve_ends_where_its_first_seed_does(table):
-    ((_, (eps, mean)),) = drawn(curves.accuracy_against_eps(table, "digits", "rising")).items()
+    ((_, (eps, mean)),) = drawn(accuracy_against_eps(table, "digits", "rising")).items()
     assert list(eps) == [0, 0.05, 0.2]
     np.testing.assert_allclose(mean, [1, 1, (0.6 + 0.4) / 2])
     with pytest.raises(InputError, match="no point of other"):
-        curves.accuracy_against_eps(table, "digits", "other")
+        accuracy_against_eps(table, "digits", "other")
 
 
 def test_intervals_are_students_over_seeds_and_wilsons_for_one():
@@ -231,14 +233,25 @@ def test_intervals_are_students_over_seeds_and_wilsons_for_one():
     assert (low[1], high[1]) == pytest.approx(wilson(30, 100))
 
 
-def over_seeds_row(target, attack, eps, mean, threat, seeds="same", **others):
+def over_seeds_row(target, attack, eps, mean, threat, relation="same", **others):
     axes = {"architecture": "cnn3", "training": "standard", "compression": "none", "ratio": 0.0, "bits": 32}
     axes |= {"finetuning": "none"}
     side = {f"source_{key}": value for key, value in axes.items()}
     side |= {f"target_{key}": value for key, value in {**axes, "architecture": target}.items()}
     method = "clean" if attack == "clean" else "fgsm"
-    row = {"dataset": "digits", **side, "threat": threat, "seeds": seeds, "attack": attack, "method": method}
-    return row | {"norm": "linf", "eps": eps, "runs": 2, "mean": mean, "std": 0.01, "min": mean, "max": mean} | others
+    row = {
+        "dataset": "digits",
+        **side,
+        "threat": threat,
+        "seed_relation": relation,
+        "attack": attack,
+        "entry": attack.partition("-")[0],
+    }
+    return (
+        row
+        | {"method": method, "norm": "linf", "eps": eps, "runs": 2, "mean": mean, "std": 0.01, "min": mean, "max": mean}
+        | others
+    )
 
 
 def test_transfer_curves_begin_at_clean_accuracy_and_name_other_seeds():
@@ -254,7 +267,7 @@ def test_transfer_curves_begin_at_clean_accuracy_and_name_other_seeds():
         over_seeds_row("cnn8", "fgsm-eps0.2", 0.2, 0.0, "transfer", source_training="pgd"),
     ]
     names = ["fgsm-eps0.1", "fgsm-eps0.2"]
-    figure = curves.transfer(pd.DataFrame(rows), 100, 0.1, "digits", describe(0), names)
+    figure = transfer(pd.DataFrame(rows), 100, 0.1, "digits", describe(0), names)
     found = {name: line.tolist() for name, line in drawn(figure).items()}
     assert found == {
         "cnn3 base": [[0, 0.1, 0.2], [0.9, 0.3, 0.1]],
@@ -262,7 +275,7 @@ def test_transfer_curves_begin_at_clean_accuracy_and_name_other_seeds():
         "cnn8 base": [[0, 0.1, 0.2], [0.8, 0.7, 0.6]],
     }
     with pytest.raises(InputError, match=r"no set of pgd-eps0\.1"):
-        curves.transfer(pd.DataFrame(rows), 100, 0.1, "digits", describe(0), ["pgd-eps0.1"])
+        transfer(pd.DataFrame(rows), 100, 0.1, "digits", describe(0), ["pgd-eps0.1"])
 
 
 # The plan

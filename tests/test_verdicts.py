@@ -22,17 +22,18 @@ from squeezeproof.statistics.paired import tango
 from squeezeproof.store.predictions import NOT_SCORED, save_predictions
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
-from squeezeproof.tables.accuracy import write_csv
+from squeezeproof.tables.files import read_table, write_table
 
 STATISTICS = {"alpha": 0.05, "margin": 0.02, "bootstrap": 1000, "seed": 0}
-PGD = {"method": "pgd", "norm": "linf", "eps": 0.1}
+PGD = {"entry": "pgd", "method": "pgd", "norm": "linf", "eps": 0.1}
 
 
 def describe(seed, compression="none", ratio=0.0):
     instance = "none" if compression == "none" else f"{compression}-{100 * ratio:g}"
     finetuning = "none" if compression == "none" else "standard"
     axes = {"architecture": "cnn3", "training": "standard", "compression": compression, "ratio": ratio, "bits": 32}
-    names = {"name": f"cnn3.standard.{instance}.{finetuning}.s{seed}", "base": f"cnn3.standard.none.none.s{seed}"}
+    variant = f"cnn3.standard.{instance}.{finetuning}"
+    names = {"name": f"{variant}.s{seed}", "variant": variant, "base": f"cnn3.standard.none.none.s{seed}"}
     return {"dataset": "digits", **names, **axes, "finetuning": finetuning, "seed": seed}
 
 
@@ -131,7 +132,9 @@ def test_correction_over_the_family_takes_a_weak_verdict_back():
     assert set(table["verdict"]) == {NOT_SHOWN}
     assert set(table["family"]) == {"digits/pgd"} and set(table["family_size"]) == {4}
     # Another method is another family, another eps of the method is not.
-    elsewhere = [pair(*counted(100, 9, 10, 100), attack="fgsm-eps0.1", metadata={**PGD, "method": "fgsm"})]
+    elsewhere = [
+        pair(*counted(100, 9, 10, 100), attack="fgsm-eps0.1", metadata={**PGD, "entry": "fgsm", "method": "fgsm"})
+    ]
     assert verdicts([weak, *elsewhere], STATISTICS)["verdict"].tolist().count(LESS) == 1
     stronger = [pair(*counted(100, 9, 10, 100), attack="pgd-eps0.2", metadata={**PGD, "eps": 0.2})]
     assert verdicts([weak, *stronger], STATISTICS)["family_size"].tolist() == [2, 2]
@@ -177,7 +180,7 @@ def test_images_made_for_one_of_the_two_are_marked():
         [row] = verdicts([pair(*truth, source=source)], STATISTICS).itertuples()
         assert row.favours == favours
         assert words in row.sentence
-    assert row.source_seed == "other"
+    assert row.seed_relation == "other"
 
 
 def test_several_sources_of_one_seed_are_averaged_before_seeds_are():
@@ -237,7 +240,7 @@ def test_comparison_counts_tests_and_corrects():
     members = [
         pair(*counted(40, 12, 3, 5), ratio=0.1),
         pair(*counted(30, 5, 5, 20), ratio=0.2),
-        pair(*counted(30, 5, 5, 20), attack="fgsm-eps0.1", metadata={**PGD, "method": "fgsm"}),
+        pair(*counted(30, 5, 5, 20), attack="fgsm-eps0.1", metadata={**PGD, "entry": "fgsm", "method": "fgsm"}),
     ]
     table = comparisons(members, 0.05)
     first = table.iloc[0]
@@ -260,10 +263,11 @@ def test_flips_list_at_most_twenty_images():
 
 
 def test_tables_without_a_compressed_model_have_their_columns(tmp_path):
-    tables = [comparisons([], 0.05), verdicts([], STATISTICS), max_delta([], STATISTICS), flips([])]
-    for table in tables:
-        write_csv(tmp_path / "empty.csv", table)
-        found = pd.read_csv(tmp_path / "empty.csv")
+    tables = {"comparisons": comparisons([], 0.05), "flips": flips([])}
+    tables |= {"verdicts": verdicts([], STATISTICS), "max_delta": max_delta([], STATISTICS)}
+    for name, table in tables.items():
+        write_table(tmp_path / f"{name}.csv", table)
+        found = read_table(tmp_path / f"{name}.csv")
         assert found.empty and {"dataset", "attack"} <= set(found.columns)
 
 
@@ -351,10 +355,10 @@ def test_workflow_compares_every_compressed_model_with_its_base(finished):
         assert row.only_compressed_right == (right[1] & ~right[0]).sum()
         assert row.both_right + row.only_base_right + row.only_compressed_right + row.both_wrong == row.n == 40
         assert row.low <= row.difference <= row.high
-    old = read(finished, "differences").query("attack != 'clean'")
-    merged = table.merge(old, on=["dataset", "target", "source", "comparison", "attack"])
-    assert len(merged) == len(table)
-    assert merged["difference_x"].to_numpy() == pytest.approx(-merged["difference_y"].to_numpy(), abs=2e-6)
+    accuracy = read(finished, "robust_accuracy").set_index(["source", "target", "attack"])["accuracy"]
+    for row in table.itertuples():
+        compressed, base = (accuracy[row.source, name, row.attack] for name in (row.target, row.target_base))
+        assert row.difference == pytest.approx(compressed - base, abs=2e-6)
 
 
 def test_workflow_says_its_verdicts_in_words(finished):

@@ -253,7 +253,7 @@ LOSSES = {
         "plot_images": 1,
     },
     f"results/tiny/audit/digits/{BASE}.sets.csv": {"audit_sets": 1, **WITHOUT_MODELS},
-    "results/tiny/tables/differences.csv": {
+    "results/tiny/tables/compression.csv": {
         **{"write_tables": 1, "check_audit": 1, "plot_heatmap": 2, "plot_ratio": 1, "select_variants": 1},
         **{"write_wide_tables": 1, "format_tables": 1, "write_story": 1, "write_explorer": 1},
     },

@@ -35,7 +35,7 @@ def test_a_spoilt_set_leaves_the_tables_and_fails_the_run(study):
     assert "check 3 (no example left as it was)" in output and f"--forcerun {path.relative_to(study.path)}" in output
     assert f"{PGD} of {BASE} on *" in output and "Traceback" not in output
     assert not (study.results / "audit/passed.txt").exists()
-    for name in ("robust_accuracy", "over_seeds", "differences", "comparisons"):
+    for name in ("robust_accuracy", "over_seeds", "comparisons"):
         assert set(table(study, name)["attack"]) - {"clean"} == {FGSM}, name
     assert (study.results / f"figures/digits/heatmap.{FGSM}.svg").exists()
     assert not (study.results / f"figures/digits/heatmap.{PGD}.svg").exists()

@@ -2,19 +2,19 @@
 
 import pandas as pd
 
-from squeezeproof.analysis.published import compare, dumbbell, of_stages
+from squeezeproof.analysis.published import compare, of_stages
+from squeezeproof.figures.published import dumbbell
 from squeezeproof.figures.style import save
 from squeezeproof.jobs import job
-from squeezeproof.tables.accuracy import read_over_seeds, write_csv
-from squeezeproof.tables.frames import read_csv
+from squeezeproof.tables.files import read_csv, read_table, write_table
 
 with job(snakemake):
-    means = read_over_seeds(snakemake.input.over_seeds)
+    means = read_table(snakemake.input.over_seeds)
     # A suite's table, where the study has one.
     for path in snakemake.input.stages:
-        means = pd.concat([means, of_stages(read_csv(path), snakemake.params.models)], ignore_index=True)
+        means = pd.concat([means, of_stages(read_table(path), snakemake.params.models)], ignore_index=True)
     published = read_csv(snakemake.input.published)
-    trials = read_csv(snakemake.input.clean_accuracy)["n"].max()
+    trials = read_table(snakemake.input.clean_accuracy)["n"].max()
     table = compare(means, trials, published, snakemake.params.published)
-    write_csv(snakemake.output.table, table)
+    write_table(snakemake.output.table, table)
     save(dumbbell(table), snakemake.output.figure)

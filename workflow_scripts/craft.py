@@ -21,7 +21,8 @@ with job(snakemake):
     tensors, metadata = craft(
         model, images, labels, params.attack, seed=params.seed, batch_size=batch_size, training=training, rows=rows
     )
-    metadata |= {**{key: names[key] for key in ("dataset", "source", "attack")}, "device": str(device)}
+    metadata |= {key: names[key] for key in ("dataset", "source", "attack")}
+    metadata |= {"entry": params.entry, "device": str(device)}
     save_set(snakemake.output[0], tensors, params.attack, metadata, source, split)
     stored, _ = open_set(snakemake.output[0], split, SHARD if shard else KIND)
     check_stored(stored, images, params.attack, rows)

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from squeezeproof.atomic import replacing
 from squeezeproof.jobs import job
-from squeezeproof.tables.formats import read_table, readable, to_latex, to_markdown
+from squeezeproof.tables.files import read_texts
+from squeezeproof.tables.formats import readable, to_latex, to_markdown
 
 with job(snakemake):
     for path, latex, markdown in zip(snakemake.input, snakemake.output.latex, snakemake.output.markdown, strict=True):
-        table = readable(Path(path).stem, read_table(path))
-        for written, text in ((latex, to_latex(table)), (markdown, to_markdown(table))):
-            with replacing(written) as temporary:
+        table = readable(Path(path).stem, read_texts(path))
+        for target, text in ((latex, to_latex(table)), (markdown, to_markdown(table))):
+            with replacing(target) as temporary:
                 temporary.write_text(text)

@@ -3,8 +3,8 @@
 from squeezeproof.figures.heatmap import heatmap
 from squeezeproof.figures.style import save
 from squeezeproof.jobs import job
-from squeezeproof.tables.accuracy import read_over_seeds
+from squeezeproof.tables.files import read_table
 
 with job(snakemake):
-    table = read_over_seeds(snakemake.input[0])
+    table = read_table(snakemake.input[0])
     save(heatmap(table, snakemake.wildcards.dataset, snakemake.wildcards.attack), snakemake.output)

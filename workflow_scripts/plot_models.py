@@ -4,7 +4,7 @@ from squeezeproof.figures.style import save
 from squeezeproof.figures.training import training_curves
 from squeezeproof.figures.weights import read_histograms, weight_histograms
 from squeezeproof.jobs import job
-from squeezeproof.tables.frames import read_csv
+from squeezeproof.tables.files import read_csv
 
 with job(snakemake):
     files, output, models = snakemake.input, snakemake.output, snakemake.params.models

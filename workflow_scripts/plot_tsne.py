@@ -4,7 +4,7 @@ from squeezeproof.figures.style import save
 from squeezeproof.figures.tsne import tsne_panels
 from squeezeproof.jobs import job
 from squeezeproof.store.tensors import read_metadata
-from squeezeproof.tables.frames import read_csv
+from squeezeproof.tables.files import read_csv
 
 with job(snakemake):
     names, metadata = snakemake.wildcards, read_metadata(snakemake.input.features, "features")

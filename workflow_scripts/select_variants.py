@@ -2,10 +2,9 @@
 
 from squeezeproof.analysis.selection import select_variants
 from squeezeproof.jobs import job
-from squeezeproof.tables.accuracy import read_over_seeds, write_csv
-from squeezeproof.tables.frames import read_csv
+from squeezeproof.tables.files import read_table, write_table
 
 with job(snakemake):
-    means = read_over_seeds(snakemake.input.over_seeds)
-    sizes = read_csv(snakemake.input.compression, keep_default_na=False)
-    write_csv(snakemake.output[0], select_variants(means, sizes, **snakemake.params.select))
+    means = read_table(snakemake.input.over_seeds)
+    sizes = read_table(snakemake.input.compression)
+    write_table(snakemake.output[0], select_variants(means, sizes, **snakemake.params.select))

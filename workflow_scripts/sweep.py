@@ -19,7 +19,8 @@ with job(snakemake):
     training = open_split(snakemake.input.train) if snakemake.input.train else None
     identity = [params.code, params.compute, training and training[2]["fingerprint"]]
     clean = predict(model, images, batch_size)
-    file = SweepFile(names.sweep, names.dataset, names.source, labels, clean, params.stops, source, split, identity)
+    about = names.sweep, params.entry, names.dataset, names.source
+    file = SweepFile(*about, labels, clean, params.stops, source, split, identity)
     # It stays: Snakemake removes the output of a job that it runs again, for one eps more, say.
     progress, points = Path(f"{output}.resume"), []
     known = file.known(progress)

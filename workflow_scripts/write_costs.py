@@ -1,7 +1,8 @@
 """Rule write_costs: adversarial sets -> what crafting them cost."""
 
+from squeezeproof.analysis.crafting import crafting_table
 from squeezeproof.jobs import job
-from squeezeproof.tables.accuracy import crafting_table, write_csv
+from squeezeproof.tables.files import write_table
 
 with job(snakemake):
-    write_csv(snakemake.output[0], crafting_table(snakemake.input))
+    write_table(snakemake.output[0], crafting_table(snakemake.input))

@@ -2,11 +2,12 @@
 
 from squeezeproof.jobs import job
 from squeezeproof.pages.explorer import explorer_page, write_page
-from squeezeproof.pages.explorer_data import TABLES, read_tables
+from squeezeproof.pages.explorer_data import TABLES
+from squeezeproof.tables.files import read_table
 
 with job(snakemake):
     paths, params = snakemake.input, snakemake.params
-    tables = read_tables({name: paths[name] for name in TABLES})
+    tables = {name: read_table(paths[name]) for name in TABLES}
     tests = dict(zip(params.datasets, paths.tests, strict=True))
     about = params.study, params.question
     page = explorer_page(tables, paths.templates, tests, paths.sets, paths.predictions, *about)

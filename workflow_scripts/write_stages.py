@@ -1,8 +1,9 @@
 """Rule write_stages: adversarial sets of suites -> robust accuracy after every attack of the sequence."""
 
+from squeezeproof.analysis.crafting import stages_table
 from squeezeproof.audit.findings import read_audit
 from squeezeproof.jobs import job
-from squeezeproof.tables.accuracy import stages_table, write_csv
+from squeezeproof.tables.files import write_table
 
 with job(snakemake):
-    write_csv(snakemake.output[0], stages_table(snakemake.input.sets, read_audit(snakemake.input.audit)))
+    write_table(snakemake.output[0], stages_table(snakemake.input.sets, read_audit(snakemake.input.audit)))

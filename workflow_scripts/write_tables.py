@@ -1,14 +1,15 @@
-"""Rule write_tables: predictions and checkpoints -> the study's tables."""
+"""Rule write_tables: predictions and checkpoints -> the study's tables of accuracy and of compression."""
 
+from squeezeproof.analysis.accuracy import clean_accuracy, over_seeds, read_cells, robust_accuracy
+from squeezeproof.analysis.efficiency import compression_table
 from squeezeproof.audit.findings import read_audit
 from squeezeproof.jobs import job
-from squeezeproof.tables import accuracy as tables
+from squeezeproof.tables.files import write_table
 
 with job(snakemake):
     models, output = snakemake.params.models, snakemake.output
-    cells = tables.read_cells(snakemake.input.predictions, models, read_audit(snakemake.input.audit))
-    tables.write_csv(output.clean_accuracy, tables.clean_accuracy(cells))
-    tables.write_csv(output.robust_accuracy, tables.robust_accuracy(cells))
-    tables.write_csv(output.over_seeds, tables.over_seeds(cells))
-    tables.write_csv(output.differences, tables.differences(cells))
-    tables.write_csv(output.compression, tables.compression_table(models, snakemake.input.models))
+    cells = read_cells(snakemake.input.predictions, models, read_audit(snakemake.input.audit))
+    write_table(output.clean_accuracy, clean_accuracy(cells))
+    write_table(output.robust_accuracy, robust_accuracy(cells))
+    write_table(output.over_seeds, over_seeds(cells))
+    write_table(output.compression, compression_table(models, snakemake.input.models))

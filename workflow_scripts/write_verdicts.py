@@ -4,15 +4,15 @@ from squeezeproof.analysis import pairs, verdicts
 from squeezeproof.analysis.clean_pairs import clean_differences
 from squeezeproof.audit.findings import read_audit
 from squeezeproof.jobs import job
-from squeezeproof.tables.accuracy import write_csv
+from squeezeproof.tables.files import write_table
 
 with job(snakemake):
     statistics, output = snakemake.params.statistics, snakemake.output
     cells = snakemake.input.predictions, snakemake.params.models
     audit = read_audit(snakemake.input.audit)
     found = pairs.read_pairs(*cells, audit)
-    write_csv(output.comparisons, pairs.comparisons(found, statistics["alpha"]))
-    write_csv(output.verdicts, verdicts.verdicts(found, statistics))
-    write_csv(output.max_delta, verdicts.max_delta(found, statistics))
-    write_csv(output.flips, pairs.flips(found))
-    write_csv(output.clean_differences, clean_differences(*cells, statistics, audit))
+    write_table(output.comparisons, pairs.comparisons(found, statistics["alpha"]))
+    write_table(output.verdicts, verdicts.verdicts(found, statistics))
+    write_table(output.max_delta, verdicts.max_delta(found, statistics))
+    write_table(output.flips, pairs.flips(found))
+    write_table(output.clean_differences, clean_differences(*cells, statistics, audit))

@@ -102,7 +102,7 @@ function deltas(state, target) {
   const cell = find(state);
   if (!cell || target.compression === "none") return "";
   const found = curves.find((row) => row.dataset === state.dataset && row.comparison === "same-source" && row.attack === state.attack
-    && row.source === cell.source.model && row.source_seed === cell.seeds
+    && row.source === cell.source.model && row.seed_relation === cell.seed_relation
     && ["architecture", "training", "compression", "finetuning"].every((axis) => row[axis] === target[axis]));
   return found ? `${target.compression}, images of the source: the largest change from the base over ${counted(found.levels, "level", "levels")} is `
     + `${signed(found.largest_delta)} points, where ${percent(found.largest_delta_ratio, 0)} % are removed `

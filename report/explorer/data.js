@@ -22,8 +22,8 @@ for (const run of rowsOf(study.runs)) if (run.cell !== null) cells[run.cell].run
 for (const verdict of rowsOf(study.verdicts)) if (verdict.cell !== null) cells[verdict.cell].verdicts.push(verdict);
 
 // A row of the matrix: a source, and whether its seed is the target's or another one.
-const rowKey = (cell) => cell.source.model + (cell.seeds === "other" ? " (other seed)" : "");
-const rowLabel = (cell) => cell.source.label + (cell.seeds === "other" ? " (other seed)" : "");
+const rowKey = (cell) => cell.source.model + (cell.seed_relation === "other" ? " (other seed)" : "");
+const rowLabel = (cell) => cell.source.label + (cell.seed_relation === "other" ? " (other seed)" : "");
 const cellKey = (dataset, attack, source, target) => [dataset, attack, source, target].join("|");
 const index = new Map(
   cells.map((cell) => [cellKey(cell.source.dataset, cell.attack.attack, rowKey(cell), cell.target.model), cell]),
@@ -32,10 +32,9 @@ const datasets = [...new Set(cells.map((cell) => cell.source.dataset))];
 const cellsOf = (dataset) => cells.filter((cell) => cell.source.dataset === dataset);
 const find = (state) => index.get(cellKey(state.dataset, state.attack, state.source, state.target));
 
-const stem = (name) => name.replace(/\.s\d+$/, "");
 function findingsOn(dataset, attack, source, target) {
   return findings.filter((found) => found.dataset === dataset && [attack, "*"].includes(found.attack)
-    && stem(found.source) === source && (found.target === "*" || stem(found.target) === target));
+    && [source, "*"].includes(found.source) && [target, "*"].includes(found.target));
 }
 
 const percent = (share, digits = 1) => (100 * share).toFixed(digits);
@@ -43,9 +42,7 @@ const signed = (share) => (share > 0 ? "+" : share < 0 ? "−" : "") + percent(M
 const counted = (number, one, many) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 const large = (number) => (number >= 1e6 ? `${(number / 1e6).toFixed(1)} M` : number.toLocaleString("en"));
 const bytes = (number) => (number >= 1e6 ? `${(number / 1e6).toFixed(2)} MB` : number >= 1e3 ? `${(number / 1e3).toFixed(0)} kB` : `${number} bytes`);
-// As the study wrote it: 8/255 of `pgd-eps8of255`.
-const epsOf = (attack) => attack.attack.slice(attack.entry.length + "-eps".length).replace("of", "/");
-const budget = (attack) => (attack.eps === null ? "no budget" : `eps ${epsOf(attack)}`) + (attack.norm ? `, ${attack.norm}` : "");
+const budget = (attack) => (attack.eps === null ? "no budget" : `eps ${attack.budget}`) + (attack.norm ? `, ${attack.norm}` : "");
 const levelOf = (model) => (model.compression === "none" ? "base" : model.bits < 32 ? `${model.bits} bits`
   : `${percent(model.ratio, 1).replace(/\.0$/, "")} %`);
 

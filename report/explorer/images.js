@@ -35,7 +35,7 @@ function tile(strip, order, count, label) {
 
 async function drawImages(state) {
   const cell = find(state);
-  const set = cell && images.sets.find((one) => one.dataset === state.dataset && stem(one.source) === cell.source.model
+  const set = cell && images.sets.find((one) => one.dataset === state.dataset && one.model === cell.source.model
     && one.attack === state.attack);
   const left = images.left_out ? ` The images of ${counted(images.left_out, "set", "sets")} were left out to keep this page small.` : "";
   if (!set) {

@@ -7,7 +7,7 @@ function drawMatrix(state) {
   const name = `${state.dataset}|${state.attack}`;
   if (matrix.drawn !== name) {
     const shown = all.filter((cell) => cell.attack.attack === state.attack);
-    const byModel = (a, b) => a.seeds.localeCompare(b.seeds) * -1 || a.source.order - b.source.order;
+    const byModel = (a, b) => a.seed_relation.localeCompare(b.seed_relation) * -1 || a.source.order - b.source.order;
     matrix.rows = [...new Map([...shown].sort(byModel).map((cell) => [rowKey(cell), cell])).entries()];
     matrix.columns = [...new Set(shown.map((cell) => cell.target))].sort((a, b) => a.order - b.order);
     matrix.squares = [];

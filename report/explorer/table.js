@@ -3,7 +3,7 @@
 const COLUMNS = [
   { name: "source", text: "Source", get: (cell) => cell.source.model, order: (cell) => cell.source.order },
   { name: "target", text: "Target", get: (cell) => cell.target.model, order: (cell) => cell.target.order },
-  { name: "seeds", text: "Seeds", get: (cell) => cell.seeds },
+  { name: "seed_relation", text: "Seeds", get: (cell) => cell.seed_relation },
   { name: "attack", text: "Attack", get: (cell) => cell.attack.entry },
   { name: "norm", text: "Norm", get: (cell) => cell.attack.norm },
   { name: "eps", text: "eps", get: (cell) => cell.attack.eps, number: String },
@@ -35,7 +35,7 @@ function shownRows(state) {
 
 function drawTable(state) {
   const rows = shownRows(state);
-  const used = COLUMNS.filter((column) => column.name !== "seeds" || rows.some((cell) => cell.seeds === "other"));
+  const used = COLUMNS.filter((column) => column.name !== "seed_relation" || rows.some((cell) => cell.seed_relation === "other"));
   const head = make("tr", {}, used.map((column) => {
     const sorted = sorting.column === column ? (sorting.down ? "descending" : "ascending") : null;
     const sign = sorted ? (sorting.down ? " ↓" : " ↑") : "";

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from squeezeproof.pages.simulation_page import simulation_page
 from squeezeproof.statistics.simulation import table
-from squeezeproof.tables.accuracy import write_csv
+from squeezeproof.tables.files import write_csv
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "verdicts"
 

@@ -1,7 +1,8 @@
-"""Writes docs/config.md, schemas/ and the table of attacks in docs/choose_an_attack.md: `write_reference.py`.
+"""Writes what docs/, schemas/ and the report say of settings, attacks and tables: `write_reference.py`.
 
-They are made from the settings and entries of the library and, for the speed of the attacks, from
-docs/benchmarks/attacks.csv.
+docs/config.md, schemas/ and the table of attacks in docs/choose_an_attack.md are made from the settings and entries of
+the library and, for the speed of the attacks, from docs/benchmarks/attacks.csv; docs/tables.md and the captions in
+report/tables/ from the tables' catalog.
 """
 
 import csv
@@ -26,10 +27,13 @@ from squeezeproof.entries.settings import Settings
 from squeezeproof.study.config import StudyConfig, Training
 from squeezeproof.study.editor_schema import editor_schema
 from squeezeproof.study.json_schema import options, properties
+from squeezeproof.tables import describe
+from squeezeproof.tables.catalog import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 ATTACKS, CONFIG = ROOT / "docs" / "choose_an_attack.md", ROOT / "docs" / "config.md"
 SCHEMA, OVERLAY = ROOT / "schemas" / "study.schema.json", ROOT / "schemas" / "overlay.schema.json"
+TABLES_PAGE, CAPTIONS = ROOT / "docs" / "tables.md", ROOT / "report" / "tables"
 SPEED = ROOT / "docs" / "benchmarks" / "attacks.csv"
 OWN = ("SqueezeProof", "bare passes")
 
@@ -161,12 +165,14 @@ def _code(value):
 
 if __name__ == "__main__":
     sources = references.read()
-    pages = {ATTACKS: splice(ATTACKS.read_text()), CONFIG: reference()}
+    pages = {ATTACKS: splice(ATTACKS.read_text()), CONFIG: reference(), TABLES_PAGE: describe.reference()}
     pages = {path: references.linked(text, sources) for path, text in pages.items()}
     for path, overlay in ((SCHEMA, False), (OVERLAY, True)):
         pages[path] = json.dumps(editor_schema(overlay=overlay), indent=1, ensure_ascii=False) + "\n"
+    pages |= {CAPTIONS / f"{name}.rst": describe.caption(table) for name, table in TABLES.items()}
     if "--check" in sys.argv:
         stale = [path.name for path, text in pages.items() if not path.is_file() or text != path.read_text()]
         sys.exit(f"{', '.join(stale)}: written parts are stale; run `make reference`" if stale else 0)
     for path, text in pages.items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text)

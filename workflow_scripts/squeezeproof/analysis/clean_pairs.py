@@ -1,14 +1,12 @@
 """What compression changes of the accuracy on clean images, paired image by image; no verdict is passed on it."""
 
 import numpy as np
-import pandas as pd
 
 from squeezeproof.analysis.names import MODEL
 from squeezeproof.analysis.verdicts import interval
 from squeezeproof.audit.findings import NOTHING_FOUND
 from squeezeproof.store.predictions import CLEAN, read_predictions
-
-COLUMNS = ["dataset", *MODEL, "difference", "low", "high", "seeds", "n"]
+from squeezeproof.tables.catalog import CLEAN_DIFFERENCES
 
 
 def clean_differences(paths, descriptions, statistics, audit=NOTHING_FOUND):
@@ -40,5 +38,9 @@ def clean_differences(paths, descriptions, statistics, audit=NOTHING_FOUND):
     for axes, found in seeds.items():
         differences = np.stack(found).astype(float)
         bounds = interval(differences, statistics, statistics["alpha"])
-        rows.append([*axes, differences.mean(), *bounds, *differences.shape])
-    return pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[: 1 + len(MODEL)], ignore_index=True)
+        means = {
+            "difference": differences.mean(),
+            **dict(zip(["low", "high", "seeds", "n"], [*bounds, *differences.shape], strict=True)),
+        }
+        rows.append(dict(zip(["dataset", *MODEL], axes, strict=True)) | means)
+    return CLEAN_DIFFERENCES.frame(rows).sort_values(["dataset", *MODEL], ignore_index=True)

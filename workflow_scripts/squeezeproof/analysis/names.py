@@ -1,5 +1,6 @@
-"""Names of a study in words for readers: `pgd-eps8of255` is PGD, eps 8/255."""
+"""Display names of what a study names: the attack `pgd` at eps 0.0313725 is `PGD, eps 8/255`."""
 
+from collections import Counter
 from functools import cache
 
 from squeezeproof.entries import registry
@@ -12,7 +13,7 @@ MODEL = ["architecture", "training", "compression", "ratio", "bits", "finetuning
 ENSEMBLE = "ensemble"
 
 
-def written(name):
+def display_name(name):
     """A data set, architecture, method or entry as the papers write it."""
     return _display_names().get(name, name)
 
@@ -27,19 +28,34 @@ def _display_names():
     return names
 
 
-def attack_in_words(instance):
-    """An attack instance: its entry and its budget."""
-    entry, _, eps = instance.rpartition("-eps")
-    if not entry:
-        return written(instance)
-    method, dash, rest = entry.partition("-")
-    name = written(entry) if entry in _display_names() else f"{written(method)}{dash}{rest}"
-    return f"{name}, eps {eps.replace('of', '/')}"
+def entry_display(entry, method):
+    """An entry of `attacks` as the papers write it: what a study added to its method's name stays as it is."""
+    if entry not in _display_names() and entry.startswith(method):
+        return display_name(method) + entry.removeprefix(method)
+    return display_name(entry)
 
 
-def entry_of(instance):
-    """The study's entry that an attack's name comes from: `pgd` of `pgd-eps0.1`."""
-    return instance.rsplit("-eps", 1)[0]
+def eps_display(eps):
+    """A budget as it is usual: `0.1`, and `8/255` where it is no short decimal but a whole number of grey levels."""
+    levels = round(255 * eps)
+    # Tables hold six digits.
+    if eps != float(f"{eps:.3g}") and abs(255 * eps - levels) < 1e-5 * levels:
+        return f"{levels}/255"
+    return f"{eps:g}"
+
+
+def attack_display(entry, method, eps):
+    """An attack instance, such as `PGD, eps 8/255`; without a budget (eps None or NaN) its entry alone."""
+    name = entry_display(entry, method)
+    return name if eps is None or eps != eps or entry == CLEAN else f"{name}, eps {eps_display(eps)}"
+
+
+def attack_displays(table):
+    """Attack instance -> its display name, of a table with the columns of attacks; its own name where two share one."""
+    attacks = table.drop_duplicates("attack")
+    found = {row.attack: attack_display(row.entry, row.method, row.eps) for row in attacks.itertuples()}
+    shared = {name for name, count in Counter(found.values()).items() if count > 1}
+    return {attack: attack if name in shared else name for attack, name in found.items()}
 
 
 def averaged(seeds):
@@ -59,8 +75,8 @@ def finetuning_in_words(finetuning):
 def model_in_words(architecture, training, compression, ratio, bits, finetuning):
     """A model without its seed, such as `CNN-8, standard training, filter 60 %, standard fine-tuning`."""
     if training == ENSEMBLE:
-        return f"{written(architecture)}, {ENSEMBLE}"
-    model = f"{written(architecture)}, {training} training"
+        return f"{display_name(architecture)}, {ENSEMBLE}"
+    model = f"{display_name(architecture)}, {training} training"
     if compression == "none":
         return f"{model}, base"
     return f"{model}, {compression} {level(ratio, bits)}, {finetuning_in_words(finetuning)}"

@@ -5,19 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from squeezeproof.analysis.accuracy import BUDGET
 from squeezeproof.audit.findings import NOTHING_FOUND
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.multiplicity import holm
 from squeezeproof.statistics.paired import mcnemar, tango
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
+from squeezeproof.tables.catalog import COMPARISONS, FLIPS
 
 SAME_SOURCE, WHITE_BOX = "same-source", "white-box"
-BUDGET = ["attack", "method", "norm", "eps"]
 UNIQUE = ["dataset", "target", "source", "comparison", "attack"]
-PAIR = ["dataset", "target", "target_base", "source", "comparison", *BUDGET, "seed"]
 COUNTS = ["n", "both_right", "only_base_right", "only_compressed_right", "both_wrong"]
-COMPARISONS = [*PAIR, *COUNTS, "difference", "low", "high", "p_mcnemar", "family", "family_size", "p_holm"]
-FLIPS = [*PAIR, "n", "broken", "mended", "broken_examples", "mended_examples"]
 FLIPS_SHOWN = 20
 
 
@@ -29,7 +27,7 @@ class Pair:
         target, source: descriptions (`Study.describe`) of the compressed model and of the model attacked; under the
             comparison `white-box` that is the target, and the base faces the images crafted on itself.
         comparison: `same-source` or `white-box`.
-        attack, settings: the attack instance's name, method, norm and eps.
+        attack, settings: the attack instance's name; its entry, method, norm and eps.
         base_right, compressed_right, scored: bool [N]; images that are not scored on both are in neither's count.
     """
 
@@ -49,7 +47,7 @@ class Pair:
 
     @property
     def columns(self):
-        """The columns PAIR."""
+        """The columns that tell which pair it is."""
         return {
             "dataset": self.target["dataset"],
             "target": self.target["name"],
@@ -93,7 +91,7 @@ def read_pairs(paths, descriptions, audit=NOTHING_FOUND):
             if audit.failed(dataset, source, target, attack):
                 continue
             predicted = predictions[attack]
-            judged = predicted == labels, predicted != NOT_SCORED, {key: settings[key] for key in BUDGET[1:]}
+            judged = predicted == labels, predicted != NOT_SCORED, {key: settings[key] for key in BUDGET}
             outcomes[dataset, target, source, attack] = judged
     pairs = []
     for (dataset, name, source, attack), (right, scored, settings) in outcomes.items():
@@ -119,12 +117,14 @@ def comparisons(pairs, alpha):
         counts = [base & compressed, base & ~compressed, ~base & compressed, ~base & ~compressed]
         counts = dict(zip(COUNTS, [len(base), *(int(count.sum()) for count in counts)], strict=True))
         rows.append({**pair.columns, **counts, "family": pair.family})
-    table = pd.DataFrame(rows, columns=[*PAIR, *COUNTS, "family"])
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return COMPARISONS.frame(table)
     gained, lost, n = (table[key].to_numpy(float) for key in ("only_compressed_right", "only_base_right", "n"))
     table["difference"] = (gained - lost) / n
     table["low"], table["high"] = tango(gained, lost, n, alpha)
     table["p_mcnemar"] = mcnemar(gained, lost)
-    return adjusted(table, {"p_mcnemar": "p_holm"})[COMPARISONS]
+    return adjusted(table, {"p_mcnemar": "p_holm"}).pipe(COMPARISONS.frame)
 
 
 def adjusted(table, columns):
@@ -147,7 +147,7 @@ def flips(pairs):
         mended = np.flatnonzero(pair.scored & (pair.difference > 0))
         found = {"n": int(pair.scored.sum()), "broken": len(broken), "mended": len(mended)}
         rows.append({**pair.columns, **found, "broken_examples": _first(broken), "mended_examples": _first(mended)})
-    return pd.DataFrame(rows, columns=FLIPS)
+    return FLIPS.frame(rows)
 
 
 def _first(indices):

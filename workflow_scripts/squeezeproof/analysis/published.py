@@ -1,20 +1,18 @@
 """The study's numbers beside published ones."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from squeezeproof.analysis.names import MODEL, entry_of
+from squeezeproof.analysis.names import MODEL
 from squeezeproof.errors import InputError
-from squeezeproof.figures.style import COLORS
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.store.predictions import CLEAN
+from squeezeproof.tables.catalog import PUBLISHED
 
 MODEL_COLUMNS = ["dataset", "architecture", "training", "compression", "ratio"]
 COLUMNS = ["table", *MODEL_COLUMNS, "attack", "epsilon", "metric", "value"]
 # What one unit of a published accuracy is in per cent.
 METRICS = {"accuracy_pct": 1, "accuracy_fraction_approx": 100}
-PANELS_IN_A_ROW = 6
 NOTHING = {"runs": 0, **dict.fromkeys(("mean", "std", "low", "high", "min", "max"), np.nan)}
 
 
@@ -44,7 +42,6 @@ def compare(means, trials, published, settings):
     result["published"] *= rows["metric"].map(METRICS)
     # A budget such as 8/255 of another table makes the whole column text.
     result["eps"] = result["eps"].map(_number)
-    means = means.assign(entry=means["attack"].map(_entry))
     result = result[[_of_training(means, row, settings).any() for row in result.itertuples()]]
     if result.empty:
         raise InputError(
@@ -57,7 +54,7 @@ def compare(means, trials, published, settings):
     result["inside"] = np.where(
         result["mean"].notna(), (result["low"] <= result["published"]) & (result["published"] <= result["high"]), None
     )
-    return result.reset_index(drop=True)
+    return PUBLISHED.frame(result).reset_index(drop=True)
 
 
 def of_stages(stages, descriptions):
@@ -69,16 +66,11 @@ def of_stages(stages, descriptions):
     """
     models = pd.DataFrame(descriptions)[["dataset", "name", *MODEL]].rename(columns={"name": "source"})
     rows = stages.merge(models, on=["dataset", "source"]).rename(columns={axis: f"target_{axis}" for axis in MODEL})
-    rows["attack"] += "/" + rows["order"].astype(str)
-    groups = rows.groupby(["dataset", *(f"target_{axis}" for axis in MODEL), "attack"], sort=False)["accuracy"]
+    stage = "/" + rows["order"].astype(str)
+    rows = rows.assign(attack=rows["attack"] + stage, entry=rows["entry"] + stage)
+    groups = rows.groupby(["dataset", *(f"target_{axis}" for axis in MODEL), "attack", "entry"], sort=False)["accuracy"]
     result = groups.agg(runs="count", mean="mean", std="std", min="min", max="max").reset_index()
-    return result.assign(threat="white-box", seeds="same", eps=np.nan)
-
-
-def _entry(attack):
-    """The study's entry that an attack's name comes from, with the stage where it names one."""
-    name, slash, stage = attack.partition("/")
-    return entry_of(name) + slash + stage
+    return result.assign(threat="white-box", seed_relation="same", eps=np.nan)
 
 
 def _number(text):
@@ -143,48 +135,4 @@ def _from_source(means, threat):
         return means[means["threat"] == "white-box"]
     same = means["source_architecture"].eq(means["target_architecture"])
     same &= means["source_training"].eq(means["target_training"]) & means["source_compression"].eq("none")
-    return means[same & means["seeds"].eq("same" if threat == "base" else "other")]
-
-
-def dumbbell(table):
-    """Published accuracy and ours with its interval, a line per cell, a panel per model; cells not run are left out."""
-    table = table[table["mean"].notna()]
-    models = list(dict.fromkeys(table[MODEL_COLUMNS].astype(str).itertuples(index=False, name=None)))
-    names = list(dict.fromkeys(_cell_name(row) for row in table.itertuples()))
-    columns = min(len(models), PANELS_IN_A_ROW)
-    several = len(table[["dataset", "architecture"]].drop_duplicates()) > 1
-    rows = -(-len(models) // columns)
-    size = (2.7 * columns + 1.2, rows * (1.1 + 0.22 * len(names)) + 0.5)
-    figure, grid = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
-    for axes, model in zip(grid.flat, models, strict=False):
-        for row in table[table[MODEL_COLUMNS].astype(str).eq(list(model)).all(axis=1)].itertuples():
-            height = len(names) - 1 - names.index(_cell_name(row))
-            axes.plot([row.published, row.mean], [height, height], color="#bbbbbb", lw=2, zorder=1)
-            ours = axes.errorbar(
-                row.mean, height, xerr=[[row.mean - row.low], [row.high - row.mean]],
-                fmt="o", ms=5, color=COLORS[0], capsize=3, zorder=3,
-            )  # fmt: skip
-            theirs = axes.scatter(row.published, height, marker="D", s=26, color=COLORS[1], zorder=2)
-        axes.set_title(_panel_title(model, several=several), loc="left")
-        axes.set_xlim(-3, 103)
-        axes.set_xlabel("accuracy in %")
-    for axes in grid.flat[len(models) :]:
-        axes.remove()
-    grid[0, 0].set_yticks(range(len(names)), names[::-1])
-    runs = int(table["runs"].max())
-    label = f"ours, mean of {runs} seeds with 95 % interval" if runs > 1 else "ours, with 95 % interval"
-    figure.legend([ours, theirs], [label, "published"], loc="outside lower center", ncols=2)
-    return figure
-
-
-def _cell_name(row):
-    eps = "" if pd.isna(row.eps) else f" {row.eps:.3g}"
-    return "clean images" if row.attack == "none" else f"{row.attack.replace('_', ' ')}{eps}"
-
-
-def _panel_title(model, several):
-    dataset, architecture, training, compression, ratio = model
-    level = ratio if ratio.startswith("int") else f"{100 * float(ratio):g} % removed"
-    removed = "base" if compression == "none" else f"{compression.replace('_', ' ')}, {level}"
-    where = f"{dataset}, {architecture}\n" if several else ""
-    return f"{where}{training}\n{removed}"
+    return means[same & means["seed_relation"].eq("same" if threat == "base" else "other")]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from squeezeproof.store.predictions import CLEAN
+from squeezeproof.tables.catalog import SELECTED
 
 GROUP = ["dataset", "architecture", "training", "compression"]
 LEVEL = ["ratio", "bits", "finetuning"]
@@ -18,10 +19,6 @@ NOT_EVALUATED = "not evaluated"
 NOTHING_TO_KEEP = "nothing to keep"
 # Differences of means of shares that rounding makes.
 SLACK = 1e-9
-SELECTED = [
-    *GROUP, "criterion", "attack", "tolerance", "selected", "candidates", *LEVEL, "runs", "base_accuracy",
-    "accuracy", "difference", "base_packed_bytes", "packed_bytes", "share_of_bytes",
-]  # fmt: skip
 
 
 def strongest_attack(means, dataset):
@@ -77,11 +74,14 @@ def select_variants(means, sizes, *, tolerance, attack):
             found = found[(found[GROUP[:3]] == list(group[:3])).all(axis=1)]
             row = {**dict(zip(GROUP, group, strict=True)), "criterion": criterion, "attack": under or ""}
             row |= {"tolerance": tolerance, "base_packed_bytes": base_bytes}
-            rows.append(row | _choose(found, variants, tolerance, base_bytes))
-    return pd.DataFrame(rows, columns=SELECTED).astype(dict.fromkeys(["bits", "runs", "candidates"], "Int64"))
+            rows.append(row | _choose(found, variants, tolerance))
+    given = [column.name for column in SELECTED.columns if column.value is None]
+    return SELECTED.frame(pd.DataFrame(rows, columns=given)).astype(
+        dict.fromkeys(["bits", "runs", "candidates"], "Int64")
+    )
 
 
-def _choose(found, variants, tolerance, base_bytes):
+def _choose(found, variants, tolerance):
     """The columns of a row that the choice decides."""
     base = found[found["compression"] == "none"]
     if base.empty:
@@ -103,7 +103,5 @@ def _choose(found, variants, tolerance, base_bytes):
         "selected": CHOSEN,
         **{axis: best[axis] for axis in LEVEL},
         "accuracy": best["mean"],
-        "difference": best["mean"] - reference,
         "packed_bytes": best["packed_bytes"],
-        "share_of_bytes": best["packed_bytes"] / base_bytes,
     }

@@ -3,25 +3,20 @@
 import numpy as np
 import pandas as pd
 
+from squeezeproof.analysis.accuracy import BUDGET
 from squeezeproof.analysis.names import MODEL
-from squeezeproof.analysis.pairs import BUDGET, WHITE_BOX, adjusted
+from squeezeproof.analysis.pairs import WHITE_BOX, adjusted
 from squeezeproof.statistics.bootstrap import bootstrap_interval, student
 from squeezeproof.statistics.paired import equivalence, mcnemar_clustered, tango
+from squeezeproof.tables.catalog import MAX_DELTA, VERDICTS
 
 MORE, LESS, EQUIVALENT, NOT_SHOWN = "more robust", "less robust", "equivalent", "no difference shown"
 # Pairs that agree in these are runs of one comparison at several seeds.
-CELL = ["dataset", *MODEL, "comparison", "source", "source_seed", *BUDGET]
+SOURCE = [f"source_{axis}" for axis in MODEL]
+CELL = ["dataset", *MODEL, "comparison", "source", *SOURCE, "seed_relation", "attack", *BUDGET]
 LEVELS = ["ratio", "bits"]
+ORDER = [key for key in CELL if key not in (*SOURCE, "entry")]
 CURVE = [key for key in CELL if key not in LEVELS]
-VERDICTS = [
-    *CELL, "verdict", "difference", "low", "high", "seeds", "runs", "n", "std", "t_low", "t_high",
-    "p_difference", "p_equivalence", "family", "family_size", "p_difference_holm", "p_equivalence_holm", "favours",
-    "sentence",
-]  # fmt: skip
-MAX_DELTA = [
-    *CURVE, "levels", "base_accuracy", "max_delta", "max_delta_ratio",
-    "largest_delta", "largest_delta_ratio", "low", "high", "seeds", "n",
-]  # fmt: skip
 ITSELF = "itself"
 
 
@@ -29,7 +24,7 @@ def cells(pairs):
     """Pairs by what they compare, seeds together: a dictionary from the values of CELL to a list of pairs.
 
     `source` names the attacked model without its seed, or is `itself` where base and compressed model are each attacked
-    themselves; `source_seed` tells whether it has the target's seed (`same`) or not (`other`: a surrogate).
+    themselves; `seed_relation` tells whether it has the target's seed (`same`) or not (`other`: a surrogate).
     """
     found = {}
     for pair in pairs:
@@ -38,8 +33,9 @@ def cells(pairs):
             "dataset": pair.target["dataset"],
             **{axis: pair.target[axis] for axis in MODEL},
             "comparison": pair.comparison,
-            "source": ITSELF if itself else pair.source["name"].rpartition(".")[0],
-            "source_seed": "same" if pair.source["seed"] == pair.target["seed"] else "other",
+            "source": ITSELF if itself else pair.source["variant"],
+            **{name: "" if itself else pair.source[axis] for name, axis in zip(SOURCE, MODEL, strict=True)},
+            "seed_relation": "same" if pair.source["seed"] == pair.target["seed"] else "other",
             "attack": pair.attack,
             **pair.settings,
         }
@@ -78,11 +74,13 @@ def verdicts(pairs, statistics):
                 "favours": _favours(members[0]),
             }
         )
-    table = pd.DataFrame(rows, columns=[column for column in VERDICTS if not column.endswith("_holm")])
+    if not rows:
+        return VERDICTS.frame(rows)
+    table = pd.DataFrame(rows)
     table = adjusted(table, {f"p_{kind}": f"p_{kind}_holm" for kind in ("difference", "equivalence")})
     table["verdict"] = [verdict(row, statistics["alpha"]) for row in table.itertuples()]
     table["sentence"] = [sentence(row, statistics) for row in table.itertuples()]
-    return table[VERDICTS].sort_values(CELL, ignore_index=True)
+    return VERDICTS.frame(table).sort_values(ORDER, ignore_index=True)
 
 
 def max_delta(pairs, statistics):
@@ -113,7 +111,7 @@ def max_delta(pairs, statistics):
                 **dict(zip(["seeds", "n"], differences[largest].shape, strict=True)),
             }
         )
-    return pd.DataFrame(rows, columns=MAX_DELTA).sort_values(CURVE, ignore_index=True)
+    return MAX_DELTA.frame(rows).sort_values([key for key in ORDER if key in CURVE], ignore_index=True)
 
 
 def interval(differences, statistics, alpha):
@@ -149,7 +147,7 @@ def sentence(row, statistics):
     """The row in plain words."""
     moved = f"{100 * abs(row.difference):.1f} points {'above' if row.difference > 0 else 'below'}"
     crafted = "each attacked itself" if row.source == ITSELF else f"on images crafted on {row.source}"
-    if row.source_seed == "other":
+    if row.seed_relation == "other":
         crafted += " of another seed"
     bounds = f"{100 * (1 - statistics['alpha']):g} % interval {100 * row.low:+.1f} to {100 * row.high:+.1f}"
     margin = f"{100 * statistics['margin']:g} points"

@@ -22,5 +22,6 @@ def score(predict, test, sets):
         predicted = predict(adversarial)
         # The attacker has seen these images.
         predicted[: metadata.get("held_out", 0)] = NOT_SCORED
-        predictions[metadata["attack"]], attacks[metadata["attack"]] = predicted, metadata["settings"]
+        predictions[metadata["attack"]] = predicted
+        attacks[metadata["attack"]] = {**metadata["settings"], "entry": metadata["entry"]}
     return labels, predictions, attacks, split

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from squeezeproof.analysis.names import attack_in_words, averaged, model_label, shared_parts, written
+from squeezeproof.analysis.names import attack_displays, averaged, display_name, model_label, shared_parts
 from squeezeproof.errors import InputError
 from squeezeproof.figures.style import COLORS
 from squeezeproof.store.predictions import CLEAN
@@ -16,7 +16,7 @@ def heatmap(table, dataset, attack):
     """
     table = table[(table["dataset"] == dataset) & table["attack"].isin([attack, CLEAN])]
     table = table.assign(
-        source=_labels(table, "source"), target=_labels(table, "target"), surrogate=table["seeds"] == "other"
+        source=_labels(table, "source"), target=_labels(table, "target"), surrogate=table["seed_relation"] == "other"
     )
     attacked = table[table["attack"] == attack].sort_values("surrogate", kind="stable")
     if attacked.empty:
@@ -48,8 +48,10 @@ def heatmap(table, dataset, attack):
     axes.tick_params(length=0)
     axes.set_xlabel("target: the model that is scored")
     axes.set_ylabel("source: crafted on")
+    shown = attack_displays(table)[attack]
     axes.set_title(
-        f"{written(dataset)}, {attack_in_words(attack)}: accuracy in % ({_seeds(table)}; framed: white-box)", loc="left"
+        f"{display_name(dataset)}, {shown}: accuracy in % ({_seeds(table)}; framed: white-box)",
+        loc="left",
     )
     bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02, format=lambda value, _: f"{100 * value:.0f} %")
     bar.outline.set_visible(False)

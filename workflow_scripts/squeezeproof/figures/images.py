@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from squeezeproof.analysis.names import attack_in_words, written
+from squeezeproof.analysis.names import attack_display, display_name
 from squeezeproof.errors import InputError
 from squeezeproof.store.adversarial import KIND
 from squeezeproof.store.tensors import open_rows, read_arrays, read_metadata
@@ -23,7 +23,7 @@ def read_panels(paths, test):
         test: the prepared test split.
 
     Returns a dictionary: `names` of the classes, clean `images` [K, C, H, W] in [0, 1], their `labels`, and `attacks`,
-    name -> (adversarial [K, C, H, W], predictions [K]).
+    of each (display name, adversarial [K, C, H, W], predictions [K]).
     """
     split = read_metadata(test, "dataset")
     first = read_arrays(paths[0], ["labels", "clean_predictions"])
@@ -35,10 +35,13 @@ def read_panels(paths, test):
     if not chosen:
         raise InputError(f"{paths[0]}: its source gets no test image right, there is nothing to show")
     images = _read(test, "images", chosen)
-    attacks = {}
+    attacks = []
     for path in paths:
         predicted = read_arrays(path, ["predictions"])["predictions"][chosen]
-        attacks[read_metadata(path)["attack"]] = _read(path, "adversarial", chosen), predicted
+        metadata = read_metadata(path, KIND)
+        settings = metadata["settings"]
+        name = attack_display(metadata["entry"], settings["method"], settings["eps"])
+        attacks.append((name, _read(path, "adversarial", chosen), predicted))
     return {"names": split["classes"], "images": images, "labels": first["labels"][chosen], "attacks": attacks}
 
 
@@ -56,9 +59,8 @@ def adversarial_panels(shown, dataset, source):
         shown: of `read_panels`.
     """
     rows = [("clean", shown["images"], None)]
-    for attack, (adversarial, predicted) in shown["attacks"].items():
+    for name, adversarial, predicted in shown["attacks"]:
         factor = magnification(adversarial - shown["images"])
-        name = attack_in_words(attack)
         rows.append((name, adversarial, predicted))
         rows.append((f"perturbation × {factor}", 0.5 + factor * (adversarial - shown["images"]), None))
     columns = len(shown["labels"])
@@ -76,7 +78,7 @@ def adversarial_panels(shown, dataset, source):
             elif name == "clean":
                 axes.set_title(_short(names[label]), fontsize=7, pad=2)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
-    title = f"{written(dataset)}, crafted on {source}: labels by the source, wrong ones bold"
+    title = f"{display_name(dataset)}, crafted on {source}: labels by the source, wrong ones bold"
     figure.suptitle(title, x=0.01, ha="left", fontsize=9)
     return figure
 

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from squeezeproof.analysis.names import finetuning_in_words, level, written
+from squeezeproof.analysis.names import display_name, finetuning_in_words, level
 from squeezeproof.figures.style import COLORS, INK
 
 COLUMNS = 3
@@ -22,7 +22,7 @@ def training_curves(histories, dataset):
     panels = [panel for group in _groups(histories).items() for panel in _panels(*group)]
     if not panels:
         figure = plt.figure(figsize=(4, 1))
-        figure.text(0.05, 0.5, f"{written(dataset)}: Nothing was trained; all models came with their weights.")
+        figure.text(0.05, 0.5, f"{display_name(dataset)}: Nothing was trained; all models came with their weights.")
         return figure
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
@@ -39,7 +39,7 @@ def training_curves(histories, dataset):
         axes.remove()
     seeds = len({description["seed"] for description, _ in histories})
     sample = "one seed" if seeds == 1 else f"mean and range of {seeds} seeds"
-    figure.suptitle(f"{written(dataset)}: training ({sample})", x=0.01, ha="left", fontsize=10)
+    figure.suptitle(f"{display_name(dataset)}: training ({sample})", x=0.01, ha="left", fontsize=10)
     return figure
 
 
@@ -49,7 +49,7 @@ def _groups(histories):
     for description, history in histories:
         if history.empty:
             continue
-        title = f"{written(description['architecture'])}, {description['training']} training"
+        title = f"{display_name(description['architecture'])}, {description['training']} training"
         name = "base"
         if description["compression"] != "none":
             tuned = finetuning_in_words(description["finetuning"])

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from squeezeproof.analysis.names import FLOAT_BITS, finetuning_in_words, level, written
+from squeezeproof.analysis.names import FLOAT_BITS, display_name, finetuning_in_words, level
 from squeezeproof.figures.style import COLORS, INK
 from squeezeproof.store.tensors import read_arrays
 
@@ -68,7 +68,10 @@ def weight_histograms(models, dataset):
         axes.set_xlabel("weight / largest magnitude")
         axes.tick_params(labelbottom=True)
     figure.suptitle(
-        f"{written(dataset)}: weights that are not zero, seed {models[0][0]['seed']}", x=0.01, ha="left", fontsize=10
+        f"{display_name(dataset)}: weights that are not zero, seed {models[0][0]['seed']}",
+        x=0.01,
+        ha="left",
+        fontsize=10,
     )
     return figure
 
@@ -78,13 +81,15 @@ def _panels(models):
     panels = {}
     bases = {description["name"]: (description, found) for description, found in models if _is_base(description)}
     for description, found in bases.values():
-        title = f"{written(description['architecture'])}, base models"
+        title = f"{display_name(description['architecture'])}, base models"
         panels.setdefault(title, []).append((f"{description['training']} training", found))
     for description, found in models:
         if _is_base(description):
             continue
         compression, tuned = description["compression"], finetuning_in_words(description["finetuning"])
-        title = f"{written(description['architecture'])}, {description['training']} training\n{compression}, {tuned}"
+        title = (
+            f"{display_name(description['architecture'])}, {description['training']} training\n{compression}, {tuned}"
+        )
         label = level(description["ratio"], description["bits"])
         panels.setdefault(title, [("base", bases[description["base"]][1])]).append((label, found))
     shown = 1 + len(COLORS)

@@ -4,15 +4,21 @@ from itertools import pairwise
 
 import pandas as pd
 
+from squeezeproof.analysis.names import level
+from squeezeproof.tables.files import read_table
+
+# Entries from the weakest to the strongest, and the budget at which they are compared.
 ORDER = ["noise", "fgsm", "pgd", "cumulative"]
+EPS = 0.02
 
 
 def attack_page(folder):
     """Write README.md beside the tables of one study: clean and robust accuracy, crafting, stages and audit."""
-    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in ("robust_accuracy", "crafting", "stages")}
-    clean = pd.read_csv(folder / "clean_accuracy.csv", keep_default_na=False).set_index("model")
+    tables = {name: read_table(folder / f"{name}.csv") for name in ("robust_accuracy", "crafting", "stages", "audit")}
+    clean = read_table(folder / "clean_accuracy.csv").set_index("model")
     accuracy = tables["robust_accuracy"].pivot(index="attack", columns=["source", "target"], values="accuracy")
     base = clean.index[clean["compression"] == "none"][0]
+    names = {row.Index: _name(row) for row in clean.itertuples()}
     models = [base, *(model for model in clean.index if model != base)]
     columns = [(model, model) for model in models] + [(base, model) for model in models[1:]]
     # The dense network's row comes first where it was attacked.
@@ -29,7 +35,9 @@ def attack_page(folder):
         "point. Written by `make docs` from `results/attacks`, which `snakemake --cores 8 --configfile "
         "studies/attacks.yaml` makes.",
         "",
-        "| attack | " + " | ".join(_column(*column, base) for column in columns) + " | forward / backward passes |",
+        "| attack | "
+        + " | ".join(_column(*column, base, names) for column in columns)
+        + " | forward / backward passes |",
         "| --- |" + " --- |" * (len(columns) + 1),
         "| clean images | " + " | ".join(cleans) + " | |",
     ]
@@ -38,21 +46,20 @@ def attack_page(folder):
         cells = [_percent(accuracy, attack, column) for column in columns]
         passes = f"{cost['forwards_per_example']:.0f} / {cost['backwards_per_example']:.0f}"
         lines.append(f"| {attack} | {' | '.join(cells)} | {passes} |")
-    lines += ["", "## Attack after attack on what is left", "", *_stages(tables["stages"], base)]
-    sentences = _sentences(accuracy, tables["crafting"], models, base)
-    lines += ["", "## What the audit says", "", *_audit(pd.read_csv(folder / "audit.csv"))]
+    lines += ["", "## Attack after attack on what is left", "", *_stages(tables["stages"], names)]
+    sentences = _sentences(accuracy, tables["crafting"], models, names)
+    lines += ["", "## What the audit says", "", *_audit(tables["audit"])]
     lines += ["", "## What can be read off", "", *(f"- {sentence}" for sentence in sentences)]
     (folder / "README.md").write_text("\n".join(lines) + "\n")
 
 
-def _stages(stages, base):
+def _stages(stages, names):
     yield "| model | attack | attacked | left standing | accuracy |"
     yield "| --- | --- | --- | --- | --- |"
-    for row in stages[stages["attack"].str.startswith("cumulative")].itertuples():
-        loss = "" if pd.isna(row.loss) else f" ({row.loss})"
+    for row in stages[stages["entry"] == ORDER[-1]].itertuples():
+        loss = f" ({row.loss})" if row.loss else ""
         yield (
-            f"| {_name(row.source, base)} | {row.method}{loss} | {row.attacked} | {row.standing} | "
-            f"{100 * row.accuracy:.1f} |"
+            f"| {names[row.source]} | {row.method}{loss} | {row.attacked} | {row.standing} | {100 * row.accuracy:.1f} |"
         )
 
 
@@ -69,32 +76,35 @@ def _audit(audit):
         yield f"- {where}, {row.attack}, check {row.check}: {row.message}."
 
 
-def _sentences(accuracy, crafting, models, base):
+def _sentences(accuracy, crafting, models, names):
+    base = models[0]
+    attacks = crafting.drop_duplicates("attack").set_index("attack")
+    bounded = attacks[attacks["eps"] == EPS]
+    together, suites = bounded["entry"] == ORDER[-1], bounded["method"].isin(["suite", "autoattack"])
     for model in models:
         own = accuracy[model, model].dropna()
-        found = [own[own.index.str.fullmatch(rf"{name}-eps0\.02")] for name in ORDER]
+        found = [own[own.index.isin(bounded.index[bounded["entry"] == name])] for name in ORDER]
         values = [100 * values.iloc[0] for values in found if len(values)]
         falls = all(before >= after for before, after in pairwise(values))
         chain = " ≥ ".join(f"{name} {value:.1f}" for name, value in zip(ORDER, values, strict=False))
         yield (
-            f"{_name(model, base)}, eps 0.02: {chain}; the order that stronger attacks must keep is "
+            f"{names[model]}, eps {EPS}: {chain}; the order that stronger attacks must keep is "
             f"{'kept' if falls else 'NOT kept'}."
         )
-        linf = own[own.index.str.endswith("-eps0.02")]
-        together = linf.filter(like="cumulative").min()
-        single = linf.drop(linf.index[linf.index.str.startswith(("cumulative", "autoattack"))])
+        left = own[own.index.isin(bounded.index[together])].min()
+        single = own[own.index.isin(bounded.index[~suites])]
         yield (
-            f"{_name(model, base)}, eps 0.02: the strongest single attack is {single.idxmin()} "
-            f"({100 * single.min():.1f}), the sequence of attacks leaves {100 * together:.1f}."
+            f"{names[model]}, eps {EPS}: the strongest single attack is {single.idxmin()} "
+            f"({100 * single.min():.1f}), the sequence of attacks leaves {100 * left:.1f}."
         )
     for model in models[1:]:
         both = accuracy[[(base, model), (model, model)]].dropna()
-        bounded = both[both.index.str.endswith("-eps0.02")]
-        gap = bounded[base, model] - bounded[model, model]
+        both = both[both.index.isin(bounded.index)]
+        gap = both[base, model] - both[model, model]
         yield (
-            f"From the dense network to {_name(model, base)}, eps 0.02: transferred examples leave "
-            f"{100 * bounded[base, model].min():.1f} at best ({bounded[base, model].idxmin()}), its own "
-            f"{100 * bounded[model, model].min():.1f}; transfer is weaker than white-box by {100 * gap.min():.1f} to "
+            f"From the dense network to {names[model]}, eps {EPS}: transferred examples leave "
+            f"{100 * both[base, model].min():.1f} at best ({both[base, model].idxmin()}), its own "
+            f"{100 * both[model, model].min():.1f}; transfer is weaker than white-box by {100 * gap.min():.1f} to "
             f"{100 * gap.max():.1f} points over {len(gap)} attacks."
         )
     unbounded = [name for name in ("deepfool", "cw", "fab") if name in accuracy.index]
@@ -102,13 +112,13 @@ def _sentences(accuracy, crafting, models, base):
     yield "Without a budget " + ", ".join(f"{name} leaves {value:.1f}" for name, value in left.items()) + "."
     for row in crafting[crafting["stored"] == "uint8"].itertuples():
         yield (
-            f"{row.attack} on {_name(row.source, base)}: {row.float_successes:.0f} examples fool it in float32, "
+            f"{row.attack} on {names[row.source]}: {row.float_successes:.0f} examples fool it in float32, "
             f"{row.successes} as 8-bit images."
         )
     zeros = crafting.loc[crafting["zero_gradients"].idxmax()]
     yield (
         f"The largest share of input gradients that were exactly zero is {zeros['zero_gradients']:.2g} "
-        f"({zeros['attack']} on {_name(zeros['source'], base)})."
+        f"({zeros['attack']} on {names[zeros['source']]})."
     )
 
 
@@ -117,9 +127,9 @@ def _percent(accuracy, attack, column):
     return "" if value is None or pd.isna(value) else f"{100 * value:.1f}"
 
 
-def _column(source, target, base):
-    return _name(target, base) if source == target else f"from dense to {_name(target, base)}"
+def _column(source, target, base, names):
+    return names[target] if source == target else f"from {names[base]} to {names[target]}"
 
 
-def _name(model, base):
-    return "dense" if model == base else model.split(".")[2].replace("-", " ") + " %"
+def _name(row):
+    return "dense" if row.compression == "none" else f"{row.compression} {level(row.ratio, row.bits)}"

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import html
 import json
 import re
 from pathlib import Path
@@ -11,10 +10,10 @@ from squeezeproof.atomic import replacing
 from squeezeproof.errors import InputError
 from squeezeproof.pages.explorer_data import explorer_data, first_runs
 from squeezeproof.pages.explorer_images import EXAMPLES, cell_images
+from squeezeproof.pages.render import render
 
 # Browsers show a page embedded in Snakemake's report as a data URI of at most 2 MiB, that is 1.5 MiB before base64.
 PAGE_BYTES = 1_450_000
-PLACE = re.compile(r"@@(\w+)@@")
 
 
 def explorer_page(tables, templates, tests, sets, predictions, study, question):
@@ -46,21 +45,15 @@ def build_page(templates, data):
         templates: paths of page.html, style.css and the scripts, these in their order.
         data: of `explorer_data`, with `images`.
     """
-    texts = [(Path(path).suffix, Path(path).read_text(encoding="utf-8")) for path in templates]
-    [page], [style] = ([text for suffix, text in texts if suffix == ending] for ending in (".html", ".css"))
-    script = "\n".join(text for suffix, text in texts if suffix == ".js")
+    paths = list(map(Path, templates))
+    [page], [style] = ([path for path in paths if path.suffix == ending] for ending in (".html", ".css"))
+    style = style.read_text(encoding="utf-8")
+    script = "\n".join(path.read_text(encoding="utf-8") for path in paths if path.suffix == ".js")
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    places = {
-        "TITLE": html.escape(data["study"]),
-        "POLICY": policy,
-        "STYLE": style,
-        "SCRIPT": script,
-        "DATA": _json(data),
-    }
-    return PLACE.sub(lambda match: places[match[1]], page)
+    return render(page, title=data["study"], policy=policy, style=style, script=script, data=_json(data))
 
 
 def write_page(path, text):

@@ -6,47 +6,35 @@ at one budget. Its runs are rows of `robust_accuracy`, one per pair of seeds.
 
 import re
 
-import numpy as np
 import pandas as pd
 
-from squeezeproof.analysis.names import MODEL, entry_of, model_label, shared_parts
-from squeezeproof.audit.findings import FAILURE, WARNING
+from squeezeproof.analysis.accuracy import SOURCE, TARGET, seed_relation
+from squeezeproof.analysis.names import MODEL, eps_display, model_label, shared_parts
+from squeezeproof.audit.findings import EVERY, FAILURE, WARNING
 from squeezeproof.statistics.bootstrap import student
 from squeezeproof.store.predictions import CLEAN
-from squeezeproof.tables.accuracy import SOURCE, TARGET
-from squeezeproof.tables.frames import read_csv
 
 TABLES = [
     "over_seeds", "robust_accuracy", "clean_accuracy", "verdicts", "max_delta", "flips", "audit", "compression",
 ]  # fmt: skip
-# Columns that hold numbers where they are not empty, and columns that are text whatever they look like.
-NUMBERS = ["eps", "std", "t_low", "t_high"]
-TEXTS = ["warnings", "value", "threshold", "filters", "broken_examples", "mended_examples", "norm"]
-KEY = ["dataset", "source", "target", "seeds", "attack"]
+KEY = ["dataset", "source", "target", "seed_relation", "attack"]
 SIZES = ["parameters", "nonzeros", "macs", "bytes", "packed_bytes", "filters"]
 # Findings beyond this many characters come without their messages, which tables/audit.csv has.
 MESSAGES = 150_000
-SEED = r"\.s(\d+)$"
 NUMBER = re.compile(r"[+-]?\d+\.\d+")
-
-
-def read_tables(paths):
-    """Table name -> table, from table name -> path of its CSV file."""
-    read = {"keep_default_na": False, "na_values": {name: [""] for name in NUMBERS}}
-    return {name: read_csv(path, dtype=dict.fromkeys(TEXTS, str), **read) for name, path in paths.items()}
 
 
 def explorer_data(tables, study, question):
     """Everything but the images, ready for JSON: lists of columns (`packed`) that name models and attacks by position.
 
     Args:
-        tables: of `read_tables`, the tables named in TABLES.
+        tables: name -> table, of those named in TABLES.
         study, question: name and question of the study.
     """
-    models, runs = model_table(tables), run_table(tables["robust_accuracy"])
+    models, runs = model_table(tables), run_table(tables)
     cells = cell_table(tables, models, runs)
-    attacks = tables["robust_accuracy"][["attack", "method", "norm", "eps"]].drop_duplicates("attack")
-    attacks = attacks.assign(entry=attacks["attack"].map(entry_of))
+    attacks = tables["robust_accuracy"][["attack", "entry", "method", "norm", "eps"]].drop_duplicates("attack")
+    attacks = attacks.assign(budget=["" if pd.isna(eps) else eps_display(eps) for eps in attacks["eps"]])
     attacks = attacks.sort_values(["entry", "eps", "attack"], ignore_index=True)
     verdicts = verdict_table(tables, models, cells)
     runs["cell"] = _positions(runs, cells, KEY)
@@ -63,21 +51,22 @@ def explorer_data(tables, study, question):
         "cells": packed(cells.drop(columns=["dataset", "source", "target"])),
         "runs": packed(runs.drop(columns=[*KEY, "source_name", "target_name"])),
         "verdicts": packed(verdicts),
-        "curves": packed(tables["max_delta"].drop(columns=["method", "norm", "eps"])),
-        "findings": packed(_findings(audit)),
+        "curves": packed(tables["max_delta"].drop(columns=["entry", "method", "norm", "eps", *SOURCE])),
+        "findings": packed(_findings(tables)),
         "checks": {int(row.check): row.name for row in audit[["check", "name"]].drop_duplicates().itertuples(False)},
         "audited": {verdict: int(count) for verdict, count in audit["verdict"].value_counts().items()},
     }
 
 
 def first_runs(tables):
-    """The run of every cell that its images show, that of the first seeds: dataset, source, target (names) and attack.
+    """The run of every cell that its images show, that of the first seeds: dataset, source, target (names), attack, and
+    `model`, the source without its seed.
 
     In the order of the cells of `explorer_data`.
     """
-    models, runs = model_table(tables), run_table(tables["robust_accuracy"])
+    models, runs = model_table(tables), run_table(tables)
     first = cell_table(tables, models, runs)[KEY].merge(runs.drop_duplicates(KEY), on=KEY, how="left")
-    names = {"source_name": "source", "target_name": "target"}
+    names = {"source": "model", "source_name": "source", "target_name": "target"}
     return first[["dataset", *names, "attack"]].rename(columns=names)
 
 
@@ -101,17 +90,18 @@ def _packed(column):
 
 def model_table(tables):
     """One row per model without its seed: label, axes, base, sizes (of the first seed), clean accuracy over seeds."""
-    sizes = tables["compression"].sort_values("seed", kind="stable")
-    sizes = sizes.assign(model=stem(sizes["model"])).drop_duplicates(["dataset", "model"])
+    sizes = tables["compression"].sort_values("seed", kind="stable").drop_duplicates(["dataset", "variant"])
     order = ["dataset", *MODEL]
     sizes = sizes.sort_values(order, key=lambda column: column.replace({"none": ""}), ignore_index=True)
     named = sizes.rename(columns=dict(zip(MODEL, TARGET, strict=True)))
     labels = [_labels(group) for _, group in named.groupby("dataset", sort=False)]
-    clean = tables["clean_accuracy"].assign(model=lambda table: stem(table["model"]))
-    clean = intervals(clean, ["dataset", "model"]).rename(columns=lambda name: f"clean_{name}").reset_index()
-    models = sizes[["dataset", "model", *MODEL, "activation_bits", *SIZES]].assign(label=pd.concat(labels))
-    models["base"] = models["architecture"] + "." + models["training"] + ".none.none"
-    return models.merge(clean, on=["dataset", "model"], how="left")
+    clean = tables["clean_accuracy"].merge(tables["compression"][["dataset", "model", "variant"]])
+    clean = intervals(clean, ["dataset", "variant"]).rename(columns=lambda name: f"clean_{name}").reset_index()
+    trained = ["dataset", "architecture", "training"]
+    bases = sizes[sizes["compression"] == "none"].set_index(trained)["variant"].rename("base")
+    models = sizes.assign(label=pd.concat(labels)).join(bases, on=trained).merge(clean, how="left")
+    shown = ["dataset", "variant", *MODEL, "activation_bits", *SIZES, "label", "base", "clean_mean", "clean_low"]
+    return models[[*shown, "clean_high", "clean_n"]].rename(columns={"variant": "model"})
 
 
 def _labels(models):
@@ -119,14 +109,16 @@ def _labels(models):
     return pd.Series([model_label(row, "target", shared) for _, row in models.iterrows()], models.index)
 
 
-def run_table(robust):
+def run_table(tables):
     """The rows of `robust_accuracy` with models and seeds apart, sorted by seeds."""
-    runs = robust.drop(columns=["method", "norm", "eps", "threat"])
+    runs = tables["robust_accuracy"].drop(columns=["entry", "method", "norm", "eps", "threat"])
     for side in ("source", "target"):
-        runs[f"{side}_name"] = runs[side]
-        runs[f"{side}_seed"] = runs[side].str.extract(SEED, expand=False).astype(int)
-        runs[side] = stem(runs[side])
-    runs["seeds"] = np.where(runs["source_seed"] == runs["target_seed"], "same", "other")
+        names = tables["compression"][["dataset", "model", "variant", "seed"]]
+        names = names.rename(columns={"model": side, "variant": f"{side}_variant", "seed": f"{side}_seed"})
+        runs = runs.merge(names, on=["dataset", side])
+    sides = {side: f"{side}_name" for side in ("source", "target")}
+    runs = runs.rename(columns={**sides, **{f"{side}_variant": side for side in sides}})
+    runs = runs.assign(seed_relation=seed_relation(runs["source_seed"], runs["target_seed"]))
     return runs.sort_values(["source_seed", "target_seed"], kind="stable", ignore_index=True)
 
 
@@ -160,14 +152,15 @@ def intervals(runs, keys):
 
 def verdict_table(tables, models, cells):
     """The verdicts by cell, their sentences as templates with the numbers apart, and the flips summed over seeds."""
-    verdicts = tables["verdicts"].drop(columns="seeds")
-    verdicts = verdicts.merge(models[["dataset", "model", *MODEL]], on=["dataset", *MODEL], how="left")
-    verdicts = verdicts.rename(columns={"model": "target", "source": "named", "source_seed": "seeds"})
+    verdicts = tables["verdicts"].merge(models[["dataset", "model", *MODEL]], on=["dataset", *MODEL], how="left")
+    verdicts = verdicts.rename(columns={"model": "target", "source": "named"})
     verdicts["source"] = verdicts["named"].where(verdicts["comparison"] != "white-box", verdicts["target"])
-    flips = tables["flips"]
-    source_seed = flips["source"].astype(str).str.extract(SEED, expand=False)
-    flips = flips.assign(seeds=np.where(source_seed == flips["seed"].astype(str), "same", "other"))
-    flips = flips.assign(source=stem(flips["source"]), target=stem(flips["target"]))
+    names = tables["compression"][["dataset", "model", "variant", "seed"]]
+    flips = tables["flips"].rename(columns={"source": "source_name", "target": "target_name"})
+    for side in ("source", "target"):
+        sided = {"model": f"{side}_name", "variant": side, "seed": f"{side}_seed"}
+        flips = flips.merge(names.rename(columns=sided), on=["dataset", f"{side}_name"])
+    flips = flips.assign(seed_relation=seed_relation(flips["source_seed"], flips["target_seed"]))
     counts = flips.groupby([*KEY, "comparison"])[["broken", "mended"]].sum().reset_index()
     verdicts = verdicts.merge(counts, on=[*KEY, "comparison"], how="left")
     filled = [
@@ -186,14 +179,14 @@ def template(sentence, attack, source):
     return NUMBER.sub("{}", text), " ".join(NUMBER.findall(text))
 
 
-def stem(names):
-    """Names of models without their seeds."""
-    return names.astype(str).str.replace(SEED, "", regex=True)
-
-
-def _findings(audit):
-    """Failures and warnings, without their messages where these would fill the page."""
+def _findings(tables):
+    """Failures and warnings with the models they are of, without their messages where these would fill the page."""
+    audit = tables["audit"]
     found = audit[audit["verdict"].isin([FAILURE, WARNING])].drop(columns="name")
+    variants = tables["compression"].set_index(["dataset", "model"])["variant"].to_dict()
+    for side in ("source", "target"):
+        keys = zip(found["dataset"], found[side], strict=True)
+        found[side] = [EVERY if name == EVERY else variants[dataset, name] for dataset, name in keys]
     return found.assign(message="") if found["message"].str.len().sum() > MESSAGES else found
 
 

@@ -32,7 +32,7 @@ def cell_images(cells, tests, sets, scored, budget):
     files = {_key(metadata, "target", "source"): path for path, metadata in _metadata(scored, predictions.KIND)}
     stored = {_key(metadata, "source", "attack"): path for path, metadata in _metadata(sets, adversarial.KIND)}
     examples = {name: choose(*_right(files, name, path)) for name, path in tests.items()}
-    wanted = dict.fromkeys(cells[["dataset", "source", "attack"]].itertuples(index=False, name=None))
+    wanted = {(cell.dataset, cell.source, cell.attack): cell.model for cell in cells.itertuples()}
     clean = {name: _rows(tests[name], "images", rows) for name, rows in examples.items()}
     crafted = {key: _rows(stored[key], "adversarial", examples[key[0]]) for key in wanted}
     count, sprites = fitting(clean, crafted, budget)
@@ -43,7 +43,10 @@ def cell_images(cells, tests, sets, scored, budget):
             name: _dataset(tests[name], rows[:count], sprites["clean"][name], clean[name])
             for name, rows in examples.items()
         },
-        "sets": [_set(key, png, stored[key], examples[key[0]][:count]) for key, png in sprites["crafted"].items()],
+        "sets": [
+            {"model": wanted[key], **_set(key, png, stored[key], examples[key[0]][:count])}
+            for key, png in sprites["crafted"].items()
+        ],
     }
     return images, [_says(files, cell, examples[cell.dataset][:count]) for cell in cells.itertuples()]
 

@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from squeezeproof.analysis.names import attack_in_words, level
+from squeezeproof.analysis.names import attack_display, attack_displays, level
 from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN
 from squeezeproof.store.predictions import CLEAN
+from squeezeproof.tables.files import read_table
 
 MODEL = [f"target_{axis}" for axis in ("training", "compression", "ratio", "bits", "finetuning")]
 BASE_SOURCE, OTHER_SOURCE = "from the base model", "from another seed"
@@ -22,23 +23,19 @@ def findings_page(folder, title, introduction, notes):
         title, introduction: of the page.
         notes: what the reader must know, one sentence or more each.
     """
-    tables = {name: _read(folder / f"{name}.csv") for name in TABLES}
+    tables = {name: read_table(folder / f"{name}.csv") for name in TABLES}
     lines = [f"# {title}", "", introduction, "", "## Accuracy", "", *_accuracy(tables["over_seeds"])]
     for figure in sorted(folder.glob("*.png")):
         lines += ["", f"![{figure.stem}]({figure.name})"]
     if (folder / "wide_stages.md").is_file():
         lines += ["", "## Attack after attack on what is left", "", (folder / "wide_stages.md").read_text().rstrip()]
     lines += ["", "## What compression changed", "", *_verdicts(tables["verdicts"])]
-    lines += ["", "## What may be removed", "", *_selected(tables["selected"])]
+    lines += ["", "## What may be removed", "", *_selected(tables["selected"], attack_displays(tables["over_seeds"]))]
     if (folder / "deployed.csv").is_file():
-        lines += ["", "## What is deployed", "", *_deployed(_read(folder / "deployed.csv"))]
+        lines += ["", "## What is deployed", "", *_deployed(read_table(folder / "deployed.csv"))]
     lines += ["", "## What the audit says", "", *_audit(tables["audit"])]
     lines += ["", "## What to know", "", *(f"- {note}" for note in notes)]
     (folder / "README.md").write_text("\n".join(lines) + "\n")
-
-
-def _read(path):
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def _accuracy(means):
@@ -68,10 +65,14 @@ def _column(row):
     if row.attack == CLEAN:
         return "clean"
     if row.threat == "white-box":
-        return attack_in_words(row.attack)
+        return _attack(row)
     if row.source_compression != "none" or row.source_training != row.target_training:
         return None
-    return f"{attack_in_words(row.attack)}, {BASE_SOURCE if row.seeds == 'same' else OTHER_SOURCE}"
+    return f"{_attack(row)}, {BASE_SOURCE if row.seed_relation == 'same' else OTHER_SOURCE}"
+
+
+def _attack(row):
+    return attack_display(row.entry, row.method, row.eps)
 
 
 def _order(column):
@@ -108,7 +109,7 @@ def _verdicts(verdicts):
     for row in fair.reindex(fair["difference"].abs().sort_values(ascending=False, kind="stable").index).itertuples():
         interval = f"{100 * row.low:+.1f} to {100 * row.high:+.1f}"
         yield (
-            f"| {row.training} | {row.compression} {level(row.ratio, row.bits)} | {attack_in_words(row.attack)} | "
+            f"| {row.training} | {row.compression} {level(row.ratio, row.bits)} | {_attack(row)} | "
             f"{_images(row)} | {row.verdict} | {100 * row.difference:+.1f} | {interval} |"
         )
 
@@ -117,14 +118,14 @@ def _images(row):
     """Whose adversarial images a verdict compares on."""
     if row.comparison == "white-box":
         return "each model's own images"
-    return "images made for the base" if row.source_seed == "same" else "images made for a base of another seed"
+    return "images made for the base" if row.seed_relation == "same" else "images made for a base of another seed"
 
 
-def _selected(selected):
+def _selected(selected, attacks):
     yield "| training | compression | keeps | the smallest | accuracy, base | accuracy | bytes left |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for row in selected.itertuples():
-        kept = "clean accuracy" if row.attack == CLEAN else attack_in_words(row.attack)
+        kept = "clean accuracy" if row.attack == CLEAN else attacks[row.attack]
         head = f"| {row.training} | {row.compression} | {kept} "
         if row.selected != "smallest within tolerance":
             yield f"{head}| {row.selected} | | | |"
@@ -145,9 +146,9 @@ def _deployed(table):
     """The int8 models beside their fake-quantized models, clean and attacked, and how far apart they are."""
     yield "| model | attack | simulated | int8 | points | 95 % interval | one label |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
-    for row in table[table["source"].isna() | (table["source"] == table["model"])].itertuples():
+    for row in table[(table["attack"] == CLEAN) | (table["source"] == table["model"])].itertuples():
         yield (
-            f"| {row.training}, {row.compression} {level(row.ratio, row.bits)} | {attack_in_words(row.attack)} | "
+            f"| {row.training}, {row.compression} {level(row.ratio, row.bits)} | {_attack(row)} | "
             f"{100 * row.fake_quantized_accuracy:.1f} | {100 * row.int8_accuracy:.1f} | {100 * row.difference:+.1f} | "
             f"{100 * row.low:+.1f} to {100 * row.high:+.1f} | {100 * row.agreement:.1f} % |"
         )

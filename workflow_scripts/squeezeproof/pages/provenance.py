@@ -9,7 +9,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from squeezeproof.errors import InputError
-from squeezeproof.tables.frames import read_csv
+from squeezeproof.tables.files import read_csv
 
 
 def provenance(root, benchmarks, crafting, images):

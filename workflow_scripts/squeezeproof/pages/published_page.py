@@ -4,6 +4,8 @@ import math
 
 import pandas as pd
 
+from squeezeproof.tables.files import read_table
+
 MODEL = ["training", "compression", "ratio"]
 # Spread of clean accuracy over seeds, in points, above which the page looks for the reason.
 WIDE = 5
@@ -18,9 +20,9 @@ def published_page(folder, title, introduction, names, notes):
         names: the file's compression names, each with the study's.
         notes: what the reader must know of the recipe, one sentence or more each.
     """
-    table = pd.read_csv(folder / "published.csv", dtype={"ratio": str})
+    table = read_table(folder / "published.csv")
     ran = table[table["mean"].notna()]
-    sizes = pd.read_csv(folder / "compression.csv", keep_default_na=False)
+    sizes = read_table(folder / "compression.csv")
     introduction = f"{introduction} {_interval(ran)}"
     lines = [f"# {title}", "", introduction, "", "![Published accuracies and ours, with intervals](published.svg)", ""]
     for figure in sorted(folder.glob("*.png")):
@@ -78,7 +80,7 @@ def _unstable(ran, sizes, names):
         own = sizes[
             sizes["training"].eq(row.training)
             & sizes["compression"].eq(names.get(row.compression, row.compression))
-            & pd.to_numeric(sizes["ratio"]).sub(float(row.ratio)).abs().lt(1e-9)
+            & sizes["ratio"].sub(float(row.ratio)).abs().lt(1e-9)
         ]
         kept = ", ".join(f"{size.filters} (seed {size.seed})" for size in own.itertuples())
         yield (

@@ -7,14 +7,15 @@ from squeezeproof.store.tensors import write_tensors
 
 KIND = "adversarial"
 SHARD = "shard of an adversarial set"
-METADATA = {"attack": str, "settings": dict, "clean_fingerprint": str}
+METADATA = {"attack": str, "entry": str, "settings": dict, "clean_fingerprint": str}
 
 
 def save_set(path, tensors, settings, metadata, source, split):
     """Write a crafted set, or a shard of one where the metadata say that not all examples were attacked.
 
     Args:
-        tensors, metadata: from `attacks.craft.craft`; `metadata` also names the source, the attack and the device.
+        tensors, metadata: from `attacks.craft.craft`; `metadata` also names the source, the attack,
+            its entry and the device.
         settings: the attack's settings.
         source: metadata of the source's checkpoint.
         split: metadata of the attacked split.

@@ -20,7 +20,7 @@ def save_predictions(path, labels, predictions, names, attacks, checkpoint, spli
         labels: true labels int64 [N].
         predictions: `clean` and attack instance name -> predicted labels int64 [N].
         names: has the attributes `dataset`, `target` and `source`.
-        attacks: attack instance name -> its settings.
+        attacks: attack instance name -> its settings and `entry`, the study's entry of `attacks` that it comes from.
         checkpoint: metadata of the target's checkpoint.
         split: metadata of the test split.
         metadata: further JSON metadata.

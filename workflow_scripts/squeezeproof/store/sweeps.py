@@ -30,20 +30,20 @@ class Point:
 class SweepFile:
     """Writes a predictions file (`store.predictions`) with the points of a sweep.
 
-    Its metadata have beside those of other predictions `sweep`, its name; `stops`, whether it ends below chance; and
-    `costs`, attack name -> what it cost. `identity` (JSON) is everything the points depend on besides their settings,
-    the model and the images: a file of another one is not gone on with.
+    Its metadata have beside those of other predictions `sweep`, its name; `entry`, of its attack; `stops`, whether it
+    ends below chance; and `costs`, attack name -> what it cost. `identity` (JSON) is everything the points depend on
+    besides their settings, the model and the images: a file of another one is not gone on with.
     """
 
-    def __init__(self, sweep, dataset, source, labels, clean, stops, checkpoint, split, identity):
+    def __init__(self, sweep, entry, dataset, source, labels, clean, stops, checkpoint, split, identity):
         self.labels, self.clean, self.checkpoint, self.split = labels, clean, checkpoint, split
         self.names = SimpleNamespace(dataset=dataset, target=source, source=source)
         self.identity = [*identity, checkpoint["fingerprint"], split["fingerprint"]]
-        self.metadata = {"sweep": sweep, "stops": stops, "identity": self.identity}
+        self.metadata = {"sweep": sweep, "entry": entry, "stops": stops, "identity": self.identity}
 
     def save(self, path, points):
         predictions = {CLEAN: self.clean} | {point.name: point.predictions for point in points}
-        attacks = {point.name: point.settings for point in points}
+        attacks = {point.name: {**point.settings, "entry": self.metadata["entry"]} for point in points}
         costs = {point.name: point.costs for point in points}
         metadata = {**self.metadata, "costs": costs}
         save_predictions(path, self.labels, predictions, self.names, attacks, self.checkpoint, self.split, **metadata)
@@ -61,6 +61,12 @@ class SweepFile:
             return {}
         log.info("%d points are known", len(metadata["attacks"]))
         return {
-            name: Point(name, settings, torch.from_numpy(predictions[name]).long(), metadata["costs"][name])
+            name: Point(
+                name, _without_entry(settings), torch.from_numpy(predictions[name]).long(), metadata["costs"][name]
+            )
             for name, settings in metadata["attacks"].items()
         }
+
+
+def _without_entry(settings):
+    return {key: value for key, value in settings.items() if key != "entry"}

@@ -102,7 +102,7 @@ class Study:
         return replace(model, compression=compression, finetuning=finetuning)
 
     def describe(self, dataset, name):
-        """What the tables say of a model: its name, its axes, and the compression's entry, ratio and weight bits."""
+        """What the tables say of a model: names, axes, and the compression's entry, ratio and weight bits."""
         model = self.models[dataset, name]
         compression = self.compressions.get(model.compression)
         settings = compression.settings if compression else {}
@@ -110,6 +110,7 @@ class Study:
         return {
             "dataset": dataset,
             "name": name,
+            "variant": model.variant,
             "architecture": model.architecture,
             "training": model.training,
             "compression": compression.entry if compression else NONE,

@@ -4,7 +4,7 @@ from squeezeproof.entries import registry
 from squeezeproof.study.efficiency import int8_pairs
 
 # Tables by the rule that writes them, in every study.
-ACCURACY = ["clean_accuracy", "robust_accuracy", "over_seeds", "differences", "compression"]
+ACCURACY = ["clean_accuracy", "robust_accuracy", "over_seeds", "compression"]
 VERDICTS = ["comparisons", "verdicts", "max_delta", "flips", "clean_differences"]
 DEPLOYMENT = ["efficiency", "latency"]
 WIDE = "wide_"

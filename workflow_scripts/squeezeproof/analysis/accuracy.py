@@ -1,0 +1,117 @@
+"""The tables of accuracy, computed from stored predictions; no model and no torch in memory.
+
+Accuracies are in [0, 1]. `low` and `high` bound the 95 % Wilson interval over the test examples of one seed; `std` is
+the standard deviation over seeds (empty for one seed).
+"""
+
+import pandas as pd
+
+from squeezeproof.analysis.names import MODEL
+from squeezeproof.audit.findings import NOTHING_FOUND
+from squeezeproof.errors import InputError
+from squeezeproof.statistics.intervals import wilson
+from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
+from squeezeproof.tables.catalog import CLEAN_ACCURACY, OVER_SEEDS, ROBUST_ACCURACY
+
+TARGET = [f"target_{axis}" for axis in MODEL]
+SOURCE = [f"source_{axis}" for axis in MODEL]
+BUDGET = ["entry", "method", "norm", "eps"]
+# In the place of an attack's settings for the clean images.
+UNATTACKED = {"entry": CLEAN, "method": CLEAN, "norm": "", "eps": 0.0}
+
+
+def read_cells(paths, descriptions, audit=NOTHING_FOUND):
+    """One row per (target, source, attack) with the number of correct predictions, clean rows included.
+
+    Args:
+        paths: predictions files.
+        descriptions: of every model they name (`Study.describe`).
+        audit: the Audit of the study; cells that failed are left out, `warnings` has the checks that warn of others.
+
+    Raises InputError where two evaluations of one model disagree on the clean images: the model would not be
+    deterministic, or the files of two runs are mixed.
+    """
+    models = {(description["dataset"], description["name"]): description for description in descriptions}
+    rows, clean = [], {}
+    for path in sorted(map(str, paths)):
+        labels, predictions, metadata = read_predictions(path)
+        dataset = metadata["dataset"]
+        target, source = models[dataset, metadata["target"]], models[dataset, metadata["source"]]
+        pair = (dataset, source["name"], target["name"])
+        if audit.failed(*pair, CLEAN):
+            continue
+        key = (dataset, target["name"])
+        if (clean.setdefault(key, predictions[CLEAN]) != predictions[CLEAN]).any():
+            raise InputError(
+                f"{path}: clean predictions of {target['name']} differ from those of its other evaluations"
+            )
+        for name, predicted in predictions.items():
+            if audit.failed(*pair, name):
+                continue
+            settings = metadata["attacks"].get(name, UNATTACKED)
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "target": target["name"],
+                    "target_base": target["base"],
+                    "target_seed": target["seed"],
+                    **{f"target_{axis}": target[axis] for axis in MODEL},
+                    "source": source["name"],
+                    "source_seed": source["seed"],
+                    **{f"source_{axis}": source[axis] for axis in MODEL},
+                    "threat": "white-box" if target["name"] == source["name"] else "transfer",
+                    "attack": name,
+                    **{key: settings[key] for key in BUDGET},
+                    "n": int((predicted != NOT_SCORED).sum()),
+                    "correct": int((predicted == labels).sum()),
+                    "warnings": audit.warnings(*pair, name),
+                }
+            )
+    if not rows:
+        raise InputError("every cell failed the audit; tables/audit.csv says why and what to do")
+    cells = pd.DataFrame(rows)
+    cells["accuracy"] = cells["correct"] / cells["n"]
+    cells["low"], cells["high"] = wilson(cells["correct"], cells["n"])
+    return cells.sort_values(["dataset", "source", "target", "attack"], kind="stable").reset_index(drop=True)
+
+
+def clean_accuracy(cells):
+    """One row per model: accuracy on the clean test images."""
+    clean = cells[cells["attack"] == CLEAN].drop_duplicates(["dataset", "target"])
+    columns = {f"target_{axis}": axis for axis in [*MODEL, "seed"]} | {"target": "model"}
+    clean = clean.drop(columns=[name for name in columns.values() if name in clean])
+    return CLEAN_ACCURACY.of(clean.rename(columns=columns)).sort_values(["dataset", "model"], ignore_index=True)
+
+
+def robust_accuracy(cells):
+    """One row per (source, target, attack at one eps): accuracy of the target on the source's adversarial images."""
+    return ROBUST_ACCURACY.of(cells[cells["attack"] != CLEAN]).reset_index(drop=True)
+
+
+def seed_relation(source, target):
+    """Of two columns of seeds: `same` where they agree, else `other`."""
+    return (source == target).map({True: "same", False: "other"})
+
+
+def over_seeds(cells):
+    """Mean accuracy over seeds and its spread, for the clean images and every attack; seeds of one relation together.
+
+    Clean images have one row per model, which is then also the source, and one run per
+    seed.
+    """
+    clean = cells[cells["attack"] == CLEAN].drop_duplicates(["dataset", "target"])
+    clean = clean.assign(threat=CLEAN, source_seed=clean["target_seed"])
+    clean = clean.assign(**{source: clean[target] for source, target in zip(SOURCE, TARGET, strict=True)})
+    cells = pd.concat([clean, cells[cells["attack"] != CLEAN]], ignore_index=True)
+    cells = cells.assign(seed_relation=seed_relation(cells["source_seed"], cells["target_seed"]))
+    keys = ["dataset", *SOURCE, *TARGET, "threat", "seed_relation", "attack", *BUDGET]
+    grouped = cells.groupby(keys, sort=False, dropna=False)["accuracy"]
+    means = grouped.agg(runs="count", mean="mean", std="std", min="min", max="max").reset_index()
+    return _bases_first(OVER_SEEDS.frame(means), keys)
+
+
+def _bases_first(table, keys):
+    """The table sorted by its keys, uncompressed models before compressed ones and clean images before attacks."""
+    return table.sort_values(
+        keys, kind="stable", key=lambda column: column.replace({"none": "", CLEAN: ""}), ignore_index=True
+    )

@@ -1,0 +1,107 @@
+"""The tables of what models cost: sizes, exported files, latencies. No torch and no model in memory."""
+
+from squeezeproof.analysis.names import MODEL
+from squeezeproof.store.tensors import open_tensors, read_metadata
+from squeezeproof.tables.catalog import COMPRESSION, EFFICIENCY, LATENCY
+
+SIZES = ["parameters", "nonzeros", "macs", "bytes", "packed_bytes"]
+RUN = ["model", "backend", "threads", "algorithm"]
+IN_MEMORY = "in memory"
+# Ending of an exported file -> how its columns start.
+FORMATS = {"onnx": "onnx", "pt2": "torch_export", "int8.onnx": "int8"}
+# Back-end -> column of its latency.
+BACKENDS = {"eager": "eager_ms", "onnxruntime": "onnxruntime_ms", "onnxruntime-int8": "int8_ms"}
+MACHINE = ["cpu", "cores", "gpu", "system", "python", "torch", "onnxruntime"]
+
+
+def latency_table(times, machines):
+    """One row per model, back-end, number of threads and algorithm: milliseconds per image over all samples and rounds.
+
+    Args:
+        times: data set -> raw times, a table with the columns of `deployment.latency`.
+        machines: data set -> the machine that was timed.
+    """
+    rows = []
+    for dataset, table in times.items():
+        machine = {f"machine_{key}": machines[dataset][key] for key in MACHINE}
+        for run, samples in table.groupby(RUN, sort=False):
+            wall = samples["wall_ms"]
+            low, middle, high = wall.quantile([0.25, 0.5, 0.75])
+            counts = {"rounds": samples["round"].nunique(), "samples": len(wall)}
+            statistics = {"mean_ms": wall.mean(), "std_ms": wall.std(), "median_ms": middle, "q25_ms": low}
+            statistics |= {"q75_ms": high, "cpu_median_ms": samples["cpu_ms"].median()}
+            rows.append({"dataset": dataset, **dict(zip(RUN, run, strict=True)), **counts, **statistics, **machine})
+    return LATENCY.frame(rows).sort_values(["dataset", *RUN], kind="stable", ignore_index=True)
+
+
+def efficiency_table(descriptions, sizes, exports, clean_accuracy, latency):
+    """One row per deployed model; what was not exported, timed or evaluated is empty.
+
+    Args:
+        descriptions: of the models (`Study.describe`).
+        sizes: of each model, as `models.measure.measure` returns them.
+        exports: (data set, model, ending) -> facts of that file, with its `file_bytes`.
+        clean_accuracy: the table of that name.
+        latency: of `latency_table`; the medians in memory with the fewest threads are taken.
+    """
+    accuracies = clean_accuracy.set_index(["dataset", "model"])["accuracy"].to_dict()
+    single = latency[latency["algorithm"] == IN_MEMORY]
+    single = single[single["threads"] == single["threads"].min()]
+    medians = single.set_index(["dataset", "model", "backend"])["median_ms"].to_dict()
+    rows = []
+    for description, size in zip(descriptions, sizes, strict=True):
+        key = (description["dataset"], description["name"])
+        row = {"dataset": key[0], "model": key[1], **{axis: description[axis] for axis in [*MODEL, "seed"]}}
+        row |= {name: size[name] for name in SIZES} | {"accuracy": accuracies.get(key)}
+        for ending, form in FORMATS.items():
+            facts = exports.get((*key, ending), {})
+            row |= {f"{form}_bytes": facts.get("file_bytes"), f"{form}_agreement": facts.get("agreement")}
+        facts = exports.get((*key, "int8.onnx"), {})
+        row |= {f"int8_{name}": facts.get(name) for name in ("accuracy", "layers", "integer_layers")}
+        row |= {column: medians.get((*key, backend)) for backend, column in BACKENDS.items()}
+        rows.append(row)
+    table = EFFICIENCY.frame(rows)
+    counts = [column for column in table if column.endswith(("_bytes", "layers"))]
+    table = table.astype(dict.fromkeys(counts, "Int64"))
+    return table.sort_values(["dataset", "model"], kind="stable", ignore_index=True)
+
+
+def compression_table(descriptions, checkpoints):
+    """What every compression was asked to remove, and the sizes that it achieved.
+
+    Args:
+        descriptions: of the models (`Study.describe`), in the order of `checkpoints`.
+        checkpoints: paths of their files.
+    """
+    rows = []
+    for description, path in zip(descriptions, checkpoints, strict=True):
+        metadata = read_metadata(path, "model")
+        size, dense = metadata["size"], metadata["dense"]
+        asked = metadata.get("compression", {})
+        rows.append(
+            {
+                "dataset": description["dataset"],
+                "model": description["name"],
+                "variant": description["variant"],
+                **{axis: description[axis] for axis in [*MODEL, "seed"]},
+                "activation_bits": asked.get("activation_bits") or description["bits"],
+                "measure": asked.get("measure", _measure(asked)),
+                **{f"{key}_removed": 1 - size[key] / dense[key] for key in ("channels", "parameters", "macs")},
+                **{key: size[key] for key in ("channels", "parameters", "nonzeros", "macs", "bytes", "packed_bytes")},
+                "filters": _filters(path),
+            }
+        )
+    return COMPRESSION.frame(rows).sort_values(["dataset", "model"], ignore_index=True)
+
+
+def _measure(asked):
+    """What the ratio of a compression without a setting of that name counts."""
+    return "bits" if "bits" in asked else "weights" if asked else ""
+
+
+def _filters(path):
+    """Filters of every convolution of a checkpoint, in the order of their names, such as `32-64-64`."""
+    with open_tensors(path) as opened:
+        shapes = {name: opened.get_slice(name).get_shape() for name in sorted(opened.keys())}
+    weights = [shape for name, shape in shapes.items() if name.startswith("network.") and name.endswith(".weight")]
+    return "-".join(str(shape[0]) for shape in weights if len(shape) == 4)

@@ -1,0 +1,29 @@
+"""White-box accuracy against eps, of sweeps."""
+
+from squeezeproof.analysis.names import MODEL, averaged, display_name
+from squeezeproof.errors import InputError
+from squeezeproof.figures.curves import by_model, curves_figure
+
+
+def accuracy_against_eps(table, dataset, sweep):
+    """White-box accuracy of every model of a sweep against eps, seeds together, with 95 % intervals.
+
+    A curve ends at the last eps that all its seeds reached; a cross marks that one of them stopped there below chance.
+
+    Args:
+        table: the table `sweeps`.
+    """
+    table = table[(table["dataset"] == dataset) & (table["sweep"] == sweep)]
+    if table.empty:
+        raise InputError(f"no point of {sweep} of {dataset} passed the audit; tables/audit.csv says why and what to do")
+    table = table.rename(columns={axis: f"target_{axis}" for axis in MODEL})
+    curves = []
+    for name, rows in by_model(table, "target"):
+        points = rows.groupby("eps").agg(
+            runs=("accuracy", "count"), mean=("accuracy", "mean"), std=("accuracy", "std"), n=("n", "min"),
+            stopped=("stopped", "any"),
+        )  # fmt: skip
+        curves.append((name, points[points["runs"] == rows["seed"].nunique()].reset_index(), {}))
+    seeds = int(table["seed"].nunique())
+    title = f"{display_name(dataset)}, {sweep}: white-box accuracy ({averaged(seeds)})"
+    return curves_figure(title, curves, table["chance"].iloc[0], table["norm"].max())

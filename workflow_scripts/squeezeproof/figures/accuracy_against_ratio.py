@@ -1,0 +1,51 @@
+"""Accuracy against what a compression removed, or the bits it left."""
+
+import numpy as np
+
+from squeezeproof.analysis.names import display_name
+from squeezeproof.errors import InputError
+from squeezeproof.figures.levels import FROM_BASE, PANEL, WHITE_BOX, panels
+from squeezeproof.store.predictions import CLEAN
+
+
+def accuracy_against_ratio(table, dataset, architecture):
+    """Accuracy against the fraction removed, or the bits left: one panel per training, compression and fine-tuning,
+    one curve per attack ([thorsteinsson2024], Figures 1, 3 and 4).
+
+    Solid: examples crafted on the model itself (white-box). Dashed: crafted on the base model of the same seed
+    (transfer). Bars span one standard deviation over seeds to each side.
+
+    Args:
+        table: `over_seeds`.
+    """
+    table = table[(table["dataset"] == dataset) & (table["target_architecture"] == architecture)]
+    table = table.rename(columns={f"target_{axis}": axis for axis in [*PANEL, "ratio", "bits"]})
+    compressed = table[table["compression"] != "none"]
+    if compressed.empty:
+        raise InputError(f"no compressed {architecture} on {dataset} passed the audit; tables/audit.csv says why")
+    table = table.assign(low=table["mean"] - table["std"].fillna(0), high=table["mean"] + table["std"].fillna(0))
+    table = table.assign(value=table["mean"], curve=_threats(table))
+    figure = panels(table[table["curve"] != ""], compressed, "accuracy in %")
+    for axes in figure.axes:
+        axes.set_ylim(-0.03, 1.03)
+    runs = int(table.loc[table["attack"] == CLEAN, "runs"].max())
+    seeds = "one seed" if runs == 1 else f"mean and standard deviation of {runs} seeds"
+    figure.suptitle(
+        f"{display_name(dataset)}, {display_name(architecture)}: accuracy against compression ({seeds})",
+        x=0.01,
+        ha="left",
+        fontsize=10,
+    )
+    return figure
+
+
+def _threats(table):
+    """The curve that each row of `over_seeds` belongs to: that of clean images, white-box, from the base, or none."""
+    from_base = (
+        (table["source_compression"] == "none")
+        & (table["source_architecture"] == table["target_architecture"])
+        & (table["source_training"] == table["training"])
+        & (table["seed_relation"] == "same")
+    )
+    white_box = table["threat"].isin(["white-box", CLEAN])
+    return np.where(white_box, WHITE_BOX, np.where(from_base, FROM_BASE, ""))

@@ -1,0 +1,63 @@
+"""What compression changes of the accuracy, against what it removed, or the bits it left."""
+
+import numpy as np
+import pandas as pd
+
+from squeezeproof.analysis.accuracy import UNATTACKED
+from squeezeproof.analysis.names import FLOAT_BITS, display_name
+from squeezeproof.errors import InputError
+from squeezeproof.figures.levels import FROM_BASE, PANEL, WHITE_BOX, panels
+from squeezeproof.store.predictions import CLEAN
+
+
+def accuracy_differences(verdicts, clean, dataset, architecture):
+    """Compressed minus base accuracy against the fraction removed, on clean images and under every attack (Wang et al.
+    2018, Figures 1 and 2); bars are the intervals of the verdicts.
+
+    Each model is attacked itself where the study does that; where it does not, both face the images crafted on the
+    base model.
+
+    Args:
+        verdicts, clean: the tables `verdicts` and `clean_differences`.
+    """
+    chosen = verdicts["comparison"].eq("white-box") | (
+        verdicts["source_architecture"].eq(verdicts["architecture"])
+        & verdicts["source_training"].eq(verdicts["training"])
+        & verdicts["source_compression"].eq("none")
+        & verdicts["seed_relation"].eq("same")
+    )
+    table = verdicts[chosen & verdicts["dataset"].eq(dataset) & verdicts["architecture"].eq(architecture)]
+    own = clean[clean["dataset"].eq(dataset) & clean["architecture"].eq(architecture)]
+    if table.empty and own.empty:
+        raise InputError(f"no compressed {architecture} on {dataset} passed the audit; tables/audit.csv says why")
+    curve = np.where(table["comparison"] == "white-box", WHITE_BOX, FROM_BASE)
+    frames = [own.assign(attack=CLEAN, **UNATTACKED, curve=WHITE_BOX), table.assign(curve=curve)]
+    keep = [
+        "attack",
+        "entry",
+        "method",
+        "eps",
+        "curve",
+        *PANEL,
+        "ratio",
+        "bits",
+        "difference",
+        "low",
+        "high",
+        "seeds",
+        "n",
+    ]
+    table = pd.concat([frame[keep] for frame in frames])
+    table = table.assign(value=table["difference"])
+    origin = table.drop_duplicates([*PANEL, "attack", "curve"])
+    origin = origin.assign(ratio=0.0, bits=FLOAT_BITS, value=0.0, low=0.0, high=0.0)
+    figure = panels(pd.concat([origin, table]), table, "difference in points")
+    for axes in figure.axes:
+        axes.axhline(0, color="#888888", lw=0.8, zorder=1)
+    seeds = int(table["seeds"].max())
+    sample = f"{seeds} seed{'s' * (seeds > 1)}, {int(table['n'].max())} images"
+    figure.suptitle(
+        f"{display_name(dataset)}, {display_name(architecture)}: compressed minus base accuracy (intervals; {sample})",
+        x=0.01, ha="left", fontsize=10,
+    )  # fmt: skip
+    return figure

@@ -1,0 +1,55 @@
+"""How long an image takes on every back-end."""
+
+import matplotlib.pyplot as plt
+
+from squeezeproof.analysis.efficiency import BACKENDS, IN_MEMORY
+from squeezeproof.analysis.names import MODEL, display_name, model_in_words
+from squeezeproof.errors import InputError
+from squeezeproof.figures.style import COLORS
+
+HATCHES = {"eager": "", "onnxruntime": "//", "onnxruntime-int8": ".."}
+
+
+def latency_bars(efficiency, latency, dataset):
+    """Median latency of one image in memory per model and back-end, with the quartiles; seeds are pooled by medians."""
+    chosen = latency[(latency["dataset"] == dataset) & (latency["algorithm"] == IN_MEMORY)]
+    chosen = chosen[chosen["threads"] == chosen["threads"].min()]
+    table = chosen.merge(efficiency[["dataset", "model", *MODEL]], on=["dataset", "model"])
+    if table.empty:
+        raise InputError(f"no model of {dataset} was timed; see efficiency.backends and efficiency.formats")
+    columns = ["median_ms", "q25_ms", "q75_ms"]
+    bars = table.groupby([*MODEL, "backend"], sort=False)[columns].median().reset_index()
+    bars["label"] = [model_in_words(*row) for row in bars[MODEL].itertuples(index=False)]
+    labels = list(dict.fromkeys(bars.sort_values(MODEL, key=_none_first, kind="stable")["label"]))
+    backends = [backend for backend in BACKENDS if backend in set(bars["backend"])]
+    height = 0.8 / min(2, len(backends))
+    figure, axes = plt.subplots(figsize=(7.5, 1.5 + 0.4 * len(labels)), layout="constrained")
+    for index, backend in enumerate(backends):
+        rows = bars[bars["backend"] == backend]
+        # The bars of a model that is timed on fewer back-ends lie around its name too.
+        own = [list(bars.loc[bars["label"] == label, "backend"]) for label in rows["label"]]
+        offsets = [[name for name in backends if name in names].index(backend) - (len(names) - 1) / 2 for names in own]
+        places = [labels.index(label) + height * offset for label, offset in zip(rows["label"], offsets, strict=True)]
+        spread = [rows["median_ms"] - rows["q25_ms"], rows["q75_ms"] - rows["median_ms"]]
+        axes.barh(
+            places, rows["median_ms"], height, xerr=spread, color=COLORS[index], hatch=HATCHES[backend], label=backend,
+            edgecolor="white", error_kw={"elinewidth": 0.9, "capsize": 2, "ecolor": "#222222"},
+        )  # fmt: skip
+    axes.set_yticks(range(len(labels)), labels)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(f"milliseconds for one image in memory,\nmedian and quartiles, {_threads(chosen)}")
+    figure.suptitle(
+        f"{display_name(dataset)}: latency on {chosen['machine_cpu'].iloc[0]}", x=0.01, ha="left", fontsize=10
+    )
+    figure.legend(loc="outside lower right", ncols=len(backends))
+    return figure
+
+
+def _none_first(column):
+    return column.replace({"none": ""}) if column.dtype == object or str(column.dtype) == "str" else column
+
+
+def _threads(table):
+    count = int(table["threads"].iloc[0])
+    return "one thread" if count == 1 else f"{count} threads"

@@ -1,0 +1,54 @@
+"""Ours beside published."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from squeezeproof.figures.style import COLORS
+
+PANELS_IN_A_ROW = 6
+# What tells one model of the published numbers from another.
+MODEL = ["dataset", "architecture", "training", "compression", "ratio"]
+
+
+def dumbbell(table):
+    """Published accuracy and ours with its interval, a line per cell, a panel per model; cells not run are left out."""
+    table = table[table["mean"].notna()]
+    models = list(dict.fromkeys(table[MODEL].astype(str).itertuples(index=False, name=None)))
+    names = list(dict.fromkeys(_cell_name(row) for row in table.itertuples()))
+    columns = min(len(models), PANELS_IN_A_ROW)
+    several = len(table[["dataset", "architecture"]].drop_duplicates()) > 1
+    rows = -(-len(models) // columns)
+    size = (2.7 * columns + 1.2, rows * (1.1 + 0.22 * len(names)) + 0.5)
+    figure, grid = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for axes, model in zip(grid.flat, models, strict=False):
+        for row in table[table[MODEL].astype(str).eq(list(model)).all(axis=1)].itertuples():
+            height = len(names) - 1 - names.index(_cell_name(row))
+            axes.plot([row.published, row.mean], [height, height], color="#bbbbbb", lw=2, zorder=1)
+            ours = axes.errorbar(
+                row.mean, height, xerr=[[row.mean - row.low], [row.high - row.mean]],
+                fmt="o", ms=5, color=COLORS[0], capsize=3, zorder=3,
+            )  # fmt: skip
+            theirs = axes.scatter(row.published, height, marker="D", s=26, color=COLORS[1], zorder=2)
+        axes.set_title(_panel_title(model, several=several), loc="left")
+        axes.set_xlim(-3, 103)
+        axes.set_xlabel("accuracy in %")
+    for axes in grid.flat[len(models) :]:
+        axes.remove()
+    grid[0, 0].set_yticks(range(len(names)), names[::-1])
+    runs = int(table["runs"].max())
+    label = f"ours, mean of {runs} seeds with 95 % interval" if runs > 1 else "ours, with 95 % interval"
+    figure.legend([ours, theirs], [label, "published"], loc="outside lower center", ncols=2)
+    return figure
+
+
+def _cell_name(row):
+    eps = "" if pd.isna(row.eps) else f" {row.eps:.3g}"
+    return "clean images" if row.attack == "none" else f"{row.attack.replace('_', ' ')}{eps}"
+
+
+def _panel_title(model, several):
+    dataset, architecture, training, compression, ratio = model
+    level = ratio if ratio.startswith("int") else f"{100 * float(ratio):g} % removed"
+    removed = "base" if compression == "none" else f"{compression.replace('_', ' ')}, {level}"
+    where = f"{dataset}, {architecture}\n" if several else ""
+    return f"{where}{training}\n{removed}"

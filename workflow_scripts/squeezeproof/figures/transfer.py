@@ -1,0 +1,44 @@
+"""What one attack, crafted once on one source, does to every target, against eps."""
+
+import pandas as pd
+
+from squeezeproof.analysis.names import MODEL, averaged, display_name, entry_display
+from squeezeproof.errors import InputError
+from squeezeproof.figures.curves import by_model, curves_figure
+from squeezeproof.store.predictions import CLEAN
+
+
+def transfer(table, trials, chance, dataset, source, attacks):
+    """Accuracy of every target against the eps of one attack, crafted once on each seed of one source.
+
+    The source itself (white-box) is drawn thicker; targets of other seeds than the source's have curves of their own.
+
+    Args:
+        table: the table `over_seeds`.
+        trials: test images of one seed.
+        chance: 1 / classes.
+        source: description (`Study.describe`) of one seed of the source.
+        attacks: names of the attack's instances.
+    """
+    table = table[table["dataset"] == dataset]
+    crafted = table[table["attack"].isin(attacks)]
+    for axis in MODEL:
+        crafted = crafted[crafted[f"source_{axis}"].eq(source[axis])]
+    crafted_on = source["variant"]
+    if crafted.empty:
+        raise InputError(
+            f"no set of {', '.join(attacks)} of {crafted_on} ({dataset}) passed the audit; tables/audit.csv says why "
+            "and what to do"
+        )
+    clean = table[table["attack"] == CLEAN].drop(columns=["threat", "seed_relation"]).assign(eps=0.0)
+    curves = []
+    for name, rows in by_model(crafted, "target"):
+        # Clean accuracy has no source.
+        start = clean.merge(rows[[f"target_{axis}" for axis in MODEL]].head(1))
+        for (threat, relation), found in rows.groupby(["threat", "seed_relation"], sort=False):
+            other = "" if relation == "same" else " (other seed)"
+            points = pd.concat([start, found], ignore_index=True).sort_values("eps").assign(n=trials)
+            curves.append((name + other, points, {"lw": 2.6} if threat == "white-box" else {}))
+    attack = entry_display(*crafted[["entry", "method"]].iloc[0])
+    title = f"{display_name(dataset)}, {attack} crafted on {crafted_on} ({averaged(clean['runs'].max())})"
+    return curves_figure(title, curves, chance, crafted["norm"].iloc[0])

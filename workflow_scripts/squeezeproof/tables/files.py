@@ -1,0 +1,61 @@
+"""Tables as CSV files, read and written as tables.catalog describes them. The name of a file tells its table."""
+
+import io
+from pathlib import Path
+
+import pandas as pd
+
+from squeezeproof.errors import InputError
+from squeezeproof.store.csvs import read_text, writing_csv
+from squeezeproof.tables.catalog import TABLES
+
+
+def table_of(path):
+    """(Table, part) of a file: `wide_attacks.weight.csv` holds the part `weight` of the table `wide_attacks`."""
+    name, _, part = Path(path).stem.partition(".")
+    return TABLES[name], part
+
+
+def write_table(path, frame):
+    """Write a data frame as the table that the file's name tells."""
+    write_csv(path, table_of(path)[0].frame(frame))
+
+
+def write_csv(path, frame):
+    """Write any data frame, numbers to six digits."""
+    with writing_csv(path) as file:
+        frame.to_csv(file, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def read_table(path):
+    """A table as it was written: texts stay texts, empty ones too; a number that is missing is NaN.
+
+    Raises InputError where the file was altered, or has other columns than the table.
+    """
+    table, _ = table_of(path)
+    columns = {name: table[name] for name in _header(path, table)}
+    texts = {name: str for name, column in columns.items() if column.kind.text}
+    missing = {name: [""] for name in columns if name not in texts}
+    return read_csv(path, dtype=texts, keep_default_na=False, na_values=missing)
+
+
+def read_texts(path):
+    """A table with every value as the text of the file."""
+    _header(path, table_of(path)[0])
+    return read_csv(path, dtype=str, keep_default_na=False)
+
+
+def read_csv(path, **options):
+    """`pandas.read_csv` of any file as it was written; InputError names one that is altered or no table."""
+    text = read_text(path)
+    try:
+        return pd.read_csv(io.StringIO(text), **options)
+    except ValueError as error:
+        # Of pandas' own errors each is a ValueError.
+        raise InputError(f"{path}: is no table in CSV ({error})") from None
+
+
+def _header(path, table):
+    names = list(read_csv(path, nrows=0))
+    table.check(path, names)
+    return names
