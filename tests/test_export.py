@@ -17,7 +17,7 @@ from squeezeproof.compression.filters import dense_sizes, prune_filters
 from squeezeproof.compression.quantization import quantize
 from squeezeproof.compression.weights import prune_weights
 from squeezeproof.deployment import export, integer
-from squeezeproof.deployment.plain import logits_of_session, open_session, plain, run_session
+from squeezeproof.deployment.plain import logits_of, logits_of_session, open_session, plain, run_session
 from squeezeproof.errors import InputError
 from squeezeproof.runtime import place
 
@@ -132,15 +132,40 @@ def test_a_file_that_computes_something_else_is_an_error_and_no_file_stays(tmp_p
 
 def test_a_difference_beyond_the_tolerance_is_an_error():
     model = model_of(EXAMPLES["cnn8"])
-    metadata = {"images": 10, "max_difference": 2e-4, "largest_logit": 1.0, "agreement": 1.0}
-    with pytest.raises(InputError, match=r"differ by up to 0\.0002.*at most 0\.0001 is allowed"):
-        export.check(metadata, model, "ONNX")
-    assert export.check({**metadata, "largest_logit": 2.1}, model, "ONNX")
-    rounded = quantized(EXAMPLES["cnn8"], 4)
-    assert export.check(metadata, rounded, "ONNX")
-    for bad in ({"agreement": 0.98}, {"max_difference": float("nan")}):
-        with pytest.raises(InputError, match="99%"):
-            export.check({**metadata, **bad}, rounded, "ONNX")
+    images = images_of(EXAMPLES["cnn8"], 10)
+    logits = logits_of(model, images)
+    assert export.compare(model, images, logits)["close"] == 1
+    other = logits.copy()
+    other[3, 2] += 0.01 * np.ptp(logits[3])
+    with pytest.raises(InputError, match=r"on 10\.00% of 10 test images by more than rounding"):
+        export.check(export.compare(model, images, other), "ONNX")
+    other[3, 2] = np.nan
+    with pytest.raises(InputError, match="differ by up to nan"):
+        export.check({**export.compare(model, images, other), "close": 1.0}, "ONNX")
+
+
+@pytest.mark.parametrize("write", [export.export_onnx, export.export_program])
+def test_labels_of_a_rounded_model_that_ties_turn_are_told_and_stop_nothing(write, tmp_path, monkeypatch):
+    model, images = quantized(EXAMPLES["cnn8"], 4), images_of(EXAMPLES["cnn8"], 20)
+    compare, calls = export.compare, []
+
+    def turned(model, images, found):
+        calls.append(model)
+        return {**compare(model, images, found), **({"agreement": 0.6, "close": 0.2} if len(calls) == 1 else {})}
+
+    monkeypatch.setattr(export, "compare", turned)
+    assert write(tmp_path / "model", model, images)["agreement"] == 0.6
+    assert len(calls) == 2 and (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("write", [export.export_onnx, export.export_program])
+def test_a_rounded_model_is_compared_without_its_rounding(write, tmp_path, monkeypatch):
+    model, images = quantized(EXAMPLES["cnn8"], 4), images_of(EXAMPLES["cnn8"], 20)
+    close = export.close
+    monkeypatch.setattr(export, "close", lambda expected, found: close(expected, found + torch.rand(10)))
+    with pytest.raises(InputError, match="computes something else"):
+        write(tmp_path / "model", model, images)
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -324,3 +324,24 @@ def test_names_of_wrapped_networks_are_taken_without_the_wrapper(prefix, spec, t
     save_file({prefix + key: value for key, value in source.network.state_dict().items()}, tmp_path / "weights")
     load_weights(model, tmp_path / "weights")
     assert_same_tensors(model.state_dict(), source.state_dict())
+
+
+class Sigmoid(Plain):
+    def forward(self, pixels):
+        return super().forward(pixels).sigmoid()
+
+
+class Rectified(Plain):
+    """Small logits that are never negative are no probabilities."""
+
+    def forward(self, pixels):
+        return super().forward(pixels).relu() / 100
+
+
+def test_a_sigmoid_is_noticed_as_a_softmax_is():
+    images, labels = split(0, 16)
+    options = {"seed": 0, "batch_size": 8}
+    with pytest.raises(InputError, match="returns probabilities, attacks need logits: remove its sigmoid"):
+        craft(Sigmoid().eval(), images, labels, attack_settings("fgsm", eps=0.1), **options)
+    torch.manual_seed(0)
+    craft(Rectified().eval(), images, labels, attack_settings("fgsm", eps=0.1), **options)

@@ -429,9 +429,23 @@ def unusual(**shape):
 
 def subclassed(*, in_channels, num_classes, image_size):
     class Standardized(nn.Conv2d):
-        pass
+        def forward(self, maps):
+            return self._conv_forward(maps, self.weight - self.weight.mean(), self.bias)
 
     return nn.Sequential(Standardized(in_channels, num_classes, image_size), nn.Flatten())
+
+
+def renamed(*, in_channels, num_classes, image_size):
+    """Subclasses that compute what their base does, as timm's."""
+
+    class Convolution(nn.Conv2d):
+        def forward(self, maps):
+            return nn.functional.conv2d(maps, self.weight, self.bias, self.stride, self.padding)
+
+    class Classifier(nn.Linear):
+        pass
+
+    return nn.Sequential(Convolution(in_channels, 4, image_size), nn.Flatten(), Classifier(4, num_classes))
 
 
 def pooled(*, in_channels, num_classes, image_size):
@@ -449,6 +463,18 @@ def test_layers_that_run_are_quantized_once_and_others_left_float():
     assert type(model.network.never) is nn.Linear
     seen = observe(model_of(spec), ["network.twice"], split(0, 5)[0], torch.Generator())["network.twice"]
     assert seen.shape == (1, 2 * 5 * 4 * 64 + 2)
+
+
+def test_subclasses_that_compute_what_their_base_does_are_quantized():
+    spec = own_spec("renamed")
+    model = quantized(spec, 4)
+    assert list(bits_of(model)) == ["network.0", "network.2"]
+    plain_model = model_of(spec)
+    pixels = pixels_of(spec)
+    assert not torch.equal(model(pixels), plain_model(pixels))
+    model.network[0].weight_quantizer = model.network[0].input_quantizer = nn.Identity()
+    model.network[2].weight_quantizer = model.network[2].input_quantizer = nn.Identity()
+    assert torch.equal(model(pixels), plain_model(pixels))
 
 
 def test_what_cannot_be_quantized_is_named():

@@ -8,6 +8,7 @@ from squeezeproof.store.datasets import to_pixels
 
 SLACK = 1e-6
 BATCH = 50
+MANY = 64
 
 
 def check_inside(clean, points, eps, norm):
@@ -40,3 +41,6 @@ def check_logits(logits):
         raise InputError("the model's logits are not finite: its weights or its input are broken")
     if logits.min() >= 0 and (logits.sum(1) - 1).abs().max() < 1e-4:
         raise InputError("the model returns probabilities, attacks need logits: remove its softmax")
+    # A sigmoid is never 0; so many logits do not lie in this interval by chance.
+    if logits.numel() >= MANY and logits.min() > 0 and logits.max() <= 1:
+        raise InputError("the model returns probabilities, attacks need logits: remove its sigmoid")

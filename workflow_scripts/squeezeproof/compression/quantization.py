@@ -1,9 +1,14 @@
 """Quantization, post-training and as the start of quantization-aware training."""
 
+from contextlib import ExitStack
+
+import torch
+
 from squeezeproof.compression.calibration import calibrate, draw, observe
 from squeezeproof.errors import InputError
+from squeezeproof.models.device import device_of
 from squeezeproof.models.measure import layer_macs
-from squeezeproof.models.quantized import Binarizer, Quantizer, quantize_layers
+from squeezeproof.models.quantized import Binarizer, Quantizer, not_covered, quantize_layers, unlike_base
 
 FLOAT = 32
 LEARNED_BELOW = 4
@@ -29,6 +34,7 @@ def quantize(model, shape, settings, images, seed):
     if not names:
         raise InputError("the network has no convolution or linear layer that could be quantized")
     layers = {name: _layer_settings(settings, name in (names[0], names[-1])) for name in names}
+    _check_covered(model, shape, names)
     chosen, generator = draw(images, settings["calibration_images"], seed)
     quantized_inputs = [name for name in names if layers[name]["input"]]
     seen = observe(model, quantized_inputs, chosen, generator) if quantized_inputs else {}
@@ -42,6 +48,23 @@ def quantize(model, shape, settings, images, seed):
         if isinstance(layer.input_quantizer, Quantizer):
             bits = layer.input_quantizer.bits
             layer.input_quantizer.set(*calibrate(seen[name], bits, symmetric=False, **options))
+
+
+def _check_covered(model, shape, names):
+    """Raise InputError for a layer that computes something else than torch.nn.Conv2d or torch.nn.Linear."""
+    unlike, pixels = [], torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)).to(device_of(model))
+    with ExitStack() as hooks:
+        for name in names:
+            layer = model.get_submodule(name)
+
+            def hook(layer, fed, output, name=name):
+                unlike.extend([name] if unlike_base(layer, fed, output) else [])
+
+            hooks.callback(layer.register_forward_hook(hook).remove)
+        with torch.no_grad():
+            model.eval()(pixels)
+    if unlike:
+        raise not_covered(unlike[0], model.get_submodule(unlike[0]))
 
 
 def _layer_settings(settings, is_end):

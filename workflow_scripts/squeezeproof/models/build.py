@@ -9,6 +9,7 @@ from torch import nn
 from squeezeproof.errors import InputError
 from squeezeproof.factories import refusal, stray
 from squeezeproof.models import ensemble, mobilenet, networks, vgg, vision, wide_resnet
+from squeezeproof.models.attention import unfold_attention
 from squeezeproof.seeds import derive_seed
 
 FACTORIES = {
@@ -82,6 +83,7 @@ def build(spec, seed):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _build_custom(settings, shape) if settings["kind"] == "custom" else _build_known(settings, shape)
+        unfold_attention(network, torch.rand(2, spec["in_channels"], spec["image_size"], spec["image_size"]))
     return nn.Sequential(OrderedDict(normalize=Normalize(spec["mean"], spec["deviation"]), network=network))
 
 

@@ -165,21 +165,45 @@ def quantize_layers(model, layers):
     Args:
         layers: layer name -> {"weight": {"bits", "learned"}, "input": the same or None for float inputs}.
 
-    Parameters keep their names and values. Raises InputError for a layer that is not exactly a torch.nn.Conv2d or
-    torch.nn.Linear: what a subclass computes is unknown here.
+    Parameters keep their names and values. Raises InputError for a layer that is no torch.nn.Conv2d or torch.nn.Linear;
+    whether a subclass computes what those do is for `unlike_base` to say.
     """
     for name, settings in layers.items():
         layer = model.get_submodule(name)
-        if type(layer) not in QUANTIZED:
-            raise InputError(
-                f"quantization covers torch.nn.Conv2d and torch.nn.Linear; {name} is a {type(layer).__name__}"
-            )
-        layer.__class__ = QUANTIZED[type(layer)]
+        base = _base(layer)
+        if base is None:
+            raise not_covered(name, layer)
+        layer.__class__ = QUANTIZED[base]
         device, weight = layer.weight.device, settings["weight"]
         binary = weight["bits"] == 1
         layer.weight_quantizer = Binarizer() if binary else Quantizer(**weight, count=len(layer.weight), device=device)
         layer.input_quantizer = Quantizer(**settings["input"], device=device) if settings["input"] else nn.Identity()
         layer.train(layer.training)
+
+
+def not_covered(name, layer):
+    """The InputError of a layer that cannot be quantized."""
+    return InputError(
+        f"quantization covers torch.nn.Conv2d and torch.nn.Linear, and what computes as they do; {name} is a "
+        f"{type(layer).__name__}"
+    )
+
+
+def unlike_base(layer, fed, output):
+    """Whether a layer gave another `output` for its inputs `fed` than torch.nn.Conv2d or torch.nn.Linear would."""
+    base = _base(layer)
+    if type(layer) is base:
+        return False
+    with torch.no_grad():
+        return base is None or len(fed) != 1 or not torch.equal(base.forward(layer, fed[0]), output)
+
+
+def _base(layer):
+    """torch.nn.Conv2d or torch.nn.Linear, where a layer is one with a weight of its own and not quantized yet."""
+    if isinstance(layer, tuple(QUANTIZED.values())):
+        return None
+    base = next((base for base in QUANTIZED if isinstance(layer, base)), None)
+    return base if type(layer) is base or "weight" in layer._parameters else None
 
 
 def quantized_layers(model):
