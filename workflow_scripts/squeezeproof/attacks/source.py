@@ -69,9 +69,6 @@ class Counted:
     def buffers(self):
         return self.model.buffers()
 
-    def buffers(self):
-        return self.model.buffers()
-
     def observe(self, peaks):
         """Take note of the largest absolute entries [N] of input gradients."""
         self._finite &= torch.isfinite(peaks).all()
