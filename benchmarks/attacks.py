@@ -32,7 +32,7 @@ from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.attacks.source import Counted, frozen, prepared
-from squeezeproof.datasets.kinds import load_digits
+from squeezeproof.datasets.digits import load_digits
 from squeezeproof.entries import registry
 from squeezeproof.entries.attack import with_budget
 from squeezeproof.models.networks import cnn3

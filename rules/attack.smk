@@ -18,12 +18,13 @@ rule craft:
         mem_mb=growing(3000),
         runtime=growing(240),
         gpu=GPUS,
+        batch_size=BATCH_SIZE,
     params:
         attack=lambda wildcards: study.attacks[wildcards.attack].settings,
         entry=lambda wildcards: study.attacks[wildcards.attack].entry,
         seed=lambda wildcards: derive_seed(wildcards.source, wildcards.attack),
-        compute=study.compute,
-        code=code_digest("craft.py"),
+        compute=COMPUTE,
+        code=crafting_code,
     message:
         "Crafting {wildcards.attack} on {wildcards.source} ({wildcards.dataset})"
     script:
@@ -72,8 +73,8 @@ rule join_shards:
         attack=lambda wildcards: study.attacks[wildcards.attack].settings,
         entry=lambda wildcards: study.attacks[wildcards.attack].entry,
         seed=lambda wildcards: derive_seed(wildcards.source, wildcards.attack),
-        compute=study.compute,
-        code=code_digest("join_shards.py") + code_digest("craft.py"),
+        compute=COMPUTE,
+        code=lambda wildcards: code_digest("join_shards.py") + crafting_code(wildcards),
     message:
         "Joining the shards of {wildcards.attack} on {wildcards.source} ({wildcards.dataset})"
     script:

@@ -42,12 +42,13 @@ rule probe:
         mem_mb=growing(2000),
         runtime=growing(60),
         gpu=GPUS,
+        batch_size=BATCH_SIZE,
     params:
         attack=probe_attack(),
         images=study.config["audit"]["images"],
         seed=lambda wildcards: derive_seed(wildcards.source, "probe"),
-        compute=study.compute,
-        code=code_digest("probe.py"),
+        compute=COMPUTE,
+        code=code_on("probe.py", "source"),
     message:
         "Probing {wildcards.source} ({wildcards.dataset})"
     script:

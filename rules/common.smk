@@ -21,6 +21,7 @@ from squeezeproof.study.outputs import targets
 from squeezeproof.study.paths import SHARD, Paths, prepared
 from squeezeproof.study.plan import Study
 from squeezeproof.study.scheduling import one_timer_at_a_time
+from squeezeproof.study.uses import used_code
 from squeezeproof.study.tables import (
     ACCURACY,
     DEPLOYMENT,
@@ -48,6 +49,10 @@ if workflow.is_main_process:
         logger.warning(notice)
 
 paths = Paths(study.name)
+# What of the section `compute` can change a result; how many images are in memory cannot.
+COMPUTE = {key: study.compute[key] for key in ("device", "threads")}
+# 0 takes as many as fit.
+BATCH_SIZE = study.compute["batch_size"] or 0
 # GPUs that a computing job asks for.
 GPUS = 1 if study.compute["device"] == "cuda" else 0
 
@@ -133,7 +138,21 @@ def checkpoint_of(wildcards):
 def training_code(wildcards):
     """Digest of the training code and, for a custom architecture, of the user's module."""
     factory = architecture_of(wildcards).get("factory", "")
-    return code_digest("train.py") + module_digest(factory.partition(":")[0], Path.cwd())
+    used = used_code(study, "train.py", models=[(wildcards.dataset, wildcards.base)])
+    return used + module_digest(factory.partition(":")[0], Path.cwd())
+
+
+def code_on(script, *wildcard):
+    """Params function: digest of the code of a job that builds the models that some wildcards name."""
+    return lambda wildcards: used_code(
+        study, script, models=[(wildcards.dataset, wildcards[name]) for name in wildcard]
+    )
+
+
+def compressing_code(wildcards):
+    """Digest of the code of the compression and of the network that it compresses."""
+    models, compression = [(wildcards.dataset, wildcards.variant)], compression_of(wildcards)
+    return used_code(study, "compress.py", models=models, compressions=[compression])
 
 
 def parent_of(wildcards):
@@ -156,6 +175,12 @@ def compression_of(wildcards):
 # Data sets on which one job crafts a set, and those on which several do.
 UNSHARDED = any_of(name for name, dataset in study.datasets.items() if dataset.shards == 1)
 SHARDED = any_of(name for name, dataset in study.datasets.items() if dataset.shards > 1)
+
+
+def crafting_code(wildcards):
+    """Digest of the code of the attack and of the network that it attacks."""
+    attack = study.attacks[wildcards.attack].settings
+    return used_code(study, "craft.py", models=[(wildcards.dataset, wildcards.source)], attacks=[attack])
 
 
 def shards_of(wildcards):
@@ -193,6 +218,12 @@ def set_of_features(wildcards):
 def attacks_of_sweep(wildcards):
     """(name, settings) of the attacks of a sweep, in the order of their eps."""
     return [(attack.name, attack.settings) for attack in study.sweeps[wildcards.sweep].attacks]
+
+
+def sweeping_code(wildcards):
+    """Digest of the code of the sweep's attack and of the network that it attacks."""
+    attacks = [settings for _, settings in attacks_of_sweep(wildcards)]
+    return used_code(study, "sweep.py", models=[(wildcards.dataset, wildcards.source)], attacks=attacks)
 
 
 def training_images_of_sweep(wildcards):
@@ -262,6 +293,12 @@ def files_of_runs(wildcards):
         )
         for name, backend in timed_runs(study, wildcards.dataset)
     ]
+
+
+def timing_code(wildcards):
+    """Digest of the code that times models, and of their networks."""
+    runs = timed_runs(study, wildcards.dataset)
+    return used_code(study, "measure_latency.py", models=[(wildcards.dataset, name) for name, _ in runs])
 
 
 def calibration_of(wildcards):

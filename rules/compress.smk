@@ -21,8 +21,8 @@ rule compress:
         compression=compression_of,
         finetuning=lambda wildcards: study.finetuning_settings(planned(wildcards, "variant").finetuning),
         seed=lambda wildcards: planned(wildcards, "variant").seed,
-        compute=study.compute,
-        code=code_digest("compress.py"),
+        compute=COMPUTE,
+        code=compressing_code,
     message:
         "Compressing to {wildcards.variant} on {wildcards.dataset}"
     script:

@@ -16,7 +16,7 @@ rule prepare:
     params:
         settings=lambda wildcards: dataset_of(wildcards).settings,
         name=lambda wildcards: dataset_of(wildcards).name,
-        code=code_digest("prepare.py"),
+        code=lambda wildcards: used_code(study, "prepare.py", datasets=[dataset_of(wildcards).settings]),
     message:
         "Preparing the data set {params.name}"
     script:

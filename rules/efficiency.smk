@@ -21,8 +21,8 @@ rule export:
         runtime=growing(60),
     params:
         images=COMPARED_IMAGES,
-        compute=study.compute,
-        code=code_digest("export_model.py"),
+        compute=COMPUTE,
+        code=code_on("export_model.py", "model"),
     message:
         "Exporting {wildcards.model} ({wildcards.dataset}) as {wildcards.ending}"
     script:
@@ -51,8 +51,8 @@ rule export_int8:
     params:
         calibration_images=calibration_of,
         seed=lambda wildcards: planned(wildcards, "model").seed,
-        compute=study.compute,
-        code=code_digest("export_int8.py"),
+        compute=COMPUTE,
+        code=code_on("export_int8.py", "model"),
     message:
         "Building the int8 model of {wildcards.model} ({wildcards.dataset})"
     script:
@@ -79,7 +79,7 @@ rule predict_int8:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        compute=study.compute,
+        compute=COMPUTE,
         code=code_digest("predict_int8.py"),
     message:
         "Scoring the int8 model of {wildcards.target} on the sets of {wildcards.source} ({wildcards.dataset})"
@@ -136,8 +136,8 @@ rule measure_latency:
     params:
         **{key: EFFICIENCY[key] for key in ("threads", "images", "rounds")},
         runs=lambda wildcards: timed_runs(study, wildcards.dataset),
-        compute=study.compute,
-        code=code_digest("measure_latency.py"),
+        compute=COMPUTE,
+        code=timing_code,
     message:
         "Timing the models of {wildcards.dataset}, alone on this machine"
     script:

@@ -14,7 +14,7 @@ rule build_ensemble:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        code=code_digest("build_ensemble.py"),
+        code=code_on("build_ensemble.py", "ensemble"),
     message:
         "Joining the members of {wildcards.ensemble} ({wildcards.dataset})"
     script:

@@ -16,9 +16,10 @@ rule predict:
         mem_mb=growing(2000),
         runtime=growing(60),
         gpu=GPUS,
+        batch_size=BATCH_SIZE,
     params:
-        compute=study.compute,
-        code=code_digest("predict.py"),
+        compute=COMPUTE,
+        code=code_on("predict.py", "target"),
     message:
         "Scoring {wildcards.target} on the sets of {wildcards.source} ({wildcards.dataset})"
     script:

@@ -16,10 +16,11 @@ rule features:
         mem_mb=growing(3000),
         runtime=growing(30),
         gpu=GPUS,
+        batch_size=BATCH_SIZE,
     params:
         settings=lambda wildcards: study.config["features"][wildcards.features],
-        compute=study.compute,
-        code=code_digest("features.py"),
+        compute=COMPUTE,
+        code=code_on("features.py", "model"),
     message:
         "Reading the layers of {wildcards.model} ({wildcards.dataset}) for {wildcards.features}"
     script:

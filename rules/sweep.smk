@@ -16,13 +16,14 @@ rule sweep:
         mem_mb=growing(3000),
         runtime=growing(720),
         gpu=GPUS,
+        batch_size=BATCH_SIZE,
     params:
         attacks=attacks_of_sweep,
         entry=lambda wildcards: study.sweeps[wildcards.sweep].attacks[0].entry,
         stops=lambda wildcards: study.sweeps[wildcards.sweep].stops,
         shards=lambda wildcards: study.datasets[wildcards.dataset].shards,
-        compute=study.compute,
-        code=code_digest("sweep.py"),
+        compute=COMPUTE,
+        code=sweeping_code,
     message:
         "Attacking {wildcards.source} ({wildcards.dataset}) at the rising eps of {wildcards.sweep}"
     script:

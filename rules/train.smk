@@ -21,7 +21,7 @@ rule train:
         architecture=architecture_of,
         training=lambda wildcards: study.training_settings(planned(wildcards, "base").training),
         seed=lambda wildcards: planned(wildcards, "base").seed,
-        compute=study.compute,
+        compute=COMPUTE,
         code=training_code,
     message:
         "Training {wildcards.base} on {wildcards.dataset}"

@@ -101,6 +101,7 @@ class Jobs:
         self.jobs[name] = SimpleNamespace(
             rule=script, script=f"{script}.py", input=input, output=output, log=[str(self.path(f"logs/{name}.log"))],
             params=Names(params), wildcards=Names({"dataset": DATASET, **wildcards}), config={},
+            resources=SimpleNamespace(batch_size=0),
         )  # fmt: skip
 
     def _models(self):

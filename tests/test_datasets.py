@@ -22,7 +22,7 @@ from sklearn.datasets import load_digits as sklearn_digits
 from torch.nn.functional import interpolate
 from torchvision import datasets as torchvision_datasets
 
-from squeezeproof.datasets import kinds
+from squeezeproof.datasets import downloads
 from squeezeproof.datasets.kinds import LOADERS
 from squeezeproof.datasets.prepare import Moments, prepare, stratified
 from squeezeproof.entries import registry
@@ -129,7 +129,7 @@ def idx_files(kind, root, mirror, url, monkeypatch):
         files[f"{split}-labels-idx1-ubyte"] = struct.pack(">HBBI", 0, 8, 1, count) + labels.tobytes()
         truth.append((images[:, None], labels))
     archives = {f"{file}.gz": gzip.compress(content, mtime=0) for file, content in files.items()}
-    monkeypatch.setitem(kinds.IDX_SUMS, name, {file: md5(content) for file, content in files.items()})
+    monkeypatch.setitem(downloads.IDX_SUMS, name, {file: md5(content) for file, content in files.items()})
     monkeypatch.setattr(cls, "resources", [(file, md5(content)) for file, content in archives.items()])
     monkeypatch.setattr(cls, "mirrors", [f"{url}/"])
     published = {mirror / file: content for file, content in archives.items()}

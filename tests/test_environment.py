@@ -108,12 +108,21 @@ def test_every_rule_has_all_its_parts(name):
 
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_the_conda_environment_of_a_rule_covers_what_its_script_imports(name):
+    from squeezeproof.catalog import NAMES
     from squeezeproof.study.code import closure
+
+    def runs(files):
+        """The files that some files import, and those of every entry that they look up by name."""
+        found = closure(files, ROOT / "workflow_scripts")
+        sections = {section for path in found for section in NAMES if f'Functions("{section}")' in path.read_text()}
+        names = {name.partition(":")[0] for section in sections for name in NAMES[section].values()}
+        entries = [(ROOT / "workflow_scripts").joinpath(*name.split(".")).with_suffix(".py") for name in names]
+        return found if found.issuperset(entries) else runs([*found, *entries])
 
     environment = re.search(r'"\.\./(envs/\w+\.yaml)"', rules()[name])[1]
     script = ROOT / re.search(r'"\.\./(workflow_scripts/\w+\.py)"', rules()[name])[1]
     offered = {MODULES.get(package, package) for package in pins(ROOT / environment)} | sys.stdlib_module_names
-    for path in closure([script], ROOT / "workflow_scripts"):
+    for path in runs([script]):
         for node in ast.walk(ast.parse(path.read_text())):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module] if isinstance(node, ast.ImportFrom) else []

@@ -24,7 +24,7 @@ from torch import nn
 from torchvision.datasets.utils import download_and_extract_archive
 
 from squeezeproof import factories
-from squeezeproof.datasets import kinds
+from squeezeproof.datasets import downloads
 from squeezeproof.datasets.image_folder import MAX_IMAGE_BYTES, load_image_folder
 from squeezeproof.datasets.prepare import prepare
 from squeezeproof.errors import InputError
@@ -375,7 +375,7 @@ def test_an_archive_that_would_leave_its_folder_is_not_unpacked(tmp_path, member
         download_and_extract_archive("http://127.0.0.1:9/", root, filename="cifar.tar.gz", md5="0" * 32)
 
     with pytest.raises(InputError, match="the download failed"):
-        kinds._provide(root, {"data_batch_1": "0" * 32}, True, download)
+        downloads._provide(root, {"data_batch_1": "0" * 32}, True, download)
     left = [path.name for path in tmp_path.rglob("*") if path.is_file() or path.is_symlink()]
     assert left == ["cifar.tar.gz"]
     assert not os.path.exists("/tmp/slipped-hostile")

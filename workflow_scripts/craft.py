@@ -17,7 +17,7 @@ with job(snakemake):
     training = open_split(snakemake.input.train)[:2] if snakemake.input.train else None
     shard = names.get("shard")
     rows = shard_rows(len(labels), int(shard), int(names.shards)) if shard else None
-    batch_size = params.compute["batch_size"]
+    batch_size = snakemake.resources.batch_size
     tensors, metadata = craft(
         model, images, labels, params.attack, seed=params.seed, batch_size=batch_size, training=training, rows=rows
     )

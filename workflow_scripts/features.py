@@ -17,7 +17,7 @@ with job(snakemake):
     features, predictions = {}, {}
     for kind, pixels in (("clean", images), ("adversarial", adversarial)):
         features[kind], predictions[kind] = layer_features(
-            model, pixels[chosen], settings["layers"], settings["maps"], params.compute["batch_size"]
+            model, pixels[chosen], settings["layers"], settings["maps"], snakemake.resources.batch_size
         )
     known = {"class": split["classes"][number], "label": number, "attack": crafted["attack"], "name": metadata["name"]}
     save_features(snakemake.output[0], chosen, features, predictions, known, metadata, split)

@@ -10,6 +10,6 @@ from squeezeproof.store.predictions import save_predictions
 with job(snakemake):
     params, files = snakemake.params, snakemake.input
     model, _, target = load_model(files.target, set_up(params.compute))
-    batch = params.compute["batch_size"]
+    batch = snakemake.resources.batch_size
     labels, predictions, attacks, split = score(lambda images: predict(model, images, batch), files.test, files.sets)
     save_predictions(snakemake.output[0], labels, predictions, snakemake.wildcards, attacks, target, split)

@@ -17,7 +17,7 @@ with job(snakemake):
         labels[: params.images],
         params.attack,
         seed=params.seed,
-        batch_size=params.compute["batch_size"],
+        batch_size=snakemake.resources.batch_size,
         dataset=names.dataset,
         source=names.source,
     )

@@ -13,7 +13,7 @@ from squeezeproof.store.sweeps import SweepFile
 
 with job(snakemake):
     params, names, output = snakemake.params, snakemake.wildcards, snakemake.output[0]
-    batch_size = params.compute["batch_size"]
+    batch_size = snakemake.resources.batch_size
     model, _, source = load_model(snakemake.input.source, set_up(params.compute))
     images, labels, split = open_split(snakemake.input.test)
     training = open_split(snakemake.input.train) if snakemake.input.train else None

@@ -5,13 +5,17 @@ are removed together. The sizes after any choice are
 known in closed form from the groups, so a target in parameters or MACs is searched without pruning anything.
 """
 
+import torch
 from torch import nn
 
 from squeezeproof.compression.groups import groups_and_layers, remove_filters, root_name, size_after
 from squeezeproof.compression.silence import refused
+from squeezeproof.compression.steps import prune
 from squeezeproof.errors import InputError
+from squeezeproof.seeds import derive_seed
 
 TOLERANCE = 0.01
+OPTIONS = ("scope", "importance", "measure", "max_layer_ratio")
 
 
 def prune_filters(
@@ -120,3 +124,26 @@ def _search(removed, fraction):
         else:
             high = middle
     return min(low, high, key=lambda level: abs(removed(level) - fraction))
+
+
+def compress_filters(model, shape, settings, train_on, *, images, labels, seed, masks, initial):
+    """Filter pruning as `compression.compress.compress` calls it."""
+    dense = dense_sizes(model, shape)
+    options = {key: settings[key] for key in OPTIONS if key in settings}
+
+    def remove(untrained, fraction, seed, final):
+        drawn = settings["importance"] == "taylor"
+        sample = _draw(images, labels, settings["taylor_images"], seed) if drawn else None
+        chosen = prune_filters(model, shape, dense, fraction, **options, sample=sample, seed=seed, final=final)
+        if untrained is not None:
+            remove_filters(untrained, shape, chosen)
+        return {}
+
+    return prune(model, settings, train_on, remove, seed, initial)
+
+
+def _draw(images, labels, count, seed):
+    """(images, labels) of `count` random examples, or of all where there are fewer."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, "taylor"))
+    chosen = torch.randperm(len(labels), generator=generator)[:count]
+    return images[chosen], labels[chosen]

@@ -81,3 +81,10 @@ def _layer_settings(settings, is_end):
 def _quantizer_settings(settings, bits):
     chosen = settings["scales"] == "learned" or (settings["scales"] == "auto" and bits < LEARNED_BELOW)
     return {"bits": bits, "learned": settings["mode"] == "qat" and chosen}
+
+
+def compress_bits(model, shape, settings, train_on, *, images, labels, seed, masks, initial):
+    """Quantization as `compression.compress.compress` calls it."""
+    quantize(model, shape, settings, images, seed)
+    train_on(model, masks or {}, 0)
+    return masks or {}

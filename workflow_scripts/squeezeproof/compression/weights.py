@@ -5,8 +5,11 @@ from torch import nn
 
 from squeezeproof.compression.constraint import project
 from squeezeproof.compression.importance import lamp, random_scores
+from squeezeproof.compression.steps import prune
 from squeezeproof.errors import InputError
 from squeezeproof.models.products import products, weights_in_use
+
+OPTIONS = ("scope", "importance", "funnel_slope")
 
 
 def prunable(model, shape=None):
@@ -76,3 +79,13 @@ def _score(name, weight, importance, seed):
         case "random":
             return random_scores(weight.numel(), seed, name).view(weight.shape).to(weight.device) * (weight != 0)
     raise ValueError(f"unknown importance {importance!r}")
+
+
+def compress_weights(model, shape, settings, train_on, *, images, labels, seed, masks, initial):
+    """Weight pruning as `compression.compress.compress` calls it."""
+    options = {key: settings[key] for key in OPTIONS if key in settings}
+
+    def remove(untrained, fraction, seed, final):
+        return prune_weights(model, fraction, **options, seed=seed, shape=shape, final=final)
+
+    return prune(model, settings, train_on, remove, seed, initial)

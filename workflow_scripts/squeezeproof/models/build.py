@@ -6,25 +6,14 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
+from squeezeproof.catalog import Functions
 from squeezeproof.errors import InputError
 from squeezeproof.factories import refusal, stray
-from squeezeproof.models import ensemble, mobilenet, networks, vgg, vision, wide_resnet
+from squeezeproof.models import ensemble
 from squeezeproof.models.attention import unfold_attention
 from squeezeproof.seeds import derive_seed
 
-FACTORIES = {
-    "cnn3": networks.cnn3,
-    "cnn8": networks.cnn8,
-    "resnet18": vision.resnet18,
-    "resnet34": vision.resnet34,
-    "resnet50": vision.resnet50,
-    "wrn": wide_resnet.wrn,
-    "densenet121": vision.densenet121,
-    "vgg19": vgg.vgg19,
-    "vgg19_bn": vgg.vgg19_bn,
-    "mobilenet_v1": mobilenet.mobilenet_v1,
-    "mobilenet_v2": vision.mobilenet_v2,
-}
+FACTORIES = Functions("architectures")
 
 # Far above every published network; a stranger's specification names any size in a few bytes.
 MAX_SETTING, MAX_PARAMETERS, MAX_MEMBERS = 10_000, 1_000_000_000, 100
