@@ -135,10 +135,15 @@ def checkpoint_of(wildcards):
     return architecture_of(wildcards).get("checkpoint") or []
 
 
+def training_of(wildcards):
+    return study.training_settings(planned(wildcards, "base").training)
+
+
 def training_code(wildcards):
     """Digest of the training code and, for a custom architecture, of the user's module."""
     factory = architecture_of(wildcards).get("factory", "")
-    used = used_code(study, "train.py", models=[(wildcards.dataset, wildcards.base)])
+    models, training = [(wildcards.dataset, wildcards.base)], training_of(wildcards)
+    used = used_code(study, "train.py", models=models, trainings=[training])
     return used + module_digest(factory.partition(":")[0], Path.cwd())
 
 
@@ -150,9 +155,10 @@ def code_on(script, *wildcard):
 
 
 def compressing_code(wildcards):
-    """Digest of the code of the compression and of the network that it compresses."""
-    models, compression = [(wildcards.dataset, wildcards.variant)], compression_of(wildcards)
-    return used_code(study, "compress.py", models=models, compressions=[compression])
+    """Digest of the code of the compression, of the network that it compresses and of the fine-tuning."""
+    models, compressions = [(wildcards.dataset, wildcards.variant)], [compression_of(wildcards)]
+    trainings = [settings for settings in [finetuning_of(wildcards)] if settings is not None]
+    return used_code(study, "compress.py", models=models, compressions=compressions, trainings=trainings)
 
 
 def parent_of(wildcards):
@@ -164,6 +170,10 @@ def members_of(wildcards):
     """The checkpoints of an ensemble's members."""
     names = study.ensembles[wildcards.dataset, wildcards.ensemble]
     return [paths.model(wildcards.dataset, name) for name in names]
+
+
+def finetuning_of(wildcards):
+    return study.finetuning_settings(planned(wildcards, "variant").finetuning)
 
 
 def compression_of(wildcards):

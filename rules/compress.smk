@@ -19,7 +19,7 @@ rule compress:
         gpu=GPUS,
     params:
         compression=compression_of,
-        finetuning=lambda wildcards: study.finetuning_settings(planned(wildcards, "variant").finetuning),
+        finetuning=finetuning_of,
         seed=lambda wildcards: planned(wildcards, "variant").seed,
         compute=COMPUTE,
         code=compressing_code,

@@ -19,7 +19,7 @@ rule train:
         gpu=GPUS,
     params:
         architecture=architecture_of,
-        training=lambda wildcards: study.training_settings(planned(wildcards, "base").training),
+        training=training_of,
         seed=lambda wildcards: planned(wildcards, "base").seed,
         compute=COMPUTE,
         code=training_code,

@@ -108,14 +108,17 @@ def test_every_rule_has_all_its_parts(name):
 
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_the_conda_environment_of_a_rule_covers_what_its_script_imports(name):
-    from squeezeproof.catalog import NAMES
+    from squeezeproof.entries import registry
     from squeezeproof.study.code import closure
 
     def runs(files):
         """The files that some files import, and those of every entry that they look up by name."""
         found = closure(files, ROOT / "workflow_scripts")
-        sections = {section for path in found for section in NAMES if f'Functions("{section}")' in path.read_text()}
-        names = {name.partition(":")[0] for section in sections for name in NAMES[section].values()}
+        sections = ("attacks", "architectures", "compressions", "datasets")
+        texts = [path.read_text() for path in found]
+        used = [section for section in sections if any(f"Functions({section}()" in text for text in texts)]
+        declared = [entry.function for section in used for entry in getattr(registry, section)().values()]
+        names = {name.partition(":")[0] for name in filter(None, declared)}
         entries = [(ROOT / "workflow_scripts").joinpath(*name.split(".")).with_suffix(".py") for name in names]
         return found if found.issuperset(entries) else runs([*found, *entries])
 

@@ -211,9 +211,10 @@ def edit_what_is_not_used(study):
     return {}
 
 
-def register_an_attack(study):
-    path = study.path / "workflow_scripts/squeezeproof/catalog.py"
-    path.write_text(path.read_text() + '\nNAMES["attacks"]["mine"] = "squeezeproof.attacks.mine:mine"\n')
+def declare_an_attack(study):
+    declared = study.path / "workflow_scripts/squeezeproof/entries/attacks/pgd.py"
+    text = declared.read_text().replace('"pgd"', '"mine"').replace("attacks.pgd:pgd", "attacks.mine:mine")
+    declared.with_name("mine.py").write_text(text)
     return {}
 
 
@@ -247,7 +248,7 @@ def change_the_threads(study):
         edit_the_network,
         edit_the_data_set,
         edit_what_is_not_used,
-        register_an_attack,
+        declare_an_attack,
         change_the_batch_size,
         change_the_threads,
     ],

@@ -1,8 +1,8 @@
-"""Attack name -> function(model, inputs, labels, *, seed, indices, **settings)."""
+"""Attack name -> function(model, inputs, labels, *, seed, indices, **settings); see squeezeproof.entries."""
 
-from squeezeproof.catalog import Functions
+from squeezeproof.entries.registry import Functions, attacks
 
-ATTACKS = Functions("attacks")
+ATTACKS = Functions(attacks())
 
 # Attacks that learn from images before they attack any.
-FITS = Functions("fits")
+FITS = Functions(attacks(), "fit")

@@ -1,8 +1,8 @@
 """Compression in one or more steps, with training in between and after."""
 
-from squeezeproof.catalog import Functions
+from squeezeproof.entries.registry import Functions, compressions
 
-COMPRESSIONS = Functions("compressions")
+COMPRESSIONS = Functions(compressions())
 
 
 def compress(model, shape, settings, train_on, images=None, labels=None, seed=0, masks=None, initial=None):

@@ -3,6 +3,6 @@
 Images are uint8 [N, C, H, W], those of a folder Rows (store.rows); labels are int64 [N].
 """
 
-from squeezeproof.catalog import Functions
+from squeezeproof.entries.registry import Functions, datasets
 
-LOADERS = Functions("datasets")
+LOADERS = Functions(datasets())

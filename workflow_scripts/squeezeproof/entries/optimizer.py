@@ -31,6 +31,12 @@ class Optimizer(Entry):
         return [name for name in cls.model_fields if name != cls.key]
 
     @classmethod
+    def modules(cls, settings: dict) -> Iterator[str]:
+        """See Entry; the arguments are its own."""
+        yield cls.__module__
+        yield from super().modules(settings)
+
+    @classmethod
     def made(cls, groups: list, settings: dict) -> Any:
         """The optimizer of the parameter groups that checked settings of a training ask for."""
         options = {cls.arguments.get(name, name): settings[name] for name in cls.own()}

@@ -4,7 +4,8 @@ A section is a folder. Whatever Entry a module in it defines is found here and l
 imports none of them.
 """
 
-from collections.abc import Iterator
+from collections import UserDict
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -88,3 +89,15 @@ def _modules(section: str, settings: dict) -> Iterator[str]:
     entries = known[section]()
     entry = next(entry for entry in entries.values() if settings[entry.key] == entry.label())
     yield from entry.modules(settings)
+
+
+class Functions(UserDict):
+    """Name -> function of the entries of a section that declare one, imported when it is asked for."""
+
+    def __init__(self, entries: dict[str, type[Entry]], attribute: str = "function") -> None:
+        super().__init__({name: entry for name, entry in entries.items() if getattr(entry, attribute)})
+        self.attribute = attribute
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        found = super().__getitem__(name)
+        return found.imported(self.attribute) if isinstance(found, type) else found

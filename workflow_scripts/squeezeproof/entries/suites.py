@@ -24,6 +24,7 @@ class Sequence(Attack):
 
     @classmethod
     def modules(cls, settings: dict) -> Iterator[str]:
-        """See Entry."""
+        """See Entry; the stages are its own."""
+        yield cls.__module__
         for stage in cls.parts(settings):
             yield from registry.attacks()[stage["method"]].modules(stage)

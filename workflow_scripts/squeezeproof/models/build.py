@@ -6,14 +6,14 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from squeezeproof.catalog import Functions
+from squeezeproof.entries.registry import Functions, architectures
 from squeezeproof.errors import InputError
 from squeezeproof.factories import refusal, stray
 from squeezeproof.models import ensemble
 from squeezeproof.models.attention import unfold_attention
 from squeezeproof.seeds import derive_seed
 
-FACTORIES = Functions("architectures")
+FACTORIES = Functions(architectures())
 
 # Far above every published network; a stranger's specification names any size in a few bytes.
 MAX_SETTING, MAX_PARAMETERS, MAX_MEMBERS = 10_000, 1_000_000_000, 100

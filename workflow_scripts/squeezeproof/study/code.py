@@ -13,8 +13,6 @@ from pathlib import Path
 from squeezeproof.factories import module_files
 
 LIBRARY = Path(__file__).resolve().parents[1]
-# It lists what there is; what of it a job uses is given by name.
-CATALOG = Path("squeezeproof/catalog.py")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -42,11 +40,11 @@ def _digest(paths, root):
 
 
 def closure(paths, root):
-    """The given files and every module file under `root` that they import, transitively; the catalog is passed over."""
+    """The given files and every module file under `root` that they import, transitively."""
     seen, pending = set(), list(paths)
     while pending:
         path = pending.pop()
-        if path not in seen and path.relative_to(root) != CATALOG:
+        if path not in seen:
             seen.add(path)
             pending.extend(_read(path, root)[1])
     return seen

@@ -1,6 +1,6 @@
 """The code that a job really runs: what its script imports, and the modules behind the settings that it is given."""
 
-from squeezeproof.catalog import modules_of
+from squeezeproof.entries.registry import modules_of
 from squeezeproof.study.code import code_digest
 
 

@@ -13,7 +13,7 @@ class Admm(Compression):
     after it. Every setting but `ratio` is left open by the thesis or has several readings.
     """
 
-    function = "squeezeproof.training.admm:compress_admm"
+    function = "squeezeproof.compression.sparse_training:compress_admm"
 
     method: Literal["admm"] = "admm"
     ratio: Distinct[Fraction] = setting(

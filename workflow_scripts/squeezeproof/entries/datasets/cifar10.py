@@ -6,7 +6,7 @@ from squeezeproof.entries.dataset import Downloaded
 class Cifar10(Downloaded):
     """CIFAR-10 [krizhevsky2009], 50,000 + 10,000 RGB images of 32x32."""
 
-    function = "squeezeproof.datasets.kinds:load_cifar10"
+    function = "squeezeproof.datasets.downloads:load_cifar10"
     display = "CIFAR-10"
     shape = (3, 32)
     known_classes = 10

@@ -6,7 +6,7 @@ from squeezeproof.entries.dataset import Downloaded
 class Cifar100(Downloaded):
     """CIFAR-100 [krizhevsky2009], 50,000 + 10,000 RGB images of 32x32."""
 
-    function = "squeezeproof.datasets.kinds:load_cifar100"
+    function = "squeezeproof.datasets.downloads:load_cifar100"
     display = "CIFAR-100"
     shape = (3, 32)
     known_classes = 100

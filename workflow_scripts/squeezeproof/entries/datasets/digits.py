@@ -7,7 +7,7 @@ from squeezeproof.entries.settings import Whole, setting
 class Digits(Dataset):
     """scikit-learn's 1,797 scanned 8x8 digits, embedded in the package; 30 % of each class is the test set."""
 
-    function = "squeezeproof.datasets.kinds:load_digits"
+    function = "squeezeproof.datasets.digits:load_digits"
     shape = (1, None)
     known_classes = 10
     images: ClassVar[dict[str, int]] = {"train": 1258, "test": 539}

@@ -6,7 +6,7 @@ from squeezeproof.entries.dataset import Downloaded
 class FashionMnist(Downloaded):
     """Fashion-MNIST [xiao2017], 60,000 + 10,000 grey images of 28x28."""
 
-    function = "squeezeproof.datasets.kinds:load_fashion_mnist"
+    function = "squeezeproof.datasets.downloads:load_fashion_mnist"
     display = "Fashion-MNIST"
     shape = (1, 28)
     known_classes = 10

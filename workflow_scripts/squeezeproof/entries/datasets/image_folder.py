@@ -11,7 +11,7 @@ class ImageFolder(Dataset):
     or WebP.
     """
 
-    function = "squeezeproof.datasets.kinds:load_image_folder"
+    function = "squeezeproof.datasets.image_folder:load_image_folder"
 
     kind: Literal["image_folder"] = "image_folder"
     root: Text = setting("Directory with the folders train and test; `~` is your home.")

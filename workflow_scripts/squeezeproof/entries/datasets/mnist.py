@@ -6,7 +6,7 @@ from squeezeproof.entries.dataset import Downloaded
 class Mnist(Downloaded):
     """MNIST [lecun1998], 60,000 + 10,000 grey images of 28x28."""
 
-    function = "squeezeproof.datasets.kinds:load_mnist"
+    function = "squeezeproof.datasets.downloads:load_mnist"
     display = "MNIST"
     shape = (1, 28)
     known_classes = 10

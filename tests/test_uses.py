@@ -1,9 +1,10 @@
 """Names of a config stand for functions of the library, and a job's digest has the modules of those that it uses."""
 
+from importlib import import_module
+
 import pytest
 
-from squeezeproof.attacks.suite import STANDARD
-from squeezeproof.catalog import AUTOATTACK, NAMES, Functions, modules_of
+from squeezeproof.entries import registry
 from squeezeproof.study.code import LIBRARY, code_digest
 from squeezeproof.study.plan import Study
 from squeezeproof.study.uses import used_code
@@ -19,15 +20,13 @@ CONFIG = {
 }
 
 
-@pytest.mark.parametrize(("section", "name"), [(section, name) for section in NAMES for name in NAMES[section]])
-def test_a_name_stands_for_a_function(section, name):
-    function, module = Functions(section)[name], NAMES[section][name].partition(":")[0]
-    assert callable(function) and function.__module__ == module
-    assert LIBRARY.parent.joinpath(*module.split(".")).with_suffix(".py").is_file()
-
-
-def test_autoattack_is_what_its_stages_are():
-    assert tuple(stage["method"] for stage in STANDARD) == AUTOATTACK
+@pytest.mark.parametrize("section", ["attacks", "architectures", "compressions", "datasets"])
+def test_every_function_is_where_its_entry_says(section):
+    for entry in getattr(registry, section)().values():
+        for name in filter(None, [entry.function, getattr(entry, "fit", "")]):
+            module, _, function = name.partition(":")
+            assert getattr(import_module(module), function).__module__ == module
+            assert LIBRARY.parent.joinpath(*module.split(".")).with_suffix(".py").is_file()
 
 
 @pytest.mark.parametrize(
@@ -36,16 +35,23 @@ def test_autoattack_is_what_its_stages_are():
         ("attacks", {"method": "bim"}, ["attacks.pgd"]),
         ("attacks", {"method": "uap"}, ["attacks.fitted", "attacks.uap"]),
         ("attacks", {"method": "suite", "stages": [{"method": "fgsm"}, {"method": "cw"}]}, None),
-        ("attacks", {"method": "autoattack"}, ["attacks.apgd", "attacks.fab", "attacks.square"]),
+        (
+            "attacks",
+            {"method": "autoattack"},
+            ["attacks.apgd", "attacks.fab", "attacks.square", "entries.attacks.autoattack"],
+        ),
         ("architectures", {"kind": "wrn"}, ["models.wide_resnet"]),
         ("architectures", {"kind": "custom"}, []),
         ("compressions", {"method": "weight"}, ["compression.weights"]),
         ("datasets", {"kind": "mnist"}, ["datasets.downloads"]),
+        ("trainings", {"optimizer": "adam", "adversary": None}, ["entries.optimizers.adam", "torch.optim"]),
     ],
 )
 def test_modules_of_an_entry(section, settings, found):
-    found = ["attacks.carlini_wagner", "attacks.fgsm"] if found is None else found
-    assert modules_of(section, settings) == [f"squeezeproof.{name}" for name in found]
+    found = ["attacks.carlini_wagner", "attacks.fgsm", "entries.attacks.suite"] if found is None else found
+    assert registry.modules_of(section, settings) == sorted(
+        name if name.startswith("torch") else f"squeezeproof.{name}" for name in found
+    )
 
 
 def test_an_ensemble_uses_the_networks_of_its_members():
