@@ -249,3 +249,42 @@ def test_disagreement_of_the_int8_model_marks_every_cell_of_its_twin(agreement, 
     )
     assert audit.warnings("digits", "fake_quantized", "another", "any attack") == ""
     assert not audit.failed("digits", "any source", "fake_quantized", "any attack")
+
+
+class Written(nn.Module):
+    """Flattens its maps in one of the ways that people write."""
+
+    def __init__(self, flatten):
+        super().__init__()
+        self.conv, self.fc, self.flatten = nn.Conv2d(1, 4, 3), nn.Linear(4 * 36, 10), flatten
+
+    def forward(self, pixels):
+        return self.fc(self.flatten(self.conv(pixels).relu()))
+
+
+WAYS = {
+    "len": lambda maps: maps.reshape(len(maps), -1),
+    "constant": lambda maps: maps.view(-1, 144),
+    "both": lambda maps: maps.reshape(len(maps), 144),
+    "size": lambda maps: maps.view(maps.size(0), -1),
+    "twice": lambda maps: maps.reshape(len(maps), 2, 72).transpose(1, 2).reshape(len(maps), -1),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_number_of_images_stays_free_however_maps_are_flattened(way, tmp_path):
+    model = Written(WAYS[way]).eval()
+    images = torch.randint(0, 256, (7, 1, 8, 8), dtype=torch.uint8)
+    assert export.export_onnx(tmp_path / "model.onnx", model, images)["close"] == 1
+    for count in (1, 2, 13, 20):
+        pixels = torch.rand(count, 1, 8, 8)
+        found = run_session(open_session(tmp_path / "model.onnx"), pixels.numpy())
+        assert np.allclose(found, model(pixels).detach(), atol=1e-5)
+
+
+def test_a_graph_that_takes_only_the_traced_number_of_images_is_an_error(tmp_path):
+    model = Written(lambda maps: torch.cat([maps[index : index + 1].flatten(1) for index in range(len(maps))])).eval()
+    images = torch.randint(0, 256, (20, 1, 8, 8), dtype=torch.uint8)
+    with pytest.raises(InputError, match=r"gives \(13, 10\) logits where the model gives \(20, 10\)"):
+        export.export_onnx(tmp_path / "model.onnx", model, images)
+    assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,7 @@ import io
 import warnings
 
 import numpy as np
+import onnx
 import torch
 from torch import nn
 
@@ -21,6 +22,8 @@ from squeezeproof.models.quantized import quantized_layers
 
 INPUT, OUTPUT = "pixels", "logits"
 OPSET = 17
+# Images that a network is traced on: a number that no layer is likely to have.
+TRACED = 13
 
 
 def onnx_bytes(model, shape):
@@ -35,12 +38,30 @@ def onnx_bytes(model, shape):
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
-                model, (torch.zeros(2, *shape),), buffer, dynamo=False, opset_version=OPSET,
+                model, (torch.zeros(TRACED, *shape),), buffer, dynamo=False, opset_version=OPSET,
                 input_names=[INPUT], output_names=[OUTPUT], dynamic_axes=axes,
             )  # fmt: skip
         except (RuntimeError, TypeError, ValueError) as error:
             raise InputError(f"the network cannot be exported to ONNX: {type(error).__name__}: {error}") from error
-    return buffer.getvalue()
+    return _with_free_batch(buffer.getvalue())
+
+
+def _with_free_batch(text):
+    """The ONNX file in which a shape that begins with the number of images traced begins with that of its input.
+
+    Python's len(x) is a number when it is traced, where x.shape[0] is part of the graph.
+    """
+    model = onnx.load_model_from_string(text)
+    makers = {output: node for node in model.graph.node for output in node.output}
+    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        maker = makers.get(node.input[1]) if node.op_type == "Reshape" else None
+        constant = maker.attribute[0].t if maker is not None and maker.op_type == "Constant" else None
+        constant = held.get(node.input[1]) if node.op_type == "Reshape" and constant is None else constant
+        if constant is not None and (sizes := onnx.numpy_helper.to_array(constant)).ravel()[:1] == TRACED:
+            # 0 takes the size over from what is reshaped.
+            constant.CopyFrom(onnx.numpy_helper.from_array(np.concatenate([[0], sizes[1:]]), constant.name))
+    return model.SerializeToString()
 
 
 def export_onnx(path, model, images):
@@ -94,6 +115,11 @@ def compare(model, images, found):
     """
     device = device_of(model)
     expected = logits_of(lambda pixels: model(pixels.to(device)).cpu(), images)
+    if found.shape != expected.shape:
+        raise InputError(
+            f"the exported network gives {found.shape} logits where the model gives {expected.shape}: its Python code "
+            f"depends on the number of images; leave it out of efficiency.models"
+        )
     return {
         "images": len(images),
         "close": float(close(torch.from_numpy(expected), torch.from_numpy(found)).double().mean()),

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from squeezeproof.errors import InputError
 from squeezeproof.models.quantized import SMALLEST_SCALE, Quantizer, quantized_layers
 from squeezeproof.store.datasets import to_pixels
 
@@ -77,4 +78,11 @@ def logits_of(forward, images):
 
 
 def logits_of_session(session, images):
-    return logits_of(lambda pixels: run_session(session, pixels.numpy()), images)
+    """Logits [N, K] of uint8 images by ONNX Runtime; InputError where its graph fails on so many."""
+    try:
+        return logits_of(lambda pixels: run_session(session, pixels.numpy()), images)
+    except Exception as error:
+        raise InputError(
+            f"ONNX Runtime fails on {len(images)} images with the exported network, whose Python code depends on its "
+            f"input ({type(error).__name__}: {error}); leave it out of efficiency.models"
+        ) from error
