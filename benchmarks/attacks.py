@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT / "workflow_scripts"), str(ROOT / "benchmarks")]
 from peers import PEERS
 
 from squeezeproof.attacks.ball import norms
-from squeezeproof.attacks.craft import craft
+from squeezeproof.attacks.craft import OF_THE_MODEL, craft
 from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.attacks.source import Counted, frozen, prepared
 from squeezeproof.datasets.digits import load_digits
@@ -140,7 +140,7 @@ def train(model, images, labels, epochs):
 def settings_of(case, name):
     method, changes = CASES[case]
     defaults = with_budget(registry.attacks()[method]).defaults()
-    settings = {key: value for key, value in defaults.items() if key not in ("method", "stored")}
+    settings = {key: value for key, value in defaults.items() if key not in ("stored", *OF_THE_MODEL)}
     unbounded = settings.get("eps") == [None] and method not in ("fab", "fab_t")
     settings["eps"] = None if unbounded else LINF[name]
     if "steps" in settings and method not in ("deepfool", "cw"):

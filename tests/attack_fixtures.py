@@ -9,6 +9,7 @@ from entry_examples import SECTIONS, complete
 from torch import nn
 from torch.nn import functional
 
+from squeezeproof.attacks.craft import OF_THE_MODEL
 from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.models.build import Normalize
 
@@ -106,7 +107,7 @@ def settings(method, **changes):
 def run(method, model, inputs, labels, *, seed=0, indices=None, **changes):
     """The points that an attack returns for one batch."""
     options = settings(method, **changes)
-    del options["method"], options["stored"]
+    options = {key: value for key, value in options.items() if key not in ("stored", *OF_THE_MODEL)}
     indices = torch.arange(len(labels)) if indices is None else indices
     if method in FITS:
         images, targets = held_out(60)

@@ -12,7 +12,7 @@ from entry_examples import SECTIONS, complete
 from torch import nn
 
 from squeezeproof.attacks.checks import SLACK, check_inside, check_stored
-from squeezeproof.attacks.craft import craft
+from squeezeproof.attacks.craft import OF_THE_MODEL, craft
 from squeezeproof.attacks.objective import cross_entropy, margin
 from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.compression.compress import compress
@@ -282,7 +282,7 @@ def test_an_attack_takes_exactly_the_settings_of_its_entry(method):
     if method in ATTACKS and method not in FITS:
         named = inspect.signature(ATTACKS[method]).parameters
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
-        keys = SECTIONS["attacks"][method].names().keys() - {"method", "stored"}
+        keys = SECTIONS["attacks"][method].names().keys() - {"stored", *OF_THE_MODEL}
         assert takes_any or set(named) == keys | {"model", "inputs", "labels", "seed", "indices"}
 
 

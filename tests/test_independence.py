@@ -7,7 +7,7 @@ import torch
 from attack_fixtures import both_norms, held_out, network, pixels, run, settings
 from torch import nn
 
-from squeezeproof.attacks.craft import craft
+from squeezeproof.attacks.craft import OF_THE_MODEL, craft
 from squeezeproof.attacks.objective import fooled
 from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.entries.attack import SHARED
@@ -35,7 +35,7 @@ def attack_of(method, norm, stop_on_success):
     """function(inputs, labels, indices) -> points, of an attack on the trained network."""
     model = RowByRow(network())
     options = settings(method, eps=EPS[norm], norm=norm, stop_on_success=stop_on_success)
-    del options["method"], options["stored"]
+    options = {key: value for key, value in options.items() if key not in ("stored", *OF_THE_MODEL)}
     if method in FITS:
         images, labels = held_out(60)
         options, _ = FITS[method](network(), images, labels, (images, labels), options, None, 0)

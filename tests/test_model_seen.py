@@ -44,7 +44,7 @@ def two_bits():
 
 def standing(model, method, **changes):
     images, labels = held_out(200)
-    entry = settings(method, eps=EPS, stop_on_success=True) | changes
+    entry = settings(method, eps=EPS, stop_on_success=True, **changes)
     tensors, _ = craft(model, images, labels, entry, seed=0, batch_size=200)
     return tensors["predictions"] == labels
 
@@ -95,7 +95,7 @@ def test_the_expectation_over_passes_breaks_more_of_a_noisy_model(method):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             images, labels = held_out(300)
-            entry = settings(method, eps=0.15) | {"expectation": expectation}
+            entry = settings(method, eps=0.15, expectation=expectation)
             tensors, metadata = craft(Noisy(), images, labels, entry, seed=0, batch_size=300)
             once = settings(method, eps=0.15)
             assert metadata["backwards_per_example"] == expectation * (once["steps"] if method == "pgd" else 1)

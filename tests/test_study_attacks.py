@@ -6,6 +6,7 @@ from study_examples import changed
 
 from squeezeproof.attacks.registry import FITS
 from squeezeproof.attacks.suite import stages
+from squeezeproof.entries import registry
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
 from squeezeproof.study.schema import check_config
@@ -176,3 +177,26 @@ def test_the_old_key_mode_still_works_and_is_told(mode, stops):
 def test_what_the_old_key_never_said_is_refused(wrong):
     (problem,) = problems_of({"attacks": {"pgd": {"eps": 0.1, **wrong}}})
     assert problem.startswith("attacks.pgd.mode: unknown")
+
+
+SUITES = {
+    "neither": ({}, "missing"),
+    "both": ({"stages": "fgsm", "suite": "worst-case"}, "both are given"),
+    "an empty list": ({"stages": []}, "missing"),
+}
+
+
+@pytest.mark.parametrize("settings, said", SUITES.values(), ids=SUITES)
+def test_a_suite_has_stages_or_a_name(settings, said):
+    problem = f"attacks.suite.stages: {said}; write the attacks in order, or suite: worst-case"
+    assert problems_of({"attacks": {"suite": {"eps": 0.1, **settings}}}) == [problem]
+
+
+def test_a_suite_by_name_is_planned_and_its_cost_is_that_of_its_stages():
+    attacks = plan({"attacks": {"suite": {"eps": 0.1, "suite": "worst-case"}}}).attacks
+    settings = attacks["suite-eps0.1"].settings
+    kinds = registry.attacks()
+    parts = kinds["suite"].parts(settings)
+    assert len(parts) == 8
+    backwards = [kinds[part["method"]].passes_of(part)[1] for part in parts]
+    assert kinds["suite"].passes_of(settings)[1] == sum(backwards) > 3000

@@ -7,7 +7,7 @@ from hypothesis import given, strategies
 from torch import nn
 
 from squeezeproof.attacks.ball import norms
-from squeezeproof.attacks.craft import craft
+from squeezeproof.attacks.craft import OF_THE_MODEL, craft
 from squeezeproof.attacks.integers import to_integers
 from squeezeproof.attacks.objective import fooled
 from squeezeproof.attacks.registry import ATTACKS
@@ -58,7 +58,7 @@ def test_the_robust_accuracy_of_a_suite_is_the_pointwise_and_of_its_attacks():
     tensors, _ = craft(model, images, labels, entry, seed=3, batch_size=80)
     alone = []
     for index, part in enumerate(stages(entry)):
-        options = {key: value for key, value in part.items() if key != "method"} | {"indices": torch.arange(80)}
+        options = {key: value for key, value in part.items() if key not in OF_THE_MODEL} | {"indices": torch.arange(80)}
         attacked = ATTACKS[part["method"]]
         points = attacked(model, to_pixels(images, "cpu"), labels, seed=derive_seed(3, index), **options)
         alone.append(~fooled(model(points), labels))
@@ -75,6 +75,16 @@ def test_autoattack_is_its_four_attacks_at_their_standard_strength():
     for part in parts:
         complete = settings(part["method"])
         assert part.keys() == complete.keys() - {"stored"}
+
+
+def test_the_worst_case_is_each_slope_of_a_rounding_before_the_rest_of_autoattack():
+    parts = stages(settings("suite", eps=0.1, suite="worst-case"))
+    methods = ["apgd"] * 3 + ["apgd_t"] * 3 + ["fab_t", "square"]
+    assert [part["method"] for part in parts] == methods
+    assert [part["gradient"] for part in parts[:6]] == ["straight-through", "identity", "smoothed"] * 2
+    strength = {part["method"]: part for part in stages(settings("autoattack", eps=0.1))}
+    for part in parts:
+        assert part | {"gradient": "straight-through"} == strength[part["method"]] | {"gradient": "straight-through"}
 
 
 # --- Modes -----------------------------------------------------------------------------------------------------------

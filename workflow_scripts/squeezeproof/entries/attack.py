@@ -117,7 +117,7 @@ class Attack(Entry):
     @classmethod
     def passes_of(cls, settings: dict) -> tuple[float, float]:
         """(forward, backward) passes per example of an attack with these settings."""
-        units = prod(settings[unit] for unit in cls.units if settings.get(unit))
+        units = prod(settings[unit] for unit in (*cls.units, "expectation") if settings.get(unit))
         return units * cls.per_unit[0], units * cls.per_unit[1]
 
     @classmethod
@@ -146,6 +146,29 @@ class Attack(Entry):
             yield from few_classes(path, self.method, type(self).least_classes, study)
         if getattr(self, "loss", None) == "dlr":
             yield from few_classes(f"{path}.loss", "dlr", DLR_CLASSES, study)
+
+
+class SourceAttack(Attack):
+    """An attack that asks the source itself."""
+
+    expectation: Whole = setting(
+        "Passes of the source whose mean logits the attack sees (expectation over transformation), for models that "
+        "draw random numbers.",
+        1,
+        ge=1,
+        le=1000,
+    )
+
+
+class GradientAttack(SourceAttack):
+    """An attack that follows the source's gradients."""
+
+    gradient: Literal["straight-through", "identity", "smoothed"] = setting(
+        "On quantized models, the slope that stands for that of the rounding: `straight-through` is 0 where values "
+        "are clipped [bengio2013], `identity` 1 there too, `smoothed` that of a staircase of tanh [gong2019], which "
+        "finds more at 2 and 3 bits.",
+        "straight-through",
+    )
 
 
 def few_classes(path: str, what: str, least: int, study: Any) -> Iterator[str]:

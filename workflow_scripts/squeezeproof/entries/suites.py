@@ -6,6 +6,11 @@ from squeezeproof.entries import registry
 from squeezeproof.entries.attack import SHARED, Attack
 
 
+def completed(stage: dict) -> dict:
+    """A stage with the defaults of what it leaves out."""
+    return {**registry.attacks()[stage["method"]].defaults(), **stage}
+
+
 class Sequence(Attack):
     """An attack that is others, one after the other."""
 

@@ -1,9 +1,9 @@
 from typing import ClassVar, Literal
 
-from squeezeproof.entries.attack import Attack, Loss, Restarts, StepsOfRuns
+from squeezeproof.entries.attack import GradientAttack, Loss, Restarts, StepsOfRuns
 
 
-class Apgd(Attack):
+class Apgd(GradientAttack):
     """Auto-PGD, which chooses its step sizes itself; APGD-CE, or APGD-DLR with loss: dlr [croce2020autoattack]."""
 
     function = "squeezeproof.attacks.apgd:apgd"

@@ -1,9 +1,9 @@
 from typing import Literal
 
-from squeezeproof.entries.attack import Attack, Restarts, StepsOfRuns, Targets
+from squeezeproof.entries.attack import GradientAttack, Restarts, StepsOfRuns, Targets
 
 
-class ApgdT(Attack):
+class ApgdT(GradientAttack):
     """APGD-T, Auto-PGD on the targeted difference of logits ratio; at least 4 classes [croce2020autoattack]."""
 
     function = "squeezeproof.attacks.apgd:apgd_t"

@@ -1,6 +1,6 @@
 from typing import Any, ClassVar, Literal
 
-from squeezeproof.entries.suites import Sequence
+from squeezeproof.entries.suites import Sequence, completed
 
 
 class AutoAttack(Sequence):
@@ -25,4 +25,4 @@ class AutoAttack(Sequence):
     @classmethod
     def parts(cls, settings: dict) -> list[dict]:
         """See Sequence."""
-        return cls.standard
+        return [completed(stage) for stage in cls.standard]

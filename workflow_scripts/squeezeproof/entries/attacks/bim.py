@@ -1,9 +1,9 @@
 from typing import Literal
 
-from squeezeproof.entries.attack import Alpha, Attack, Keep, Loss, Steps
+from squeezeproof.entries.attack import Alpha, GradientAttack, Keep, Loss, Steps
 
 
-class Bim(Attack):
+class Bim(GradientAttack):
     """Basic iterative method: gradient steps from the clean image [kurakin2017physical]."""
 
     function = "squeezeproof.attacks.pgd:bim"

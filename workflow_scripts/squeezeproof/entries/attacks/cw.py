@@ -1,10 +1,10 @@
 from typing import Literal
 
-from squeezeproof.entries.attack import Attack
+from squeezeproof.entries.attack import GradientAttack
 from squeezeproof.entries.settings import Positive, Real, Whole, setting
 
 
-class CarliniWagner(Attack):
+class CarliniWagner(GradientAttack):
     """Carlini and Wagner's L2 attack with binary search over the constant, minimum-norm [carlini2017]."""
 
     function = "squeezeproof.attacks.carlini_wagner:cw"

@@ -1,10 +1,10 @@
 from typing import Literal
 
-from squeezeproof.entries.attack import Attack, Candidates, Overshoot
+from squeezeproof.entries.attack import Candidates, GradientAttack, Overshoot
 from squeezeproof.entries.settings import Whole, setting
 
 
-class DeepFool(Attack):
+class DeepFool(GradientAttack):
     """DeepFool, minimum-norm: steps onto the nearest linearised decision boundary [moosavidezfooli2016]."""
 
     function = "squeezeproof.attacks.deepfool:deepfool"

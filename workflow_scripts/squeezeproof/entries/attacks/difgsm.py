@@ -1,10 +1,10 @@
 from typing import Literal
 
-from squeezeproof.entries.attack import Attack, Decay, Loss, MomentumAlpha, Steps
+from squeezeproof.entries.attack import Decay, GradientAttack, Loss, MomentumAlpha, Steps
 from squeezeproof.entries.settings import Real, setting
 
 
-class DiFgsm(Attack):
+class DiFgsm(GradientAttack):
     """DI-FGSM, a transfer baseline: MI-FGSM on images that are shrunk and padded at random [xie2019]."""
 
     function = "squeezeproof.attacks.momentum:difgsm"

@@ -1,9 +1,9 @@
 from typing import Literal
 
-from squeezeproof.entries.attack import AlphaMax, Attack, Beta, Eta, Restarts, StepsOfRuns
+from squeezeproof.entries.attack import AlphaMax, Beta, Eta, GradientAttack, Restarts, StepsOfRuns
 
 
-class Fab(Attack):
+class Fab(GradientAttack):
     """Fast adaptive boundary attack, minimum-norm [croce2020fab]."""
 
     function = "squeezeproof.attacks.fab:fab"

@@ -1,9 +1,9 @@
 from typing import Literal
 
-from squeezeproof.entries.attack import AlphaMax, Attack, Beta, Eta, Restarts, StepsOfRuns, Targets
+from squeezeproof.entries.attack import AlphaMax, Beta, Eta, GradientAttack, Restarts, StepsOfRuns, Targets
 
 
-class FabT(Attack):
+class FabT(GradientAttack):
     """FAB-T, the fast adaptive boundary attack towards one class after the other [croce2020fab]."""
 
     function = "squeezeproof.attacks.fab:fab_t"

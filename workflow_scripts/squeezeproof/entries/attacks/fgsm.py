@@ -1,9 +1,9 @@
 from typing import Literal
 
-from squeezeproof.entries.attack import Attack, Loss
+from squeezeproof.entries.attack import GradientAttack, Loss
 
 
-class Fgsm(Attack):
+class Fgsm(GradientAttack):
     """Fast gradient sign method, one step of size eps [goodfellow2015]."""
 
     function = "squeezeproof.attacks.fgsm:fgsm"

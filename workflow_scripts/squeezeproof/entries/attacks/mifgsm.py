@@ -1,9 +1,9 @@
 from typing import Literal
 
-from squeezeproof.entries.attack import Attack, Decay, Keep, Loss, MomentumAlpha, Steps
+from squeezeproof.entries.attack import Decay, GradientAttack, Keep, Loss, MomentumAlpha, Steps
 
 
-class MiFgsm(Attack):
+class MiFgsm(GradientAttack):
     """MI-FGSM, a transfer baseline: gradient steps with momentum [dong2018]."""
 
     function = "squeezeproof.attacks.momentum:mifgsm"

@@ -1,10 +1,10 @@
 from typing import Literal
 
-from squeezeproof.entries.attack import Attack, Loss
+from squeezeproof.entries.attack import Loss, SourceAttack
 from squeezeproof.entries.settings import Whole, setting
 
 
-class Noise(Attack):
+class Noise(SourceAttack):
     """The control that every attack must beat: the strongest of several uniform random points of the ball."""
 
     function = "squeezeproof.attacks.noise:noise"

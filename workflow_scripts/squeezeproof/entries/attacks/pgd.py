@@ -1,11 +1,11 @@
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from squeezeproof.entries.attack import Alpha, Attack, Keep, Loss, Steps
+from squeezeproof.entries.attack import Alpha, GradientAttack, Keep, Loss, Steps
 from squeezeproof.entries.settings import Flag, Whole, setting
 
 
-class Pgd(Attack):
+class Pgd(GradientAttack):
     """Projected gradient descent from a random start [madry2018]."""
 
     function = "squeezeproof.attacks.pgd:pgd"

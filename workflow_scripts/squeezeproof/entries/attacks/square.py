@@ -1,10 +1,10 @@
 from typing import Literal
 
-from squeezeproof.entries.attack import Attack, Restarts
+from squeezeproof.entries.attack import Restarts, SourceAttack
 from squeezeproof.entries.settings import Flag, Real, Whole, setting
 
 
-class Square(Attack):
+class Square(SourceAttack):
     """Square Attack, a random search that needs no gradients [andriushchenko2020]."""
 
     function = "squeezeproof.attacks.square:square"

@@ -1,11 +1,11 @@
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from squeezeproof.entries.attack import Attack
+from squeezeproof.entries.attack import SourceAttack
 from squeezeproof.entries.settings import Positive, Real, Whole, setting
 
 
-class Substitute(Attack):
+class Substitute(SourceAttack):
     """Black box: FGSM on a substitute network trained on the source's labels with Jacobian augmentation
     [papernot2017]. The first `seeds` test images belong to the attacker and are not scored.
     """

@@ -1,10 +1,18 @@
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from pydantic import model_validator
+
 from squeezeproof.entries import registry
-from squeezeproof.entries.settings import Several, setting
-from squeezeproof.entries.suites import Sequence
+from squeezeproof.entries.attack import few_classes
+from squeezeproof.entries.attacks.autoattack import AutoAttack
+from squeezeproof.entries.settings import Several, problem, setting
+from squeezeproof.entries.suites import Sequence, completed
 from squeezeproof.entries.unions import Stage
+
+_APGD, _APGD_T, *_REST = AutoAttack.standard
+SLOPES = ("straight-through", "identity", "smoothed")
+WORST_CASE = [*({**attack, "gradient": slope} for attack in (_APGD, _APGD_T) for slope in SLOPES), *_REST]
 
 
 class Suite(Sequence):
@@ -17,23 +25,37 @@ class Suite(Sequence):
     stages: Several[Stage] = setting(
         "The attacks in order, each a method's name, or a mapping with `method` and its settings; eps, norm, "
         "stop_on_success and stored are the suite's.",
-        min_length=1,
+        [],
     )
+    suite: Literal["worst-case"] | None = setting(
+        "Instead of `stages`. `worst-case`, for quantized models: APGD-CE and APGD-T with each `gradient`, FAB-T and "
+        "Square, at AutoAttack's strength.",
+        None,
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Suite":
+        if bool(self.stages) == bool(self.suite):
+            given = "both are given" if self.stages else "missing"
+            raise problem(f"{given}; write the attacks in order, or suite: worst-case", ".stages")
+        return self
 
     @classmethod
     def parts(cls, settings: dict) -> list[dict]:
         """See Sequence."""
-        return settings["stages"]
+        return settings["stages"] or [completed(stage) for stage in WORST_CASE]
 
     @classmethod
     def passes_of(cls, settings: dict) -> tuple[float, float]:
         """See Attack."""
-        costs = [registry.attacks()[stage["method"]].passes_of(stage) for stage in settings["stages"]]
+        costs = [registry.attacks()[stage["method"]].passes_of(stage) for stage in cls.parts(settings)]
         return sum(forwards for forwards, _ in costs), sum(backwards for _, backwards in costs)
 
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
         yield from super().contradictions(path, study)
+        if self.suite:
+            yield from few_classes(path, f"suite: {self.suite}", AutoAttack.least_classes, study)
         for index, stage in enumerate(self.stages):
             at = f"{path}.stages[{index}]"
             yield from stage.contradictions(at, study)

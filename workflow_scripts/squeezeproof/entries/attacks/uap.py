@@ -1,10 +1,10 @@
 from typing import Literal
 
-from squeezeproof.entries.attack import Attack, Candidates, Overshoot
+from squeezeproof.entries.attack import Candidates, GradientAttack, Overshoot
 from squeezeproof.entries.settings import Real, Whole, setting
 
 
-class Uap(Attack):
+class Uap(GradientAttack):
     """Universal adversarial perturbation: one for all images, fitted on training images with DeepFool
     [moosavidezfooli2017].
     """
