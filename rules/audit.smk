@@ -25,10 +25,36 @@ rule audit_sets:
         "../workflow_scripts/audit_sets.py"
 
 
+rule audit_data:
+    input:
+        train=split_of("train"),
+        validation=split_of("validation"),
+        test=split_of("test"),
+    output:
+        paths.data_findings("{dataset}"),
+    log:
+        paths.log("audit_data", "{dataset}"),
+    benchmark:
+        paths.benchmark("audit_data", "{dataset}")
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(60),
+    params:
+        code=code_digest("audit_data.py"),
+    message:
+        "Auditing the data set {wildcards.dataset}"
+    script:
+        "../workflow_scripts/audit_data.py"
+
+
 rule probe:
     input:
         source=model_of("source"),
         test=split_of("test"),
+        sets=sets_crafted_on("source"),
     output:
         paths.findings("{dataset}", "{source}", "probe"),
     log:
@@ -45,6 +71,8 @@ rule probe:
         batch_size=BATCH_SIZE,
     params:
         attack=probe_attack(),
+        attacks=lambda wildcards: study.sets[wildcards.dataset, wildcards.source],
+        deep=study.config["audit"]["probe"],
         images=study.config["audit"]["images"],
         seed=lambda wildcards: derive_seed(wildcards.source, "probe"),
         compute=COMPUTE,
@@ -57,7 +85,7 @@ rule probe:
 
 rule write_audit:
     input:
-        found=findings_on_models(),
+        found=findings_of_jobs(),
         predictions=every(paths.predictions, study.pairs) + every(paths.sweep, study.curves),
         models=every(paths.model, study.evaluated_models),
         tests=tests(),
@@ -75,6 +103,7 @@ rule write_audit:
         runtime=growing(60),
     params:
         models=study.evaluated_models,
+        parents=[parent_name(*model) for model in study.evaluated_models],
         datasets=study.audited_datasets,
         code=code_digest("write_audit.py"),
     message:

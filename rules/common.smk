@@ -265,11 +265,17 @@ def evaluated_on_itself(wildcards):
     return paths.predictions(wildcards.dataset, wildcards.source, wildcards.source)
 
 
-def findings_on_models():
-    """The findings on every source, and on every int8 model."""
-    kinds = ["sets", *(["probe"] if study.config["audit"]["probe"] else [])]
+def findings_of_jobs():
+    """The findings on every data set, on every source and on every int8 model."""
+    data = [paths.data_findings(dataset) for dataset in study.audited_datasets]
     int8 = [(dataset, name, "int8") for dataset, name, ending in exports(study) if ending == INT8]
-    return every(paths.findings, [*((*key, kind) for key in study.sets for kind in kinds), *int8])
+    return data + every(paths.findings, [*((*key, kind) for key in study.sets for kind in ("sets", "probe")), *int8])
+
+
+def parent_name(dataset, name):
+    """The model that a compressed model was made from, None for base models and ensembles."""
+    model = study.model(dataset, name)
+    return None if model.is_base or model.is_ensemble else study.parent(model).name
 
 
 def probe_attack():

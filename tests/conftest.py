@@ -45,10 +45,10 @@ WORKFLOW = [
 ]
 TINY = {
     "study": "tiny",
-    "datasets": {"digits": {"size": 8, "train": 120, "test": 40}},
-    "architectures": {"cnn8": {"width": 4}},
-    "trainings": {"standard": {"epochs": 2, "batch_size": 32, "learning_rate": 0.1, "momentum": 0.9}},
-    "finetunings": {"standard": {"epochs": 1, "batch_size": 32}},
+    "datasets": {"digits": {"size": 8, "train": 600, "test": 40}},
+    "architectures": {"cnn8": {"width": 8}},
+    "trainings": {"standard": {"epochs": 6, "batch_size": 32, "optimizer": "adam", "learning_rate": 0.01}},
+    "finetunings": {"standard": {"epochs": 1, "batch_size": 32, "optimizer": "adam", "learning_rate": 0.005}},
     "compressions": {"filter": {"ratio": [0.25, 0.5]}, "weight": {"ratio": 0.5}},
     "attacks": {"fgsm": {"eps": 0.1}, "pgd": {"eps": 0.1, "steps": 3}},
     "evaluations": {"all": {"sources": "base"}},

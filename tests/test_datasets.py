@@ -458,20 +458,6 @@ def test_more_test_images_than_there_are(split, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_test_images_that_are_training_images_are_listed(tmp_path, monkeypatch):
-    """Two of the 41 test images are images of other splits; an image that differs by one level is another image."""
-    (images, labels), (test_images, test_labels) = numbered(TRAIN, 0), numbered(TEST, 1000)
-    test_images[3], test_images[40], test_images[7] = images[90], images[5], images[6]
-    test_images[7, 1, 2, 2] ^= 1
-    loaded = (images, labels), (test_images, test_labels), list("abcde")
-    monkeypatch.setitem(LOADERS, "numbered", lambda _: loaded)
-    paths = {name: tmp_path / f"{name}.safetensors" for name in SPLITS}
-    options = {"train": None, "validation": 20, "test": None, "subset_seed": 0}
-    prepare({"kind": "numbered", **options}, paths, "mine")
-    seen = {name: read_metadata(path, "dataset")["seen"] for name, path in paths.items()}
-    assert seen == {"train": [], "validation": [], "test": [3, 40]}
-
-
 def test_every_kind_has_a_loader():
     assert set(LOADERS) == set(registry.datasets())
 

@@ -63,11 +63,11 @@ def test_work_grows_with_seeds_epochs_and_macs():
     works = [sum(job.work for job in jobs(study, of_size(study))) for study in (one, two)]
     assert works[1] == pytest.approx(2 * works[0])
     assert sum(job.work for job in jobs(one, of_size(one, 3000))) == pytest.approx(3 * works[0])
-    longer = plan(trainings={"standard": {**TINY["trainings"]["standard"], "epochs": 4}})
+    longer = plan(trainings={"standard": {**TINY["trainings"]["standard"], "epochs": 9}})
     trained = [
         sum(job.forwards for job in jobs(study, of_size(study)) if job.rule == "train") for study in (one, longer)
     ]
-    assert trained == [3 * 2 * 120, 3 * 4 * 120]
+    assert trained == [3 * 6 * 600, 3 * 9 * 600]
 
 
 # Rates

@@ -1,6 +1,7 @@
-"""Rule probe: one source model, in memory -> the findings on it."""
+"""Rule probe: one source model, in memory, and the sets that were crafted on it -> the findings on both."""
 
 from squeezeproof.audit.findings import write_findings
+from squeezeproof.audit.fresh import audit_fresh, sample_size
 from squeezeproof.audit.probe import probe
 from squeezeproof.jobs import job
 from squeezeproof.models.checkpoints import load_model
@@ -11,14 +12,14 @@ with job(snakemake):
     params, names = snakemake.params, snakemake.wildcards
     model, _, _ = load_model(snakemake.input.source, set_up(params.compute))
     images, labels, _ = open_split(snakemake.input.test)
-    findings = probe(
-        model,
-        images[: params.images],
-        labels[: params.images],
-        params.attack,
-        seed=params.seed,
-        batch_size=snakemake.resources.batch_size,
-        dataset=names.dataset,
-        source=names.source,
+    sample, fresh = slice(params.images), slice(sample_size(params.images, len(labels)))
+    sets = dict(zip(params.attacks, snakemake.input.sets, strict=True))
+    options = {"seed": params.seed, "batch_size": snakemake.resources.batch_size}
+    options |= {"dataset": names.dataset, "source": names.source}
+    write_findings(
+        snakemake.output[0],
+        [
+            *probe(model, images[sample], labels[sample], params.attack, deep=params.deep, **options),
+            *audit_fresh(model, images[fresh], labels[fresh], sets, **options),
+        ],
     )
-    write_findings(snakemake.output[0], findings)

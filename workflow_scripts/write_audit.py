@@ -3,6 +3,7 @@
 from squeezeproof.audit.cells import read_test
 from squeezeproof.audit.compressed import audit_compressed
 from squeezeproof.audit.findings import read_findings, write_findings
+from squeezeproof.audit.models import weights_digest
 from squeezeproof.audit.study import audit_study
 from squeezeproof.jobs import job
 from squeezeproof.store.tensors import read_metadata
@@ -17,4 +18,6 @@ with job(snakemake):
     fingerprints = {model: checkpoint["fingerprint"] for model, checkpoint in checkpoints.items()}
     for model, checkpoint in checkpoints.items():
         found += audit_compressed(*model, checkpoint)
-    write_findings(snakemake.output[0], audit_study(found, files.predictions, splits, fingerprints))
+    weights = {tuple(model): weights_digest(path) for model, path in zip(params.models, files.models, strict=True)}
+    parents = {tuple(model): parent for model, parent in zip(params.models, params.parents, strict=True)}
+    write_findings(snakemake.output[0], audit_study(found, files.predictions, splits, fingerprints, weights, parents))

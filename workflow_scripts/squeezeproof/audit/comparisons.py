@@ -11,8 +11,7 @@ import numpy as np
 
 from squeezeproof.attacks.suite import stages
 from squeezeproof.audit.cells import gap, together
-from squeezeproof.audit.findings import WARNING, judge, not_applicable
-from squeezeproof.audit.sets import listed
+from squeezeproof.audit.findings import WARNING, judge, listed, not_applicable
 
 LARGE_EPS = 0.5
 ABOUT_ZERO = 0.01
@@ -31,8 +30,9 @@ def audit_target(cells, labels):
     findings += [finding for cell in white_box for finding in (*members(cell, white_box), large_budget(cell, labels))]
     for budget in dict.fromkeys(cell.budget for cell in cells):
         own = [cell for cell in white_box if cell.budget == budget]
+        following = [cell for cell in own if not cell.entry.blind]
         others = [cell for cell in cells if cell.budget == budget and not cell.white_box]
-        findings += [*ordered(own), *beats_transfer(own, others), *beats_square(own)]
+        findings += [*ordered(own), *beats_transfer(following, others), *beats_square(own)]
     return findings
 
 

@@ -36,8 +36,14 @@ NAMES = {
     19: "the deployed int8 model agrees with its fake-quantized model",
     20: "no test image is a training image",
     21: "compressed as far as asked",
+    22: "the model tells classes apart",
+    23: "no two models are one",
+    24: "a fresh attack by another library breaks no more",
+    25: "perturbations use the budget",
+    26: "models trained apart make different errors",
 }
-HARD = range(1, 9)
+LISTED = 10
+HARD = (*range(1, 9), 22, 24)
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,12 @@ def judge(key, check, value, threshold, message, *, bad=None, verdict=None):
 def remedy(path):
     """What to do about a file that is not what it should be; to remove it is not enough where later files exist."""
     return f"make it again: snakemake --cores 2 --forcerun {path}"
+
+
+def listed(indices):
+    """The first of some example indices, as text."""
+    shown = ", ".join(map(str, indices[:LISTED]))
+    return f"examples {shown}{', ...' if len(indices) > LISTED else ''}"
 
 
 def not_applicable(key, check, reason):

@@ -32,12 +32,13 @@ RISING = 0.05
 LAST_STEPS = 10
 
 
-def probe(model, images, labels, settings, *, seed, batch_size, dataset, source):
-    """Findings of checks 6, 7, 9, 11, 16, 17 and 18 on one source, for all its attacks and targets.
+def probe(model, images, labels, settings, *, deep, seed, batch_size, dataset, source):
+    """Findings of checks 6, 7 and 9, and if `deep` also of 11, 16, 17 and 18, on one source, for all its attacks.
 
     Args:
         model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
         images, labels: the probed uint8 images and labels, on the CPU.
+        deep: whether PGD is run again under other conditions, which takes some ten times as long as the set did.
         settings: of the study's PGD (squeezeproof.entries), None for DEFAULT.
         seed: of the random starts.
         batch_size: images in memory at a time; None for as many as fit.
@@ -51,12 +52,14 @@ def probe(model, images, labels, settings, *, seed, batch_size, dataset, source)
         if any(finding.verdict != "pass" for finding in findings):
             return findings
         findings.append(has_gradients(key, trial))
+        if not deep:
+            return findings
         usual = trial.attack(trial.model, **options)
         return [
             *findings,
             converged(key, trial, usual, options),
             returns_best(key, trial, usual, options),
-            rises_no_longer(key, trial, options),
+            rises_no_longer(key, trial, usual, options),
             survives_scaling(key, trial, usual, options),
         ]
 
@@ -189,10 +192,12 @@ def returns_best(key, trial, usual, options):
     return judge(key, 16, int(missed.sum()), 0, message)
 
 
-def rises_no_longer(key, trial, options):
-    """Check 17: where PGD fails, the best loss so far no longer rises over the last steps, in units of its range.
+def rises_no_longer(key, trial, usual, options):
+    """Check 17: where PGD fails, its loss has stopped rising, or twice the steps break no more.
 
-    The last 10 steps, or half of them where they are fewer than 20; the mean over the examples that stand.
+    The best loss so far over the last 10 steps, or half of them where they are fewer than 20, in units of its range;
+    the mean over the examples that stand. A loss that still rises means something only where more steps break more than
+    a point, and more than two standard errors of the paired difference.
     """
     curves = trial.curves(**options).cummax(dim=1).values.double()
     curves = curves[~trial.attack(trial.model, **options | {"restarts": 1})]
@@ -201,8 +206,14 @@ def rises_no_longer(key, trial, options):
     last = max(1, min(LAST_STEPS, options["steps"] // 2))
     spread = (curves[:, -1] - curves[:, 0]).clamp_min(torch.finfo(curves.dtype).tiny)
     rise = ((curves[:, -1] - curves[:, -1 - last]) / spread).mean().item()
-    message = f"the loss still rises by {100 * rise:.3g} % of its range over the last {last} steps; give PGD more steps"
-    return judge(key, 17, rise, RISING, message)
+    longer = trial.attack(trial.model, **options | {"steps": 2 * options["steps"]})
+    gained = longer.double() - usual.double()
+    broken, error = gained.mean().item(), (gained.std(correction=0) / len(gained) ** 0.5).item()
+    message = (
+        f"the loss still rises by {100 * rise:.3g} % of its range over the last {last} steps, and twice the steps "
+        f"break {100 * broken:.3g} points more; give PGD more steps"
+    )
+    return judge(key, 17, rise, RISING, message, bad=rise > RISING and broken > max(POINT, 2 * error))
 
 
 def survives_scaling(key, trial, usual, options):

@@ -5,7 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from squeezeproof.audit.findings import EVERY, WARNING, judge, not_applicable, remedy
+from squeezeproof.audit.findings import EVERY, WARNING, judge, listed, not_applicable, remedy
+from squeezeproof.audit.models import works
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.store.adversarial import KIND
@@ -17,7 +18,8 @@ SLACK = 1e-6
 # Rounding decides below this share of a set's largest margin, and at most below it where that is under 1.
 TIE = 1e-5
 ZERO_GRADIENTS = 0.05
-LISTED = 10
+# Share of the budget that half of the perturbations reach at least.
+HALF = 0.5
 HELPS = "an attack that helps is broken: check its settings, raise eps or its steps"
 
 
@@ -38,7 +40,7 @@ class Origin:
 
 
 def audit_set(path, dataset, source, attack, origin, evaluated=None):
-    """Findings of checks 1, 3, 4, 5 and 9 on a set, for every target; of check 2 where its file cannot be read.
+    """Findings of checks 1, 3, 4, 5, 9, 22 and 25 on a set, for every target; of check 2 where its file cannot be read.
 
     Args:
         path: of the set.
@@ -60,6 +62,8 @@ def audit_set(path, dataset, source, attack, origin, evaluated=None):
     return [
         intact(key, metadata, arrays["labels"], lengths, outside, origin, again),
         moved(key, metadata["settings"], arrays, lengths, again),
+        spent(key, metadata["settings"], arrays, lengths, again),
+        works(key, arrays["clean_predictions"], arrays["labels"]),
         reproduced(key, arrays, evaluated, again),
         cumulative(key, metadata, arrays, again),
         gradients(key, metadata),
@@ -125,6 +129,19 @@ def moved(key, settings, arrays, lengths, again):
     return judge(key, 3, len(unmoved), 0, message, verdict=WARNING if rounded else None)
 
 
+def spent(key, settings, arrays, lengths, again):
+    """Check 25: an attack in a ball, which spends its whole budget, ends near the edge of its ball."""
+    if settings["eps"] is None or settings["stop_on_success"] or registry.attacks()[settings["method"]].minimum_norm:
+        return not_applicable(key, 25, "the attack looks for the nearest point, or stops where it succeeds")
+    right = arrays["clean_predictions"] == arrays["labels"]
+    typical = float(np.median(lengths[right])) if right.any() else settings["eps"]
+    message = (
+        f"half of the perturbations are at most {typical:.3g} long, the budget is {settings['eps']:.3g}: the attack "
+        f"does not use it; look at its step size and units{again}"
+    )
+    return judge(key, 25, typical, HALF * settings["eps"], message, bad=typical < HALF * settings["eps"])
+
+
 def reproduced(key, arrays, evaluated, again):
     """Check 4: the source's labels of the stored images are those recorded while crafting, but for ties.
 
@@ -167,9 +184,3 @@ def gradients(key, metadata):
         f"only as far as square and transfer from other sources confirm it"
     )
     return judge(key, 9, share, ZERO_GRADIENTS, message)
-
-
-def listed(indices):
-    """The first of some example indices, as text."""
-    shown = ", ".join(map(str, indices[:LISTED]))
-    return f"examples {shown}{', ...' if len(indices) > LISTED else ''}"

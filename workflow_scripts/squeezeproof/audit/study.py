@@ -1,14 +1,15 @@
 """The audit of a whole study: findings on its sources and on its predictions, one target in memory at a time."""
 
-from squeezeproof.audit.cells import audit_predictions, audit_split, by_target
+from squeezeproof.audit.cells import audit_predictions, by_target
 from squeezeproof.audit.comparisons import audit_target
 from squeezeproof.audit.findings import FAILURE, Audit
+from squeezeproof.audit.models import Models
 from squeezeproof.errors import InputError
 
 SHOWN = 5
 
 
-def audit_study(found, predictions, splits, fingerprints):
+def audit_study(found, predictions, splits, fingerprints, weights, parents):
     """All findings of a study.
 
     Args:
@@ -16,21 +17,22 @@ def audit_study(found, predictions, splits, fingerprints):
         predictions: paths of its predictions files.
         splits: data set -> audit.cells.Split.
         fingerprints: (data set, model) -> fingerprint of its checkpoint.
+        weights, parents: as `audit.models.Models.findings` takes them.
 
     Cells with a failure are not compared with others.
     """
-    findings = [*found, *(audit_split(dataset, split) for dataset, split in splits.items())]
+    findings, models = list(found), Models()
     for paths in by_target(predictions):
         cells = []
         for path in paths:
-            scored, verdicts = audit_predictions(path, splits, fingerprints)
+            scored, verdicts = audit_predictions(path, splits, fingerprints, models)
             cells += scored
             findings += verdicts
         failed = Audit(findings).failed
         sound = [cell for cell in cells if not failed(*cell.key)]
         if sound:
             findings += audit_target(sound, splits[sound[0].dataset].labels)
-    return findings
+    return [*findings, *models.findings(weights, parents)]
 
 
 def check(findings):

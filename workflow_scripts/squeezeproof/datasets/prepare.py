@@ -1,6 +1,5 @@
 """Data sets of every kind as uint8 arrays in train, validation and test splits."""
 
-import hashlib
 import math
 
 import numpy as np
@@ -24,9 +23,8 @@ def prepare(settings, paths, name):
         name: the data set's name, kept in the metadata.
 
     Each file holds `images` uint8 [N, C, H, W] and `labels` int64 [N]; the metadata holds the class names, the
-    training images' mean and deviation per channel in [0, 1], a fingerprint, and `seen`: of the test split, the
-    indices of the images that are, bit for bit, training or validation images too. Raises InputError for raw files
-    that are missing, truncated or altered, and for subsets larger than the data.
+    training images' mean and deviation per channel in [0, 1], and a fingerprint. Raises InputError for raw files that
+    are missing, truncated or altered, and for subsets larger than the data.
     """
     (images, labels), (test_images, test_labels), classes = LOADERS[settings["kind"]](settings)
     rng = np.random.default_rng(settings["subset_seed"])
@@ -52,13 +50,12 @@ def prepare(settings, paths, name):
         "test": (PickedRows(test_images, tested), test_labels[tested]),
     }
     _check_sizes(splits, name)
-    moments, known = Moments(images.shape[1]), KnownImages()
+    seen = Moments(images.shape[1])
     for split, (pixels, targets) in splits.items():
         targets = np.ascontiguousarray(targets, dtype=np.int64)
-        # One reading for what must have seen all images, one for the file: image files are decoded in each.
-        watched = WatchedRows(pixels, known.find if split == "test" else known.add)
-        digest = fingerprint(WatchedRows(watched, moments.add) if split == "train" else watched, targets)
-        mean, deviation = moments.result()
+        # One reading for the digest and the moments, one for the file: image files are decoded in each.
+        digest = fingerprint(WatchedRows(pixels, seen.add) if split == "train" else pixels, targets)
+        mean, deviation = seen.result()
         metadata = {
             "kind": KIND,
             "dataset": name,
@@ -67,7 +64,6 @@ def prepare(settings, paths, name):
             "mean": mean,
             "deviation": deviation,
             "fingerprint": digest,
-            "seen": known.found,
         }
         write_tensors(paths[split], {"images": pixels, "labels": targets}, metadata)
 
@@ -92,26 +88,6 @@ def stratified(labels, count, order=None):
     in_order = labels[order]
     picked = [order[in_order == label][:number] for label, number in zip(classes, wanted, strict=True)]
     return np.concatenate(picked) if picked else np.empty(0, dtype=int)
-
-
-class KnownImages:
-    """Which of the images that `find` is shown, part after part, are bit for bit among those that `add` was shown."""
-
-    def __init__(self):
-        self._digests, self._shown = set(), 0
-        self.found = []
-
-    def add(self, images):
-        self._digests.update(map(_digest, images))
-
-    def find(self, images):
-        rows = range(self._shown, self._shown + len(images))
-        self.found += [row for row, image in zip(rows, images, strict=True) if _digest(image) in self._digests]
-        self._shown += len(images)
-
-
-def _digest(image):
-    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
 class Moments:

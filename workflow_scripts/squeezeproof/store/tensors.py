@@ -100,6 +100,12 @@ def open_array(path, name):
     return rows
 
 
+def array_digests(path):
+    """Array name -> its SHA-256, as the file's header has it."""
+    with open_tensors(path) as opened:
+        return _metadata(path, opened)[1]
+
+
 def open_rows(path, name):
     """The Rows (store.rows) of one array; the numpy array itself where it has no row. Its digest is not checked."""
     with open_tensors(path, names=[name]) as opened:

@@ -396,12 +396,15 @@ class Audit(Settings):
     """How the evaluation itself is checked."""
 
     probe: Flag = setting(
-        "Whether PGD is run again on every source under other conditions (more steps, scaled logits), to tell where it "
-        "fails by itself.",
+        "Whether PGD is also run again on every source under other conditions (more steps, scaled logits), to tell "
+        "where it fails by itself.",
         False,
     )
     images: Whole = setting(
-        "Test images that a source is probed with, the first of the split.", 200, ge=1, le=1_000_000
+        "Test images that a source is probed with, the first of the split, and that torchattacks attacks anew.",
+        200,
+        ge=1,
+        le=1_000_000,
     )
 
 

@@ -101,8 +101,9 @@ def _evaluations(study, paths):
         yield "tsne", key, [paths.tsne(*key)]
     for key in study.sets:
         yield "audit_sets", key, [paths.findings(*key, "sets")]
-        if study.config["audit"]["probe"]:
-            yield "probe", key, [paths.findings(*key, "probe")]
+        yield "probe", key, [paths.findings(*key, "probe")]
+    for dataset in study.audited_datasets:
+        yield "audit_data", (dataset,), [paths.data_findings(dataset)]
     yield "check_audit", (), [paths.audit_passed()]
 
 

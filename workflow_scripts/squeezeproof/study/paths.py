@@ -69,6 +69,10 @@ class Paths:
         """Findings of the audit on one model: of the kind `sets`, `probe` or `int8`."""
         return f"{self.results}/audit/{dataset}/{model}.{kind}.csv"
 
+    def data_findings(self, dataset):
+        """Findings of the audit on a data set."""
+        return f"{self.results}/audit/{dataset}/data.csv"
+
     def audit_passed(self):
         return f"{self.results}/audit/passed.txt"
 

@@ -1,0 +1,33 @@
+"""Checks of a prepared data set; no torch."""
+
+import hashlib
+
+import numpy as np
+
+from squeezeproof.audit.findings import EVERY, judge, listed
+from squeezeproof.store.rows import part_slices
+from squeezeproof.store.tensors import open_rows
+
+
+def audit_data(dataset, train, validation, test):
+    """Findings of check 20 on the splits of a data set, for all its cells.
+
+    Args:
+        dataset: its name.
+        train, validation, test: paths of its prepared splits.
+    """
+    known = {digest for path in (train, validation) for digest in _digests(path)}
+    found = list(_digests(test))
+    seen = np.flatnonzero([digest in known for digest in found])
+    message = (
+        f"{len(seen)} of {len(found)} test images are training or validation images, bit for bit ({listed(seen)}): "
+        f"what a model was trained on says nothing of other images; remove them from one side"
+    )
+    return [judge((dataset, EVERY, EVERY, EVERY), 20, len(seen), 0, message)]
+
+
+def _digests(path):
+    images = open_rows(path, "images")
+    for rows in part_slices(images) if len(images) else ():
+        for image in images[rows]:
+            yield hashlib.blake2b(image.tobytes(), digest_size=16).digest()

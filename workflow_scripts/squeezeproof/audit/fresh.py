@@ -1,0 +1,118 @@
+"""A fresh attack on a sample of each stored set's source, by another library than the one that crafted the set.
+
+It shares no code with the crafting: torchattacks attacks the plain model of the checkpoint, without folded layers or
+early stopping. A set that was crafted on another model, through another normalisation or in training mode is far weaker
+than that.
+"""
+
+from functools import cache
+
+import numpy as np
+import torch
+
+from squeezeproof.attacks.source import frozen
+from squeezeproof.attacks.suite import stages
+from squeezeproof.audit.findings import EVERY, WARNING, judge, remedy
+from squeezeproof.batches import in_batches
+from squeezeproof.entries import registry
+from squeezeproof.store.datasets import to_pixels
+from squeezeproof.store.tensors import open_rows, read_metadata
+
+# Of the sampled images: the least that tell anything, and a share of the set's that costs a tenth of crafting it.
+FEWEST, SHARE = 50, 0.1
+# Standard errors of the paired difference beyond which chance does not explain it, and the points that it must exceed.
+ERRORS, POINT = 3.0, 0.02
+MOST_STEPS = 20
+
+
+def audit_fresh(model, images, labels, sets, *, seed, batch_size, dataset, source):
+    """Findings of check 24 on the sets of one source that a gradient attack crafted in a ball.
+
+    Args:
+        model: the source as its checkpoint rebuilds it; maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
+        images, labels: the first uint8 images of the test split and their labels, on the CPU.
+        sets: attack name -> path of its set.
+        seed: of the fresh attack's random starts.
+        batch_size: images in memory at a time; None for as many as fit.
+        dataset, source: names of the cell.
+    """
+    device = next(model.parameters()).device
+    inputs, targets = to_pixels(images, device), labels.to(device)
+
+    def correct(points):
+        parts = []
+        with torch.no_grad():
+            in_batches(
+                len(points),
+                batch_size,
+                lambda first, last: parts.append(model(points[first:last].to(device)).argmax(1) == targets[first:last]),
+            )
+        return torch.cat(parts).cpu().numpy()
+
+    @cache
+    def fresh(norm, eps, steps):
+        parts = []
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            attack = _attack(model, norm, eps, steps)
+            in_batches(
+                len(inputs),
+                batch_size,
+                lambda first, last: parts.append(attack(inputs[first:last], targets[first:last])),
+            )
+        return correct(torch.cat(parts).detach())
+
+    findings = []
+    with frozen(model):
+        for name, path in sets.items():
+            settings = read_metadata(path)["settings"]
+            if not _follows_gradients(settings):
+                continue
+            stored = correct(to_pixels(torch.from_numpy(open_rows(path, "adversarial")[: len(labels)]), device))
+            again = fresh(settings["norm"], settings["eps"], _steps(settings))
+            findings.append(_compared((dataset, source, EVERY, name), settings, stored, again, path))
+    return findings
+
+
+def sample_size(wanted, count):
+    """How many of `count` test images are attacked anew where `wanted` are asked for."""
+    return min(wanted, count, max(FEWEST, round(SHARE * count)))
+
+
+def _follows_gradients(settings):
+    """Whether the source's own gradients led to points of a ball, which a fresh attack can be held against."""
+    entry = registry.attacks()[settings["method"]]
+    return settings["eps"] is not None and entry.needs == "gradients" and not (entry.minimum_norm or entry.blind)
+
+
+def _steps(settings):
+    """Steps of the fresh attack: no more than the set's own attack made, 1 for those without a place in the order."""
+    if registry.attacks()[settings["method"]].strength is None:
+        return 1
+    return min(MOST_STEPS, max(stage.get("steps", 1) for stage in stages(settings)))
+
+
+def _attack(model, norm, eps, steps):
+    """torchattacks' attack of that many steps in a ball; its step sizes are those of [madry2018]."""
+    import torchattacks
+
+    if norm == "linf" and steps == 1:
+        return torchattacks.FGSM(model, eps=eps)
+    chosen = torchattacks.PGD if norm == "linf" else torchattacks.PGDL2
+    options = {"alpha": 2.5 * eps / steps, "random_start": True} if steps > 1 else {"alpha": eps, "random_start": False}
+    return chosen(model, eps=eps, steps=steps, **options)
+
+
+def _compared(key, settings, stored, fresh, path):
+    """The finding on one set: which of the sampled images the source still labels right, there and freshly attacked."""
+    difference = stored.astype(float) - fresh
+    gap, error = float(difference.mean()), float(difference.std() / np.sqrt(len(difference)))
+    limit = max(ERRORS * error, POINT)
+    message = (
+        f"on the first {len(stored)} images the set leaves {stored.mean():.1%} right, a fresh attack of torchattacks "
+        f"with as many steps {fresh.mean():.1%}: the set is not what its attack does to this model; {remedy(path)}"
+    )
+    # A step rule or loss of its own may be weaker than PGD in all honesty.
+    ordered = registry.attacks()[settings["method"]].strength is not None
+    honest = not ordered or settings.get("loss", "cross_entropy") != "cross_entropy"
+    return judge(key, 24, gap, limit, message, verdict=WARNING if honest else None)

@@ -1,0 +1,118 @@
+"""Checks of a study's models by what they predict and hold: broken ones, and two that are one; no torch."""
+
+import hashlib
+from collections import defaultdict
+
+import numpy as np
+
+from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, judge, listed, not_applicable
+from squeezeproof.store.predictions import CLEAN
+from squeezeproof.store.tensors import array_digests
+
+# Arrays of a checkpoint that are no weights.
+MASK = "mask:"
+# Wrong predictions that two models must share before it is more than chance.
+SHARED_ERRORS = 20
+# Share of the errors of models that were trained apart which all of them make alike.
+SHARED = 0.7
+
+
+def works(key, clean, labels):
+    """Check 22: the model knows more than the largest class, and predicts more than one.
+
+    A model that does not, or one that lost its network, cannot be fooled; that it stands is no robustness.
+
+    Args:
+        key: (data set, source, target, attack) of the cell.
+        clean: the model's labels [N] of the clean images.
+        labels: true labels [N].
+    """
+    accuracy = float((clean == labels).mean())
+    largest = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+    single = len(np.unique(clean)) == 1 and len(np.unique(labels)) > 1
+    what = (
+        "predicts one class for every image"
+        if single
+        else f"labels {accuracy:.1%} of the clean images right, the largest class alone is {largest:.1%}"
+    )
+    message = f"the model is broken: it {what}; standing under attack is no robustness; train it again, or leave it out"
+    return judge(key, 22, accuracy, largest, message, bad=accuracy <= largest or single)
+
+
+def weights_digest(path):
+    """One digest of the weights, buffers and quantizers in a checkpoint, whatever its masks and metadata."""
+    weights = {name: digest for name, digest in array_digests(path).items() if not name.startswith(MASK)}
+    return hashlib.sha256(repr(sorted(weights.items())).encode()).hexdigest()
+
+
+class Models:
+    """What the models of a study predict, and the checks that compare one with another."""
+
+    def __init__(self):
+        self._predictions = defaultdict(list)
+        self._clean, self._labels = defaultdict(dict), {}
+
+    def add(self, dataset, source, target, labels, predictions):
+        """Take note of a target's predictions, name -> labels [N], clean and on the sets of one source."""
+        self._clean[dataset][target], self._labels[dataset] = predictions[CLEAN].astype(np.int32), labels
+        errors = sum(int((predicted != labels).sum()) for predicted in predictions.values())
+        if errors >= SHARED_ERRORS:
+            digest = hashlib.sha256()
+            for name in sorted(predictions):
+                digest.update(name.encode() + b"\0" + np.ascontiguousarray(predictions[name], np.int64).tobytes())
+            self._predictions[dataset, source, digest.hexdigest()].append(target)
+
+    def findings(self, weights, parents):
+        """Findings of check 23 on every model and of check 26 on every data set.
+
+        Args:
+            weights: (data set, model) -> digest of its weights.
+            parents: (data set, model) -> name of the model that it was compressed from, None for others.
+        """
+        return [*self._distinct(weights, parents), *self._labelled(parents)]
+
+    def _distinct(self, weights, parents):
+        """Check 23: no two models hold the same weights or, with enough errors, predict the same.
+
+        That a compressed model holds the weights it was made from is a failure of its cells; other pairs are warnings.
+        """
+        same, equal = defaultdict(list), defaultdict(set)
+        for (dataset, model), digest in weights.items():
+            same[dataset, digest].append(model)
+        for (dataset, _, _), targets in self._predictions.items():
+            for target in targets:
+                equal[dataset, target].update(targets)
+        for (dataset, model), digest in weights.items():
+            others = [other for other in same[dataset, digest] if other != model]
+            alike = sorted(equal[dataset, model] - {model, *others})
+            undone = parents[dataset, model] in others
+            if others:
+                what = "compressing it changed nothing" if undone else "they are one model, not two"
+                message = f"{model} holds the weights of {', '.join(others)}, bit for bit: {what}"
+            else:
+                message = f"{model} gives every image the label that {', '.join(alike)} gives it: one model, two names?"
+            verdict = FAILURE if undone else WARNING
+            yield judge((dataset, EVERY, model, EVERY), 23, len(others) + len(alike), 0, message, verdict=verdict)
+
+    def _labelled(self, parents):
+        """Check 26: models that were trained apart do not make the same errors.
+
+        Networks trained from different starts share half of their errors or less. Where they agree on another label
+        than the given one nearly every time, the given one is likely to be wrong.
+        """
+        for dataset, clean in self._clean.items():
+            key, labels = (dataset, EVERY, EVERY, EVERY), self._labels[dataset]
+            apart = [model for model in clean if parents[dataset, model] is None]
+            if len(apart) < 2:
+                yield not_applicable(key, 26, "a single base model; another seed or architecture would tell")
+                continue
+            predicted = np.stack([clean[model] for model in clean])
+            agreed = np.flatnonzero((predicted == predicted[0]).all(axis=0) & (predicted[0] != labels))
+            errors = min(int((clean[model] != labels).sum()) for model in apart)
+            share = len(agreed) / errors if errors else 0.0
+            message = (
+                f"all models agree on another label for {len(agreed)} of the {len(labels)} test images "
+                f"({listed(agreed)}), {share:.0%} of the errors of the best: look whether their labels are right"
+            )
+            bad = len(agreed) >= SHARED_ERRORS / 2 and share > SHARED
+            yield judge(key, 26, share, SHARED, message, bad=bad)
