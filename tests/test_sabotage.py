@@ -8,10 +8,10 @@ from copy import deepcopy
 from functools import cache
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from attack_fixtures import TRAIN, digits, network, settings
+from conftest import ROOT
 from torch import nn
 from torch.nn import functional
 
@@ -589,7 +589,6 @@ def test_a_sound_variation_raises_no_alarm(name, tmp_path):
     assert alarms(findings) == {}
 
 
-def test_there_are_thirty_of_each():
-    """The README states these numbers."""
-    assert len(KINDS) >= 30 and len(VARIATIONS) >= 30
-    assert np.isfinite(list(KINDS.values())).all()
+def test_the_documentation_counts_them():
+    text = (ROOT / "docs" / "read_the_tables.md").read_text()
+    assert f"in {len(KINDS)} ways" in text and f"{len(VARIATIONS)} sound variations" in text
