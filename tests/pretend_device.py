@@ -30,6 +30,21 @@ class Pretend(torch.Tensor):
         tensor.held = held
         return tensor
 
+    def data_ptr(self):
+        """Tells tensors apart, as on any device."""
+        return self.held.data_ptr()
+
+    def __deepcopy__(self, memo):
+        """torch's own copies the storage, of which a tensor that is written in Python has none."""
+        copied = Pretend(self.held.detach().clone())
+        parameter = isinstance(self, torch.nn.Parameter)
+        memo[id(self)] = copied = torch.nn.Parameter(copied, self.requires_grad) if parameter else copied
+        return copied
+
+    def tolist(self):
+        """torch's own refuses tensors that are written in Python."""
+        return self.cpu().tolist()
+
     def __repr__(self):
         return f"Pretend({self.held!r})"
 
@@ -126,12 +141,13 @@ _library = torch.library.Library("_", "IMPL")
 _library.fallback(lambda operation, *arguments, **keywords: _run(operation, arguments, keywords), "PrivateUse1")
 
 
-_tensor = torch.tensor
+def _by_way_of_the_cpu(build):
+    """torch.tensor and torch.as_tensor, whose own way to a device finds no operations that are written in Python."""
+
+    def built(data, *, device=None, **options):
+        return build(data, **options) if device is None else build(data, **options).to(device)
+
+    return built
 
 
-def _build(data, *, device=None, **options):
-    """torch.tensor, whose own way to a device does not find operations that are written in Python."""
-    return _tensor(data, **options) if device is None else _tensor(data, **options).to(device)
-
-
-torch.tensor = _build
+torch.tensor, torch.as_tensor = _by_way_of_the_cpu(torch.tensor), _by_way_of_the_cpu(torch.as_tensor)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from attack_fixtures import held_out, network, settings
-from pretend_device import NAME, reads
+from pretend_device import NAME, Pretend, reads
 
 from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.registry import ATTACKS
@@ -29,6 +29,7 @@ def test_devices_do_not_mix_and_reads_are_counted():
     for read in (
         torch.Tensor.item,
         torch.Tensor.cpu,
+        Pretend.tolist,
         bool,
         torch.Tensor.nonzero,
         lambda x: x[x > 0],

@@ -21,9 +21,11 @@ from squeezeproof.entries.settings import (
     Several,
     Text,
     Whole,
+    as_dict,
     setting,
     suggest,
 )
+from squeezeproof.entries.suites import Sequence
 from squeezeproof.entries.unions import NAME_FORM, named, one_of
 
 ANY_MODEL = "The models that are {}, named as the sources of evaluations are."
@@ -293,7 +295,8 @@ class Published(Settings):
                 elif section == "trainings" and detail and detail not in study.finetunings:
                     yield f"{path}: {detail!r} is no entry of finetunings{suggest(detail, study.finetunings)}"
                 elif section == "attacks" and detail:
-                    stages = len(getattr(known[name], "stages", ()))
+                    entry = known[name]
+                    stages = len(entry.parts(as_dict(entry))) if isinstance(entry, Sequence) else 0
                     if not detail.isdigit() or not 1 <= int(detail) <= stages:
                         yield f"{path}: {detail!r} is no stage of {name}, which has {stages}; write {name}/1, say"
 

@@ -1,0 +1,146 @@
+"""Training, compressing and evaluating on a GPU give what they give on the CPU, bit for bit."""
+
+import copy
+
+import pytest
+import torch
+from adversary_examples import DROPOUT, NORMALISED, PLAIN, TRAIN, VALIDATION, adversary
+from attack_fixtures import held_out, network, settings
+from entry_examples import complete
+from model_examples import EXAMPLES, model_of, shape_of, split, training
+from pretend_device import NAME
+
+from squeezeproof.compression.compress import compress
+from squeezeproof.compression.constraint import constraint
+from squeezeproof.compression.weights import prunable
+from squeezeproof.evaluation.layers import layer_features
+from squeezeproof.evaluation.sweep import sweep
+from squeezeproof.models.build import build
+from squeezeproof.models.ensemble import averaged
+from squeezeproof.models.predict import predict
+from squeezeproof.training.admm import Admm
+from squeezeproof.training.loop import fit
+
+DEVICE = f"{NAME}:0"
+MODELS = {"all-convolutional": PLAIN, "depthwise": NORMALISED, "dropout": DROPOUT}
+ADVERSARIES = {
+    "none": None,
+    "fgsm": adversary("fgsm"),
+    "pgd": adversary("pgd", steps=2),
+    "pgd-l2": adversary("pgd", steps=2, norm="l2", eps=0.5),
+}
+
+
+def on_both(work):
+    """What work(to) gives on the CPU and on the device, `to` being a function that places a model."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        expected = work(lambda model: model)
+        torch.manual_seed(0)
+        found = work(lambda model: model.to(DEVICE))
+    return expected, found
+
+
+def same_state(found, expected):
+    expected = expected.state_dict()
+    for name, tensor in found.state_dict().items():
+        assert tensor.device == torch.device(DEVICE), name
+        assert torch.equal(tensor.cpu(), expected[name]), name
+    assert found.state_dict().keys() == expected.keys()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("spec", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("rival", ADVERSARIES.values(), ids=ADVERSARIES)
+def test_trainings(rival, spec, optimizer):
+    recipe = training(2, batch_size=16, optimizer=optimizer, learning_rate=0.01, adversary=rival)
+
+    def work(to):
+        model = to(build(spec, seed=0))
+        return model, fit(model, TRAIN, VALIDATION, recipe, seed=1)
+
+    (expected, course), (found, told) = on_both(work)
+    same_state(found, expected)
+    timed = {"seconds"}
+    assert [{k: v for k, v in row.items() if k not in timed} for row in told] == [
+        {k: v for k, v in row.items() if k not in timed} for row in course
+    ]
+
+
+def test_admm():
+    entry = complete("compressions", "admm", ratio=0.5, rho=0.05, rho_max=5.0)
+    recipe = training(3, batch_size=20, momentum=0.9, adversary=adversary("pgd", steps=2))
+
+    def work(to):
+        model = to(build(PLAIN, seed=0))
+        solver = Admm(prunable(model), constraint(entry), entry)
+        return model, fit(model, TRAIN, VALIDATION, recipe, seed=3, solver=solver), solver.masks
+
+    (expected, course, masks), (found, told, marks) = on_both(work)
+    same_state(found, expected)
+    assert len(told) == len(course) and all(torch.equal(marks[name].cpu(), mask) for name, mask in masks.items())
+
+
+COMPRESSIONS = {
+    "weights": ("weight", {"ratio": 0.6}),
+    "weights by layer": ("weight", {"ratio": 0.6, "scope": "layer"}),
+    "filters": ("filter", {"ratio": 0.25}),
+    "filters by Taylor": ("filter", {"ratio": 0.25, "importance": "taylor"}),
+    "8 bits": ("quantization", {"bits": 8}),
+    "2 bits": ("quantization", {"bits": 2}),
+    "learned scales": ("quantization", {"bits": 4, "mode": "qat"}),
+}
+
+
+@pytest.mark.parametrize("name", COMPRESSIONS)
+def test_compressions(name):
+    method, changes = COMPRESSIONS[name]
+    images, labels = split(0, 60)
+    spec = EXAMPLES["cnn8"]
+
+    def work(to):
+        model = to(model_of(spec))
+        entry = complete("compressions", method, **changes)
+        compress(model, shape_of(spec), entry, lambda *_: None, images=images, labels=labels, seed=0)
+        return model, predict(model, images, 20)
+
+    (expected, labels_expected), (found, labels_found) = on_both(work)
+    same_state(found, expected)
+    assert torch.equal(labels_found, labels_expected)
+
+
+def test_predictions_and_features():
+    images = held_out(30)[0]
+
+    def work(to):
+        features, labels = layer_features(to(network()), images, ["1", "3"], "flatten", 7)
+        return {**features, "labels": labels}
+
+    expected, found = on_both(work)
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_sweeps():
+    images, labels = held_out(12)
+    attacks = [(f"pgd-{eps}", settings("pgd", eps=eps, stop_on_success=True)) for eps in (0.05, 0.2)]
+
+    def work(to):
+        options = {"classes": 10, "stops": True, "seed": lambda name: 0, "batch_size": 6}
+        return list(sweep(to(network()), images, labels, attacks, **options))
+
+    expected, found = on_both(work)
+    for one, other in zip(expected, found, strict=True):
+        assert torch.equal(one.predictions, other.predictions) and one.costs == other.costs
+
+
+def test_ensembles():
+    images = held_out(20)[0]
+    first, second = network(), network()
+    with torch.no_grad():
+        second[-1].weight.mul_(0.5)
+
+    def work(to):
+        return predict(to(averaged([copy.deepcopy(first), copy.deepcopy(second)])), images, 8)
+
+    expected, found = on_both(work)
+    assert torch.equal(found, expected)
