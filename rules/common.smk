@@ -15,7 +15,7 @@ from squeezeproof.study.code import code_digest, module_digest
 from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_datasets, timed_runs
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.files import read_file
-from squeezeproof.study.figures import FIGURES
+from squeezeproof.study.figures import figures
 from squeezeproof.study.instances import fitted_on_training_images
 from squeezeproof.study.outputs import targets
 from squeezeproof.study.paths import SHARD, Paths, prepared
@@ -242,11 +242,6 @@ def training_images_of_sweep(wildcards):
     return split_of("train")(wildcards) if fitted else []
 
 
-def described_origin(wildcards):
-    """What the tables say of a source that is named without its seed."""
-    return study.describe(wildcards.dataset, f"{wildcards.origin}.s{study.seeds[0]}")
-
-
 # Audit
 
 
@@ -330,12 +325,6 @@ def described(models):
     return [study.describe(*key) for key in models]
 
 
-def models_on(wildcards):
-    """(data set, name) of the evaluated models of a data set, without ensembles, which have no weights of their own."""
-    found = [key for key in study.evaluated_models if key[0] == wildcards.dataset]
-    return [key for key in found if not study.models[key].is_ensemble]
-
-
 def stages():
     """The table of suites, where one ran."""
     return [paths.table("stages")] if suites(study) else []
@@ -362,13 +351,30 @@ def wide_table(name):
     )
 
 
-def figure(name):
+def wildcards_of(figure):
+    """The wildcards of a kind of figure, in braces."""
+    return [f"{{{name}}}" for name in figure.wildcards]
+
+
+def files_of(figure):
     """The files of a kind of figure, the first with its place in the report."""
-    kind = FIGURES[name]
-    shown, *others = kind.files(paths)
-    caption = f"../report/{kind.caption}.rst"
-    place = {"category": "Figures", "subcategory": kind.subcategory, "labels": kind.labels}
-    return [report(shown, caption=caption, **place), *others]
+    shown, *others = figure.files(paths)
+    place = {"category": "Figures", "subcategory": figure.subcategory, "labels": figure.labels}
+    return [report(shown, caption="../report/figure.rst", **place), *others]
+
+
+def needs_of(figure):
+    """Input function: what a kind of figure is drawn from."""
+    return lambda wildcards: figure.needs(study, paths, wildcards)
+
+
+def params_of(figure):
+    """What a kind of figure depends on besides its files, in one dictionary."""
+    return lambda wildcards: figure.params(study, wildcards)
+
+
+def caption_of(figure):
+    return lambda wildcards: figure.caption.format(**wildcards)
 
 
 # Of pages; named relative to the working directory, so that a study that is moved stays up to date.

@@ -50,27 +50,3 @@ rule tsne:
         "Embedding the features of {wildcards.model} ({wildcards.dataset}) for {wildcards.features}"
     script:
         "../workflow_scripts/tsne.py"
-
-
-rule plot_tsne:
-    input:
-        coordinates=paths.tsne("{dataset}", "{model}", "{features}"),
-        features=paths.features("{dataset}", "{model}", "{features}"),
-    output:
-        figure("tsne"),
-    log:
-        paths.log("plot_tsne", "{dataset}", "{features}", "{model}"),
-    benchmark:
-        paths.benchmark("plot_tsne", "{dataset}", "{features}", "{model}")
-    conda:
-        "../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
-    params:
-        code=code_digest("plot_tsne.py"),
-    message:
-        "Plotting the features of {wildcards.model} ({wildcards.dataset}) for {wildcards.features}"
-    script:
-        "../workflow_scripts/plot_tsne.py"

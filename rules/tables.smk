@@ -125,3 +125,31 @@ rule write_wide_tables:
         "Writing the tables in the layout of the papers"
     script:
         "../workflow_scripts/write_wide_tables.py"
+
+
+rule compare_published:
+    input:
+        over_seeds=paths.table("over_seeds"),
+        clean_accuracy=paths.table("clean_accuracy"),
+        published=lambda wildcards: study.published["table"],
+        stages=stages(),
+    output:
+        table("published"),
+    log:
+        paths.log("compare_published"),
+    benchmark:
+        paths.benchmark("compare_published")
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        published=study.published,
+        models=described(study.evaluated_models),
+        code=code_digest("compare_published.py"),
+    message:
+        "Setting the results beside the published numbers"
+    script:
+        "../workflow_scripts/compare_published.py"

@@ -178,9 +178,11 @@ class Jobs:
         self._add("write_costs", "write_costs", Files(*sets), Files(path("crafting.csv")))
         files = Files(audit=path("audit.csv"), tables=path("robust_accuracy.csv"))
         self._add("check_audit", "check_audit", files, Files(path("passed.txt")))
-        pictures = Files(path("heatmap.svg"), path("heatmap.png"))
-        self._add("plot_heatmap", "plot_heatmap", Files(path("over_seeds.csv")), pictures, attack="pgd-eps0.1")
-        pictures = {kind: [path(f"{kind}.svg"), path(f"{kind}.png")] for kind in ("weights", "training")}
+        self._plot("heatmap", Files(over_seeds=path("over_seeds.csv")), attack="pgd-eps0.1")
+        self._plot("weights", Files(models=checkpoints), {"models": described["models"]})
         histories = [path(f"{name}.history.csv") for name in models]
-        files = Files(models=checkpoints, histories=histories)
-        self._add("plot_models", "plot_models", files, Files(**pictures), described)
+        self._plot("training", Files(histories=histories), {"models": described["models"]})
+
+    def _plot(self, figure, files, params=(), **wildcards):
+        pictures = Files(*(self.path(f"{figure}.{ending}") for ending in ("svg", "png")))
+        self._add(f"plot_{figure}", "plot", files, pictures, {"figure": figure, "params": dict(params)}, **wildcards)

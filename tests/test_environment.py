@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+import textwrap
 import tomllib
 
 import pytest
@@ -92,7 +93,11 @@ def rules():
     found = {}
     for path in (ROOT / "rules").glob("*.smk"):
         found |= dict(re.findall(r"^rule (\w+):\n(.*?)(?=^(?:use )?rule |\Z)", path.read_text(), re.M | re.S))
-    return found
+    # The one of every figure is made in a loop.
+    [plot] = re.findall(
+        r"^    rule:\n        name:\n.*?\n(        input:.*)", (ROOT / "rules/figures.smk").read_text(), re.M | re.S
+    )
+    return {**found, "plot": textwrap.indent(textwrap.dedent(plot), "    ")}
 
 
 @pytest.mark.parametrize("name", sorted(rules()))
@@ -100,7 +105,7 @@ def test_every_rule_has_all_its_parts(name):
     body = rules()[name]
     parts = ["output", "log", "benchmark", "conda", "threads", "resources", "params", "message", "script"]
     written = re.findall(r"^    (\w+):", body, re.M)
-    assert [part for part in written if part not in ("input", "wildcard_constraints")] == parts
+    assert [part for part in written if part not in ("input", "wildcard_constraints", "group")] == parts
     assert "input" not in written[1:], "inputs come first"
     for part in ("mem_mb", "runtime", "code="):
         assert part in body, part
@@ -125,7 +130,8 @@ def test_the_conda_environment_of_a_rule_covers_what_its_script_imports(name):
     environment = re.search(r'"\.\./(envs/\w+\.yaml)"', rules()[name])[1]
     script = ROOT / re.search(r'"\.\./(workflow_scripts/\w+\.py)"', rules()[name])[1]
     offered = {MODULES.get(package, package) for package in pins(ROOT / environment)} | sys.stdlib_module_names
-    for path in runs([script]):
+    figures = (ROOT / "workflow_scripts/squeezeproof/figures").glob("*.py") if name == "plot" else ()
+    for path in runs([script, *figures]):
         for node in ast.walk(ast.parse(path.read_text())):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module] if isinstance(node, ast.ImportFrom) else []

@@ -253,7 +253,7 @@ LEARNED = {"models", "training", "attacks", "compression", "datasets", "study"}
         ("craft.py", {"models", "attacks"}, {"training", "compression", "datasets", "study", *SHOWN}),
         ("predict.py", {"models", "evaluation"}, {"training", "attacks", "compression", "datasets", "study", *SHOWN}),
         ("write_tables.py", {"tables"}, {*LEARNED, "figures", "pages"}),
-        ("plot_heatmap.py", {"figures", "tables"}, {*LEARNED, "pages"}),
+        ("plot.py", {"figures"}, {*LEARNED, "pages"}),
     ],
 )
 def test_workflow_script_depends_on_its_own_packages_alone(script, imported, not_imported):

@@ -19,7 +19,8 @@ from squeezeproof.study.plan import Study
 BASE = "cnn8.standard.none.none.s0"
 TABLES_AND_FIGURES = {
     **{"write_audit": 1, "check_audit": 1, "write_tables": 1, "write_verdicts": 1},
-    **{"plot_heatmap": 2, "plot_ratio": 1, "plot_models": 1, "plot_images": 1, "select_variants": 1},
+    **{"plot_heatmap": 2, "plot_accuracy_against_ratio": 1, "plot_accuracy_differences": 1, "plot_images": 1},
+    **{"plot_weights": 1, "plot_training": 1, "select_variants": 1},
     **{"write_wide_tables": 1, "format_tables": 1, "write_story": 1, "write_explorer": 1},
 }
 ALL_OF_A_SEED = {
@@ -27,7 +28,9 @@ ALL_OF_A_SEED = {
     **TABLES_AND_FIGURES,
 }
 # What a change of the attacks reruns of them.
-WITHOUT_MODELS = {rule: jobs for rule, jobs in TABLES_AND_FIGURES.items() if rule != "plot_models"}
+WITHOUT_MODELS = {
+    rule: jobs for rule, jobs in TABLES_AND_FIGURES.items() if rule not in ("plot_weights", "plot_training")
+}
 
 
 def test_first_run_does_every_job_once(fresh):
@@ -269,8 +272,8 @@ def test_tables_drop_the_cells_of_a_removed_entry(study):
 
 LEAVES = {
     "plot_heatmap": "figures/digits/heatmap.pgd-eps0.1.png",
-    "plot_ratio": "figures/digits/accuracy_differences.cnn8.png",
-    "plot_models": "figures/digits/training.svg",
+    "plot_accuracy_differences": "figures/digits/accuracy_differences.cnn8.png",
+    "plot_training": "figures/digits/training.svg",
     "plot_images": f"figures/digits/images.{BASE}.png",
     "check_audit": "audit/passed.txt",
     "write_explorer": "explorer.html",
@@ -296,7 +299,13 @@ LOSSES = {
     },
     f"results/tiny/audit/digits/{BASE}.sets.csv": {"audit_sets": 1, **WITHOUT_MODELS},
     "results/tiny/tables/compression.csv": {
-        **{"write_tables": 1, "check_audit": 1, "plot_heatmap": 2, "plot_ratio": 1, "select_variants": 1},
+        **{
+            "write_tables": 1,
+            "check_audit": 1,
+            "plot_heatmap": 2,
+            "plot_accuracy_against_ratio": 1,
+            "select_variants": 1,
+        },
         **{"write_wide_tables": 1, "format_tables": 1, "write_story": 1, "write_explorer": 1},
     },
 }

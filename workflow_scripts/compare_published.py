@@ -1,10 +1,8 @@
-"""Rule compare_published: accuracy over seeds and published numbers -> both side by side, table and figure."""
+"""Rule compare_published: accuracy over seeds and published numbers -> both side by side."""
 
 import pandas as pd
 
 from squeezeproof.analysis.published import compare, of_stages
-from squeezeproof.figures.published import dumbbell
-from squeezeproof.figures.style import save
 from squeezeproof.jobs import job
 from squeezeproof.tables.files import read_csv, read_table, write_table
 
@@ -15,6 +13,4 @@ with job(snakemake):
         means = pd.concat([means, of_stages(read_table(path), snakemake.params.models)], ignore_index=True)
     published = read_csv(snakemake.input.published)
     trials = read_table(snakemake.input.clean_accuracy)["n"].max()
-    table = compare(means, trials, published, snakemake.params.published)
-    write_table(snakemake.output.table, table)
-    save(dumbbell(table), snakemake.output.figure)
+    write_table(snakemake.output[0], compare(means, trials, published, snakemake.params.published))

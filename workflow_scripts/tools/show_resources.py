@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from show_plan import print_table, read_config
 
 from squeezeproof.study.costs import read_costs
+from squeezeproof.study.figures import figures
 
 RULES = Path(__file__).resolve().parents[2] / "rules"
 
@@ -31,7 +32,9 @@ def requested(folder=RULES):
             found[name] = tuple(int(value[1]) for value in values)
         for base, name in re.findall(r"^use rule (\w+) as (\w+) with:", text, re.M):
             found[name] = found[base]
-    return found
+    # The rules of figures are made in a loop.
+    minutes = int(re.search(r"runtime=growing\((\d+)\)", (folder / "figures.smk").read_text())[1])
+    return found | {f"plot_{name}": (figure.mem_mb, minutes) for name, figure in figures().items()}
 
 
 def compare(costs, requests):

@@ -3,6 +3,29 @@
 from squeezeproof.analysis.names import MODEL, averaged, display_name
 from squeezeproof.errors import InputError
 from squeezeproof.figures.curves import by_model, curves_figure
+from squeezeproof.study.figures import Figure
+from squeezeproof.tables.files import read_table
+
+FIGURE = Figure(
+    file="{dataset}/accuracy_against_eps.{sweep}",
+    each=lambda study: [
+        {"dataset": dataset, "sweep": sweep}
+        for dataset, sweep in sorted({(dataset, sweep) for dataset, _, sweep in study.curves})
+    ],
+    needs=lambda study, paths, names: {"sweeps": paths.table("sweeps")},
+    caption=(
+        "White-box accuracy of every model against the eps of {sweep} on {dataset}. Bands are 95 % intervals: "
+        "Student's t over seeds, Wilson over the test images for one seed. A cross marks where a curve ended below "
+        "chance."
+    ),
+    subcategory="Accuracy against eps",
+    labels={"data set": "{dataset}", "sweep": "{sweep}"},
+)
+
+
+def draw(files, names, params):
+    """See Figure."""
+    return accuracy_against_eps(read_table(files.sweeps), names.dataset, names.sweep)
 
 
 def accuracy_against_eps(table, dataset, sweep):

@@ -6,6 +6,26 @@ from squeezeproof.analysis.names import display_name
 from squeezeproof.errors import InputError
 from squeezeproof.figures.levels import FROM_BASE, PANEL, WHITE_BOX, panels
 from squeezeproof.store.predictions import CLEAN
+from squeezeproof.study.figures import Figure, for_compressed
+from squeezeproof.tables.files import read_table
+
+FIGURE = Figure(
+    file="{dataset}/accuracy_against_ratio.{architecture}",
+    each=for_compressed,
+    needs=lambda study, paths, names: {"over_seeds": paths.table("over_seeds")},
+    caption=(
+        "Accuracy of {architecture} on {dataset} against the fraction removed, or the bits left. Solid: white-box, "
+        "and clean images; dashed: crafted on the base model. Colour is the attack, the marker its budget; many "
+        "attacks are split over rows of panels, each with its legend. Bars span one standard deviation over seeds."
+    ),
+    subcategory="Accuracy against compression",
+    labels={"data set": "{dataset}", "architecture": "{architecture}", "shown": "accuracy"},
+)
+
+
+def draw(files, names, params):
+    """See Figure."""
+    return accuracy_against_ratio(read_table(files.over_seeds), names.dataset, names.architecture)
 
 
 def accuracy_against_ratio(table, dataset, architecture):

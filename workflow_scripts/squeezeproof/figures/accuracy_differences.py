@@ -8,6 +8,28 @@ from squeezeproof.analysis.names import FLOAT_BITS, display_name
 from squeezeproof.errors import InputError
 from squeezeproof.figures.levels import FROM_BASE, PANEL, WHITE_BOX, panels
 from squeezeproof.store.predictions import CLEAN
+from squeezeproof.study.figures import Figure, for_compressed
+from squeezeproof.tables.files import read_table
+
+FIGURE = Figure(
+    file="{dataset}/accuracy_differences.{architecture}",
+    each=for_compressed,
+    needs=lambda study, paths, names: {"verdicts": paths.table("verdicts"), "clean": paths.table("clean_differences")},
+    caption=(
+        "Compressed minus base accuracy of {architecture} on {dataset} against what was removed, in points, on "
+        "clean images and under every attack. Solid: each model is attacked itself (white-box), and clean images; "
+        "dashed: both face the images crafted on the base model, which favours the compressed one. Bars are the "
+        "intervals of *verdicts* and *clean differences*."
+    ),
+    subcategory="Accuracy against compression",
+    labels={"data set": "{dataset}", "architecture": "{architecture}", "shown": "difference to base"},
+)
+
+
+def draw(files, names, params):
+    """See Figure."""
+    tables = read_table(files.verdicts), read_table(files.clean)
+    return accuracy_differences(*tables, names.dataset, names.architecture)
 
 
 def accuracy_differences(verdicts, clean, dataset, architecture):

@@ -7,6 +7,28 @@ from squeezeproof.analysis.names import attack_displays, averaged, display_name,
 from squeezeproof.errors import InputError
 from squeezeproof.figures.style import COLORS
 from squeezeproof.store.predictions import CLEAN
+from squeezeproof.study.figures import Figure
+from squeezeproof.tables.files import read_table
+
+FIGURE = Figure(
+    file="{dataset}/heatmap.{attack}",
+    each=lambda study: [
+        {"dataset": dataset, "attack": attack}
+        for dataset, attack in sorted({(key[0], attack) for key, attacks in study.sets.items() for attack in attacks})
+    ],
+    needs=lambda study, paths, names: {"over_seeds": paths.table("over_seeds")},
+    caption=(
+        "Accuracy of every target (column) on the images that {attack} crafted on every source (row), in per cent, "
+        "{dataset}. The first row is the accuracy on clean images; white-box cells are framed."
+    ),
+    subcategory="Source x target",
+    labels={"data set": "{dataset}", "attack": "{attack}"},
+)
+
+
+def draw(files, names, params):
+    """See Figure."""
+    return heatmap(read_table(files.over_seeds), names.dataset, names.attack)
 
 
 def heatmap(table, dataset, attack):

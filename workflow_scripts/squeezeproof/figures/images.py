@@ -4,12 +4,52 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from squeezeproof.analysis.names import attack_display, display_name
+from squeezeproof.audit.findings import read_audit
 from squeezeproof.errors import InputError
 from squeezeproof.store.adversarial import KIND
 from squeezeproof.store.tensors import open_rows, read_arrays, read_metadata
+from squeezeproof.study.figures import Figure
+from squeezeproof.study.paths import prepared
 
+FIGURE = Figure(
+    file="{dataset}/images.{base}",
+    # Base models of the first seed that a set is crafted on.
+    each=lambda study: [
+        {"dataset": model.dataset, "base": model.name}
+        for model in (study.models[key] for key in study.sets)
+        if model.is_base and not model.is_ensemble and model.seed == study.seeds[0]
+    ],
+    needs=lambda study, paths, names: {
+        "sets": [
+            paths.adversarial_set(names.dataset, names.base, attack) for attack in study.sets[names.dataset, names.base]
+        ],
+        "test": prepared(study.datasets[names.dataset].key, "test"),
+        "audit": paths.table("audit"),
+    },
+    caption=(
+        "Test images of {dataset} and what every attack on {base} made of them, under the label that this model "
+        "gives. Chosen by rule: of every class the first test image that it gets right. Below each, the "
+        "perturbation around grey, times the factor in the row's name."
+    ),
+    subcategory="Adversarial images",
+    labels={"data set": "{dataset}", "source": "{base}"},
+    params=lambda study, names: {"attacks": study.sets[names.dataset, names.base]},
+    mem_mb=2000,
+)
 CLASSES = 10
 FACTORS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500)
+
+
+def draw(files, names, params):
+    """See Figure. Raises InputError where no set of the source passed the audit."""
+    failed = read_audit(files.audit).failed
+    attacks = zip(params["attacks"], files.sets, strict=True)
+    sound = [path for attack, path in attacks if not failed(names.dataset, names.base, names.base, attack)]
+    if not sound:
+        raise InputError(
+            f"no set of {names.base} on {names.dataset} passed the audit; tables/audit.csv says why and what to do"
+        )
+    return adversarial_panels(read_panels(sound, files.test), names.dataset, names.base)
 
 
 def read_panels(paths, test):

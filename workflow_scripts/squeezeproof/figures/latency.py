@@ -6,8 +6,30 @@ from squeezeproof.analysis.efficiency import BACKENDS, IN_MEMORY
 from squeezeproof.analysis.names import MODEL, display_name, model_in_words
 from squeezeproof.errors import InputError
 from squeezeproof.figures.style import COLORS
+from squeezeproof.study.efficiency import timed_datasets
+from squeezeproof.study.figures import Figure
+from squeezeproof.tables.files import read_table
 
+FIGURE = Figure(
+    file="{dataset}/latency",
+    each=lambda study: [{"dataset": dataset} for dataset in timed_datasets(study)],
+    needs=lambda study, paths, names: {
+        "efficiency": paths.table("efficiency"),
+        "latency": paths.table("latency"),
+    },
+    caption=(
+        "Median milliseconds for one image in memory, {dataset}; bars span the middle half of the samples. Compare "
+        "within one back-end: the back-end matters more than the compression."
+    ),
+    subcategory="Efficiency",
+    labels={"data set": "{dataset}", "figure": "latency"},
+)
 HATCHES = {"eager": "", "onnxruntime": "//", "onnxruntime-int8": ".."}
+
+
+def draw(files, names, params):
+    """See Figure."""
+    return latency_bars(read_table(files.efficiency), read_table(files.latency), names.dataset)
 
 
 def latency_bars(efficiency, latency, dataset):

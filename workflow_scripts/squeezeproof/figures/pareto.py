@@ -8,8 +8,37 @@ from squeezeproof.analysis.names import MODEL, attack_displays, display_name, le
 from squeezeproof.analysis.selection import accuracies, strongest_attack
 from squeezeproof.errors import InputError
 from squeezeproof.figures.style import COLORS, MARKERS
+from squeezeproof.study.efficiency import deployed_datasets
+from squeezeproof.study.figures import Figure
+from squeezeproof.tables.files import read_table
 
+FIGURE = Figure(
+    file="{dataset}/pareto",
+    # Deployed models are shown where any model attacks itself.
+    each=lambda study: [
+        {"dataset": dataset}
+        for dataset in deployed_datasets(study)
+        if any(pair[0] == dataset and pair[1] == pair[2] for pair in study.pairs)
+    ],
+    needs=lambda study, paths, names: {
+        "efficiency": paths.table("efficiency"),
+        "over_seeds": paths.table("over_seeds"),
+    },
+    caption=(
+        "Robust accuracy, {dataset}, against packed bytes and against latency; each model faces images crafted on "
+        "itself, quantized models in simulation. The line joins the models that no other beats in both; means over "
+        "seeds."
+    ),
+    subcategory="Efficiency",
+    labels={"data set": "{dataset}", "figure": "robust accuracy against size and latency"},
+    params=lambda study, names: {"attack": study.config["select"]["attack"]},
+)
 WIDE = 5
+
+
+def draw(files, names, params):
+    """See Figure."""
+    return pareto(read_table(files.over_seeds), read_table(files.efficiency), names.dataset, params["attack"])
 
 
 def pareto(means, efficiency, dataset, attack=None):

@@ -4,10 +4,28 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from squeezeproof.figures.style import COLORS
+from squeezeproof.study.figures import Figure
+from squeezeproof.tables.files import read_table
 
+FIGURE = Figure(
+    file="published",
+    each=lambda study: [{}] if study.published else [],
+    needs=lambda study, paths, names: {"published": paths.table("published")},
+    caption=(
+        "Published accuracies beside ours, in per cent. The interval is Student's t over seeds (Wilson over test "
+        "images for one seed); rows without a number of ours were not run."
+    ),
+    subcategory="Ours beside published",
+    labels={"figure": "ours beside published"},
+)
 PANELS_IN_A_ROW = 6
 # What tells one model of the published numbers from another.
 MODEL = ["dataset", "architecture", "training", "compression", "ratio"]
+
+
+def draw(files, names, params):
+    """See Figure."""
+    return dumbbell(read_table(files.published))
 
 
 def dumbbell(table):

@@ -5,10 +5,36 @@ import numpy as np
 
 from squeezeproof.analysis.names import display_name, finetuning_in_words, level
 from squeezeproof.figures.style import COLORS, INK
+from squeezeproof.study.figures import Figure, for_datasets, with_weights
+from squeezeproof.tables.files import read_csv
 
+FIGURE = Figure(
+    file="{dataset}/training",
+    each=for_datasets,
+    needs=lambda study, paths, names: {
+        "histories": [paths.history(names.dataset, model) for model in with_weights(study, names.dataset)]
+    },
+    caption=(
+        "Loss against epochs on {dataset}, of the base models and of every fine-tuning: solid on clean images, "
+        "dashed on adversarial ones; the mean over seeds with their range. Beside ADMM its residual, the distance "
+        "between the weights and their projection over the norm of the weights, and the share of zeros in the "
+        "projection."
+    ),
+    subcategory="Models",
+    labels={"data set": "{dataset}", "shown": "training"},
+    params=lambda study, names: {
+        "models": [study.describe(names.dataset, model) for model in with_weights(study, names.dataset)]
+    },
+)
 COLUMNS = 3
 LOSSES = {"clean_loss": ("-", "clean loss"), "adversarial_loss": ("--", "adversarial loss")}
 SOLVER = {"primal_residual": ("-", "residual |w − z| / |w|"), "sparsity": ("--", "share of zeros in z")}
+
+
+def draw(files, names, params):
+    """See Figure."""
+    histories = [(model, read_csv(path)) for model, path in zip(params["models"], files.histories, strict=True)]
+    return training_curves(histories, names.dataset)
 
 
 def training_curves(histories, dataset):

@@ -6,6 +6,39 @@ from squeezeproof.analysis.names import MODEL, averaged, display_name, entry_dis
 from squeezeproof.errors import InputError
 from squeezeproof.figures.curves import by_model, curves_figure
 from squeezeproof.store.predictions import CLEAN
+from squeezeproof.store.tensors import read_metadata
+from squeezeproof.study.figures import Figure
+from squeezeproof.study.paths import prepared
+from squeezeproof.tables.files import read_table
+
+FIGURE = Figure(
+    file="{dataset}/transfer.{origin}.{entry}",
+    each=lambda study: [dict(zip(("dataset", "origin", "entry"), key, strict=True)) for key in study.transfers],
+    needs=lambda study, paths, names: {
+        "over_seeds": paths.table("over_seeds"),
+        "clean_accuracy": paths.table("clean_accuracy"),
+        "test": prepared(study.datasets[names.dataset].key, "test"),
+    },
+    caption=(
+        "Accuracy of every target on what {entry} crafted once on {origin}, against eps, {dataset}. The thick curve "
+        "is the source itself (white-box). Bands are 95 % intervals: Student's t over seeds, Wilson over the test "
+        "images for one seed."
+    ),
+    subcategory="Transfer against eps",
+    labels={"data set": "{dataset}", "source": "{origin}", "attack": "{entry}"},
+    params=lambda study, names: {
+        "source": study.describe(names.dataset, f"{names.origin}.s{study.seeds[0]}"),
+        "attacks": study.transfers[names.dataset, names.origin, names.entry],
+    },
+)
+
+
+def draw(files, names, params):
+    """See Figure."""
+    clean = read_table(files.clean_accuracy)
+    trials = int(clean.loc[clean["dataset"] == names.dataset, "n"].max())
+    chance = 1 / len(read_metadata(files.test, "dataset")["classes"])
+    return transfer(read_table(files.over_seeds), trials, chance, names.dataset, params["source"], params["attacks"])
 
 
 def transfer(table, trials, chance, dataset, source, attacks):

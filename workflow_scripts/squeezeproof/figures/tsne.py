@@ -3,9 +3,35 @@
 import matplotlib.pyplot as plt
 
 from squeezeproof.figures.style import COLORS
+from squeezeproof.store.tensors import read_metadata
+from squeezeproof.study.figures import Figure
+from squeezeproof.tables.files import read_csv
 
+FIGURE = Figure(
+    file="{dataset}/tsne.{features}.{model}",
+    each=lambda study: [
+        {"dataset": dataset, "features": name, "model": model} for dataset, model, name in study.features
+    ],
+    needs=lambda study, paths, names: {
+        "coordinates": paths.tsne(names.dataset, names.model, names.features),
+        "features": paths.features(names.dataset, names.model, names.features),
+    },
+    caption=(
+        "Clean and adversarial images of one class in the inputs and in layers of {model}, {dataset}, in two "
+        "dimensions by t-SNE, which keeps neighbourhoods and not distances. Hollow points are misclassified."
+    ),
+    subcategory="Layer features",
+    labels={"data set": "{dataset}", "model": "{model}", "features": "{features}"},
+)
 PANELS_IN_A_ROW = 4
 KINDS = {"clean": (COLORS[0], "o"), "adversarial": (COLORS[1], "^")}
+
+
+def draw(files, names, params):
+    """See Figure."""
+    metadata = read_metadata(files.features, "features")
+    title = f"{names.dataset}, {names.model}: images of class {metadata['class']}, clean and under {metadata['attack']}"
+    return tsne_panels(read_csv(files.coordinates), title)
 
 
 def tsne_panels(table, title):

@@ -6,9 +6,34 @@ import numpy as np
 from squeezeproof.analysis.names import FLOAT_BITS, display_name, finetuning_in_words, level
 from squeezeproof.figures.style import COLORS, INK
 from squeezeproof.store.tensors import read_arrays
+from squeezeproof.study.figures import Figure, for_datasets, with_weights
 
+FIGURE = Figure(
+    file="{dataset}/weights",
+    each=for_datasets,
+    needs=lambda study, paths, names: {
+        "models": [paths.model(names.dataset, model) for model in with_weights(study, names.dataset)]
+    },
+    caption=(
+        "Weights of convolutions and linear layers on {dataset}, in units of each model's largest magnitude, on a "
+        "logarithmic axis: the base models of every training together, then every compression beside its base. "
+        "Zeros are left out; the legend tells their share. Quantized models are left out, as their files hold the "
+        "weights before rounding."
+    ),
+    subcategory="Models",
+    labels={"data set": "{dataset}", "shown": "weights"},
+    params=lambda study, names: {
+        "models": [study.describe(names.dataset, model) for model in with_weights(study, names.dataset)]
+    },
+    mem_mb=2000,
+)
 BINS = np.linspace(-1, 1, 81)
 COLUMNS = 3
+
+
+def draw(files, names, params):
+    """See Figure."""
+    return weight_histograms(read_histograms(list(zip(params["models"], files.models, strict=True))), names.dataset)
 
 
 def read_weights(path):

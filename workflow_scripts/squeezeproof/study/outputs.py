@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_datasets
-from squeezeproof.study.figures import FIGURES
+from squeezeproof.study.figures import figures
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
 from squeezeproof.study.tables import table_names, tables
 
@@ -37,12 +37,8 @@ def named_paths(study):
     return named | {checksum(path) for path in named if path.endswith(".csv")}
 
 
-def jobs(study, figures=FIGURES):
-    """The Jobs of a study, rule by rule.
-
-    Args:
-        figures: the kinds of figures by name; a rule may make tables and figures.
-    """
+def jobs(study):
+    """The Jobs of a study, rule by rule."""
     paths = Paths(study.name)
     made = {}
     for rule, names, outputs in chain(
@@ -51,7 +47,7 @@ def jobs(study, figures=FIGURES):
         _evaluations(study, paths),
         _deployment(study, paths),
         _tables(study, paths),
-        _figures(study, paths, figures.values()),
+        _figures(study, paths),
     ):
         made.setdefault((rule, names), []).extend(outputs)
     return [*_prepared(study), *(_job(paths, *key, outputs) for key, outputs in made.items())]
@@ -130,7 +126,7 @@ def _tables(study, paths):
     yield "write_explorer", (), [paths.page("explorer")]
 
 
-def _figures(study, paths, figures):
-    for figure in figures:
+def _figures(study, paths):
+    for name, figure in figures().items():
         for names in figure.each(study):
-            yield figure.rule, tuple(names.values()), figure.files(paths, **names)
+            yield f"plot_{name}", tuple(names[key] for key in figure.wildcards), figure.files(paths, **names)
