@@ -22,7 +22,7 @@ from model_examples import (
 from torch import nn
 from torch.ao.quantization.observer import MinMaxObserver, PerChannelMinMaxObserver
 
-from squeezeproof.analysis import accuracy as tables
+from squeezeproof.analysis.efficiency import compression_table
 from squeezeproof.analysis.names import model_label
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import LOSSES
@@ -771,7 +771,7 @@ def test_tables_and_figures_name_the_bits(tmp_path):
     quantize(model, (1, 28, 28), entry(4), torch.zeros(4, 1, 28, 28, dtype=torch.uint8), 0)
     save_model(paths[1], model, EXAMPLES["cnn3"], size=size, dense=size, compression=entry(4, activation_bits=8))
     descriptions = [study.describe("digits", name) for name in names]
-    rows = tables.compression_table(descriptions, paths).set_index("model")
+    rows = compression_table(descriptions, paths).set_index("model")
     assert rows.loc[names[0], ["bits", "activation_bits", "measure"]].tolist() == [32, 32, ""]
     assert rows.loc[names[1], ["bits", "activation_bits", "measure"]].tolist() == [4, 8, "bits"]
     assert rows.loc[names[1], "filters"] == rows.loc[names[0], "filters"] == "4-8-8"
