@@ -78,7 +78,9 @@ COMPRESSIONS = any_of(study.compressions)
 FINETUNINGS = any_of(["none", *study.config["finetunings"]])
 SEEDS = any_of(map(str, study.seeds))
 BASE = rf"({ARCHITECTURES})\.({TRAININGS})\.none\.none\.s({SEEDS})"
-VARIANT = rf"({ARCHITECTURES})\.({TRAININGS})\.({COMPRESSIONS})\.({FINETUNINGS})\.s({SEEDS})"
+CONTROLS = any_of({control.finetuning for control in study.controls})
+COMPRESSED = rf"({COMPRESSIONS})\.({FINETUNINGS})|none\.({CONTROLS})"
+VARIANT = rf"({ARCHITECTURES})\.({TRAININGS})\.({COMPRESSED})\.s({SEEDS})"
 ENSEMBLE = rf"({any_of(study.config['ensembles'])})\.ensemble\.none\.none\.s({SEEDS})"
 MODEL = f"{BASE}|{VARIANT}|{ENSEMBLE}"
 
@@ -156,7 +158,9 @@ def code_on(script, *wildcard):
 
 def compressing_code(wildcards):
     """Digest of the code of the compression, of the network that it compresses and of the fine-tuning."""
-    models, compressions = [(wildcards.dataset, wildcards.variant)], [compression_of(wildcards)]
+    models = [(wildcards.dataset, wildcards.variant)]
+    # A control is not compressed.
+    compressions = [] if planned(wildcards, "variant").is_control else [compression_of(wildcards)]
     trainings = [settings for settings in [finetuning_of(wildcards)] if settings is not None]
     return used_code(study, "compress.py", models=models, compressions=compressions, trainings=trainings)
 
@@ -173,11 +177,11 @@ def members_of(wildcards):
 
 
 def finetuning_of(wildcards):
-    return study.finetuning_settings(planned(wildcards, "variant").finetuning)
+    return study.finetuning_of(planned(wildcards, "variant"))
 
 
 def compression_of(wildcards):
-    return study.compressions[planned(wildcards, "variant").compression].settings
+    return study.compression_settings(planned(wildcards, "variant"))
 
 
 # Adversarial sets, predictions, tables

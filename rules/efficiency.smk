@@ -179,6 +179,8 @@ rule select_variants:
     input:
         over_seeds=paths.table("over_seeds"),
         compression=paths.table("compression"),
+        verdicts=paths.table("verdicts"),
+        clean=paths.table("clean_differences"),
     output:
         table("selected"),
     log:
@@ -192,7 +194,7 @@ rule select_variants:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        select=study.config["select"],
+        select={**study.config["select"], "alpha": study.config["statistics"]["alpha"]},
         code=code_digest("select_variants.py"),
     message:
         "Selecting the smallest models that keep their accuracy"

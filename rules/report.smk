@@ -31,6 +31,7 @@ rule write_story:
         audit=paths.table("audit"),
         crafting=paths.table("crafting"),
         clean=paths.table("clean_accuracy"),
+        compression=paths.table("compression"),
         tables=[paths.table(name) for name in story_tables(study)],
         templates=story_templates(),
     output:

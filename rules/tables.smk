@@ -119,6 +119,7 @@ rule write_wide_tables:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
+        models=described(study.evaluated_models),
         compressions=compressions(study),
         code=code_digest("write_wide_tables.py"),
     message:

@@ -52,6 +52,8 @@ TINY = {
     "compressions": {"filter": {"ratio": [0.25, 0.5]}, "weight": {"ratio": 0.5}},
     "attacks": {"fgsm": {"eps": 0.1}, "pgd": {"eps": 0.1, "steps": 3}},
     "evaluations": {"all": {"sources": "base"}},
+    # tests/test_controls.py has them.
+    "control": False,
     "compute": {"device": "cpu"},
 }
 

@@ -13,6 +13,7 @@ from squeezeproof.analysis import accuracy as tables
 from squeezeproof.analysis.verdicts import LESS, MORE, NOT_SHOWN, sentence
 from squeezeproof.pages.explorer import explorer_page
 from squeezeproof.pages.explorer_data import TABLES
+from squeezeproof.statistics.crossed import MODELS
 from squeezeproof.statistics.intervals import wilson
 from squeezeproof.store.tensors import write_tensors
 from squeezeproof.tables.files import read_table, write_table
@@ -133,11 +134,22 @@ class ExplorerStudy:
         about |= {"attack": row.attack, "entry": row.entry, "method": row.method, "norm": row.norm, "eps": row.eps}
         found = NOT_SHOWN if bounds["low"] < 0 < bounds["high"] else MORE if difference > 0 else LESS
         said = {**about, "verdict": found, "difference": difference, **bounds, "seeds": 1, "n": self.n, "favours": ""}
-        verdict = {**said, "p_difference_holm": 0.5, "sentence": sentence(SimpleNamespace(**said), STATISTICS)}
+        said |= {"about": MODELS, "against": "base", "isolates_compression": False, "detectable": 0.05}
+        said |= {"clean_difference": -0.01, "both_right": 0.9, "difference_both_right": difference}
+        said |= {"explained_by": "robustness", "p_difference_holm": 0.5}
+        verdict = {**said, "sentence": sentence(SimpleNamespace(**said), STATISTICS)}
         flip = {"dataset": "digits", "target": row.target, "source": row.source, "comparison": "same-source"}
-        flip |= {"attack": row.attack, "seed": row.target_seed, "n": self.n, "broken": broken, "mended": 3}
+        flip |= {
+            "against": "base",
+            "attack": row.attack,
+            "seed": row.target_seed,
+            "n": self.n,
+            "broken": broken,
+            "mended": 3,
+        }
         flip |= {"broken_examples": "1 2", "mended_examples": "4"}
         delta = {key: value for key, value in about.items() if key not in ("ratio", "bits")}
+        delta |= {"about": MODELS, "against": "base"}
         delta |= {"levels": 2, "base_accuracy": 0.5, "max_delta": 0.1, "max_delta_ratio": 0.5}
         delta |= {"largest_delta": difference, "largest_delta_ratio": 0.5, **bounds, "seeds": 1, "n": self.n}
         return verdict, flip, delta

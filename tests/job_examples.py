@@ -53,7 +53,7 @@ class Jobs:
     def __init__(self, folder):
         self.folder = Path(folder)
         datasets = {DATASET: {**TINY["datasets"][DATASET], "validation": 20}}
-        changes = {"compressions": {"weight": {"ratio": 0.5}}, "statistics": {"bootstrap": 400}, "datasets": datasets}
+        changes = {"compressions": {"weight": {"ratio": 0.5}}, "datasets": datasets}
         self.study = Study({**TINY, **changes})
         self.jobs = {}
         self._models()

@@ -1,11 +1,13 @@
 """Our accuracies beside published ones, from tables that the tests write."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from squeezeproof.analysis.published import compare, of_stages
+from squeezeproof.analysis.published import AGREES, DISAGREES, TOO_WIDE, agreement, compare, of_stages
 from squeezeproof.errors import InputError
 from squeezeproof.figures.published import dumbbell
 from squeezeproof.figures.style import save
@@ -65,20 +67,36 @@ def test_several_seeds_have_an_interval_of_students_t():
     half = stats.t.ppf(0.975, 1) * np.std([10, 20], ddof=1) / np.sqrt(2)
     assert (row.mean, row.difference, row.runs) == (pytest.approx(15), pytest.approx(-75), 2)
     assert (row.low, row.high) == (0, pytest.approx(15 + half))
-    assert row.inside == (15 + half >= 90)
+    assert row.agreement == (TOO_WIDE if 15 + half >= 90 else DISAGREES)
 
 
 def test_one_seed_has_a_wilson_interval():
     (row,) = beside([ours(mean=0.95)], [theirs(value=95)]).itertuples()
     interval = stats.binomtest(19, N).proportion_ci(method="wilson")
     assert (row.low, row.high) == pytest.approx((100 * interval.low, 100 * interval.high))
-    assert row.inside
+    assert row.agreement == TOO_WIDE
 
 
 def test_what_was_not_run_has_no_number():
     table = beside([ours()], [theirs(), theirs("PGD", 0.1), theirs("FGSM", 0.1), theirs(**WEIGHT)])
     assert table["mean"].isna().tolist() == [False, True, True, True]
-    assert table["inside"].tolist() == [True, None, None, None]
+    assert table["agreement"].tolist() == [TOO_WIDE, "", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (88, 94, AGREES),
+        (90, 95.9, AGREES),
+        (87.9, 94, TOO_WIDE),
+        (3.5, 100, TOO_WIDE),
+        (91, 92, DISAGREES),
+        (0, 89, DISAGREES),
+    ],
+)
+def test_only_a_narrow_interval_confirms_a_published_value(low, high, expected):
+    row = SimpleNamespace(mean=(low + high) / 2, low=low, high=high, published=90)
+    assert agreement(row) == expected
 
 
 @pytest.mark.parametrize("axis", ["dataset", "architecture", "training"])

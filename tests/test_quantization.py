@@ -248,8 +248,8 @@ def test_a_learned_scale_that_fell_below_zero_comes_back():
 
 def test_only_learned_scales_move_in_training():
     spec = spec_of("cnn8", width=4)
-    for scales, moves in (("learned", True), ("auto", True), ("fixed", False)):
-        model = quantized(spec, 2, mode="qat", scales=scales)
+    for mode, moves in (("qat", True), ("ptq", False)):
+        model = quantized(spec, 2, mode=mode)
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         fit(model, split(0, 64), split(0, 0), training(1, batch_size=32), seed=0)
         after = model.state_dict()
@@ -392,22 +392,26 @@ def test_multiplied_values_take_no_more_levels_than_the_bits_allow(bits):
     assert max(counts) <= 2**bits
 
 
-@pytest.mark.parametrize(
-    ("mode", "scales", "learned"),
-    [
-        ("ptq", "auto", (False, False)),
-        ("qat", "auto", (True, False)),
-        ("qat", "learned", (True, True)),
-        ("qat", "fixed", (False, False)),
-    ],
-)
-def test_scales_are_learned_as_the_entry_says(mode, scales, learned):
-    model = quantized(EXAMPLES["cnn3"], 3, activation_bits=4, mode=mode, scales=scales)
+@pytest.mark.parametrize(("mode", "learned"), [("ptq", False), ("qat", True)])
+@pytest.mark.parametrize(("bits", "input_bits"), [(3, 4), (8, 8), (16, 16)])
+def test_quantization_aware_training_learns_its_scales(mode, learned, bits, input_bits):
+    model = quantized(EXAMPLES["cnn3"], bits, activation_bits=input_bits, mode=mode)
     layer = quantized_layers(model)["network.conv2"]
-    assert (layer["weight"]["learned"], layer["input"]["learned"]) == learned
+    assert (layer["weight"]["learned"], layer["input"]["learned"]) == (learned, learned)
     parameters = dict(model.named_parameters())
-    assert ("network.conv2.weight_quantizer.scale" in parameters) is learned[0]
-    assert ("network.conv2.input_quantizer.scale" in parameters) is learned[1]
+    assert ("network.conv2.weight_quantizer.scale" in parameters) is learned
+    assert ("network.conv2.input_quantizer.scale" in parameters) is learned
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_quantization_aware_training_is_not_a_fine_tuned_quantization(bits):
+    trained = {}
+    for mode in ("ptq", "qat"):
+        model = quantized(spec_of("cnn8", width=4), bits, mode=mode)
+        fit(model, split(0, 64), split(0, 0), training(1, batch_size=32), seed=0)
+        trained[mode] = model.state_dict()
+    differing = [name for name in trained["ptq"] if not torch.equal(trained["ptq"][name], trained["qat"][name])]
+    assert "network.conv1.weight" in differing and "network.conv1.weight_quantizer.scale" in differing
 
 
 class Unusual(nn.Module):
@@ -565,7 +569,7 @@ def test_saturated_pixels_have_gradients():
 SETTINGS = {
     "ptq-8": {"bits": 8},
     "qat-2": {"bits": 2, "mode": "qat", "calibration": "mse"},
-    "kept": {"bits": 1, "first_last": "keep", "activation_bits": 4, "mode": "qat", "scales": "learned"},
+    "kept": {"bits": 1, "first_last": "keep", "activation_bits": 4, "mode": "qat"},
     "weights only": {"bits": 1, "activation_bits": 32},
 }
 
@@ -751,10 +755,14 @@ def test_quantization_aware_training_needs_a_finetuning():
 
 
 def test_contradictions_of_a_quantization():
-    both = {"method": "quantization", "bits": 2, "activation_bits": 20, "scales": "learned"}
+    both = {"method": "quantization", "bits": [1, 2], "activation_bits": 20}
     assert problems_of(compressions={"mine": both}, variants=[{}]) == [
         "compressions.mine.activation_bits: 20 is neither 1 to 16 nor 32; write 32 to leave the inputs float",
-        "compressions.mine.scales: learned needs training; write mode: qat, or scales: auto",
+    ]
+    bare = {"method": "quantization", "bits": [1, 2], "activation_bits": 32, "mode": "qat"}
+    assert problems_of(compressions={"mine": bare}, variants=[{"finetunings": ["short"]}]) == [
+        "compressions.mine.mode: qat trains scales, and 1-bit weights with float inputs have none; it would be a ptq "
+        "with a fine-tuning, so write mode: ptq, or activation_bits below 32"
     ]
     assert problems_of(compressions={"mine": {"method": "quantization", "bits": 17}}, variants=[{}]) == [
         "compressions.mine.bits: 17 is not in [1, 16]"

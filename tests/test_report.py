@@ -5,11 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from model_examples import EXAMPLES, model_of
 
 from squeezeproof.analysis import accuracy as tables
+from squeezeproof.analysis.efficiency import compression_table
 from squeezeproof.errors import InputError
 from squeezeproof.figures.accuracy_against_ratio import accuracy_against_ratio
 from squeezeproof.figures.heatmap import heatmap
+from squeezeproof.models.checkpoints import save_model
 from squeezeproof.store.predictions import save_predictions
 
 N = 20
@@ -53,8 +56,8 @@ def write(folder, target, source, clean, attacked):
     names = SimpleNamespace(dataset="digits", target=target["name"], source=source["name"])
     path = folder / f"{target['name']}-{source['name']}.safetensors"
     predictions = {"clean": first_right(clean), "fgsm-eps0.1": first_right(attacked)}
-    metadata = {"fingerprint": "f", "classes": [str(digit) for digit in range(10)]}
-    save_predictions(path, LABELS, predictions, names, ATTACKS, metadata, metadata)
+    split = {"fingerprint": "f", "classes": [str(digit) for digit in range(10)]}
+    save_predictions(path, LABELS, predictions, names, ATTACKS, {"fingerprint": target["name"]}, split)
     return path
 
 
@@ -68,6 +71,31 @@ def cells(tmp_path):
         if base is not model:
             paths.append(write(tmp_path, model, base, clean, from_base))
     return tables.read_cells(paths, MODELS)
+
+
+def test_a_model_that_is_not_what_it_is_called_is_warned_of(tmp_path):
+    size = dict.fromkeys(("channels", "parameters", "nonzeros", "macs", "bytes", "packed_bytes"), 1)
+    asked = {"method": "admm", "ratio": 0.9}
+    model, spec = model_of(EXAMPLES["cnn3"]), EXAMPLES["cnn3"]
+
+    def save(place, after):
+        path = tmp_path / str(place)
+        projection = {"unprojected_accuracy": 0.947, "projected_accuracy": after, "images": "validation"}
+        told = {"compression": asked, "finetuning": {"projection": projection}} if after else {}
+        save_model(path, model, spec, size=size, dense=size, **told)
+        return path
+
+    paths = [save(0, None), save(1, 0.2)]
+    # Another model, whose projection cost little.
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    paths.append(save(2, 0.94))
+    warnings = compression_table(MODELS[:3], paths).set_index("model")["warning"]
+    assert warnings[MODELS[0]["name"]] == warnings[MODELS[2]["name"]] == ""
+    assert warnings[MODELS[1]["name"]] == (
+        f"the same model as {MODELS[0]['name']}, bit for bit: one result under two names; ADMM had not converged: its "
+        f"last projection took the validation accuracy from 94.7 to 20.0 %; train for more epochs, or raise rho"
+    )
 
 
 def test_clean_accuracy_has_one_row_per_model(cells):

@@ -9,10 +9,12 @@ from squeezeproof.analysis.selection import (
     CHOSEN,
     NONE_WITHIN,
     NOT_EVALUATED,
+    NOT_SHOWN,
     NOTHING_TO_KEEP,
     select_variants,
     strongest_attack,
 )
+from squeezeproof.statistics.crossed import MODELS, TRAININGS, Mean, interval
 
 AXES = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
 BASE = ("none", 0.0)
@@ -33,10 +35,30 @@ def size(variant, packed, seed=0):
     return {"dataset": "d", "seed": seed, "packed_bytes": packed, **axes(*variant)}
 
 
-def chosen(cells, sizes, *, tolerance=0.01, attack=None):
+def paired(rows, *, n=1000, seeds=2, std=0.01):
+    """Differences of (variant, attack, difference), each with half of the images that differ in either direction."""
+    return pd.DataFrame(
+        [
+            {"dataset": "d", **axes(*variant), "attack": attack, "difference": difference, "mean_square": 0.04}
+            | {"n": n, "seeds": seeds, "std": std}
+            for variant, attack, difference in rows
+        ],
+        columns=["dataset", *AXES, "attack", "difference", "mean_square", "n", "seeds", "std"],
+    )
+
+
+NONE = paired([])
+
+
+def chosen(cells, sizes, *, tolerance=0.01, attack=None, differences=NONE):
     """Criterion -> row, for studies with one group."""
-    table = select_variants(pd.DataFrame(cells), pd.DataFrame(sizes), tolerance=tolerance, attack=attack)
+    table = select(cells, sizes, tolerance=tolerance, attack=attack, differences=differences)
     return {row["criterion"]: row for _, row in table.iterrows()}
+
+
+def select(cells, sizes, *, tolerance=0.0, attack=None, differences=NONE):
+    tables = pd.DataFrame(cells), pd.DataFrame(sizes), differences
+    return select_variants(*tables, tolerance=tolerance, attack=attack, alpha=0.05)
 
 
 SIZES = [size(BASE, 100), size(("weight", 0.5), 60), size(("weight", 0.9), 20), size(("weight", 0.98), 10)]
@@ -94,12 +116,34 @@ def test_sizes_are_means_over_seeds_and_ties_go_to_the_more_accurate():
     assert (row["finetuning"], row["packed_bytes"]) == ("standard", 40)
 
 
+def test_the_interval_of_the_selected_allows_for_the_choice():
+    means = cells([0.9, 0.91, 0.895, 0.8], [0.5, 0.495, 0.4, 0.5])
+    differences = paired(
+        [(("weight", 0.9), "clean", -0.005), (("weight", 0.98), PGD, 0.0), (("weight", 0.9), PGD, -0.1)]
+    )
+    rows = chosen(means, SIZES, differences=differences)
+    for criterion, difference in (("high compression", -0.005), ("high robustness", 0.0)):
+        found = Mean(difference, 0.04, 1000, 2, 0.01**2)
+        row = rows[criterion]
+        # Three candidates, of which one was chosen.
+        for about, name in ((MODELS, "models"), (TRAININGS, "trainings")):
+            assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx(interval(found, 0.05 / 3, about))
+        assert row["within_tolerance"] == NOT_SHOWN
+    many = paired([(("weight", 0.98), PGD, 0.0)], n=100_000)
+    row = chosen(means, SIZES, differences=many)["high robustness"]
+    assert row["models_low"] > -0.01 > row["trainings_low"]
+    assert row["within_tolerance"] == MODELS
+    one = paired([(("weight", 0.98), PGD, 0.0)], n=100_000, seeds=1, std=float("nan"))
+    row = chosen(means, SIZES, differences=one)["high robustness"]
+    assert row["within_tolerance"] == MODELS and pd.isna(row["trainings_low"])
+
+
 def test_every_compression_has_its_own_row_and_bases_have_none():
     sizes = [*SIZES, size(("filter", 0.5), 40)]
-    table = select_variants(pd.DataFrame(cells([0.9] * 4, [0.5] * 4)), pd.DataFrame(sizes), tolerance=0, attack=None)
+    table = select(cells([0.9] * 4, [0.5] * 4), sizes)
     assert list(table["compression"]) == ["filter", "filter", "weight", "weight"]
     assert list(table["selected"]) == [NOT_EVALUATED] * 2 + [CHOSEN] * 2
-    none = select_variants(pd.DataFrame(cells([0.9] * 4, [0.5] * 4)), pd.DataFrame(SIZES[:1]), tolerance=0, attack=None)
+    none = select(cells([0.9] * 4, [0.5] * 4), SIZES[:1])
     assert none.empty and list(none) == list(table)
 
 

@@ -1,6 +1,5 @@
-"""Paired tests, their corrections and intervals against SciPy, brute force, published examples and simulation."""
+"""Paired tests, their corrections and intervals against SciPy, published examples and simulation."""
 
-import itertools
 import subprocess
 import sys
 
@@ -11,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from squeezeproof.statistics.bootstrap import bootstrap_interval, resampled_means, student
+from squeezeproof.statistics.means import student
 from squeezeproof.statistics.multiplicity import holm
-from squeezeproof.statistics.paired import equivalence, mcnemar, mcnemar_clustered, score, tango
+from squeezeproof.statistics.paired import mcnemar, score, tango
 
 TABLES = st.integers(1, 3000).flatmap(
     lambda n: st.integers(0, n).flatmap(lambda b: st.tuples(st.just(b), st.integers(0, n - b), st.just(n)))
@@ -36,29 +35,6 @@ def test_mcnemar_of_airway_data():
     assert mcnemar(0, 0) == 1
 
 
-@given(st.lists(st.integers(-3, 3), max_size=9))
-def test_clustered_mcnemar_is_the_share_of_sign_flips_as_extreme(sums):
-    sums = np.array(sums, int)
-    flips = np.array(list(itertools.product([-1, 1], repeat=len(sums))))
-    totals = np.abs((flips * np.abs(sums)).sum(1)) if len(sums) else np.zeros(1)
-    assert mcnemar_clustered(sums) == pytest.approx((totals >= abs(sums.sum())).mean(), abs=1e-12)
-
-
-def test_clustered_mcnemar_of_one_pair_is_mcnemar():
-    sums = np.array([1] * 30 + [-1] * 11 + [0] * 500)
-    assert mcnemar_clustered(sums) == mcnemar(30, 11)
-    # Seeds that agree on every image are no more evidence than one of them.
-    assert mcnemar_clustered(3 * sums) == mcnemar(30, 11)
-
-
-def test_clustered_mcnemar_of_a_large_test_split():
-    sums = np.random.default_rng(0).integers(-5, 6, 10_000)
-    # Many images make the sum of random signs, which moves in steps of 2, normal.
-    z = (abs(sums.sum()) - 1) / np.sqrt((sums**2).sum())
-    assert mcnemar_clustered(sums) == pytest.approx(2 * stats.norm.sf(z), rel=1e-3)
-    assert mcnemar_clustered(np.array([2] * 2000 + [1] * 2000)) == pytest.approx(0, abs=1e-12)
-
-
 # Tango
 
 
@@ -77,10 +53,9 @@ def test_published_intervals(only_first, only_second, trials, alpha, low, high, 
     assert high is None or round(float(found[1]), digits) == high
 
 
-def test_published_equivalence_test():
-    """[tango1998], section 6.1: Z = 1.709, one-sided P = 0.044 at the margin 0.1."""
+def test_published_score():
+    """[tango1998], section 6.1: Z = 1.709 of the difference -0.1."""
     assert score(0, 1, 44, -0.1) == pytest.approx(1.709, abs=5e-4)
-    assert equivalence(0, 1, 44, 0.1) == pytest.approx(0.044, abs=5e-4)
 
 
 @pytest.mark.parametrize(("b", "c", "n"), [(3, 9, 40), (0, 5, 30), (12, 12, 100), (30, 1, 35)])
@@ -125,21 +100,6 @@ def test_interval_covers_its_level():
     assert 0.94 < ((low <= 0.03) & (high >= 0.03)).mean() < 0.965
 
 
-@given(TABLES, st.floats(0.005, 0.4), st.floats(0.01, 0.2))
-def test_equivalence_test_and_interval_decide_alike(counts, margin, alpha):
-    """Two one-sided tests at alpha reject exactly where the 1 - 2 alpha interval lies inside the margin."""
-    p = equivalence(*counts, margin)
-    low, high = tango(*counts, alpha=2 * alpha)
-    if min(abs(low + margin), abs(high - margin)) > 1e-9:
-        assert (p < alpha) == (-margin < low and high < margin)
-
-
-def test_equivalence_test_keeps_its_level_at_the_margin():
-    rng = np.random.default_rng(2)
-    b, c, _ = rng.multinomial(2000, [0.05, 0.03, 0.92], size=4000).T
-    assert (equivalence(b, c, 2000, 0.02) < 0.05).mean() < 0.062
-
-
 # Holm
 
 
@@ -165,86 +125,7 @@ def test_holm_rejects_as_the_step_down_does(p_values, alpha, random):
     np.testing.assert_array_equal(holm(np.array(p_values)[order]), adjusted[order])
 
 
-# Bootstrap
-
-
-def drawn(rng, seeds, images, spread):
-    """Differences [S, N] of mean -0.03 over all seeds, which vary by `spread` and share half of what images decide."""
-    truth = rng.normal(-0.03, spread, (seeds, 1))
-    luck = np.where(rng.random((seeds, images)) < 0.5, rng.random(images), rng.random((seeds, images)))
-    return np.select([luck < 0.06 + truth / 2, luck > 0.94 + truth / 2], [1, -1], 0)
-
-
-def coverage(method, seeds, images, spread, runs, replicates=600):
-    rng = np.random.default_rng(3)
-    hits = 0
-    for _ in range(runs):
-        low, high = bootstrap_interval(drawn(rng, seeds, images, spread), 0.05, replicates, 0, method)
-        hits += low <= -0.03 <= high
-    return hits / runs
-
-
-@pytest.mark.parametrize("method", ["percentile", "bca"])
-def test_bootstrap_over_images_covers_its_level(method):
-    assert 0.92 < coverage(method, seeds=1, images=400, spread=0, runs=600) < 0.975
-
-
-@pytest.mark.parametrize("method", ["percentile", "bca"])
-def test_bootstrap_over_seeds_and_images_covers_its_level(method):
-    assert 0.91 < coverage(method, seeds=12, images=300, spread=0.02, runs=400) < 0.985
-
-
-def test_bootstrap_over_images_alone_misses_the_spread_of_seeds():
-    """What the hierarchy is for: seeds that differ make the interval wider than images do."""
-    differences = np.zeros((4, 1000), int)
-    for row, count in zip(differences, (0, 40, 80, 120), strict=True):
-        row[:count] = -1
-    low, high = bootstrap_interval(differences)
-    one_low, one_high = bootstrap_interval(differences.mean(0, keepdims=True))
-    assert high - low > 2 * (one_high - one_low)
-
-
-def test_percentile_interval_agrees_with_resampling_by_hand():
-    rng = np.random.default_rng(4)
-    differences = rng.choice([-1, 0, 1], size=(3, 150), p=[0.2, 0.7, 0.1])
-    # The seeds' deviations are stretched so that three draws from three seeds vary enough.
-    stretched = differences.mean(0) + (differences - differences.mean(0)) * np.sqrt(3 / 2)
-    means = np.array([stretched[rng.integers(3, size=3)][:, rng.integers(150, size=150)].mean() for _ in range(8000)])
-    fast = resampled_means(differences, 20_000, 0)
-    assert fast.mean() == pytest.approx(differences.mean(), abs=2e-3)
-    assert fast.std() == pytest.approx(means.std(), rel=0.04)
-    assert bootstrap_interval(differences, method="percentile", replicates=20_000) == pytest.approx(
-        tuple(np.quantile(means, [0.025, 0.975])), abs=4e-3
-    )
-
-
-def test_bca_of_one_seed_agrees_with_scipy():
-    row = np.random.default_rng(7).exponential(size=40) ** 2
-    expected = stats.bootstrap(
-        (row,), np.mean, n_resamples=30_000, method="BCa", rng=np.random.default_rng(0), batch=500
-    )
-    low, high = bootstrap_interval(row[None], replicates=30_000)
-    assert (low, high) == pytest.approx(tuple(expected.confidence_interval), rel=0.02)
-    plain = bootstrap_interval(row[None], replicates=30_000, method="percentile")
-    assert low > 1.05 * plain[0] and high > 1.05 * plain[1]
-
-
-@pytest.mark.parametrize("method", ["percentile", "bca"])
-def test_bootstrap_repeats_and_leaves_the_global_generator_alone(method):
-    differences = np.random.default_rng(5).choice([-1, 0, 1], size=(2, 100))
-    before = np.random.get_state()[1].copy()
-    first = bootstrap_interval(differences, method=method)
-    assert first == bootstrap_interval(differences, method=method)
-    assert first != bootstrap_interval(differences, method=method, seed=1)
-    assert (np.random.get_state()[1] == before).all()
-
-
-def test_bootstrap_ignores_the_order_of_seeds_and_images_up_to_noise():
-    differences = np.random.default_rng(6).choice([-1, 0, 1], size=(3, 200))
-    assert bootstrap_interval(differences[:, ::-1]) == bootstrap_interval(differences)
-    assert bootstrap_interval(-differences) == pytest.approx(
-        tuple(-bound for bound in bootstrap_interval(differences)[::-1]), abs=0.02
-    )
+# Students' interval
 
 
 def test_student_over_seeds():

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 from table_examples import verdicts
 
-from squeezeproof.analysis.verdicts import LESS, MORE
+from squeezeproof.analysis.verdicts import LESS, TRANSFERS_WORSE
 from squeezeproof.audit.findings import FAILURE, WARNING, Finding
 from squeezeproof.pages import provenance
 from squeezeproof.pages.story import (
@@ -33,6 +33,7 @@ FACTS = {
     "name": "tiny",
     "question": "Does <b>pruning</b> & quantizing change anything?",
     "margin": 0.02,
+    "warnings": ["a.s0: the same model as b.s0"],
     "numbers": {"Seeds": "0", "Attacks": "<script>alert(1)</script>"},
 }
 CLEAN = pd.DataFrame({"model": ["a", "<i>b"], "accuracy": ["0.9", "0.85"], "low": ["0.8", "0.8"], "high": ["1", "0.9"]})
@@ -85,6 +86,12 @@ def test_the_page_is_well_formed_and_alone(text):
     assert "prefers-color-scheme: dark" in text
 
 
+def test_warnings_stand_first(text):
+    assert text.index("a.s0: the same model as b.s0") < text.index("What was run")
+    assert "a.s0: the same model as b.s0" in summary(TEMPLATES, FACTS, verdicts(), AUDIT)
+    assert "Warnings" not in page(TEMPLATES, {**FACTS, "warnings": []}, verdicts(), AUDIT, {}, {})
+
+
 def test_names_and_questions_are_escaped(text):
     for unsafe in ("<script", "<b>", "<i>", "<do>"):
         assert unsafe not in text
@@ -104,37 +111,66 @@ def test_a_verdict_in_words():
     table = verdicts()
     row = next(row for row in table.itertuples() if row.verdict == LESS)
     assert sentence(row, "FGSM, eps 0.1") == (
-        "CNN-8, standard training, filter 50 %, standard fine-tuning: less robust to FGSM, eps 0.1 (each attacked "
-        "itself): −10.0 points [−13.0, −7.0]"
+        "CNN-8, standard training, filter 50 %, standard fine-tuning: less robust than its base to FGSM, eps 0.1 "
+        "(each attacked itself; verdict on these models): −10.0 points [−13.0, −7.0]; clean images −2.0, images that "
+        "both classify rightly −1.0: mostly clean accuracy"
     )
-    favoured = next(row for row in table.itertuples() if row.verdict == MORE)
-    assert "(images made for its base, which favours it): +20.0 points" in sentence(favoured, "FGSM, eps 0.1")
+    favoured = next(row for row in table.itertuples() if row.verdict == TRANSFERS_WORSE)
+    said = sentence(favoured, "FGSM, eps 0.1")
+    assert "(images made for its base, which favours it; verdict on these models): +20.0 points" in said
 
 
-def test_only_shown_differences_are_told_and_white_box_first():
+def test_only_shown_differences_are_told_and_nothing_that_transfers_worse():
     told = sentences(verdicts(2), SENTENCES)
-    assert len(told) == 2 + 4
-    assert all("less robust" in line for line in told[:2])
-    assert not any("filter 25 %" in line and "itself" in line for line in told)
+    assert len(told) == 2
+    assert all("less robust" in line and "filter 50 %" in line for line in told)
+
+
+def test_of_several_seeds_the_sentences_are_about_trainings():
+    told = sentences(verdicts(2, seeds=3), SENTENCES)
+    assert len(told) == 2 and all("verdict on trainings" in line for line in told)
 
 
 def test_what_is_left_out_of_a_list_is_counted():
-    assert sentences(verdicts(30), SENTENCES)[-1] == f"and {90 - SENTENCES} more in verdicts.csv"
+    assert sentences(verdicts(50), SENTENCES)[-1] == f"and {50 - SENTENCES} more in verdicts.csv"
 
 
 def test_counts_say_no_more_than_the_table():
     said = counted(verdicts(2), 0.02)
-    assert "8 comparisons" in said and "4 more robust, 2 less robust, 0 equivalent within 2 points, 2 without" in said
-    assert "In 4 of them the images were made for one of the two models" in said
+    assert "8 comparisons" in said and "verdicts on these models: 0 more robust, 2 less robust, 0 equivalent" in said
+    assert "in 4 images made for another model transfer worse, 2 without" in said
+    assert "In 4 comparisons the images were made for one of the two models" in said
+    assert "With 1 seed and 200 images, a difference below 4.0 points could not be shown (median)." in said
     assert "One seed says nothing of other trainings." in said
-    assert "One seed" not in counted(verdicts(2, seeds=3), 0.02)
+    assert "trained longer than their bases, so no verdict says what compression did." in said
     assert counted(verdicts()[:0], 0.02) == "The study compares no compressed model with its base."
+
+
+def test_kinds_of_verdict_are_counted_apart():
+    said = counted(verdicts(2, seeds=3), 0.02)
+    assert "One seed" not in said
+    assert said.count("8 comparisons of a compressed model") == 2
+    assert said.index("verdicts on trainings: 0 more robust, 2 less") < said.index("verdicts on these models: 0 more")
+    assert "In 4 comparisons the images" in said
+
+
+def test_what_compression_did_is_told_first_and_apart():
+    table = verdicts(2)
+    both = pd.concat([table, table.assign(against="control", isolates_compression=True)])
+    said = counted(both, 0.02)
+    assert "with its base under attack (as shipped)" in said
+    assert "with its control under attack (because of compression: trained alike)" in said
+    assert "so no verdict says" not in said
+    told = sentences(both, SENTENCES)
+    assert ["than its control" in line for line in told] == [True, True, False, False]
 
 
 def test_the_matrix_has_a_row_per_model_and_source():
     matrix = verdict_matrix(verdicts(3))
-    assert matrix.columns[3:] == ["FGSM, eps 0.1", "a1, eps 0.1", "a2, eps 0.1"]
+    assert matrix.columns[2:5] == ["against its", "images", "verdict on"]
+    assert matrix.columns[5:] == ["FGSM, eps 0.1", "a1, eps 0.1", "a2, eps 0.1"]
     assert len(matrix.rows) == 4
+    assert len(verdict_matrix(verdicts(3, seeds=2)).rows) == 8
     assert all(all(row) for row in matrix.rows)
 
 

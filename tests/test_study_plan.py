@@ -32,6 +32,8 @@ architectures: {cnn3: {}}
 trainings: {standard: {epochs: 4}}
 finetunings: {short: {epochs: 1}}
 compressions: {weight: {ratio: [0.9, 0.98]}}
+# tests/test_controls.py has controls.
+control: false
 attacks: {fgsm: {eps: [0.1, 0.2]}, pgd: {eps: 8/255}}
 evaluations: {all: {}}
 """
@@ -84,7 +86,9 @@ def assert_sound(study):
     assert sum(model.is_base and not model.is_ensemble for model in study.models.values()) == bases
     selections = config["variants"]
     if selections and all(patterns == ["*"] for selection in selections for patterns in selection.values()):
-        assert len(study.models) == bases * (1 + compressions * max(1, len(config["finetunings"])))
+        assert len(study.models) - len(study.controls) == bases * (
+            1 + compressions * max(1, len(config["finetunings"]))
+        )
     found = list(paths(study))
     assert len(set(found)) == len(found)
     for path in found:
@@ -308,12 +312,13 @@ def test_base_of_a_variant_is_its_uncompressed_model():
 
 
 def test_description_of_a_model_holds_its_axes():
-    axes = {"dataset": "digits", "architecture": "cnn3", "training": "standard", "seed": 0, "base": BASE}
+    axes = {"dataset": "digits", "architecture": "cnn3", "training": "standard", "seed": 0, "base": BASE, "control": ""}
     none = {"compression": "none", "ratio": 0.0, "bits": 32, "finetuning": "none"}
     weight = {"compression": "weight", "ratio": 0.98, "bits": 32, "finetuning": "short"}
     study = plan()
-    assert study.describe("digits", BASE) == {"name": BASE, **axes, **none}
-    assert study.describe("digits", PRUNED[1]) == {"name": PRUNED[1], **axes, **weight}
+    for name, own in ((BASE, none), (PRUNED[1], weight)):
+        names = {"name": name, "variant": name.removesuffix(".s0")}
+        assert study.describe("digits", name) == {**names, **axes, **own}
 
 
 def test_settings_are_found_by_name():

@@ -178,8 +178,9 @@ def cells():
 
 
 def test_attacks_by_level_hold_the_means_and_the_signed_delta(cells):
-    table = wide.attacks_by_level(cells, "filter")
-    assert list(table.columns[7:]) == ["base", "25 %", "50 %", "max delta", "warned"]
+    table = wide.attacks_by_level(cells, "filter", {})
+    assert list(table.columns[7:]) == ["base", "control", "25 %", "50 %", "max delta", "warned"]
+    assert table["control"].isna().all()
     assert table["attack"].iloc[0] == "clean images"
     white_box = table[(table["crafted on"] == "itself") & (table["attack"] == "FGSM, eps 0.1")].iloc[0]
     assert [white_box[name] for name in ("base", "25 %", "50 %")] == pytest.approx([40, 35, 30])
@@ -189,8 +190,26 @@ def test_attacks_by_level_hold_the_means_and_the_signed_delta(cells):
     assert [transfer[name] for name in ("base", "25 %", "50 %")] == pytest.approx([40, 55, 50])
 
 
+def test_the_control_stands_beside_the_papers_numbers(cells):
+    trained = cells[cells["target_compression"].eq("none")].assign(
+        target_compression="control", target_finetuning="standard", mean=0.2
+    )
+    described = {"dataset": "digits", "architecture": "cnn8", "training": "standard"}
+    models = [
+        {**described, "name": "f", "compression": "filter", "finetuning": "standard", "base": "b", "control": "c"},
+        {**described, "name": "c", "compression": "control", "finetuning": "standard", "base": "b", "control": ""},
+        {**described, "name": "q", "compression": "int", "finetuning": "none", "base": "b", "control": "b"},
+    ]
+    controls = wide.controls_of(models)
+    assert controls == {("digits", "cnn8", "standard", "filter", "standard"): "standard"}
+    table = wide.attacks_by_level(pd.concat([cells, trained]), "filter", controls)
+    row = table[(table["crafted on"] == "itself") & (table["attack"] == "FGSM, eps 0.1")].iloc[0]
+    # The definition of max delta is the poster's.
+    assert [row[name] for name in ("base", "control", "max delta")] == pytest.approx([40, 20, -5])
+
+
 def test_warned_cells_are_marked_in_the_wide_tables(cells):
-    by_level = wide.attacks_by_level(cells, "filter")
+    by_level = wide.attacks_by_level(cells, "filter", {})
     row = (by_level["crafted on"] == "itself") & (by_level["attack"] == "FGSM, eps 0.1")
     assert list(by_level.loc[row, "warned"]) == ["50 %"]
     assert (by_level.loc[~row, "warned"] == "").all()

@@ -1,10 +1,11 @@
 """Rule select_variants: accuracy over seeds and sizes -> the smallest models that keep clean or robust accuracy."""
 
-from squeezeproof.analysis.selection import select_variants
+from squeezeproof.analysis.selection import paired_differences, select_variants
 from squeezeproof.jobs import job
 from squeezeproof.tables.files import read_table, write_table
 
 with job(snakemake):
     means = read_table(snakemake.input.over_seeds)
     sizes = read_table(snakemake.input.compression)
-    write_table(snakemake.output[0], select_variants(means, sizes, **snakemake.params.select))
+    differences = paired_differences(read_table(snakemake.input.verdicts), read_table(snakemake.input.clean))
+    write_table(snakemake.output[0], select_variants(means, sizes, differences, **snakemake.params.select))

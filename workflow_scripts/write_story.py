@@ -15,7 +15,9 @@ with job(snakemake):
     crafting, clean = read_table(files.crafting), read_table(files.clean)
     images = clean.groupby("dataset")["n"].max().to_dict()
     numbers = {**params.study["numbers"], "Test images": ", ".join(f"{name} {count}" for name, count in images.items())}
-    study = {**params.study, "numbers": numbers}
+    models = read_table(files.compression)
+    warnings = [f"{row.model}: {row.warning}" for row in models[models["warning"] != ""].itertuples()]
+    study = {**params.study, "numbers": numbers, "warnings": warnings}
     origin = provenance(Path(snakemake.scriptdir).parent, params.benchmarks, crafting, images)
     tables = {Path(path).stem: read_texts(path) for path in files.tables}
     templates = Path(files.templates[0]).parent

@@ -1,7 +1,8 @@
-"""Rule write_verdicts: predictions -> paired comparisons, verdicts, max delta and flips."""
+"""Rule write_verdicts: predictions -> paired comparisons, verdicts, effects, max delta and flips."""
 
 from squeezeproof.analysis import pairs, verdicts
 from squeezeproof.analysis.clean_pairs import clean_differences
+from squeezeproof.analysis.effects import effects
 from squeezeproof.audit.findings import read_audit
 from squeezeproof.jobs import job
 from squeezeproof.tables.files import write_table
@@ -13,6 +14,7 @@ with job(snakemake):
     found = pairs.read_pairs(*cells, audit)
     write_table(output.comparisons, pairs.comparisons(found, statistics["alpha"]))
     write_table(output.verdicts, verdicts.verdicts(found, statistics))
+    write_table(output.effects, effects(found, statistics["alpha"]))
     write_table(output.max_delta, verdicts.max_delta(found, statistics))
     write_table(output.flips, pairs.flips(found))
     write_table(output.clean_differences, clean_differences(*cells, statistics, audit))

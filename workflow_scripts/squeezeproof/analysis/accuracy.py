@@ -7,6 +7,7 @@ the standard deviation over seeds (empty for one seed).
 import pandas as pd
 
 from squeezeproof.analysis.names import MODEL
+from squeezeproof.analysis.repeated import repeated
 from squeezeproof.audit.findings import NOTHING_FOUND
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.intervals import wilson
@@ -25,20 +26,21 @@ def read_cells(paths, descriptions, audit=NOTHING_FOUND):
 
     Args:
         paths: predictions files.
-        descriptions: of every model they name (`Study.describe`).
+        descriptions: of every model they name (`Study.describe`); of models that are the same, bit for bit, the first
+            stands for all.
         audit: the Audit of the study; cells that failed are left out, `warnings` has the checks that warn of others.
 
     Raises InputError where two evaluations of one model disagree on the clean images: the model would not be
     deterministic, or the files of two runs are mixed.
     """
     models = {(description["dataset"], description["name"]): description for description in descriptions}
-    rows, clean = [], {}
+    rows, clean, left_out = [], {}, repeated(paths, descriptions)
     for path in sorted(map(str, paths)):
         labels, predictions, metadata = read_predictions(path)
         dataset = metadata["dataset"]
         target, source = models[dataset, metadata["target"]], models[dataset, metadata["source"]]
         pair = (dataset, source["name"], target["name"])
-        if audit.failed(*pair, CLEAN):
+        if audit.failed(*pair, CLEAN) or {(dataset, name) for name in pair[1:]} & left_out:
             continue
         key = (dataset, target["name"])
         if (clean.setdefault(key, predictions[CLEAN]) != predictions[CLEAN]).any():

@@ -1,6 +1,6 @@
 """The tables of what models cost: sizes, exported files, latencies. No torch and no model in memory."""
 
-from squeezeproof.analysis.names import MODEL
+from squeezeproof.analysis.names import CONTROL, MODEL
 from squeezeproof.store.tensors import open_tensors, read_metadata
 from squeezeproof.tables.catalog import COMPRESSION, EFFICIENCY, LATENCY
 
@@ -12,6 +12,8 @@ FORMATS = {"onnx": "onnx", "pt2": "torch_export", "int8.onnx": "int8"}
 # Back-end -> column of its latency.
 BACKENDS = {"eager": "eager_ms", "onnxruntime": "onnxruntime_ms", "onnxruntime-int8": "int8_ms"}
 MACHINE = ["cpu", "cores", "gpu", "system", "python", "torch", "onnxruntime"]
+# Accuracy that the last projection of a converged ADMM may cost.
+CONVERGED = 0.05
 
 
 def latency_table(times, machines):
@@ -69,13 +71,16 @@ def efficiency_table(descriptions, sizes, exports, clean_accuracy, latency):
 def compression_table(descriptions, checkpoints):
     """What every compression was asked to remove, and the sizes that it achieved.
 
+    `warning` says where a model is the same as another, bit for bit, and where ADMM had not converged.
+
     Args:
         descriptions: of the models (`Study.describe`), in the order of `checkpoints`.
         checkpoints: paths of their files.
     """
-    rows = []
+    rows, same = [], {}
     for description, path in zip(descriptions, checkpoints, strict=True):
         metadata = read_metadata(path, "model")
+        first = same.setdefault((description["dataset"], metadata["fingerprint"]), description["name"])
         size, dense = metadata["size"], metadata["dense"]
         asked = metadata.get("compression", {})
         rows.append(
@@ -89,14 +94,30 @@ def compression_table(descriptions, checkpoints):
                 **{f"{key}_removed": 1 - size[key] / dense[key] for key in ("channels", "parameters", "macs")},
                 **{key: size[key] for key in ("channels", "parameters", "nonzeros", "macs", "bytes", "packed_bytes")},
                 "filters": _filters(path),
+                "warning": "; ".join(_warnings(metadata, first, description["name"])),
             }
         )
     return COMPRESSION.frame(rows).sort_values(["dataset", "model"], ignore_index=True)
 
 
+def _warnings(metadata, first, name):
+    """What is wrong with a model, given the first of the study that has its tensors."""
+    if first != name:
+        yield f"the same model as {first}, bit for bit: one result under two names"
+    projection = (metadata.get("finetuning") or {}).get("projection", {})
+    before, after = (projection.get(f"{when}_accuracy") for when in ("unprojected", "projected"))
+    if before is not None and before - after > CONVERGED:
+        yield (
+            f"ADMM had not converged: its last projection took the {projection['images']} accuracy from "
+            f"{100 * before:.1f} to {100 * after:.1f} %; train for more epochs, or raise rho"
+        )
+
+
 def _measure(asked):
     """What the ratio of a compression without a setting of that name counts."""
-    return "bits" if "bits" in asked else "weights" if asked else ""
+    if asked.get("method") in (None, CONTROL):
+        return ""
+    return "bits" if "bits" in asked else "weights"
 
 
 def _filters(path):

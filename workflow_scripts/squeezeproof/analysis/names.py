@@ -11,6 +11,8 @@ FLOAT_BITS = 32
 MODEL = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
 # The training of a model that averages others.
 ENSEMBLE = "ensemble"
+# The compression of a model that was trained on like a compressed one.
+CONTROL = "control"
 
 
 def display_name(name):
@@ -79,7 +81,14 @@ def model_in_words(architecture, training, compression, ratio, bits, finetuning)
     model = f"{display_name(architecture)}, {training} training"
     if compression == "none":
         return f"{model}, base"
+    if compression == CONTROL:
+        return f"{model}, {CONTROL}, {finetuning_in_words(finetuning)}"
     return f"{model}, {compression} {level(ratio, bits)}, {finetuning_in_words(finetuning)}"
+
+
+def _removed(compression, ratio, bits):
+    unlevelled = {"none": "base", CONTROL: CONTROL}
+    return unlevelled.get(compression) or f"{compression} {level(ratio, bits)}"
 
 
 def model_label(row, side, shared):
@@ -87,7 +96,7 @@ def model_label(row, side, shared):
     architecture, training, compression, ratio, bits, finetuning = (row[f"{side}_{axis}"] for axis in MODEL)
     parts = [architecture, training]
     if training != ENSEMBLE:
-        parts.append("base" if compression == "none" else f"{compression} {level(ratio, bits)}")
+        parts.append(_removed(compression, ratio, bits))
     if compression != "none":
         parts.append("not fine-tuned" if finetuning == "none" else f"{finetuning} fine-tuning")
     kept = [part for part in parts if part not in shared]

@@ -1,4 +1,4 @@
-"""Every compressed model paired with its base, image by image, from stored predictions; no torch in memory."""
+"""Every compressed model paired with its base and its control, image by image, from stored predictions; no torch."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from squeezeproof.analysis.accuracy import BUDGET
+from squeezeproof.analysis.names import CONTROL
+from squeezeproof.analysis.repeated import repeated
 from squeezeproof.audit.findings import NOTHING_FOUND
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.multiplicity import holm
@@ -14,44 +16,62 @@ from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
 from squeezeproof.tables.catalog import COMPARISONS, FLIPS
 
 SAME_SOURCE, WHITE_BOX = "same-source", "white-box"
-UNIQUE = ["dataset", "target", "source", "comparison", "attack"]
-COUNTS = ["n", "both_right", "only_base_right", "only_compressed_right", "both_wrong"]
+BASE = "base"
+UNIQUE = ["dataset", "target", "against", "source", "comparison", "attack"]
+COUNTS = ["n", "both_right", "only_reference_right", "only_compressed_right", "both_wrong"]
 FLIPS_SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A compressed model and its base under one attack.
+    """A compressed model and its reference under one attack: its base, or its control, a base that was trained as long.
 
     Attributes:
         target, source: descriptions (`Study.describe`) of the compressed model and of the model attacked; under the
-            comparison `white-box` that is the target, and the base faces the images crafted on itself.
+            comparison `white-box` that is the target, and the reference faces the images crafted on itself. The target
+            may be a control, beside its base.
+        against: `base` or `control`, what the reference is.
         comparison: `same-source` or `white-box`.
         attack, settings: the attack instance's name; its entry, method, norm and eps.
-        base_right, compressed_right, scored: bool [N]; images that are not scored on both are in neither's count.
+        reference_right, compressed_right, scored: bool [N]; images that are not scored on both are in neither's count.
+        reference_clean, compressed_clean: bool [N], right before the attack.
     """
 
     target: dict
     source: dict
+    against: str
     comparison: str
     attack: str
     settings: dict
-    base_right: np.ndarray
+    reference_right: np.ndarray
     compressed_right: np.ndarray
     scored: np.ndarray
+    reference_clean: np.ndarray
+    compressed_clean: np.ndarray
 
     @property
     def difference(self):
-        """Compressed minus base, int8 [N] in {-1, 0, 1}, to be read where `scored`."""
-        return self.compressed_right.astype(np.int8) - self.base_right.astype(np.int8)
+        """Compressed minus reference, int8 [N] in {-1, 0, 1}, to be read where `scored`."""
+        return self.compressed_right.astype(np.int8) - self.reference_right.astype(np.int8)
+
+    @property
+    def clean_difference(self):
+        """The same before the attack."""
+        return self.compressed_clean.astype(np.int8) - self.reference_clean.astype(np.int8)
+
+    @property
+    def both_right(self):
+        """Which images both classify rightly before the attack, bool [N]."""
+        return self.reference_clean & self.compressed_clean
 
     @property
     def columns(self):
-        """The columns that tell which pair it is."""
+        """What the tables say of the pair."""
         return {
             "dataset": self.target["dataset"],
             "target": self.target["name"],
-            "target_base": self.target["base"],
+            "against": self.against,
+            "reference": self.target[self.against],
             "source": self.source["name"],
             "comparison": self.comparison,
             "attack": self.attack,
@@ -61,26 +81,34 @@ class Pair:
 
     @property
     def family(self):
-        """Tests that answer one question together: all of a data set and attack method, whatever eps and model."""
-        return f"{self.target['dataset']}/{self.settings['method']}"
+        """Tests that answer one question together: all of a data set, attack method, comparison and kind of reference,
+        at any eps, of all models.
+        """
+        return f"{self.target['dataset']}/{self.settings['method']}/{self.comparison}/{self.against}"
+
+    @property
+    def isolates_compression(self):
+        """Whether compression is all that the target has and the reference has not."""
+        return self.target["compression"] != CONTROL and self.target["control"] == self.target[self.against]
 
 
 def read_pairs(paths, descriptions, audit=NOTHING_FOUND):
-    """Every pair of a compressed model and its base that the predictions files hold, sorted by the columns UNIQUE.
+    """Every pair of a compressed model and its base or control that the predictions files hold, by the columns UNIQUE.
 
     Args:
         paths: predictions files.
-        descriptions: of every model they name (`Study.describe`).
+        descriptions: of every model they name (`Study.describe`); of models that are the same, bit for bit, the first
+            stands for all.
         audit: the Audit of the study; cells that failed are left out.
 
     Raises InputError where files of one data set were made from different test images.
     """
     models = {(description["dataset"], description["name"]): description for description in descriptions}
-    outcomes, images = {}, {}
+    outcomes, images, left_out = {}, {}, repeated(paths, descriptions)
     for path in sorted(map(str, paths)):
         labels, predictions, metadata = read_predictions(path)
         dataset, target, source = (metadata[key] for key in ("dataset", "target", "source"))
-        if audit.failed(dataset, source, target, CLEAN):
+        if audit.failed(dataset, source, target, CLEAN) or {(dataset, source), (dataset, target)} & left_out:
             continue
         if images.setdefault(dataset, metadata["clean_fingerprint"]) != metadata["clean_fingerprint"]:
             raise InputError(
@@ -91,45 +119,62 @@ def read_pairs(paths, descriptions, audit=NOTHING_FOUND):
             if audit.failed(dataset, source, target, attack):
                 continue
             predicted = predictions[attack]
-            judged = predicted == labels, predicted != NOT_SCORED, {key: settings[key] for key in BUDGET}
+            scored, budget = predicted != NOT_SCORED, {key: settings[key] for key in BUDGET}
+            judged = predicted == labels, scored, budget, predictions[CLEAN] == labels
             outcomes[dataset, target, source, attack] = judged
     pairs = []
-    for (dataset, name, source, attack), (right, scored, settings) in outcomes.items():
+    for (dataset, name, source, attack), (right, scored, settings, clean) in outcomes.items():
         target = models[dataset, name]
-        against = [(SAME_SOURCE, source)] + [(WHITE_BOX, target["base"])] * (source == name)
-        for comparison, base_source in against if target["compression"] != "none" else ():
-            base = outcomes.get((dataset, target["base"], base_source, attack))
-            if base is not None:
-                scored_on_both = scored & base[1]
-                about = (target, models[dataset, source], comparison, attack, settings)
-                pairs.append(Pair(*about, base[0], right, scored_on_both))
+        for against, reference in references(target):
+            for comparison, own in [(SAME_SOURCE, source)] + [(WHITE_BOX, reference)] * (source == name):
+                found = outcomes.get((dataset, reference, own, attack))
+                if found is not None:
+                    compared = (target, models[dataset, source], against, comparison, attack, settings)
+                    pairs.append(Pair(*compared, found[0], right, scored & found[1], found[3], clean))
     return sorted(pairs, key=lambda pair: [pair.columns[key] for key in UNIQUE])
 
 
-def comparisons(pairs, alpha):
-    """One row per pair: the 2 x 2 counts, compressed minus base with Tango's interval, McNemar's and Holm's P value.
+def references(target):
+    """(kind, name) of the models that a described one is compared with: its base, and its control where it has one."""
+    if target["compression"] == "none":
+        return []
+    control = target["control"] not in ("", target["base"])
+    return [(BASE, target["base"])] + [(CONTROL, target["control"])] * control
 
-    Holm's correction runs over all rows of a `family`, the data set and the attack's method.
+
+def comparisons(pairs, alpha):
+    """One row per pair: the 2 x 2 counts, compressed minus reference with Tango's interval, and P values.
+
+    `p_mcnemar` is McNemar's, `p_holm` that after Holm's correction over all rows of a `family`.
     """
     rows = []
     for pair in pairs:
-        base, compressed = pair.base_right[pair.scored], pair.compressed_right[pair.scored]
-        counts = [base & compressed, base & ~compressed, ~base & compressed, ~base & ~compressed]
-        counts = dict(zip(COUNTS, [len(base), *(int(count.sum()) for count in counts)], strict=True))
+        reference, compressed = pair.reference_right[pair.scored], pair.compressed_right[pair.scored]
+        counts = [
+            reference & compressed,
+            reference & ~compressed,
+            ~reference & compressed,
+            ~reference & ~compressed,
+        ]
+        counts = dict(zip(COUNTS, [len(reference), *(int(count.sum()) for count in counts)], strict=True))
         rows.append({**pair.columns, **counts, "family": pair.family})
     table = pd.DataFrame(rows)
     if table.empty:
         return COMPARISONS.frame(table)
-    gained, lost, n = (table[key].to_numpy(float) for key in ("only_compressed_right", "only_base_right", "n"))
+    gained, lost, n = (table[key].to_numpy(float) for key in ("only_compressed_right", "only_reference_right", "n"))
     table["difference"] = (gained - lost) / n
     table["low"], table["high"] = tango(gained, lost, n, alpha)
     table["p_mcnemar"] = mcnemar(gained, lost)
-    return adjusted(table, {"p_mcnemar": "p_holm"}).pipe(COMPARISONS.frame)
+    return adjusted(table, {"p_mcnemar": "p_holm"}, ["family"]).pipe(COMPARISONS.frame)
 
 
-def adjusted(table, columns):
-    """The table with Holm's P values per `family` and the family's size; `columns` maps P values to their new names."""
-    families = table.groupby("family", sort=False)
+def adjusted(table, columns, by):
+    """The table with Holm's P values and the number of tests in each group of the columns `by`.
+
+    Args:
+        columns: P values -> their new names.
+    """
+    families = table.groupby(by, sort=False)
     table["family_size"] = families["family"].transform("size")
     for column, new in columns.items():
         table[new] = families[column].transform(holm)
@@ -137,7 +182,7 @@ def adjusted(table, columns):
 
 
 def flips(pairs):
-    """One row per pair: images right on the base and wrong on the compressed model (`broken`) and the reverse.
+    """One row per pair: images right on the reference and wrong on the compressed model (`broken`) and the reverse.
 
     The first FLIPS_SHOWN of each are listed by their index in the test split.
     """

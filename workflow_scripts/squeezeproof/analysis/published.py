@@ -13,6 +13,9 @@ MODEL_COLUMNS = ["dataset", "architecture", "training", "compression", "ratio"]
 COLUMNS = ["table", *MODEL_COLUMNS, "attack", "epsilon", "metric", "value"]
 # What one unit of a published accuracy is in per cent.
 METRICS = {"accuracy_pct": 1, "accuracy_fraction_approx": 100}
+AGREES, DISAGREES, TOO_WIDE = "agrees", "disagrees", "too wide to tell"
+# Half the width, in points, of the widest interval that may confirm a published value.
+TELLING = 3
 NOTHING = {"runs": 0, **dict.fromkeys(("mean", "std", "low", "high", "min", "max"), np.nan)}
 
 
@@ -27,9 +30,8 @@ def compare(means, trials, published, settings):
         settings: the study's `published` entry: which tables, which sources, and the study's names for the file's.
 
     `low` and `high` bound the 95 % interval of our mean: Student's t over seeds, Wilson over the test images for one
-    seed; `inside` tells whether the published value lies in it. `min` and `max` are over seeds. Rows of a data set, an
-    architecture or a training that no model of the study has are left out; others that it did not run have no number
-    of ours.
+    seed; `agreement` is that of `agreement`. `min` and `max` are over seeds. Rows of a data set, an architecture or a
+    training that no model of the study has are left out; others that it did not run have no number of ours.
     """
     if missing := [column for column in COLUMNS if column not in published.columns]:
         raise InputError(f"{settings['table']}: lacks the columns {', '.join(missing)}")
@@ -51,10 +53,20 @@ def compare(means, trials, published, settings):
     ours = [_ours(means, trials, row, settings) for row in result.itertuples()]
     result = pd.concat([result, pd.DataFrame(ours, index=result.index)], axis=1)
     result["difference"] = result["mean"] - result["published"]
-    result["inside"] = np.where(
-        result["mean"].notna(), (result["low"] <= result["published"]) & (result["published"] <= result["high"]), None
-    )
+    result["agreement"] = [agreement(row) for row in result.itertuples()]
     return PUBLISHED.frame(result).reset_index(drop=True)
+
+
+def agreement(row):
+    """Whether the published value of a row lies in our interval: no, yes, or yes in one too wide to confirm anything.
+
+    Empty where nothing was run.
+    """
+    if pd.isna(row.mean):
+        return ""
+    if not row.low <= row.published <= row.high:
+        return DISAGREES
+    return AGREES if (row.high - row.low) / 2 <= TELLING else TOO_WIDE
 
 
 def of_stages(stages, descriptions):

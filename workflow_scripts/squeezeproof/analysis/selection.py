@@ -7,6 +7,9 @@ tables, so a cell that failed the audit is no candidate.
 import numpy as np
 import pandas as pd
 
+from squeezeproof.analysis.names import CONTROL
+from squeezeproof.analysis.pairs import BASE
+from squeezeproof.statistics.crossed import MODELS, TRAININGS, Mean, interval
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.catalog import SELECTED
 
@@ -17,6 +20,7 @@ CHOSEN = "smallest within tolerance"
 NONE_WITHIN = "none within tolerance"
 NOT_EVALUATED = "not evaluated"
 NOTHING_TO_KEEP = "nothing to keep"
+NOT_SHOWN = "not shown"
 # Differences of means of shares that rounding makes.
 SLACK = 1e-9
 
@@ -48,14 +52,30 @@ def accuracies(means, attack):
     return rows.rename(columns=names)[[*GROUP, *LEVEL, "runs", "mean"]]
 
 
-def select_variants(means, sizes, *, tolerance, attack):
+def paired_differences(verdicts, clean):
+    """The differences compressed minus base that a selection may name, with what their intervals are made of.
+
+    Args:
+        verdicts, clean: the tables `verdicts`, of which white-box rows are taken, and `clean_differences`.
+    """
+    own, clean = (table[table["against"].eq(BASE)] for table in (verdicts, clean))
+    own = own[own["comparison"].eq("white-box")]
+    keep = [*GROUP, *LEVEL, "attack", "difference", "mean_square", "n", "seeds", "std"]
+    return pd.concat([own[keep], clean.assign(attack=CLEAN)[keep]]).drop_duplicates(keep[:8], ignore_index=True)
+
+
+def select_variants(means, sizes, differences, *, tolerance, attack, alpha):
     """One row per data set, architecture, training, compression and criterion: the smallest model that holds.
 
     Args:
         means: the table `over_seeds`.
         sizes: the table `compression`.
+        differences: of `paired_differences`.
         tolerance: accuracy, mean over seeds, that may be lost against the base.
         attack: the instance that robust accuracy is under; None for `strongest_attack` of each data set.
+        alpha: of the intervals of the difference, for each kind of verdict. Bonferroni's correction over the candidates
+            makes them cover however the model was chosen. `within_tolerance` names the kinds whose interval lies above
+            the tolerance; where none does the choice is a guess.
 
     A candidate is a compressed model, with any fine-tuning, that was evaluated at as many seeds as its base. Of those
     within the tolerance the one of the fewest packed bytes (mean over seeds) is selected, of equal ones the more
@@ -63,7 +83,7 @@ def select_variants(means, sizes, *, tolerance, attack):
     nothing to keep.
     """
     packed = sizes.groupby([*GROUP, *LEVEL], sort=True)["packed_bytes"].mean().reset_index()
-    compressed = packed[packed["compression"] != "none"]
+    compressed = packed[~packed["compression"].isin(["none", CONTROL])]
     rows = []
     for group, variants in compressed.groupby(GROUP, sort=True):
         base = packed[(packed[GROUP[:3]] == list(group[:3])).all(axis=1) & (packed["compression"] == "none")]
@@ -74,14 +94,15 @@ def select_variants(means, sizes, *, tolerance, attack):
             found = found[(found[GROUP[:3]] == list(group[:3])).all(axis=1)]
             row = {**dict(zip(GROUP, group, strict=True)), "criterion": criterion, "attack": under or ""}
             row |= {"tolerance": tolerance, "base_packed_bytes": base_bytes}
-            rows.append(row | _choose(found, variants, tolerance))
+            paired = differences[differences["attack"].eq(under)]
+            rows.append(row | _choose(found, variants, paired, tolerance, alpha))
     given = [column.name for column in SELECTED.columns if column.value is None]
     return SELECTED.frame(pd.DataFrame(rows, columns=given)).astype(
         dict.fromkeys(["bits", "runs", "candidates"], "Int64")
     )
 
 
-def _choose(found, variants, tolerance):
+def _choose(found, variants, differences, tolerance, alpha):
     """The columns of a row that the choice decides."""
     base = found[found["compression"] == "none"]
     if base.empty:
@@ -103,5 +124,17 @@ def _choose(found, variants, tolerance):
         "selected": CHOSEN,
         **{axis: best[axis] for axis in LEVEL},
         "accuracy": best["mean"],
+        **_bounds(differences.merge(best[[*GROUP, *LEVEL]].to_frame().T), tolerance, alpha / len(candidates)),
         "packed_bytes": best["packed_bytes"],
     }
+
+
+def _bounds(found, tolerance, alpha):
+    """The intervals of the difference of the model chosen, as far as its predictions and its base's were paired."""
+    bounds, shown = {}, []
+    for row in found.itertuples():
+        mean = Mean(row.difference, row.mean_square, row.n, row.seeds, row.std**2)
+        for about, name in ((MODELS, "models"), (TRAININGS, "trainings"))[: 1 + (row.seeds > 1)]:
+            bounds[f"{name}_low"], bounds[f"{name}_high"] = interval(mean, alpha, about)
+            shown += [about] * bool(bounds[f"{name}_low"] > -tolerance)
+    return {**bounds, "within_tolerance": ", ".join(shown) or NOT_SHOWN}

@@ -1,19 +1,32 @@
-"""What the study may say of every compressed model: more robust, less robust, equivalent, or no difference shown."""
+"""What the study may say of every compressed model: more robust, less robust, equivalent, or no difference shown.
+
+Two kinds of verdict are passed and never mixed (`statistics.crossed`): on these very models, from the images alone, and
+on trainings, from two seeds or more. Each keeps the chance of any false verdict of its kind in a family below alpha.
+"""
 
 import numpy as np
 import pandas as pd
 
 from squeezeproof.analysis.accuracy import BUDGET
-from squeezeproof.analysis.names import MODEL
+from squeezeproof.analysis.names import CONTROL, MODEL
 from squeezeproof.analysis.pairs import WHITE_BOX, adjusted
-from squeezeproof.statistics.bootstrap import bootstrap_interval, student
-from squeezeproof.statistics.paired import equivalence, mcnemar_clustered, tango
+from squeezeproof.statistics.crossed import (
+    MODELS,
+    TRAININGS,
+    Mean,
+    half_width,
+    interval,
+    p_difference,
+    p_equivalence,
+)
 from squeezeproof.tables.catalog import MAX_DELTA, VERDICTS
 
 MORE, LESS, EQUIVALENT, NOT_SHOWN = "more robust", "less robust", "equivalent", "no difference shown"
+TRANSFERS_WORSE = "transfers worse"
+CLEAN_ACCURACY, ROBUSTNESS = "clean accuracy", "robustness"
 # Pairs that agree in these are runs of one comparison at several seeds.
 SOURCE = [f"source_{axis}" for axis in MODEL]
-CELL = ["dataset", *MODEL, "comparison", "source", *SOURCE, "seed_relation", "attack", *BUDGET]
+CELL = ["dataset", *MODEL, "against", "comparison", "source", *SOURCE, "seed_relation", "attack", *BUDGET]
 LEVELS = ["ratio", "bits"]
 ORDER = [key for key in CELL if key not in (*SOURCE, "entry")]
 CURVE = [key for key in CELL if key not in LEVELS]
@@ -32,6 +45,7 @@ def cells(pairs):
         values = {
             "dataset": pair.target["dataset"],
             **{axis: pair.target[axis] for axis in MODEL},
+            "against": pair.against,
             "comparison": pair.comparison,
             "source": ITSELF if itself else pair.source["variant"],
             **{name: "" if itself else pair.source[axis] for name, axis in zip(SOURCE, MODEL, strict=True)},
@@ -44,47 +58,77 @@ def cells(pairs):
 
 
 def verdicts(pairs, statistics):
-    """One row per cell with what its data allow to say, and no more.
+    """One row per cell and kind of verdict with what its data allow to say, and no more.
 
-    `difference` is compressed minus base accuracy, over all images scored in every run and all seeds. `low` and `high`
-    bound it (`interval`); `std`, `t_low` and `t_high` are Student's t over seeds. `more robust` and `less robust` need
-    both McNemar's test, over images, below alpha after Holm's correction and an interval that excludes 0. `equivalent`
-    needs two one-sided tests to place the difference inside the margin in every run (intersection-union, [berger1982]),
-    after Holm's correction too; it goes before the other two, as the margin is what the study calls negligible.
+    Every compressed model is judged `against` its base, as it would be shipped in its place, and against its control, a
+    base that was trained as long. What only the first shows may be the training's. `isolates_compression` says whether
+    compression is all that tells the two models apart. Controls are judged against their bases too.
+
+    `about` is the kind: `these models`, or `trainings` where there are two seeds or more. `difference` is compressed
+    minus reference accuracy, over all images scored in every run and all seeds, `low` and `high` its interval of that
+    kind, `std` that of the seeds, `mean_square` the mean over images of the squared mean over seeds (`crossed.Mean`).
+
+    A difference is shown where its P value is below alpha after Holm's correction over the family. `equivalent` needs
+    two one-sided tests below alpha after the same correction: of the mean over trainings, or of every one of these
+    models (intersection-union, [berger1982]). It goes before the other verdicts, as the margin is what the study calls
+    negligible. `detectable` is the smallest difference that the row could have shown.
+
+    `clean_difference` is compressed minus base accuracy on the same images before the attack. Of the share `both_right`
+    of the images, which both models then classify rightly, `difference_both_right` is the difference under attack;
+    `explained_by` says whether most of `difference` comes from these images, `robustness`, or from the others, `clean
+    accuracy`.
 
     Args:
         pairs: of `read_pairs`.
-        statistics: the study's entry of that name: alpha, margin, bootstrap, seed.
+        statistics: the study's entry of that name: alpha, margin.
     """
     rows = []
     for key, members in cells(pairs).items():
-        runs, seeds = _runs(members), _by_seed(members)
-        only_compressed, only_base = (runs > 0).sum(1), (runs < 0).sum(1)
-        negligible = equivalence(only_compressed, only_base, runs.shape[1], statistics["margin"])
-        low, high = interval(seeds, statistics, statistics["alpha"])
-        _, std, t_low, t_high = student(seeds.mean(1), statistics["alpha"])
-        rows.append(
-            {
-                **dict(zip(CELL, key, strict=True)),
-                **{"difference": seeds.mean(), "low": low, "high": high, "std": std, "t_low": t_low, "t_high": t_high},
-                **{"seeds": len(seeds), "runs": len(runs), "n": runs.shape[1]},
-                "p_difference": mcnemar_clustered(runs.sum(0, dtype=int)),
-                "p_equivalence": negligible.max(),
-                "family": members[0].family,
-                "favours": _favours(members[0]),
-            }
-        )
+        scored = _scored(members)
+        runs, seeds = _runs(members, scored), by_seed(members, scored)
+        found, alone = Mean.of(seeds), [Mean.of(run[None]) for run in runs]
+        shared = {
+            **dict(zip(CELL, key, strict=True)),
+            **{"difference": found.mean, "std": np.sqrt(found.variance), "mean_square": found.square},
+            **{"seeds": len(seeds), "runs": len(runs), "n": runs.shape[1]},
+            **{"family": members[0].family, "favours": _favours(members[0]), "found": found},
+            "isolates_compression": members[0].isolates_compression,
+            **_explained(members),
+        }
+        for about in kinds(len(seeds)):
+            low, high = interval(found, statistics["alpha"], about)
+            tested = [found] if about == TRAININGS else alone
+            rows.append(
+                {
+                    **shared,
+                    **{"about": about, "low": low, "high": high},
+                    "p_difference": p_difference(found, about),
+                    "p_equivalence": max(p_equivalence(one, statistics["margin"], about) for one in tested),
+                }
+            )
     if not rows:
         return VERDICTS.frame(rows)
-    table = pd.DataFrame(rows)
-    table = adjusted(table, {f"p_{kind}": f"p_{kind}_holm" for kind in ("difference", "equivalence")})
-    table["verdict"] = [verdict(row, statistics["alpha"]) for row in table.itertuples()]
+    new = {f"p_{test}": f"p_{test}_holm" for test in ("difference", "equivalence")}
+    table = adjusted(pd.DataFrame(rows), new, ["family", "about"])
+    alpha = statistics["alpha"]
+    table["detectable"] = [half_width(row.found, alpha / row.family_size, row.about) for row in table.itertuples()]
+    table["verdict"] = [verdict(row, alpha) for row in table.itertuples()]
     table["sentence"] = [sentence(row, statistics) for row in table.itertuples()]
-    return VERDICTS.frame(table).sort_values(ORDER, ignore_index=True)
+    return VERDICTS.frame(table.drop(columns="found")).sort_values([*ORDER, "about"], ignore_index=True)
+
+
+def kinds(seeds):
+    """The kinds of verdict that data of so many seeds allow."""
+    return [MODELS] if seeds == 1 else [MODELS, TRAININGS]
+
+
+def headline(table):
+    """The rows of a table that reach furthest: about trainings where there are several seeds, else these models."""
+    return table[table["about"].eq(TRAININGS) | table["seeds"].eq(1)]
 
 
 def max_delta(pairs, statistics):
-    """One row per curve over ratios: the poster's max delta and its honest counterpart.
+    """One row per curve over ratios and kind of verdict: the poster's max delta and its honest counterpart.
 
     `max_delta` is the largest SIGNED difference compressed minus base [vora2023], which hides every loss where
     one ratio gains. `largest_delta` is the difference of largest size, its sign kept; its interval is Bonferroni's over
@@ -97,74 +141,93 @@ def max_delta(pairs, statistics):
     rows = []
     for key, levels in curves.items():
         levels = sorted(levels, key=lambda level: level[0])
-        differences = [_by_seed(members) for _, members in levels]
-        means = np.array([difference.mean() for difference in differences])
+        found = [Mean.of(by_seed(members, _scored(members))) for _, members in levels]
+        means = np.array([level.mean for level in found])
         signed, largest = int(means.argmax()), int(np.abs(means).argmax())
-        low, high = interval(differences[largest], statistics, statistics["alpha"] / len(levels))
-        rows.append(
-            {
-                **dict(zip(CURVE, key, strict=True)),
-                **{"levels": len(levels), "base_accuracy": _base_accuracy(levels[0][1])},
-                **{"max_delta": means[signed], "max_delta_ratio": levels[signed][0]},
-                **{"largest_delta": means[largest], "largest_delta_ratio": levels[largest][0]},
-                **{"low": low, "high": high},
-                **dict(zip(["seeds", "n"], differences[largest].shape, strict=True)),
-            }
-        )
-    return MAX_DELTA.frame(rows).sort_values([key for key in ORDER if key in CURVE], ignore_index=True)
-
-
-def interval(differences, statistics, alpha):
-    """Interval of the mean of differences [S, N], covering it with probability 1 - alpha.
-
-    With several seeds the hierarchical bootstrap; with one Tango's score interval, which also has a width where no
-    image differs, and there the bootstrap has none.
-    """
-    row = differences[0]
-    # Runs of one seed against several sources may average to fractions, which are no counts.
-    if not differences.any() or (len(differences) == 1 and np.isin(row, (-1, 0, 1)).all()):
-        low, high = tango((row > 0).sum(), (row < 0).sum(), len(row), alpha)
-        return float(low), float(high)
-    return bootstrap_interval(differences, alpha, statistics["bootstrap"], statistics["seed"])
+        for about in kinds(found[largest].seeds):
+            low, high = interval(found[largest], statistics["alpha"] / len(levels), about)
+            rows.append(
+                {
+                    **dict(zip(CURVE, key, strict=True)),
+                    **{"about": about, "levels": len(levels), "base_accuracy": _reference_accuracy(levels[0][1])},
+                    **{"max_delta": means[signed], "max_delta_ratio": levels[signed][0]},
+                    **{"largest_delta": means[largest], "largest_delta_ratio": levels[largest][0]},
+                    **{"low": low, "high": high, "seeds": found[largest].seeds, "n": found[largest].images},
+                }
+            )
+    return MAX_DELTA.frame(rows).sort_values([*(key for key in ORDER if key in CURVE), "about"], ignore_index=True)
 
 
 def verdict(row, alpha):
-    """The verdict on a row of the table that has its P values and its interval."""
+    """The verdict on a row of the table that has its P values after Holm's correction.
+
+    Images that were made for another model prove nothing in favour of the one they were not made for.
+    """
     if row.p_equivalence_holm < alpha:
         return EQUIVALENT
-    if is_shown(row, alpha):
-        return MORE if row.difference > 0 else LESS
-    return NOT_SHOWN
-
-
-def is_shown(row, alpha):
-    """Whether the row shows a difference: Holm's P value below alpha, and an interval on the difference's side of 0."""
-    beyond = row.low > 0 if row.difference > 0 else row.high < 0
-    return bool(row.p_difference_holm < alpha and beyond)
+    if row.p_difference_holm >= alpha:
+        return NOT_SHOWN
+    compressed_gains = row.difference > 0
+    if row.comparison != WHITE_BOX and compressed_gains == (row.favours != "base"):
+        return TRANSFERS_WORSE
+    return MORE if compressed_gains else LESS
 
 
 def sentence(row, statistics):
     """The row in plain words."""
-    moved = f"{100 * abs(row.difference):.1f} points {'above' if row.difference > 0 else 'below'}"
     crafted = "each attacked itself" if row.source == ITSELF else f"on images crafted on {row.source}"
     if row.seed_relation == "other":
         crafted += " of another seed"
     bounds = f"{100 * (1 - statistics['alpha']):g} % interval {100 * row.low:+.1f} to {100 * row.high:+.1f}"
+    sample = f"{row.seeds} seed{'s' * (row.seeds > 1)}, {row.n} images"
+    text = f"{row.verdict.capitalize()}, {row.about}: under {row.attack}, {crafted}, the accuracy of "
+    text += f"{_compared(row)} ({bounds}; {sample})"
     margin = f"{100 * statistics['margin']:g} points"
-    seeds = f"{row.seeds} seed{'s' * (row.seeds > 1)}"
-    text = f"{row.verdict.capitalize()}: under {row.attack}, {crafted}, the accuracy of the compressed model is "
-    text += f"{moved if row.difference else 'exactly'} that of its base ({bounds}; {seeds}, {row.n} images)"
     if row.verdict == EQUIVALENT:
         text += f", within the margin of {margin}"
-        text += ", though not zero" if is_shown(row, statistics["alpha"]) else ""
+        text += ", though not zero" if row.p_difference_holm < statistics["alpha"] else ""
     elif row.verdict == NOT_SHOWN:
-        text += f"; that is no evidence of equality, which needs the margin of {margin}"
-    if row.seeds == 1:
-        text += "; one seed says nothing of other trainings"
+        text += f"; a difference below {100 * row.detectable:.1f} points could not be shown; that is no evidence of "
+        text += f"equality, which needs the margin of {margin}"
+    if row.about == MODELS:
+        text += "; this says nothing of other trainings"
     if row.favours:
         attacked = "base" if row.favours == "compressed" else "compressed"
         text += f"; these images were made for the {attacked} model, which favours the {row.favours} one"
-    return text + "."
+    return f"{text}. {_beside_clean(row)}"
+
+
+def _compared(row):
+    """Who is how far from whom, and what that may be due to."""
+    one = row.seeds == 1
+    subject = "control" if row.compression == CONTROL else "compressed model"
+    theirs = f"the {subject} is" if one else f"the {subject}s is"
+    apart = _apart(row.difference)
+    if row.against == CONTROL:
+        return f"{theirs} {apart} that of {'its control' if one else 'their controls'}, trained alike, not compressed"
+    text = f"{theirs} {apart} that of {'its base' if one else 'their bases'}"
+    if row.isolates_compression:
+        return text
+    return f"{text}, whose training differs too"
+
+
+def _beside_clean(row):
+    """What the clean images have to do with the difference."""
+    text = f"On clean images it is {_apart(row.clean_difference)}"
+    if not row.both_right:
+        return f"{text}; no image is classified rightly by both."
+    text += (
+        f", and under attack {_apart(row.difference_both_right)} on the {100 * row.both_right:.0f} % of images that "
+    )
+    text += "both then classify rightly"
+    if row.explained_by == CLEAN_ACCURACY:
+        return f"{text}: most of the difference comes from the other images, from clean accuracy."
+    return f"{text}: most of the difference comes from these." if row.explained_by else f"{text}."
+
+
+def _apart(difference):
+    """A difference of accuracies, such as `1.2 points below`."""
+    return f"{100 * abs(difference):.1f} points {'above' if difference > 0 else 'below'}" if difference else "exactly"
 
 
 def _favours(pair):
@@ -174,19 +237,39 @@ def _favours(pair):
     return {pair.target["base"]: "compressed", pair.target["name"]: "base"}.get(pair.source["name"], "")
 
 
-def _runs(pairs):
-    """Differences int8 [runs, N] of pairs over the images that all of them scored."""
-    scored = np.logical_and.reduce([pair.scored for pair in pairs])
+def _explained(pairs):
+    """The columns that set the difference under attack beside the one on clean images."""
+    scored = _scored(pairs)
+    clean = np.mean([pair.clean_difference[scored].mean() for pair in pairs])
+    both = np.stack([pair.both_right[scored] for pair in pairs])
+    under_attack = np.stack([pair.difference[scored] for pair in pairs])
+    on_both = (under_attack * both).mean()
+    off_both = under_attack.mean() - on_both
+    explained = ROBUSTNESS if abs(on_both) >= abs(off_both) else CLEAN_ACCURACY
+    return {
+        **{"clean_difference": clean, "both_right": both.mean()},
+        "difference_both_right": on_both / both.mean() if both.any() else np.nan,
+        "explained_by": explained if under_attack.sum() else "",
+    }
+
+
+def _scored(pairs):
+    """Which images all of the pairs scored."""
+    return np.logical_and.reduce([pair.scored for pair in pairs])
+
+
+def _runs(pairs, scored):
+    """Differences int8 [runs, N] of pairs over some images."""
     return np.stack([pair.difference[scored] for pair in pairs])
 
 
-def _by_seed(pairs):
-    """Differences float [S, N], the mean over the runs of every seed of the target."""
+def by_seed(pairs, scored):
+    """Differences float [S, N] of pairs over some images, the mean over the runs of every seed of the target."""
     seeds = np.array([pair.target["seed"] for pair in pairs])
-    runs = _runs(pairs)
+    runs = _runs(pairs, scored)
     return np.stack([runs[seeds == seed].mean(0) for seed in np.unique(seeds)])
 
 
-def _base_accuracy(pairs):
-    scored = np.logical_and.reduce([pair.scored for pair in pairs])
-    return float(np.mean([pair.base_right[scored].mean() for pair in pairs]))
+def _reference_accuracy(pairs):
+    scored = _scored(pairs)
+    return float(np.mean([pair.reference_right[scored].mean() for pair in pairs]))

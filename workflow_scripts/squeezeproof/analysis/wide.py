@@ -7,7 +7,7 @@ of whose cells the audit warns.
 import pandas as pd
 
 from squeezeproof.analysis.accuracy import seed_relation
-from squeezeproof.analysis.names import MODEL, attack_displays, display_name, level
+from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, display_name, level
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.catalog import WIDE_ATTACKS, WIDE_MODELS, WIDE_STAGES
 
@@ -37,6 +37,8 @@ def crafted_on(row):
         return ITSELF
     seed = OTHER_SEED if row.seed_relation == "other" else ""
     same = row.source_architecture == row.target_architecture and row.source_training == row.target_training
+    if row.source_compression == CONTROL:
+        return f"{row.source_architecture}.{row.source_training}, {CONTROL}, {row.source_finetuning}{seed}"
     if row.source_compression == "none":
         return f"{ITS_BASE if same else f'{row.source_architecture}.{row.source_training}'}{seed}"
     removed = f"{row.source_compression} {level(row.source_ratio, row.source_bits)}, {row.source_finetuning}"
@@ -71,17 +73,20 @@ def models_by_attack(cells):
     return WIDE_MODELS.frame(pd.DataFrame(rows, columns=columns))
 
 
-def attacks_by_level(cells, compression):
+def attacks_by_level(cells, compression, controls):
     """A row per model and attack, a column per ratio or bit width of one compression ([vora2023], and theirs of
     benign accuracy in the rows of the clean images). `max delta` is the largest SIGNED difference compressed minus
-    base.
+    base; `control` is the base after the same further training, which the papers lack.
+
+    Args:
+        controls: of `controls_of`.
     """
     compressed = cells[cells["target_compression"] == compression]
     compressed = compressed.sort_values("threat", key=lambda threat: threat != CLEAN, kind="stable")
     levels = compressed[["target_ratio", "target_bits"]].drop_duplicates().sort_values(["target_ratio", "target_bits"])
     names = [level(*values) for values in levels.itertuples(index=False)]
     keys = ["dataset", "target_architecture", "target_training", "target_finetuning", "crafted_on", "attack"]
-    bases, titles = _bases(cells), attack_displays(cells)
+    bases, trained, titles = _bases(cells), _controls(cells), attack_displays(cells)
     rows = []
     for key, found in compressed.groupby(keys, sort=False):
         dataset, architecture, training, finetuning, source, attack = key
@@ -94,9 +99,36 @@ def attacks_by_level(cells, compression):
         if base is not None:
             row |= {"base": 100 * base.mean, "max delta": 100 * (max(accuracy.values()) - base.mean)}
             warned = ["base"] * base.warned + warned
+        label = controls.get((dataset, architecture, training, compression, finetuning))
+        control = trained.get((dataset, architecture, training, label, source, attack))
+        if control is not None:
+            row |= {CONTROL: 100 * control.mean}
+            warned += [CONTROL] * control.warned
         rows.append(row | {"warned": "; ".join(warned)})
-    columns = ["dataset", "architecture", "training", "finetuning", "crafted on", "attack", "runs", "base", *names]
-    return WIDE_ATTACKS.frame(pd.DataFrame(rows, columns=[*columns, "max delta", "warned"]))
+    columns = ["dataset", "architecture", "training", "finetuning", "crafted on", "attack", "runs", "base", CONTROL]
+    return WIDE_ATTACKS.frame(pd.DataFrame(rows, columns=[*columns, *names, "max delta", "warned"]))
+
+
+def controls_of(descriptions):
+    """(data set, architecture, training, compression, fine-tuning) -> fine-tuning of the control, from descriptions of
+    models (`Study.describe`).
+    """
+    known = {(model["dataset"], model["name"]): model for model in descriptions}
+    axes = ("dataset", "architecture", "training", "compression", "finetuning")
+    return {
+        tuple(model[axis] for axis in axes): known[model["dataset"], model["control"]]["finetuning"]
+        for model in descriptions
+        if model["control"] not in ("", model["base"])
+    }
+
+
+def _controls(cells):
+    """(data set, architecture, training, fine-tuning, crafted on, attack) -> row of the control there."""
+    axes = ["dataset", "target_architecture", "target_training", "target_finetuning", "crafted_on", "attack"]
+    return {
+        tuple(getattr(row, axis) for axis in axes): row
+        for row in cells[cells["target_compression"] == CONTROL].itertuples()
+    }
 
 
 def _bases(cells):

@@ -3,6 +3,8 @@
 from squeezeproof.entries.registry import Functions, compressions
 
 COMPRESSIONS = Functions(compressions())
+# The method of a base that is trained on like a compressed model.
+CONTROL = "control"
 
 
 def compress(model, shape, settings, train_on, images=None, labels=None, seed=0, masks=None, initial=None):
@@ -11,7 +13,8 @@ def compress(model, shape, settings, train_on, images=None, labels=None, seed=0,
     Args:
         model: the trained base model, or the pruned one that is quantized.
         shape: (C, H, W) of one image.
-        settings: the entry (squeezeproof.entries) with `ratio` or `bits` a single number.
+        settings: the entry (squeezeproof.entries) with `ratio` or `bits` a single number, or those of a control
+            (`study.controls.Schedule`), which is trained and not compressed.
         train_on: called as train_on(model, masks, stage) after every step; `stage` counts from 0, the last is the
             fine-tuning proper.
         images, labels: the training images, uint8, and their classes: a quantization is calibrated on some of them,
@@ -22,7 +25,18 @@ def compress(model, shape, settings, train_on, images=None, labels=None, seed=0,
 
     Raises InputError where the ratio cannot be reached or nothing would be removed.
     """
+    if settings["method"] == CONTROL:
+        return train_alone(model, settings, train_on, initial)
     compression = COMPRESSIONS[settings["method"]]
     return compression(
         model, shape, settings, train_on, images=images, labels=labels, seed=seed, masks=masks, initial=initial
     )
+
+
+def train_alone(model, settings, train_on, initial):
+    """Train a base as long as a compressed model is trained, and compress nothing."""
+    if settings["scratch"]:
+        model.load_state_dict(initial().state_dict())
+    for stage in range(settings["steps"]):
+        train_on(model, {}, stage)
+    return {}

@@ -11,7 +11,6 @@ from squeezeproof.models.measure import layer_macs
 from squeezeproof.models.quantized import Binarizer, Quantizer, not_covered, quantize_layers, unlike_base
 
 FLOAT = 32
-LEARNED_BELOW = 4
 KEPT_BITS = 8
 
 
@@ -26,9 +25,9 @@ def quantize(model, shape, settings, images, seed):
             `seed` to set the ranges of the inputs.
 
     Weights get a symmetric range per output channel, at 1 bit their sign times the channel's mean magnitude
-    [rastegari2016]; inputs get an affine range per layer. All ranges come from the float model and stay fixed, but for
-    learned scales (LSQ [esser2020]), which start from them instead of from 2 mean|w| / sqrt(Q). Biases,
-    normalisations and sums stay float. Raises InputError where no layer can be quantized.
+    [rastegari2016]; inputs get an affine range per layer. All ranges come from the float model. They stay fixed in
+    `mode: ptq`; in `mode: qat` they are learned (LSQ [esser2020]), from these instead of from 2 mean|w| / sqrt(Q).
+    Biases, normalisations and sums stay float. Raises InputError where no layer can be quantized.
     """
     names = list(layer_macs(model, shape))
     if not names:
@@ -79,8 +78,7 @@ def _layer_settings(settings, is_end):
 
 
 def _quantizer_settings(settings, bits):
-    chosen = settings["scales"] == "learned" or (settings["scales"] == "auto" and bits < LEARNED_BELOW)
-    return {"bits": bits, "learned": settings["mode"] == "qat" and chosen}
+    return {"bits": bits, "learned": settings["mode"] == "qat"}
 
 
 def compress_bits(model, shape, settings, train_on, *, images, labels, seed, masks, initial):

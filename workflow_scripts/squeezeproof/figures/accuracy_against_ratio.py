@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from squeezeproof.analysis.names import display_name
+from squeezeproof.analysis.names import CONTROL, display_name
 from squeezeproof.errors import InputError
 from squeezeproof.figures.levels import FROM_BASE, PANEL, WHITE_BOX, panels
 from squeezeproof.store.predictions import CLEAN
@@ -40,6 +40,7 @@ def accuracy_against_ratio(table, dataset, architecture):
     """
     table = table[(table["dataset"] == dataset) & (table["target_architecture"] == architecture)]
     table = table.rename(columns={f"target_{axis}": axis for axis in [*PANEL, "ratio", "bits"]})
+    table = table[table["compression"] != CONTROL]
     compressed = table[table["compression"] != "none"]
     if compressed.empty:
         raise InputError(f"no compressed {architecture} on {dataset} passed the audit; tables/audit.csv says why")

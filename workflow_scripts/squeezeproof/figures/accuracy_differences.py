@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 
 from squeezeproof.analysis.accuracy import UNATTACKED
-from squeezeproof.analysis.names import FLOAT_BITS, display_name
+from squeezeproof.analysis.names import CONTROL, FLOAT_BITS, display_name
+from squeezeproof.analysis.pairs import BASE
+from squeezeproof.analysis.verdicts import headline
 from squeezeproof.errors import InputError
-from squeezeproof.figures.levels import FROM_BASE, PANEL, WHITE_BOX, panels
+from squeezeproof.figures.levels import FROM_BASE, MINUS_CONTROL, PANEL, WHITE_BOX, panels
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.study.figures import Figure, for_compressed
 from squeezeproof.tables.files import read_table
@@ -18,8 +20,8 @@ FIGURE = Figure(
     caption=(
         "Compressed minus base accuracy of {architecture} on {dataset} against what was removed, in points, on "
         "clean images and under every attack. Solid: each model is attacked itself (white-box), and clean images; "
-        "dashed: both face the images crafted on the base model, which favours the compressed one. Bars are the "
-        "intervals of *verdicts* and *clean differences*."
+        "dashed: both face the images crafted on the base model, which favours the compressed one; dotted: minus the "
+        "control, which trained alike. Bars are the intervals of *verdicts* and *clean differences*."
     ),
     subcategory="Accuracy against compression",
     labels={"data set": "{dataset}", "architecture": "{architecture}", "shown": "difference to base"},
@@ -37,11 +39,12 @@ def accuracy_differences(verdicts, clean, dataset, architecture):
     2018, Figures 1 and 2); bars are the intervals of the verdicts.
 
     Each model is attacked itself where the study does that; where it does not, both face the images crafted on the
-    base model.
+    base model. Dotted: compressed minus control, what is left of the difference once both trained alike.
 
     Args:
-        verdicts, clean: the tables `verdicts` and `clean_differences`.
+        verdicts, clean: the tables `verdicts` and `clean_differences`; of several seeds the intervals are of trainings.
     """
+    verdicts, clean = headline(verdicts), headline(clean)
     chosen = verdicts["comparison"].eq("white-box") | (
         verdicts["source_architecture"].eq(verdicts["architecture"])
         & verdicts["source_training"].eq(verdicts["training"])
@@ -52,8 +55,8 @@ def accuracy_differences(verdicts, clean, dataset, architecture):
     own = clean[clean["dataset"].eq(dataset) & clean["architecture"].eq(architecture)]
     if table.empty and own.empty:
         raise InputError(f"no compressed {architecture} on {dataset} passed the audit; tables/audit.csv says why")
-    curve = np.where(table["comparison"] == "white-box", WHITE_BOX, FROM_BASE)
-    frames = [own.assign(attack=CLEAN, **UNATTACKED, curve=WHITE_BOX), table.assign(curve=curve)]
+    own = own.assign(attack=CLEAN, **UNATTACKED, comparison="white-box")
+    frames = [frame.assign(curve=_curves(frame)) for frame in (own, table)]
     keep = [
         "attack",
         "entry",
@@ -69,7 +72,7 @@ def accuracy_differences(verdicts, clean, dataset, architecture):
         "seeds",
         "n",
     ]
-    table = pd.concat([frame[keep] for frame in frames])
+    table = pd.concat([frame.loc[frame["compression"].ne(CONTROL) & frame["curve"].ne(""), keep] for frame in frames])
     table = table.assign(value=table["difference"])
     origin = table.drop_duplicates([*PANEL, "attack", "curve"])
     origin = origin.assign(ratio=0.0, bits=FLOAT_BITS, value=0.0, low=0.0, high=0.0)
@@ -83,3 +86,12 @@ def accuracy_differences(verdicts, clean, dataset, architecture):
         x=0.01, ha="left", fontsize=10,
     )  # fmt: skip
     return figure
+
+
+def _curves(table):
+    """The curve of each row of verdicts or of differences on clean images; none to rows by transfer against controls,
+    where models are attacked themselves.
+    """
+    own = table["comparison"] == "white-box"
+    against_control = np.where(own | ~own.any(), MINUS_CONTROL, "")
+    return np.where(table["against"] == BASE, np.where(own, WHITE_BOX, FROM_BASE), against_control)

@@ -14,8 +14,8 @@ from squeezeproof.store.predictions import CLEAN
 CURVES = 7
 COLUMNS, WRAPPED = 4, 3
 PANEL = ["training", "compression", "finetuning"]
-WHITE_BOX, FROM_BASE = "white-box", "from the base model"
-LINES = {WHITE_BOX: "-", FROM_BASE: "--"}
+WHITE_BOX, FROM_BASE, MINUS_CONTROL = "white-box", "from the base model", "minus its control"
+LINES = {WHITE_BOX: "-", FROM_BASE: "--", MINUS_CONTROL: ":"}
 
 
 def attack_groups(table):

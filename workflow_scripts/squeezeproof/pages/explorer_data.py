@@ -10,8 +10,10 @@ import pandas as pd
 
 from squeezeproof.analysis.accuracy import SOURCE, TARGET, seed_relation
 from squeezeproof.analysis.names import MODEL, eps_display, model_label, shared_parts
+from squeezeproof.analysis.pairs import BASE
+from squeezeproof.analysis.verdicts import headline
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING
-from squeezeproof.statistics.bootstrap import student
+from squeezeproof.statistics.means import student
 from squeezeproof.store.predictions import CLEAN
 
 TABLES = [
@@ -51,7 +53,7 @@ def explorer_data(tables, study, question):
         "cells": packed(cells.drop(columns=["dataset", "source", "target"])),
         "runs": packed(runs.drop(columns=[*KEY, "source_name", "target_name"])),
         "verdicts": packed(verdicts),
-        "curves": packed(tables["max_delta"].drop(columns=["entry", "method", "norm", "eps", *SOURCE])),
+        "curves": packed(_against_base(tables["max_delta"]).drop(columns=["entry", "method", "norm", "eps", *SOURCE])),
         "findings": packed(_findings(tables)),
         "checks": {int(row.check): row.name for row in audit[["check", "name"]].drop_duplicates().itertuples(False)},
         "audited": {verdict: int(count) for verdict, count in audit["verdict"].value_counts().items()},
@@ -156,7 +158,8 @@ def verdict_table(tables, models, cells):
     verdicts = verdicts.rename(columns={"model": "target", "source": "named"})
     verdicts["source"] = verdicts["named"].where(verdicts["comparison"] != "white-box", verdicts["target"])
     names = tables["compression"][["dataset", "model", "variant", "seed"]]
-    flips = tables["flips"].rename(columns={"source": "source_name", "target": "target_name"})
+    flips = tables["flips"]
+    flips = flips[flips["against"] == BASE].rename(columns={"source": "source_name", "target": "target_name"})
     for side in ("source", "target"):
         sided = {"model": f"{side}_name", "variant": side, "seed": f"{side}_seed"}
         flips = flips.merge(names.rename(columns=sided), on=["dataset", f"{side}_name"])
@@ -170,6 +173,11 @@ def verdict_table(tables, models, cells):
     verdicts["cell"] = _positions(verdicts, cells, KEY)
     keep = ["cell", "comparison", "verdict", "difference", "low", "high", "p_difference_holm", "broken", "mended"]
     return verdicts[[*keep, "template", "numbers"]].rename(columns={"p_difference_holm": "p"})
+
+
+def _against_base(deltas):
+    deltas = headline(deltas)
+    return deltas[deltas["against"] == BASE]
 
 
 def template(sentence, attack, source):

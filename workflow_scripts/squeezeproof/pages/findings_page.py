@@ -2,24 +2,25 @@
 
 import pandas as pd
 
-from squeezeproof.analysis.names import attack_display, attack_displays, level
-from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN
+from squeezeproof.analysis.names import CONTROL, attack_display, attack_displays, level
+from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE
+from squeezeproof.statistics.crossed import MODELS, TRAININGS
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.files import read_table
 
 MODEL = [f"target_{axis}" for axis in ("training", "compression", "ratio", "bits", "finetuning")]
 BASE_SOURCE, OTHER_SOURCE = "from the base model", "from another seed"
-TABLES = ["over_seeds", "verdicts", "selected", "audit"]
-VERDICTS = [LESS, MORE, EQUIVALENT, NOT_SHOWN]
+TABLES = ["over_seeds", "selected", "audit"]
+VERDICTS = [LESS, MORE, EQUIVALENT, TRANSFERS_WORSE, NOT_SHOWN]
 
 
 def findings_page(folder, title, introduction, notes):
     """Write README.md beside the tables of one study.
 
     Args:
-        folder: pathlib.Path with over_seeds.csv, verdicts.csv, audit.csv, selected.csv and, where suites ran,
-            wide_stages.md, where int8 models were built, deployed.csv; figures beside them (*.png) are shown. It gets
-            the page.
+        folder: pathlib.Path with over_seeds.csv, audit.csv, selected.csv; where verdicts were passed, verdicts.csv;
+            where suites ran, wide_stages.md; where int8 models were built, deployed.csv; figures beside them (*.png)
+            are shown. It gets the page.
         title, introduction: of the page.
         notes: what the reader must know, one sentence or more each.
     """
@@ -29,7 +30,9 @@ def findings_page(folder, title, introduction, notes):
         lines += ["", f"![{figure.stem}]({figure.name})"]
     if (folder / "wide_stages.md").is_file():
         lines += ["", "## Attack after attack on what is left", "", (folder / "wide_stages.md").read_text().rstrip()]
-    lines += ["", "## What compression changed", "", *_verdicts(tables["verdicts"])]
+    if (folder / "verdicts.csv").is_file():
+        lines += ["", "## Compressed models beside their bases and controls", ""]
+        lines += _verdicts(read_table(folder / "verdicts.csv"))
     lines += ["", "## What may be removed", "", *_selected(tables["selected"], attack_displays(tables["over_seeds"]))]
     if (folder / "deployed.csv").is_file():
         lines += ["", "## What is deployed", "", *_deployed(read_table(folder / "deployed.csv"))]
@@ -86,32 +89,57 @@ def _cell(row):
 
 def _model(axes):
     training, compression, ratio, bits, _ = axes
-    return f"{training}, base" if compression == "none" else f"{training}, {compression} {level(ratio, bits)}"
+    unlevelled = {"none": "base", CONTROL: CONTROL}
+    return f"{training}, {unlevelled.get(compression) or f'{compression} {level(ratio, bits)}'}"
 
 
 def _verdicts(verdicts):
-    """How often each verdict was reached, and in words every difference that was shown."""
-    images = verdicts.apply(_images, axis=1)
-    for where, rows in verdicts.groupby(images, sort=False):
+    """How often each verdict was reached, and every difference that was shown, by reference and kind of verdict."""
+    shown = verdicts[verdicts["compression"] != CONTROL]
+    for against in dict.fromkeys(shown["against"]):
+        for about in (TRAININGS, MODELS):
+            rows = shown[shown["about"].eq(about) & shown["against"].eq(against)]
+            if len(rows):
+                yield from _verdicts_of(rows, against, about)
+                yield ""
+    if not shown["isolates_compression"].astype(str).eq("True").any():
+        yield "The compressed models also trained longer than their bases, so no verdict says what compression did."
+
+
+def _verdicts_of(verdicts, against, about):
+    seeds, reach = int(verdicts["seeds"].max()), 100 * verdicts["detectable"].median()
+    yield f"Beside their {against}s, verdicts on {about} ([what they promise](../verdicts/README.md)):"
+    yield ""
+    for where, rows in verdicts.groupby(verdicts.apply(_images, axis=1), sort=False):
         counts = rows["verdict"].value_counts()
         shares = ", ".join(f"{verdict} in {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
-        favoured = ", which favours the compressed model" if rows["favours"].eq("compressed").any() else ""
-        yield f"- On {where}{favoured}: {shares} of {len(rows)} comparisons with the base."
-    shown = verdicts[verdicts["verdict"].isin([LESS, MORE])]
-    # A comparison on images made for the base says what it says in favour of the compressed model.
-    fair = shown[~shown["favours"].eq("compressed") | shown["verdict"].eq(LESS)]
+        yield f"- On {where}: {shares} of {len(rows)} comparisons."
+    yield (
+        f"- With {seeds} seed{'s' * (seeds > 1)} and {int(verdicts['n'].max())} images, a difference below {reach:.1f} "
+        f"points could not be shown (median)."
+    )
     yield ""
-    if fair.empty:
-        yield "No difference was shown that does not follow from images made for the base model."
+    shown = verdicts[verdicts["verdict"].isin([LESS, MORE])]
+    if shown.empty:
+        yield "No difference was shown that does not follow from images made for another model."
         return
-    yield "| training | compression | attack | compared on | verdict | points | 95 % interval |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
-    for row in fair.reindex(fair["difference"].abs().sort_values(ascending=False, kind="stable").index).itertuples():
-        interval = f"{100 * row.low:+.1f} to {100 * row.high:+.1f}"
+    columns = ["training", "compression", "attack", "compared on", "verdict", "points", "interval"]
+    columns += ["clean", "both right", "mostly"]
+    yield f"| {' | '.join(columns)} |"
+    yield "|" + " --- |" * len(columns)
+    for row in shown.reindex(shown["difference"].abs().sort_values(ascending=False, kind="stable").index).itertuples():
+        both = "" if pd.isna(row.difference_both_right) else f"{100 * row.difference_both_right:+.1f}"
         yield (
             f"| {row.training} | {row.compression} {level(row.ratio, row.bits)} | {_attack(row)} | "
-            f"{_images(row)} | {row.verdict} | {100 * row.difference:+.1f} | {interval} |"
+            f"{_images(row)} | {row.verdict} | {100 * row.difference:+.1f} | "
+            f"{100 * row.low:+.1f} to {100 * row.high:+.1f} | {100 * row.clean_difference:+.1f} | {both} | "
+            f"{row.explained_by} |"
         )
+    yield ""
+    yield (
+        "`clean` is the difference on clean images, `both right` that under attack on the images that both models "
+        "classify rightly when clean; `mostly` says which of the two explains more of the difference."
+    )
 
 
 def _images(row):

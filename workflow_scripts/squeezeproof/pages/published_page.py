@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 
+from squeezeproof.analysis.published import AGREES, DISAGREES, TELLING, TOO_WIDE
 from squeezeproof.tables.files import read_table
 
 MODEL = ["training", "compression", "ratio"]
@@ -45,21 +46,25 @@ def _interval(ran):
 
 
 def _table(table):
-    yield "| training | model | attack | eps | published | ours | 95 % interval | difference | published inside |"
+    yield "| training | model | attack | eps | published | ours | 95 % interval | difference | published value |"
     yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     for row in table.itertuples():
         eps = "" if pd.isna(row.eps) else f"{row.eps:.3g}"
         ours = "not run | | | "
         if pd.notna(row.mean):
-            within = "yes" if str(row.inside) == "True" else "no"
-            ours = f"{row.mean:.1f} | {row.low:.1f} to {row.high:.1f} | {row.difference:+.1f} | {within}"
+            ours = f"{row.mean:.1f} | {row.low:.1f} to {row.high:.1f} | {row.difference:+.1f} | {row.agreement}"
         yield f"| {row.training} | {_model(row)} | {_attack(row)} | {eps} | {row.published:.1f} | {ours} |"
 
 
 def _agreement(table, ran):
-    inside = int(ran["inside"].astype(str).eq("True").sum())
-    missing = len(table) - len(ran)
-    yield f"{inside} of the {len(ran)} published values lie inside our interval; {missing} rows were not run."
+    count = ran["agreement"].value_counts()
+    found = {name: int(count.get(name, 0)) for name in (AGREES, DISAGREES, TOO_WIDE)}
+    yield (
+        f"Of {len(ran)} published values {found[AGREES]} agree with ours (inside our interval, which is at most "
+        f"{TELLING} points wide to either side), {found[DISAGREES]} disagree (outside), and for {found[TOO_WIDE]} our "
+        f"interval is too wide to tell. The median distance is {ran['difference'].abs().median():.1f} points. "
+        f"{len(table) - len(ran)} rows were not run."
+    )
     clean, attacked = ran[ran["attack"] == "none"], ran[ran["attack"] != "none"]
     for rows, what in ((clean, "Clean accuracy"), (attacked, "Accuracy under attack")):
         if len(rows):

@@ -17,8 +17,8 @@ SHOWN_IMAGES, SHOWN_TAUS, SHOWN_FAMILY, FEW_AND_MANY = 1000, (1, 2), 12, (3, 5)
 
 PROMISE = """# What a verdict promises
 
-A study compares every compressed model with its base, image by image, and passes two kinds of verdict. They are named
-wherever they appear, and never mixed.
+A study compares every compressed model with its base, and with its control, a base that trained as long, image by
+image. It passes two kinds of verdict. They are named wherever they appear, and never mixed.
 
 - **These models.** Would these very models differ on other images? The images are the sample. This is the question of
   whoever ships one of them. It says nothing of another training of the same recipe.
@@ -26,7 +26,7 @@ wherever they appear, and never mixed.
   sample too. This is the question of whoever judges a compression method. It needs two seeds or more; with one seed no
   verdict of this kind is passed.
 
-Both rest on one mean difference, compressed minus base accuracy, and on its interval:
+Both rest on one mean difference, compressed minus reference accuracy, and on its interval:
 
 - these models: mean ± z √v, with the variance v over images of the mean over seeds. z² images that differ, half of them
   in either direction, are added first, so that few differing images do not make the interval too short.
@@ -39,9 +39,9 @@ the mean over trainings, or every one of these models. Everything else is `no di
 equality.
 
 **The family** of the correction is: one data set, one attack method at all its eps, one comparison (each attacked
-itself, or on the same images), one kind of verdict; all compressed models. In each family the chance of any false
-verdict is at most alpha. A study with several attack methods has several families, so it may be wrong more often as a
-whole.
+itself, or on the same images), one reference (bases or controls), one kind of verdict; all compressed models. In each
+family the chance of any false verdict is at most alpha. A study with several attack methods has several families, so it
+may be wrong more often as a whole.
 
 The largest difference over ratios (`max_delta.csv`) and that of the selected model (`selected.csv`) were chosen by
 their result. Their intervals allow for that: they have the level alpha divided by the number of candidates.

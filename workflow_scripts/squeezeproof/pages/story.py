@@ -3,11 +3,13 @@
 Every sentence is made from a table, and says no more than the table does.
 """
 
-from squeezeproof.analysis.names import MODEL, attack_displays, display_name, level, model_in_words
-from squeezeproof.analysis.verdicts import EQUIVALENT, ITSELF, LESS, MORE, NOT_SHOWN
+from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, display_name, level, model_in_words
+from squeezeproof.analysis.pairs import BASE
+from squeezeproof.analysis.verdicts import EQUIVALENT, ITSELF, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE, headline
 from squeezeproof.analysis.wide import OTHER_SEED
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING
 from squeezeproof.pages.render import render
+from squeezeproof.statistics.crossed import MODELS
 from squeezeproof.tables.formats import Readable, readable
 
 # Snakemake's report shows a blank frame for embedded pages above about 1.5 MB.
@@ -15,11 +17,12 @@ LARGEST = 1_400_000
 ROWS = (200, 100, 50, 20, 5)
 SENTENCES = 40
 BRIEF = {"Models", "Adversarial sets", "Cells", "Seeds", "Test images"}
-SIGNS = {MORE: "▲", LESS: "▼", EQUIVALENT: "=", NOT_SHOWN: "○"}
+PURPOSE = {BASE: "as shipped", CONTROL: "because of compression: trained alike"}
+SIGNS = {MORE: "▲", LESS: "▼", EQUIVALENT: "=", NOT_SHOWN: "○", TRANSFERS_WORSE: "◁"}
 LEGEND = (
     f"{SIGNS[MORE]} more robust, {SIGNS[LESS]} less robust, {SIGNS[EQUIVALENT]} equivalent, {SIGNS[NOT_SHOWN]} no "
-    "difference shown. Compressed minus base accuracy in points, and its interval. * The images were made for one of "
-    "the two models, which favours the other."
+    f"difference shown, {SIGNS[TRANSFERS_WORSE]} images made for another model transfer worse. Difference in accuracy "
+    "in points, and its interval. * The images were made for one of the two models, which favours the other."
 )
 
 
@@ -28,7 +31,8 @@ def page(templates, study, verdicts, audit, tables, provenance):
 
     Args:
         templates: folder of page.html, summary.html and style.css.
-        study: `name`, `question`, `margin` (a share), and `numbers`: name -> text of what was run.
+        study: `name`, `question`, `margin` (a share), `numbers`: name -> text of what was run, and `warnings`: a text
+            for every model that is not what it is called.
         verdicts: the table `verdicts`.
         audit: findings (`audit.findings.read_findings`).
         tables: name -> table of texts (`tables.files.read_texts`), in the order of the page.
@@ -41,6 +45,7 @@ def page(templates, study, verdicts, audit, tables, provenance):
         text = render(
             templates / "page.html",
             study=study,
+            warnings=study["warnings"][:rows],
             style=style,
             counted=counted(verdicts, study["margin"]),
             sentences=sentences(verdicts, SENTENCES),
@@ -61,6 +66,7 @@ def summary(templates, study, verdicts, audit):
     return render(
         templates / "summary.html",
         study=study,
+        warnings=study["warnings"][:3],
         numbers={name: text for name, text in study["numbers"].items() if name in BRIEF},
         counted=counted(verdicts, study["margin"]),
         sentences=sentences(verdicts, 3),
@@ -69,29 +75,46 @@ def summary(templates, study, verdicts, audit):
 
 
 def counted(verdicts, margin):
-    """How many comparisons have which verdict."""
-    if verdicts.empty:
+    """How many comparisons have which verdict, of each kind, and what was beyond the study's reach."""
+    shown = verdicts[verdicts["compression"] != CONTROL]
+    if shown.empty:
         return "The study compares no compressed model with its base."
-    counts = verdicts["verdict"].value_counts()
-    number = {verdict: int(counts.get(verdict, 0)) for verdict in SIGNS}
-    text = (
-        f"{len(verdicts)} comparisons of a compressed model with its base under attack: {number[MORE]} more robust, "
-        f"{number[LESS]} less robust, {number[EQUIVALENT]} equivalent within {100 * margin:g} points, "
-        f"{number[NOT_SHOWN]} without a difference shown, which is no evidence of equality."
-    )
-    favoured = int((verdicts["favours"].astype(str).str.strip() != "").sum())
+    groups = shown.groupby(["against", "about"], sort=False)
+    order = sorted(groups.groups, key=lambda group: (group[0] == CONTROL, group[1] == MODELS))
+    text = " ".join(_counted(groups.get_group(group), *group, margin) for group in order)
+    favoured = headline(shown[shown["against"] == BASE])["favours"].astype(str).str.strip().ne("").sum()
     if favoured:
-        text += f" In {favoured} of them the images were made for one of the two models, which favours the other."
-    if verdicts["seeds"].max() == 1:
+        text += f" In {favoured} comparisons the images were made for one of the two models, which favours the other."
+    if shown["seeds"].max() == 1:
         text += " One seed says nothing of other trainings."
+    if not shown["isolates_compression"].astype(str).eq("True").any():
+        text += " The compressed models also trained longer than their bases, so no verdict says what compression did."
     return text
 
 
+def _counted(verdicts, against, about, margin):
+    counts = verdicts["verdict"].value_counts()
+    number = {verdict: int(counts.get(verdict, 0)) for verdict in SIGNS}
+    seeds = int(verdicts["seeds"].max())
+    return (
+        f"{len(verdicts)} comparisons of a compressed model with its {against} under attack ({PURPOSE[against]}), "
+        f"verdicts on {about}: {number[MORE]} more robust, {number[LESS]} less robust, {number[EQUIVALENT]} equivalent "
+        f"within {100 * margin:g} points, in {number[TRANSFERS_WORSE]} images made for another model transfer worse, "
+        f"{number[NOT_SHOWN]} without a difference shown, which is no evidence of equality. With {seeds} "
+        f"seed{'s' * (seeds > 1)} and {verdicts['n'].max()} images, a difference below "
+        f"{100 * verdicts['detectable'].median():.1f} points could not be shown (median)."
+    )
+
+
 def sentences(verdicts, most):
-    """The shown differences in words: white-box first, then by size; at most `most`, and how many more there are."""
+    """The shown differences in words, those of trainings where there are several seeds: because of compression first,
+    white-box first, then by size; at most `most`, and how many more there are.
+    """
+    verdicts = headline(verdicts[verdicts["compression"] != CONTROL])
     shown = verdicts[verdicts["verdict"].isin([MORE, LESS])]
     shown = shown.assign(size=-shown["difference"].abs(), transfer=shown["source"] != ITSELF)
-    shown = shown.sort_values(["transfer", "size"], kind="stable")
+    shown = shown.assign(mixed=shown["isolates_compression"].astype(str) != "True")
+    shown = shown.sort_values(["mixed", "transfer", "size"], kind="stable")
     attacks = attack_displays(verdicts)
     lines = [sentence(row, attacks[row.attack]) for row in shown.head(most).itertuples()]
     if len(shown) > most:
@@ -100,23 +123,29 @@ def sentences(verdicts, most):
 
 
 def sentence(row, attack):
-    """One verdict in words: `..., filter 60 %: less robust to PGD, eps 0.1 (...): −7.3 points [−10.2, −4.5]`."""
+    """One verdict in words: `..., filter 60 %: less robust than its base to PGD, eps 0.1 (...): −7.3 points ...`."""
     favoured = {"compressed": "made for its base, which favours it", "base": "made for it, which favours its base"}
     source = f"images {favoured[row.favours]}" if row.favours else _source(row)
-    return f"{_model(row)}: {row.verdict} to {attack} ({source}): {_difference(row)}"
+    parts = f"clean images {_points(row.clean_difference)}"
+    if row.both_right:
+        parts += f", images that both classify rightly {_points(row.difference_both_right)}"
+    if row.explained_by:
+        parts += f": mostly {row.explained_by}"
+    said = f"{_model(row)}: {row.verdict} than its {row.against} to {attack}"
+    return f"{said} ({source}; verdict on {row.about}): {_difference(row)}; {parts}"
 
 
 def verdict_matrix(verdicts):
-    """A row per data set, compressed model and source, a column per attack."""
+    """A row per data set, compressed model, reference, source and kind of verdict, a column per attack."""
     attacks = attack_displays(verdicts)
     cells = {}
     for row in verdicts.itertuples():
-        key = (display_name(row.dataset), _model(row), _source(row))
+        key = (display_name(row.dataset), _model(row), row.against, _source(row), row.about)
         sign = SIGNS[row.verdict] + ("*" if row.favours else "")
         cells.setdefault(key, {})[row.attack] = f"{sign} {_difference(row, unit='')}"
-    columns = ["data set", "model", "images", *attacks.values()]
+    columns = ["data set", "model", "against its", "images", "verdict on", *attacks.values()]
     rows = [[*key, *(found.get(attack, "") for attack in attacks)] for key, found in cells.items()]
-    return Readable("verdicts", "verdicts", columns, rows, [False] * 3 + [True] * len(attacks))
+    return Readable("verdicts", "verdicts", columns, rows, [False] * 5 + [True] * len(attacks))
 
 
 def _model(row):
@@ -136,8 +165,12 @@ def _source(row):
 
 
 def _difference(row, unit=" points"):
-    bounds = f"[{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
-    return f"{100 * row.difference:+.1f}{unit} {bounds}".replace("-", "−")
+    bounds = f"[{100 * row.low:+.1f}, {100 * row.high:+.1f}]".replace("-", "−")
+    return f"{_points(row.difference)}{unit} {bounds}"
+
+
+def _points(difference):
+    return f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def audited(audit):

@@ -1,4 +1,4 @@
-"""Intervals of accuracies that are averaged over runs."""
+"""Means over runs and their intervals."""
 
 import numpy as np
 from scipy.special import stdtrit
@@ -15,3 +15,17 @@ def mean_interval(mean, std, runs, trials):
     half = stdtrit(np.maximum(runs - 1, 1), 0.975) * std / np.sqrt(runs)
     several = runs > 1
     return np.where(several, np.maximum(0, mean - half), low), np.where(several, np.minimum(1, mean + half), high)
+
+
+def student(values, alpha=0.05):
+    """(mean, standard deviation, low, high) of values [S], one per seed, with Student's t interval of their mean.
+
+    With one value all but the mean are NaN.
+    """
+    values = np.asarray(values, float)
+    mean = float(values.mean())
+    if len(values) < 2:
+        return mean, np.nan, np.nan, np.nan
+    spread = float(values.std(ddof=1))
+    half = float(stdtrit(len(values) - 1, 1 - alpha / 2)) * spread / np.sqrt(len(values))
+    return mean, spread, mean - half, mean + half

@@ -1,11 +1,11 @@
-"""Two classifiers on the same images: is one right more often, by how much, and is the difference negligible?
+"""Two classifiers on the same images: is one right more often, and by how much?
 
 Throughout, `only_first` and `only_second` count the images that just one of the two gets right and `trials` all images;
 a difference is first minus second, (only_first - only_second) / trials. Counts may be arrays, taken element by element.
 """
 
 import numpy as np
-from scipy.special import bdtr, ndtr, ndtri
+from scipy.special import bdtr, ndtri
 
 HALVINGS = 60
 
@@ -17,26 +17,6 @@ def mcnemar(only_first, only_second):
     """
     only_first, only_second = np.asarray(only_first, int), np.asarray(only_second, int)
     return np.minimum(1.0, 2 * bdtr(np.minimum(only_first, only_second), only_first + only_second, 0.5))
-
-
-def mcnemar_clustered(sums):
-    """McNemar's exact test where every image was judged by several pairs of models.
-
-    The verdicts on one image are not independent, so an image counts as one: under the null hypothesis its `sums` entry
-    (times only the first is right minus times only the second is, over all pairs; int [N]) is as likely as its
-    negative. One pair gives `mcnemar`. The null distribution is exact, the P value good to about 1e-13.
-    """
-    sums = np.asarray(sums)
-    sizes, counts = np.unique(np.abs(sums[sums != 0]), return_counts=True)
-    if len(sizes) < 2:
-        return float(mcnemar((sums > 0).sum(), (sums < 0).sum()))
-    reach = int(sizes @ counts)
-    # The characteristic function of a sum of random signs is a product of cosines; its transform is the distribution.
-    angles = 2 * np.pi * np.arange(2 * reach + 1) / (2 * reach + 1)
-    spectrum = np.prod(np.cos(np.outer(sizes, angles)) ** counts[:, None], axis=0)
-    chances = np.fft.fft(spectrum).real / len(angles)
-    values = np.abs((np.arange(len(angles)) + reach) % len(angles) - reach)
-    return float(np.clip(chances[values >= abs(int(sums.sum()))].sum(), 0.0, 1.0))
 
 
 def score(only_first, only_second, trials, difference):
@@ -74,13 +54,3 @@ def tango(only_first, only_second, trials, alpha=0.05):
         return np.clip(inside, -1, 1)
 
     return bound(-1, 1), bound(1, -1)
-
-
-def equivalence(only_first, only_second, trials, margin):
-    """P value of two one-sided tests [schuirmann1987] that the difference lies inside (-margin, margin).
-
-    By Tango's score statistic; below alpha exactly where his 1 - 2 alpha interval lies inside the margin.
-    """
-    above = ndtr(-score(only_first, only_second, trials, -margin))
-    below = ndtr(score(only_first, only_second, trials, margin))
-    return np.maximum(above, below)

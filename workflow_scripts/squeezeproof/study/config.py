@@ -3,7 +3,6 @@
 What the entries of a section are, `squeezeproof.entries` declares.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -305,8 +304,8 @@ class Statistics(Settings):
     """How the tables of comparisons and verdicts decide."""
 
     alpha: Real = setting(
-        "Chance of any false claim that is allowed among all comparisons of a data set and attack method; intervals "
-        "have the level 1 - alpha.",
+        "Chance of any false verdict that is allowed in a family: all comparisons of one kind on a data set under one "
+        "attack method (docs/verdicts); intervals have the level 1 - alpha.",
         0.05,
         ge=0.001,
         le=0.2,
@@ -318,23 +317,6 @@ class Statistics(Settings):
         gt=0,
         le=0.5,
     )
-    bootstrap: Whole = setting(
-        "Bootstrap replicates, for the intervals over several seeds; 20 or more per 1 / alpha.",
-        2000,
-        ge=100,
-        le=100_000,
-    )
-    seed: Seed = setting("Seed of the bootstrap.", 0)
-
-    def contradictions(self) -> Iterator[str]:
-        """Every contradiction of settings that are each allowed."""
-        # An interval's ends lie among the alpha / 2 most extreme replicates on either side.
-        needed = math.ceil(20 / self.alpha)
-        if self.bootstrap < needed:
-            yield (
-                f"statistics.bootstrap: {self.bootstrap} replicates leave too few beyond the ends of an interval with "
-                f"alpha {self.alpha:g}; write at least {needed}"
-            )
 
 
 class Select(Settings):
@@ -488,6 +470,12 @@ class StudyConfig(Settings):
         "compression at every ratio with every fine-tuning.",
         [{}],
     )
+    control: Flag = setting(
+        "`true` trains for every fine-tuned model its control, the base with the same training after it and no "
+        "compression, once per architecture, training, seed and fine-tuning, and compares with it too; `false` saves "
+        "the time, and then no verdict says what the compression did.",
+        True,
+    )
     attacks: Attacks = setting(
         "Attacks by name, each at one or more budgets; `method` may be left out where the name is itself a method (see "
         '"Attacks").',
@@ -533,7 +521,6 @@ class StudyConfig(Settings):
                 yield f"{section}.{NONE}: the name is taken (it means that nothing is done), choose another"
             for name, entry in entries.items():
                 yield from entry.contradictions(f"{section}.{name}", self)
-        yield from self.statistics.contradictions()
         if self.published is not None:
             yield from self.published.contradictions(self)
         if self.efficiency is not None:

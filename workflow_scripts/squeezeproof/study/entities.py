@@ -55,8 +55,13 @@ class Model:
 
     @property
     def is_base(self):
-        """Whether nothing was compressed; an ensemble is its own base."""
-        return self.compression == NONE
+        """Whether nothing was compressed and nothing trained since; an ensemble is its own base."""
+        return self.compression == self.finetuning == NONE
+
+    @property
+    def is_control(self):
+        """Whether it is a base that was trained on without a compression."""
+        return self.compression == NONE and self.finetuning != NONE
 
     @property
     def is_ensemble(self):

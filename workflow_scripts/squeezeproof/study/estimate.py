@@ -116,8 +116,7 @@ def training_passes(study, model):
     """Passes forward, or their equivalents, of every training image while a model is trained or fine-tuned."""
     if model.is_base:
         return _epochs_passes(study.training_settings(model.training))
-    settings = study.compressions[model.compression].settings
-    finetuning = study.finetuning_settings(model.finetuning)
+    settings, finetuning = study.compression_settings(model), study.finetuning_of(model)
     if finetuning is None:
         return 0
     between = settings.get("step_epochs", 0) * (settings.get("steps", 1) - 1)
@@ -138,7 +137,9 @@ def size_of(study, sizes, model):
     size = sizes[model.dataset, model.architecture]
     if model.is_base:
         return size.macs, size.bytes
-    settings = study.compressions[model.compression].settings
+    if model.is_control:
+        return size.macs, size.bytes
+    settings = study.compression_settings(model)
     compression = registry.compressions()[settings["method"]]
     share = compression.kept(settings)
     # The masks of pruned weights are stored with a byte per weight.

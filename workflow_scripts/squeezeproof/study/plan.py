@@ -11,6 +11,7 @@ from itertools import product
 from squeezeproof.entries.compression import NONE
 from squeezeproof.entries.settings import as_dict
 from squeezeproof.study.combinations import after_contradictions, variant_contradictions
+from squeezeproof.study.controls import CONTROL, control_pairs, expand_controls, with_schedules
 from squeezeproof.study.efficiency import expand_efficiency, selection_contradictions
 from squeezeproof.study.ensembles import expand_ensembles
 from squeezeproof.study.entities import Dataset, Model, plain
@@ -44,7 +45,9 @@ class Study:
         name, question, seeds, compute, published: as in the config.
         datasets: name -> Dataset.
         compressions, attacks: instance name -> Instance.
-        models: (dataset, model name) -> Model, every model the config declares.
+        models: (dataset, model name) -> Model, every model the config declares, and the controls.
+        controls: control Model -> its Schedules.
+        references: compressed Model -> its control, or its base where it trained no longer.
         ensembles: (dataset, ensemble's name) -> names of its members.
         pairs: (dataset, target name, source name) -> attack instance names scored there.
         sets: (dataset, source name) -> attack instance names crafted there.
@@ -77,11 +80,18 @@ class Study:
         self.models |= {(model.dataset, model.name): model for model in ensembles}
         self.ensembles = {(model.dataset, model.name): members for model, members in ensembles.items()}
         self.pairs = self._expand_pairs(problems)
+        # No pattern of the config means a control.
+        models, datasets = list(self.models.values()), list(self.datasets)
+        self.controls, self.references = expand_controls(self, problems)
+        if not self.config["control"]:
+            self.controls = {}
+            self.references = {model: control for model, control in self.references.items() if control.is_base}
+        self.pairs |= control_pairs(self.pairs, self.models, self.references)
+        self.models |= {(control.dataset, control.name): control for control in self.controls}
         self.sets = {}
         for (dataset, _, source), attacks in self.pairs.items():
             known = self.sets.setdefault((dataset, source), [])
             known.extend(attack for attack in attacks if attack not in known)
-        models, datasets = list(self.models.values()), list(self.datasets)
         self.sweeps, self.curves = expand_sweeps(checked, models, datasets, problems)
         self.features = expand_features(self.config, models, datasets, list(self.attacks), self.sets, problems)
         self.exports = expand_efficiency(self.config, models, self.evaluated_models, self.compressions, problems)
@@ -94,15 +104,29 @@ class Study:
         return self.models[dataset, name]
 
     def parent(self, model):
-        """The Model that a compressed one is made from: its base, or the pruned one that a quantization comes after."""
-        settings = self.compressions[model.compression].settings
+        """The Model that a compressed one is made from: its base, or the pruned one that a quantization comes after.
+
+        That of a control is its base, or the control of one fine-tuning less.
+        """
+        if model.is_control:
+            return with_schedules(model.base, self.controls[model][:-1])
+        settings = self.compression_settings(model)
         compression, _, finetuning = (settings.get("after") or "").partition(".")
-        if compression not in self.compressions or finetuning not in (NONE, *self.config["finetunings"]):
+        pruning = self.compressions.get(compression)
+        # What does not hold is a problem that the config is refused for.
+        if pruning is None or "bits" in pruning.settings or finetuning not in (NONE, *self.config["finetunings"]):
             return model.base
         return replace(model, compression=compression, finetuning=finetuning)
 
+    def compression_settings(self, model):
+        """What the job that makes a compressed Model, or a control, is told of it."""
+        return self.controls[model][-1].settings if model.is_control else self.compressions[model.compression].settings
+
     def describe(self, dataset, name):
-        """What the tables say of a model: names, axes, and the compression's entry, ratio and weight bits."""
+        """What the tables say of a model: names, axes, the compression's entry, ratio and weight bits, its base.
+
+        `control` is the name of its control, the base's where it trained no longer, and empty where there is none.
+        """
         model = self.models[dataset, name]
         compression = self.compressions.get(model.compression)
         settings = compression.settings if compression else {}
@@ -113,12 +137,13 @@ class Study:
             "variant": model.variant,
             "architecture": model.architecture,
             "training": model.training,
-            "compression": compression.entry if compression else NONE,
+            "compression": compression.entry if compression else CONTROL if model.is_control else NONE,
             "ratio": settings.get("ratio", 1 - bits / FLOAT_BITS),
             "bits": bits,
             "finetuning": model.finetuning,
             "seed": model.seed,
             "base": model.base.name,
+            "control": self.references[model].name if model in self.references else "",
         }
 
     def fits_on_training_images(self, attack):
@@ -134,6 +159,10 @@ class Study:
     def finetuning_settings(self, name):
         """Settings of a fine-tuning, None for `none`."""
         return None if name == NONE else self.config["finetunings"][name]
+
+    def finetuning_of(self, model):
+        """Settings of the fine-tuning of a compressed Model or a control, None where it has none."""
+        return self.finetuning_settings(self.controls[model][-1].finetuning if model.is_control else model.finetuning)
 
     @cached_property
     def evaluated_models(self):

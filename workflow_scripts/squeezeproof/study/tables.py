@@ -5,7 +5,7 @@ from squeezeproof.study.efficiency import int8_pairs
 
 # Tables by the rule that writes them, in every study.
 ACCURACY = ["clean_accuracy", "robust_accuracy", "over_seeds", "compression"]
-VERDICTS = ["comparisons", "verdicts", "max_delta", "flips", "clean_differences"]
+VERDICTS = ["comparisons", "verdicts", "effects", "max_delta", "flips", "clean_differences"]
 DEPLOYMENT = ["efficiency", "latency"]
 WIDE = "wide_"
 
@@ -42,7 +42,7 @@ def suites(study):
 def compressions(study):
     """Entries of `compressions` that a model of an evaluation has, in the config's order."""
     models = [study.models[key] for key in study.evaluated_models]
-    used = {study.compressions[model.compression].entry for model in models if not model.is_base}
+    used = {study.compressions[model.compression].entry for model in models if model.compression in study.compressions}
     return [name for name in study.config["compressions"] if name in used]
 
 

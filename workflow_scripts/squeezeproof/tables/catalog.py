@@ -4,7 +4,9 @@ docs/tables.md and the captions of the report are written from this by `make ref
 """
 
 from squeezeproof.tables.columns import (
+    ABOUT,
     ACHIEVED,
+    AGAINST,
     BUDGET,
     CHECKS,
     COMPARISON,
@@ -15,15 +17,17 @@ from squeezeproof.tables.columns import (
     FAMILY,
     IMAGES,
     LOSS,
+    MEAN_SQUARE,
     MODEL_NAME,
     OF_VERDICTS,
+    REFERENCE,
     RUNS,
     SEED,
     SEED_RELATION,
     SEEDS,
     SOURCE,
+    STD,
     TANGO,
-    TARGET_BASE,
     THREAT,
     VARIANT,
     WARNED,
@@ -106,8 +110,8 @@ STAGES = Table(
 # Compressed beside base
 
 COMPARED = (
-    DATASET, Column("target", TEXT, "The compressed model, with its seed."), TARGET_BASE, SOURCE, COMPARISON, *attack(),
-    SEED,
+    DATASET, Column("target", TEXT, "The compressed model, with its seed."), AGAINST, REFERENCE, SOURCE, COMPARISON,
+    *attack(), SEED,
 )  # fmt: skip
 CELL = (
     COMPARISON, Column("source", TEXT, "The attacked model without its seed, or `itself`: each was attacked itself."),
@@ -115,11 +119,12 @@ CELL = (
 )  # fmt: skip
 COMPARISONS = Table(
     "comparisons",
-    "Every compressed model beside its base, image by image. Holm's correction runs over all rows of a `family`.",
+    "Every compressed model beside its base and its control, image by image. Holm's correction runs over all rows of a "
+    "`family`.",
     (
         *COMPARED, IMAGES,
         Column("both_right", COUNT, "Images that both models get right."),
-        Column("only_base_right", COUNT, "Images that only the base gets right."),
+        Column("only_reference_right", COUNT, "Images that only the reference gets right."),
         Column("only_compressed_right", COUNT, "Images that only the compressed model gets right."),
         Column("both_wrong", COUNT, "Images that neither gets right."), DIFFERENCE, *interval(TANGO),
         Column("p_mcnemar", P_VALUE, "Two-sided exact McNemar test.", printed=False), *FAMILY,
@@ -128,29 +133,60 @@ COMPARISONS = Table(
 )  # fmt: skip
 VERDICTS = Table(
     "verdicts",
-    "What the data allow to say of every compressed model, seeds together. More or less robust: McNemar's test over "
-    "the images, each counted once whatever the number of seeds, below the study's `alpha` after Holm's correction "
-    "over the `family`, and an interval that excludes 0. Equivalent: two one-sided tests place the difference inside "
-    "the study's `margin` in every run, after Holm's correction. Neither: no difference shown, which is no evidence "
-    "of equality. With one seed nothing is said of other trainings.",
+    "What the data allow to say of every compressed model, seeds together. Each comparison has a verdict about these "
+    "very models, for which the images are the sample, and, with two seeds or more, one about trainings, for which the "
+    "seed is the unit. A difference is shown where its P value is below the study's `alpha` after Holm's correction "
+    "over the `family`. Equivalent: two one-sided tests place it inside the study's `margin`, for the mean of "
+    "trainings or for every one of these models. Neither: no difference shown, which is no evidence of equality. "
+    "Images that were crafted on another model prove nothing in favour of a model: there they transfer worse.",
     (
-        DATASET, *axes(), *CELL, Column("verdict", TEXT, "More robust, less robust, equivalent, no difference shown."),
-        DIFFERENCE, *interval(OF_VERDICTS), SEEDS, RUNS, IMAGES,
-        Column("std", SHARE, "Standard deviation of the difference over seeds; empty for one."),
-        *interval("Student's t interval over seeds; empty for one.", SHARE, "t_low", "t_high", "interval over seeds"),
-        Column("p_difference", P_VALUE, "McNemar's test over the images.", printed=False),
-        Column("p_equivalence", P_VALUE, "The two one-sided tests, the largest of the runs.", printed=False), *FAMILY,
-        Column("p_difference_holm", P_VALUE, "McNemar's test after Holm's correction."),
+        DATASET, *axes(), AGAINST, *CELL, ABOUT,
+        Column("verdict", TEXT, "More robust, less robust, equivalent, transfers worse, no difference shown."),
+        DIFFERENCE, *interval(OF_VERDICTS), SEEDS, RUNS, IMAGES, STD, MEAN_SQUARE,
+        Column("detectable", SHARE, "The smallest difference that could have been shown."),
+        Column("p_difference", P_VALUE, "Test of no difference.", printed=False),
+        Column("p_equivalence", P_VALUE, "The two one-sided tests; of these models the largest.", printed=False),
+        *FAMILY,
+        Column("p_difference_holm", P_VALUE, "The test of no difference after Holm's correction."),
         Column("p_equivalence_holm", P_VALUE, "The two one-sided tests after Holm's correction."),
         Column("favours", TEXT, "The model for which the images were not made, where they were made for the other."),
+        Column("isolates_compression", FLAG, "Whether compression is all that tells the two models apart."),
+        Column("clean_difference", GAIN, "The difference on the same images before the attack."),
+        Column("both_right", SHARE, "Share of the images that both models then classify rightly."),
+        Column("difference_both_right", GAIN, "The difference under attack on those."),
+        Column(
+            "explained_by", TEXT, "Where most of the difference comes from: `robustness`, from those images, or `clean "
+            "accuracy`, from the others.",
+        ),
         Column("sentence", TEXT, "The row in words.", printed=False),
+    ),
+)  # fmt: skip
+EFFECTS = Table(
+    "effects",
+    "What the further training did and what compression did to the accuracy under attack, seeds together, all on the "
+    "same images: the total is their sum. Models that trained no longer than their base have no effect of training; "
+    "without controls there is nothing to tell apart.",
+    (
+        DATASET, *axes(), *CELL, ABOUT,
+        *(
+            column
+            for name, sentence in (
+                ("total", "Compressed minus base accuracy."), ("by_training", "Control minus base accuracy."),
+                ("by_compression", "Compressed minus control accuracy."),
+            )
+            for column in (
+                Column(name, GAIN, sentence),
+                *interval("its interval.", SHARE, f"{name}_low", f"{name}_high", f"{name.replace('_', ' ')}, interval"),
+            )
+        ),
+        SEEDS, IMAGES,
     ),
 )  # fmt: skip
 MAX_DELTA = Table(
     "max_delta",
     "The largest differences over the levels of every compression.",
     (
-        DATASET, *(axis for axis in axes() if axis.name not in ("ratio", "bits")), *CELL,
+        DATASET, *(axis for axis in axes() if axis.name not in ("ratio", "bits")), AGAINST, *CELL, ABOUT,
         Column("levels", COUNT, "How many ratios or bit widths there are."),
         Column("base_accuracy", SHARE, "Accuracy of the base model."),
         Column(
@@ -166,25 +202,26 @@ MAX_DELTA = Table(
 )  # fmt: skip
 FLIPS = Table(
     "flips",
-    "How many adversarial images only one of a compressed model and its base resists.",
+    "How many adversarial images only one of a compressed model and its reference resists.",
     (
         *COMPARED, IMAGES,
-        Column("broken", COUNT, "Images that the base resists and the compressed model does not."),
-        Column("mended", COUNT, "Images that the compressed model resists and the base does not."),
+        Column("broken", COUNT, "Images that the reference resists and the compressed model does not."),
+        Column("mended", COUNT, "Images that the compressed model resists and the reference does not."),
         Column("broken_examples", TEXT, "The first of the broken, by their index in the test split.", printed=False),
         Column("mended_examples", TEXT, "The first of the mended, by their index in the test split.", printed=False),
     ),
 )  # fmt: skip
 CLEAN_DIFFERENCES = Table(
     "clean_differences",
-    "Compressed minus base accuracy on the clean test images, paired image by image, seeds together. No verdict is "
-    "passed on it.",
-    (DATASET, *axes(), DIFFERENCE, *interval(OF_VERDICTS), SEEDS, IMAGES),
+    "Compressed minus reference accuracy on the clean test images, paired image by image, seeds together. No verdict "
+    "is passed on it.",
+    (DATASET, *axes(), AGAINST, ABOUT, DIFFERENCE, *interval(OF_VERDICTS), SEEDS, IMAGES, STD, MEAN_SQUARE),
 )
 SELECTED = Table(
     "selected",
     "The smallest model, in packed bytes, of every training and compression that keeps its accuracy within "
-    "`tolerance` of the base's, means over seeds. A choice by its result: confirm it on other seeds.",
+    "`tolerance` of the base's, means over seeds. A choice by its result, for which the intervals of its difference "
+    "allow (Bonferroni over the candidates).",
     (
         DATASET, *axes()[:3],
         Column("criterion", TEXT, "`high compression` keeps clean accuracy, `high robustness` that under `attack`."),
@@ -196,6 +233,12 @@ SELECTED = Table(
         Column(
             "difference", GAIN, "Compressed minus base accuracy.",
             value=lambda rows: rows.accuracy - rows.base_accuracy,
+        ),
+        *interval("its interval on these models.", SHARE, "models_low", "models_high", "interval, these models"),
+        *interval("its interval on trainings.", SHARE, "trainings_low", "trainings_high", "interval, trainings"),
+        Column(
+            "within_tolerance", TEXT, "The kinds of verdict whose interval lies above the tolerance; where none does "
+            "the choice is a guess.",
         ),
         Column("base_packed_bytes", SIZE, "Packed size of the base model.", unit="bytes"), ACHIEVED[-1],
         Column(
@@ -223,6 +266,9 @@ COMPRESSION = Table(
         ),
         Column("channels", SIZE, "Filters of all convolutions together."), *ACHIEVED,
         Column("filters", TEXT, "Filters that every convolution keeps."),
+        Column(
+            "warning", TEXT, "Where the model is another of the study, bit for bit, or an ADMM that had not converged."
+        ),
     ),
 )  # fmt: skip
 CRAFTING = Table(
@@ -329,7 +375,10 @@ PUBLISHED = Table(
         Column("published", PERCENT, "The published accuracy."), RUNS, *spread(PERCENT)[:2],
         *interval("the interval of our mean: Student's t over seeds, Wilson's over the images for one seed.", PERCENT),
         *spread(PERCENT)[2:], Column("difference", POINTS, "Ours minus published."),
-        Column("inside", FLAG, "Whether the published value lies in our interval."),
+        Column(
+            "agreement", TEXT, "`agrees`: the published value lies in our interval, which is at most 3 points wide to "
+            "either side; `disagrees`: it does not; `too wide to tell`.",
+        ),
     ),
 )  # fmt: skip
 IN_WORDS = Column("crafted on", TEXT, "`itself` is white-box, `its base` the base model of the same seed, or another.")
@@ -350,6 +399,7 @@ WIDE_ATTACKS = Table(
     (
         DATASET, *axes()[:2], axes()[5], IN_WORDS, Column("attack", TEXT, "The attack in words."), RUNS,
         Column("base", PERCENT, "Accuracy of the base model."),
+        Column("control", PERCENT, "Accuracy of the base after the same further training, which the papers lack."),
         Column(NAMED_BY_STUDY, PERCENT, "Accuracy at the ratio or bit width of that name."),
         Column("max delta", POINTS, "The largest signed difference; `max_delta` has its honest counterpart."), WARNED,
     ),
@@ -373,8 +423,8 @@ WIDE_STAGES = Table(
 TABLES = {
     table.name: table
     for table in (
-        CLEAN_ACCURACY, ROBUST_ACCURACY, OVER_SEEDS, SWEEPS, STAGES, COMPARISONS, VERDICTS, MAX_DELTA, FLIPS,
-        CLEAN_DIFFERENCES, SELECTED, COMPRESSION, CRAFTING, EFFICIENCY, LATENCY, DEPLOYED, AUDIT, PUBLISHED,
+        CLEAN_ACCURACY, ROBUST_ACCURACY, OVER_SEEDS, SWEEPS, STAGES, COMPARISONS, VERDICTS, EFFECTS, MAX_DELTA,
+        FLIPS, CLEAN_DIFFERENCES, SELECTED, COMPRESSION, CRAFTING, EFFICIENCY, LATENCY, DEPLOYED, AUDIT, PUBLISHED,
         WIDE_MODELS, WIDE_ATTACKS, WIDE_STAGES,
     )
 }  # fmt: skip

@@ -33,7 +33,21 @@ COMPARISON = Column(
     "comparison", TEXT,
     "`same-source`: both models face the same images; `white-box`: each faces the images crafted on itself.",
 )  # fmt: skip
-TARGET_BASE = Column("target_base", TEXT, "The uncompressed model that the target is compared with.", printed=False)
+AGAINST = Column(
+    "against", TEXT,
+    "What the model is compared with: `base`, as it would be shipped in its place, or `control`, a base that was "
+    "trained as long.",
+)  # fmt: skip
+REFERENCE = Column("reference", TEXT, "That model.", printed=False)
+ABOUT = Column(
+    "about", TEXT,
+    "The kind of verdict: on `these models`, for other images, or, from two seeds on, on `trainings`, for other seeds "
+    "and images.",
+)  # fmt: skip
+MEAN_SQUARE = Column(
+    "mean_square", NUMBER, "Mean over the images of the squared difference, a mean over the seeds.", printed=False
+)
+STD = Column("std", SHARE, "Standard deviation of the difference over seeds; empty for one.")
 
 
 def axes(side="", *, printed=True):
@@ -42,7 +56,10 @@ def axes(side="", *, printed=True):
     return (
         Column(f"{side}architecture", TEXT, f"The architecture's entry{of}.", printed=printed),
         Column(f"{side}training", TEXT, f"The training's entry{of}.", printed=printed),
-        Column(f"{side}compression", TEXT, f"The compression's entry{of}; `none` is the base model.", printed=printed),
+        Column(
+            f"{side}compression", TEXT, f"The compression's entry{of}; `none` is the base model, `control` a base that "
+            "was trained as long as a compressed one.", printed=printed,
+        ),
         Column(
             f"{side}ratio", REMOVED, f"The ratio{of} that the compression was asked to remove.", printed=printed,
         ),
@@ -90,14 +107,16 @@ def spread(kind=SHARE):
 
 WILSON = "the 95 % Wilson interval over the test images of one seed."
 TANGO = "Tango's score interval of the difference over the test images."
-OF_VERDICTS = "the interval of the difference: Tango's for one seed, else the bootstrap over seeds and images."
-DIFFERENCE = Column("difference", GAIN, "Compressed minus base accuracy.")
+OF_VERDICTS = "the interval of the difference, of the kind that `about` names."
+DIFFERENCE = Column("difference", GAIN, "Compressed minus reference accuracy.")
 WARNINGS = Column("warnings", TEXT, CHECKS, printed=False, marks="accuracy")
 WARNED = Column(
     "warned", TEXT, "The columns of the row of whose cells the audit warns, between semicolons.", printed=False
 )
 FAMILY = (
-    Column("family", TEXT, "The tests that are corrected together: data set and method.", printed=False),
+    Column(
+        "family", TEXT, "The tests that are corrected together: data set, method, comparison, reference.", printed=False
+    ),
     Column("family_size", COUNT, "How many tests the family has.", printed=False),
 )
 ACHIEVED = (

@@ -28,8 +28,8 @@ class Quantization(Compression):
     )
     mode: Literal["ptq", "qat"] = setting(
         "`ptq` quantizes the trained model (a fine-tuning then trains the quantized network, straight-through, at the "
-        "ranges found); `qat` is quantization-aware training, for the epochs of the variant's fine-tuning, with "
-        "learned scales as `scales` says.",
+        "ranges found); `qat` is quantization-aware training, for the epochs of the variant's fine-tuning, which "
+        "trains the scales with the weights (LSQ [esser2020]).",
         "ptq",
     )
     activation_bits: Whole | None = setting(
@@ -55,19 +55,17 @@ class Quantization(Compression):
         "8 bits, as is customary at low bit widths.",
         "quantize",
     )
-    scales: Literal["auto", "learned", "fixed"] = setting(
-        "Of `mode: qat`: `learned` trains the scales with the weights (LSQ [esser2020]), `fixed` keeps the calibrated "
-        "ones, `auto` learns those of less than 4 bits.",
-        "auto",
-    )
 
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
         bits = self.activation_bits
         if bits is not None and 16 < bits < 32:
             yield f"{path}.activation_bits: {bits} is neither 1 to 16 nor 32; write 32 to leave the inputs float"
-        if self.scales == "learned" and self.mode == "ptq":
-            yield f"{path}.scales: learned needs training; write mode: qat, or scales: auto"
+        if self.mode == "qat" and bits == 32 and 1 in self.bits:
+            yield (
+                f"{path}.mode: qat trains scales, and 1-bit weights with float inputs have none; it would be a ptq "
+                f"with a fine-tuning, so write mode: ptq, or activation_bits below 32"
+            )
 
     def variant_contradictions(self, path: str, study: Any, finetuning: str, architecture: str) -> Iterator[str]:
         """See Compression."""

@@ -1,0 +1,61 @@
+"""What the further training did and what compression did, which add up to the whole difference to the base."""
+
+import numpy as np
+
+from squeezeproof.analysis.names import CONTROL
+from squeezeproof.analysis.pairs import BASE
+from squeezeproof.analysis.verdicts import CELL, ORDER, by_seed, cells, kinds
+from squeezeproof.statistics.crossed import Mean, interval
+from squeezeproof.tables.catalog import EFFECTS
+
+KEY = [column for column in CELL if column != "against"]
+
+
+def effects(pairs, alpha):
+    """One row per compressed model, attack and kind of verdict, seeds together.
+
+    `total` is compressed minus base accuracy, `by_training` control minus base, `by_compression` compressed minus
+    control, all on the same images, so that the first is the sum of the others; each has an interval of its own at the
+    level 1 - alpha. A model that trained no longer than its base has no effect of training. Without controls there are
+    no rows for the others.
+
+    Args:
+        pairs: of `read_pairs`.
+    """
+    found = {}
+    for key, members in cells(pairs).items():
+        row = dict(zip(CELL, key, strict=True))
+        found.setdefault(tuple(row[name] for name in KEY), {})[row["against"]] = members
+    rows = []
+    for key, members in found.items():
+        parts = _parts(members)
+        for about in kinds(len(parts["total"])) if parts else ():
+            means = {part: Mean.of(differences) for part, differences in parts.items()}
+            rows.append({**dict(zip(KEY, key, strict=True)), "about": about, **_columns(means, alpha, about)})
+    return EFFECTS.frame(rows).sort_values([*(key for key in ORDER if key in KEY), "about"], ignore_index=True)
+
+
+def _parts(members):
+    """Name -> differences [S, N] over the images that all three models were scored on; none without a control."""
+    base, control = members.get(BASE), members.get(CONTROL)
+    if not base or not (control or base[0].isolates_compression):
+        return {}
+    control = _matching(control, base) if control else []
+    scored = np.logical_and.reduce([pair.scored for pair in [*base, *control]])
+    total = by_seed(base, scored)
+    compression = by_seed(control, scored) if control else total
+    return {"total": total, "by_training": total - compression, "by_compression": compression}
+
+
+def _matching(control, base):
+    """The pairs with controls in the order of those with bases: of the same target and source."""
+    known = {(pair.target["name"], pair.source["name"]): pair for pair in control}
+    return [known[pair.target["name"], pair.source["name"]] for pair in base]
+
+
+def _columns(means, alpha, about):
+    columns = {"seeds": means["total"].seeds, "n": means["total"].images}
+    for part, mean in means.items():
+        low, high = interval(mean, alpha, about)
+        columns |= {part: mean.mean, f"{part}_low": low, f"{part}_high": high}
+    return columns
