@@ -116,15 +116,19 @@ def test_the_conda_environment_of_a_rule_covers_what_its_script_imports(name):
     from squeezeproof.entries import registry
     from squeezeproof.study.code import closure
 
+    sections = ("attacks", "compressions", "architectures", "adversaries", "optimizers", "datasets")
+    calls = re.compile(r"imported\(|Functions\(")
+
     def runs(files):
         """The files that some files import, and those of every entry that they look up by name."""
         found = closure(files, ROOT / "workflow_scripts")
-        sections = ("attacks", "architectures", "compressions", "datasets")
         texts = [path.read_text() for path in found]
-        used = [section for section in sections if any(f"Functions({section}()" in text for text in texts)]
-        declared = [entry.function for section in used for entry in getattr(registry, section)().values()]
-        names = {name.partition(":")[0] for name in filter(None, declared)}
-        entries = [(ROOT / "workflow_scripts").joinpath(*name.split(".")).with_suffix(".py") for name in names]
+        used = {name for name in sections for text in texts if f"registry.{name}()" in text and calls.search(text)}
+        names = {
+            name for section in used for entry in getattr(registry, section)().values() for name in entry.modules()
+        }
+        known = [(ROOT / "workflow_scripts").joinpath(*name.split(".")).with_suffix(".py") for name in names]
+        entries = [path for path in known if path.is_file()]
         return found if found.issuperset(entries) else runs([*found, *entries])
 
     environment = re.search(r'"\.\./(envs/\w+\.yaml)"', rules()[name])[1]

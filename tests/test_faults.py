@@ -26,7 +26,7 @@ from job_examples import ATTACKS, BASE, PRUNED, Jobs
 from torch import nn
 
 from squeezeproof.audit.findings import FAILURE, read_findings
-from squeezeproof.datasets import kinds
+from squeezeproof.datasets import downloads
 from squeezeproof.errors import InputError
 from squeezeproof.store.csvs import read_rows
 from squeezeproof.store.tensors import read_arrays, read_metadata
@@ -391,14 +391,14 @@ def test_an_interrupted_download_names_the_files_and_is_taken_up_again(tmp_path,
             (tmp_path / name).write_bytes(f"whole {name}".encode())
 
     with pytest.raises(InputError, match=r"a, b missing, and the download failed .*try again") as caught:
-        kinds._provide(tmp_path, sums, True, fail)
+        downloads._provide(tmp_path, sums, True, fail)
     assert str(caught.value).startswith(str(tmp_path))
     if partial is not None:
         # A complete list of files is not downloaded again: the one that is cut short is named.
         with pytest.raises(InputError, match=r"b: truncated or altered .*remove it and run again"):
-            kinds._provide(tmp_path, sums, True, succeed)
+            downloads._provide(tmp_path, sums, True, succeed)
         (tmp_path / "b").unlink()
-    kinds._provide(tmp_path, sums, True, succeed)
+    downloads._provide(tmp_path, sums, True, succeed)
     assert (tmp_path / "a").read_bytes() == b"whole a"
 
 
@@ -410,7 +410,7 @@ def test_a_damaged_raw_file_is_named_and_not_downloaded_over(tmp_path, how, down
     path.write_bytes(content)
     damage(path, how, random.Random(how))
     with pytest.raises(InputError, match="truncated or altered") as caught:
-        kinds._provide(tmp_path, {path.name: md5(content)}, download, lambda: pytest.fail("nothing is missing"))
+        downloads._provide(tmp_path, {path.name: md5(content)}, download, lambda: pytest.fail("nothing is missing"))
     assert str(path) in str(caught.value)
 
 

@@ -23,9 +23,9 @@ from study_examples import merged
 from torch import nn
 from torchvision.datasets.utils import download_and_extract_archive
 
-from squeezeproof import factories
+from squeezeproof import factories, untrusted
 from squeezeproof.datasets import downloads
-from squeezeproof.datasets.image_folder import MAX_IMAGE_BYTES, load_image_folder
+from squeezeproof.datasets.image_folder import load_image_folder
 from squeezeproof.datasets.prepare import prepare
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build
@@ -414,7 +414,7 @@ def test_what_is_no_file_is_not_waited_for(folder):
 
 def test_a_file_that_is_too_large_is_refused_unread(folder):
     with open(folder / "train" / "cat" / "1.png", "wb") as file:
-        file.truncate(MAX_IMAGE_BYTES + 1)
+        file.truncate(untrusted.MAX_IMAGE_BYTES + 1)
     assert "256 MB are more than an image" in refusal(folder)
 
 

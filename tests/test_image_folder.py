@@ -15,9 +15,11 @@ import torch
 from PIL import Image, ImageFile
 from torch.nn.functional import interpolate
 
+from squeezeproof import untrusted
 from squeezeproof.datasets import image_folder
-from squeezeproof.datasets.image_folder import MAX_IMAGE_PIXELS, load_image_folder
+from squeezeproof.datasets.image_folder import load_image_folder
 from squeezeproof.errors import InputError
+from squeezeproof.untrusted import MAX_IMAGE_PIXELS
 
 CORNERS = [(250, 20, 30), (10, 240, 40), (30, 10, 200), (120, 130, 90)]
 
@@ -453,7 +455,7 @@ def test_an_image_too_large_is_refused_before_it_is_decoded(tmp_path, read, monk
 
 
 def test_the_largest_image_allowed_is_decoded(tmp_path, read, monkeypatch):
-    monkeypatch.setattr(image_folder, "MAX_IMAGE_PIXELS", 16)
+    monkeypatch.setattr(untrusted, "MAX_IMAGE_PIXELS", 16)
     assert read(save(tmp_path / "image.png", np.zeros((4, 4), np.uint8)), 4).shape == (3, 4, 4)
     with pytest.raises(InputError, match="5 x 4 pixels are more than 16"):
         read(save(tmp_path / "image.png", np.zeros((4, 5), np.uint8)), 4)

@@ -206,11 +206,6 @@ def test_settings_make_the_optimizer_they_name(settings, kind, options):
         assert group["lr"] == 0.03
 
 
-def test_an_unknown_optimizer_is_an_error():
-    with pytest.raises(ValueError, match="unknown optimizer 'lion'"):
-        make_optimizer(model_of(SMALL["plain"]), training(optimizer="lion"))
-
-
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
 def test_weight_decay_shrinks_weights_and_spares_biases_and_normalisation(optimizer):
     model = model_of(SMALL["batch normalisation"])

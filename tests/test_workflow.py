@@ -221,6 +221,11 @@ def declare_an_attack(study):
     return {}
 
 
+def reword_what_entries_share(study):
+    edit(study, "squeezeproof/entries/attack.py")
+    return {}
+
+
 def change_the_batch_size(study):
     study.config["compute"]["batch_size"] = 7
     return {}
@@ -252,6 +257,7 @@ def change_the_threads(study):
         edit_the_data_set,
         edit_what_is_not_used,
         declare_an_attack,
+        reword_what_entries_share,
         change_the_batch_size,
         change_the_threads,
     ],

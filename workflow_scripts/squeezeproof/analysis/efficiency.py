@@ -91,7 +91,7 @@ def compression_table(descriptions, checkpoints):
                 **{axis: description[axis] for axis in [*MODEL, "seed"]},
                 "activation_bits": asked.get("activation_bits") or description["bits"],
                 "measure": asked.get("measure", _measure(asked)),
-                **{f"{key}_removed": 1 - size[key] / dense[key] for key in ("channels", "parameters", "macs")},
+                **{f"{key}_removed": _removed(size[key], dense[key]) for key in ("channels", "parameters", "macs")},
                 **{key: size[key] for key in ("channels", "parameters", "nonzeros", "macs", "bytes", "packed_bytes")},
                 "filters": _filters(path),
                 "warning": "; ".join(_warnings(metadata, first, description["name"])),
@@ -111,6 +111,11 @@ def _warnings(metadata, first, name):
             f"ADMM had not converged: its last projection took the {projection['images']} accuracy from "
             f"{100 * before:.1f} to {100 * after:.1f} %; train for more epochs, or raise rho"
         )
+
+
+def _removed(left, whole):
+    """The share that is gone; none of the channels of a network without convolutions."""
+    return 1 - left / whole if whole else 0.0
 
 
 def _measure(asked):

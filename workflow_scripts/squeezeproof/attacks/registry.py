@@ -1,8 +1,7 @@
-"""Attack name -> function(model, inputs, labels, *, seed, indices, **settings); see squeezeproof.entries."""
+"""Attack name -> function(model, inputs, labels, *, seed, indices, **settings)."""
 
-from squeezeproof.entries.registry import Functions, attacks
+from squeezeproof.entries import registry
 
-ATTACKS = Functions(attacks())
-
+ATTACKS = registry.Functions(registry.attacks())
 # Attacks that learn from images before they attack any.
-FITS = Functions(attacks(), "fit")
+FITS = registry.Functions(registry.attacks(), "fit")

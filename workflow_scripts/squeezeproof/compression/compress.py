@@ -1,8 +1,7 @@
 """Compression in one or more steps, with training in between and after."""
 
-from squeezeproof.entries.registry import Functions, compressions
+from squeezeproof.entries import registry
 
-COMPRESSIONS = Functions(compressions())
 # The method of a base that is trained on like a compressed model.
 CONTROL = "control"
 
@@ -27,7 +26,7 @@ def compress(model, shape, settings, train_on, images=None, labels=None, seed=0,
     """
     if settings["method"] == CONTROL:
         return train_alone(model, settings, train_on, initial)
-    compression = COMPRESSIONS[settings["method"]]
+    compression = registry.compressions()[settings["method"]].imported()
     return compression(
         model, shape, settings, train_on, images=images, labels=labels, seed=seed, masks=masks, initial=initial
     )

@@ -2,20 +2,18 @@
 
 import logging
 import os
-import stat
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
+from squeezeproof import untrusted
 from squeezeproof.errors import InputError
 from squeezeproof.store.rows import Rows
+from squeezeproof.untrusted import check_class_name, check_image_file, check_image_size
 
 log = logging.getLogger("squeezeproof")
 
-MAX_IMAGE_PIXELS = 64_000_000
-MAX_IMAGE_BYTES = 256 << 20
-MAX_NAME = 100
 # Pillow's other decoders are rarely used and, as that of EPS, run other programs.
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 # Folders that archivers and file managers leave.
@@ -118,16 +116,9 @@ class ImageFiles(Rows):
 def _decode(path):
     """One upright image, decoded; one that is too large is refused before its pixels are decoded."""
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise InputError(f"{path}: not a file, though it stands where images do; remove it")
-        if not found.st_size:
-            raise InputError(f"{path}: not a readable image: empty; remove it, or put the image in its place")
-        if found.st_size > MAX_IMAGE_BYTES:
-            raise InputError(f"{path}: {found.st_size >> 20} MB are more than an image of {MAX_IMAGE_BYTES >> 20} MB")
+        check_image_file(path)
         with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MAX_IMAGE_PIXELS:
-                raise InputError(f"{path}: {image.width} x {image.height} pixels are more than {MAX_IMAGE_PIXELS:,}")
+            check_image_size(path, image.width, image.height)
             if image.mode.startswith(("I", "F")):
                 # Conversion would clip the levels of integer and float images, not scale them.
                 raise InputError(f"{path}: more than 8 bits per channel; convert it to an 8-bit image")
@@ -142,7 +133,7 @@ def _decode(path):
     except FileNotFoundError:
         raise InputError(f"{path}: a link to a file that is not there; remove it") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InputError(f"{path}: more than {MAX_IMAGE_PIXELS:,} pixels") from None
+        raise InputError(f"{path}: more than {untrusted.MAX_IMAGE_PIXELS:,} pixels") from None
     except Exception as error:
         # On a damaged file Pillow's decoders raise errors of almost any type.
         if _known_format(path):
@@ -192,10 +183,7 @@ def _class_folders(folder):
     if not classes:
         raise InputError(f"{folder}: has no class folders; images belong in {folder}/CLASS/NAME.png")
     for name in classes:
-        if not name.isprintable() or len(name) > MAX_NAME:
-            raise InputError(
-                f"{folder}: {name!r} is no name for a class; rename it, printable and up to {MAX_NAME} long"
-            )
+        check_class_name(folder, name)
     return classes
 
 

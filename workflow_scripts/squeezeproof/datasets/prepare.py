@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from squeezeproof.datasets.kinds import LOADERS
+from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.store.rows import PickedRows, WatchedRows
 from squeezeproof.store.tensors import fingerprint, write_tensors
@@ -26,7 +26,7 @@ def prepare(settings, paths, name):
     training images' mean and deviation per channel in [0, 1], and a fingerprint. Raises InputError for raw files that
     are missing, truncated or altered, and for subsets larger than the data.
     """
-    (images, labels), (test_images, test_labels), classes = LOADERS[settings["kind"]](settings)
+    (images, labels), (test_images, test_labels), classes = registry.datasets()[settings["kind"]].imported()(settings)
     rng = np.random.default_rng(settings["subset_seed"])
     order = rng.permutation(len(labels))
     validation = settings["validation"]

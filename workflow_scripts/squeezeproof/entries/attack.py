@@ -121,9 +121,17 @@ class Attack(Entry):
         return units * cls.per_unit[0], units * cls.per_unit[1]
 
     @classmethod
+    def parts(cls, settings: dict) -> list[dict]:
+        """The attacks that an entry with these settings runs one after the other; most entries are their only one."""
+        return [settings]
+
+    @classmethod
     def sequence(cls, settings: dict) -> list[dict]:
-        """The attacks that an entry runs one after the other, as complete settings; most entries are their only one."""
-        return [{key: value for key, value in settings.items() if key != "stored"}]
+        """The same as complete settings, with those that all of them share."""
+        shared = {key: settings[key] for key in SHARED}
+        return [
+            {key: value for key, value in {**part, **shared}.items() if key != "stored"} for part in cls.parts(settings)
+        ]
 
     @classmethod
     def held_out(cls, settings: dict) -> int:
@@ -131,11 +139,16 @@ class Attack(Entry):
         return 0
 
     @classmethod
-    def modules(cls, settings: dict) -> Iterator[str]:
+    def modules(cls) -> Iterator[str]:
         """See Entry."""
-        yield from super().modules(settings)
+        yield from super().modules()
         if cls.fit:
             yield cls.fit.partition(":")[0]
+
+    @classmethod
+    def meaning(cls, settings: dict) -> Any:
+        """See Entry: the stages of a sequence are its settings."""
+        return [cls.function, cls.fit, settings]
 
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""

@@ -10,8 +10,8 @@ from squeezeproof.entries.settings import Flag, Text, Whole, setting
 class Dataset(Entry):
     """A kind of data sets; every kind becomes uint8 images in train, validation and test splits.
 
-    Called as function(settings); returns (train images, labels), (test images, labels), class names, as those of
-    datasets/kinds.py do.
+    Called as function(settings); returns (train images, labels), (test images, labels), class names: images
+    are uint8 [N, C, H, W], those of a folder Rows (store.rows), labels int64 [N].
 
     Attributes:
         shape: (channels, side) of its images in pixels; None for what the settings `channels` and `size` say.

@@ -41,10 +41,15 @@ class Entry(Settings):
         return getattr(import_module(module), function)
 
     @classmethod
-    def modules(cls, settings: dict) -> Iterator[str]:
-        """Dotted names of the modules that a job with these settings runs, beside what its script imports."""
+    def modules(cls) -> Iterator[str]:
+        """Dotted names of the modules of its functions."""
         if cls.function:
             yield cls.function.partition(":")[0]
+
+    @classmethod
+    def meaning(cls, settings: dict) -> Any:
+        """What of this declaration, as JSON, decides a result of a job with these settings, beside its code."""
+        return cls.function
 
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """Every contradiction of settings that are each allowed; `path` is the entry's, `study` the whole config."""

@@ -31,16 +31,14 @@ class Optimizer(Entry):
         return [name for name in cls.model_fields if name != cls.key]
 
     @classmethod
-    def modules(cls, settings: dict) -> Iterator[str]:
-        """See Entry; the arguments are its own."""
-        yield cls.__module__
-        yield from super().modules(settings)
+    def options(cls, settings: dict) -> dict[str, Any]:
+        """The arguments of the function that checked settings of a training give, but for the learning rate."""
+        return {cls.arguments.get(name, name): settings[name] for name in cls.own()}
 
     @classmethod
-    def made(cls, groups: list, settings: dict) -> Any:
-        """The optimizer of the parameter groups that checked settings of a training ask for."""
-        options = {cls.arguments.get(name, name): settings[name] for name in cls.own()}
-        return cls.imported()(groups, lr=settings["learning_rate"], **options)
+    def meaning(cls, settings: dict) -> Any:
+        """See Entry."""
+        return [cls.function, cls.options(settings)]
 
     @classmethod
     def training_contradictions(cls, path: str, training: Any) -> Iterator[str]:

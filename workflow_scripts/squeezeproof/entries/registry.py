@@ -1,15 +1,14 @@
 """Every entry that a module under this package declares, by section.
 
-A section is a folder. Whatever Entry a module in it defines is found here and listed nowhere; importing this module
-imports none of them.
+A section is a folder. Whatever module stands in it declares the entry of its name, and no list says so; importing this
+module imports none of them.
 """
 
-from collections import UserDict
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, cached_property
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from squeezeproof.entries.adversary import Adversary
 from squeezeproof.entries.architecture import Architecture
@@ -19,48 +18,79 @@ from squeezeproof.entries.dataset import Dataset
 from squeezeproof.entries.entry import Entry
 from squeezeproof.entries.optimizer import Optimizer
 
-
-def attacks() -> dict[str, type[Attack]]:
-    """Method -> the attack of that name, in its own settings."""
-    return _declared("attacks", Attack)
+E = TypeVar("E", bound=Entry)
 
 
-def compressions() -> dict[str, type[Compression]]:
-    """Method -> the compression of that name."""
-    return _declared("compressions", Compression)
+class Section(Mapping[str, type[E]], Generic[E]):
+    """Name -> entry of the modules of a folder, each imported when it is asked for."""
 
+    def __init__(self, folder: str, base: type[E]):
+        self.package, self.base = f"squeezeproof.entries.{folder}", base
+        self._entries: dict[str, type[E]] = {}
 
-def architectures() -> dict[str, type[Architecture]]:
-    """Kind -> the architecture of that name."""
-    return _declared("architectures", Architecture)
+    @cached_property
+    def _names(self) -> list[str]:
+        return sorted(module.name for module in iter_modules(import_module(self.package).__path__))
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
 
-def adversaries() -> dict[str, type[Adversary]]:
-    """Method -> the adversary of that name."""
-    return _declared("adversaries", Adversary)
+    def __len__(self) -> int:
+        return len(self._names)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
 
-def optimizers() -> dict[str, type[Optimizer]]:
-    """Name -> the optimizer of that name."""
-    return _declared("optimizers", Optimizer)
+    def __getitem__(self, name: str) -> type[E]:
+        if name not in self._entries:
+            if name not in self:
+                raise KeyError(name)
+            self._entries[name] = self._declared(name)
+        return self._entries[name]
 
-
-def datasets() -> dict[str, type[Dataset]]:
-    """Kind -> the kind of data sets of that name."""
-    return _declared("datasets", Dataset)
+    def _declared(self, name: str) -> type[E]:
+        module = import_module(f"{self.package}.{name}")
+        own = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, self.base)]
+        entries = [entry for entry in own if entry.__module__ == module.__name__ and entry.label() == name]
+        if len(entries) != 1:
+            raise TypeError(f"{module.__name__}: declares {len(entries)} entries with {self.base.key}: {name}, not one")
+        return entries[0]
 
 
 @cache
-def _declared(section: str, base: type[Entry]) -> dict[str, Any]:
-    package, found = import_module(f"squeezeproof.entries.{section}"), {}
-    for name in sorted(module.name for module in iter_modules(package.__path__)):
-        module = import_module(f"{package.__name__}.{name}")
-        classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, base)]
-        for entry in classes:
-            label = entry.label() if entry.__module__ == module.__name__ else None
-            if label and found.setdefault(label, entry) is not entry:
-                raise TypeError(f"{module.__name__} and {found[label].__module__} both declare {label}")
-    return found
+def attacks() -> Section[Attack]:
+    """Method -> the attack of that name, in its own settings."""
+    return Section("attacks", Attack)
+
+
+@cache
+def compressions() -> Section[Compression]:
+    """Method -> the compression of that name."""
+    return Section("compressions", Compression)
+
+
+@cache
+def architectures() -> Section[Architecture]:
+    """Kind -> the architecture of that name."""
+    return Section("architectures", Architecture)
+
+
+@cache
+def adversaries() -> Section[Adversary]:
+    """Method -> the adversary of that name."""
+    return Section("adversaries", Adversary)
+
+
+@cache
+def optimizers() -> Section[Optimizer]:
+    """Name -> the optimizer of that name."""
+    return Section("optimizers", Optimizer)
+
+
+@cache
+def datasets() -> Section[Dataset]:
+    """Kind -> the kind of data sets of that name."""
+    return Section("datasets", Dataset)
 
 
 def every() -> Iterator[type[Entry]]:
@@ -69,35 +99,47 @@ def every() -> Iterator[type[Entry]]:
         yield from section().values()
 
 
-def modules_of(section: str, settings: dict) -> list[str]:
-    """Dotted names of the modules that a job with these settings of a section's entry runs.
+class Functions(Mapping[str, Callable[..., Any]]):
+    """Name -> function of the entries of a section that have one of that attribute, imported when it is asked for."""
 
-    They come beside what the job's script imports: the registry imports them by name. `section` is `attacks`,
-    `compressions`, `architectures`, `datasets`, or `trainings` (also for fine-tunings), whose optimizer and adversary
-    count. A custom architecture's own module is not among them.
-    """
-    return sorted(set(_modules(section, settings)))
+    def __init__(self, section: Section, attribute: str = "function"):
+        self.section, self.attribute = section, attribute
 
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self.section if getattr(self.section[name], self.attribute))
 
-def _modules(section: str, settings: dict) -> Iterator[str]:
-    if section == "trainings":
-        yield from optimizers()[settings["optimizer"]].modules(settings)
-        if settings["adversary"] is not None:
-            yield from adversaries()[settings["adversary"]["method"]].modules(settings["adversary"])
-        return
-    known = {"attacks": attacks, "compressions": compressions, "architectures": architectures, "datasets": datasets}
-    entries = known[section]()
-    entry = next(entry for entry in entries.values() if settings[entry.key] == entry.label())
-    yield from entry.modules(settings)
-
-
-class Functions(UserDict):
-    """Name -> function of the entries of a section that declare one, imported when it is asked for."""
-
-    def __init__(self, entries: dict[str, type[Entry]], attribute: str = "function") -> None:
-        super().__init__({name: entry for name, entry in entries.items() if getattr(entry, attribute)})
-        self.attribute = attribute
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
-        found = super().__getitem__(name)
-        return found.imported(self.attribute) if isinstance(found, type) else found
+        if not getattr(self.section[name], self.attribute):
+            raise KeyError(name)
+        return self.section[name].imported(self.attribute)
+
+
+def used(section: str, settings: dict) -> list[tuple[type[Entry], dict]]:
+    """The entries that a job with these settings of a section runs, each with its settings.
+
+    `section` is `attacks`, `compressions`, `architectures`, `datasets`, or `trainings` (also for fine-tunings), whose
+    optimizer and adversary count. Attacks in sequence are their stages.
+    """
+    if section == "trainings":
+        adversary = settings["adversary"]
+        own: list[tuple[type[Entry], dict]] = [(optimizers()[settings["optimizer"]], settings)]
+        return [*own, *([(adversaries()[adversary["method"]], adversary)] if adversary else [])]
+    if section == "attacks":
+        stages = attacks()[settings["method"]].parts(settings)
+        return [(attacks()[stage["method"]], stage) for stage in stages]
+    known: dict[str, Section] = {
+        "compressions": compressions(), "architectures": architectures(), "datasets": datasets()
+    }  # fmt: skip
+    entries = known[section]
+    return [(entries[settings[entries.base.key]], settings)]
+
+
+def modules_of(section: str, settings: dict) -> list[str]:
+    """Dotted names of the modules that a job with these settings runs, beside what its script imports.
+
+    The user's own module of a custom architecture is not among them.
+    """
+    return sorted({module for entry, _ in used(section, settings) for module in entry.modules()})

@@ -6,20 +6,15 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from squeezeproof.entries.registry import Functions, architectures
+from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.factories import refusal, stray
 from squeezeproof.models import ensemble
 from squeezeproof.models.attention import unfold_attention
 from squeezeproof.seeds import derive_seed
+from squeezeproof.untrusted import check_members, check_network, check_parameters
 
-FACTORIES = Functions(architectures())
-
-# Far above every published network; a stranger's specification names any size in a few bytes.
-MAX_SETTING, MAX_PARAMETERS, MAX_MEMBERS = 10_000, 1_000_000_000, 100
-MAX_DEPTHS = {"depth": 1000, "blocks": 64}
-# Parameters times positions, which bounds the multiplications of a forward pass.
-MAX_WORK = 10**14
+FACTORIES = registry.Functions(registry.architectures())
 
 
 class Normalize(nn.Module):
@@ -66,7 +61,7 @@ def build(spec, seed):
     """
     settings = spec["architecture"]
     if settings["kind"] == ensemble.KIND:
-        _check_members(settings["members"])
+        check_members([member["architecture"]["kind"] for member in settings["members"]], ensemble.KIND)
         return ensemble.averaged([build(member, seed) for member in settings["members"]])
     shape = {key: spec[key] for key in ("in_channels", "num_classes", "image_size")}
     with torch.random.fork_rng(devices=[]):
@@ -83,23 +78,13 @@ def initial_model(spec, seed):
 
 def _build_known(settings, shape):
     """A network of FACTORIES; before memory is taken for its weights, that they are of a size that can be meant."""
+    check_network(settings, shape)
     arguments = {key: value for key, value in settings.items() if key not in ("kind", "normalization")}
-    for name, value in {**shape, **arguments}.items():
-        numbers, most = value if isinstance(value, list) else [value], MAX_DEPTHS.get(name, MAX_SETTING)
-        if not all(isinstance(number, int) and 0 < number <= most for number in numbers) or len(numbers) > 16:
-            raise InputError(f"{name}: {value!r:.100} is beyond what {settings['kind']} is built for ({most:,})")
+    factory = FACTORIES[settings["kind"]]
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        parameters = sum(tensor.numel() for tensor in FACTORIES[settings["kind"]](**shape, **arguments).parameters())
-    if parameters > MAX_PARAMETERS:
-        raise InputError(f"{settings['kind']} would have {parameters:,} parameters, more than {MAX_PARAMETERS:,}")
-    if parameters * shape["image_size"] ** 2 > MAX_WORK:
-        raise InputError(f"{settings['kind']} with {parameters:,} parameters is too large for such images")
-    return FACTORIES[settings["kind"]](**shape, **arguments)
-
-
-def _check_members(members):
-    if len(members) > MAX_MEMBERS or any(member["architecture"]["kind"] == ensemble.KIND for member in members):
-        raise InputError(f"an ensemble is of at most {MAX_MEMBERS} models that are none themselves")
+        parameters = sum(tensor.numel() for tensor in factory(**shape, **arguments).parameters())
+    check_parameters(settings["kind"], parameters, shape["image_size"])
+    return factory(**shape, **arguments)
 
 
 def how_to_wrap(output):

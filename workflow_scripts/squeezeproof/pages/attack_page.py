@@ -5,6 +5,7 @@ from itertools import pairwise
 import pandas as pd
 
 from squeezeproof.analysis.names import level
+from squeezeproof.entries import registry
 from squeezeproof.tables.files import read_table
 
 # Entries from the weakest to the strongest, and the budget at which they are compared.
@@ -80,7 +81,8 @@ def _sentences(accuracy, crafting, models, names):
     base = models[0]
     attacks = crafting.drop_duplicates("attack").set_index("attack")
     bounded = attacks[attacks["eps"] == EPS]
-    together, suites = bounded["entry"] == ORDER[-1], bounded["method"].isin(["suite", "autoattack"])
+    together = bounded["entry"] == ORDER[-1]
+    suites = bounded["method"].map(lambda method: registry.attacks()[method].is_sequence).astype(bool)
     for model in models:
         own = accuracy[model, model].dropna()
         found = [own[own.index.isin(bounded.index[bounded["entry"] == name])] for name in ORDER]

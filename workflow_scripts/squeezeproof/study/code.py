@@ -13,6 +13,8 @@ from pathlib import Path
 from squeezeproof.factories import module_files
 
 LIBRARY = Path(__file__).resolve().parents[1]
+# They declare what there is; what of it a job uses is given by name.
+DECLARATIONS = Path("squeezeproof/entries")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -40,11 +42,14 @@ def _digest(paths, root):
 
 
 def closure(paths, root):
-    """The given files and every module file under `root` that they import, transitively."""
+    """The given files and every module file under `root` that they import, transitively.
+
+    What all entries share of their declarations is passed over.
+    """
     seen, pending = set(), list(paths)
     while pending:
         path = pending.pop()
-        if path not in seen:
+        if path not in seen and path.relative_to(root).parent != DECLARATIONS:
             seen.add(path)
             pending.extend(_read(path, root)[1])
     return seen

@@ -12,15 +12,19 @@ def _eps(eps):
     return "" if eps is None else f"eps{eps.text.replace('/', 'of')}"
 
 
-# The setting whose list an entry is expanded over, and how a value of it is written in names.
-LEVELS = {"compressions": {"ratio": _percent, "bits": str}, "attacks": {"eps": _eps}}
+def _level(section, settings):
+    """(the setting whose list an entry is expanded over, how a value of it is written in names)."""
+    if section == "attacks":
+        return "eps", _eps
+    level = registry.compressions()[settings["method"]].level
+    return level, _percent if level == "ratio" else str
 
 
 def expand(entries, section, problems):
     """Instance name -> Instance of every entry at every level; two entries that give one name are a problem."""
     instances = {}
     for entry, settings in entries.items():
-        level, label = next((key, label) for key, label in LEVELS[section].items() if key in settings)
+        level, label = _level(section, settings)
         for value in settings[level]:
             name = named(entry, label(value))
             if name in instances:

@@ -10,9 +10,7 @@ from squeezeproof.entries.unions import Stage, stage_type
 from squeezeproof.study.config import StudyConfig
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.json_schema import choices, interval, properties, types_of
-
-# No study comes near these.
-MAX_VALUES, MAX_DEPTH, MAX_TEXT, SHOWN = 50_000, 30, 10_000, 300
+from squeezeproof.untrusted import oversized
 
 
 def check_config(config: Any) -> dict:
@@ -22,39 +20,19 @@ def check_config(config: Any) -> dict:
 
 def validated(config: Any) -> StudyConfig:
     """The config as typed settings; raises ConfigError with every violation."""
-    _check_size(config)
+    if problem := oversized(config):
+        raise ConfigError([problem])
     try:
         return StudyConfig.model_validate(config)
     except ValidationError as error:
         raise ConfigError(in_words(error, config)) from None
 
 
-def _check_size(config):
-    """Refuse what no study is; aliases of aliases can stand for more values than memory holds."""
-    pending, count = [(config, "", 0)], 0
-    while pending:
-        value, path, depth = pending.pop()
-        count += 1
-        if count > MAX_VALUES or depth > MAX_DEPTH:
-            raise ConfigError(
-                [f"{path or 'config'}: more than {MAX_VALUES:,} values, or nested more than {MAX_DEPTH} deep"]
-            )
-        listed = enumerate(value) if isinstance(value, list | tuple) else ()
-        for key, item in value.items() if isinstance(value, dict) else listed:
-            if isinstance(key, str) and len(key) > MAX_TEXT:
-                raise ConfigError([f"{path}: a key of {len(key):,} characters; keys have at most {MAX_TEXT:,}"])
-            pending.append((item, _join(path, key)[:SHOWN], depth + 1))
-        if isinstance(value, str | bytes) and len(value) > MAX_TEXT:
-            raise ConfigError([f"{path}: a text of {len(value):,} characters; texts have at most {MAX_TEXT:,}"])
-        if isinstance(value, int) and value.bit_length() > MAX_TEXT:
-            raise ConfigError([f"{path}: a number of more than 3,000 digits"])
-
-
-def in_words(error: ValidationError, config: Any) -> list[str]:
-    """A problem for every error of the validation of a config: unknown sections first, then as the sections come."""
+def in_words(error: ValidationError, config: Any, settings: type[Settings] = StudyConfig) -> list[str]:
+    """A problem for every error of the validation of a config, or of other settings: unknown keys of its own first."""
     found = error.errors(include_url=False)
     found.sort(key=lambda item: not (len(item["loc"]) == 1 and item["type"] in UNKNOWN))
-    return [_in_words(item, *_place(item["loc"], config)) for item in found]
+    return [_in_words(item, *_place(item["loc"], config, settings)) for item in found]
 
 
 UNKNOWN = ("extra_forbidden", "invalid_key")
@@ -91,9 +69,9 @@ def _in_words(item, path, owner, field):
     return f"{path}: {item['msg']}"
 
 
-def _place(loc, config):
+def _place(loc, config, settings):
     """(the path of an error as a person writes it, the Settings it is in, the schema of the field it is at)."""
-    path, value, annotation, owner, name, items = "", config, StudyConfig, StudyConfig, None, 0
+    path, value, annotation, owner, name, items = "", config, settings, settings, None, 0
     for part in loc:
         annotation, tags = _unwrapped(annotation)
         if isinstance(part, str) and part in tags:

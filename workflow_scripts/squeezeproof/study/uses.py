@@ -1,6 +1,9 @@
 """The code that a job really runs: what its script imports, and the modules behind the settings that it is given."""
 
-from squeezeproof.entries.registry import modules_of
+import hashlib
+import json
+
+from squeezeproof.entries import registry
 from squeezeproof.study.code import code_digest
 
 
@@ -11,12 +14,17 @@ def used_code(study, script, *, models=(), **entries):
         models: (data set, model name) of the models that the job builds.
         entries: section of the config -> settings of every entry that the job runs.
     """
-    networks = {architecture for key in models for architecture in _architectures(study, *key)}
-    modules = {module for name in networks for module in modules_of("architectures", study.architecture_settings(name))}
-    modules |= {
-        module for section, used in entries.items() for settings in used for module in modules_of(section, settings)
-    }
-    return code_digest(script, *sorted(modules))
+    networks = sorted({architecture for key in models for architecture in _architectures(study, *key)})
+    entries["architectures"] = [study.architecture_settings(name) for name in networks]
+    used = [
+        found
+        for section, several in entries.items()
+        for settings in several
+        for found in registry.used(section, settings)
+    ]
+    modules = {module for entry, _ in used for module in entry.modules()}
+    declared = json.dumps([entry.meaning(settings) for entry, settings in used], sort_keys=True)
+    return code_digest(script, *sorted(modules)) + hashlib.sha256(declared.encode()).hexdigest()[:8]
 
 
 def _architectures(study, dataset, name):

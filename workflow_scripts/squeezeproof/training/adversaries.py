@@ -10,6 +10,7 @@ from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import log_odds
 from squeezeproof.attacks.random import uniform
 from squeezeproof.attacks.source import frozen
+from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import how_to_wrap
 from squeezeproof.models.stem import fast_stems
@@ -83,25 +84,36 @@ class Adversary:
 
 
 def make_adversary(settings, model):
-    """The Adversary of a checked entry; None where nothing is crafted: without settings, or at clean_weight 1.
+    """The Adversary of checked settings; None where nothing is crafted: without settings, or at clean_weight 1.
 
     Raises InputError for `space: normalized` where the model does not begin with its normalisation.
     """
     if settings is None or settings["clean_weight"] == 1:
         return None
+    return registry.adversaries()[settings["method"]].imported()(settings, model)
+
+
+def one_step(settings, model):
+    """The Adversary that steps once, by the radius of each example."""
+    return _adversary(settings, model, 1, None, drawn=settings["eps_distribution"] == "truncated_normal")
+
+
+def several_steps(settings, model):
+    """The Adversary that steps `steps` times by `alpha`."""
+    alpha = 2.5 * settings["eps"] / settings["steps"] if settings["alpha"] is None else settings["alpha"]
+    return _adversary(settings, model, settings["steps"], alpha, drawn=False)
+
+
+def _adversary(settings, model, steps, alpha, drawn):
     unit = _deviation(model) if settings["space"] == "normalized" else 1.0
-    eps, alpha, steps = settings["eps"], None, 1
-    if settings["method"] == "pgd":
-        steps = settings["steps"]
-        alpha = 2.5 * eps / steps if settings["alpha"] is None else settings["alpha"]
     return Adversary(
         clean_weight=settings["clean_weight"],
-        eps=eps * unit,
+        eps=settings["eps"] * unit,
         alpha=None if alpha is None else alpha * unit,
         steps=steps,
         norm=settings["norm"],
         random_start=settings["random_start"],
-        drawn=settings.get("eps_distribution") == "truncated_normal",
+        drawn=drawn,
         boxed=settings["space"] == "pixel",
     )
 

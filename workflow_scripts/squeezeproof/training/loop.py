@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import Progress, log
 from squeezeproof.models.device import device_of
@@ -109,17 +110,8 @@ def make_optimizer(model, settings):
     spared = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": settings["weight_decay"]}, {"params": spared, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
-    rate, momentum = settings["learning_rate"], settings["momentum"]
-    match settings["optimizer"]:
-        case "sgd":
-            return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=settings["nesterov"])
-        case "adam":
-            return torch.optim.Adam(groups, lr=rate)
-        case "adamw":
-            return torch.optim.AdamW(groups, lr=rate)
-        case "rmsprop":
-            return torch.optim.RMSprop(groups, lr=rate, momentum=momentum, alpha=settings["rmsprop_smoothing"])
-    raise ValueError(f"unknown optimizer {settings['optimizer']!r}")
+    optimizer = registry.optimizers()[settings["optimizer"]]
+    return optimizer.imported()(groups, lr=settings["learning_rate"], **optimizer.options(settings))
 
 
 @dataclass(frozen=True)

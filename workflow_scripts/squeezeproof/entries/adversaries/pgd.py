@@ -7,7 +7,7 @@ from squeezeproof.entries.settings import Flag, Positive, Whole, setting
 class Pgd(Adversary):
     """Projected gradient descent [madry2018]."""
 
-    function = "squeezeproof.training.adversaries:steps"
+    function = "squeezeproof.training.adversaries:several_steps"
 
     method: Literal["pgd"] = "pgd"
     steps: Whole = setting("Gradient steps.", 10, ge=1, le=1000)
