@@ -43,7 +43,7 @@ NETWORKS = {
 }
 PLAIN = ("plain loop", "tensor loop")
 IMAGES = {"standard": 6400, "pgd-7": 2560}
-MEAN, DEVIATION = 0.5, 0.25
+MEAN, STD = 0.5, 0.25
 
 
 def main():
@@ -146,7 +146,7 @@ def prepared(name, mode, contestant, device):
 def network(name, device):
     channels, size, settings = NETWORKS[name]
     metadata = {"shape": [channels, size, size], "classes": [str(label) for label in range(10)]}
-    metadata |= {"mean": [MEAN] * channels, "deviation": [DEVIATION] * channels}
+    metadata |= {"mean": [MEAN] * channels, "std": [STD] * channels}
     study = {
         "study": "benchmark",
         "datasets": {"digits": {}},
@@ -194,7 +194,7 @@ class Images(torch.utils.data.Dataset):
 
         self.images, self.labels = images.transpose(0, 2, 3, 1).squeeze(), labels
         channels = images.shape[1]
-        normalize = transforms.Normalize((MEAN,) * channels, (DEVIATION,) * channels)
+        normalize = transforms.Normalize((MEAN,) * channels, (STD,) * channels)
         self.transform = transforms.Compose([transforms.ToTensor(), normalize])
 
     def __len__(self):
@@ -207,7 +207,7 @@ class Images(torch.utils.data.Dataset):
 
 
 def tensors(images, labels):
-    normalised = (torch.from_numpy(images) / 255 - MEAN) / DEVIATION
+    normalised = (torch.from_numpy(images) / 255 - MEAN) / STD
     return torch.utils.data.TensorDataset(normalised, torch.from_numpy(labels))
 
 
@@ -219,7 +219,7 @@ def plain(name, mode, dataset, device):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     channels = NETWORKS[name][0]
     attack = torchattacks.PGD(model, eps=PGD["eps"], alpha=PGD["alpha"], steps=PGD["steps"])
-    attack.set_normalization_used(mean=[MEAN] * channels, std=[DEVIATION] * channels)
+    attack.set_normalization_used(mean=[MEAN] * channels, std=[STD] * channels)
 
     def epoch(warm_up=False):
         model.train()

@@ -36,6 +36,6 @@ def batch(count=8):
 
 def half_model():
     model = model_of(PLAIN)
-    for buffer in (model.normalize.mean, model.normalize.deviation):
+    for buffer in (model.normalize.mean, model.normalize.std):
         buffer.fill_(0.5)
     return model

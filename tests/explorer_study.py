@@ -150,8 +150,15 @@ class ExplorerStudy:
         flip |= {"broken_examples": "1 2", "mended_examples": "4"}
         delta = {key: value for key, value in about.items() if key not in ("ratio", "bits")}
         delta |= {"about": MODELS, "against": "base"}
-        delta |= {"levels": 2, "base_accuracy": 0.5, "max_delta": 0.1, "max_delta_ratio": 0.5}
-        delta |= {"largest_delta": difference, "largest_delta_ratio": 0.5, **bounds, "seeds": 1, "n": self.n}
+        delta |= {"levels": 2, "base_accuracy": 0.5, "max_delta": 0.1, "max_delta_ratio": 0.5, "max_delta_bits": 32}
+        delta |= {
+            "largest_delta": difference,
+            "largest_delta_ratio": 0.5,
+            "largest_delta_bits": 32,
+            **bounds,
+            "seeds": 1,
+            "n": self.n,
+        }
         return verdict, flip, delta
 
     def _write_tensors(self):

@@ -249,7 +249,7 @@ class SignedFiles:
 
 
 def spec_of(**architecture):
-    metadata = {"shape": [1, 8, 8], "classes": ["0", "1"], "mean": [0.1], "deviation": [0.2]}
+    metadata = {"shape": [1, 8, 8], "classes": ["0", "1"], "mean": [0.1], "std": [0.2]}
     return specification({"normalization": "dataset", **architecture}, metadata)
 
 

@@ -21,7 +21,7 @@ def spec_of(kind, *, channels=1, size=8, normalization="dataset", classes=CLASSE
         "shape": [channels, size, size],
         "classes": [str(index) for index in range(classes)],
         "mean": [0.3] * channels,
-        "deviation": [0.4] * channels,
+        "std": [0.4] * channels,
     }
     return specification({"kind": kind, "normalization": normalization, **settings}, dataset)
 

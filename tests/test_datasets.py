@@ -330,19 +330,19 @@ def moments_in_parts(images):
 def test_moments_agree_with_numpy(count):
     images = np.random.default_rng(5).integers(0, 256, (count, 3, 5, 4), dtype=np.uint8)
     images[:, 1] //= 9
-    mean, deviation = moments_in_parts(images)
+    mean, std = moments_in_parts(images)
     pixels = images / 255
     np.testing.assert_allclose(mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-12)
-    np.testing.assert_allclose(deviation, pixels.std(axis=(0, 2, 3)), rtol=1e-9)
+    np.testing.assert_allclose(std, pixels.std(axis=(0, 2, 3)), rtol=1e-9)
 
 
 @pytest.mark.parametrize("level", [0, 77, 255])
 def test_a_constant_channel_is_not_divided_by_zero(level):
     images = np.random.default_rng(6).integers(0, 256, (2000, 2, 8, 8), dtype=np.uint8)
     images[:, 1] = level
-    mean, deviation = moments_in_parts(images)
-    assert mean[1] == pytest.approx(level / 255) and deviation[1] == 1
-    assert deviation[0] == pytest.approx(images[:, 0].std() / 255)
+    mean, std = moments_in_parts(images)
+    assert mean[1] == pytest.approx(level / 255) and std[1] == 1
+    assert std[0] == pytest.approx(images[:, 0].std() / 255)
 
 
 TRAIN, TEST = 97, 41
@@ -484,7 +484,7 @@ KNOWN = {
 @pytest.mark.parametrize("kind", KNOWN)
 def test_the_real_files_have_their_published_moments(tmp_path, kind):
     """The image folder is CIFAR-10 as JPEG files."""
-    options, counts, shape, mean, deviation = KNOWN[kind]
+    options, counts, shape, mean, std = KNOWN[kind]
     root = Path(REAL) / "cifar10_jpeg" if kind == "image_folder" else Path(REAL)
     paths = {name: tmp_path / f"{name}.safetensors" for name in SPLITS}
     common = {"train": None, "validation": 0, "test": None, "subset_seed": 0}
@@ -492,9 +492,7 @@ def test_the_real_files_have_their_published_moments(tmp_path, kind):
     for name, count in zip(("train", "test"), counts, strict=True):
         images, labels, metadata = read_split(paths[name])
         assert (len(images), *images.shape[1:]) == (count, *shape)
-        assert metadata["mean"] == pytest.approx(mean, abs=2e-3) and metadata["deviation"] == pytest.approx(
-            deviation, abs=2e-3
-        )
+        assert metadata["mean"] == pytest.approx(mean, abs=2e-3) and metadata["std"] == pytest.approx(std, abs=2e-3)
         assert len(metadata["classes"]) == 10
         if kind != "mnist":
             assert labels.bincount().tolist() == [count // 10] * 10

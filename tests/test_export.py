@@ -122,7 +122,7 @@ def branching(**arguments):
 
 
 def test_a_file_that_computes_something_else_is_an_error_and_no_file_stays(tmp_path):
-    spec = {**custom_spec("Residual"), "mean": [0.0], "deviation": [1.0]}
+    spec = {**custom_spec("Residual"), "mean": [0.0], "std": [1.0]}
     spec["architecture"] = {**spec["architecture"], "factory": f"{__name__}:branching"}
     for write in (export.export_onnx, export.export_program):
         with pytest.raises(InputError, match=r"cannot be exported|computes something else"):

@@ -70,14 +70,14 @@ def test_normalization_is_the_first_layer(normalization, expected):
 
 
 def test_normalization_is_per_channel():
-    spec = {**spec_of("cnn8", channels=2, width=2), "mean": [0.25, 0.5], "deviation": [0.5, 2.0]}
+    spec = {**spec_of("cnn8", channels=2, width=2), "mean": [0.25, 0.5], "std": [0.5, 2.0]}
     normalized = build(spec, seed=0).normalize(torch.ones(1, 2, 8, 8))
     assert torch.equal(normalized[0, :, 0, 0], torch.tensor([1.5, 0.25]))
 
 
 def test_normalization_is_saved_but_not_trained():
     model = build(EXAMPLES["cnn8"], seed=0)
-    assert {"normalize.mean", "normalize.deviation"} <= model.state_dict().keys()
+    assert {"normalize.mean", "normalize.std"} <= model.state_dict().keys()
     assert not list(model.normalize.parameters())
 
 

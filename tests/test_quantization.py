@@ -738,7 +738,7 @@ def test_plan_names_quantizations_by_their_bits():
     assert list(study.compressions) == ["ptq-8", "ptq-4", "qat-2"]
     assert study.compressions["ptq-4"].settings == entry(4)
     description = study.describe("digits", "cnn3.standard.ptq-4.none.s0")
-    assert (description["compression"], description["ratio"], description["bits"]) == ("ptq", 0.875, 4)
+    assert (description["compression"], description["ratio"], description["bits"]) == ("ptq", 0.0, 4)
     assert study.describe("digits", "cnn3.standard.none.none.s0")["bits"] == 32
     assert not [name for _, name in study.models if ".qat-2.none." in name]
 

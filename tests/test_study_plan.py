@@ -686,6 +686,8 @@ def test_a_quantization_may_start_from_a_pruned_model():
     # Nobody selected the pruned model; it is built all the same, and before what is made from it.
     names = [model.name for model in study.models.values()]
     assert names.index(parent.name) < names.index(quantized.name)
+    described = study.describe("digits", quantized.name)
+    assert (described["ratio"], described["bits"]) == (0.98, 8)
 
 
 @pytest.mark.parametrize(

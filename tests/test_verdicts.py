@@ -1,5 +1,6 @@
 """Pairs, comparisons, verdicts, max delta and flips: on predictions of known truth, and from the real workflow."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -301,6 +302,18 @@ def test_max_delta_is_signed_and_its_counterpart_is_not():
     assert (row.low, row.high) == pytest.approx(interval(found, 0.05 / 3, MODELS))
     all_lose = max_delta(members[2:], STATISTICS).iloc[0]
     assert all_lose["max_delta"] == all_lose["largest_delta"] == pytest.approx(-0.44)
+
+
+def test_levels_of_bits_are_no_ratios():
+    """Two bit widths are two levels, however much a pruning removed before them."""
+    members = [pair(*counted(100, 5, 15, 80)), pair(*counted(100, 90, 2, 8))]
+    members = [
+        replace(member, target=member.target | {"ratio": 0.9, "bits": bits})
+        for member, bits in zip(members, (8, 4), strict=True)
+    ]
+    [row] = max_delta(members, STATISTICS).itertuples()
+    assert (row.levels, row.max_delta_ratio, row.max_delta_bits) == (2, 0.9, 8)
+    assert (row.largest_delta_ratio, row.largest_delta_bits) == (0.9, 4)
 
 
 def test_max_delta_has_a_row_per_curve_and_its_interval_covers_the_choice():

@@ -68,6 +68,9 @@ const pointOf = (cell, x, chosen, change) => ({
   text: `${cell.target.label}, ${cell.attack.attack}: ${percent(cell.mean)} % (${percent(cell.low)} to ${percent(cell.high)})`,
 });
 
+const FLOAT_BITS = 32;
+const places = (lines) => [...new Set(lines.flatMap((line) => line.points.map((point) => point.x)))].sort((a, b) => a - b);
+
 function drawRatio(state) {
   const target = models.find((model) => model.dataset === state.dataset && model.model === state.target);
   const family = models.filter((model) => model.dataset === state.dataset && model.base === target.base);
@@ -76,20 +79,28 @@ function drawRatio(state) {
   const from = (model) => index.get(cellKey(state.dataset, state.attack, state.source, model.model));
   const lines = compressions.flatMap((kind, color) => {
     const members = family.filter((model) => model.compression === "none" || kindOf(model) === kind);
-    const line = (get, dashed, name) => ({ name, color, dashed, points: members.filter(get).map((model) => {
+    const byBits = members.some((model) => model.bits < FLOAT_BITS);
+    const line = (get, dashed, name) => ({ name, color, dashed, byBits, points: members.filter(get).map((model) => {
       const cell = get(model);
-      return pointOf(cell, model.ratio, cell === find(state), { source: rowKey(cell), target: model.model });
-    }) });
+      // A logarithmic axis of bits, from all of them to one.
+      const x = byBits ? Math.log2(FLOAT_BITS / model.bits) : model.ratio;
+      return pointOf(cell, x, cell === find(state), { source: rowKey(cell), target: model.model });
+    }).sort((a, b) => a.x - b.x) });
     return [line(own, false, `${kind}, attacked itself`), line(from, true, `${kind}, images of the source`)];
   }).filter((line) => line.points.some((point) => point.x > 0) && line.points.length > 1);
   byId("ratio-note").textContent = `${target.architecture}, ${target.training} training, under ${state.attack}: what is left when more is removed.`;
   if (!lines.length) {
     byId("ratio-chart").replaceChildren(make("p", {}, "No compressed model of this family was scored here."));
   } else {
-    const ratios = [...new Set(lines.flatMap((line) => line.points.map((point) => point.x)))].sort((a, b) => a - b);
-    drawChart(byId("ratio-chart"), { lines, domain: [-0.03, 1.03], ticks: ratios.map((at) => ({ at, text: `${percent(at, 0)} %` })),
-      xTitle: "removed: weights, filters or bits",
-      label: `Accuracy against the part removed, ${lines.length} curves; the table below has the numbers` });
+    const pruned = lines.filter((line) => !line.byBits), quantized = lines.filter((line) => line.byBits);
+    const [byRatio, byBits] = [make("div"), make("div")];
+    byId("ratio-chart").replaceChildren(...(pruned.length ? [byRatio] : []), ...(quantized.length ? [byBits] : []));
+    if (pruned.length) drawChart(byRatio, { lines: pruned, domain: [-0.03, 1.03],
+      ticks: places(pruned).map((at) => ({ at, text: `${percent(at, 0)} %` })), xTitle: "removed: weights or filters",
+      label: `Accuracy against the ratio removed, ${pruned.length} curves; the table below has the numbers` });
+    if (quantized.length) drawChart(byBits, { lines: quantized, domain: [-0.2, Math.log2(FLOAT_BITS) + 0.2],
+      ticks: places(quantized).map((at) => ({ at, text: `${Math.round(FLOAT_BITS / 2 ** at)}` })), xTitle: "bits of a weight",
+      label: `Accuracy against the bits left, ${quantized.length} curves; the table below has the numbers` });
   }
   byId("ratio-delta").textContent = deltas(state, target);
 }
@@ -105,7 +116,7 @@ function deltas(state, target) {
     && row.source === cell.source.model && row.seed_relation === cell.seed_relation
     && ["architecture", "training", "compression", "finetuning"].every((axis) => row[axis] === target[axis]));
   return found ? `${target.compression}, images of the source: the largest change from the base over ${counted(found.levels, "level", "levels")} is `
-    + `${signed(found.largest_delta)} points, where ${percent(found.largest_delta_ratio, 0)} % are removed `
+    + `${signed(found.largest_delta)} points, ${found.largest_delta_bits < FLOAT_BITS ? `at ${found.largest_delta_bits} bits` : `where ${percent(found.largest_delta_ratio, 0)} % are removed`} `
     + `(interval ${signed(found.low)} to ${signed(found.high)}); the largest gain, “max delta”, ${signed(found.max_delta)}.` : "";
 }
 

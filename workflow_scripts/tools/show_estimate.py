@@ -38,7 +38,7 @@ def measured_sizes(study):
     found = {}
     for dataset in study.datasets.values():
         shape = (dataset.channels, dataset.size, dataset.size)
-        metadata = {"shape": shape, "mean": [0.5] * shape[0], "deviation": [0.5] * shape[0], "classes": range(CLASSES)}
+        metadata = {"shape": shape, "mean": [0.5] * shape[0], "std": [0.5] * shape[0], "classes": range(CLASSES)}
         for name in study.config["architectures"]:
             model = initial_model(specification(study.architecture_settings(name), metadata), seed=0)
             tensors = model.state_dict().values()

@@ -117,8 +117,8 @@ def _choose(found, variants, differences, tolerance, alpha):
     within = candidates[candidates["mean"] >= reference - tolerance - SLACK]
     if within.empty:
         return {**told, "selected": NONE_WITHIN}
-    order = ["packed_bytes", "mean", "ratio", "finetuning"]
-    best = within.sort_values(order, ascending=[True, False, False, True], kind="stable").iloc[0]
+    order = ["packed_bytes", "mean", "ratio", "bits", "finetuning"]
+    best = within.sort_values(order, ascending=[True, False, False, True, True], kind="stable").iloc[0]
     return {
         **told,
         "selected": CHOSEN,

@@ -137,7 +137,7 @@ def max_delta(pairs, statistics):
     curves = {}
     for key, members in cells(pairs).items():
         row = dict(zip(CELL, key, strict=True))
-        curves.setdefault(tuple(row[name] for name in CURVE), []).append((row["ratio"], members))
+        curves.setdefault(tuple(row[name] for name in CURVE), []).append(((row["ratio"], -row["bits"]), members))
     rows = []
     for key, levels in curves.items():
         levels = sorted(levels, key=lambda level: level[0])
@@ -150,12 +150,17 @@ def max_delta(pairs, statistics):
                 {
                     **dict(zip(CURVE, key, strict=True)),
                     **{"about": about, "levels": len(levels), "base_accuracy": _reference_accuracy(levels[0][1])},
-                    **{"max_delta": means[signed], "max_delta_ratio": levels[signed][0]},
-                    **{"largest_delta": means[largest], "largest_delta_ratio": levels[largest][0]},
+                    **_at("max_delta", means[signed], levels[signed][0]),
+                    **_at("largest_delta", means[largest], levels[largest][0]),
                     **{"low": low, "high": high, "seeds": found[largest].seeds, "n": found[largest].images},
                 }
             )
     return MAX_DELTA.frame(rows).sort_values([*(key for key in ORDER if key in CURVE), "about"], ignore_index=True)
+
+
+def _at(name, delta, level):
+    """A delta and the level where it is, (ratio, -bits)."""
+    return {name: delta, f"{name}_ratio": level[0], f"{name}_bits": -level[1]}
 
 
 def verdict(row, alpha):

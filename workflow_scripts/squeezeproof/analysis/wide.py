@@ -83,7 +83,11 @@ def attacks_by_level(cells, compression, controls):
     """
     compressed = cells[cells["target_compression"] == compression]
     compressed = compressed.sort_values("threat", key=lambda threat: threat != CLEAN, kind="stable")
-    levels = compressed[["target_ratio", "target_bits"]].drop_duplicates().sort_values(["target_ratio", "target_bits"])
+    levels = (
+        compressed[["target_ratio", "target_bits"]]
+        .drop_duplicates()
+        .sort_values(["target_ratio", "target_bits"], ascending=[True, False])
+    )
     names = [level(*values) for values in levels.itertuples(index=False)]
     keys = ["dataset", "target_architecture", "target_training", "target_finetuning", "crafted_on", "attack"]
     bases, trained, titles = _bases(cells), _controls(cells), attack_displays(cells)

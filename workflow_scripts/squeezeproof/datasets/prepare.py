@@ -23,7 +23,7 @@ def prepare(settings, paths, name):
         name: the data set's name, kept in the metadata.
 
     Each file holds `images` uint8 [N, C, H, W] and `labels` int64 [N]; the metadata holds the class names, the
-    training images' mean and deviation per channel in [0, 1], and a fingerprint. Raises InputError for raw files that
+    training images' mean and std per channel in [0, 1], and a fingerprint. Raises InputError for raw files that
     are missing, truncated or altered, and for subsets larger than the data.
     """
     (images, labels), (test_images, test_labels), classes = registry.datasets()[settings["kind"]].imported()(settings)
@@ -55,14 +55,14 @@ def prepare(settings, paths, name):
         targets = np.ascontiguousarray(targets, dtype=np.int64)
         # One reading for the digest and the moments, one for the file: image files are decoded in each.
         digest = fingerprint(WatchedRows(pixels, seen.add) if split == "train" else pixels, targets)
-        mean, deviation = seen.result()
+        mean, std = seen.result()
         metadata = {
             "kind": KIND,
             "dataset": name,
             "split": split,
             "classes": classes,
             "mean": mean,
-            "deviation": deviation,
+            "std": std,
             "fingerprint": digest,
         }
         write_tensors(paths[split], {"images": pixels, "labels": targets}, metadata)
@@ -104,6 +104,6 @@ class Moments:
 
     def result(self):
         mean = self.total / self.count
-        deviation = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0))
-        # A constant channel has no deviation to divide by.
-        return mean.tolist(), np.where(deviation > 1e-6, deviation, 1.0).tolist()
+        std = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0))
+        # A constant channel has no std to divide by.
+        return mean.tolist(), np.where(std > 1e-6, std, 1.0).tolist()

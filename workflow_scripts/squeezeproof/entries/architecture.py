@@ -19,7 +19,7 @@ Stem = Annotated[Whole, Field(description="Filters of the stem; later stages sca
 def normalization(default: Normalization = "dataset") -> Any:
     """The field `normalization`."""
     return setting(
-        "`dataset` subtracts the training images' mean and divides by their deviation per channel; `none` feeds "
+        "`dataset` subtracts the training images' mean and divides by their std per channel; `none` feeds "
         "pixels; `half` maps [0, 1] to [-1, 1].",
         default,
     )

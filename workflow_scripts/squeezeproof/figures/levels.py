@@ -70,7 +70,7 @@ def panels(table, compressed, label):
             axes.remove()
         for axes in rows[:, 0]:
             axes.set_ylabel(label)
-            axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
+            axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}")
         used = {name: style for name, style in styles.items() if name in {attack for attack, _ in drawn}}
         handles = [plt.Line2D([], [], ms=4, label=names[name], **style) for name, style in used.items()]
         kinds = {curve for attack, curve in drawn if attack != CLEAN}

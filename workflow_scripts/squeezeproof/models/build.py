@@ -18,15 +18,15 @@ FACTORIES = registry.Functions(registry.architectures())
 
 
 class Normalize(nn.Module):
-    """Maps pixels in [0, 1] to (pixels - mean) / deviation per channel."""
+    """Maps pixels in [0, 1] to (pixels - mean) / std per channel."""
 
-    def __init__(self, mean, deviation):
+    def __init__(self, mean, std):
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
-        self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
 
     def forward(self, pixels):
-        return (pixels - self.mean) / self.deviation
+        return (pixels - self.mean) / self.std
 
 
 def specification(settings, dataset):
@@ -38,18 +38,18 @@ def specification(settings, dataset):
     """
     channels = dataset["shape"][0]
     moments = {
-        "dataset": (dataset["mean"], dataset["deviation"]),
+        "dataset": (dataset["mean"], dataset["std"]),
         "none": ([0.0] * channels, [1.0] * channels),
         "half": ([0.5] * channels, [0.5] * channels),
     }
-    mean, deviation = moments[settings["normalization"]]
+    mean, std = moments[settings["normalization"]]
     return {
         "architecture": settings,
         "in_channels": channels,
         "image_size": dataset["shape"][1],
         "num_classes": len(dataset["classes"]),
         "mean": mean,
-        "deviation": deviation,
+        "std": std,
     }
 
 
@@ -68,7 +68,7 @@ def build(spec, seed):
         torch.manual_seed(seed)
         network = _build_custom(settings, shape) if settings["kind"] == "custom" else _build_known(settings, shape)
         unfold_attention(network, torch.rand(2, spec["in_channels"], spec["image_size"], spec["image_size"]))
-    return nn.Sequential(OrderedDict(normalize=Normalize(spec["mean"], spec["deviation"]), network=network))
+    return nn.Sequential(OrderedDict(normalize=Normalize(spec["mean"], spec["std"]), network=network))
 
 
 def initial_model(spec, seed):

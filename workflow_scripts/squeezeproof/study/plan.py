@@ -138,13 +138,20 @@ class Study:
             "architecture": model.architecture,
             "training": model.training,
             "compression": compression.entry if compression else CONTROL if model.is_control else NONE,
-            "ratio": settings.get("ratio", 1 - bits / FLOAT_BITS),
+            "ratio": self._removed(model),
             "bits": bits,
             "finetuning": model.finetuning,
             "seed": model.seed,
             "base": model.base.name,
             "control": self.references[model].name if model in self.references else "",
         }
+
+    def _removed(self, model):
+        """The ratio that the compression of a Model removes, or the pruning that its quantization comes after."""
+        compression = self.compressions.get(model.compression)
+        if compression is None or "ratio" in compression.settings:
+            return compression.settings["ratio"] if compression else 0.0
+        return self._removed(self.parent(model))
 
     def fits_on_training_images(self, attack):
         """Whether an attack instance is fitted on the training split before it attacks the test split."""

@@ -193,9 +193,11 @@ MAX_DELTA = Table(
             "max_delta", GAIN, "The largest signed difference compressed minus base, as [vora2023] report it: it hides "
             "losses where one level gains.",
         ),
-        Column("max_delta_ratio", REMOVED, "Where that is."),
+        Column("max_delta_ratio", REMOVED, "The ratio where that is."),
+        Column("max_delta_bits", COUNT, "The bits of a weight where that is."),
         Column("largest_delta", GAIN, "The difference of largest size."),
-        Column("largest_delta_ratio", REMOVED, "Where that is."),
+        Column("largest_delta_ratio", REMOVED, "The ratio where that is."),
+        Column("largest_delta_bits", COUNT, "The bits of a weight where that is."),
         *interval("its interval, which covers although the level was chosen by its result (Bonferroni)."),
         SEEDS, IMAGES,
     ),

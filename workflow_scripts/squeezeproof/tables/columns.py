@@ -61,7 +61,8 @@ def axes(side="", *, printed=True):
             "was trained as long as a compressed one.", printed=printed,
         ),
         Column(
-            f"{side}ratio", REMOVED, f"The ratio{of} that the compression was asked to remove.", printed=printed,
+            f"{side}ratio", REMOVED, f"The ratio{of} to be removed; of a quantization that of the pruning before it.",
+            printed=printed,
         ),
         Column(f"{side}bits", COUNT, f"Bits of a weight{of}.", printed=printed),
         Column(f"{side}finetuning", TEXT, f"The fine-tuning's entry{of}.", printed=printed),

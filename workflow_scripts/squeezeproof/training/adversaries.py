@@ -105,7 +105,7 @@ def several_steps(settings, model):
 
 
 def _adversary(settings, model, steps, alpha, drawn):
-    unit = _deviation(model) if settings["space"] == "normalized" else 1.0
+    unit = _std(model) if settings["space"] == "normalized" else 1.0
     return Adversary(
         clean_weight=settings["clean_weight"],
         eps=settings["eps"] * unit,
@@ -151,8 +151,8 @@ class _Unjudged:
         """Take the gradients as they are."""
 
 
-def _deviation(model):
+def _std(model):
     normalize = getattr(model, "normalize", None)
     if normalize is None:
         raise InputError("adversary.space: normalized, but the model has no normalisation; write space: pixel")
-    return normalize.deviation
+    return normalize.std
