@@ -20,7 +20,7 @@ from squeezeproof.study.instances import fitted_on_training_images
 from squeezeproof.study.outputs import targets
 from squeezeproof.study.paths import SHARD, Paths, prepared
 from squeezeproof.study.plan import Study
-from squeezeproof.study.scheduling import one_timer_at_a_time
+from squeezeproof.study.scheduling import one_look_at_a_function, one_timer_at_a_time
 from squeezeproof.study.uses import used_code
 from squeezeproof.study.tables import (
     ACCURACY,
@@ -34,6 +34,7 @@ from squeezeproof.study.tables import (
 )
 
 one_timer_at_a_time()
+one_look_at_a_function()
 
 try:
     # Snakemake has merged these files already, and a key that stands twice in one has lost its first value.

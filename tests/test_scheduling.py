@@ -1,4 +1,4 @@
-"""The guard against the timers that Snakemake's scheduler piles up."""
+"""The two functions of Snakemake that are replaced."""
 
 import threading
 import time
@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
+from snakemake import common
 from snakemake.scheduling import job_scheduler
 
 from squeezeproof.study import scheduling
@@ -69,3 +70,18 @@ def test_the_workflow_replaces_it(monkeypatch):
     before = time.monotonic()
     scheduler._schedule_reevalutation(0.1)
     assert scheduler._open_jobs.acquire(timeout=60) and time.monotonic() - before >= 0.1
+
+
+def test_a_function_is_looked_at_once(monkeypatch):
+    looked = []
+    monkeypatch.setattr(common, "get_function_params", lambda function: looked.append(function) or {"wildcards": None})
+    scheduling.one_look_at_a_function()
+    for _ in range(3):
+        assert common.get_function_params(print) == {"wildcards": None}
+    assert looked == [print]
+
+
+def test_snakemake_still_asks_for_parameters_by_that_name():
+    source = common.__loader__.get_source(common.__name__)
+    assert "def get_function_params(func: Callable)" in source
+    assert "func_params = get_function_params(func)" in source
