@@ -145,15 +145,19 @@ class Jobs:
         files = Files(sets=sets, source=source, test=test, evaluated=path("predictions.base.safetensors"))
         self._add("audit_sets", "audit_sets", files, Files(path("sets.csv")), {"attacks": ATTACKS}, source=BASE)
         params = {"attack": study.attacks["pgd-eps0.1"].settings, "images": 10, "seed": 0, "compute": study.compute}
-        self._add("probe", "probe", Files(source=source, test=test), Files(path("probe.csv")), params, source=BASE)
+        params |= {"attacks": ATTACKS, "deep": True}
+        files = Files(source=source, test=test, sets=sets)
+        self._add("probe", "probe", files, Files(path("probe.csv")), params, source=BASE)
+        splits = {split: path(f"{split}.safetensors") for split in ("train", "validation", "test")}
+        self._add("audit_data", "audit_data", Files(**splits), Files(path("data.csv")))
         models = [(DATASET, BASE), (DATASET, PRUNED)]
         files = Files(
-            found=[path("sets.csv"), path("probe.csv")],
+            found=[path("data.csv"), path("sets.csv"), path("probe.csv")],
             predictions=self.predictions,
             models=[path(f"{name}.safetensors") for _, name in models],
             tests=[test],
         )
-        params = {"models": models, "datasets": [DATASET]}
+        params = {"models": models, "parents": [None, BASE], "datasets": [DATASET]}
         self._add("write_audit", "write_audit", files, Files(path("audit.csv")), params)
 
     @property

@@ -13,6 +13,7 @@ from squeezeproof.audit.findings import EVERY, Audit, Finding, read_audit, read_
 from squeezeproof.audit.probe import probe
 from squeezeproof.audit.sets import Origin, audit_set
 from squeezeproof.audit.study import audit_study, check
+from squeezeproof.entries.attack import SHARED
 from squeezeproof.errors import InputError
 from squeezeproof.store.adversarial import save_set
 from squeezeproof.store.predictions import NOT_SCORED, save_predictions
@@ -23,6 +24,11 @@ LABELS = np.arange(N) % CLASSES
 IMAGES = np.random.default_rng(0).integers(60, 190, (N, 1, 4, 4), dtype=np.uint8)
 METADATA = {"fingerprint": fingerprint(IMAGES, LABELS), "classes": list("abcd")}
 CLEAN = 38
+def stage(method):
+    """An attack as a stage of a suite: without what the suite has for all."""
+    return {key: value for key, value in settings(method).items() if key not in SHARED}
+
+
 SUITE = {"method": "suite", "eps": 0.1, "norm": "linf", "stop_on_success": True, "stored": "float32"}
 ATTACKS = {  # attack -> (settings, correct on its own source, correct on the other model)
     "noise-eps0.1": (settings("noise"), 36, 37),
@@ -31,7 +37,7 @@ ATTACKS = {  # attack -> (settings, correct on its own source, correct on the ot
     "fgsm-eps0.5": (settings("fgsm", eps=0.5), 10, 25),
     "pgd-eps0.1": (settings("pgd"), 10, 31),
     "square-eps0.1": (settings("square"), 12, 33),
-    "suite-eps0.1": (SUITE | {"stages": [{"method": "fgsm", "loss": "cross_entropy"}]}, 8, None),
+    "suite-eps0.1": (SUITE | {"stages": [stage("fgsm")]}, 8, None),
     "deepfool": (settings("deepfool"), 0, 30),
 }
 

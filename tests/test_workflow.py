@@ -24,7 +24,7 @@ TABLES_AND_FIGURES = {
     **{"write_wide_tables": 1, "format_tables": 1, "write_story": 1, "write_explorer": 1},
 }
 ALL_OF_A_SEED = {
-    **{"train": 1, "compress": 3, "craft": 2, "predict": 4, "audit_sets": 1, "write_costs": 1},
+    **{"train": 1, "compress": 3, "craft": 2, "predict": 4, "audit_sets": 1, "probe": 1, "write_costs": 1},
     **TABLES_AND_FIGURES,
 }
 # What a change of the attacks reruns of them.
@@ -35,7 +35,7 @@ WITHOUT_MODELS = {
 
 def test_first_run_does_every_job_once(fresh):
     assert fresh.planned() == {
-        "prepare": 1,
+        **{"prepare": 1, "audit_data": 1},
         **ALL_OF_A_SEED,
     }
 
@@ -59,7 +59,7 @@ def test_every_job_has_a_log_and_a_benchmark(finished):
     for kind, suffix in (("logs", ".log"), ("benchmarks", ".tsv")):
         assert len(list((finished.results / kind).rglob(f"*{suffix}"))) == jobs
     log = (finished.results / f"logs/train/digits/{BASE}.log").read_text()
-    assert "2 of 2 epochs" in log
+    assert "6 of 6 epochs" in log
 
 
 def test_messages_name_what_is_done(finished):
@@ -128,12 +128,12 @@ def add_a_ratio(study):
 
 def add_an_attack(study):
     study.config["attacks"]["bim"] = {"eps": 0.1, "steps": 2}
-    return {"craft": 1, "predict": 4, "audit_sets": 1, "write_costs": 1, **WITHOUT_MODELS, "plot_heatmap": 3}
+    return {"craft": 1, "predict": 4, "audit_sets": 1, "probe": 1, "write_costs": 1, **WITHOUT_MODELS, "plot_heatmap": 3}
 
 
 def change_an_attack(study):
     study.config["attacks"]["pgd"]["steps"] = 4
-    return {"craft": 1, "predict": 4, "audit_sets": 1, "write_costs": 1, **WITHOUT_MODELS}
+    return {"craft": 1, "predict": 4, "audit_sets": 1, "probe": 1, "write_costs": 1, **WITHOUT_MODELS}
 
 
 def add_a_seed(study):
@@ -176,7 +176,7 @@ def edit_a_script(study):
 
 def edit_an_attack(study):
     edit(study, "squeezeproof/attacks/pgd.py")
-    return {"craft": 1, "predict": 4, "audit_sets": 1, "write_costs": 1, **WITHOUT_MODELS}
+    return {"craft": 1, "predict": 4, "audit_sets": 1, "probe": 1, "write_costs": 1, **WITHOUT_MODELS}
 
 
 def explain_every_module(study):
@@ -202,7 +202,7 @@ def edit_the_network(study):
 
 def edit_the_data_set(study):
     edit(study, "squeezeproof/datasets/digits.py")
-    return {"prepare": 1, **ALL_OF_A_SEED}
+    return {"prepare": 1, "audit_data": 1, **ALL_OF_A_SEED}
 
 
 def edit_what_is_not_used(study):
@@ -288,14 +288,14 @@ LEAVES = {
 }
 # A file that others are made from, and the jobs that make it and them.
 LOSSES = {
-    "data/prepared/{key}/validation.safetensors": {"prepare": 1, **ALL_OF_A_SEED},
+    "data/prepared/{key}/validation.safetensors": {"prepare": 1, "audit_data": 1, **ALL_OF_A_SEED},
     f"results/tiny/models/digits/{BASE}.history.csv": ALL_OF_A_SEED,
     "results/tiny/models/digits/cnn8.standard.weight-50.standard.s0.safetensors": {
         **{"compress": 1, "predict": 1},
         **TABLES_AND_FIGURES,
     },
     f"results/tiny/adversarial/digits/{BASE}/fgsm-eps0.1.safetensors": {
-        **{"craft": 1, "predict": 4, "audit_sets": 1, "write_costs": 1},
+        **{"craft": 1, "predict": 4, "audit_sets": 1, "probe": 1, "write_costs": 1},
         **WITHOUT_MODELS,
     },
     f"results/tiny/predictions/digits/cnn8.standard.weight-50.standard.s0/{BASE}.safetensors": {
