@@ -20,7 +20,7 @@ DATASET = "digits"
 BASE, PRUNED = "cnn8.standard.none.none.s0", "cnn8.standard.weight-50.standard.s0"
 ATTACKS = ["fgsm-eps0.1", "pgd-eps0.1"]
 TABLES = ["clean_accuracy", "robust_accuracy", "over_seeds", "compression"]
-VERDICTS = ["comparisons", "verdicts", "max_delta", "flips", "clean_differences"]
+VERDICTS = ["comparisons", "verdicts", "effects", "max_delta", "flips", "clean_differences"]
 
 
 class Files(list):

@@ -24,6 +24,8 @@ LABELS = np.arange(N) % CLASSES
 IMAGES = np.random.default_rng(0).integers(60, 190, (N, 1, 4, 4), dtype=np.uint8)
 METADATA = {"fingerprint": fingerprint(IMAGES, LABELS), "classes": list("abcd")}
 CLEAN = 38
+
+
 def stage(method):
     """An attack as a stage of a suite: without what the suite has for all."""
     return {key: value for key, value in settings(method).items() if key not in SHARED}

@@ -128,7 +128,8 @@ def add_a_ratio(study):
 
 def add_an_attack(study):
     study.config["attacks"]["bim"] = {"eps": 0.1, "steps": 2}
-    return {"craft": 1, "predict": 4, "audit_sets": 1, "probe": 1, "write_costs": 1, **WITHOUT_MODELS, "plot_heatmap": 3}
+    again = {"craft": 1, "predict": 4, "audit_sets": 1, "probe": 1, "write_costs": 1}
+    return {**again, **WITHOUT_MODELS, "plot_heatmap": 3}
 
 
 def change_an_attack(study):

@@ -6,9 +6,6 @@ everything that anybody means.
 
 import stat
 
-from pydantic import ValidationError
-
-from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 
 # Of a config.
@@ -37,29 +34,6 @@ def oversized(config):
         if isinstance(value, int) and value.bit_length() > MAX_TEXT:
             return f"{path}: a number of more than 3,000 digits"
     return None
-
-
-def check_network(settings, shape):
-    """Raise InputError where no config could have these settings of an architecture, or `shape` is no image's.
-
-    `shape` has `in_channels`, `num_classes` and `image_size`.
-    """
-    kind = settings.get("kind")
-    if not isinstance(kind, str) or kind not in registry.architectures():
-        raise InputError(f"kind: {kind!r:.100} is no architecture")
-    for name, value in shape.items():
-        if not isinstance(value, int) or not 0 < value <= MAX_SIDE:
-            raise InputError(f"{name}: {value!r:.100} is beyond what {kind} is built for ({MAX_SIDE:,})")
-    if problem := oversized(settings):
-        raise InputError(problem)
-    try:
-        registry.architectures()[kind].model_validate(settings)
-    except ValidationError as error:
-        # Only here: building the whole config takes longer than many a job.
-        from squeezeproof.study.schema import in_words
-
-        problems = in_words(error, settings, registry.architectures()[kind])
-        raise InputError("; ".join(f"{kind}: {problem:.300}" for problem in problems)) from None
 
 
 def check_parameters(kind, parameters, image_size):

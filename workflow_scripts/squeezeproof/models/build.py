@@ -11,8 +11,9 @@ from squeezeproof.errors import InputError
 from squeezeproof.factories import refusal, stray
 from squeezeproof.models import ensemble
 from squeezeproof.models.attention import unfold_attention
+from squeezeproof.models.specifications import check_specification
 from squeezeproof.seeds import derive_seed
-from squeezeproof.untrusted import check_members, check_network, check_parameters
+from squeezeproof.untrusted import check_members, check_parameters
 
 FACTORIES = registry.Functions(registry.architectures())
 
@@ -78,7 +79,7 @@ def initial_model(spec, seed):
 
 def _build_known(settings, shape):
     """A network of FACTORIES; before memory is taken for its weights, that they are of a size that can be meant."""
-    check_network(settings, shape)
+    check_specification(settings, shape)
     arguments = {key: value for key, value in settings.items() if key not in ("kind", "normalization")}
     factory = FACTORIES[settings["kind"]]
     with torch.random.fork_rng(devices=[]), torch.device("meta"):

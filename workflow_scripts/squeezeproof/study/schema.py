@@ -1,6 +1,7 @@
 """Checks a study config against `study.config` and says in words what is wrong with it, every problem at once."""
 
 import types
+from collections import Counter
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import Tag, ValidationError
@@ -32,7 +33,26 @@ def in_words(error: ValidationError, config: Any, settings: type[Settings] = Stu
     """A problem for every error of the validation of a config, or of other settings: unknown keys of its own first."""
     found = error.errors(include_url=False)
     found.sort(key=lambda item: not (len(item["loc"]) == 1 and item["type"] in UNKNOWN))
-    return [_in_words(item, *_place(item["loc"], config, settings)) for item in found]
+    placed = [(item, *_place(item["loc"], config, settings)) for item in found]
+    # A value that may be of several types has an error for each of them, all at one place.
+    tried = Counter(path for item, path, *_ in placed if item["type"] not in UNKNOWN)
+    problems = [
+        _of_no_type(item, path, field) if tried[path] > 1 and _is_choice(field) else _in_words(item, path, owner, field)
+        for item, path, owner, field in placed
+    ]
+    return list(dict.fromkeys(problems))
+
+
+def _is_choice(field):
+    return len([kind for kind in field.get("anyOf", ()) if kind.get("type") != "null"]) > 1
+
+
+def _of_no_type(item, path, field):
+    kinds = " or ".join(
+        kind.get("type", "value") + (f" in {interval(kind)}" if "minimum" in kind or "exclusiveMinimum" in kind else "")
+        for kind in field["anyOf"]
+    )
+    return f"{path}: {item['input']!r} is no {kinds}"
 
 
 UNKNOWN = ("extra_forbidden", "invalid_key")
@@ -81,6 +101,9 @@ def _place(loc, config, settings):
             if isinstance(value, list):
                 path, value = f"{path}[{part}]", value[part]
             annotation, items = get_args(annotation)[0], items + 1
+            continue
+        if not (get_origin(annotation) is dict or (isinstance(annotation, type) and issubclass(annotation, Settings))):
+            # The name of one of the types that a plain value may have.
             continue
         path = _join(path, part)
         if get_origin(annotation) is dict:
