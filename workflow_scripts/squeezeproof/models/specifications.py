@@ -23,8 +23,5 @@ def check_specification(settings, shape):
     try:
         registry.architectures()[kind].model_validate(settings)
     except ValidationError as error:
-        # Only here: building the whole config takes longer than many a job.
-        from squeezeproof.study.schema import in_words
-
-        problems = in_words(error, settings, registry.architectures()[kind])
-        raise InputError("; ".join(f"{kind}: {problem:.300}" for problem in problems)) from None
+        problems = [f"{kind}.{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        raise InputError("; ".join(f"{problem:.300}" for problem in problems)) from None
