@@ -345,7 +345,7 @@ def exhausted(*_):
     raise MemoryError("Unable to allocate 4 TiB")
 
 
-@pytest.mark.parametrize("step", [0, 1, 4, 6])
+@pytest.mark.parametrize("step", [0, 1, STEPS, STEPS + 2])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["train", "compress"])
 def test_a_training_that_breaks_names_the_learning_rate_and_goes_on_from_its_last_epoch(

@@ -6,7 +6,7 @@ import numpy as np
 
 from squeezeproof.audit.findings import EVERY, judge, listed
 from squeezeproof.store.rows import part_slices
-from squeezeproof.store.tensors import open_rows
+from squeezeproof.store.tensors import open_rows, verify
 
 
 def audit_data(dataset, train, validation, test):
@@ -27,6 +27,7 @@ def audit_data(dataset, train, validation, test):
 
 
 def _digests(path):
+    verify(path)
     images = open_rows(path, "images")
     for rows in part_slices(images) if len(images) else ():
         for image in images[rows]:

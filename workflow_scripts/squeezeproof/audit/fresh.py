@@ -16,7 +16,7 @@ from squeezeproof.audit.findings import EVERY, WARNING, judge, remedy
 from squeezeproof.batches import in_batches
 from squeezeproof.entries import registry
 from squeezeproof.store.datasets import to_pixels
-from squeezeproof.store.tensors import open_rows, read_metadata
+from squeezeproof.store.tensors import open_rows, read_metadata, verify
 
 # Of the sampled images: the least that tell anything, and a share of the set's that costs a tenth of crafting it.
 FEWEST, SHARE = 50, 0.1
@@ -65,6 +65,7 @@ def audit_fresh(model, images, labels, sets, *, seed, batch_size, dataset, sourc
     findings = []
     with frozen(model):
         for name, path in sets.items():
+            verify(path)
             settings = read_metadata(path)["settings"]
             if not _follows_gradients(settings):
                 continue
