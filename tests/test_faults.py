@@ -33,7 +33,7 @@ from squeezeproof.store.tensors import read_arrays, read_metadata
 
 ORDER = Jobs("/nowhere").order
 # Images that a source is looked over with before an attack, and steps of an epoch.
-PROBED, STEPS = 8, 4
+PROBED, STEPS = 8, 19
 PAIRS = [
     # Plots take longest.
     pytest.param(name, path.name, marks=[pytest.mark.slow] * (name in ("plot_weights", "plot_training")))

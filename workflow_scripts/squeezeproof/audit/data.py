@@ -4,7 +4,8 @@ import hashlib
 
 import numpy as np
 
-from squeezeproof.audit.findings import EVERY, judge, listed
+from squeezeproof.audit.findings import EVERY, judge, listed, remedy
+from squeezeproof.errors import InputError
 from squeezeproof.store.rows import part_slices
 from squeezeproof.store.tensors import open_rows, verify
 
@@ -27,7 +28,10 @@ def audit_data(dataset, train, validation, test):
 
 
 def _digests(path):
-    verify(path)
+    try:
+        verify(path)
+    except InputError as error:
+        raise InputError(f"{error}; {remedy(path)}") from None
     images = open_rows(path, "images")
     for rows in part_slices(images) if len(images) else ():
         for image in images[rows]:
