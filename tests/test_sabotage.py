@@ -559,9 +559,8 @@ VARIATIONS = {
         f"{method}, other schemes": {"attacks": {"a-eps0.1": settings(method, eps=0.1)}}
         for method in ("apgd", "apgd_t", "square", "noise", "mifgsm", "difgsm", "uap")
     },
-    **{
-        f"{method}, minimum-norm": {"attacks": {"a": settings(method)}} for method in ("deepfool", "fab", "fab_t", "cw")
-    },
+    **{f"{method}, minimum-norm": {"attacks": {"a": settings(method)}} for method in ("deepfool", "fab", "fab_t")},
+    "cw, cut to a ball": {"attacks": {"a-eps1": settings("cw", eps=1.0)}},
     "a black box": {"attacks": {"a-eps0.1": settings("substitute", eps=0.1)}},
     "a small budget": {"attacks": {"a-eps0.01": settings("pgd", eps=0.01, steps=10)}},
     "a large budget": {"attacks": {"a-eps0.5": settings("pgd", eps=0.5, steps=40)}},
