@@ -468,7 +468,7 @@ def test_a_sabotaged_attack_is_noticed(monkeypatch, sabotage, message):
         return sabotage(honest(model, inputs, labels, **options), inputs)
 
     attack_all(network(), "fgsm", eps=0.1)
-    monkeypatch.setitem(ATTACKS, "fgsm", sabotaged)
+    monkeypatch.setattr("squeezeproof.attacks.craft.ATTACKS", {"fgsm": sabotaged})
     with pytest.raises(RuntimeError, match=message):
         attack_all(network(), "fgsm", eps=0.1)
 

@@ -5,6 +5,7 @@ early stopping. A set that was crafted on another model, through another normali
 than that.
 """
 
+import copy
 from functools import cache
 
 import numpy as np
@@ -37,6 +38,8 @@ def audit_fresh(model, images, labels, sets, *, seed, batch_size, dataset, sourc
         dataset, source: names of the cell.
     """
     device = next(model.parameters()).device
+    # torchattacks reshapes gradients by `view`, which those of a model in channels-last order do not allow.
+    model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
     inputs, targets = to_pixels(images, device), labels.to(device)
 
     def correct(points):
