@@ -237,7 +237,8 @@ def attacks_of_sweep(wildcards):
 
 def sweeping_code(wildcards):
     """Digest of the code of the sweep's attack and of the network that it attacks."""
-    attacks = [settings for _, settings in attacks_of_sweep(wildcards)]
+    # A sweep goes on where an earlier one ended, so that one eps more is no other code.
+    attacks = [{**settings, "eps": None} for _, settings in attacks_of_sweep(wildcards)]
     return used_code(study, "sweep.py", models=[(wildcards.dataset, wildcards.source)], attacks=attacks)
 
 

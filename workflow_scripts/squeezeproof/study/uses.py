@@ -23,7 +23,7 @@ def used_code(study, script, *, models=(), **entries):
         for found in registry.used(section, settings)
     ]
     modules = {module for entry, _ in used for module in entry.modules()}
-    # A set: the attacks of a sweep differ in eps alone, and one more of them is no other code.
+    # Sets: what is used twice is no other code.
     meanings = {json.dumps(entry.meaning(settings), sort_keys=True) for entry, settings in used}
     declared = "\n".join(sorted(meanings))
     return code_digest(script, *sorted(modules)) + hashlib.sha256(declared.encode()).hexdigest()[:8]
