@@ -7,6 +7,10 @@ import pytest
 import write_docs
 import yaml
 from conftest import ROOT
+from show_plan import configured
+
+from squeezeproof.study.outputs import jobs
+from squeezeproof.study.plan import Study
 
 PAGES = yaml.safe_load((ROOT / "docs/pages.yaml").read_text())
 WRITTEN = [study for study, page in PAGES.items() if "page" in page and (ROOT / "docs" / study).is_dir()]
@@ -26,6 +30,14 @@ def test_a_page_is_what_its_tables_make_it(study, tmp_path, monkeypatch):
 @pytest.mark.parametrize("study", WRITTEN)
 def test_a_page_is_linked_where_the_studies_are_told(study):
     assert f"({study}/README.md)" in (ROOT / "docs/reproduce_a_paper.md").read_text()
+
+
+def test_the_jobs_of_the_papers_studies_are_those_of_their_plans():
+    text = (ROOT / "docs/reproduce_a_paper.md").read_text()
+    told = dict(re.findall(r"^\| `(\w+)` \|.*?\| ([\d,]+) \|", text, re.M))
+    assert len(told) == 6
+    for study, count in told.items():
+        assert f"{len(jobs(Study(configured(ROOT / f'studies/{study}.yaml')))):,}" == count, study
 
 
 # What people read
