@@ -134,7 +134,7 @@ def architecture_of(wildcards):
 
 
 def checkpoint_of(wildcards):
-    """The user's own weights that a custom architecture starts from, if any."""
+    """The user's own weights that an architecture starts from, if any."""
     return architecture_of(wildcards).get("checkpoint") or []
 
 

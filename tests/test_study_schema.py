@@ -33,6 +33,7 @@ REQUIRED_VALUES = {
     "bits": 8,
     "eps": 0.1,
     "factory": "package:make",
+    "name": "resnet18",
     "root": "images",
     "size": 32,
     "epochs": 1,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from squeezeproof.entries.entry import Entry
-from squeezeproof.entries.settings import Whole, setting
+from squeezeproof.entries.settings import Text, Whole, setting
 
 # Multiply-accumulates a second while attacking, of a network that nobody measured; as those of every architecture,
 # on one core of a 2-core x86 server, float32, one thread.
@@ -49,6 +49,11 @@ class Architecture(Entry):
 
     kind: str
     normalization: Normalization = normalization()
+    checkpoint: Text | None = setting(
+        "A safetensors file with the network's state_dict; a base model then starts from it instead of from random "
+        "weights.",
+        None,
+    )
 
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""

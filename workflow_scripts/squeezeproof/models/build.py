@@ -16,6 +16,8 @@ from squeezeproof.seeds import derive_seed
 from squeezeproof.untrusted import check_members, check_parameters
 
 FACTORIES = registry.Functions(registry.architectures())
+# Settings of an architecture that are none of its factory.
+APART = ("kind", "normalization", "checkpoint")
 
 
 class Normalize(nn.Module):
@@ -80,10 +82,14 @@ def initial_model(spec, seed):
 def _build_known(settings, shape):
     """A network of FACTORIES; before memory is taken for its weights, that they are of a size that can be meant."""
     check_specification(settings, shape)
-    arguments = {key: value for key, value in settings.items() if key not in ("kind", "normalization")}
+    arguments = {key: value for key, value in settings.items() if key not in APART}
     factory = FACTORIES[settings["kind"]]
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        parameters = sum(tensor.numel() for tensor in factory(**shape, **arguments).parameters())
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            parameters = sum(tensor.numel() for tensor in factory(**shape, **arguments).parameters())
+    except NotImplementedError:
+        # torchvision's RegNets compute their widths with tensors; their names bound their size.
+        parameters = 0
     check_parameters(settings["kind"], parameters, shape["image_size"])
     return factory(**shape, **arguments)
 

@@ -19,11 +19,6 @@ class Custom(Architecture):
         json_schema_extra={"x-form": "of the form package.module:function"},
     )
     arguments: dict[str, Any] = setting("Further keyword arguments of the factory.", {})
-    checkpoint: Text | None = setting(
-        "A safetensors file with the network's state_dict; a base model then starts from it instead of from random "
-        "weights.",
-        None,
-    )
 
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
