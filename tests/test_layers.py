@@ -10,7 +10,7 @@ from study_examples import changed
 
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.layers import class_number, first_of_class, layer_features
-from squeezeproof.evaluation.tsne import embed
+from squeezeproof.evaluation.tsne import COLUMNS, coordinates, embed
 from squeezeproof.figures.style import save
 from squeezeproof.figures.tsne import tsne_panels
 from squeezeproof.store.features import read_features, save_features
@@ -109,6 +109,19 @@ def test_few_images_and_few_features_lower_the_perplexity(count, features):
 def test_a_layer_that_says_nothing_lies_at_the_origin():
     clean, adversarial = embed(np.ones((3, 4)), np.ones((3, 4)), perplexity=30, seed=0)
     assert not clean.any() and not adversarial.any()
+
+
+def test_every_image_has_a_row_in_every_layer_clean_ones_first():
+    first, second = clusters(3)
+    features = {"clean": {"a": first, "b": second}, "adversarial": {"a": second, "b": first}}
+    predictions = {"clean": [7, 7, 1], "adversarial": [1, 1, 1]}
+    rows = list(coordinates([4, 8, 9], features, predictions, {"layers": ["b", "a"], "label": 7}, perplexity=1, seed=0))
+    assert [row[:5] for row in rows[:4]] == [
+        ["b", 4, "clean", 7, 7], ["b", 8, "clean", 7, 7], ["b", 9, "clean", 7, 1], ["b", 4, "adversarial", 7, 1],
+    ]  # fmt: skip
+    assert len(rows) == 12 and {len(row) for row in rows} == {len(COLUMNS)} and rows[6][0] == "a"
+    placed = embed(second, first, perplexity=1, seed=0)
+    assert np.array([row[5:] for row in rows[:6]], float) == pytest.approx(np.concatenate(placed), rel=1e-5)
 
 
 def test_panels_show_every_image_once(tmp_path):

@@ -4,6 +4,22 @@ import numpy as np
 from sklearn.manifold import TSNE
 
 POINTS_PER_NEIGHBOUR = 3
+COLUMNS = ["layer", "example", "kind", "label", "prediction", "x", "y"]
+
+
+def coordinates(indices, features, predictions, metadata, *, perplexity, seed):
+    """A row of COLUMNS for every image in every layer, clean ones of a layer before adversarial ones.
+
+    Args:
+        indices, features, predictions, metadata: of `store.features.read_features`.
+        perplexity, seed: of `embed`.
+    """
+    for layer in metadata["layers"]:
+        kinds = {kind: features[kind][layer] for kind in ("clean", "adversarial")}
+        placed = embed(*kinds.values(), perplexity=perplexity, seed=seed)
+        for kind, points in zip(kinds, placed, strict=True):
+            for example, prediction, (x, y) in zip(indices, predictions[kind], points, strict=True):
+                yield [layer, example, kind, metadata["label"], prediction, f"{x:.6g}", f"{y:.6g}"]
 
 
 def embed(clean, adversarial, *, perplexity, seed):
