@@ -115,6 +115,61 @@ OTHER = {
 }
 
 
+ANNOTATED = '''"""Module."""
+from typing import TYPE_CHECKING
+
+import torch
+from library import Names, Shape as Size, other
+
+if TYPE_CHECKING:
+    from library.models import Net
+
+scale: float = 2
+
+class Sized:
+    number: int = 1
+
+    def forward(self, x: torch.Tensor, *rest: Size, net: "Net | None" = None, **settings: Names) -> Size:
+        found: list[int] = []
+        late: int
+        return torch.stack(found)
+'''
+BARE = """import torch
+from library import other
+
+scale = 2
+
+class Sized:
+    number: int = 1
+
+    def forward(self, x, *rest, net=None, **settings):
+        found = []
+        return torch.stack(found)
+"""
+
+
+def test_annotations_and_their_imports_change_no_digest(tmp_path):
+    root = write(tmp_path, {"library/__init__.py": "", "library/models.py": "", "library/Shape.py": ""})
+    assert digest_of(root / "run.py", ANNOTATED) == digest_of(root / "run.py", BARE)
+    assert names(closure([root / "run.py"], root), root) == {"run.py", "library/__init__.py"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("number: int", "number: float"),
+        ("scale: float = 2", "scale: float = 3"),
+        ("net: ", "network: "),
+        (", other", ""),
+        ("stack(found)", "stack(found, Size)"),
+    ],
+)
+def test_what_stands_beside_annotations_changes_the_digest(tmp_path, old, new):
+    text = ANNOTATED.replace(old, new)
+    assert text != ANNOTATED
+    assert digest_of(tmp_path / "run.py", text) != digest_of(tmp_path / "run.py", ANNOTATED)
+
+
 def digest_of(path, text):
     path.write_text(text)
     forget()

@@ -2,11 +2,14 @@
 
 Snakemake sees a rule's script and params, not the modules its script imports. A rule that carries
 `params: code=code_digest(script)` reruns when the syntax tree of the script or of a module in its import closure
-changes. Comments, docstrings and the layout of the text are no part of it. Standard library only.
+changes. Comments, docstrings, the layout of the text and the annotations of functions and variables are no part of it,
+nor is an import that annotations alone need. Annotations in the body of a class are: dataclasses and pydantic read
+them. Standard library only.
 """
 
 import ast
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 
@@ -58,10 +61,73 @@ def closure(paths, root):
 @cache
 def _read(path, root):
     """(digest of the syntax tree, files that it imports) of a module file; nearly every rule asks for nearly each."""
-    tree, parts, modules = ast.parse(path.read_bytes(), str(path)), [], {}
+    tree, parts, modules = _without_annotations(ast.parse(path.read_bytes(), str(path))), [], {}
     _walk(tree, parts, modules, path.relative_to(root).parent.parts)
     files = {file: None for module in modules for file in module_files(module, root)}
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).digest(), tuple(files)
+
+
+def _without_annotations(tree):
+    """The tree of a module without what only type checkers read."""
+    bare = _Bare()
+    tree = bare.visit(tree)
+    unused = bare.annotating - {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return _Imports(unused).visit(tree) if unused else tree
+
+
+class _Bare(ast.NodeTransformer):
+    """Drops annotations; keeps the names that stood in them."""
+
+    def __init__(self):
+        self.annotating = set()
+
+    def _drop(self, annotation):
+        for node in ast.walk(annotation) if annotation is not None else ():
+            if isinstance(node, ast.Name):
+                self.annotating.add(node.id)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                self.annotating.update(re.findall(r"\w+", node.value))
+
+    def visit_arg(self, node):
+        self._drop(node.annotation)
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node):
+        self._drop(node.returns)
+        node.returns = None
+        return self.generic_visit(node)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_AnnAssign(self, node):
+        self._drop(node.annotation)
+        self.generic_visit(node)
+        return None if node.value is None else ast.Assign(targets=[node.target], value=node.value)
+
+    def visit_ClassDef(self, node):
+        body = [line if isinstance(line, ast.AnnAssign) else self.visit(line) for line in node.body]
+        node.body = [line for line in body if line is not None]
+        return node
+
+    def visit_If(self, node):
+        if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+            return self.generic_visit(node)
+        self.annotating.add("TYPE_CHECKING")
+        return None
+
+
+class _Imports(ast.NodeTransformer):
+    """Drops imports of the given names."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def visit_Import(self, node):
+        node.names = [alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) not in self.names]
+        return node if node.names else None
+
+    visit_ImportFrom = visit_Import
 
 
 def _walk(node, parts, modules, package):
