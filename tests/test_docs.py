@@ -1,5 +1,6 @@
 """The pages under docs/ say what the tables beside them say."""
 
+import copy
 import re
 import shutil
 
@@ -9,10 +10,13 @@ import yaml
 from conftest import ROOT
 from show_plan import configured
 
+from squeezeproof.errors import InputError
+from squeezeproof.pages.reproductions_page import reproductions_page
 from squeezeproof.study.outputs import jobs
 from squeezeproof.study.plan import Study
 
 PAGES = yaml.safe_load((ROOT / "docs/pages.yaml").read_text())
+PARTS = yaml.safe_load((ROOT / "studies/published/parts.yaml").read_text())
 WRITTEN = [study for study, page in PAGES.items() if "page" in page and (ROOT / "docs" / study).is_dir()]
 
 
@@ -30,6 +34,28 @@ def test_a_page_is_what_its_tables_make_it(study, tmp_path, monkeypatch):
 @pytest.mark.parametrize("study", WRITTEN)
 def test_a_page_is_linked_where_the_studies_are_told(study):
     assert f"({study}/README.md)" in (ROOT / "docs/reproduce_a_paper.md").read_text()
+
+
+def test_the_page_above_the_papers_is_what_their_pages_make_it():
+    text = reproductions_page(ROOT / "docs", ROOT / "studies/published", PARTS)
+    assert text == (ROOT / "docs/reproductions.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pages": None}, "say under not_run why not"),
+        ({"pages": ["nowhere"]}, "docs/nowhere does not exist"),
+        ({"numbers": ["2"]}, "differ in 1"),
+        ({"reason": "none"}, "unknown keys reason"),
+    ],
+)
+def test_a_part_of_a_paper_is_run_or_says_why_not(change, message):
+    parts = copy.deepcopy(PARTS)
+    changed = parts["wang2018"][0] | change
+    parts["wang2018"][0] = {key: value for key, value in changed.items() if value is not None}
+    with pytest.raises(InputError, match=message):
+        reproductions_page(ROOT / "docs", ROOT / "studies/published", parts)
 
 
 def test_the_jobs_of_the_papers_studies_are_those_of_their_plans():

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pandas as pd
 import yaml
 from PIL import Image
 
@@ -14,9 +15,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from squeezeproof.pages.attack_page import attack_page
 from squeezeproof.pages.findings_page import findings_page
+from squeezeproof.pages.provenance import seconds_by_rule
 from squeezeproof.pages.published_page import published_page
+from squeezeproof.pages.reproductions_page import reproductions_page
+from squeezeproof.tables.files import write_csv
 
 ROOT = Path(__file__).resolve().parents[2]
+HOURS = ["rule", "hours"]
 CHROMIUM = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
     "--run-all-compositor-stages-before-draw",
@@ -35,6 +40,10 @@ def copy(study, names):
     target.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copyfile(source / name, target / Path(name).name)
+    seconds = seconds_by_rule(source / "benchmarks")
+    write_csv(
+        target / "hours.csv", pd.DataFrame([(rule, part / 3600) for rule, part in seconds.items()], columns=HOURS)
+    )
 
 
 def photograph(study, page):
@@ -81,3 +90,6 @@ if __name__ == "__main__":
             photograph(study, page["photograph"])
         if "page" in page and (ROOT / "docs" / study).is_dir():
             write_page(study, page)
+    parts = yaml.safe_load((ROOT / "studies" / "published" / "parts.yaml").read_text())
+    page = reproductions_page(ROOT / "docs", ROOT / "studies" / "published", parts)
+    (ROOT / "docs" / "reproductions.md").write_text(page)

@@ -1,0 +1,105 @@
+"""One page above those of the papers: every table and figure of each, what of it was run, and how it compares."""
+
+import pandas as pd
+
+from squeezeproof.analysis.published import AGREES, DISAGREES, METRICS, TOO_WIDE
+from squeezeproof.errors import InputError
+from squeezeproof.tables.files import read_csv, read_table
+
+INTRODUCTION = [
+    "Every table and figure of the four sources. Written by `make docs` from the pages of finished studies. A printed",
+    "value agrees with ours where it lies in our 95 % interval and that is at most 3 points wide to either side. Each",
+    "page says what was reduced. `snakemake --cores 8 --configfile STUDY` runs a part.",
+]
+COLUMNS = ["part", "printed accuracies", "beside ours", AGREES, DISAGREES, TOO_WIDE, "median distance", "STUDY"]
+COLUMNS += ["page", "not run, or in part, because"]
+KEYS = {"part", "numbers", "study", "pages", "not_run", "suspect"}
+
+
+def reproductions_page(docs, published, parts):
+    """The text of docs/reproductions.md.
+
+    Args:
+        docs: pathlib.Path of docs/, with a folder per page that was run: published.csv where it stands beside printed
+            numbers, hours.csv where its hours are known.
+        published: pathlib.Path of studies/published/, with {source}.csv.
+        parts: source -> its tables and figures, as studies/published/parts.yaml has them.
+
+    Raises InputError where a part is neither run nor says why, or where printed numbers belong to no part.
+    """
+    lines = ["# What of the papers was run", "", *INTRODUCTION]
+    for source, entries in parts.items():
+        printed = pd.read_csv(published / f"{source}.csv", dtype={"table": str})
+        _check(source, entries, printed, docs)
+        rows = [_row(docs, printed, entry) for entry in entries]
+        lines += ["", f"## {source}", "", *_sum_up(rows), "", *_table(rows)]
+        lines += [
+            f"- {entry['part']}: the print is suspect, {entry['suspect']}." for entry in entries if "suspect" in entry
+        ]
+        pages = dict.fromkeys(page for entry in entries for page in entry.get("pages", []))
+        lines += [f"- [{page}]({page}/README.md): {_hours(docs / page)}." for page in pages]
+    return "\n".join(lines) + "\n"
+
+
+def _check(source, entries, printed, docs):
+    for entry in entries:
+        if unknown := entry.keys() - KEYS:
+            raise InputError(f"{source}, {entry.get('part')}: unknown keys {', '.join(sorted(unknown))}")
+        if "pages" not in entry and "not_run" not in entry:
+            raise InputError(f"{source}, {entry['part']}: give the pages with runs of it, or say under not_run why not")
+        for page in entry.get("pages", []):
+            if not (docs / page / "README.md").is_file():
+                raise InputError(f"{source}, {entry['part']}: docs/{page} does not exist")
+    named = {name for entry in entries for name in entry.get("numbers", [])}
+    if named != (stored := set(printed["table"])):
+        raise InputError(f"{source}: parts and printed numbers differ in {', '.join(sorted(named ^ stored))}")
+
+
+def _row(docs, printed, entry):
+    """What the page says of one table or figure."""
+    numbers = printed[printed["table"].isin(entry.get("numbers", [])) & printed["metric"].isin(METRICS)]
+    tables = [docs / page / "published.csv" for page in entry.get("pages", [])]
+    frames = [read_table(path).assign(page=path.parent.name) for path in tables if path.is_file()]
+    beside = pd.concat(frames) if frames else None
+    ran = None
+    if beside is not None:
+        own = beside[beside["table"].isin(entry.get("numbers", []))]
+        ran = own[own["mean"].notna()]
+    return entry | {"printed": len(numbers), "ran": ran}
+
+
+def _sum_up(rows):
+    frames = [row["ran"] for row in rows if row["ran"] is not None]
+    printed = sum(row["printed"] for row in rows)
+    if not frames:
+        yield f"None of {printed} printed accuracies stands beside one of ours."
+        return
+    ran = pd.concat(frames)
+    counts = ran["agreement"].value_counts()
+    yield (
+        f"{len(ran)} of {printed} printed accuracies stand beside ours: {counts.get(AGREES, 0)} agree, "
+        f"{counts.get(DISAGREES, 0)} disagree, for {counts.get(TOO_WIDE, 0)} our interval is too wide to tell; the "
+        f"median distance is {ran['difference'].abs().median():.1f} points."
+    )
+
+
+def _table(rows):
+    yield "| " + " | ".join(COLUMNS) + " |"
+    yield "| --- " * len(COLUMNS) + "|"
+    for row in rows:
+        cells = [""] * 5
+        if row["ran"] is not None and len(row["ran"]):
+            counts = row["ran"]["agreement"].value_counts()
+            cells = [len(row["ran"]), *(counts.get(name, 0) for name in (AGREES, DISAGREES, TOO_WIDE))]
+            cells.append(f"{row['ran']['difference'].abs().median():.1f}")
+        pages = ", ".join(f"[{page}]({page}/README.md)" for page in row.get("pages", []))
+        cells = [row["part"], row["printed"] or "", *cells, f"`{row['study']}`", pages, row.get("not_run", "")]
+        yield "| " + " | ".join(map(str, cells)) + " |"
+    yield ""
+
+
+def _hours(folder):
+    path = folder / "hours.csv"
+    if not path.is_file():
+        return "its hours were not recorded"
+    return f"{read_csv(path)['hours'].sum():.1f} hours of jobs"
