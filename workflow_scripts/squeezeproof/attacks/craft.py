@@ -36,7 +36,7 @@ def craft(model, images, labels, settings, *, seed, batch_size, training=None, r
     Args:
         model: the source; maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
         images, labels: uint8 [N, C, H, W] and int64 [N], on the CPU; the images may be Tensors (store.datasets), of
-            which only the attacked ones are in memory.
+            which only the attacked ones are in memory, or float32 in [0, 1] unless `stored` is uint8.
         settings: a checked entry of `attacks` (squeezeproof.entries) with `eps` a single number or None.
         seed: of the attack's random numbers; the result does not depend on how examples are batched, nor on `rows`.
         batch_size: images in memory at a time; None for as many as fit.
@@ -153,7 +153,8 @@ class _Found:
 
         each_logits(model, images, batch_size, keep)
         self.tensors = {
-            "adversarial": images.clone() if self.integers else to_pixels(images, "cpu"),
+            # Of images that are floats already, to_pixels would give the clean ones themselves.
+            "adversarial": images.clone() if self.integers else to_pixels(images.clone(), "cpu"),
             "labels": labels.clone(),
             "clean_predictions": clean,
             "predictions": clean.clone(),

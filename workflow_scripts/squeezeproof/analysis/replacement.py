@@ -1,0 +1,246 @@
+"""May a compressed model replace its base under a threat model? What both do on images crafted on either; no torch.
+
+The answer rests on all attacks together: an image stands where it stands against every image that was made of it, on
+the base or on the compressed model, within a budget. Both models face the same images. Where attacks could follow the
+gradients of one of the two alone, the images favour the other, and nothing is proved in its favour.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from squeezeproof.analysis.names import attack_display, eps_display
+from squeezeproof.analysis.pairs import BASE, SAME_SOURCE, WHITE_BOX, Pair
+from squeezeproof.analysis.verdicts import EQUIVALENT, ITSELF, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE, verdicts
+from squeezeproof.audit.findings import FAILURE
+from squeezeproof.statistics.crossed import MODELS, Mean, interval
+
+COMPRESSED, BOTH = "compressed", "both"
+TOGETHER = "all attacks together"
+YES, NO, NOT_KNOWN, NOTHING_TO_LOSE, NO_ANSWER = "yes", "no", "not shown", "nothing to lose", "no answer"
+COLUMNS = [
+    "attack", "norm", "eps", "crafted_on", "base_accuracy", "compressed_accuracy", "difference", "low", "high",
+    "verdict", "detectable", "n",
+]  # fmt: skip
+# What the pairs' descriptions of a model hold beside its name; none of it is known or told of models from elsewhere.
+UNKNOWN = {"dataset": "", "variant": "", "architecture": "", "training": "", "ratio": 0.0, "bits": 32, "seed": 0}
+UNKNOWN |= {"finetuning": "", "compression": "external", "base": BASE, "control": ""}
+
+
+@dataclass(frozen=True)
+class Faced:
+    """Both models on the images that one attack crafted on one of them.
+
+    Attributes:
+        source: `base` or `compressed`, the model that was attacked.
+        settings: of the attack: entry, method, norm, eps.
+        right: `base` and `compressed` -> whether that model labels the images rightly, bool [N].
+        scored: bool [N], the images that count.
+    """
+
+    source: str
+    settings: dict
+    right: dict
+    scored: np.ndarray
+
+    @property
+    def budget(self):
+        return self.settings["norm"], self.settings["eps"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the data allow to say, and no more.
+
+    Attributes:
+        verdict: YES, NO, NOT_KNOWN, NOTHING_TO_LOSE or NO_ANSWER.
+        headline: the verdict as a sentence.
+        sentences: the numbers behind it, one sentence for each budget and one for the clean images.
+        clean: base_accuracy, compressed_accuracy, difference, low, high and n on the clean images.
+        table: a row per attack, budget and model that it was crafted on (COLUMNS); `itself` for each model on what was
+            crafted on itself, `both` for all attacks together.
+    """
+
+    verdict: str
+    headline: str
+    sentences: list
+    clean: dict
+    table: pd.DataFrame
+
+    @property
+    def together(self):
+        """The rows of `table` that the answer rests on, one per budget."""
+        return self.table[self.table["attack"] == TOGETHER]
+
+
+def replacement(clean, faced, followed, classes, statistics, audit=()):
+    """The Answer on two models.
+
+    Args:
+        clean: `base` and `compressed` -> whether that model labels the clean images rightly, bool [N].
+        faced: every Faced; at each budget at least one attack on each of the models that was attacked at all.
+        followed: which of the two models attacks with gradients were crafted on.
+        classes: of the data; 1 / classes is the accuracy of chance.
+        statistics: alpha and margin, as a study has them.
+        audit: findings on both models; a failure leaves no answer.
+    """
+    pairs = [pair for budget in _budgets(faced) for pair in _pairs(clean, faced, budget, followed)]
+    judged = verdicts(pairs, statistics)
+    table = pd.DataFrame([_row(row, pairs) for row in judged.itertuples()], columns=COLUMNS)
+    table = table.assign(place=table["crafted_on"].map([BOTH, ITSELF, BASE, COMPRESSED].index))
+    entries = [TOGETHER, *dict.fromkeys(one.settings["entry"] for one in faced)]
+    table = table.assign(turn=table["attack"].map(entries.index))
+    table = table.sort_values(["norm", "eps", "turn", "place"], kind="stable", ignore_index=True)[COLUMNS]
+    together = list(table[table["attack"] == TOGETHER].itertuples())
+    before = _clean(clean, statistics)
+    favoured = list(followed) == [BASE]
+    verdict = _verdict(together, classes, favoured, audit)
+    sentences = [*(_sentence(row, classes) for row in together), _clean_sentence(before)]
+    return Answer(verdict, _headline(verdict, together, before, favoured, statistics, audit), sentences, before, table)
+
+
+def _budgets(faced):
+    return sorted({one.budget for one in faced}, key=lambda budget: (budget[0], budget[1] or 0))
+
+
+def _pairs(clean, faced, budget, followed):
+    """The pairs of one budget: each attack on each model itself, on the same images, and all together."""
+    here = [one for one in faced if one.budget == budget]
+    by_source = {source: {one.settings["entry"]: one for one in here if one.source == source} for source in clean}
+    for entry in dict.fromkeys(one.settings["entry"] for one in here):
+        own = [by_source[source].get(entry) for source in (BASE, COMPRESSED)]
+        if all(own):
+            yield _pair(clean, own[0], COMPRESSED, WHITE_BOX, own[0].right[BASE], own[1].right[COMPRESSED])
+        for one in filter(None, own):
+            yield _pair(clean, one, one.source, SAME_SOURCE, one.right[BASE], one.right[COMPRESSED])
+    alike = set(followed) in (set(), {BASE, COMPRESSED})
+    # Of attacks that were stronger on one model, the images favour the other.
+    source, comparison = (COMPRESSED, WHITE_BOX) if alike else (next(iter(followed)), SAME_SOURCE)
+    # The clean image lies in the ball, too.
+    stands = [
+        np.logical_and.reduce([clean[model], *(one.right[model] | ~one.scored for one in here)])
+        for model in (BASE, COMPRESSED)
+    ]
+    scored = np.logical_or.reduce([one.scored for one in here])
+    named = {"entry": TOGETHER, "method": TOGETHER, "norm": budget[0], "eps": budget[1]}
+    yield _pair(clean, Faced(source, named, {}, scored), source, comparison, *stands)
+
+
+def _pair(clean, one, source, comparison, base_right, compressed_right):
+    target, attacked = ({**UNKNOWN, "name": name} for name in (COMPRESSED, source))
+    settings = {key: one.settings[key] for key in ("entry", "method", "norm", "eps")}
+    name = f"{one.settings['entry']} {one.settings['norm']} {one.settings['eps']}"
+    attacked["variant"] = source
+    outcomes = base_right, compressed_right, one.scored, clean[BASE], clean[COMPRESSED]
+    return Pair(target, attacked, BASE, comparison, name, settings, *outcomes)
+
+
+def _row(row, pairs):
+    """A row of Answer.table from one of the table of verdicts and the pair that it judges."""
+    pair = next(
+        pair
+        for pair in pairs
+        if pair.attack == row.attack
+        and pair.comparison == row.comparison
+        and (row.source == ITSELF or pair.source["name"] == row.source)
+    )
+    base, compressed = (right[pair.scored].mean() for right in (pair.reference_right, pair.compressed_right))
+    own = {
+        **{"attack": row.entry, "crafted_on": BOTH if row.entry == TOGETHER else row.source},
+        **{"base_accuracy": base, "compressed_accuracy": compressed},
+    }
+    return {name: own[name] if name in own else getattr(row, name) for name in COLUMNS}
+
+
+def _clean(clean, statistics):
+    difference = clean[COMPRESSED].astype(int) - clean[BASE].astype(int)
+    found = Mean.of(difference[None])
+    low, high = interval(found, statistics["alpha"], MODELS)
+    accuracies = {f"{model}_accuracy": float(right.mean()) for model, right in clean.items()}
+    return {**accuracies, "difference": float(found.mean), "low": float(low), "high": float(high), "n": found.images}
+
+
+def falls(row, classes):
+    """Whether neither model does better than chance under attack."""
+    return max(row.base_accuracy, row.compressed_accuracy) <= 1 / classes
+
+
+def _verdict(together, classes, favoured, audit):
+    """The verdict; where attacks could follow the gradients of the base alone (`favoured`), never YES."""
+    if any(finding.verdict == FAILURE for finding in audit):
+        return NO_ANSWER
+    standing = [row for row in together if not falls(row, classes)]
+    if not standing:
+        return NOTHING_TO_LOSE
+    if any(row.verdict == LESS for row in standing):
+        return NO
+    return YES if not favoured and all(row.verdict in (EQUIVALENT, MORE) for row in standing) else NOT_KNOWN
+
+
+def _headline(verdict, together, clean, favoured, statistics, audit):
+    margin = f"{100 * statistics['margin']:g} points"
+    if verdict == NO_ANSWER:
+        failures = [finding for finding in audit if finding.verdict == FAILURE]
+        return f"No answer: the audit failed. {failures[0].message[:1].upper()}{failures[0].message[1:]}"
+    if verdict == NO:
+        return "No: under these attacks the compressed model is less robust than its base."
+    if verdict == NOTHING_TO_LOSE:
+        return "There is no robustness to lose: under these attacks both models do no better than chance."
+    if verdict == YES:
+        alike = "as" if all(row.verdict == EQUIVALENT for row in together) else "no less"
+        than = "as" if alike == "as" else "than"
+        text = f"Yes, within {margin}: under these attacks the compressed model is {alike} robust {than} its base."
+        if clean["low"] < -statistics["margin"]:
+            text += f" On clean images it may lose more: {points(clean['difference'])} points {bounds(clean)}."
+        return text
+    if favoured and all(row.verdict in (EQUIVALENT, TRANSFERS_WORSE) for row in together):
+        return (
+            f"Not shown, though nothing was found against it: the compressed model stands as often as its base, within "
+            f"{margin}, or more often. But no attack had its gradients, and images that were made for its base prove "
+            f"nothing in its favour."
+        )
+    return (
+        f"Not shown: these images show neither that the compressed model is less robust nor that it is as robust, "
+        f"within {margin}."
+    )
+
+
+def points(difference):
+    """A difference of accuracies in points, such as `−1.2`."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def bounds(row):
+    """The interval of a row in points, such as `[−2.4, +0.1]`."""
+    return f"[{points(row['low'])}, {points(row['high'])}]"
+
+
+def budget_display(norm, eps):
+    """A ball in words, such as `Linf, eps 8/255`."""
+    return norm.capitalize() if eps is None or eps != eps else f"{norm.capitalize()}, eps {eps_display(eps)}"
+
+
+def attack_name(entry, eps):
+    """An attack of the table as pages write it."""
+    return TOGETHER if entry == TOGETHER else attack_display(entry, entry, eps)
+
+
+def _sentence(row, classes):
+    text = (
+        f"{budget_display(row.norm, row.eps)}, {TOGETHER}: the base labels {100 * row.base_accuracy:.1f} % of the "
+        f"images rightly, the compressed model {100 * row.compressed_accuracy:.1f} %: {points(row.difference)} points "
+        f"{bounds(row._asdict())}, {row.verdict}"
+    )
+    if row.verdict == NOT_SHOWN:
+        text += f"; a difference below {100 * row.detectable:.1f} points could not be shown with {row.n} images"
+    if falls(row, classes):
+        text += "; neither does better than chance"
+    return f"{text}."
+
+
+def _clean_sentence(clean):
+    return (
+        f"Clean images: {100 * clean['base_accuracy']:.1f} % and {100 * clean['compressed_accuracy']:.1f} %: "
+        f"{points(clean['difference'])} points {bounds(clean)}."
+    )

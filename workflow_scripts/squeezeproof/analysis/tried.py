@@ -1,0 +1,59 @@
+"""What was tried on two models, and what that leaves open, in words; no torch."""
+
+from squeezeproof.analysis.names import display_name, entry_display, eps_display
+from squeezeproof.entries import registry
+
+NORMS = ("linf", "l2")
+# Attacks that a person may ask for by name beside what was run, the strongest first.
+STRONGER = ("autoattack", "apgd_t", "fab_t", "square")
+
+
+def tried(faced):
+    """A sentence for every attack: its length, its budgets, the models that it was crafted on.
+
+    Args:
+        faced: every analysis.replacement.Faced.
+    """
+    sentences = []
+    for entry in dict.fromkeys(one.settings["entry"] for one in faced):
+        own = [one for one in faced if one.settings["entry"] == entry]
+        settings = own[0].settings
+        budgets = [f"eps {eps_display(eps)}" for eps in sorted({one.settings["eps"] for one in own} - {None})]
+        parts = [_name(entry, settings), *_length(settings), *([" and ".join(budgets)] if budgets else [])]
+        sources = " and ".join(dict.fromkeys(one.source for one in own))
+        sentences.append(f"{', '.join(parts)} ({settings['norm'].capitalize()}): crafted on {sources}, scored on both.")
+    return sentences
+
+
+def _name(entry, settings):
+    name = entry_display(entry, settings["method"])
+    return name[:1].upper() + name[1:]
+
+
+def _length(settings):
+    """How long an attack was, such as `10 steps`."""
+    units = registry.attacks()[settings["method"]].units
+    return [f"{settings[unit]:,} {unit}" for unit in units if settings.get(unit, 1) > 1]
+
+
+def not_tried(faced, followed, models):
+    """What stays open, a sentence each.
+
+    Args:
+        followed: the models that attacks with gradients were crafted on.
+        models: all of them.
+    """
+    sentences = [
+        f"Gradients of the {name} model: none were to be had. What an attacker finds who has them stays open; the "
+        f"images of the other model and the attacks without gradients stand in for them."
+        for name in models
+        if name not in followed
+    ]
+    norms, methods = ({one.settings[key] for one in faced} for key in ("norm", "method"))
+    sentences += [f"Perturbations that are small in {norm.capitalize()}." for norm in NORMS if norm not in norms]
+    stronger = [display_name(method) for method in STRONGER if method not in methods]
+    if stronger:
+        sentences.append(f"Stronger and other attacks: {', '.join(stronger)} and all else that the workflow has.")
+    sentences.append("Attacks made for these very models; larger budgets; changes that are no small perturbations.")
+    sentences.append("Other trainings of either model: the verdict is on these two, on images like these.")
+    return sentences

@@ -1,0 +1,155 @@
+"""`attack`: one attack on a model in memory, example by example."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pandas as pd
+import torch
+from pydantic import ValidationError
+
+from squeezeproof.analysis.names import attack_display
+from squeezeproof.attacks.craft import craft
+from squeezeproof.entries import registry
+from squeezeproof.entries.attack import with_budget
+from squeezeproof.entries.settings import as_dict, suggest
+from squeezeproof.errors import InputError
+from squeezeproof.in_memory.inputs import as_images, as_labels, as_model
+from squeezeproof.study.entities import plain
+from squeezeproof.study.schema import in_words
+
+# Per example, in the order of `Attacked.table`.
+PER_EXAMPLE = ("labels", "clean_predictions", "predictions", "success", "norm", "loss", "margin", "scored")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Attacked:
+    """What an attack made of every image, all tensors on the CPU.
+
+    Attributes:
+        attack, settings: the attack's name and all of its settings.
+        images: the adversarial images [N, C, H, W], float32 in [0, 1], or uint8 where `stored` asks for that.
+        labels, clean_predictions, predictions: int64 [N], the true labels, and the model's before and after.
+        success: bool [N], whether the model misclassifies the image that is returned.
+        norm, loss, margin: float32 [N], of the perturbation (in `settings["norm"]`), cross-entropy, and the highest
+            other logit minus the label's.
+        scored: bool [N]; images that belong to the attacker count in no accuracy.
+        forwards, backwards: passes per example.
+        seconds: that it took.
+    """
+
+    attack: str
+    settings: dict
+    images: torch.Tensor
+    labels: torch.Tensor
+    clean_predictions: torch.Tensor
+    predictions: torch.Tensor
+    success: torch.Tensor
+    norm: torch.Tensor
+    loss: torch.Tensor
+    margin: torch.Tensor
+    scored: torch.Tensor
+    forwards: float
+    backwards: float
+    seconds: float
+
+    @property
+    def accuracy(self):
+        """Share of the scored images that the model still labels rightly."""
+        return (~self.success[self.scored]).double().mean().item()
+
+    @property
+    def clean_accuracy(self):
+        """The same before the attack."""
+        return (self.clean_predictions == self.labels)[self.scored].double().mean().item()
+
+    @property
+    def table(self):
+        """One row per example, a pandas.DataFrame."""
+        return pd.DataFrame({name: getattr(self, name).numpy() for name in PER_EXAMPLE})
+
+    def __repr__(self):
+        name = attack_display(self.attack, self.attack, self.settings["eps"])
+        cost = f"{self.forwards:.0f} forward and {self.backwards:.0f} backward passes an image, {self.seconds:.1f} s"
+        return (
+            f"{name} ({self.settings['norm']}) on {len(self.labels)} images: accuracy {100 * self.clean_accuracy:.1f} "
+            f"% to {100 * self.accuracy:.1f} %; {cost}"
+        )
+
+
+def attack(model, images, labels, name, *, eps=None, norm=None, seed=0, batch_size=None, training=None, **settings):
+    """Attack a model on some images with any attack of docs/choose_an_attack.md.
+
+    Args:
+        model: a torch.nn.Module (in eval mode while it is attacked) or a function; maps float32 pixels [N, C, H, W] in
+            [0, 1] to logits [N, K]. The normalisation belongs to it.
+        images: [N, C, H, W], tensor or array, uint8 or float in [0, 1].
+        labels: [N], whole numbers from 0.
+        name: of the attack, such as `apgd`.
+        eps: radius of the ball in pixels of [0, 1], such as 8 / 255; may be left out for attacks that look for the
+            nearest adversarial image.
+        norm: `linf` or `l2`; None for the attack's default.
+        seed: of the attack's random numbers; the result does not depend on `batch_size`.
+        batch_size: images in memory at a time; None for as many as fit.
+        training: (images, labels) for attacks that learn from training images.
+        settings: of the attack, by the names of docs/config.md; left out, its defaults.
+
+    Returns Attacked. Raises InputError where an argument is not what it should be, the model gives no gradients to an
+    attack that needs them, or its outputs are no logits.
+    """
+    checked = checked_settings(name, {"eps": eps, "norm": norm, **settings})
+    pixels = as_images(images)
+    targets = as_labels(labels, len(pixels))
+    module, classes = as_model(model, pixels, targets)
+    if registry.attacks()[name].least_classes > classes:
+        raise InputError(f"{name}: needs {registry.attacks()[name].least_classes} classes, the model has {classes}")
+    if checked["stored"] == "uint8" and pixels.dtype != torch.uint8:
+        raise InputError("stored: uint8 needs uint8 images")
+    if registry.attacks()[name].trains_on_images:
+        if training is None:
+            raise InputError(f"{name}: learns from training images; give training=(images, labels)")
+        learnt = as_images(training[0])
+        training = learnt, as_labels(training[1], len(learnt))
+    return crafted(name, module, pixels, targets, checked, seed=seed, batch_size=batch_size, training=training)
+
+
+def crafted(name, model, images, labels, settings, **options):
+    """Attacked, by checked settings on checked inputs."""
+    tensors, metadata = craft(model, images, labels, settings, **options)
+    scored = torch.ones(len(labels), dtype=torch.bool)
+    # The attacker has seen these images.
+    scored[: metadata.get("held_out", 0)] = False
+    kept = {key: tensors[key] for key in ("labels", "clean_predictions", "predictions", "norm", "loss", "margin")}
+    return Attacked(
+        attack=name,
+        settings=settings,
+        images=tensors["adversarial"],
+        success=tensors["predictions"] != tensors["labels"],
+        scored=scored,
+        forwards=metadata["forwards_per_example"],
+        backwards=metadata["backwards_per_example"],
+        seconds=metadata["seconds"],
+        **kept,
+    )
+
+
+def checked_settings(name, settings):
+    """All settings of the attack of that name, at one eps; those that are None are its defaults.
+
+    Raises InputError with every problem at once, unknown names with the nearest that there is.
+    """
+    known = registry.attacks()
+    if name not in known:
+        raise InputError(f"there is no attack {name!r}{suggest(name, known)}")
+    entry = with_budget(known[name])
+    given = {"method": name, **{key: value for key, value in settings.items() if value is not None}}
+    try:
+        checked = entry.model_validate(given)
+    except ValidationError as error:
+        problems = in_words(error, given, entry)
+    else:
+        problems = list(checked.contradictions(name, SimpleNamespace(datasets={})))
+        if len(checked.eps) != 1:
+            problems.append(f"eps: {len(checked.eps)} values, give one at a time")
+    if problems:
+        raise InputError(f"{name}: " + "; ".join(problem.removeprefix(f"{name}.") for problem in problems))
+    return plain({**as_dict(checked), "eps": checked.eps[0]})

@@ -1,0 +1,144 @@
+"""`check`: may a compressed model in memory replace its base? Attacks on both, the audit, and the answer."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from squeezeproof.analysis.names import eps_display
+from squeezeproof.analysis.pairs import BASE
+from squeezeproof.analysis.replacement import COMPRESSED, Answer, replacement
+from squeezeproof.analysis.tried import not_tried, tried
+from squeezeproof.atomic import replacing
+from squeezeproof.audit.findings import FAILURE, WARNING
+from squeezeproof.entries import registry
+from squeezeproof.entries.settings import Number
+from squeezeproof.errors import InputError
+from squeezeproof.in_memory.attack import checked_settings
+from squeezeproof.in_memory.inputs import as_images, as_labels, as_model
+from squeezeproof.in_memory.run import Run
+from squeezeproof.pages import answer_page
+from squeezeproof.study.instances import attack_at
+from squeezeproof.study.quick import ATTACKS
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Checked:
+    """What `check` found.
+
+    Attributes:
+        answer: the squeezeproof.analysis.replacement.Answer: its verdict, headline, sentences and table.
+        tried, not_tried: sentences on the attacks that were run, and on what they leave open.
+        audit: every finding on both models.
+        told: name -> text of what was compared and how.
+        margin: difference in accuracy below which the two count as equivalent.
+    """
+
+    answer: Answer
+    tried: list
+    not_tried: list
+    audit: list
+    told: dict
+    margin: float
+
+    @property
+    def verdict(self):
+        """`yes`, `no`, `not shown`, `nothing to lose` or `no answer`."""
+        return self.answer.verdict
+
+    @property
+    def table(self):
+        """One row per attack, budget and model that it was crafted on, a pandas.DataFrame; accuracies in [0, 1]."""
+        return self.answer.table
+
+    def write(self, path):
+        """Write all of it as one HTML page that needs no other file."""
+        text = answer_page.page(self.answer, self.tried, self.not_tried, self.audit, self.told, self.margin)
+        with replacing(path) as temporary:
+            Path(temporary).write_text(text, encoding="utf-8")
+
+    def __str__(self):
+        problems = [finding for finding in self.audit if finding.verdict in (FAILURE, WARNING)]
+        audited = [f"{finding.target}, {finding.verdict}: {finding.message}" for finding in problems]
+        parts = {"Tried": self.tried, "Not tried": self.not_tried, "Audit": list(dict.fromkeys(audited))}
+        listed = [f"{title}:\n" + "\n".join(f"  {line}" for line in lines) for title, lines in parts.items() if lines]
+        return "\n".join([self.answer.headline, *self.answer.sentences, *listed])
+
+    __repr__ = __str__
+
+
+def check(
+    base, compressed, images, labels, *, eps, norm="linf", attacks=None, margin=0.02, alpha=0.05, seed=0,
+    batch_size=None, page=None,
+):  # fmt: skip
+    """May the compressed model replace its base, under attacks within a ball around every image?
+
+    Every attack is crafted on each of the two models, and every image scored on both. A model without gradients, such
+    as a function around ONNX Runtime, is attacked by what needs none and with the images of the other one.
+
+    Args:
+        base, compressed: the models, as `attack` takes them.
+        images, labels: as `attack` takes them; hundreds of images that neither model was trained on.
+        eps: radius of the ball in pixels of [0, 1], or a list of them.
+        norm: `linf` or `l2`.
+        attacks: names of attacks, or a mapping of names to settings; None for noise, PGD, APGD and Square.
+        margin: difference in accuracy, in [0, 1], below which the two count as equivalent.
+        alpha: chance of a false verdict, of the answer and of every attack's.
+        seed: of the attacks' random numbers.
+        batch_size: images in memory at a time; None for as many as fit.
+        page: path of an HTML page to write.
+
+    Returns Checked. Raises InputError where an argument is not what it should be.
+    """
+    for name, value, most in (("margin", margin, 0.5), ("alpha", alpha, 0.2)):
+        if not 0 < value <= most:
+            raise InputError(f"{name}: {value} is not in (0, {most}]")
+    instances = _instances(attacks, eps, norm)
+    pixels = as_images(images)
+    targets = as_labels(labels, len(pixels))
+    models, counts = {}, {}
+    for name, model in ((BASE, base), (COMPRESSED, compressed)):
+        models[name], counts[name] = as_model(model, pixels, targets, name)
+    classes = counts[BASE]
+    if classes != counts[COMPRESSED]:
+        raise InputError(f"base: has {classes} classes, compressed: {counts[COMPRESSED]}; they cannot be compared")
+    run = Run(models, pixels, targets, seed, batch_size)
+    for instance in instances:
+        run.attack(instance)
+    statistics, audit = {"alpha": alpha, "margin": margin}, run.audited()
+    answer = replacement(run.clean, run.faced, run.followed, classes, statistics, audit)
+    told = {
+        "Images": f"{len(pixels)} of {' × '.join(map(str, pixels.shape[1:]))}, {classes} classes",
+        "Equivalent": f"within {100 * margin:g} points",
+        "Chance of a false verdict": f"{100 * alpha:g} %",
+        "Seed": str(seed),
+        "Versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
+    }
+    checked = Checked(answer, tried(run.faced), not_tried(run.faced, run.followed, models), audit, told, margin)
+    if page is not None:
+        checked.write(page)
+    return checked
+
+
+def _instances(attacks, eps, norm):
+    """The attacks of `check` at every eps, checked."""
+    listed = [eps] if isinstance(eps, int | float) else list(eps)
+    if not listed:
+        raise InputError("eps: is empty, give at least one")
+    entries = ATTACKS if attacks is None else attacks
+    if not isinstance(entries, dict):
+        entries = {name: ATTACKS.get(name, {}) for name in ([entries] if isinstance(entries, str) else entries)}
+    if not entries:
+        raise InputError("attacks: is empty, name at least one")
+    found = []
+    for name, settings in entries.items():
+        if taken := {"eps", "norm", "stop_on_success"} & settings.keys():
+            raise InputError(f"attacks: {name}: {min(taken)} is no setting here; all attacks have those of `check`")
+        for value in listed:
+            checked = checked_settings(name, {**settings, "eps": value, "norm": norm})
+            entry = registry.attacks()[name]
+            if entry.trains_on_images:
+                raise InputError(f"attacks: {name} learns from training images; run it by `attack`")
+            found.append(attack_at(name, checked, Number(checked["eps"], eps_display(checked["eps"]))))
+    return found

@@ -1,0 +1,155 @@
+"""What a person hands over in memory, as the library takes it; an InputError says what to write instead."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from squeezeproof.attacks.checks import check_logits
+from squeezeproof.attacks.source import frozen
+from squeezeproof.errors import InputError
+from squeezeproof.models.build import how_to_wrap
+from squeezeproof.models.device import device_of
+from squeezeproof.store.datasets import to_pixels
+
+PROBE = 2
+# Channels of images; a last dimension of so many is taken for them where the second is of more.
+CHANNELS = (1, 3, 4)
+
+
+def as_images(images):
+    """Images [N, C, H, W] on the CPU: uint8, or float32 in [0, 1]; a copy unless they are uint8."""
+    found = _as_tensor(images, "images")
+    shape = tuple(found.shape)
+    if found.dim() == 3:
+        raise InputError(
+            f"images: their shape is {shape}, [N, C, H, W] is needed; write images[None] for a single image, "
+            f"images[:, None] for grey ones"
+        )
+    if found.dim() != 4 or 0 in shape:
+        raise InputError(f"images: their shape is {shape}, [N, C, H, W] is needed")
+    if shape[1] > max(CHANNELS) and shape[3] in CHANNELS:
+        raise InputError(f"images: their shape is {shape}, channels last; write images.transpose(0, 3, 1, 2)")
+    if found.dtype == torch.uint8:
+        return found
+    if not found.is_floating_point():
+        raise InputError(f"images: are {_dtype(found)}; give uint8 in 0 to 255, or floats in [0, 1]")
+    _check_range(found)
+    return found.to(torch.float32, copy=True)
+
+
+def _check_range(images):
+    low, high = images.min().item(), images.max().item()
+    if not np.isfinite([low, high]).all():
+        raise InputError("images: hold values that are not finite")
+    if low < 0:
+        raise InputError(
+            f"images: lie in [{low:.3g}, {high:.3g}], pixels in [0, 1] are needed; if they are normalised, put that "
+            f"into the model instead: lambda pixels: model((pixels - mean) / std)"
+        )
+    if high > 1:
+        raise InputError(f"images: lie in [{low:.3g}, {high:.3g}], pixels in [0, 1] are needed; divide them by 255")
+    if high <= 1 / 255:
+        raise InputError(f"images: none has a pixel above {high:.3g} in [0, 1]; were they divided by 255 twice?")
+
+
+def as_labels(labels, count):
+    """Labels int64 [N] on the CPU, of as many images."""
+    found = _as_tensor(labels, "labels")
+    if found.dim() == 2:
+        raise InputError(f"labels: their shape is {tuple(found.shape)}, [N] is needed; write labels.argmax(1)")
+    if tuple(found.shape) != (count,):
+        raise InputError(f"labels: their shape is {tuple(found.shape)}, there are {count} images")
+    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
+        raise InputError(f"labels: are {_dtype(found)}, whole numbers from 0 are needed")
+    if found.min() < 0:
+        raise InputError(f"labels: {found.min().item()} is among them, classes are counted from 0")
+    return found.to(torch.int64)
+
+
+def as_model(model, images, labels, what="model"):
+    """A torch.nn.Module that maps pixels [N, C, H, W] in [0, 1] to logits [N, K], and K.
+
+    Args:
+        model: an nn.Module, or any function of such pixels whose result is a tensor or what makes one.
+        images, labels: what it is to classify; the first images are tried.
+        what: its name in errors.
+
+    Raises InputError where it fails on the first images or its outputs are no logits of so many classes.
+    """
+    if not callable(model):
+        raise InputError(f"{what}: {model!r:.60} cannot be called; give a torch.nn.Module or a function")
+    try:
+        module = model if isinstance(model, nn.Module) else Function(model, to_pixels(images[:PROBE], "cpu"))
+        pixels = to_pixels(images[:PROBE], device_of(module))
+        with frozen(module), torch.no_grad():
+            logits = module(pixels)
+    except Exception as error:
+        shape = tuple(images[:PROBE].shape)
+        raise InputError(f"{what}: fails on float32 pixels {shape}: {type(error).__name__}: {error}") from error
+    if not isinstance(logits, torch.Tensor):
+        raise InputError(f"{what}: returns a {type(logits).__name__}, not logits{how_to_wrap(logits)}")
+    if logits.dim() != 2 or len(logits) != len(pixels) or logits.shape[1] < 2:
+        raise InputError(
+            f"{what}: maps {tuple(pixels.shape)} to {tuple(logits.shape)}, one logit for each class of each image is "
+            f"needed"
+        )
+    if logits.dtype != torch.float32:
+        raise InputError(f"{what}: its logits are {_dtype(logits)}, float32 is needed; write model.float()")
+    if labels.max() >= logits.shape[1]:
+        raise InputError(f"labels: {labels.max().item()} is among them, the {what} has {logits.shape[1]} classes")
+    try:
+        check_logits(logits)
+    except InputError as error:
+        hint = "; of probabilities the logarithm will do" if "probabilities" in str(error) else ""
+        raise InputError(f"{what}: {error}{hint}") from None
+    return module, logits.shape[1]
+
+
+class Function(nn.Module):
+    """A function as a module. One that takes no pixels that ask for a gradient is a black box.
+
+    Such are functions that compute with NumPy, ONNX Runtime or another program.
+    """
+
+    def __init__(self, function, pixels):
+        super().__init__()
+        self.function = function
+        # Tells where the model lies.
+        self.register_buffer("place", torch.empty(0, device=pixels.device))
+        self.is_black_box = not self._takes(pixels)
+
+    def _takes(self, pixels):
+        try:
+            with torch.enable_grad():
+                self.function(pixels.clone().requires_grad_(True))
+        except Exception:
+            # Whether it fails on plain pixels, too, is seen when it is called.
+            return False
+        return True
+
+    def forward(self, pixels):
+        output = self.function(pixels.detach() if self.is_black_box else pixels)
+        if isinstance(output, torch.Tensor):
+            return output
+        array = np.asarray(output)
+        return torch.from_numpy(array.astype(np.float32)).to(self.place) if array.dtype.kind in "fiu" else output
+
+
+def gives_gradients(model, images):
+    """Whether the logits of a module follow the pixels of the first images through autograd."""
+    points = to_pixels(images[:PROBE], device_of(model)).clone().requires_grad_(True)
+    with frozen(model), torch.enable_grad():
+        return model(points).requires_grad
+
+
+def _as_tensor(values, what):
+    if isinstance(values, torch.Tensor):
+        return values.detach().cpu()
+    try:
+        return torch.from_numpy(np.array(values))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what}: a {type(values).__name__} makes no array of numbers: {error}") from None
+
+
+def _dtype(tensor):
+    return str(tensor.dtype).removeprefix("torch.")

@@ -1,0 +1,97 @@
+"""The attacks of `check`: what every attack crafts on either of two models, and what both make of it."""
+
+from squeezeproof.analysis.replacement import Faced
+from squeezeproof.attacks.source import frozen
+from squeezeproof.audit.cells import Cell, below_clean
+from squeezeproof.audit.comparisons import audit_target
+from squeezeproof.audit.findings import EVERY
+from squeezeproof.audit.models import Models, works
+from squeezeproof.audit.probe import Trial, agrees, has_gradients, returns_logits
+from squeezeproof.audit.sets import moved, spent
+from squeezeproof.entries import registry
+from squeezeproof.in_memory.attack import crafted
+from squeezeproof.in_memory.inputs import gives_gradients
+from squeezeproof.models.predict import predict
+from squeezeproof.seeds import derive_seed
+from squeezeproof.store.predictions import CLEAN
+
+# Images that the audit passes through each model, the first ones.
+PROBED = 200
+# The check that white-box attacks are at least as strong as transfer.
+TRANSFER = 14
+# In the place of a data set's name in findings.
+DATA = "images"
+
+
+class Run:
+    """Two models on some images, and what every attack crafted on either has made of both.
+
+    Attributes:
+        clean: name of the model -> whether it labels the clean images rightly, bool [N].
+        faced: every squeezeproof.analysis.replacement.Faced.
+        followed: names of the models that give gradients.
+    """
+
+    def __init__(self, models, images, labels, seed, batch_size):
+        self.models, self.images, self.labels = models, images, labels
+        self.seed, self.batch_size = seed, batch_size
+        self.followed = [name for name, model in models.items() if gives_gradients(model, images)]
+        self.predictions = {name: self._predict(name, images) for name in models}
+        self.clean = {name: labels.numpy() == found for name, found in self.predictions.items()}
+        self.faced, self.cells, self.findings = [], {name: [] for name in models}, []
+        # (source, target) -> what the target predicts on all that was crafted on the source.
+        self.seen = {(source, name): {CLEAN: clean} for source in models for name, clean in self.predictions.items()}
+        for name in models:
+            self._probe(name)
+
+    def _predict(self, name, images):
+        with frozen(self.models[name]):
+            return predict(self.models[name], images, self.batch_size).numpy()
+
+    def _probe(self, name):
+        key, sample = (DATA, EVERY, name, EVERY), slice(PROBED)
+        with frozen(self.models[name]):
+            trial = Trial(self.models[name], self.images[sample], self.labels[sample], self.seed, self.batch_size)
+            self.findings += [agrees(key, trial), returns_logits(key, trial)]
+            if name in self.followed:
+                self.findings.append(has_gradients(key, trial))
+        self.findings.append(works(key, self.predictions[name], self.labels.numpy()))
+
+    def attack(self, instance):
+        """Craft an attack on each model that gives it what it needs, and score both on every image."""
+        for source in self.models:
+            if registry.attacks()[instance.settings["method"]].needs != "gradients" or source in self.followed:
+                self._craft(instance, source)
+
+    def _craft(self, instance, source):
+        options = {"seed": derive_seed(self.seed, source, instance.name), "batch_size": self.batch_size}
+        found = crafted(instance.entry, self.models[source], self.images, self.labels, instance.settings, **options)
+        labels, scored = self.labels.numpy(), found.scored.numpy()
+        right = {}
+        for target in self.models:
+            predicted = found.predictions.numpy() if target == source else self._predict(target, found.images)
+            right[target] = predicted == labels
+            self.cells[target].append(
+                Cell(DATA, source, target, instance.name, instance.settings, right[target], scored)
+            )
+            self.seen[source, target][instance.name] = predicted
+        self.faced.append(Faced(source, {**instance.settings, "entry": instance.entry}, right, scored))
+        key, arrays = (DATA, source, EVERY, instance.name), {"labels": labels}
+        arrays["clean_predictions"] = found.clean_predictions.numpy()
+        self.findings += [check(key, instance.settings, arrays, found.norm.numpy(), "") for check in (moved, spent)]
+
+    def audited(self):
+        """Every finding on both models and on what was crafted."""
+        found = list(self.findings)
+        for target, cells in self.cells.items():
+            found += [below_clean(cell, self.clean[target]) for cell in cells]
+            compared = audit_target(cells, self.labels.numpy())
+            # That transfer breaks more than attacks without gradients is no sign of a weak attack.
+            found += [finding for finding in compared if finding.check != TRANSFER or target in self.followed]
+        base, compressed = self.models
+        models = Models()
+        for (source, target), predictions in self.seen.items():
+            models.add(DATA, source, target, self.labels.numpy(), predictions)
+        parents = {(DATA, base): None, (DATA, compressed): base}
+        # Two models in memory are told apart by what they predict, not by their weights.
+        return [*found, *models.findings({key: key[1] for key in parents}, parents)]

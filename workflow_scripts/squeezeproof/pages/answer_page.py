@@ -1,0 +1,102 @@
+"""The answer on two models as one HTML page: the verdict, the numbers behind it, what was tried and what was not.
+
+Every sentence is made from the answer, and says no more than it does.
+"""
+
+from pathlib import Path
+
+from squeezeproof.analysis.pairs import BASE
+from squeezeproof.analysis.replacement import (
+    COMPRESSED,
+    NO,
+    NO_ANSWER,
+    NOT_KNOWN,
+    NOTHING_TO_LOSE,
+    TOGETHER,
+    YES,
+    attack_name,
+    bounds,
+    budget_display,
+    points,
+)
+from squeezeproof.analysis.verdicts import ITSELF, TRANSFERS_WORSE
+from squeezeproof.pages.render import render
+from squeezeproof.pages.story import audited, worst_findings
+
+TEMPLATE = Path(__file__).with_name("answer.html")
+SIGNS = {YES: "✓", NO: "✕", NOT_KNOWN: "?", NOTHING_TO_LOSE: "○", NO_ANSWER: "!"}
+# Points to either side of zero that a scale may have.
+SCALES = (5, 10, 20, 50, 100)
+ABSENT = "–"
+
+
+def page(answer, tried, not_tried, audit, told, margin, question=None):
+    """The page as HTML that needs no other file.
+
+    Args:
+        answer: a squeezeproof.analysis.replacement.Answer.
+        tried, not_tried: sentences (`analysis.tried`).
+        audit: findings on both models.
+        told: name -> text of what was compared and how.
+        margin: difference in accuracy, a share, within which the two count as equivalent.
+        question: the page's first line.
+    """
+    rows = [{"name": "Clean images", "verdict": "", **answer.clean}]
+    for row in answer.together.to_dict("records"):
+        rows.append({"name": budget_display(row["norm"], row["eps"]), **row})
+    reach = 100 * max(margin, *(abs(row[bound]) for row in rows for bound in ("low", "high")))
+    scale = next((most for most in SCALES if most >= reach), SCALES[-1])
+    return render(
+        TEMPLATE,
+        question=question or "May the compressed model replace its base?",
+        kind=answer.verdict.replace(" ", "-"),
+        sign=SIGNS[answer.verdict],
+        answer=answer,
+        lines=[_line(row, scale) for row in rows],
+        scale=scale,
+        margin={"left": _place(-margin, scale), "width": 100 * margin / scale * 100, "points": f"{100 * margin:g}"},
+        attacks=_attacks(answer.table),
+        transfers=TRANSFERS_WORSE in set(answer.table["verdict"]),
+        tried=tried,
+        not_tried=not_tried,
+        audited=audited(audit),
+        findings=worst_findings(audit),
+        told=told,
+    )
+
+
+def _line(row, scale):
+    """A row of the figure: texts, and places in per cent of its width."""
+    low, high, middle = (_place(row[key], scale) for key in ("low", "high", "difference"))
+    return {
+        "name": row["name"],
+        "base": f"{100 * row['base_accuracy']:.1f}",
+        "compressed": f"{100 * row['compressed_accuracy']:.1f}",
+        "difference": points(row["difference"]),
+        "bounds": bounds(row),
+        "verdict": row["verdict"],
+        **{"left": low, "width": high - low, "middle": middle},
+    }
+
+
+def _place(share, scale):
+    """Where on the scale a difference is, in per cent of its width."""
+    return round(50 + 50 * max(-1.0, min(1.0, 100 * share / scale)), 2)
+
+
+def _attacks(table):
+    """A row per attack and budget: accuracy of either model on what was crafted on itself and on the other."""
+    found = []
+    for (_, eps, attack), rows in table[table["attack"] != TOGETHER].groupby(
+        ["norm", "eps", "attack"], sort=False, dropna=False
+    ):
+        by = {row["crafted_on"]: row for row in rows.to_dict("records")}
+        cells = [_accuracy(by, source, target) for source in (BASE, COMPRESSED) for target in (BASE, COMPRESSED)]
+        own = by.get(ITSELF)
+        difference = [f"{points(own['difference'])} {bounds(own)}", own["verdict"]] if own else [ABSENT, ""]
+        found.append([attack_name(attack, eps), *cells, *difference])
+    return found
+
+
+def _accuracy(rows, source, target):
+    return f"{100 * rows[source][f'{target}_accuracy']:.1f}" if source in rows else ABSENT
