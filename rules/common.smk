@@ -22,6 +22,7 @@ from squeezeproof.study.paths import SHARD, Paths, prepared
 from squeezeproof.study.plan import Study
 from squeezeproof.study.scheduling import one_look_at_a_function, one_timer_at_a_time
 from squeezeproof.study.uses import used_code
+from squeezeproof.study.workers import fork_jobs
 from squeezeproof.study.tables import (
     ACCURACY,
     DEPLOYMENT,
@@ -46,6 +47,7 @@ except ConfigError as error:
 
 # Once, and not again in the process of every job.
 if workflow.is_main_process:
+    fork_jobs()
     for notice in study.notices:
         logger.warning(notice)
 

@@ -11,6 +11,8 @@ from squeezeproof.errors import InputError
 from squeezeproof.factories import allow
 
 log = logging.getLogger("squeezeproof")
+# What the process of a job that went well calls before it ends.
+at_end = []
 
 
 @contextmanager
@@ -49,6 +51,8 @@ def job(snakemake):
         with suppress(OSError):
             handler.close()
     if getattr(sys.modules["__main__"], "snakemake", None) is snakemake:
+        for call in at_end:
+            call()
         # What was written is on the disk, and taking torch down in order takes longer than many a job.
         sys.stdout.flush()
         sys.stderr.flush()

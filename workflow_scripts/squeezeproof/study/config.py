@@ -414,6 +414,12 @@ class Compute(Settings):
         ge=1,
         le=65_536,
     )
+    workers: bool = setting(
+        "Fork the jobs that run on this machine's CPUs from a process that has imported torch once; with false each "
+        "starts by itself. It changes no result. Jobs on GPUs, on clusters and in conda or containers start by "
+        "themselves.",
+        True,
+    )
 
 
 Datasets = named(one_of(registry.datasets()), "kind")

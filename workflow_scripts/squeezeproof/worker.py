@@ -1,0 +1,161 @@
+"""The process that starts jobs by forking: it has imported what their scripts import. Started by `study/workers.py`.
+
+`python worker.py CONTROL PARENT TITLE`: CONTROL is the descriptor of a socket. Each of its messages is a JSON list
+[script to run, source of its imports] and carries one descriptor, the job's line to PARENT, the Snakemake process.
+The job is no child of this process but of PARENT, the nearest subreaper above: it forks twice, and the process in
+between ends. So PARENT reads the job's exit status and what it used, and the end of this process hurts no job.
+TITLE is room for the job's command line, which `ps` shows. Linux only.
+
+A job tells what else it imported, which this process imports before it forks the next one of the same source.
+"""
+
+import sys
+
+# The folder of this file, whose modules are to be imported as squeezeproof.* only.
+sys.path.pop(0)
+
+import ast
+import ctypes
+import gc
+import json
+import os
+import signal
+import socket
+import time
+import types
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+LIBRARY = Path(__file__).resolve().parents[1]
+LONGEST_MESSAGE = 2**17
+PR_SET_PDEATHSIG = 1
+# What Snakemake writes above every script.
+PREAMBLE = ("pickle", "snakemake.logging", "snakemake.iocontainers")
+
+
+def serve(control, parent):
+    """Fork a job for every message; returns (script, source, line to PARENT, reports) in the job, None at the end."""
+    # Ctrl-C reaches the whole process group: the jobs end by it, this process by the end of Snakemake.
+    interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    reports, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    reports.setblocking(False)
+    far_end.setblocking(False)
+    known, imported = {}, {}
+    while True:
+        message, descriptors, *_ = socket.recv_fds(control, LONGEST_MESSAGE, 1)
+        if not message:
+            return None
+        script, source = json.loads(message)
+        known.update(received(reports))
+        import_modules(source, known, imported)
+        line = socket.socket(fileno=descriptors[0])
+        between = fork()
+        if between == 0:
+            if fork():
+                os._exit(0)
+            control.close()
+            reports.close()
+            signal.signal(signal.SIGINT, interrupted)
+            return script, source, line, far_end
+        # A job that could not be forked closes its line, and its Snakemake starts it in the usual way.
+        line.close()
+        if between:
+            os.waitpid(between, 0)
+
+
+def fork():
+    """os.fork, None where the system has no room for another process."""
+    try:
+        return os.fork()
+    except OSError:
+        return None
+
+
+def received(reports):
+    """(source, modules) of the jobs that told what they imported."""
+    while True:
+        try:
+            yield tuple(json.loads(reports.recv(LONGEST_MESSAGE)))
+        except BlockingIOError:
+            return
+
+
+def import_modules(source, known, imported):
+    """Import what a source imports at its top, and what is known of an earlier job of it."""
+    if source not in imported:
+        imported[source] = []
+        modules = [f"import {name}" for name in PREAMBLE]
+        top = ast.parse(Path(source).read_bytes()).body
+        statements = modules + [ast.unparse(node) for node in top if isinstance(node, ast.Import | ast.ImportFrom)]
+    elif imported[source] != known.get(source, []):
+        imported[source] = known[source]
+        statements = [f"import {name}" for name in known[source]]
+    else:
+        return
+    for statement in statements:
+        try:
+            exec(statement, {})
+        except Exception:
+            # The job imports the same, and fails with its own log and traceback.
+            continue
+    # Whatever lives now lives on: collecting it would only copy its pages into every job.
+    gc.freeze()
+
+
+def begin(line, parent):
+    """Wait until PARENT knows of this process and wants it to run."""
+    while os.getppid() != parent:
+        if os.getppid() == 1:
+            os._exit(1)
+        time.sleep(0.0005)
+    # Without Snakemake nobody would read what this job ends with.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    with line:
+        line.send(str(os.getpid()).encode())
+        if os.getppid() != parent or not line.recv(1):
+            os._exit(1)
+
+
+def show_title(command):
+    """Let `ps` show a command line in the place of this process's own, cut where that was shorter."""
+    # Numbers 48 and 49 of proc(5)'s list, which starts at 1; the second is a name that may hold anything but ")".
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    start, end = int(fields[45]), int(fields[46])
+    title = b"".join(os.fsencode(part) + b"\0" for part in command)[: end - start - 1]
+    ctypes.memmove(start, title.ljust(end - start, b"\0"), end - start)
+
+
+def run(script, source, reports):
+    """Run a script as `python SCRIPT` does."""
+    from squeezeproof.jobs import at_end
+
+    at_end.append(partial(report, source, set(sys.modules), reports))
+    show_title([sys.executable, script])
+    sys.argv = [script]
+    sys.path.insert(0, str(Path(script).resolve().parent))
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    main.__file__ = script
+    exec(compile(Path(script).read_bytes(), script, "exec"), main.__dict__)
+
+
+def report(source, before, reports):
+    """Tell the process that forked this one what was imported since, in order, as far as it was installed."""
+    installed = (sys.prefix, sys.base_prefix, str(LIBRARY))
+    names = [name for name in sys.modules if name not in before]
+    files = {name: getattr(getattr(sys.modules[name], "__spec__", None), "origin", None) or "" for name in names}
+    names = [name for name in names if files[name].startswith(installed)]
+    with suppress(OSError):
+        # Full, too long, or nobody there: the next job imports for itself.
+        reports.send(json.dumps([source, names]).encode())
+
+
+if __name__ == "__main__":
+    CONTROL, PARENT = int(sys.argv[1]), int(sys.argv[2])
+    # Where the scripts find the library too.
+    sys.path.append(str(LIBRARY))
+    JOB = serve(socket.socket(fileno=CONTROL), PARENT)
+    if JOB is not None:
+        SCRIPT, SOURCE, LINE, REPORTS = JOB
+        begin(LINE, PARENT)
+        run(SCRIPT, SOURCE, REPORTS)
