@@ -1,8 +1,9 @@
 """Crafting time of every attack against the libraries that have it: `python benchmarks/attacks.py`.
 
-On each model all contestants get the same images, labels, settings, frozen parameters and one thread. Rounds are
-interleaved, every other one in the opposite order; the table shows medians of CPU seconds (wall seconds on a GPU),
-each library's time as a multiple of ours, passes per image, robust accuracy and the median norm of the perturbations.
+On each model all contestants get the same images, labels, settings, frozen parameters and one thread, and a process of
+their own (`rounds.py`); ours is set up as a job is. Rounds are interleaved, every other one in the opposite order; the
+table shows medians of CPU seconds (wall seconds on a GPU), each library's time as a multiple of ours with the least and
+the largest of the rounds, passes per image, robust accuracy and the median norm of the perturbations.
 `bare passes` are the forward and backward passes that our attack makes, without the attack.
 The models are trained for a minute on scikit-learn's digits; the ResNets leave out what takes other libraries hours.
 Options narrow it down: `--attacks pgd deepfool --models cnn3 --rounds 3`; `--write docs/benchmarks/attacks.csv` keeps
@@ -10,10 +11,10 @@ the table, in which what was not measured now stays as it was.
 """
 
 import argparse
-import statistics
+import contextlib
+import functools
 import sys
-import time
-import warnings
+import tempfile
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "workflow_scripts"), str(ROOT / "benchmarks")]
 
 from peers import PEERS
+from rounds import contest
+from torchvision.models import VisionTransformer
 
 from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.craft import OF_THE_MODEL, craft
@@ -36,11 +39,34 @@ from squeezeproof.datasets.digits import load_digits
 from squeezeproof.entries import registry
 from squeezeproof.entries.attack import with_budget
 from squeezeproof.models.networks import cnn3
-from squeezeproof.models.vision import resnet18
-from squeezeproof.runtime import place
+from squeezeproof.models.vision import mobilenet_v2, resnet18
+from squeezeproof.runtime import keep_memory, place
 
-LINF = {"cnn3": 0.1, "resnet18-16": 4 / 255, "resnet18": 4 / 255}
-SHORT = {"cnn3": 40, "resnet18-16": 20, "resnet18": 10}
+
+def small_vit(*, in_channels, num_classes, image_size):
+    """torchvision's vision transformer with 8 x 8 patches, four layers and four heads of 16."""
+    return VisionTransformer(
+        image_size=image_size,
+        patch_size=4,
+        num_layers=4,
+        num_heads=4,
+        hidden_dim=64,
+        mlp_dim=128,
+        num_classes=num_classes,
+    )
+
+
+# Network -> (channels, image size, function that builds it), budget, steps, epochs of training, images attacked.
+NETWORKS = {
+    "cnn3": (1, 28, cnn3),
+    "resnet18-16": (3, 32, functools.partial(resnet18, width=16)),
+    "resnet18": (3, 32, resnet18),
+    "mobilenet_v2-16": (3, 32, functools.partial(mobilenet_v2, width=16)),
+    "vit": (3, 32, small_vit),
+}
+LINF = dict.fromkeys(NETWORKS, 4 / 255) | {"cnn3": 0.1}
+SHORT = dict.fromkeys(NETWORKS, 20) | {"cnn3": 40, "resnet18": 10}
+EPOCHS = {"resnet18": 3, "vit": 12}
 CASES = {
     "fgsm": ("fgsm", {}),
     "bim": ("bim", {"keep": "last"}),
@@ -67,34 +93,36 @@ BOUNDED = ("fgsm", "bim", "pgd", "mifgsm", "apgd-ce", "apgd-dlr")
 LONG = {
     "cnn3": (),
     "resnet18-16": ("cw", "uap"),
+    "mobilenet_v2-16": ("uap", "autoattack-whitebox"),
+    "vit": ("cw", "uap", "autoattack-whitebox"),
     "resnet18": (
         *("apgd-t-whitebox", "fab", "fab-t-whitebox", "square-whitebox", "square", "autoattack-whitebox"),
         *("deepfool", "cw", "uap"),
     ),
 }
-COUNT = {"cnn3": 128, "resnet18-16": 64, "resnet18": 32}
+COUNT = dict.fromkeys(NETWORKS, 64) | {"cnn3": 128, "resnet18": 32}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--attacks", nargs="+", choices=CASES)
-    parser.add_argument("--models", nargs="+", choices=COUNT, default=list(COUNT))
+    parser.add_argument("--models", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    torch.set_num_threads(1)
     rows = []
-    for name in arguments.models:
-        model, inputs, labels = contest(name, arguments.device)
-        print(f"{name}: clean accuracy {accuracy(model, inputs, labels):.3f} on {len(labels)} images")
-        for case in arguments.attacks or [case for case in CASES if case not in LONG[name]]:
-            rows += measure(case, name, model, inputs, labels, arguments.rounds)
-            shown = [row for row in rows if (row["model"], row["attack"]) == (name, case)]
-            print(pd.DataFrame(shown).to_string(index=False), flush=True)
-            if arguments.write:
-                write(arguments.write, rows)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in arguments.models:
+            saved = Path(folder) / name
+            trained(name, saved)
+            print(f"{name}: clean accuracy {accuracy(*loaded(name, saved, 'cpu')):.3f} on {COUNT[name]} images")
+            for case in arguments.attacks or [case for case in CASES if case not in LONG[name]]:
+                measured = measure(case, name, saved, arguments.rounds, arguments.device)
+                print(pd.DataFrame(measured).to_string(index=False), flush=True)
+                rows += measured
+                if arguments.write:
+                    write(arguments.write, rows)
 
 
 def write(path, rows):
@@ -104,28 +132,42 @@ def write(path, rows):
         known = pd.read_csv(path)
         kept = [case not in measured for case in zip(known["model"], known["attack"], strict=True)]
         table = pd.concat([known[kept], table])
-    order = {"model": list(COUNT).index, "attack": list(CASES).index}
+    order = {"model": list(NETWORKS).index, "attack": list(CASES).index}
     table = table.sort_values(list(order), key=lambda column: column.map(order[column.name]), kind="stable")
     table["images_per_second"] = table["model"].map(COUNT) / table["seconds"]
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False, float_format="%.4g", lineterminator="\n")
 
 
-def contest(name, device):
-    """(model in eval mode with frozen parameters, inputs, labels) of a benchmark."""
-    size, channels = (28, 1) if name == "cnn3" else (32, 3)
-    training, test, _ = load_digits({"size": size})
-    images, targets = map(torch.from_numpy, training)
-    images = images.repeat(1, channels, 1, 1) / 255
+def network(name):
+    channels, size, build_it = NETWORKS[name]
     torch.manual_seed(0)
-    shape = {"in_channels": channels, "num_classes": 10, "image_size": size}
-    width = {"resnet18-16": 16, "resnet18": 64}
-    model = cnn3(**shape) if name == "cnn3" else resnet18(**shape, width=width[name])
-    train(model, images, targets, epochs=3 if name == "resnet18" else 4)
-    test_images, test_labels = map(torch.from_numpy, test)
-    inputs = test_images[: COUNT[name]].repeat(1, channels, 1, 1).to(device) / 255
-    model = model.to(device).eval().requires_grad_(False)
-    return model, inputs, test_labels[: COUNT[name]].to(device)
+    return build_it(in_channels=channels, num_classes=10, image_size=size)
+
+
+def digits(name):
+    """The training and the test split as pixels of [0, 1]: (images, labels) of each."""
+    channels, size, _ = NETWORKS[name]
+    return [
+        (torch.from_numpy(images).repeat(1, channels, 1, 1) / 255, torch.from_numpy(labels))
+        for images, labels in load_digits({"size": size})[:2]
+    ]
+
+
+def trained(name, path):
+    """Train a network and save its weights at `path`."""
+    torch.set_num_threads(1)
+    model = network(name)
+    train(model, *digits(name)[0], epochs=EPOCHS.get(name, 4))
+    torch.save(model.state_dict(), path)
+
+
+def loaded(name, saved, device):
+    """(model in eval mode with frozen parameters, inputs, labels) of a benchmark."""
+    model = network(name)
+    model.load_state_dict(torch.load(saved, weights_only=True))
+    images, labels = (part[: COUNT[name]].to(device) for part in digits(name)[1])
+    return model.to(device).eval().requires_grad_(False), images, labels
 
 
 def train(model, images, labels, epochs):
@@ -220,63 +262,52 @@ class Passes(nn.Module):
         self.backwards += len(gradient)
 
 
-def measure(case, name, model, inputs, labels, rounds):
+def measure(case, name, saved, rounds, device):
     """Rows of one attack on one model: ours first, then every library that has it."""
+    method, _ = settings_of(case, name)
+    contestants = [OURS, *PEERS.get(method, {}), *([BARE] if case in BOUNDED else [])]
+    rows = contest(build, {library: (library, case, name, saved, device) for library in contestants}, rounds, device)
+    identity = {"model": name, "attack": case, "method": method}
+    return [{**identity, "library": row.pop("contestant"), **row} for row in rows]
+
+
+def build(library, case, name, saved, device, change=None):
+    """(facts, function to time) of one contestant, in its own process; ours is set up as a job is.
+
+    `change`: a function that puts another model in the place of the one that ours passes through: (model, inputs) ->
+    model.
+    """
+    if library in (OURS, BARE):
+        keep_memory()
+    model, inputs, labels = loaded(name, saved, device)
     method, settings = settings_of(case, name)
-    with prepared(place(deepcopy(model), inputs.device), inputs[:8]) as passes:
-        ours = Ours(method, passes) if method in ATTACKS else OurSuite(method, model)
-        contestants = {OURS: ours, **PEERS.get(method, {})}
-        if case in BOUNDED:
-            contestants[BARE] = BarePasses(ours)
-        return _measure(case, name, contestants, model, inputs, labels, settings, rounds)
-
-
-def _measure(case, name, contestants, model, inputs, labels, settings, rounds):
-    times = {library: [] for library in contestants}
-    rows = []
-    for library, attack in contestants.items():
-        passes = Passes(model)
-        with frozen(model):
-            points = attack(passes.eval(), inputs, labels, settings).detach()
-        if library in (OURS, BARE):
-            passes = attack.counted
-        delta = norms(points - inputs, settings["norm"])
-        rows.append(
-            {
-                "model": name,
-                "attack": case,
-                "method": CASES[case][0],
-                "library": library,
-                "seconds": None,
-                "ratio": None,
-                "forwards": passes.forwards / len(labels),
-                "backwards": passes.backwards / len(labels),
-                "robust_accuracy": accuracy(model, points, labels),
-                "median_norm": delta[accuracy_mask(model, inputs, labels)].median().item(),
-            }
-        )
-    for index in range(rounds):
-        order = list(contestants) if index % 2 == 0 else list(contestants)[::-1]
-        for library in order:
-            times[library].append(seconds(contestants[library], model, inputs, labels, settings))
-    ours = statistics.median(times[OURS])
-    for row in rows:
-        row["seconds"] = statistics.median(times[row["library"]])
-        row["ratio"] = row["seconds"] / ours
-    return rows
-
-
-def seconds(attack, model, inputs, labels, settings):
-    with frozen(model):
-        if inputs.is_cuda:
-            torch.cuda.synchronize()
-            start = time.perf_counter()
-            attack(model, inputs, labels, settings)
-            torch.cuda.synchronize()
-            return time.perf_counter() - start
-        start = time.process_time()
+    attack = PEERS.get(method, {}).get(library)
+    context = contextlib.ExitStack()
+    if library in (OURS, BARE):
+        attack = OurSuite(method, model)
+        if method in ATTACKS:
+            passes = context.enter_context(prepared(place(deepcopy(model), inputs.device), inputs[:8]))
+            attack = Ours(method, change(passes, inputs) if change else passes)
+    if library == BARE:
         attack(model, inputs, labels, settings)
-        return time.process_time() - start
+        attack = BarePasses(attack)
+
+    def run(through=model):
+        with frozen(through):
+            return attack(through, inputs, labels, settings).detach()
+
+    # The prepared model ends with its context, which ends with its last reference.
+    run.context = context
+    watched = Passes(model).eval()
+    points = run(watched)
+    counted = attack.counted if library in (OURS, BARE) else watched
+    facts = {
+        "forwards": counted.forwards / len(labels),
+        "backwards": counted.backwards / len(labels),
+        "robust_accuracy": accuracy(model, points, labels),
+        "median_norm": norms(points - inputs, settings["norm"])[accuracy_mask(model, inputs, labels)].median().item(),
+    }
+    return facts, run
 
 
 @torch.no_grad()

@@ -10,11 +10,7 @@ seconds (wall seconds on a GPU) and every time as a multiple of ours.
 """
 
 import argparse
-import multiprocessing
-import statistics
 import sys
-import time
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +19,9 @@ import torch
 from torch.nn import functional
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "workflow_scripts"))
+sys.path[:0] = [str(ROOT / "workflow_scripts"), str(ROOT / "benchmarks")]
+
+from rounds import contest
 
 from squeezeproof.compression.constraint import constraint
 from squeezeproof.compression.weights import prunable
@@ -67,66 +65,17 @@ def main():
 def measure(name, mode, rounds, device):
     """Rows of one network and one way to train it."""
     names = [OURS, "plain loop", "tensor loop", "bfloat16", *(["ADMM"] if mode != "standard" else [])]
-    timers = {contestant: Timer(name, mode, contestant, device) for contestant in names}
-    times = {contestant: [] for contestant in names}
-    for turn in range(rounds):
-        for contestant in names[:: -1 if turn % 2 else 1]:
-            times[contestant].append(timers[contestant].seconds())
-    for timer in timers.values():
-        timer.end()
-    medians = {contestant: statistics.median(values) for contestant, values in times.items()}
-    return [
-        {
-            "model": name,
-            "training": mode,
-            "contestant": contestant,
-            "images": IMAGES[mode],
-            "seconds": seconds,
-            "ratio": seconds / medians[OURS],
-        }
-        for contestant, seconds in medians.items()
-    ]
+    rows = contest(build, {contestant: (name, mode, contestant, device) for contestant in names}, rounds, device)
+    return [{"model": name, "training": mode, **row} for row in rows]
 
 
-class Timer:
-    """A contestant in a process of its own, which trains for an epoch whenever it is asked to."""
-
-    def __init__(self, *case):
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=time_epochs, args=(theirs, *case))
-        self.process.start()
-        theirs.close()
-        self.pipe.recv()
-
-    def seconds(self):
-        self.pipe.send(True)
-        return self.pipe.recv()
-
-    def end(self):
-        self.pipe.send(False)
-        self.process.join()
-
-
-def time_epochs(pipe, name, mode, contestant, device):
-    warnings.filterwarnings("ignore")
-    torch.set_num_threads(1)
+def build(name, mode, contestant, device):
+    """(facts, function to time) of one contestant, in its own process; ours is set up as a job is."""
     if contestant not in PLAIN:
         keep_memory()
     epoch = prepared(name, mode, contestant, device)
     epoch(warm_up=True)
-    pipe.send("ready")
-    while pipe.recv():
-        start = clock(device)
-        epoch()
-        pipe.send(clock(device) - start)
-
-
-def clock(device):
-    if device == "cpu":
-        return time.process_time()
-    torch.cuda.synchronize()
-    return time.perf_counter()
+    return {"images": IMAGES[mode]}, epoch
 
 
 def prepared(name, mode, contestant, device):

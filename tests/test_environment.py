@@ -59,10 +59,9 @@ def imported(folder):
 
 
 def own(*folders):
-    """The modules and packages of this repository."""
-    return {
-        path.stem for folder in folders for path in (ROOT / folder).rglob("*") if path.is_dir() or path.suffix == ".py"
-    }
+    """The modules and packages of this repository that are imported by their bare name."""
+    paths = [path for folder in folders for path in [*(ROOT / folder).glob("*"), *(ROOT / folder / "tools").glob("*")]]
+    return {path.stem for path in paths if path.is_dir() or path.suffix == ".py"}
 
 
 def modules(packages):
