@@ -14,6 +14,7 @@ from squeezeproof.seeds import derive_seed
 from squeezeproof.study.code import code_digest, module_digest
 from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_datasets, timed_runs
 from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.external import is_given
 from squeezeproof.study.files import read_file
 from squeezeproof.study.figures import figures
 from squeezeproof.study.instances import fitted_on_training_images
@@ -77,15 +78,18 @@ def every(path, keys):
 
 ARCHITECTURES = any_of(study.config["architectures"])
 TRAININGS = any_of(study.config["trainings"])
-COMPRESSIONS = any_of(study.compressions)
+# From a file of the user's each.
+GIVEN = {name for name, instance in study.compressions.items() if is_given(instance)}
+COMPRESSIONS = any_of(study.compressions.keys() - GIVEN)
 FINETUNINGS = any_of(["none", *study.config["finetunings"]])
 SEEDS = any_of(map(str, study.seeds))
 BASE = rf"({ARCHITECTURES})\.({TRAININGS})\.none\.none\.s({SEEDS})"
 CONTROLS = any_of({control.finetuning for control in study.controls})
+EXTERNAL = rf"({ARCHITECTURES})\.({TRAININGS})\.({any_of(GIVEN)})\.none\.s({SEEDS})"
 COMPRESSED = rf"({COMPRESSIONS})\.({FINETUNINGS})|none\.({CONTROLS})"
 VARIANT = rf"({ARCHITECTURES})\.({TRAININGS})\.({COMPRESSED})\.s({SEEDS})"
 ENSEMBLE = rf"({any_of(study.config['ensembles'])})\.ensemble\.none\.none\.s({SEEDS})"
-MODEL = f"{BASE}|{VARIANT}|{ENSEMBLE}"
+MODEL = f"{BASE}|{VARIANT}|{EXTERNAL}|{ENSEMBLE}"
 
 
 wildcard_constraints:
@@ -171,6 +175,19 @@ def compressing_code(wildcards):
 def parent_of(wildcards):
     """The checkpoint that a compressed model is made from."""
     return paths.model(wildcards.dataset, study.parent(planned(wildcards, "variant")).name)
+
+
+def file_of_model(wildcards):
+    """The user's file that a model comes from."""
+    return study.file_of(planned(wildcards, "variant"))
+
+
+def importing_code(wildcards):
+    """Digest of the code that reads a model of the user's and, for a custom architecture, of the user's module."""
+    settings, models = compression_of(wildcards), [(wildcards.dataset, wildcards.variant)]
+    factory = (settings["architecture"] or {}).get("factory", "")
+    used = used_code(study, "import_model.py", models=models, compressions=[settings])
+    return used + module_digest(factory.partition(":")[0], Path.cwd())
 
 
 def members_of(wildcards):

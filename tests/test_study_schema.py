@@ -24,6 +24,7 @@ attacks: {fgsm: {eps: 0.1}}
 evaluations: {all: {}}
 """
 REQUIRED_VALUES = {
+    "file": "my/model.safetensors",
     "attack": "fgsm",
     "class": "7",
     "members": "*",

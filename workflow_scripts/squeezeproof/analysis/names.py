@@ -66,7 +66,9 @@ def averaged(seeds):
 
 
 def level(ratio, bits):
-    """How much a compression removed, such as `90 %`, or left, such as `8-bit`."""
+    """How much a compression removed, such as `90 %`, or left, such as `8-bit`; of a model from a file, that it is."""
+    if ratio == 0 and bits == FLOAT_BITS:
+        return "(external)"
     return f"{bits:g}-bit" if bits < FLOAT_BITS else f"{100 * ratio:g} %"
 
 

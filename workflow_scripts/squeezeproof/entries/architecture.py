@@ -12,22 +12,44 @@ from squeezeproof.entries.settings import Text, Whole, setting
 # on one core of a 2-core x86 server, float32, one thread.
 MACS_PER_SECOND = 2.0e10
 
-Normalization = Literal["dataset", "none", "half"]
+# The ending of files of weights, and those of what torch.save writes.
+WEIGHTS = ".safetensors"
+TORCH_FILES = (".pt", ".pth", ".pth.tar", ".ckpt", ".bin", ".pkl", ".t7", ".tar")
+
+Normalization = Literal["dataset", "none", "half", "imagenet", "bytes"]
+NORMALIZATIONS = (
+    "`dataset` subtracts the training images' mean and divides by their std per channel; `none` feeds pixels; `half` "
+    "maps [0, 1] to [-1, 1]; `imagenet` takes ImageNet's mean and std as torchvision does; `bytes` maps [0, 1] to "
+    "[0, 255]."
+)
 Stem = Annotated[Whole, Field(description="Filters of the stem; later stages scale with it.", ge=1, le=1024)]
 
 
 def normalization(default: Normalization = "dataset") -> Any:
     """The field `normalization`."""
-    return setting(
-        "`dataset` subtracts the training images' mean and divides by their std per channel; `none` feeds "
-        "pixels; `half` maps [0, 1] to [-1, 1].",
-        default,
-    )
+    return setting(NORMALIZATIONS, default)
+
+
+def normalization_contradictions(path: str, normalization: Normalization | None, study: Any) -> Iterator[str]:
+    """A contradiction of ImageNet's three channels with every data set of another number."""
+    for name, dataset in study.datasets.items():
+        if normalization == "imagenet" and dataset.channels_of_images() != 3:
+            yield f"{path}: imagenet is of 3 channels, datasets.{name} has {dataset.channels_of_images()}"
 
 
 def width(default: int, most: int = 4096) -> Any:
     """The field `width` of a network whose layers scale with its first one."""
     return setting("Filters of the first convolution; later layers scale with it.", default, ge=1, le=most)
+
+
+def weights_contradictions(path: str, file: str) -> Iterator[str]:
+    """A contradiction of a file of weights, named by the key at `path`, that torch.save wrote."""
+    stem = next((file.removesuffix(ending) for ending in TORCH_FILES if file.endswith(ending)), None)
+    if stem is not None:
+        yield (
+            f"{path}: {file} is a torch file, which may hold code; convert it with `python workflow_scripts/tools/"
+            f"convert_checkpoint.py {file} {stem}{WEIGHTS}`, and write {path.rpartition('.')[2]}: {stem}{WEIGHTS}"
+        )
 
 
 class Architecture(Entry):
@@ -57,6 +79,9 @@ class Architecture(Entry):
 
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
+        if self.checkpoint is not None:
+            yield from weights_contradictions(f"{path}.checkpoint", self.checkpoint)
+        yield from normalization_contradictions(f"{path}.normalization", self.normalization, study)
         for name, dataset in study.datasets.items():
             if dataset.side() < self.minimum_size:
                 yield (

@@ -33,11 +33,12 @@ class Compression(Entry):
     """A compression.
 
     Called as function(model, shape, settings, train_on, images=, labels=, seed=, masks=, initial=), as
-    compression.compress.compress is.
+    compression.compress.compress is; one that is `given`, as compression.external.read_external is.
 
     Attributes:
-        level: the setting whose list an entry is built at, `ratio` or `bits`.
+        level: the setting whose list an entry is built at, `ratio` or `bits`; empty for one that has none.
         masks_stored: whether the checkpoint holds a byte for every weight beside it.
+        given: whether the model comes from a file of the user's, `file`; then nothing is compressed or trained here.
     """
 
     title: ClassVar[str] = "Compressions"
@@ -49,6 +50,7 @@ class Compression(Entry):
     key: ClassVar[str] = "method"
     level: ClassVar[str] = "ratio"
     masks_stored: ClassVar[bool] = False
+    given: ClassVar[bool] = False
 
     method: str
 
@@ -56,6 +58,11 @@ class Compression(Entry):
     def kept(cls, settings: dict) -> float:
         """The share of the base's MACs, and of its bytes, that is left: about, before it is built."""
         return 1
+
+    @classmethod
+    def gives_gradients(cls, settings: dict) -> bool:
+        """Whether attacks can follow the gradients of the model."""
+        return True
 
     def variant_contradictions(self, path: str, study: Any, finetuning: str, architecture: str) -> Iterator[str]:
         """Every contradiction with a fine-tuning and an architecture that the study combines it with."""

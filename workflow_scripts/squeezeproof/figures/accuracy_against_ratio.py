@@ -4,7 +4,7 @@ import numpy as np
 
 from squeezeproof.analysis.names import CONTROL, display_name
 from squeezeproof.errors import InputError
-from squeezeproof.figures.levels import FROM_BASE, PANEL, WHITE_BOX, panels
+from squeezeproof.figures.levels import FROM_BASE, PANEL, WHITE_BOX, has_level, panels
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.study.figures import Figure, for_compressed
 from squeezeproof.tables.files import read_table
@@ -41,7 +41,7 @@ def accuracy_against_ratio(table, dataset, architecture):
     table = table[(table["dataset"] == dataset) & (table["target_architecture"] == architecture)]
     table = table.rename(columns={f"target_{axis}": axis for axis in [*PANEL, "ratio", "bits"]})
     table = table[table["compression"] != CONTROL]
-    compressed = table[table["compression"] != "none"]
+    compressed = table[table["compression"].ne("none") & has_level(table)]
     if compressed.empty:
         raise InputError(f"no compressed {architecture} on {dataset} passed the audit; tables/audit.csv says why")
     table = table.assign(low=table["mean"] - table["std"].fillna(0), high=table["mean"] + table["std"].fillna(0))

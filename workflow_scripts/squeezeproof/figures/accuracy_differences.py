@@ -8,7 +8,7 @@ from squeezeproof.analysis.names import CONTROL, FLOAT_BITS, display_name
 from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.verdicts import headline
 from squeezeproof.errors import InputError
-from squeezeproof.figures.levels import FROM_BASE, MINUS_CONTROL, PANEL, WHITE_BOX, panels
+from squeezeproof.figures.levels import FROM_BASE, MINUS_CONTROL, PANEL, WHITE_BOX, has_level, panels
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.study.figures import Figure, for_compressed
 from squeezeproof.tables.files import read_table
@@ -44,7 +44,9 @@ def accuracy_differences(verdicts, clean, dataset, architecture):
     Args:
         verdicts, clean: the tables `verdicts` and `clean_differences`; of several seeds the intervals are of trainings.
     """
-    verdicts, clean = headline(verdicts), headline(clean)
+    verdicts, clean = (
+        found[found["compression"].eq(CONTROL) | has_level(found)] for found in (headline(verdicts), headline(clean))
+    )
     chosen = verdicts["comparison"].eq("white-box") | (
         verdicts["source_architecture"].eq(verdicts["architecture"])
         & verdicts["source_training"].eq(verdicts["training"])

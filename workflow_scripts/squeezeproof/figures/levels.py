@@ -127,6 +127,11 @@ def _with_base(points, rows, attack):
     return pd.concat([base[:1], points])
 
 
+def has_level(table):
+    """Which rows are of a compression at a ratio or bit width; a model from a file has neither."""
+    return ~_of_base(table)
+
+
 def _of_base(points):
     """Which points are of a model of which nothing was removed, and that keeps its bits."""
     return points["ratio"].eq(0) & points["bits"].eq(FLOAT_BITS)

@@ -16,6 +16,8 @@ from squeezeproof.seeds import derive_seed
 from squeezeproof.untrusted import check_members, check_parameters
 
 FACTORIES = registry.Functions(registry.architectures())
+# Mean and std of ImageNet's training images, as torchvision's weights expect them.
+IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 # Settings of an architecture that are none of its factory.
 APART = ("kind", "normalization", "checkpoint")
 
@@ -39,21 +41,27 @@ def specification(settings, dataset):
         settings: a checked entry of `architectures`.
         dataset: metadata of a prepared split, with its `shape` (C, H, W) and number of classes.
     """
-    channels = dataset["shape"][0]
-    moments = {
-        "dataset": (dataset["mean"], dataset["std"]),
-        "none": ([0.0] * channels, [1.0] * channels),
-        "half": ([0.5] * channels, [0.5] * channels),
-    }
-    mean, std = moments[settings["normalization"]]
+    mean, std = moments(dataset)[settings["normalization"]]
     return {
         "architecture": settings,
-        "in_channels": channels,
+        "in_channels": dataset["shape"][0],
         "image_size": dataset["shape"][1],
         "num_classes": len(dataset["classes"]),
         "mean": mean,
         "std": std,
     }
+
+
+def moments(dataset):
+    """Normalization of a config -> (mean, std) per channel, for the metadata of a prepared split."""
+    channels = dataset["shape"][0]
+    found = {
+        "dataset": (dataset["mean"], dataset["std"]),
+        "none": ([0.0] * channels, [1.0] * channels),
+        "half": ([0.5] * channels, [0.5] * channels),
+        "bytes": ([0.0] * channels, [1 / 255] * channels),
+    }
+    return found | {"imagenet": IMAGENET} if channels == len(IMAGENET[0]) else found
 
 
 def build(spec, seed):

@@ -13,13 +13,12 @@ from squeezeproof.models.build import build
 from squeezeproof.models.device import device_of
 from squeezeproof.models.logits import close
 from squeezeproof.models.quantized import quantize_layers, quantized_layers
+from squeezeproof.models.state_dicts import plain_state
 from squeezeproof.runtime import place
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_foreign, read_metadata, write_tensors
 
 KIND = "model"
 MASK = "mask:"
-# What other programs put before the names of a wrapped network.
-WRAPPERS = ("module.", "_orig_mod.")
 
 
 def save_model(path, model, spec, masks=None, **record):
@@ -115,18 +114,20 @@ def _rebuild(spec, quantization, tensors, versions):
     return model
 
 
-def load_weights(model, path):
-    """Load a foreign safetensors state_dict into the network of `model`; InputError where names or shapes differ.
+def load_weights(model, path, resize=False):
+    """Load a foreign safetensors state_dict (`state_dicts.plain_state`) into the network of `model`.
 
-    Prefixes of WRAPPERS that all names share are left out.
+    With `resize` layers first get the sizes of the weights, as those of a pruned network. Returns what was done to the
+    state_dict, in words. Raises InputError where names or shapes differ.
     """
-    tensors = read_foreign(path, framework="pt")
-    while wrapper := next((name for name in WRAPPERS if all(key.startswith(name) for key in tensors or [""])), None):
-        tensors = {key.removeprefix(wrapper): tensor for key, tensor in tensors.items()}
+    tensors, notes = plain_state(read_foreign(path, framework="pt"))
+    if resize:
+        fit_shapes(model.network, tensors)
     try:
         model.network.load_state_dict(_state(model.network, tensors), strict=True)
     except RuntimeError as error:
         raise InputError(f"{path}: does not fit the network: {error}") from None
+    return notes
 
 
 def fit_shapes(model, tensors):

@@ -11,7 +11,7 @@ def after_contradictions(config, compressions):
             continue
         path = f"compressions.{entry}.after"
         name, dot, finetuning = settings["after"].partition(".")
-        pruned = [known for known, instance in compressions.items() if instance.settings["method"] != "quantization"]
+        pruned = [known for known, instance in compressions.items() if "ratio" in instance.settings]
         if not dot:
             yield f"{path}: {name!r} names no fine-tuning; write {name}.{NONE}, or {name}. and an entry of finetunings"
         elif finetuning not in (NONE, *config["finetunings"]):

@@ -70,7 +70,7 @@ def jobs(study, sizes):
     for dataset, name in study.evaluated_models:
         model = study.models[dataset, name]
         if not model.is_ensemble:
-            rule = "train" if model.is_base else "compress"
+            rule = study.rule_of(model)
             macs = sizes[dataset, model.architecture].macs
             passes = training_passes(study, model) * counts[dataset][0] + counts[dataset][1]
             found.append(Job(rule, f"{rule}/{dataset}/{name}.tsv", _kind(study, model), passes, 0, macs))

@@ -81,9 +81,10 @@ def for_datasets(study):
 
 
 def for_compressed(study):
-    """Every architecture of which a compressed model is evaluated."""
+    """Every architecture of which a model is evaluated that the study compresses, or trains on."""
     targets = [study.models[dataset, target] for dataset, target, _ in study.pairs]
-    found = {(target.dataset, target.architecture) for target in targets if not target.is_base}
+    made = [target for target in targets if study.rule_of(target) == "compress"]
+    found = {(target.dataset, target.architecture) for target in made}
     return [{"dataset": dataset, "architecture": architecture} for dataset, architecture in sorted(found)]
 
 

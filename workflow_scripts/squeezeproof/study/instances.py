@@ -12,27 +12,32 @@ def _eps(eps):
     return "" if eps is None else f"eps{eps.text.replace('/', 'of')}"
 
 
-def _level(section, settings):
-    """(the setting whose list an entry is expanded over, how a value of it is written in names)."""
-    if section == "attacks":
-        return "eps", _eps
-    level = registry.compressions()[settings["method"]].level
-    return level, _percent if level == "ratio" else str
+def _levels(section, settings):
+    """(how the level is written in names, and in messages, the settings) at every level that an entry is built at."""
+    level, label = "eps", _eps
+    if section != "attacks":
+        level = registry.compressions()[settings["method"]].level
+        label = _percent if level == "ratio" else str
+    if not level:
+        return [("", "", settings)]
+    return [
+        (label(value), f"{level} {getattr(value, 'text', value)} ", {**settings, level: value})
+        for value in settings[level]
+    ]
 
 
 def expand(entries, section, problems):
     """Instance name -> Instance of every entry at every level; two entries that give one name are a problem."""
     instances = {}
     for entry, settings in entries.items():
-        level, label = _level(section, settings)
-        for value in settings[level]:
-            name = named(entry, label(value))
+        for label, level, at_level in _levels(section, settings):
+            name = named(entry, label)
             if name in instances:
                 problems.append(
-                    f"{section}.{entry}: {level} {getattr(value, 'text', value)} gives the name {name}, which "
-                    f"{section}.{instances[name].entry} gives too; rename one or remove the repetition"
+                    f"{section}.{entry}: {level}gives the name {name}, which {section}.{instances[name].entry} gives "
+                    f"too; rename one or remove the repetition"
                 )
-            instances[name] = Instance(name, entry, plain({**settings, level: value}))
+            instances[name] = Instance(name, entry, plain(at_level))
     return instances
 
 
@@ -47,5 +52,5 @@ def fitted_on_training_images(attack):
 
 
 def named(entry, label):
-    # A minimum-norm attack without a budget goes by its entry's name.
+    # A minimum-norm attack without a budget, or a model from a file, goes by its entry's name.
     return "-".join(filter(None, [entry, label]))

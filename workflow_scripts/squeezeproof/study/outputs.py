@@ -67,10 +67,8 @@ def _prepared(study):
 def _models(study, paths):
     for model in study.made_models:
         key = model.dataset, model.name
-        if model.is_ensemble:
-            yield "build_ensemble", key, [paths.model(*key)]
-        else:
-            yield "train" if model.is_base else "compress", key, [paths.model(*key), paths.history(*key)]
+        history = [] if model.is_ensemble else [paths.history(*key)]
+        yield study.rule_of(model), key, [paths.model(*key), *history]
 
 
 def _attacks(study, paths):

@@ -16,6 +16,7 @@ from squeezeproof.study.efficiency import expand_efficiency, selection_contradic
 from squeezeproof.study.ensembles import expand_ensembles
 from squeezeproof.study.entities import Dataset, Model, plain
 from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.external import external_contradictions, file_of, is_given, placed
 from squeezeproof.study.features import expand_features
 from squeezeproof.study.instances import expand, fitted_on_training_images
 from squeezeproof.study.renamed import with_new_keys
@@ -76,6 +77,7 @@ class Study:
         problems += after_contradictions(self.config, self.compressions)
         self.models = self._expand_models(problems)
         problems += dict.fromkeys(variant_contradictions(typed, self.models.values(), self.compressions))
+        problems += external_contradictions(self.models.values(), self.compressions)
         ensembles = expand_ensembles(self.config, list(self.models.values()), problems)
         self.models |= {(model.dataset, model.name): model for model in ensembles}
         self.ensembles = {(model.dataset, model.name): members for model, members in ensembles.items()}
@@ -121,6 +123,27 @@ class Study:
     def compression_settings(self, model):
         """What the job that makes a compressed Model, or a control, is told of it."""
         return self.controls[model][-1].settings if model.is_control else self.compressions[model.compression].settings
+
+    def rule_of(self, model):
+        """The rule that makes a Model."""
+        if model.is_ensemble:
+            return "build_ensemble"
+        if model.is_base:
+            return "train"
+        return "import_model" if is_given(self.compressions.get(model.compression)) else "compress"
+
+    def file_of(self, model):
+        """The path of the user's file that an external Model comes from."""
+        return file_of(model, self.compression_settings(model))
+
+    def architectures_of(self, dataset, name):
+        """The settings of the networks of a model: its own, or those of an ensemble's members."""
+        members = [self.models[dataset, member] for member in self.ensembles.get((dataset, name), [name])]
+        own = [{} if model.is_base else self.compression_settings(model) for model in members]
+        return [
+            settings.get("architecture") or self.architecture_settings(model.architecture)
+            for model, settings in zip(members, own, strict=True)
+        ]
 
     def describe(self, dataset, name):
         """What the tables say of a model: names, axes, the compression's entry, ratio and weight bits, its base.
@@ -240,9 +263,9 @@ class Study:
                 selection["finetunings"], finetunings, f"{path}.finetunings", problems, literal=[NONE]
             )
             for axes in product(*chosen.values(), self.seeds):
-                model = Model(*axes)
+                model = placed(Model(*axes), self.compressions)
                 # What another compression starts from comes before it.
-                for needed in (self.parent(model), model):
+                for needed in () if model is None else (self.parent(model), model):
                     models.setdefault((needed.dataset, needed.name), needed)
         return models
 

@@ -14,8 +14,7 @@ def used_code(study, script, *, models=(), **entries):
         models: (data set, model name) of the models that the job builds.
         entries: section of the config -> settings of every entry that the job runs.
     """
-    networks = sorted({architecture for key in models for architecture in _architectures(study, *key)})
-    entries["architectures"] = [study.architecture_settings(name) for name in networks]
+    entries["architectures"] = [settings for key in models for settings in study.architectures_of(*key)]
     used = [
         found
         for section, several in entries.items()
@@ -27,9 +26,3 @@ def used_code(study, script, *, models=(), **entries):
     meanings = {json.dumps(entry.meaning(settings), sort_keys=True) for entry, settings in used}
     declared = "\n".join(sorted(meanings))
     return code_digest(script, *sorted(modules)) + hashlib.sha256(declared.encode()).hexdigest()[:8]
-
-
-def _architectures(study, dataset, name):
-    """Names of the architectures of a model, of all its members for an ensemble."""
-    members = study.ensembles.get((dataset, name), [name])
-    return [study.models[dataset, member].architecture for member in members]

@@ -1,0 +1,195 @@
+"""Models that were compressed elsewhere: how they are read, what is said of those that are read wrongly."""
+
+import pytest
+import torch
+from external_examples import ANOTHER_ORDER, DATASET, SPEC, cut, held_out, trained
+from model_examples import assert_same_tensors, shape_of, spec_of
+from safetensors.torch import save_file
+from torch.nn.utils import prune
+
+from squeezeproof.compression.external import compare, read_external
+from squeezeproof.errors import InputError
+from squeezeproof.models.build import build
+from squeezeproof.models.checkpoints import load_model, save_model
+from squeezeproof.models.measure import measure
+from squeezeproof.models.state_dicts import plain_state
+from squeezeproof.study.config import StudyConfig
+from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.plan import Study
+
+ENTRY = {"method": "external", "file": "", "of": "*", "architecture": None, "normalization": None}
+
+
+def read(path, network, **settings):
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
+    return read_external(path, {**ENTRY, **settings}, SPEC, DATASET)
+
+
+def test_a_network_masked_by_torch_is_read_with_its_zeros_packed(tmp_path):
+    whole, model = trained(), trained()
+    for module in model.network:
+        if hasattr(module, "weight"):
+            prune.l1_unstructured(module, "weight", 0.5)
+    found, spec, masks, notes = read(tmp_path / "masked.safetensors", model.network)
+    assert spec == SPEC and notes == ["multiplied 8 weights by the masks of torch.nn.utils.prune"]
+    images = held_out()[0].float() / 255
+    assert torch.equal(found(images), model(images)) and not torch.equal(found(images), whole(images))
+    size, dense = (measure(each, packed, shape_of(SPEC)) for each, packed in ((found, masks), (whole, {})))
+    assert size["zero_weights"] == pytest.approx(dense["weights"] / 2, rel=0.01) and dense["zero_weights"] == 0
+    assert size["packed_bytes"] < 0.6 * dense["packed_bytes"]
+
+
+def test_a_network_with_fewer_filters_is_rebuilt_by_the_shapes_of_its_weights(tmp_path):
+    model = trained()
+    cut(model.network, 4)
+    found, spec, masks, _ = read(tmp_path / "pruned.safetensors", model.network)
+    images = held_out()[0].float() / 255
+    assert torch.equal(found(images), model(images)) and masks == {}
+    save_model(tmp_path / "model", found, spec, masks)
+    assert_same_tensors(load_model(tmp_path / "model")[0].state_dict(), model.state_dict())
+    assert measure(found, {}, shape_of(SPEC))["channels"] == measure(trained(), {}, shape_of(SPEC))["channels"] - 2
+
+
+def test_another_network_comes_with_its_architecture(tmp_path):
+    student = spec_of("cnn8", width=3)
+    model = build(student, 1)
+    found, spec, _, _ = read(tmp_path / "student.safetensors", model.network, architecture=student["architecture"])
+    assert spec == student
+    assert_same_tensors(found.state_dict(), model.state_dict())
+
+
+def test_weights_of_another_image_size_or_number_of_classes_are_refused(tmp_path):
+    large = build(spec_of("cnn8", width=6, size=16), 0)
+    with pytest.raises(InputError, match=r"fails on images .* of another size"):
+        read(tmp_path / "large.safetensors", large.network)
+    with pytest.raises(InputError, match="tells 7 classes apart, the data set has 10"):
+        read(tmp_path / "few.safetensors", build(spec_of("cnn8", width=6, classes=7), 0).network)
+
+
+def compared(model, base=None):
+    images, labels = held_out()
+    return compare("my/file", model, base or trained(), images, labels, DATASET)
+
+
+def test_accuracy_and_agreement_are_told():
+    found = compared(trained())
+    assert found["agreement"] == 1 and found["accuracy"] == found["base_accuracy"] > 0.8 and found["images"] == 300
+
+
+@pytest.mark.parametrize("wrong", [None, "half"])
+def test_a_wrong_normalization_is_found_and_the_right_one_told(tmp_path, wrong):
+    model = trained()
+    model.network.conv1.weight.data /= 255
+    read_rightly, *_ = read(tmp_path / "right.safetensors", model.network, normalization="bytes")
+    assert compared(read_rightly)["agreement"] == pytest.approx(1, abs=0.01)
+    read_wrongly, *_ = read(tmp_path / "wrong.safetensors", model.network, normalization=wrong)
+    with pytest.raises(InputError, match=r"my/file: labels .* Most likely the right one: normalization: bytes"):
+        compared(read_wrongly)
+
+
+def test_classes_in_another_order_are_told(tmp_path):
+    model = trained()
+    last = model.network.fc2
+    last.weight.data, last.bias.data = last.weight.data[ANOTHER_ORDER], last.bias.data[ANOTHER_ORDER]
+    with pytest.raises(InputError, match="Most likely the right one: its classes in another order"):
+        compared(model)
+
+
+def test_where_nothing_helps_what_to_look_at_is_listed():
+    model = trained()
+    for parameter in model.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)) / 100
+    with pytest.raises(InputError, match=r"no better than chance .*compare the order of the classes \(0, 1, 2, ...\)"):
+        compared(model)
+
+
+@pytest.mark.parametrize(
+    ("names", "plain", "notes"),
+    [
+        (["module._orig_mod.a"], ["a"], 2),
+        (["encoder._orig_mod.a", "b"], ["encoder.a", "b"], 1),
+        (["n_averaged", "module.a"], ["a"], 2),
+        (["module.a", "b"], ["module.a", "b"], 0),
+        (["a_orig", "a_mask", "b_orig"], ["a", "b_orig"], 1),
+    ],
+)
+def test_names_of_wrapped_networks_are_those_of_the_plain_one(names, plain, notes):
+    state, told = plain_state({name: torch.full((2,), 3.0) for name in names})
+    assert sorted(state) == sorted(plain) and len(told) == notes
+
+
+STUDY = {
+    "study": "external",
+    "datasets": {"digits": {"size": 32}},
+    "architectures": {"cnn8": {}, "cnn3": {}},
+    "trainings": {"standard": {"epochs": 1}},
+    "finetunings": {"short": {"epochs": 1}},
+    "compressions": {"mine": {"method": "external", "file": "my/a.safetensors", "of": "cnn8.*"}},
+    "attacks": {"fgsm": {"eps": 0.1}},
+    "evaluations": {"all": {}},
+}
+NAME = "cnn8.standard.mine.none.s0"
+
+
+def study(**entry):
+    mine = {**STUDY["compressions"]["mine"], **entry}
+    return Study({**STUDY, "compressions": {"mine": {key: value for key, value in mine.items() if value is not None}}})
+
+
+def problems(**entry):
+    with pytest.raises(ConfigError) as error:
+        study(**entry)
+    return "\n".join(error.value.problems)
+
+
+def test_a_file_is_one_model_of_its_base_and_never_fine_tuned():
+    planned = study()
+    compressed = [model for model in planned.models.values() if not model.is_base]
+    assert [model.name for model in compressed] == [NAME]
+    assert planned.rule_of(compressed[0]) == "import_model" and planned.file_of(compressed[0]) == "my/a.safetensors"
+    described = planned.describe("digits", NAME)
+    assert (described["base"], described["control"]) == ("cnn8.standard.none.none.s0",) * 2
+    assert (described["compression"], described["ratio"], described["bits"]) == ("mine", 0, 32)
+
+
+def test_one_file_is_of_one_base():
+    told = problems(of=None)
+    assert "my/a.safetensors would be the compressed version of 2 base models" in told
+    assert "write of: cnn8.standard.none.none.s0" in told
+    assert "'vgg' is no base model of the study" in problems(of="vgg")
+
+
+def test_each_base_may_have_a_file_of_its_own():
+    planned = study(of=None, file="my/{architecture}-{seed}.safetensors")
+    files = {planned.file_of(model) for model in planned.models.values() if not model.is_base}
+    assert files == {"my/cnn8-0.safetensors", "my/cnn3-0.safetensors"}
+
+
+def test_the_code_of_a_student_is_that_of_its_own_network():
+    student = study(architecture={"kind": "vgg19"})
+    assert [settings["kind"] for settings in student.architectures_of("digits", NAME)] == ["vgg19"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"file": "my/a.pt"}, "compressions.mine.file: my/a.pt is a torch file, which may hold code; convert it with"),
+        ({"file": "a.zip"}, "'a.zip' is no file of weights"),
+        ({"architecture": {"kind": "cnn3", "checkpoint": "b.safetensors"}}, "the weights are those of"),
+        (
+            {"architecture": {"kind": "cnn3"}, "normalization": "half"},
+            "write it as compressions.mine.architecture.normalization",
+        ),
+        ({"architecture": {"kind": "custom", "factory": "nowhere:f"}}, "mine.architecture.factory: there is no module"),
+        ({"normalization": "imagenet"}, "imagenet is of 3 channels, datasets.digits has 1"),
+    ],
+)
+def test_what_a_config_says_wrongly_is_told_before_anything_runs(entry, told):
+    assert told in problems(**entry)
+
+
+def test_a_torch_file_as_a_checkpoint_says_how_to_convert_it():
+    config = {**STUDY, "architectures": {"cnn8": {"checkpoint": "my/base.pth.tar"}}}
+    [told] = StudyConfig.model_validate(config).contradictions()
+    assert told.startswith("architectures.cnn8.checkpoint: my/base.pth.tar is a torch file")
+    assert "convert_checkpoint.py my/base.pth.tar my/base.safetensors`, and write checkpoint: my/base.safet" in told

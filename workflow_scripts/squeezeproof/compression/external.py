@@ -1,0 +1,133 @@
+"""Models that were compressed elsewhere: read from a file, and compared with the base before anything is attacked."""
+
+import torch
+
+from squeezeproof.errors import InputError
+from squeezeproof.models.build import Normalize, build, moments, specification
+from squeezeproof.models.checkpoints import load_weights
+from squeezeproof.models.predict import predict
+
+# Images that a model is compared with its base on.
+COMPARED = 1000
+# Standard errors by which a model that was read rightly is better than the largest class.
+ERRORS = 3.0
+# Share of zeros in a weight from which a bit per position and the non-zeros are smaller.
+PACKED = 1 / 32
+# Accuracy by which another reading must be better to be the right one.
+BETTER = 0.05
+
+
+def read_external(path, settings, base, dataset):
+    """The model of a user's file.
+
+    Args:
+        path: the file.
+        settings: the checked entry of `compressions`.
+        base: the specification of the base.
+        dataset: metadata of a prepared split.
+
+    Returns (the model in eval mode, its specification, its masks, what was understood in words). Raises InputError
+    where the file does not fit the network, or the network the data set.
+    """
+    spec = base if settings["architecture"] is None else specification(settings["architecture"], dataset)
+    if settings["normalization"] is not None:
+        mean, std = moments(dataset)[settings["normalization"]]
+        spec = {**spec, "mean": mean, "std": std}
+    model = build(spec, seed=0).eval()
+    notes = load_weights(model, path, resize=True)
+    shape = (2, *dataset["shape"])
+    try:
+        with torch.no_grad():
+            logits = model(torch.zeros(shape))
+    except Exception as error:
+        # What the weights make of the network's layers may fail in any way.
+        raise InputError(
+            f"{path}: with its weights the network fails on images {shape} ({type(error).__name__}: {error}); it is of "
+            f"images of another size, or of a network whose own code architecture: {{kind: custom, factory: ...}} has "
+            f"to name"
+        ) from error
+    if logits.shape != (2, spec["num_classes"]):
+        raise InputError(f"{path}: tells {logits.shape[-1]} classes apart, the data set has {spec['num_classes']}")
+    return model, spec, zeros_as_masks(model), notes
+
+
+def zeros_as_masks(model):
+    """Parameter name -> bool tensor, False where a weight is zero, of weights that pay to be packed."""
+    weights = {name: parameter for name, parameter in model.named_parameters() if parameter.dim() > 1}
+    masks = {name: weight.detach() != 0 for name, weight in weights.items()}
+    return {name: mask for name, mask in masks.items() if (~mask).float().mean() > PACKED}
+
+
+def compare(path, model, base, images, labels, dataset, batch_size=None):
+    """How a model from a file and its base label some images: `images` compared, `accuracy`, `base_accuracy` and
+    `agreement`, the share that both give one label.
+
+    Args:
+        path: the file.
+        model, base: map pixels in [0, 1] to logits; the model is a Normalize and a network.
+        images, labels: uint8 [N, C, H, W] and int64 [N].
+        dataset: metadata of a prepared split.
+
+    Raises InputError where the model is no better than the largest class, or far better read in another way; the
+    message has what its other readings give.
+    """
+    images, labels = images[:COMPARED], labels[:COMPARED].cpu()
+    own, theirs = predict(model, images, batch_size), predict(base, images, batch_size)
+    found = {"images": len(labels), "accuracy": _mean(own == labels), "base_accuracy": _mean(theirs == labels)}
+    found["agreement"] = _mean(own == theirs)
+    tried = {
+        name: _mean(predict(reading, images, batch_size) == labels)
+        for name, reading in _readings(model, dataset).items()
+    }
+    chance = labels.bincount().max().item() / len(labels)
+    usable = chance + ERRORS * (chance * (1 - chance) / len(labels)) ** 0.5
+    better = found["accuracy"] + max(BETTER, ERRORS * (0.5 / len(labels)) ** 0.5)
+    if found["accuracy"] > usable and max(tried.values()) <= better:
+        return found
+    # As if every class that it predicts were the one that it means most often.
+    kinds = len(dataset["classes"])
+    counts = (own * kinds + labels).bincount(minlength=kinds**2).view(kinds, kinds)
+    tried["its classes in another order"] = counts.amax(1).sum().item() / len(labels)
+    broken = found["accuracy"] <= usable
+    what = f"no better than chance (the largest class is {chance:.1%})" if broken else "too few for what it can do"
+    raise InputError(
+        f"{path}: labels {found['accuracy']:.1%} of {len(labels)} images right, {what}, and agrees with its base on "
+        f"{found['agreement']:.1%}. {_advice(tried, max(usable, better), dataset)}"
+    )
+
+
+def _advice(tried, good, dataset):
+    """What to write, or to look at, by the accuracies of what was tried."""
+    listed = ", ".join(f"{name} {accuracy:.1%}" for name, accuracy in tried.items())
+    best = max(tried, key=tried.get)
+    if tried[best] > good:
+        return f"Read in other ways: {listed}. Most likely the right one: {best}"
+    return (
+        f"Read in other ways: {listed}. As none helps, compare the order of the classes "
+        f"({', '.join(map(str, dataset['classes'][:3]))}, ...), the size and crop of the images, and the layout and "
+        f"scale of the pixels with those that it was trained on"
+    )
+
+
+def _readings(model, dataset):
+    """What to write -> the model read so."""
+    found = {f"normalization: {name}": _behind(Normalize(*pair), model) for name, pair in moments(dataset).items()}
+    if dataset["shape"][0] > 1:
+        found["channels in reverse order"] = _behind(torch.nn.Sequential(Reversed(), model.normalize), model)
+    return found
+
+
+class Reversed(torch.nn.Module):
+    """The channels of an image in the opposite order."""
+
+    def forward(self, pixels):
+        return pixels.flip(1)
+
+
+def _behind(normalize, model):
+    """The network of a model behind another normalisation."""
+    return torch.nn.Sequential(normalize.to(model.normalize.mean.device), model.network)
+
+
+def _mean(values):
+    return values.double().mean().item()

@@ -1,0 +1,66 @@
+"""Models that come from files of the user's: which bases they belong to, and what can be asked of them."""
+
+from collections import defaultdict
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from squeezeproof.entries import registry
+from squeezeproof.entries.compression import NONE
+from squeezeproof.entries.settings import suggest
+
+
+def is_given(instance):
+    """Whether an Instance of a compression (None for none) is a file of the user's."""
+    return instance is not None and registry.compressions()[instance.settings["method"]].given
+
+
+def placed(model, compressions):
+    """What a combination of `variants` stands for: the Model, and of a file, which is never trained, one of its base's.
+
+    Returns None where the file belongs to another base.
+    """
+    instance = compressions[model.compression]
+    if not is_given(instance):
+        return model
+    return replace(model, finetuning=NONE) if fnmatchcase(model.base.name, instance.settings["of"]) else None
+
+
+def file_of(model, settings):
+    """The path of the file that a Model with the settings of its compression comes from."""
+    path = settings["file"]
+    for axis in ("dataset", "architecture", "training", "seed"):
+        path = path.replace(f"{{{axis}}}", str(getattr(model, axis)))
+    return path
+
+
+def external_contradictions(models, compressions):
+    """Files that belong to no base of the study, or to several.
+
+    Args:
+        models: the Models of the plan.
+        compressions: instance name -> Instance.
+    """
+    bases = [model.name for model in models if model.is_base]
+    for name, instance in compressions.items():
+        if not is_given(instance):
+            continue
+        path, owners = f"compressions.{name}", defaultdict(list)
+        for model in models:
+            if model.compression == name:
+                owners[file_of(model, instance.settings)].append(model)
+        of = instance.settings["of"]
+        if not any(fnmatchcase(base, of) for base in bases):
+            yield f"{path}.of: {of!r} is no base model of the study{suggest(of, bases)}"
+        for file, sharing in owners.items():
+            if len(sharing) > 1:
+                first, second = sharing[:2]
+                hint = (
+                    f"write of: {first.base.name}, say"
+                    if first.base.name != second.base.name
+                    else f"name one of {first.dataset} and {second.dataset} in datasets of its entry of variants"
+                )
+                yield (
+                    f"{path}: {file} would be the compressed version of {len(sharing)} base models, such as "
+                    f"{first.base.name} ({first.dataset}) and {second.base.name} ({second.dataset}); {hint}, "
+                    f"or {{seed}} and the like in the name of the file where each has its own"
+                )
