@@ -36,4 +36,4 @@ rule all:
 
 
 onsuccess:
-    print(f"Tables and figures of the study {study.name} are in {paths.results}/tables and {paths.results}/figures.")
+    print(*closing(paths), sep="\n")

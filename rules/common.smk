@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(str(workflow.current_basedir)).parent / "workflow_sc
 
 from squeezeproof.seeds import derive_seed
 from squeezeproof.study.code import code_digest, module_digest
+from squeezeproof.study.display import closing, show_in_words
 from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_datasets, timed_runs
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.external import is_given
@@ -46,13 +47,15 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
+paths = Paths(study.name)
+
 # Once, and not again in the process of every job.
 if workflow.is_main_process:
     fork_jobs()
+    show_in_words(study, Path(paths.results) / "benchmarks")
     for notice in study.notices:
         logger.warning(notice)
 
-paths = Paths(study.name)
 # What of the section `compute` can change a result; how many images are in memory cannot.
 COMPUTE = {key: study.compute[key] for key in ("device", "threads")}
 # 0 takes as many as fit.

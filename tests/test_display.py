@@ -1,0 +1,285 @@
+"""What a person sees while a study runs, on a terminal and through a pipe, and the time that is left."""
+
+import io
+import logging
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultFormatter, logger
+from snakemake.settings.enums import Quietness
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from squeezeproof.study import display
+from squeezeproof.study.estimate import attack_passes
+from squeezeproof.study.paths import Paths
+from squeezeproof.study.plan import Study
+from squeezeproof.study.time_left import TimeLeft, in_words
+
+BASE = "cnn8.standard.none.none.s0"
+PRUNED = "cnn8.standard.weight-50.standard.s0"
+COUNTS = {"prepare": 1, "train": 1, "compress": 3, "craft": 2, "write_tables": 1}
+
+
+@pytest.fixture(scope="module")
+def study():
+    return Study(TINY)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def default_handler(stream, quiet=(), **wanted):
+    settings = {"debug_dag": False, "verbose": False, "dryrun": False, "printshellcmds": False} | wanted
+    formatter, chosen = DefaultFormatter(set(quiet)), DefaultFilter(set(quiet), **settings)
+    handler = ColorizingTextHandler(nocolor=True, stream=stream, formatter=formatter, filter=chosen)
+    handler.name = "DefaultStreamHandler"
+    return handler
+
+
+class Screen:
+    """A Display of the tiny study on some stream, and the events of a run."""
+
+    def __init__(self, study, stream, folder):
+        self.folder = folder
+        self.handler = display.Display(default_handler(stream), study, folder / "benchmarks")
+        self.stream = stream
+
+    def tell(self, text, event=None, level=logging.INFO, **values):
+        record = logging.LogRecord("snakemake", level, "", 0, text, (), None)
+        vars(record).update(values, event=event)
+        if self.handler.filter(record):
+            self.handler.handle(record)
+
+    def open(self, **counts):
+        self.tell("Job stats: ...", LogEvent.RUN_INFO, stats={"all": 1, "total": 9, **(counts or COUNTS)})
+
+    def begin(self, jobid, rule, message, name=""):
+        values = {"jobid": jobid, "rule_name": rule, "rule_msg": message, "log": [str(self.folder / f"{jobid}.log")]}
+        self.tell("", LogEvent.JOB_INFO, benchmark=str(self.folder / "benchmarks" / name), local=False, **values)
+
+    def end(self, jobid):
+        self.tell(f"Finished jobid: {jobid}", LogEvent.JOB_FINISHED, job_id=jobid)
+
+    def fail(self, jobid):
+        job, _ = self.handler.running[jobid]
+        values = {key: getattr(job, key) for key in ("jobid", "rule_name", "rule_msg", "log")}
+        self.tell("Error in rule", LogEvent.JOB_ERROR, logging.ERROR, **values)
+
+    @property
+    def lines(self):
+        return self.stream.getvalue().splitlines()
+
+
+@pytest.fixture
+def pipe(study, tmp_path):
+    return Screen(study, io.StringIO(), tmp_path)
+
+
+@pytest.fixture
+def terminal(study, tmp_path, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    screen = Screen(study, Terminal(), tmp_path)
+    yield screen
+    screen.handler.close()
+
+
+def test_a_run_tells_what_the_study_is_and_each_job_in_a_line(pipe):
+    pipe.open()
+    pipe.begin(1, "prepare", "Preparing the data set digits")
+    pipe.end(1)
+    pipe.begin(2, "train", f"Training {BASE} on digits")
+    pipe.end(2)
+    question, jobs, *lines = pipe.lines
+    assert question == f"Study tiny: {Study(TINY).config['question']}"
+    assert jobs.startswith("8 jobs: 1 of data, 1 of training, 3 of compression, 2 of attacks, 1 of audit")
+    assert lines == ["1 of 8  Preparing the data set digits: 0 s", f"2 of 8  Training {BASE} on digits: 0 s"]
+
+
+def test_what_snakemake_says_of_itself_is_not_shown(pipe):
+    for text in (
+        "Building DAG of jobs...",
+        "Using shell: /usr/bin/bash",
+        "Select jobs to execute...",
+        "Provided cores: 2",
+    ):
+        pipe.tell(text)
+    for event in display.SILENT:
+        pipe.tell("Execute 2 jobs...", event, cmd="x", done=1, total=2)
+    assert pipe.lines == []
+
+
+def test_warnings_errors_and_what_is_not_known_are_shown(pipe):
+    pipe.tell("Nothing to be done (all requested files are present and up to date).")
+    pipe.tell("a key is not what it seems", level=logging.WARNING)
+    pipe.tell("WorkflowError:\nno space", level=logging.ERROR)
+    assert [line.split()[0] for line in pipe.lines] == ["Nothing", "a", "WorkflowError:", "no"]
+
+
+def test_a_failed_job_tells_which_and_the_end_of_its_log_once(pipe, tmp_path):
+    pipe.open()
+    pipe.begin(3, "craft", f"Crafting fgsm on {BASE} (digits)")
+    log = tmp_path / "3.log"
+    log.write_text("".join(f"line {number}\n" for number in range(2000)) + "ERROR: no such thing\n")
+    ended = (
+        "RuleException:\nCalledProcessError in file \"a.smk\", line 1:\nCommand 'x' returned non-zero exit status 1."
+    )
+    pipe.tell(ended, LogEvent.ERROR, logging.ERROR)
+    pipe.fail(3)
+    failed, place, *lines = pipe.lines[2:]
+    assert (failed, place) == (f"FAILED  Crafting fgsm on {BASE} (digits)", f"  {log}:")
+    assert lines[-1] == "    ERROR: no such thing" and len(lines) < 500
+    assert all(line.startswith("    line ") for line in lines[:-1])
+
+
+def test_a_job_that_a_signal_ended_tells_the_signal(pipe):
+    pipe.open()
+    pipe.begin(3, "craft", "Crafting")
+    ended = "RuleException:\nCalledProcessError in file \"a.smk\", line 1:\nCommand 'x' died with <Signals.SIGKILL: 9>."
+    pipe.tell(ended, LogEvent.ERROR, logging.ERROR)
+    pipe.fail(3)
+    assert "SIGKILL" in pipe.stream.getvalue() and pipe.lines[-1] == "FAILED  Crafting"
+
+
+def test_a_pipe_gets_no_line_that_is_overwritten(pipe):
+    pipe.open()
+    pipe.begin(1, "train", "Training")
+    pipe.end(1)
+    pipe.handler.close()
+    assert "\r" not in pipe.stream.getvalue() and "\033" not in pipe.stream.getvalue()
+
+
+def test_a_terminal_shows_how_far_the_run_and_its_longest_job_are(terminal, tmp_path):
+    terminal.open()
+    (tmp_path / "1.log").write_text("12:00:01 3 of 6 epochs, 20 s left\n")
+    terminal.begin(1, "train", f"Training {BASE} on digits")
+    terminal.handler.show_state()
+    state = terminal.stream.getvalue().rpartition(display.ERASE)[2]
+    assert state == f"0 of 8 jobs | Training {BASE} on digits | 3 of 6 epochs, 20 s left"
+    terminal.end(1)
+    finished, state = terminal.stream.getvalue().split(display.ERASE)[-2:]
+    assert finished == f"1 of 8  Training {BASE} on digits: 0 s\n"
+    assert state.startswith("1 of 8 jobs")
+
+
+def test_the_state_fits_into_the_terminal_and_leaves_it(terminal):
+    terminal.open()
+    terminal.begin(1, "train", "Training " + "x" * 500)
+    terminal.handler.show_state()
+    assert len(terminal.stream.getvalue().rpartition(display.ERASE)[2]) == 99
+    terminal.handler.close()
+    assert terminal.stream.getvalue().endswith(display.ERASE)
+
+
+@pytest.mark.parametrize(
+    "wanted, shown",
+    [
+        ({}, True),
+        ({"quiet": {Quietness.HOST}}, True),
+        ({"quiet": {Quietness.ALL}}, False),
+        ({"quiet": {Quietness.RULES}}, False),
+        ({"dryrun": True}, False),
+        ({"verbose": True}, False),
+        ({"printshellcmds": True}, False),
+    ],
+)
+def test_who_asks_snakemake_for_more_or_less_gets_that(study, tmp_path, monkeypatch, wanted, shown):
+    handler = default_handler(io.StringIO(), **wanted)
+    monkeypatch.setattr(logger, "handlers", [handler])
+    display.show_in_words(study, tmp_path)
+    assert isinstance(logger.handlers[0], display.Display) is shown
+    assert len(logger.handlers) == 1
+
+
+def test_two_studies_of_one_workflow_are_both_named(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(logger, "handlers", [default_handler(io.StringIO())])
+    for name in ("tiny", "second"):
+        display.show_in_words(Study({**TINY, "study": name}), tmp_path)
+    [handler] = logger.handlers
+    assert [line.split(":")[0] for line in handler.opening(record_of(COUNTS)).splitlines()][:2] == [
+        "Study tiny",
+        "Study second",
+    ]
+
+
+def record_of(counts):
+    record = logging.LogRecord("snakemake", logging.INFO, "", 0, "", (), None)
+    record.stats = counts
+    return record
+
+
+def test_another_logger_of_the_users_is_left_alone(study, tmp_path, monkeypatch):
+    other = logging.NullHandler()
+    monkeypatch.setattr(logger, "handlers", [other])
+    display.show_in_words(study, tmp_path)
+    assert logger.handlers == [other]
+
+
+# --- The end
+
+
+def test_the_end_names_only_what_there_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = Paths("tiny")
+    assert display.closing(paths) == []
+    Path(paths.table("verdicts")).parent.mkdir(parents=True)
+    Path(paths.table("verdicts")).write_text("verdict,sentence\nless robust,a\nno difference shown,b\nless robust,c\n")
+    (Path(paths.results) / "story.html").touch()
+    assert display.closing(paths) == [
+        "Verdicts: 2 less robust, 1 no difference shown.",
+        "Read first: results/tiny/story.html",
+        "Tables: results/tiny/tables",
+    ]
+
+
+# --- Time left
+
+
+def test_nobody_knows_before_a_network_ran(study, tmp_path):
+    left = TimeLeft(study, tmp_path, COUNTS)
+    assert left.after(0) is None
+    left.finish("prepare", None, 2)
+    assert left.after(2) is None
+
+
+def test_open_jobs_take_what_finished_ones_of_their_kind_took_per_pass(study, tmp_path):
+    left = TimeLeft(study, tmp_path, {"craft": 2})
+    fgsm, pgd = (sum(attack_passes(study.attacks[name].settings)) for name in ("fgsm-eps0.1", "pgd-eps0.1"))
+    left.finish("craft", str(tmp_path / f"craft/digits/{BASE}/fgsm-eps0.1.tsv"), 10)
+    assert left.after(10) == pytest.approx(10 * pgd / fgsm)
+    left.finish("craft", str(tmp_path / f"craft/digits/{BASE}/pgd-eps0.1.tsv"), 10 * pgd / fgsm)
+    assert left.after(10) == 0
+
+
+def test_jobs_side_by_side_take_a_share_of_the_time(study, tmp_path):
+    left = TimeLeft(study, tmp_path, {"write_tables": 4})
+    left.finish("write_tables", None, 6)
+    left.finish("write_tables", None, 6)
+    assert left.after(12) == pytest.approx(12)
+    assert left.after(6) == pytest.approx(6)
+
+
+def test_a_run_of_some_of_the_files_is_a_share_of_the_plan(study, tmp_path):
+    whole, some = (
+        TimeLeft(study, tmp_path, {"craft": 1, "compress": 3}),
+        TimeLeft(study, tmp_path, {"craft": 1, "compress": 1}),
+    )
+    for left in (whole, some):
+        left.finish("craft", str(tmp_path / f"craft/digits/{BASE}/fgsm-eps0.1.tsv"), 10)
+    assert some.after(10) == pytest.approx(whole.after(10) / 3)
+
+
+def test_rules_that_are_named_otherwise_in_a_module_count_by_their_number(study, tmp_path):
+    left = TimeLeft(study, tmp_path, {"sp_train": 1, "sp_craft": 2})
+    left.finish("sp_craft", str(tmp_path / "elsewhere.tsv"), 8)
+    assert left.after(8) == pytest.approx(8 + 1.5)
+
+
+@pytest.mark.parametrize(
+    "seconds, text", [(0.4, "0 s"), (99, "99 s"), (119, "2 min"), (5399, "90 min"), (9000, "2.5 h")]
+)
+def test_durations_in_words(seconds, text):
+    assert in_words(seconds) == text

@@ -1,0 +1,208 @@
+"""What a person sees while a study runs: what it is, a line per finished job, on a terminal how long it still takes.
+
+Snakemake's handler of the screen is exchanged; its log files under .snakemake/log keep every line of its own.
+"""
+
+import csv
+import os
+import re
+import shutil
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from snakemake.logging import ColorizingTextHandler, DefaultFilter, get_event, logger
+from snakemake.settings.enums import Quietness
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from squeezeproof.study.time_left import TimeLeft, in_words
+
+# What Snakemake says of itself that no reader of a study acts on.
+CHATTER = re.compile(
+    "Building DAG of jobs|Using shell:|Provided (cores|resources):|Rules claiming more threads|"
+    "(Conda environments|Singularity containers): ignored|Select jobs to execute|"
+    # Of a job that failed, of which the line of its failure and its log tell more.
+    r"RuleException:\nCalledProcessError in file .*\n.* returned non-zero exit status"
+)
+SILENT = {
+    LogEvent.WORKFLOW_STARTED,
+    LogEvent.JOB_STARTED,
+    LogEvent.PROGRESS,
+    LogEvent.RESOURCES_INFO,
+    LogEvent.GROUP_INFO,
+    LogEvent.SHELLCMD,
+}
+# Rules whose jobs make a study long, each with the word for them.
+STAGES = {
+    "prepare": "of data",
+    "train": "of training",
+    "compress": "of compression",
+    "craft": "of attacks",
+    "craft_shard": "of attacks in shards",
+    "sweep": "of sweeps",
+    "predict": "of predictions",
+}
+ERASE = "\r\033[K"
+REFRESH = 1.0
+# Bytes of a job's log that are looked at, a traceback's worth.
+TAIL = 4000
+
+
+def show_in_words(study, benchmarks):
+    """Let Snakemake's screen show this study in words, unless its user asked for more, for less or for a dry run."""
+    handler = next((handler for handler in logger.handlers if handler.name == "DefaultStreamHandler"), None)
+    if isinstance(handler, Display):
+        # Several studies are modules of one workflow.
+        handler.studies.append(study)
+        return
+    settings = next((found for found in getattr(handler, "filters", []) if isinstance(found, DefaultFilter)), None)
+    if settings is None or settings.dryrun or settings.verbose or settings.printshellcmds or settings.debug_dag:
+        return
+    if set(settings.quiet) - {Quietness.HOST, Quietness.REASON}:
+        return
+    logger.removeHandler(handler)
+    logger.addHandler(Display(handler, study, benchmarks))
+
+
+class Display(ColorizingTextHandler):
+    """Writes a study's run in words to the stream of the handler whose place it takes."""
+
+    def __init__(self, handler, study, benchmarks):
+        super().__init__(handler.nocolor, handler.stream, handler.formatter)
+        self.name = handler.name
+        for found in handler.filters:
+            self.addFilter(found)
+        self.studies, self.benchmarks = [study], benchmarks
+        self.running, self.done, self.total = {}, 0, 0
+        self.time_left, self.started, self.ended = None, time.monotonic(), threading.Event()
+        self.live = self.is_tty and os.environ.get("TERM") != "dumb"
+
+    def emit(self, record):
+        """Write what a record has to tell, if anything, above the line that shows the state of the run."""
+        with self._output_lock:
+            try:
+                text = self.format(record)
+                if text:
+                    erase = ERASE if self.live else ""
+                    self.stream.write(f"{erase}{self.decorate(record, text)}\n")
+                    self.show_state()
+                    self.flush()
+            except BrokenPipeError:
+                raise
+            except Exception:
+                self.handleError(record)
+
+    def format(self, record):
+        event = get_event(record)
+        words = {
+            LogEvent.RUN_INFO: self.opening,
+            LogEvent.JOB_INFO: self.start,
+            LogEvent.JOB_FINISHED: self.finish,
+            LogEvent.JOB_ERROR: self.fail,
+        }
+        if event in words:
+            return words[event](record)
+        if event in SILENT or (event in (None, LogEvent.ERROR) and CHATTER.match(str(record.msg))):
+            return ""
+        return super().format(record)
+
+    def opening(self, record):
+        """The study and what will run."""
+        counts = {rule: count for rule, count in record.stats.items() if rule not in ("total", "all")}
+        self.total = sum(counts.values())
+        self.time_left = TimeLeft(self.studies[0], self.benchmarks, counts)
+        if self.live:
+            threading.Thread(target=self.refresh, daemon=True).start()
+        jobs = [f"{counts[rule]} {words}" for rule, words in STAGES.items() if rule in counts]
+        others = self.total - sum(counts.get(rule, 0) for rule in STAGES)
+        jobs += [f"{others} of audit, tables, figures and pages"] if others else []
+        questions = [f"Study {study.name}: {study.config['question']}" for study in self.studies]
+        return "\n".join([*questions, f"{self.total} jobs: {', '.join(jobs)}"])
+
+    def start(self, record):
+        if record.rule_name != "all":
+            self.running[record.jobid] = (record, time.monotonic())
+        return ""
+
+    def finish(self, record):
+        """One line for a job that is done."""
+        if record.job_id not in self.running:
+            return ""
+        job, start = self.running.pop(record.job_id)
+        seconds = time.monotonic() - start
+        self.done += 1
+        if self.time_left is not None:
+            self.time_left.finish(job.rule_name, job.benchmark, seconds)
+        return f"{self.done:{len(str(self.total))}} of {self.total}  {what(job)}: {in_words(seconds)}"
+
+    def fail(self, record):
+        """A job that failed, with its log."""
+        job, _ = self.running.pop(record.jobid, (record, 0))
+        logs = {log: last_lines(log) for log in record.log}
+        lines = [line for log, end in logs.items() if end for line in [f"  {log}:", *(f"    {line}" for line in end)]]
+        return "\n".join([f"FAILED  {what(job)}", *lines])
+
+    def refresh(self):
+        """Show the state anew until the run ends."""
+        while not self.ended.wait(REFRESH):
+            with self._output_lock:
+                self.show_state()
+                self.flush()
+
+    def show_state(self):
+        """The last line of a terminal: what is done, the time left, and what the job that runs longest does."""
+        if not self.live or self.ended.is_set() or not self.total or self.done >= self.total:
+            return
+        left = self.time_left.after(time.monotonic() - self.started)
+        state = f"{self.done} of {self.total} jobs" + (f", about {in_words(left)} left" if left is not None else "")
+        if self.running:
+            job, _ = next(iter(self.running.values()))
+            state = " | ".join(filter(None, [state, what(job), progress(job)]))
+        width = shutil.get_terminal_size().columns
+        self.stream.write(f"{ERASE}{state[: width - 1]}")
+
+    def close(self):
+        if not self.ended.is_set():
+            self.ended.set()
+            if self.live:
+                with self._output_lock:
+                    self.stream.write(ERASE)
+        super().close()
+
+
+def what(job):
+    """What a job does, in the words of its rule."""
+    return job.rule_msg or job.rule_name
+
+
+def last_lines(log):
+    """The end of a job's log, without an unfinished first line; [] where there is none."""
+    try:
+        with open(log, "rb") as file:
+            start = max(os.fstat(file.fileno()).st_size - TAIL, 0)
+            file.seek(start)
+            return file.read().decode(errors="replace").splitlines()[1 if start else 0 :]
+    except OSError:
+        return []
+
+
+def progress(job):
+    """How far a job is, as the last line of its log says, without the time of day."""
+    lines = [line for log in job.log for line in last_lines(log)]
+    return lines[-1].partition(" ")[2] if lines else ""
+
+
+def closing(paths):
+    """Where to look first after a run, as far as it made that, with how the verdicts came out."""
+    results = Path(paths.results)
+    lines = []
+    verdicts = Path(paths.table("verdicts"))
+    if verdicts.is_file():
+        with open(verdicts, newline="", encoding="utf-8") as file:
+            found = Counter(row["verdict"] for row in csv.DictReader(file) if row.get("verdict"))
+        lines.append(f"Verdicts: {', '.join(f'{count} {verdict}' for verdict, count in found.most_common())}.")
+    for name, text in (("story.html", "Read first"), ("explorer.html", "Explore"), ("tables", "Tables")):
+        if (results / name).exists():
+            lines.append(f"{text}: {results / name}")
+    return lines
