@@ -6,6 +6,7 @@ rule audit_sets:
         evaluated=evaluated_on_itself,
     output:
         paths.findings("{dataset}", "{source}", "sets"),
+        checksum(paths.findings("{dataset}", "{source}", "sets")),
     log:
         paths.log("audit_sets", "{dataset}", "{source}"),
     benchmark:
@@ -32,6 +33,7 @@ rule audit_data:
         test=split_of("test"),
     output:
         paths.data_findings("{dataset}"),
+        checksum(paths.data_findings("{dataset}")),
     log:
         paths.log("audit_data", "{dataset}"),
     benchmark:
@@ -57,6 +59,7 @@ rule probe:
         sets=sets_crafted_on("source"),
     output:
         paths.findings("{dataset}", "{source}", "probe"),
+        checksum(paths.findings("{dataset}", "{source}", "probe")),
     log:
         paths.log("probe", "{dataset}", "{source}"),
     benchmark:
@@ -86,11 +89,13 @@ rule probe:
 rule write_audit:
     input:
         found=findings_of_jobs(),
+        checksums=list(map(checksum, findings_of_jobs())),
         predictions=every(paths.predictions, study.pairs) + every(paths.sweep, study.curves),
         models=every(paths.model, study.evaluated_models),
         tests=tests(),
     output:
         table("audit"),
+        checksums(["audit"]),
     log:
         paths.log("write_audit"),
     benchmark:
@@ -117,6 +122,7 @@ rule check_audit:
     input:
         audit=paths.table("audit"),
         tables=paths.table("robust_accuracy"),
+        checksums=checksums(["audit"]),
     output:
         paths.audit_passed(),
     log:

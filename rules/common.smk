@@ -19,8 +19,8 @@ from squeezeproof.study.external import is_given
 from squeezeproof.study.files import read_file
 from squeezeproof.study.figures import figures
 from squeezeproof.study.instances import fitted_on_training_images
-from squeezeproof.study.outputs import targets
-from squeezeproof.study.paths import SHARD, Paths, prepared
+from squeezeproof.study.outputs import jobs, targets
+from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
 from squeezeproof.study.plan import Study
 from squeezeproof.study.scheduling import one_look_at_a_function, one_timer_at_a_time
 from squeezeproof.study.uses import used_code
@@ -34,6 +34,7 @@ from squeezeproof.study.tables import (
     story_tables,
     suites,
     table_names,
+    wide_tables,
 )
 
 one_timer_at_a_time()
@@ -113,6 +114,24 @@ wildcard_constraints:
     ending="onnx|pt2",
 
 
+# Storage
+
+# Where one is given, jobs on other machines have of the user's files only what is brought there.
+STORED = workflow.storage_settings.default_storage_provider is not None
+BROUGHT = "data/brought/{file}"
+
+
+def brought(file):
+    """Where a job finds a file of the user's."""
+    return BROUGHT.format(file=file.lstrip("/")) if STORED else file
+
+
+def files_of_the_user():
+    """The files of the user's that jobs read, besides raw data, of which `prepare` makes what they need."""
+    checkpoints = [settings.get("checkpoint") for settings in study.config["architectures"].values()]
+    return list(filter(None, [*checkpoints, (study.published or {}).get("table")]))
+
+
 # Data sets
 
 
@@ -144,7 +163,8 @@ def architecture_of(wildcards):
 
 def checkpoint_of(wildcards):
     """The user's own weights that an architecture starts from, if any."""
-    return architecture_of(wildcards).get("checkpoint") or []
+    weights = architecture_of(wildcards).get("checkpoint")
+    return brought(weights) if weights else []
 
 
 def training_of(wildcards):
@@ -353,9 +373,12 @@ def described(models):
     return [study.describe(*key) for key in models]
 
 
+# The table of suites, where one ran.
+STAGES = ["stages"] if suites(study) else []
+
+
 def stages():
-    """The table of suites, where one ran."""
-    return [paths.table("stages")] if suites(study) else []
+    return [paths.table(name) for name in STAGES]
 
 
 def table(name):
@@ -366,6 +389,11 @@ def table(name):
         category="Tables",
         labels={"table": name.replace("_", " ")},
     )
+
+
+def checksums(names):
+    """What tells of tables whether they were altered; whoever reads a table reads this too."""
+    return [checksum(paths.table(name)) for name in names]
 
 
 def wide_table(name):
@@ -393,7 +421,13 @@ def files_of(figure):
 
 def needs_of(figure):
     """Input function: what a kind of figure is drawn from."""
-    return lambda wildcards: figure.needs(study, paths, wildcards)
+
+    def needs(wildcards):
+        files = figure.needs(study, paths, wildcards)
+        listed = [path for value in files.values() for path in (value if isinstance(value, list) else [value])]
+        return {**files, "checksums": [checksum(path) for path in listed if path.endswith(".csv")]}
+
+    return needs
 
 
 def params_of(figure):
@@ -405,6 +439,11 @@ def caption_of(figure):
     return lambda wildcards: figure.caption.format(**wildcards)
 
 
+def benchmarks():
+    """The benchmark files of the study's jobs, None where they lie in a storage."""
+    return None if STORED else [job.benchmark for job in jobs(study) if job.benchmark.startswith(paths.benchmarks())]
+
+
 # Of pages; named relative to the working directory, so that a study that is moved stays up to date.
 TEMPLATES = Path(str(workflow.current_basedir)).parent / "report"
 STORY_TEMPLATES = ["page.html", "summary.html", "style.css"]
@@ -413,10 +452,10 @@ EXPLORER_SCRIPTS = ["data", "matrix", "facts", "charts", "images", "table", "pag
 
 def story_templates():
     """The page, its summary and their style."""
-    return [os.path.relpath(TEMPLATES / "story" / name) for name in STORY_TEMPLATES]
+    return [local(os.path.relpath(TEMPLATES / "story" / name)) for name in STORY_TEMPLATES]
 
 
 def explorer_templates():
     """The page, its style and its scripts in their order."""
     names = ["page.html", "style.css", *(f"{name}.js" for name in EXPLORER_SCRIPTS)]
-    return [os.path.relpath(TEMPLATES / "explorer" / name) for name in names]
+    return [local(os.path.relpath(TEMPLATES / "explorer" / name)) for name in names]

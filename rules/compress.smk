@@ -6,6 +6,7 @@ rule compress:
     output:
         model=paths.model("{dataset}", "{variant}"),
         history=paths.history("{dataset}", "{variant}"),
+        checksum=checksum(paths.history("{dataset}", "{variant}")),
     log:
         paths.log("compress", "{dataset}", "{variant}"),
     benchmark:

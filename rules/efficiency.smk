@@ -38,6 +38,7 @@ rule export_int8:
         file=paths.export("{dataset}", "{model}", INT8),
         metadata=paths.export_metadata("{dataset}", "{model}", INT8),
         findings=paths.findings("{dataset}", "{model}", "int8"),
+        checksum=checksum(paths.findings("{dataset}", "{model}", "int8")),
     log:
         paths.log("export_int8", "{dataset}", "{model}"),
     benchmark:
@@ -92,8 +93,10 @@ rule write_deployed:
         int8=every(paths.int8_predictions, int8_pairs(study)),
         fake_quantized=every(paths.predictions, int8_pairs(study)),
         audit=paths.table("audit"),
+        checksums=checksums(["audit"]),
     output:
         table("deployed"),
+        checksums(["deployed"]),
     log:
         paths.log("write_deployed"),
     benchmark:
@@ -121,6 +124,7 @@ rule measure_latency:
         test=split_of("test"),
     output:
         times=paths.times("{dataset}"),
+        checksum=checksum(paths.times("{dataset}")),
         machine=paths.machine("{dataset}"),
     log:
         paths.log("measure_latency", "{dataset}"),
@@ -151,9 +155,14 @@ rule write_efficiency:
         times=[paths.times(dataset) for dataset in timed_datasets(study)],
         machines=[paths.machine(dataset) for dataset in timed_datasets(study)],
         clean_accuracy=paths.table("clean_accuracy"),
+        checksums=[
+            *checksums(["clean_accuracy"]),
+            *(checksum(paths.times(dataset)) for dataset in timed_datasets(study)),
+        ],
     output:
         efficiency=table("efficiency"),
         latency=table("latency"),
+        checksums=checksums(DEPLOYMENT),
     log:
         paths.log("write_efficiency"),
     benchmark:
@@ -181,8 +190,10 @@ rule select_variants:
         compression=paths.table("compression"),
         verdicts=paths.table("verdicts"),
         clean=paths.table("clean_differences"),
+        checksums=checksums(["over_seeds", "compression", "verdicts", "clean_differences"]),
     output:
         table("selected"),
+        checksums(["selected"]),
     log:
         paths.log("select_variants"),
     benchmark:

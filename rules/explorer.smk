@@ -8,6 +8,18 @@ rule write_explorer:
         flips=paths.table("flips"),
         audit=paths.table("audit"),
         compression=paths.table("compression"),
+        checksums=checksums(
+            [
+                "over_seeds",
+                "robust_accuracy",
+                "clean_accuracy",
+                "verdicts",
+                "max_delta",
+                "flips",
+                "audit",
+                "compression",
+            ]
+        ),
         predictions=every(paths.predictions, study.pairs),
         sets=every(paths.adversarial_set, sets()),
         tests=tests(),

@@ -32,6 +32,7 @@ rule tsne:
         paths.features("{dataset}", "{model}", "{features}"),
     output:
         paths.tsne("{dataset}", "{model}", "{features}"),
+        checksum(paths.tsne("{dataset}", "{model}", "{features}")),
     log:
         paths.log("tsne", "{dataset}", "{model}", "{features}"),
     benchmark:

@@ -3,7 +3,8 @@
 
 rule format_tables:
     input:
-        [paths.table(name) for name in table_names(study)],
+        tables=[paths.table(name) for name in table_names(study)],
+        checksums=checksums(table_names(study)),
     output:
         latex=[paths.table(name, "tex") for name in table_names(study)],
         markdown=[paths.table(name, "md") for name in table_names(study)],
@@ -33,6 +34,7 @@ rule write_story:
         clean=paths.table("clean_accuracy"),
         compression=paths.table("compression"),
         tables=[paths.table(name) for name in story_tables(study)],
+        checksums=checksums(["verdicts", "audit", "crafting", "clean_accuracy", "compression", *story_tables(study)]),
         templates=story_templates(),
     output:
         page=report(
@@ -54,7 +56,7 @@ rule write_story:
         runtime=growing(10),
     params:
         study=design(study),
-        benchmarks=paths.benchmarks(),
+        benchmarks=benchmarks(),
         code=code_digest("write_story.py"),
     message:
         "Writing the story"

@@ -34,8 +34,10 @@ rule write_sweeps:
     input:
         sweeps=every(paths.sweep, study.curves),
         audit=paths.table("audit"),
+        checksums=checksums(["audit"]),
     output:
         table("sweeps"),
+        checksums(["sweeps"]),
     log:
         paths.log("write_sweeps"),
     benchmark:

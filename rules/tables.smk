@@ -3,8 +3,10 @@ rule write_tables:
         predictions=every(paths.predictions, study.pairs),
         models=every(paths.model, study.evaluated_models),
         audit=paths.table("audit"),
+        checksums=checksums(["audit"]),
     output:
         **{name: table(name) for name in ACCURACY},
+        checksums=checksums(ACCURACY),
     log:
         paths.log("write_tables"),
     benchmark:
@@ -28,8 +30,10 @@ rule write_verdicts:
     input:
         predictions=every(paths.predictions, study.pairs),
         audit=paths.table("audit"),
+        checksums=checksums(["audit"]),
     output:
         **{name: table(name) for name in VERDICTS},
+        checksums=checksums(VERDICTS),
     log:
         paths.log("write_verdicts"),
     benchmark:
@@ -55,6 +59,7 @@ rule write_costs:
         every(paths.adversarial_set, sets()),
     output:
         table("crafting"),
+        checksums(["crafting"]),
     log:
         paths.log("write_costs"),
     benchmark:
@@ -77,8 +82,10 @@ rule write_stages:
     input:
         sets=every(paths.adversarial_set, suites(study)),
         audit=paths.table("audit"),
+        checksums=checksums(["audit"]),
     output:
         table("stages"),
+        checksums(["stages"]),
     log:
         paths.log("write_stages"),
     benchmark:
@@ -104,10 +111,12 @@ rule write_wide_tables:
         compression=paths.table("compression"),
         clean=paths.table("clean_accuracy"),
         stages=stages(),
+        checksums=checksums(["over_seeds", "robust_accuracy", "compression", "clean_accuracy", *STAGES]),
     output:
         models=wide_table("models"),
         attacks=[wide_table(f"attacks.{name}") for name in compressions(study)],
         stages=[wide_table("stages")] if suites(study) else [],
+        checksums=checksums(f"wide_{name}" for name in wide_tables(study)),
     log:
         paths.log("write_wide_tables"),
     benchmark:
@@ -132,10 +141,12 @@ rule compare_published:
     input:
         over_seeds=paths.table("over_seeds"),
         clean_accuracy=paths.table("clean_accuracy"),
-        published=lambda wildcards: study.published["table"],
+        published=lambda wildcards: brought(study.published["table"]),
         stages=stages(),
+        checksums=checksums(["over_seeds", "clean_accuracy", *STAGES]),
     output:
         table("published"),
+        checksums(["published"]),
     log:
         paths.log("compare_published"),
     benchmark:

@@ -6,6 +6,7 @@ rule train:
     output:
         model=paths.model("{dataset}", "{base}"),
         history=paths.history("{dataset}", "{base}"),
+        checksum=checksum(paths.history("{dataset}", "{base}")),
     log:
         paths.log("train", "{dataset}", "{base}"),
     benchmark:

@@ -112,7 +112,8 @@ class Jobs:
         fitted = {"train": splits["train"], "validation": splits["validation"]}
         params = {"architecture": study.architecture_settings("cnn8"), "training": study.training_settings("standard")}
         output = Files(model=path(f"{BASE}.safetensors"), history=path(f"{BASE}.history.csv"))
-        self._add("train", "train", Files(**fitted), output, {**params, "seed": 0, "compute": study.compute}, base=BASE)
+        files = Files(**fitted, checkpoint=[])
+        self._add("train", "train", files, output, {**params, "seed": 0, "compute": study.compute}, base=BASE)
         params = {"compression": study.compressions["weight-50"].settings, "seed": 0, "compute": study.compute}
         params["finetuning"] = study.finetuning_settings("standard")
         output = Files(model=path(f"{PRUNED}.safetensors"), history=path(f"{PRUNED}.history.csv"))

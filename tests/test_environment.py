@@ -22,7 +22,12 @@ MODULES = {
     "torch-pruning": "torch_pruning",
 }
 # They are run, or loaded by what is run.
-COMMANDS = {"snakemake-executor-plugin-slurm", "snakemake-executor-plugin-cluster-generic", "uv"}
+COMMANDS = {
+    "snakemake-executor-plugin-slurm",
+    "snakemake-executor-plugin-cluster-generic",
+    "snakemake-storage-plugin-fs",
+    "uv",
+}
 TEST_COMMANDS = {"pytest-xdist", "ruff", "snakefmt"}
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 
@@ -104,7 +109,7 @@ def test_every_rule_has_all_its_parts(name):
     body = rules()[name]
     parts = ["output", "log", "benchmark", "conda", "threads", "resources", "params", "message", "script"]
     written = re.findall(r"^    (\w+):", body, re.M)
-    assert [part for part in written if part not in ("input", "wildcard_constraints", "group")] == parts
+    assert [part for part in written if part not in ("input", "wildcard_constraints", "group", "localrule")] == parts
     assert "input" not in written[1:], "inputs come first"
     for part in ("mem_mb", "runtime", "code="):
         assert part in body, part

@@ -230,10 +230,14 @@ def test_packages_of_this_repository_are_installed():
 
 def test_hours_are_summed_by_rule(tmp_path):
     for name, seconds in (("craft/a/x.tsv", 60), ("craft/b.tsv", 30), ("write_tables.tsv", 2)):
-        path = tmp_path / name
+        path = tmp_path / "benchmarks" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\th:m:s\n{seconds}\t0:00:00\n")
-    assert provenance.seconds_by_rule(tmp_path) == {"craft": 90, "write_tables": 2}
+    files = [
+        tmp_path / "benchmarks" / name for name in ("craft/a/x.tsv", "craft/b.tsv", "write_tables.tsv", "gone.tsv")
+    ]
+    assert provenance.seconds_by_rule(files) == {"craft": 90, "write_tables": 2}
+    assert provenance.hours({"craft": 5400, "train": 1800}) == "2.00 in all jobs as last run (craft 1.50, train 0.50)"
 
 
 def test_passes_are_counted_in_images():

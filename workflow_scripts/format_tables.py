@@ -8,7 +8,8 @@ from squeezeproof.tables.files import read_texts
 from squeezeproof.tables.formats import readable, to_latex, to_markdown
 
 with job(snakemake):
-    for path, latex, markdown in zip(snakemake.input, snakemake.output.latex, snakemake.output.markdown, strict=True):
+    paths, output = snakemake.input.tables, snakemake.output
+    for path, latex, markdown in zip(paths, output.latex, output.markdown, strict=True):
         table = readable(Path(path).stem, read_texts(path))
         for target, text in ((latex, to_latex(table)), (markdown, to_markdown(table))):
             with replacing(target) as temporary:

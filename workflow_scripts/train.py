@@ -20,8 +20,8 @@ with job(snakemake):
     *validation, _ = read_split(snakemake.input.validation)
     spec = specification(params.architecture, metadata)
     model = place(initial_model(spec, params.seed), device, metadata["shape"])
-    if params.architecture.get("checkpoint"):
-        load_weights(model, params.architecture["checkpoint"])
+    if snakemake.input.checkpoint:
+        load_weights(model, snakemake.input.checkpoint)
     resume = Path(f"{snakemake.output.model}.resume")
     seed = derive_seed(params.seed, "training")
     history = fit(model, train, validation, params.training, seed=seed, resume_path=resume)

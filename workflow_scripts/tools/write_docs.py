@@ -40,7 +40,7 @@ def copy(study, names):
     target.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copyfile(source / name, target / Path(name).name)
-    seconds = seconds_by_rule(source / "benchmarks")
+    seconds = seconds_by_rule((source / "benchmarks").rglob("*.tsv"))
     write_csv(
         target / "hours.csv", pd.DataFrame([(rule, part / 3600) for rule, part in seconds.items()], columns=HOURS)
     )

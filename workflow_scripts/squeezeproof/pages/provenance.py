@@ -11,6 +11,8 @@ from pathlib import Path
 from squeezeproof.errors import InputError
 from squeezeproof.tables.files import read_csv
 
+UNSHARED = "not counted: the jobs ran on machines that share no disk; their benchmark files are in the storage"
+
 
 def provenance(root, benchmarks, crafting, images):
     """Name -> text, for the end of the story.
@@ -18,19 +20,15 @@ def provenance(root, benchmarks, crafting, images):
     Args:
         root: folder of the workflow, with pyproject.toml and requirements.lock; its commit is told where it is in a
             git repository.
-        benchmarks: folder of the study's benchmark files.
+        benchmarks: the benchmark files of the study's jobs; None where they lie in a storage.
         crafting: the table `crafting`.
         images: data set -> number of attacked test images.
     """
-    seconds = seconds_by_rule(benchmarks)
-    longest = sorted(seconds.items(), key=lambda item: -item[1])[:5]
     return {
         **packages(root, {item.name: item.version for item in distributions()}),
         "Commit": commit(root),
         "Machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}; crafted on: {_devices(crafting)}",
-        "Hours": f"{sum(seconds.values()) / 3600:.2f} in all jobs as last run ("
-        + ", ".join(f"{rule} {part / 3600:.2f}" for rule, part in longest)
-        + ")",
+        "Hours": UNSHARED if benchmarks is None else hours(seconds_by_rule(benchmarks)),
         "Passes of attacks": passes(crafting, images),
     }
 
@@ -90,11 +88,21 @@ def processor():
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def seconds_by_rule(folder):
-    """Rule -> wall seconds of its jobs, by Snakemake's benchmark files."""
+def hours(seconds):
+    """The hours of all jobs, and of the rules that took longest, from rule -> seconds."""
+    longest = sorted(seconds.items(), key=lambda item: -item[1])[:5]
+    parts = ", ".join(f"{rule} {part / 3600:.2f}" for rule, part in longest)
+    return f"{sum(seconds.values()) / 3600:.2f} in all jobs as last run ({parts})"
+
+
+def seconds_by_rule(benchmarks):
+    """Rule -> wall seconds of its jobs, by Snakemake's files `benchmarks/{rule}...` that are still there."""
     seconds = {}
-    for path in sorted(Path(folder).rglob("*.tsv")):
-        rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
+    for path in sorted(map(Path, benchmarks)):
+        if not path.is_file():
+            continue
+        parts = path.with_suffix("").parts
+        rule = parts[len(parts) - parts[::-1].index("benchmarks")]
         benchmark = read_csv(path, sep="\t")
         if "s" not in benchmark:
             raise InputError(f"{path}: is no benchmark file of Snakemake; remove it and run again")

@@ -1,6 +1,7 @@
-"""Tables as CSV files; a hidden file beside each holds its SHA-256, so that an altered table never becomes a figure.
+"""Tables as CSV files; a file beside each holds its SHA-256, so that an altered table never becomes a figure.
 
-The hidden files are those of sha256sum: `sha256sum --check .*.sha256` in a folder of tables checks them all.
+The files are those of sha256sum: `sha256sum --check *.sha256` in a folder of tables checks them all. Rules declare them
+as outputs and inputs, as they do the tables.
 """
 
 import csv
@@ -19,7 +20,7 @@ def writing_csv(path):
     path, text = Path(path), io.StringIO()
     yield text
     content = text.getvalue().encode()
-    with replacing(_digest_of(path)) as temporary:
+    with replacing(digest_of(path)) as temporary:
         temporary.write_text(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
     with replacing(path) as temporary:
         temporary.write_bytes(content)
@@ -32,7 +33,7 @@ def read_text(path):
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    beside = _digest_of(path)
+    beside = digest_of(path)
     known = beside.read_text(errors="replace").partition(" ")[0] if beside.is_file() else None
     if known not in (None, hashlib.sha256(content).hexdigest()):
         raise InputError(f"{path}: was altered after it was written; remove it and run again")
@@ -50,5 +51,6 @@ def read_rows(path):
     return rows
 
 
-def _digest_of(path):
-    return path.with_name(f".{path.name}.sha256")
+def digest_of(path):
+    """The file beside a CSV file that holds its SHA-256."""
+    return path.with_name(f"{path.name}.sha256")

@@ -32,9 +32,8 @@ def targets(study):
 
 
 def named_paths(study):
-    """Every file that the plan names: outputs, temporary ones too, checksums of tables, logs and benchmarks."""
-    named = {path for job in jobs(study) for path in (*job.outputs, job.log, job.benchmark)}
-    return named | {checksum(path) for path in named if path.endswith(".csv")}
+    """Every file that the plan names: outputs, temporary ones too, logs and benchmarks."""
+    return {path for job in jobs(study) for path in (*job.outputs, job.log, job.benchmark)}
 
 
 def jobs(study):
@@ -54,6 +53,7 @@ def jobs(study):
 
 
 def _job(paths, rule, names, outputs):
+    outputs = [*outputs, *(checksum(path) for path in outputs if path.endswith(".csv"))]
     return Job(rule, outputs, paths.log(rule, *names), paths.benchmark(rule, *names), temporary=rule == "craft_shard")
 
 

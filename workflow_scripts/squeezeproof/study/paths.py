@@ -12,9 +12,8 @@ def prepared(key, split):
 
 
 def checksum(path):
-    """The hidden file beside a table that tells whether it was altered (store.csvs)."""
-    folder, name = path.rsplit("/", 1)
-    return f"{folder}/.{name}.sha256"
+    """The file beside a CSV file that tells whether it was altered (store.csvs)."""
+    return f"{path}.sha256"
 
 
 class Paths:

@@ -17,18 +17,12 @@ REPORTS = ("report.html", "report.zip")
 def stale_results(study, remove=False):
     """[(path, bytes)] of the files under the study's results that its plan does not name.
 
-    What belongs to a named file stays too: its digest, and the state of a killed training or sweep. So does a
-    Snakemake report.
+    What belongs to a named file stays too: the state of a killed training or sweep. So does a Snakemake report.
     """
     results = Paths(study.name).results
-    kept = {beside for path in named_paths(study) for beside in _companions(path)}
+    kept = {kept for path in named_paths(study) for kept in (path, f"{path}.resume")}
     kept |= {f"{results}/{name}" for name in REPORTS}
     return _stale(results, lambda path: path in kept, remove)
-
-
-def _companions(path):
-    folder, _, name = path.rpartition("/")
-    return path, f"{path}.resume", f"{folder}/.{name}.sha256"
 
 
 def stale_data(studies, remove=False):
