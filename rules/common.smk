@@ -22,6 +22,7 @@ from squeezeproof.study.instances import fitted_on_training_images
 from squeezeproof.study.outputs import jobs, targets
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
 from squeezeproof.study.plan import Study
+from squeezeproof.study.reruns import content_decides
 from squeezeproof.study.scheduling import one_look_at_a_function, one_timer_at_a_time
 from squeezeproof.study.uses import used_code
 from squeezeproof.study.workers import fork_jobs
@@ -39,6 +40,7 @@ from squeezeproof.study.tables import (
 
 one_timer_at_a_time()
 one_look_at_a_function()
+content_decides()
 
 try:
     # Snakemake has merged these files already, and a key that stands twice in one has lost its first value.
@@ -96,9 +98,15 @@ ENSEMBLE = rf"({any_of(study.config['ensembles'])})\.ensemble\.none\.none\.s({SE
 MODEL = f"{BASE}|{VARIANT}|{EXTERNAL}|{ENSEMBLE}"
 
 
+def not_made_elsewhere(kind, names):
+    """The names that no other study makes, where several are modules of one workflow; the first makes what they share."""
+    makers = vars(workflow).setdefault("squeezeproof_makers", {})
+    return [name for name in names if makers.setdefault((kind, name), study.name) == study.name]
+
+
 wildcard_constraints:
     dataset=any_of(study.datasets),
-    prepared=any_of(dataset.key for dataset in study.datasets.values()),
+    prepared=any_of(not_made_elsewhere("data", {dataset.key for dataset in study.datasets.values()})),
     base=BASE,
     variant=VARIANT,
     ensemble=ENSEMBLE,

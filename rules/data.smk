@@ -35,7 +35,7 @@ rule bring:
     benchmark:
         f"{paths.results}/benchmarks/bring/{{file}}.tsv"
     wildcard_constraints:
-        file=any_of(file.lstrip("/") for file in files_of_the_user()),
+        file=any_of(not_made_elsewhere("copies", {file.lstrip("/") for file in files_of_the_user()})),
     localrule: True
     conda:
         "../envs/report.yaml"

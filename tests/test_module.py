@@ -68,3 +68,34 @@ def test_it_runs_there_and_leaves_nothing_here(elsewhere, finished):
     assert len(pd.read_csv(folder / "results/tiny/tables/clean_accuracy.csv")) == 4
     assert (folder / "best.txt").read_text().count(",") > 3
     assert set(ROOT.glob("results/*")) == before
+
+
+TWO = """
+configfile: "study.yaml"
+
+module one:
+    snakefile: "{root}/Snakefile"
+    config: config["one"]
+
+use rule * from one as one_*
+
+module other:
+    snakefile: "{root}/Snakefile"
+    config: config["other"]
+
+use rule * from other as other_*
+
+rule both:
+    default_target: True
+    input: "results/tiny/tables/clean_accuracy.csv", "results/other/tables/clean_accuracy.csv"
+"""
+
+
+def test_two_studies_of_one_workflow_share_their_data(elsewhere):
+    folder, run = elsewhere
+    (folder / "Snakefile").write_text(TWO.format(root=ROOT))
+    other = copy.deepcopy(TINY) | {"study": "other", "compressions": {"weight": {"ratio": 0.9}}}
+    (folder / "study.yaml").write_text(yaml.safe_dump({"one": copy.deepcopy(TINY), "other": other}, sort_keys=False))
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", run("-n", "--quiet", "rules"), re.M))
+    assert planned["one_prepare"] == "1" and "other_prepare" not in planned
+    assert (planned["one_train"], planned["other_train"], planned["other_compress"]) == ("1", "1", "1")
