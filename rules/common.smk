@@ -137,7 +137,8 @@ def brought(file):
 def files_of_the_user():
     """The files of the user's that jobs read, besides raw data, of which `prepare` makes what they need."""
     checkpoints = [settings.get("checkpoint") for settings in study.config["architectures"].values()]
-    return list(filter(None, [*checkpoints, (study.published or {}).get("table")]))
+    given = [study.file_of(model) for model in study.made_models if model.compression in GIVEN]
+    return list(filter(None, [*checkpoints, *given, (study.published or {}).get("table")]))
 
 
 # Data sets
@@ -210,7 +211,7 @@ def parent_of(wildcards):
 
 def file_of_model(wildcards):
     """The user's file that a model comes from."""
-    return study.file_of(planned(wildcards, "variant"))
+    return brought(study.file_of(planned(wildcards, "variant")))
 
 
 def importing_code(wildcards):

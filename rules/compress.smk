@@ -39,6 +39,7 @@ rule import_model:
     output:
         model=paths.model("{dataset}", "{variant}"),
         history=paths.history("{dataset}", "{variant}"),
+        checksum=checksum(paths.history("{dataset}", "{variant}")),
     log:
         paths.log("import_model", "{dataset}", "{variant}"),
     benchmark:

@@ -10,7 +10,17 @@ from conftest import ROOT
 SLURM = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
 GROUPS = dict(entry.split("=") for entry in SLURM["groups"])
 # Jobs that are long, few, or alone on their node.
-ALONE = {"prepare", "bring", "train", "compress", "build_ensemble", "craft", "craft_shard", "join_shards"}
+ALONE = {
+    "prepare",
+    "bring",
+    "train",
+    "compress",
+    "import_model",
+    "build_ensemble",
+    "craft",
+    "craft_shard",
+    "join_shards",
+}
 ALONE |= {"sweep", "features", "tsne", "export", "export_int8", "measure_latency", "write_efficiency"}
 
 
