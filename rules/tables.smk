@@ -54,6 +54,36 @@ rule write_verdicts:
         "../workflow_scripts/write_verdicts.py"
 
 
+rule write_answers:
+    input:
+        clean_accuracy=paths.table("clean_accuracy"),
+        robust_accuracy=paths.table("robust_accuracy"),
+        verdicts=paths.table("verdicts"),
+        clean_differences=paths.table("clean_differences"),
+        effects=paths.table("effects"),
+        compression=paths.table("compression"),
+        audit=paths.table("audit"),
+    output:
+        table("answers"),
+    log:
+        paths.log("write_answers"),
+    benchmark:
+        paths.benchmark("write_answers")
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        statistics=study.config["statistics"],
+        code=code_digest("write_answers.py"),
+    message:
+        "Answering what to do with every compressed model"
+    script:
+        "../workflow_scripts/write_answers.py"
+
+
 rule write_costs:
     input:
         every(paths.adversarial_set, sets()),

@@ -14,6 +14,8 @@ BACKENDS = {"eager": "eager_ms", "onnxruntime": "onnxruntime_ms", "onnxruntime-i
 MACHINE = ["cpu", "cores", "gpu", "system", "python", "torch", "onnxruntime"]
 # Accuracy that the last projection of a converged ADMM may cost.
 CONVERGED = 0.05
+# How the warning of a model that equals another begins.
+SAME = "the same model as"
 
 
 def latency_table(times, machines):
@@ -103,7 +105,7 @@ def compression_table(descriptions, checkpoints):
 def _warnings(metadata, first, name):
     """What is wrong with a model, given the first of the study that has its tensors."""
     if first != name:
-        yield f"the same model as {first}, bit for bit: one result under two names"
+        yield f"{SAME} {first}, bit for bit: one result under two names"
     projection = (metadata.get("finetuning") or {}).get("projection", {})
     before, after = (projection.get(f"{when}_accuracy") for when in ("unprojected", "projected"))
     if before is not None and before - after > CONVERGED:

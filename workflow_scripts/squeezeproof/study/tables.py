@@ -15,6 +15,7 @@ def tables(study):
     return {
         "write_tables": ACCURACY,
         "write_verdicts": VERDICTS,
+        "write_answers": ["answers"],
         "write_costs": ["crafting"],
         "write_audit": ["audit"],
         "select_variants": ["selected"],

@@ -36,6 +36,7 @@ from squeezeproof.tables.columns import (
     accuracy,
     attack,
     axes,
+    change,
     interval,
     spread,
 )  # fmt: skip
@@ -168,18 +169,36 @@ EFFECTS = Table(
     "without controls there is nothing to tell apart.",
     (
         DATASET, *axes(), *CELL, ABOUT,
-        *(
-            column
-            for name, sentence in (
-                ("total", "Compressed minus base accuracy."), ("by_training", "Control minus base accuracy."),
-                ("by_compression", "Compressed minus control accuracy."),
-            )
-            for column in (
-                Column(name, GAIN, sentence),
-                *interval("its interval.", SHARE, f"{name}_low", f"{name}_high", f"{name.replace('_', ' ')}, interval"),
-            )
-        ),
+        *change("total", "Compressed minus base accuracy."), *change("by_training", "Control minus base accuracy."),
+        *change("by_compression", "Compressed minus control accuracy."),
         SEEDS, IMAGES,
+    ),
+)  # fmt: skip
+ANSWERS = Table(
+    "answers",
+    "What to do with every compressed model, seeds together, by the rule of docs/answers.md, of each kind of verdict. "
+    "Accuracy under attack is that under `attack`, which leaves the model least of those that attack it itself and "
+    "leave its base something to lose.",
+    (
+        DATASET, *axes(), ABOUT, Column("answer", TEXT, "Keep, keep with care, do not ship, or cannot tell."),
+        Column("reasons", TEXT, "What decided it."), Column("changes", TEXT, "What would change it."),
+        Column("threat", TEXT, "The attacks under which a loss would have been seen."),
+        Column("clean_accuracy", SHARE, "Accuracy on clean images."),
+        *interval("its interval: Student's t over seeds, Wilson's over images for one.", SHARE, "clean_low",
+                  "clean_high", "clean, interval"),
+        Column("base_clean_accuracy", SHARE, "The base's."),
+        *change("clean_difference", "Compressed minus base accuracy on clean images."),
+        Column("attack", TEXT, "The attack that leaves the model least."),
+        Column("crafted_on", TEXT, "`itself`, or the model that its images were made for."),
+        Column("robust_accuracy", SHARE, "Accuracy under that attack."),
+        *interval("its interval.", SHARE, "robust_low", "robust_high", "robust, interval"),
+        Column("base_robust_accuracy", SHARE, "The base's."),
+        *change("robust_difference", "Compressed minus base accuracy under that attack."),
+        *change("by_training", "Of that, control minus base: what further training did."),
+        *change("by_compression", "Of that, compressed minus control: what compression did."),
+        Column("no_stake", TEXT, "Attacks under which the base keeps so little that nothing can be lost."),
+        Column("largest_loss", SHARE, "The largest loss that is not excluded, on clean images or under attack."),
+        Column("warnings", TEXT, "What the audit warns of."), SEEDS,
     ),
 )  # fmt: skip
 MAX_DELTA = Table(
@@ -425,7 +444,7 @@ WIDE_STAGES = Table(
 TABLES = {
     table.name: table
     for table in (
-        CLEAN_ACCURACY, ROBUST_ACCURACY, OVER_SEEDS, SWEEPS, STAGES, COMPARISONS, VERDICTS, EFFECTS, MAX_DELTA,
+        CLEAN_ACCURACY, ROBUST_ACCURACY, OVER_SEEDS, SWEEPS, STAGES, ANSWERS, COMPARISONS, VERDICTS, EFFECTS, MAX_DELTA,
         FLIPS, CLEAN_DIFFERENCES, SELECTED, COMPRESSION, CRAFTING, EFFICIENCY, LATENCY, DEPLOYED, AUDIT, PUBLISHED,
         WIDE_MODELS, WIDE_ATTACKS, WIDE_STAGES,
     )

@@ -93,6 +93,12 @@ def interval(sentence, kind=SHARE, low="low", high="high", title="interval"):
     )
 
 
+def change(name, sentence):
+    """A difference of accuracies and its interval, of the kind of verdict that `about` names."""
+    title = f"{name.replace('_', ' ')}, interval"
+    return Column(name, GAIN, sentence), *interval("its interval.", SHARE, f"{name}_low", f"{name}_high", title)
+
+
 def accuracy():
     return Column("accuracy", SHARE, "Share of the images that get their true label.")
 

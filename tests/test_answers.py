@@ -1,0 +1,279 @@
+"""Keep, keep with care, do not ship, cannot tell: an answer is never stronger than its verdicts."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+from table_examples import MODELS, name, variant, whole
+
+from squeezeproof.analysis.answer_table import answers
+from squeezeproof.analysis.answers import (
+    ANSWERS,
+    CARE,
+    KEEP,
+    STOP,
+    TOLERATED,
+    UNKNOWN,
+    Evidence,
+    Loss,
+    answer,
+    remedies,
+    strength_of,
+)
+from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE
+from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
+from squeezeproof.entries import registry
+
+MARGIN = 0.02
+CLEAN = Loss("clean images", "", 0.0, -0.01, 0.01)
+SAME = Loss("PGD, eps 0.1", EQUIVALENT, 0.0, -0.015, 0.015)
+LESS_ROBUST = Loss("PGD, eps 0.1", LESS, -0.1, -0.13, -0.07)
+SOUND = Evidence(CLEAN, [SAME])
+
+
+def said(**changes):
+    return answer(replace(SOUND, **changes), MARGIN)[0]
+
+
+def test_a_model_that_was_shown_to_lose_nothing_is_kept():
+    assert answer(SOUND, MARGIN) == (KEEP, ["no loss beyond 2 points on clean images, PGD, eps 0.1"])
+    assert said(attacks=[replace(SAME, verdict=MORE, low=0.01, high=0.05)]) == KEEP
+
+
+def test_what_was_shown_to_lose_is_not_shipped():
+    assert answer(replace(SOUND, attacks=[SAME, LESS_ROBUST]), MARGIN) == (
+        STOP,
+        ["it loses 7 to 13 points under PGD, eps 0.1"],
+    )
+    assert said(clean=replace(CLEAN, low=-0.05, high=-0.03)) == STOP
+    assert said(attacks=[SAME, replace(LESS_ROBUST, own=False)]) == STOP
+    assert said(attacks=[], broken="predicts one class for every image") == STOP
+
+
+def test_a_loss_of_a_few_points_is_for_the_reader_to_weigh():
+    small = replace(LESS_ROBUST, difference=-0.025, low=-TOLERATED * MARGIN, high=-0.01)
+    assert said(attacks=[small]) == CARE
+    assert said(attacks=[replace(small, low=-0.041)]) == STOP
+    assert said(attacks=[replace(small, high=-0.021)]) == STOP
+    assert said(attacks=[replace(small, verdict=NOT_SHOWN)]) == CARE
+    assert said(clean=replace(CLEAN, low=-0.03)) == CARE
+
+
+def test_no_difference_shown_is_no_evidence_of_equality():
+    wide = Loss("PGD, eps 0.1", NOT_SHOWN, 0.0, -0.06, 0.06)
+    assert answer(replace(SOUND, attacks=[wide]), MARGIN) == (
+        UNKNOWN,
+        ["under PGD, eps 0.1 no loss is shown, but one of 6 points is not excluded"],
+    )
+    # However narrow the interval, it takes the verdict.
+    assert said(attacks=[replace(wide, low=-0.001, high=0.001)]) == CARE
+
+
+def test_transfer_alone_never_speaks_for_a_model():
+    for verdict in (EQUIVALENT, MORE, TRANSFERS_WORSE, NOT_SHOWN):
+        assert said(attacks=[replace(SAME, own=False, verdict=verdict)]) == UNKNOWN
+
+
+def test_weak_attacks_and_lost_causes_never_speak_for_a_model():
+    assert said(attacks=[replace(SAME, strength=1)]) == UNKNOWN
+    assert said(attacks=[replace(SAME, strength=1), replace(SAME, kept=MARGIN)]) == UNKNOWN
+    assert "nothing to lose" in answer(replace(SOUND, attacks=[replace(SAME, kept=0.0)]), MARGIN)[1][0]
+    assert said(attacks=[SAME, replace(SAME, kept=0.0, verdict=NOT_SHOWN, low=-0.5)]) == KEEP
+
+
+def test_the_audit_has_the_last_word_in_favour_of_a_model():
+    assert said(failures=["check 1, inside ball and box"]) == UNKNOWN
+    assert said(warnings=["check 14, white-box at least as strong as transfer"]) == CARE
+    # What sound cells show stands.
+    assert said(failures=["check 1, inside ball and box"], attacks=[LESS_ROBUST]) == STOP
+    assert said(clean=None) == UNKNOWN
+    assert said(same="a.s0") == UNKNOWN
+
+
+shares = st.floats(-1, 1, allow_nan=False)
+losses = st.builds(
+    lambda ends, **fields: Loss("a", low=min(ends), high=max(ends), difference=sum(ends) / 2, **fields),
+    st.tuples(shares, shares),
+    verdict=st.sampled_from([MORE, LESS, EQUIVALENT, NOT_SHOWN, TRANSFERS_WORSE]),
+    own=st.booleans(),
+    strength=st.integers(0, 3),
+    kept=st.floats(0, 1),
+)
+found = st.builds(
+    Evidence,
+    clean=st.none() | losses.map(lambda loss: replace(loss, verdict="", own=True)),
+    attacks=st.lists(losses, max_size=4),
+    failures=st.sampled_from([[], ["check 1"]]),
+    warnings=st.sampled_from([[], ["check 14"]]),
+)
+
+
+@given(found)
+def test_no_answer_is_stronger_than_its_verdicts(found):
+    given_answer, reasons = answer(found, MARGIN)
+    own = [loss for loss in found.attacks if loss.own and loss.kept > MARGIN]
+    assert given_answer in ANSWERS and all(reasons)
+    assert remedies(found, MARGIN, 1)
+    if given_answer == KEEP:
+        assert own and all(loss.verdict in (EQUIVALENT, MORE) for loss in own)
+        assert not found.failures and not found.warnings and found.clean.low >= -MARGIN
+        assert any(loss.strength >= 2 for loss in own)
+        assert all(loss.verdict != LESS or loss.low >= -TOLERATED * MARGIN for loss in found.attacks)
+    if given_answer == CARE:
+        assert own and all(loss.verdict in (EQUIVALENT, MORE) or loss.low >= -TOLERATED * MARGIN for loss in own)
+    if given_answer == STOP:
+        assert any(loss.verdict == LESS for loss in found.attacks) or found.clean.high < -MARGIN
+
+
+@given(found, st.integers(0, 3))
+def test_an_attack_less_never_makes_an_answer_worse_but_by_taking_evidence(found, place):
+    """More attacks can only find more: none of them turns `do not ship` into anything else."""
+    if answer(found, MARGIN)[0] != STOP and len(found.attacks) > place:
+        fewer = [loss for index, loss in enumerate(found.attacks) if index != place]
+        assert answer(replace(found, attacks=fewer), MARGIN)[0] != STOP
+
+
+def test_every_attack_has_a_strength_and_only_iterated_gradients_are_strong():
+    strong = {method for method in registry.attacks() if strength_of(method) >= 2}
+    assert {"pgd", "apgd", "autoattack", "suite", "cw", "deepfool", "fab"} <= strong
+    assert not strong & {"noise", "fgsm", "square", "substitute", "uap"}
+    assert strength_of("of another library") == 0
+
+
+def test_the_images_that_would_do_are_those_of_the_interval():
+    wide = Loss("PGD, eps 0.1", NOT_SHOWN, 0.0, -0.06, 0.06, images=1000)
+    assert remedies(replace(SOUND, attacks=[wide]), MARGIN, 2)[0] == "more seeds, and then more images"
+    assert remedies(replace(SOUND, attacks=[wide]), MARGIN, 1)[0].startswith("about 9,000 test images")
+    assert remedies(replace(SOUND, attacks=[]), MARGIN, 1)[0].startswith("an attack on the model itself")
+    assert "AutoAttack" in remedies(SOUND, MARGIN, 1)[0]
+    assert "AutoAttack" not in remedies(replace(SOUND, attacks=[replace(SAME, strength=3)]), MARGIN, 1)[0]
+
+
+# The table
+
+
+def compression():
+    rows = [
+        {"dataset": "digits", "model": name(ratio), "variant": variant(ratio), **_axes(ratio), "warning": ""}
+        for ratio in MODELS
+    ]
+    return whole("compression", rows)
+
+
+def _axes(ratio):
+    return dict(
+        zip(["architecture", "training", "compression", "ratio", "bits", "finetuning"], MODELS[ratio], strict=True)
+    )
+
+
+def tables(verdict=LESS, difference=-0.1, n=2000):
+    own = [("white-box", "itself"), ("same-source", variant(0.0))]
+    common = {"dataset": "digits", "against": "base", "about": "these models", "seeds": 1, "n": n, "std": float("nan")}
+    attack = {"attack": "pgd-eps0.1", "entry": "pgd", "method": "pgd", "norm": "linf", "eps": 0.1}
+    compared = {"difference": difference, "low": difference - 0.02, "high": difference + 0.02, "mean_square": 0.1}
+    clean = {"difference": 0.0, "low": -0.01, "high": 0.01, "mean_square": 0.02}
+    scored = [(ratio, ratio, 0.4 + difference * (ratio > 0)) for ratio in MODELS] + [(0.0, r, 0.9) for r in (0.25, 0.5)]
+    return {
+        "compression": compression(),
+        "clean_accuracy": whole("clean_accuracy", [
+            {"dataset": "digits", "model": name(ratio), **_axes(ratio), "n": n, "accuracy": 0.9} for ratio in MODELS
+        ]),
+        "robust_accuracy": whole("robust_accuracy", [
+            {"dataset": "digits", "source": name(source), "target": name(target), **attack, "n": n, "accuracy": accuracy}
+            for source, target, accuracy in scored
+        ]),
+        "verdicts": whole("verdicts", [
+            {**common, **_axes(ratio), **attack, **compared, "comparison": comparison, "source": source,
+             "verdict": verdict if source == "itself" else TRANSFERS_WORSE, "family_size": 2}
+            for ratio in (0.25, 0.5) for comparison, source in own
+        ]),
+        "clean_differences": whole("clean_differences", [{**common, **_axes(r), **clean} for r in (0.25, 0.5)]),
+        "effects": whole("effects", [
+            {**{key: value for key, value in common.items() if key not in ("against", "std")}, **_axes(ratio), **attack,
+             "comparison": "white-box", "source": "itself", "total": difference, "by_training": -0.03, "by_compression": difference + 0.03} for ratio in (0.25, 0.5)
+        ]),
+    }  # fmt: skip
+
+
+def finding(verdict, target=name(0.5), check=14, message=""):
+    return Finding("digits", EVERY, target, EVERY, check, "a check", "1", "0", verdict, message)
+
+
+STATISTICS = {"alpha": 0.05, "margin": MARGIN}
+
+
+def test_a_row_has_the_numbers_of_the_tables():
+    [row, other] = answers(tables(), [], STATISTICS).to_dict("records")
+    assert (row["ratio"], other["ratio"]) == (0.25, 0.5)
+    assert row["answer"] == STOP and "under PGD, eps 0.1" in row["reasons"]
+    assert row["threat"] == "white-box, Linf up to 0.1" and row["no_stake"] == ""
+    assert (row["attack"], row["crafted_on"]) == ("pgd-eps0.1", "itself")
+    assert (row["clean_accuracy"], row["base_clean_accuracy"]) == (0.9, 0.9)
+    assert row["robust_accuracy"] == pytest.approx(0.3) and row["base_robust_accuracy"] == 0.4
+    assert row["robust_low"] < 0.3 < row["robust_high"]
+    assert row["by_training"] + row["by_compression"] == pytest.approx(row["robust_difference"])
+
+
+def test_models_that_nothing_speaks_against_are_kept_and_warnings_are_named():
+    table = answers(tables(EQUIVALENT, 0.0, n=100_000), [finding(WARNING)], STATISTICS)
+    assert list(table["answer"]) == [KEEP, CARE]
+    assert list(table["warnings"]) == ["", "check 14, a check"]
+
+
+def test_a_model_that_failed_or_is_broken_has_no_answer_in_its_favour():
+    sound = tables(EQUIVALENT, 0.0, n=100_000)
+    assert list(answers(sound, [finding(FAILURE)], STATISTICS)["answer"]) == [KEEP, UNKNOWN]
+    message = "the model is broken: it predicts one class for every image; standing under attack is no robustness"
+    broken = answers(sound, [finding(FAILURE, check=22, message=message)], STATISTICS).iloc[1]
+    assert broken["answer"] == STOP
+    assert broken["reasons"] == "it is broken: predicts one class for every image"
+    # A base that fails takes its compressed models with it.
+    assert set(answers(sound, [finding(FAILURE, target=name(0.0))], STATISTICS)["answer"]) == {UNKNOWN}
+
+
+def test_a_model_without_a_verdict_has_an_answer():
+    nothing = {key: table[:0] if key in ("verdicts", "clean_differences", "effects") else table
+               for key, table in tables().items()}  # fmt: skip
+    table = answers(nothing, [], STATISTICS)
+    assert list(table["answer"]) == [UNKNOWN, UNKNOWN]
+    by_transfer = tables(EQUIVALENT, 0.0, n=100_000)
+    for key, column in (("verdicts", "source"), ("robust_accuracy", "source")):
+        frame = by_transfer[key]
+        itself = frame["source"].eq("itself") if key == "verdicts" else frame["source"].eq(frame["target"])
+        by_transfer[key] = frame[~itself]
+    table = answers(by_transfer, [], STATISTICS)
+    assert list(table["answer"]) == [UNKNOWN, UNKNOWN]
+    assert set(table["crafted_on"]) == {variant(0.0)} and set(table["robust_accuracy"]) == {0.9}
+
+
+def test_the_definition_in_the_docs_names_every_answer():
+    text = (ROOT / "docs/answers.md").read_text()
+    assert all(f"**{one}**" in text for one in ANSWERS)
+    assert f"{TOLERATED} times the margin" in text.replace("twice", "2 times")
+
+
+def test_a_model_that_is_another_bit_for_bit_is_named():
+    found = tables(EQUIVALENT, 0.0, n=100_000)
+    told = f"the same model as {name(0.25)}, bit for bit: one result under two names"
+    found["compression"].loc[2, "warning"] = told
+    nothing = {key: found[key][found[key]["ratio"] != 0.5] for key in ("verdicts", "clean_differences", "effects")}
+    row = answers({**found, **nothing}, [], STATISTICS).iloc[1]
+    assert (row["answer"], row["reasons"]) == (UNKNOWN, f"it is {told}")
+
+
+def test_kinds_of_verdict_have_their_own_answers():
+    one = tables(EQUIVALENT, 0.0, n=100_000)
+    for key in ("verdicts", "clean_differences", "effects"):
+        rows = one[key].assign(seeds=3, std=0.03)
+        one[key] = pd.concat([rows, rows.assign(about="trainings")], ignore_index=True)
+    one["verdicts"].loc[
+        one["verdicts"]["about"].eq("trainings") & one["verdicts"]["source"].eq("itself"), "verdict"
+    ] = NOT_SHOWN
+    table = answers(one, [], STATISTICS)
+    assert dict(zip(zip(table["ratio"], table["about"], strict=True), table["answer"], strict=True)) == {
+        (0.25, "these models"): KEEP, (0.25, "trainings"): UNKNOWN,
+        (0.5, "these models"): KEEP, (0.5, "trainings"): UNKNOWN,
+    }  # fmt: skip

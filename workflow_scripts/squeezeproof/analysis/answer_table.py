@@ -1,0 +1,135 @@
+"""The table of answers: what to do with every compressed model, and the numbers behind it."""
+
+import pandas as pd
+
+from squeezeproof.analysis.answers import answer, remedies
+from squeezeproof.analysis.evidence import base_of, beside_base, evidence, seeds_of
+from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, eps_display
+from squeezeproof.analysis.pairs import WHITE_BOX
+from squeezeproof.analysis.verdicts import ITSELF, kinds
+from squeezeproof.statistics.means import mean_interval
+from squeezeproof.tables.catalog import ANSWERS
+
+NAMES = ["clean_accuracy", "robust_accuracy", "verdicts", "clean_differences", "effects", "compression"]
+KEY = ["dataset", *MODEL]
+NORMS = {"linf": "Linf", "l2": "L2"}
+CELL = ["attack", "origin"]
+ACCURACY = ("accuracy", "low", "high")
+UNDER_ATTACK = (
+    "attack", "crafted_on", *(f"robust_{name}" for name in ACCURACY), "base_robust_accuracy",
+    *(f"{name}{end}" for name in ("robust_difference", "by_training", "by_compression") for end in ("", "_low", "_high")),
+)  # fmt: skip
+
+
+def answers(tables, findings, statistics):
+    """One row per compressed model, seeds together, and kind of verdict.
+
+    Args:
+        tables: name -> table, of NAMES.
+        findings: of the audit.
+        statistics: the study's entry of that name: alpha, margin.
+    """
+    models = tables["compression"]
+    compressed = models[~models["compression"].isin(["none", CONTROL])].drop_duplicates(KEY)
+    rows = []
+    for model in compressed[KEY].to_dict("records"):
+        compared = [beside_base(tables[name], model) for name in ("verdicts", "clean_differences")]
+        seeds = int(pd.concat([table["seeds"] for table in compared]).max()) if any(map(len, compared)) else 1
+        rows += [_row(tables, findings, statistics, model, about, seeds) for about in kinds(seeds)]
+    return ANSWERS.frame(rows).sort_values([*KEY, "about"], ignore_index=True)
+
+
+def _row(tables, findings, statistics, model, about, seeds):
+    margin = statistics["margin"]
+    found = evidence(tables, findings, statistics["alpha"], model, about)
+    said, reasons = answer(found, margin)
+    verdicts = beside_base(tables["verdicts"], model, about)
+    attacks = verdicts.assign(shown=verdicts["attack"].map(attack_displays(tables["robust_accuracy"])))
+    stake = {loss.name for loss in found.at_stake(margin)}
+    return {
+        **{**model, "about": about, "answer": said, "reasons": "; ".join(reasons)},
+        "changes": "; ".join(remedies(found, margin, seeds)),
+        "threat": _threat(attacks[attacks["comparison"].eq(WHITE_BOX) & attacks["shown"].isin(stake)]),
+        **_on_clean_images(tables, model, about),
+        **_under_attack(tables, attacks, stake, model, about),
+        "no_stake": ", ".join(loss.name for loss in found.own if loss.name not in stake),
+        "largest_loss": max((-loss.low for loss in found.deciding(margin)), default=None),
+        **{"warnings": "; ".join(found.warnings), "seeds": seeds},
+    }
+
+
+def _threat(attacks):
+    """The norms and the largest budgets of the attacks under which a loss would have been seen."""
+    parts = []
+    for norm, rows in attacks.groupby("norm", sort=False):
+        name, bounded = NORMS.get(norm, norm), rows["eps"].dropna()
+        parts += [f"{name} up to {eps_display(bounded.max())}"] if len(bounded) else []
+        parts += [f"nearest points in {name}"] if len(bounded) < len(rows) else []
+    return f"white-box, {', '.join(parts)}" if parts else ""
+
+
+def _on_clean_images(tables, model, about):
+    models, clean = tables["compression"], tables["clean_accuracy"]
+    own, base = (_accuracy(clean[clean["model"].isin(seeds_of(models, axes)) & clean["dataset"].eq(axes["dataset"])])
+                 for axes in (model, base_of(model)))  # fmt: skip
+    compared = beside_base(tables["clean_differences"], model, about)
+    return {
+        **{f"clean_{name}": value for name, value in own.items()},
+        "base_clean_accuracy": base["accuracy"],
+        **_bounds("clean_difference", compared, "difference", "low", "high"),
+    }
+
+
+def _under_attack(tables, attacks, stake, model, about):
+    """Of the attack that leaves the model least: of those on itself where the base has something to lose; where there
+    are none, of those on itself; else of all.
+    """
+    own, bases = (seeds_of(tables["compression"], axes) for axes in (model, base_of(model)))
+    scored = _scored(tables, model["dataset"], own)
+    known = scored["shown"].isin(stake) if stake else scored["shown"].notna()
+    of_model = scored[scored["target"].isin(own) & known]
+    if of_model.empty:
+        return dict.fromkeys(UNDER_ATTACK)
+    attack, origin = of_model.groupby(CELL)["accuracy"].mean().idxmin()
+    scored = scored[scored["attack"].eq(attack) & scored["origin"].eq(origin)]
+    compared, parts = (
+        table[table["attack"].eq(attack) & table["source"].eq(origin)]
+        for table in (attacks, beside_base(tables["effects"], model, about))
+    )
+    found = {"attack": attack, "crafted_on": origin}
+    found |= {f"robust_{name}": value for name, value in _accuracy(scored[scored["target"].isin(own)]).items()}
+    found["base_robust_accuracy"] = _accuracy(scored[scored["target"].isin(bases)])["accuracy"]
+    found |= _bounds("robust_difference", compared, "difference", "low", "high")
+    for part in ("by_training", "by_compression"):
+        found |= _bounds(part, parts, part, f"{part}_low", f"{part}_high")
+    return found
+
+
+def _scored(tables, dataset, own):
+    """The rows of `robust_accuracy` with the attack in words, and of their source without its seed the `origin`: those
+    of models that were attacked themselves where the own ones were.
+    """
+    models, robust = tables["compression"], tables["robust_accuracy"]
+    shown = robust["attack"].map(attack_displays(robust))
+    robust = robust.assign(shown=shown)[robust["dataset"].eq(dataset)]
+    itself = robust[robust["source"].eq(robust["target"])]
+    if itself["target"].isin(own).any():
+        return itself.assign(origin=ITSELF)
+    models = models[models["dataset"].eq(dataset)]
+    return robust.assign(origin=robust["source"].map(models.set_index("model")["variant"]))
+
+
+def _accuracy(rows):
+    """Accuracy over some rows, one per seed, and its interval; nothing of no rows."""
+    if rows.empty:
+        return dict.fromkeys(ACCURACY)
+    values = rows["accuracy"]
+    spread = float(values.std()) if len(values) > 1 else 0.0
+    low, high = mean_interval(values.mean(), spread, len(values), rows["n"].min())
+    return dict(zip(ACCURACY, (values.mean(), float(low), float(high)), strict=True))
+
+
+def _bounds(name, rows, value, low, high):
+    """A difference and its interval out of a table of at most one row."""
+    row = rows.iloc[0] if len(rows) else dict.fromkeys((value, low, high))
+    return {name: row[value], f"{name}_low": row[low], f"{name}_high": row[high]}

@@ -1,0 +1,214 @@
+"""The rule that turns verdicts into one of four answers about a compressed model; docs/answers.md defines it.
+
+An answer says no more than its verdicts. `keep` needs the model to be attacked itself, by an attack that follows its
+gradients for several steps, and every such verdict to be `equivalent` or `more robust`. What transfers proves losses,
+never their absence.
+"""
+
+from dataclasses import dataclass, field
+from math import ceil, log10
+
+from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE
+from squeezeproof.entries import registry
+
+KEEP, CARE, STOP, UNKNOWN = "keep", "keep with care", "do not ship", "cannot tell"
+ANSWERS = (STOP, UNKNOWN, CARE, KEEP)
+# Losses of up to so many margins are for the reader to weigh: keep with care.
+TOLERATED = 2
+# Of the strengths that attacks declare, the first of those that take several steps, and that of suites.
+ITERATED, SUITE = 2, 3
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What one comparison says of the accuracy that a compressed model lost, compressed minus base.
+
+    Attributes:
+        name: the attack in words, or the clean images.
+        verdict: of the table `verdicts`; empty for clean images, on which none is passed.
+        difference: compressed minus base accuracy, a share.
+        low, high: its interval, corrected for the number of comparisons.
+        images: how many it was measured on.
+        own: whether each model was attacked itself.
+        strength: of `strength_of`.
+        kept: accuracy of the base under the attack, which is what can be lost.
+    """
+
+    name: str
+    verdict: str
+    difference: float
+    low: float
+    high: float
+    images: int = 1000
+    own: bool = True
+    strength: int = ITERATED
+    kept: float = 1.0
+
+    def within(self, margin):
+        """Whether it was shown to be no larger than the margin."""
+        return self.verdict in (EQUIVALENT, MORE) if self.verdict else self.low >= -margin
+
+    def bounded(self, margin):
+        """Whether it was shown to be no larger than what is tolerated."""
+        return self.within(margin) or self.low >= -TOLERATED * margin
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a study knows of a compressed model beside its base.
+
+    Attributes:
+        clean: the Loss on clean images; None where it was not measured.
+        attacks: a Loss for every attack.
+        broken: why the model is broken, or nothing.
+        same: which model it equals bit for bit, or nothing.
+        failures, warnings: the audit's, on the model and on its base.
+    """
+
+    clean: Loss | None = None
+    attacks: list[Loss] = field(default_factory=list)
+    broken: str = ""
+    same: str = ""
+    failures: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def own(self):
+        return [loss for loss in self.attacks if loss.own]
+
+    def at_stake(self, margin):
+        """The attacks on the models themselves that leave the base something to lose."""
+        return [loss for loss in self.own if loss.kept > margin]
+
+    def deciding(self, margin):
+        """The losses that must be small for a model to be kept."""
+        return [*([self.clean] if self.clean else []), *self.at_stake(margin)]
+
+
+def strength_of(method):
+    """The declared strength of a kind of attack; ITERATED where it declares none but follows the model's gradients for
+    several steps, 0 for what asks for logits or labels, is blind or fitted, or is not known.
+    """
+    attack = registry.attacks().get(method)
+    if attack is None or attack.fit or attack.blind:
+        return 0
+    if attack.strength is not None:
+        return attack.strength
+    return ITERATED if attack.needs == "gradients" else 0
+
+
+def answer(found, margin):
+    """(answer, reasons) on an Evidence; the reasons are clauses.
+
+    Args:
+        margin: the study's: the difference, a share, that it calls negligible.
+    """
+    if found.broken:
+        return STOP, [f"it is broken: {found.broken}"]
+    if lost := _losses(found, margin):
+        return STOP, lost
+    if missing := _missing(found, margin):
+        return UNKNOWN, [missing]
+    deciding = found.deciding(margin)
+    if wide := [loss for loss in deciding if not loss.bounded(margin)]:
+        return UNKNOWN, [_open(loss) for loss in wide]
+    care = [_open(loss) for loss in deciding if not loss.within(margin)]
+    care += [f"the audit warns: {warning}" for warning in found.warnings]
+    if care:
+        return CARE, care
+    return KEEP, [f"no loss beyond {_points(margin)} points on {_listed(deciding)}"]
+
+
+def remedies(found, margin, seeds):
+    """What would change the answer, as clauses: other models, images, seeds, attacks.
+
+    Args:
+        seeds: how many the verdicts are of.
+    """
+    said, reasons = answer(found, margin)
+    if said == STOP:
+        return ["a smaller ratio or more bits, or another fine-tuning; more images cannot undo a loss that was shown"]
+    if found.same or found.failures:
+        return ["what tables/audit.csv says to do, and a new run"]
+    deciding = found.deciding(margin)
+    open_losses = [loss for loss in deciding if not loss.within(margin)]
+    changes = []
+    if not found.own or not any(loss.strength >= ITERATED for loss in found.own):
+        changes.append("an attack on the model itself that takes several steps (PGD, AutoAttack)")
+    elif not found.at_stake(margin):
+        changes.append("a smaller eps, or a base that resists anything")
+    if open_losses and deciding:
+        changes.append(_images(open_losses, margin, seeds))
+    if found.warnings:
+        changes.append("what the audit's warnings ask for")
+    if said in (KEEP, CARE) and max(loss.strength for loss in found.own) < SUITE:
+        changes.append("a stronger attack (AutoAttack) could find a loss")
+    if seeds == 1:
+        changes.append("more seeds, for other trainings of the recipe")
+    return changes
+
+
+def _losses(found, margin):
+    """Why the model must not be shipped, by what was shown."""
+    lost = []
+    if found.clean and found.clean.high < -margin:
+        lost.append(f"it loses {_bounds(found.clean)} points on {found.clean.name}")
+    for loss in found.attacks:
+        small = loss.low >= -TOLERATED * margin and loss.high >= -margin
+        if loss.verdict == LESS and not small:
+            where = "" if loss.own else ", though these images were not made for it"
+            lost.append(f"it loses {_bounds(loss)} points under {loss.name}{where}")
+    return lost
+
+
+def _missing(found, margin):
+    """Why nothing can be said in the model's favour, whatever the numbers are."""
+    if found.same:
+        return f"it is {found.same}"
+    if found.failures:
+        return f"the audit refuses results: {'; '.join(found.failures)}"
+    if found.clean is None:
+        return "its accuracy on clean images was not compared with its base's"
+    if not found.own:
+        return "it was not attacked itself, and images made for other models prove nothing in its favour"
+    if not any(loss.strength >= ITERATED for loss in found.own):
+        return "no attack followed its gradients for several steps; that it resists others proves little"
+    if not any(loss.strength >= ITERATED for loss in found.at_stake(margin)):
+        return f"its base keeps less than {_points(margin)} % under {_listed(found.own)}, so there is nothing to lose"
+    return ""
+
+
+def _open(loss):
+    shown = "a loss is shown and" if loss.verdict == LESS else "no loss is shown, but"
+    where = f"under {loss.name}" if loss.verdict else f"on {loss.name}"
+    return f"{where} {shown} one of {_points(-loss.low)} points is not excluded"
+
+
+def _images(losses, margin, seeds):
+    """How many images would place the losses within the margin, if what was observed is the truth."""
+    if seeds > 1:
+        return "more seeds, and then more images"
+    rooms = [max(margin - abs(loss.difference), loss.difference) for loss in losses]
+    if min(rooms) <= 0:
+        return "more images, which would tell how large the loss is"
+    halves = [(loss.high - loss.low) / 2 for loss in losses]
+    needed = [loss.images * (half / room) ** 2 for loss, half, room in zip(losses, halves, rooms, strict=True)]
+    return f"about {_rounded(max(needed)):,} test images, if the differences stay as observed"
+
+
+def _rounded(number):
+    """Up to two digits."""
+    unit = 10 ** max(0, int(log10(number)) - 1)
+    return ceil(number / unit) * unit
+
+
+def _listed(losses):
+    return ", ".join(loss.name for loss in losses)
+
+
+def _bounds(loss):
+    return f"{_points(-loss.high)} to {_points(-loss.low)}"
+
+
+def _points(share):
+    return f"{100 * share:.1f}".replace("-", "−").removesuffix(".0")

@@ -1,0 +1,102 @@
+"""What a study's tables and its audit know of a compressed model beside its base, as `analysis.answers` weighs it."""
+
+from squeezeproof.analysis.answers import Evidence, Loss, strength_of
+from squeezeproof.analysis.efficiency import SAME
+from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays
+from squeezeproof.analysis.pairs import BASE, WHITE_BOX
+from squeezeproof.audit.findings import EVERY, FAILURE, WARNING
+from squeezeproof.statistics.crossed import Mean, interval
+
+BROKEN = 22
+CLEAN_IMAGES = "clean images"
+
+
+def evidence(tables, findings, alpha, model, about):
+    """The Evidence on a compressed model, seeds together, of one kind of verdict.
+
+    Args:
+        tables: name -> table: `verdicts`, `clean_differences`, `robust_accuracy` and `compression`.
+        findings: of the audit.
+        alpha: the study's.
+        model: a row of `compression`, of any seed.
+        about: the kind of verdict.
+    """
+    verdicts, clean = (beside_base(tables[name], model, about) for name in ("verdicts", "clean_differences"))
+    models = tables["compression"]
+    own, bases = (seeds_of(models, axes) for axes in (model, base_of(model)))
+    on_model = [finding for finding in findings if _concerns(finding, model["dataset"], own)]
+    on_base = [finding for finding in findings if _concerns(finding, model["dataset"], bases)]
+    robust = tables["robust_accuracy"]
+    warned = models.loc[models["dataset"].eq(model["dataset"]) & models["model"].isin(own), "warning"]
+    broken = [finding.message for finding in on_model if (finding.check, finding.verdict) == (BROKEN, FAILURE)]
+    return Evidence(
+        clean=next((_clean_loss(row, tables["clean_differences"], alpha) for row in clean.itertuples()), None),
+        attacks=_losses(verdicts, robust[robust["dataset"].eq(model["dataset"])], bases, alpha),
+        same=next((text for text in warned if text.startswith(SAME)), ""),
+        broken=broken[0].removeprefix("the model is broken: it ").partition(";")[0] if broken else "",
+        failures=_counted([*on_model, *on_base], FAILURE),
+        warnings=[*dict.fromkeys(filter(None, warned)), *_counted([*on_model, *on_base], WARNING)],
+    )
+
+
+def base_of(model):
+    """The axes of the base that a compressed model was made from."""
+    return {**model, "compression": "none", "ratio": 0, "bits": 32, "finetuning": "none"}
+
+
+def seeds_of(models, axes):
+    """The names of the models with these axes in the table `compression`, one per seed."""
+    same = models["dataset"].eq(axes["dataset"])
+    for axis in MODEL:
+        same &= models[axis].eq(axes[axis])
+    return set(models.loc[same, "model"])
+
+
+def beside_base(table, model, about=None):
+    """The rows of a table of comparisons on a model beside its base, of one kind of verdict or of both."""
+    rows = table[table["against"].eq(BASE)] if "against" in table else table
+    rows = rows[rows["about"].eq(about)] if about else rows
+    for axis in ("dataset", *MODEL):
+        rows = rows[rows[axis].eq(model[axis])]
+    return rows
+
+
+def _clean_loss(row, table, alpha):
+    compared = table[table["dataset"].eq(row.dataset) & table["against"].eq(BASE) & table["about"].eq(row.about)]
+    low, high = _corrected(row, int(compared["compression"].ne(CONTROL).sum()), alpha)
+    return Loss(CLEAN_IMAGES, "", row.difference, low, high, row.n)
+
+
+def _losses(verdicts, robust, bases, alpha):
+    displays = attack_displays(robust)
+    kept = robust[robust["source"].eq(robust["target"]) & robust["target"].isin(bases)]
+    kept = kept.groupby("attack")["accuracy"].mean()
+    losses = []
+    for row in verdicts.itertuples():
+        own = row.comparison == WHITE_BOX
+        name = displays[row.attack] + ("" if own else f", images of {row.source}")
+        bounds = _corrected(row, row.family_size, alpha)
+        beside = own, strength_of(row.method), float(kept.get(row.attack, 0))
+        losses.append(Loss(name, row.verdict, row.difference, *bounds, row.n, *beside))
+    return losses
+
+
+def _corrected(row, comparisons, alpha):
+    """The interval of a difference at the level that Bonferroni's correction asks for."""
+    mean = Mean(row.difference, row.mean_square, row.n, row.seeds, row.std**2)
+    return tuple(map(float, interval(mean, alpha / comparisons, row.about)))
+
+
+def _concerns(finding, dataset, names):
+    """Whether a finding is on one of some models: as target, on all that they are sources of, or on all models."""
+    if finding.dataset != dataset:
+        return False
+    if finding.target != EVERY:
+        return finding.target in names
+    return finding.source in {EVERY, *names}
+
+
+def _counted(findings, verdict):
+    """The checks with this verdict, such as `check 14, white-box at least as strong as transfer`."""
+    found = {finding.check: finding.name for finding in findings if finding.verdict == verdict}
+    return [f"check {check}, {name}" for check, name in sorted(found.items())]
