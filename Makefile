@@ -1,11 +1,12 @@
 PYTHON ?= python3
 CORES ?= $(shell nproc)
 STUDY ?= config.yaml
+MAX_DROP ?= 2
 PYTEST = .venv/bin/python -m pytest
 # Set-up is done when this file is newer than the lock.
 READY = .venv/.ready
 
-.PHONY: demo test test-all test-cluster fuzz audit-dependencies lint plan estimate resources prune reference benchmark simulate docs lock clean
+.PHONY: demo test test-all test-cluster fuzz audit-dependencies lint plan estimate resources prune gate reference benchmark simulate docs lock clean
 
 demo: $(READY)
 	.venv/bin/snakemake --cores $(CORES) --report results/demo/report.html --report-after-run
@@ -49,6 +50,10 @@ resources: $(READY)
 # What the study's plan no longer names, below results/{study} and data/prepared; YES=1 removes it.
 prune: $(READY)
 	@.venv/bin/python workflow_scripts/tools/prune.py $(if $(filter 1,$(YES)),--yes) $(STUDY)
+
+# Whether every compressed model of a finished study lost at most MAX_DROP points of accuracy: docs/answers.md.
+gate: $(READY)
+	@.venv/bin/python workflow_scripts/tools/gate.py $(MAX_DROP) $(STUDY)
 
 # docs/config.md, schemas/ and the table of attacks in docs/choose_an_attack.md, from the library's settings.
 reference: $(READY)

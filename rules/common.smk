@@ -30,6 +30,7 @@ from squeezeproof.study.tables import (
     ACCURACY,
     DEPLOYMENT,
     VERDICTS,
+    compressed_models,
     compressions,
     design,
     story_tables,

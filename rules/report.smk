@@ -62,3 +62,36 @@ rule write_story:
         "Writing the story"
     script:
         "../workflow_scripts/write_story.py"
+
+
+rule write_cards:
+    input:
+        answers=paths.table("answers"),
+        verdicts=paths.table("verdicts"),
+        clean_accuracy=paths.table("clean_accuracy"),
+        robust_accuracy=paths.table("robust_accuracy"),
+        compression=paths.table("compression"),
+        crafting=paths.table("crafting"),
+        audit=paths.table("audit"),
+    output:
+        benchmark=paths.benchmark_summary(),
+        cards=every(paths.card, compressed_models(study)),
+    log:
+        paths.log("write_cards"),
+    benchmark:
+        paths.benchmark("write_cards")
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        study={"name": study.name, "question": study.question},
+        statistics=study.config["statistics"],
+        models=compressed_models(study),
+        code=code_digest("write_cards.py"),
+    message:
+        "Writing a card of every compressed model"
+    script:
+        "../workflow_scripts/write_cards.py"

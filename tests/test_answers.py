@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
-from table_examples import MODELS, name, variant, whole
+from table_examples import AXES, MODELS, name, variant, whole
 
 from squeezeproof.analysis.answer_table import answers
 from squeezeproof.analysis.answers import (
@@ -164,14 +164,13 @@ def compression():
 
 
 def _axes(ratio):
-    return dict(
-        zip(["architecture", "training", "compression", "ratio", "bits", "finetuning"], MODELS[ratio], strict=True)
-    )
+    return dict(zip(AXES, MODELS[ratio], strict=True))
 
 
 def tables(verdict=LESS, difference=-0.1, n=2000):
     own = [("white-box", "itself"), ("same-source", variant(0.0))]
     common = {"dataset": "digits", "against": "base", "about": "these models", "seeds": 1, "n": n, "std": float("nan")}
+    parts = {key: value for key, value in common.items() if key not in ("against", "std")}
     attack = {"attack": "pgd-eps0.1", "entry": "pgd", "method": "pgd", "norm": "linf", "eps": 0.1}
     compared = {"difference": difference, "low": difference - 0.02, "high": difference + 0.02, "mean_square": 0.1}
     clean = {"difference": 0.0, "low": -0.01, "high": 0.01, "mean_square": 0.02}
@@ -182,7 +181,8 @@ def tables(verdict=LESS, difference=-0.1, n=2000):
             {"dataset": "digits", "model": name(ratio), **_axes(ratio), "n": n, "accuracy": 0.9} for ratio in MODELS
         ]),
         "robust_accuracy": whole("robust_accuracy", [
-            {"dataset": "digits", "source": name(source), "target": name(target), **attack, "n": n, "accuracy": accuracy}
+            {"dataset": "digits", "source": name(source), "target": name(target), **attack, "n": n,
+             "accuracy": accuracy}
             for source, target, accuracy in scored
         ]),
         "verdicts": whole("verdicts", [
@@ -192,14 +192,14 @@ def tables(verdict=LESS, difference=-0.1, n=2000):
         ]),
         "clean_differences": whole("clean_differences", [{**common, **_axes(r), **clean} for r in (0.25, 0.5)]),
         "effects": whole("effects", [
-            {**{key: value for key, value in common.items() if key not in ("against", "std")}, **_axes(ratio), **attack,
-             "comparison": "white-box", "source": "itself", "total": difference, "by_training": -0.03, "by_compression": difference + 0.03} for ratio in (0.25, 0.5)
+            {**parts, **_axes(ratio), **attack, "comparison": "white-box", "source": "itself", "total": difference,
+             "by_training": -0.03, "by_compression": difference + 0.03} for ratio in (0.25, 0.5)
         ]),
     }  # fmt: skip
 
 
-def finding(verdict, target=name(0.5), check=14, message=""):
-    return Finding("digits", EVERY, target, EVERY, check, "a check", "1", "0", verdict, message)
+def finding(verdict, ratio=0.5, check=14, message=""):
+    return Finding("digits", EVERY, name(ratio), EVERY, check, "a check", "1", "0", verdict, message)
 
 
 STATISTICS = {"alpha": 0.05, "margin": MARGIN}
@@ -231,7 +231,7 @@ def test_a_model_that_failed_or_is_broken_has_no_answer_in_its_favour():
     assert broken["answer"] == STOP
     assert broken["reasons"] == "it is broken: predicts one class for every image"
     # A base that fails takes its compressed models with it.
-    assert set(answers(sound, [finding(FAILURE, target=name(0.0))], STATISTICS)["answer"]) == {UNKNOWN}
+    assert set(answers(sound, [finding(FAILURE, 0.0)], STATISTICS)["answer"]) == {UNKNOWN}
 
 
 def test_a_model_without_a_verdict_has_an_answer():
@@ -240,10 +240,11 @@ def test_a_model_without_a_verdict_has_an_answer():
     table = answers(nothing, [], STATISTICS)
     assert list(table["answer"]) == [UNKNOWN, UNKNOWN]
     by_transfer = tables(EQUIVALENT, 0.0, n=100_000)
-    for key, column in (("verdicts", "source"), ("robust_accuracy", "source")):
-        frame = by_transfer[key]
-        itself = frame["source"].eq("itself") if key == "verdicts" else frame["source"].eq(frame["target"])
-        by_transfer[key] = frame[~itself]
+    scored, judged = by_transfer["robust_accuracy"], by_transfer["verdicts"]
+    by_transfer |= {
+        "robust_accuracy": scored[scored["source"] != scored["target"]],
+        "verdicts": judged[judged["source"] != "itself"],
+    }
     table = answers(by_transfer, [], STATISTICS)
     assert list(table["answer"]) == [UNKNOWN, UNKNOWN]
     assert set(table["crafted_on"]) == {variant(0.0)} and set(table["robust_accuracy"]) == {0.9}
@@ -269,9 +270,8 @@ def test_kinds_of_verdict_have_their_own_answers():
     for key in ("verdicts", "clean_differences", "effects"):
         rows = one[key].assign(seeds=3, std=0.03)
         one[key] = pd.concat([rows, rows.assign(about="trainings")], ignore_index=True)
-    one["verdicts"].loc[
-        one["verdicts"]["about"].eq("trainings") & one["verdicts"]["source"].eq("itself"), "verdict"
-    ] = NOT_SHOWN
+    judged = one["verdicts"]
+    judged.loc[judged["about"].eq("trainings") & judged["source"].eq("itself"), "verdict"] = NOT_SHOWN
     table = answers(one, [], STATISTICS)
     assert dict(zip(zip(table["ratio"], table["about"], strict=True), table["answer"], strict=True)) == {
         (0.25, "these models"): KEEP, (0.25, "trainings"): UNKNOWN,

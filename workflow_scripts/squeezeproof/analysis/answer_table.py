@@ -14,10 +14,11 @@ NAMES = ["clean_accuracy", "robust_accuracy", "verdicts", "clean_differences", "
 KEY = ["dataset", *MODEL]
 NORMS = {"linf": "Linf", "l2": "L2"}
 CELL = ["attack", "origin"]
+PARTS = ("by_training", "by_compression")
 ACCURACY = ("accuracy", "low", "high")
 UNDER_ATTACK = (
     "attack", "crafted_on", *(f"robust_{name}" for name in ACCURACY), "base_robust_accuracy",
-    *(f"{name}{end}" for name in ("robust_difference", "by_training", "by_compression") for end in ("", "_low", "_high")),
+    *(f"{name}{end}" for name in ("robust_difference", *PARTS) for end in ("", "_low", "_high")),
 )  # fmt: skip
 
 
@@ -54,7 +55,7 @@ def _row(tables, findings, statistics, model, about, seeds):
         **_under_attack(tables, attacks, stake, model, about),
         "no_stake": ", ".join(loss.name for loss in found.own if loss.name not in stake),
         "largest_loss": max((-loss.low for loss in found.deciding(margin)), default=None),
-        **{"warnings": "; ".join(found.warnings), "seeds": seeds},
+        **{"failures": "; ".join(found.failures), "warnings": "; ".join(found.warnings), "seeds": seeds},
     }
 
 
@@ -100,7 +101,7 @@ def _under_attack(tables, attacks, stake, model, about):
     found |= {f"robust_{name}": value for name, value in _accuracy(scored[scored["target"].isin(own)]).items()}
     found["base_robust_accuracy"] = _accuracy(scored[scored["target"].isin(bases)])["accuracy"]
     found |= _bounds("robust_difference", compared, "difference", "low", "high")
-    for part in ("by_training", "by_compression"):
+    for part in PARTS:
         found |= _bounds(part, parts, part, f"{part}_low", f"{part}_high")
     return found
 

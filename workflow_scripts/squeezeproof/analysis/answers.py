@@ -125,7 +125,7 @@ def remedies(found, margin, seeds):
     Args:
         seeds: how many the verdicts are of.
     """
-    said, reasons = answer(found, margin)
+    said, _ = answer(found, margin)
     if said == STOP:
         return ["a smaller ratio or more bits, or another fine-tuning; more images cannot undo a loss that was shown"]
     if found.same or found.failures:
@@ -166,7 +166,7 @@ def _missing(found, margin):
     if found.same:
         return f"it is {found.same}"
     if found.failures:
-        return f"the audit refuses results: {'; '.join(found.failures)}"
+        return f"the audit refuses results ({', '.join(found.failures)})"
     if found.clean is None:
         return "its accuracy on clean images was not compared with its base's"
     if not found.own:

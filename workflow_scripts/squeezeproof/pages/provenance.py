@@ -25,12 +25,16 @@ def provenance(root, benchmarks, crafting, images):
         images: data set -> number of attacked test images.
     """
     return {
-        **packages(root, {item.name: item.version for item in distributions()}),
-        "Commit": commit(root),
+        **origin(root),
         "Machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}; crafted on: {_devices(crafting)}",
         "Hours": UNSHARED if benchmarks is None else hours(seconds_by_rule(benchmarks)),
         "Passes of attacks": passes(crafting, images),
     }
+
+
+def origin(root):
+    """The part of it that says which code ran: packages and commit."""
+    return {**packages(root, {item.name: item.version for item in distributions()}), "Commit": commit(root)}
 
 
 def packages(root, installed):

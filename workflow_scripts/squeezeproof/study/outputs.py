@@ -6,7 +6,7 @@ from itertools import chain
 from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_datasets
 from squeezeproof.study.figures import figures
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
-from squeezeproof.study.tables import table_names, tables
+from squeezeproof.study.tables import compressed_models, table_names, tables
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,8 @@ def _tables(study, paths):
     endings = ("tex", "md")
     yield "format_tables", (), [paths.table(name, ending) for ending in endings for name in table_names(study)]
     yield "write_story", (), [paths.page("story"), paths.page("summary")]
+    cards = [paths.card(*key) for key in compressed_models(study)]
+    yield "write_cards", (), [paths.benchmark_summary(), *cards]
     yield "write_explorer", (), [paths.page("explorer")]
 
 

@@ -29,6 +29,14 @@ class Paths:
         """The course of a model's training."""
         return f"{self.results}/models/{dataset}/{model}.history.csv"
 
+    def card(self, dataset, model):
+        """What a compressed model is and withstands, to be shipped beside it."""
+        return f"{self.results}/models/{dataset}/{model}.model_card.md"
+
+    def benchmark_summary(self):
+        """The study for programs."""
+        return f"{self.results}/benchmark.json"
+
     def adversarial_set(self, dataset, source, attack):
         """An adversarial set, or with SHARD for the attack one of its shards."""
         return f"{self.results}/adversarial/{dataset}/{source}/{attack}.safetensors"

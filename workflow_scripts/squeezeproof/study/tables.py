@@ -40,6 +40,11 @@ def suites(study):
     return [(*key, attack) for key, attacks in study.sets.items() for attack in attacks if attack in sequences]
 
 
+def compressed_models(study):
+    """(data set, model) of every compressed model that an evaluation has, controls left out."""
+    return [key for key in study.evaluated_models if study.models[key].compression in study.compressions]
+
+
 def compressions(study):
     """Entries of `compressions` that a model of an evaluation has, in the config's order."""
     models = [study.models[key] for key in study.evaluated_models]

@@ -198,6 +198,7 @@ ANSWERS = Table(
         *change("by_compression", "Of that, compressed minus control: what compression did."),
         Column("no_stake", TEXT, "Attacks under which the base keeps so little that nothing can be lost."),
         Column("largest_loss", SHARE, "The largest loss that is not excluded, on clean images or under attack."),
+        Column("failures", TEXT, "What the audit refuses of the model or its base."),
         Column("warnings", TEXT, "What the audit warns of."), SEEDS,
     ),
 )  # fmt: skip

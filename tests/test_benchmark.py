@@ -1,0 +1,141 @@
+"""The study for programs and beside its models: benchmark.json, its schema, the gate, and the model cards."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from jsonschema import Draft202012Validator
+from table_examples import name, whole
+from test_answers import STATISTICS, finding, tables
+
+from squeezeproof.analysis.answer_table import answers
+from squeezeproof.analysis.verdicts import EQUIVALENT, LESS
+from squeezeproof.audit.findings import FAILURE, WARNING
+from squeezeproof.errors import InputError
+from squeezeproof.pages.benchmark import benchmark, gate
+from squeezeproof.pages.model_card import model_card
+
+SCHEMA = json.loads((ROOT / "schemas/benchmark.schema.json").read_text())
+STUDY = {"name": "tiny", "question": "Does | it <b>hold</b>?"}
+
+
+def with_answers(found, findings=()):
+    return {**found, "answers": answers(found, findings, STATISTICS)}
+
+
+def summary(found, findings=()):
+    """The benchmark as a program reads it."""
+    return json.loads(
+        json.dumps(benchmark(with_answers(found, findings), findings, STUDY, STATISTICS), allow_nan=False)
+    )
+
+
+SOUND = summary(tables(EQUIVALENT, -0.01, n=100_000))
+LOST = summary(tables(LESS, -0.1), [finding(WARNING)])
+
+
+def test_the_summary_is_as_its_schema_says():
+    Draft202012Validator.check_schema(SCHEMA)
+    for found in (SOUND, LOST, summary({key: t[:0] if key in ("verdicts", "clean_differences", "effects") else t
+                                        for key, t in tables().items()})):  # fmt: skip
+        Draft202012Validator(SCHEMA).validate(found)
+    assert LOST["models"][1]["warnings"] == ["check 14, a check"] and LOST["audit"] == {"warning": 1}
+
+
+def test_every_field_is_described():
+    def described(part):
+        if isinstance(part, dict):
+            for key, value in part.get("properties", {}).items():
+                assert "description" in value or "const" in value, key
+            for value in part.values():
+                described(value)
+
+    described(SCHEMA)
+
+
+def test_models_that_lost_no_more_pass():
+    assert gate(SOUND, 0.02) == [] and gate(SOUND, 0.01) == []
+    # Binary fractions: -0.01 of the table is not 0.01 exactly.
+    assert gate(SOUND, 0.0099) != []
+
+
+def test_models_that_lost_more_are_told_in_a_sentence():
+    found = gate(LOST, 0.02)
+    assert len(found) == 2
+    assert found[0] == (
+        "digits, cnn8.standard.filter-25.standard: lost 10.0 points on pgd-eps0.1 (interval 8.0 to 12.0), more than 2"
+    )
+    assert gate(LOST, 0.1) == []
+
+
+def test_what_cannot_be_told_does_not_pass():
+    refused = gate(summary(tables(EQUIVALENT, 0.0), [finding(FAILURE)]), 1)
+    assert refused == ["digits, cnn8.standard.filter-50.standard: the audit refuses results: check 14, a check"]
+    by_transfer = tables()
+    judged, scored = by_transfer["verdicts"], by_transfer["robust_accuracy"]
+    by_transfer |= {"verdicts": judged[judged["source"] != "itself"]}
+    by_transfer |= {"robust_accuracy": scored[scored["source"] != scored["target"]]}
+    assert ["it was not attacked itself" in problem for problem in gate(summary(by_transfer), 1)] == [True, True]
+
+
+def test_what_is_no_benchmark_is_refused():
+    with pytest.raises(InputError, match="has the format None"):
+        gate({}, 0.02)
+    with pytest.raises(InputError, match="no compressed model"):
+        gate({**SOUND, "models": []}, 0.02)
+
+
+@pytest.mark.parametrize(("most", "status", "said"), [
+    ("2", 1, "FAIL digits, cnn8.standard.filter-25.standard: lost 10.0 points"),
+    ("10", 0, "tiny: no compressed model lost more than 10 points of accuracy"),
+    ("two", 2, "MAX_DROP=two is no number of points"),
+])  # fmt: skip
+def test_the_gate_has_an_exit_status_and_a_sentence(tmp_path, most, status, said):
+    path = tmp_path / "results/tiny/benchmark.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(LOST))
+    done = _gate(tmp_path, most, "tiny")
+    assert done.returncode == status and said in done.stdout + done.stderr
+
+
+def test_a_study_that_was_not_run_has_another_status(tmp_path):
+    (tmp_path / "mine.yaml").write_text("study: mine\n")
+    done = _gate(tmp_path, "2", "mine.yaml")
+    assert done.returncode == 2 and "results/mine/benchmark.json does not exist; run the study first" in done.stderr
+
+
+def _gate(folder, *arguments):
+    command = [sys.executable, str(ROOT / "workflow_scripts/tools/gate.py"), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+# Cards
+
+
+def card(found, findings=()):
+    crafted = {"dataset": "digits", "attack": "pgd-eps0.1", "norm": "linf", "eps": 0.1}
+    costs = {"forwards_per_example": 20, "backwards_per_example": 19}
+    crafting = whole("crafting", [{**crafted, **costs, "source": name(0.5)}])
+    given = {**with_answers(found, findings), "crafting": crafting}
+    return model_card(given, findings, STUDY, "digits", name(0.5), {"Commit": "abc | def"})
+
+
+def test_a_card_has_the_answer_the_numbers_and_where_they_come_from():
+    text = card(tables(), [finding(WARNING, message="transfer breaks more")])
+    assert text.startswith(f"# {name(0.5)}\n\nCNN-8, standard training, filter 50 %, standard fine-tuning, seed 0, on ")
+    assert "**Do not ship** (these models, 1 seed): it loses " in text
+    assert "Does \\| it &lt;b>hold&lt;/b>?" in text
+    assert "| clean images |  | 90.0 [0.0, 0.0] | 90.0 [0.0, 0.0] |" in text
+    assert "| PGD, eps 0.1 | itself | 30.0 [0.0, 0.0] | 40.0 [0.0, 0.0] |" in text
+    assert f"| PGD, eps 0.1 | {name(0.0)} | 90.0 [0.0, 0.0] | 40.0 [0.0, 0.0] |" in text
+    assert f"| pgd-eps0.1 | {name(0.5)} | linf | 0.1 | 20 / 19 |" in text
+    assert "- warning, check 14, a check: transfer breaks more\n\n0 checks on this model passed, 1 did not." in text
+    assert "- Commit: abc \\| def" in text
+
+
+def test_a_model_that_nothing_is_known_of_has_a_card():
+    empty = ("verdicts", "clean_differences", "effects", "robust_accuracy")
+    found = {key: table[:0] if key in empty else table for key, table in tables().items()}
+    assert "**Cannot tell**" in card(found)

@@ -1,0 +1,116 @@
+"""The study for programs: answers, accuracies and audit in one JSON file, and the gate that reads it.
+
+schemas/benchmark.schema.json describes the file.
+"""
+
+import pandas as pd
+
+from squeezeproof.analysis.evidence import beside_base, seeds_of
+from squeezeproof.analysis.names import MODEL
+from squeezeproof.analysis.verdicts import ITSELF
+from squeezeproof.errors import InputError
+from squeezeproof.statistics.crossed import MODELS
+
+FORMAT = "squeezeproof-benchmark-1"
+CLEAN = {
+    "accuracy": "clean_accuracy", "low": "clean_low", "high": "clean_high", "base_accuracy": "base_clean_accuracy",
+    "difference": "clean_difference", "difference_low": "clean_difference_low",
+    "difference_high": "clean_difference_high",
+}  # fmt: skip
+ATTACK = ["attack", "method", "norm", "eps", "source", "verdict", "difference", "low", "high", "favours", "seeds", "n"]
+SIZES = ["parameters", "nonzeros", "macs", "packed_bytes"]
+
+
+def benchmark(tables, findings, study, statistics):
+    """What the study found, ready for JSON; missing numbers are None.
+
+    Args:
+        tables: name -> table: `answers`, `verdicts`, `robust_accuracy` and `compression`.
+        findings: of the audit.
+        study: `name` and `question`.
+        statistics: the study's entry of that name: alpha, margin.
+    """
+    models = [_model(tables, group) for _, group in tables["answers"].groupby(["dataset", *MODEL], sort=False)]
+    audit = pd.Series([finding.verdict for finding in findings], dtype=str).value_counts()
+    return {
+        "format": FORMAT,
+        "study": study["name"],
+        "question": study["question"],
+        "statistics": {key: statistics[key] for key in ("alpha", "margin")},
+        "audit": {verdict: int(count) for verdict, count in sorted(audit.items())},
+        "models": models,
+    }
+
+
+def _model(tables, answers):
+    """A compressed model, its answers of each kind of verdict, and its accuracies on these very models."""
+    row = answers[answers["about"].eq(MODELS)].iloc[0]
+    models = tables["compression"]
+    names = sorted(seeds_of(models, row))
+    sizes = models[models["dataset"].eq(row["dataset"]) & models["model"].isin(names)]
+    attacks = beside_base(tables["verdicts"], row, MODELS)
+    return {
+        **{key: _plain(row[key]) for key in ("dataset", *MODEL)},
+        "models": names,
+        "answers": {
+            one.about: {"answer": one.answer, "reasons": _parts(one.reasons), "changes": _parts(one.changes)}
+            for one in answers.itertuples()
+        },
+        "threat": row["threat"],
+        "failures": _parts(row["failures"]),
+        "warnings": _parts(row["warnings"]),
+        "clean": {key: _plain(row[column]) for key, column in CLEAN.items()},
+        "attacks": [{key: _plain(attack[key]) for key in ATTACK} for attack in attacks.to_dict("records")],
+        "sizes": {key: _plain(sizes[key].mean()) for key in SIZES},
+    }
+
+
+def _parts(text):
+    """The clauses of a text of the table."""
+    return [part for part in text.split("; ") if part]
+
+
+def _plain(value):
+    """A value of a table as JSON has it."""
+    if pd.isna(value):
+        return None
+    value = value.item() if hasattr(value, "item") else value
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) > 1 else value
+
+
+# The gate
+
+
+def gate(found, most):
+    """What keeps compressed models from passing, a sentence each; none where all pass.
+
+    A model passes where it lost no more than `most`, a share, of clean accuracy and under every attack that was made
+    for itself. One that is broken, that the audit refuses or that was never attacked itself does not pass.
+
+    Args:
+        found: of `benchmark`.
+
+    Raises InputError where the file is no benchmark, or has no compressed model.
+    """
+    if found.get("format") != FORMAT:
+        raise InputError(f"the benchmark has the format {found.get('format')!r}, not {FORMAT!r}; run the study again")
+    if not found["models"]:
+        raise InputError(f"the study {found['study']} has no compressed model, so there is nothing to judge")
+    return [problem for model in found["models"] for problem in _problems(model, most)]
+
+
+def _problems(model, most):
+    name = f"{model['dataset']}, {model['models'][0].rpartition('.s')[0]}"
+    own = [attack for attack in model["attacks"] if attack["source"] == ITSELF]
+    if model["failures"]:
+        yield f"{name}: the audit refuses results: {'; '.join(model['failures'])}"
+    elif not own or model["clean"]["difference"] is None:
+        yield f"{name}: cannot tell, {'; '.join(model['answers'][MODELS]['reasons'])}"
+        return
+    for lost in ({"attack": "clean images", **model["clean"]}, *own):
+        if lost["difference"] is not None and -lost["difference"] > most:
+            low, high = (lost.get(f"difference_{bound}", lost[bound]) for bound in ("low", "high"))
+            yield (
+                f"{name}: lost {-100 * lost['difference']:.1f} points on {lost['attack']} (interval {-100 * high:.1f} "
+                f"to {-100 * low:.1f}), more than {100 * most:g}"
+            )

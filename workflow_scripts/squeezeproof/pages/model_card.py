@@ -1,0 +1,120 @@
+"""The card of one compressed model, as Markdown, from the study's tables ([mitchell2019] proposed such cards)."""
+
+from squeezeproof.analysis.evidence import base_of, seeds_of
+from squeezeproof.analysis.names import MODEL, attack_displays, display_name, model_in_words
+from squeezeproof.audit.findings import FAILURE, WARNING
+from squeezeproof.statistics.crossed import MODELS
+from squeezeproof.tables.formats import Readable, markdown_escaped, to_markdown
+
+NAMES = ["answers", "clean_accuracy", "robust_accuracy", "compression", "crafting"]
+SIZES = {
+    "parameters": "parameters", "nonzeros": "parameters that are not zero", "macs": "multiply-accumulates per image",
+    "packed_bytes": "bytes, packed",
+}  # fmt: skip
+LIMITS = (
+    "The answer holds for the attacks named here, up to their budgets, and for images like the test images. A model "
+    "that resists them all may still fall to an attack that is made for it. docs/answers.md says what the four answers "
+    "mean."
+)
+
+
+def model_card(tables, findings, study, dataset, name, provenance):
+    """The card as text.
+
+    Args:
+        tables: name -> table, of NAMES.
+        findings: of the audit.
+        study: `name` and `question`.
+        dataset, name: of the model.
+        provenance: name -> text.
+    """
+    models = tables["compression"][tables["compression"]["dataset"].eq(dataset)]
+    [model] = models[models["model"].eq(name)].to_dict("records")
+    [base] = models[models["seed"].eq(model["seed"]) & models["model"].isin(seeds_of(models, base_of(model)))].to_dict(
+        "records"
+    )
+    parts = [
+        f"# {markdown_escaped(name)}",
+        f"{markdown_escaped(model_in_words(*(model[axis] for axis in MODEL)))}, seed {model['seed']}, on "
+        f"{markdown_escaped(display_name(dataset))}. Study `{study['name']}`: {markdown_escaped(study['question'])}",
+        *_answers(tables["answers"], model),
+        "## What it is",
+        to_markdown(_sizes(model, base)),
+        "## Accuracy",
+        to_markdown(_accuracies(tables, dataset, name, base["model"])),
+        "## Attacks and budgets",
+        to_markdown(_attacks(tables["crafting"], tables["robust_accuracy"], dataset, name)),
+        "## Audit",
+        *_audit(findings, dataset, name),
+        "## Provenance",
+        "\n".join(f"- {key}: {markdown_escaped(text)}" for key, text in provenance.items()),
+        "## Limits",
+        LIMITS,
+    ]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _answers(answers, model):
+    rows = answers[answers["dataset"].eq(model["dataset"])]
+    for axis in MODEL:
+        rows = rows[rows[axis].eq(model[axis])]
+    for row in rows.sort_values("about", key=lambda about: about.ne(MODELS)).itertuples():
+        yield (
+            f"**{row.answer.capitalize()}** ({row.about}, {row.seeds} seed{'s' * (row.seeds > 1)}): "
+            f"{markdown_escaped(row.reasons)}. What would change it: {markdown_escaped(row.changes)}."
+        )
+
+
+def _sizes(model, base):
+    rows = [[words, f"{model[key]:,.0f}", f"{base[key]:,.0f}"] for key, words in SIZES.items()]
+    if model["bits"] < base["bits"]:
+        rows.append(["bits of a weight", f"{model['bits']:g}", f"{base['bits']:g}"])
+    return Readable("sizes", "sizes", ["", "this model", f"its base, {base['model']}"], rows, [False, True, True])
+
+
+def _accuracies(tables, dataset, name, base):
+    """Clean images first, then what was made for the model itself, then for others."""
+    robust, clean = tables["robust_accuracy"], tables["clean_accuracy"]
+    robust, clean = robust[robust["dataset"].eq(dataset)], clean[clean["dataset"].eq(dataset)].set_index("model")
+    shown = attack_displays(robust)
+    rows = [["clean images", "", _percent(clean.loc[name]), _percent(clean.loc[base]) if base in clean.index else ""]]
+    own = robust[robust["target"].eq(name)]
+    own = own.assign(other=own["source"].ne(name)).sort_values(["other", "source", "attack"])
+    for row in own.itertuples():
+        # On images that were made for itself, what its base does on those that were made for the base.
+        source = row.source if row.other else base
+        beside = robust[robust["target"].eq(base) & robust["source"].eq(source) & robust["attack"].eq(row.attack)]
+        crafted = row.source if row.other else "itself"
+        cells = [_percent(row._asdict()), _percent(beside.iloc[0]) if len(beside) else ""]
+        rows.append([shown[row.attack], crafted, *cells])
+    columns = ["attack", "images made for", "accuracy in %", "base, in %"]
+    return Readable("accuracy", "accuracy on the test images", columns, rows, [False, False, True, True])
+
+
+def _percent(row):
+    low, high = 100 * row["low"], 100 * row["high"]
+    return f"{100 * row['accuracy']:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _attacks(crafting, robust, dataset, name):
+    faced = robust.loc[robust["dataset"].eq(dataset) & robust["target"].eq(name), ["source", "attack"]]
+    rows = crafting[crafting["dataset"].eq(dataset)].merge(faced, on=["source", "attack"])
+    rows = rows.sort_values(["attack", "source"])
+    lines = [
+        [row.attack, row.source, row.norm, "" if row.eps != row.eps else f"{row.eps:g}",
+         f"{row.forwards_per_example:.0f} / {row.backwards_per_example:.0f}"]
+        for row in rows.itertuples()
+    ]  # fmt: skip
+    columns = ["attack", "crafted on", "norm", "eps, of pixels in [0, 1]", "forward / backward passes per image"]
+    return Readable("attacks", "attacks", columns, lines, [False, False, False, True, True])
+
+
+def _audit(findings, dataset, name):
+    found = [finding for finding in findings if finding.dataset == dataset and name in (finding.target, finding.source)]
+    for verdict in (FAILURE, WARNING):
+        for finding in found:
+            if finding.verdict == verdict:
+                yield f"- {verdict}, check {finding.check}, {finding.name}: {markdown_escaped(finding.message)}"
+    passed = sum(finding.verdict == "pass" for finding in found)
+    wrong = sum(finding.verdict in (FAILURE, WARNING) for finding in found)
+    yield f"{passed} checks on this model passed, {wrong} did not."
