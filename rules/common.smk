@@ -17,7 +17,7 @@ from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_da
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.external import is_given
 from squeezeproof.study.files import read_file
-from squeezeproof.study.figures import figures
+from squeezeproof.study.figures import figures, story_figures
 from squeezeproof.study.instances import fitted_on_training_images
 from squeezeproof.study.outputs import jobs, targets
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared

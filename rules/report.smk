@@ -28,13 +28,18 @@ rule format_tables:
 
 rule write_story:
     input:
+        answers=paths.table("answers"),
+        robust_accuracy=paths.table("robust_accuracy"),
         verdicts=paths.table("verdicts"),
         audit=paths.table("audit"),
         crafting=paths.table("crafting"),
         clean=paths.table("clean_accuracy"),
         compression=paths.table("compression"),
         tables=[paths.table(name) for name in story_tables(study)],
-        checksums=checksums(["verdicts", "audit", "crafting", "clean_accuracy", "compression", *story_tables(study)]),
+        checksums=checksums(
+            ["answers", "robust_accuracy", "verdicts", "audit", "crafting", "clean_accuracy", "compression", *story_tables(study)]
+        ),
+        figures=[figures()[kind].files(paths, **names)[0] for kind, names in story_figures(study)],
         templates=story_templates(),
     output:
         page=report(
@@ -56,6 +61,7 @@ rule write_story:
         runtime=growing(10),
     params:
         study=design(study),
+        figures=[(kind, names, figures()[kind].caption.format(**names)) for kind, names in story_figures(study)],
         benchmarks=benchmarks(),
         code=code_digest("write_story.py"),
     message:

@@ -157,3 +157,50 @@ def study(finished, tmp_path):
 def fresh(tmp_path):
     """The tiny study before its first run."""
     return Workspace.create(tmp_path / "study", copy.deepcopy(TINY))
+
+
+# A browser for the pages
+
+CHROMIUM = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+# Snakemake's report complains of a library that it carries itself.
+REPORT = "cdn.tailwindcss.com should not be used"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on the PATH")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """A function that opens a page offline; at its end nothing was asked of a network and nothing was complained of."""
+    contexts, complaints = [], []
+
+    def opened(path, fragment="", **options):
+        context = browser.new_context(offline=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: None if REPORT in message.text else complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "request",
+            lambda request: None if request.url[:5] in ("file:", "data:", "blob:") else complaints.append(request.url),
+        )
+        page.goto(f"file://{path}{fragment}")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []

@@ -10,17 +10,19 @@ from importlib.metadata import distributions, version
 import pandas as pd
 import pytest
 from conftest import ROOT
-from table_examples import verdicts
+from table_examples import answers, robust_accuracy, verdicts
 
 from squeezeproof.analysis.verdicts import LESS, TRANSFERS_WORSE
 from squeezeproof.audit.findings import FAILURE, WARNING, Finding
 from squeezeproof.pages import provenance
+from squeezeproof.pages.answer_cards import explained
 from squeezeproof.pages.story import (
     LARGEST,
     SENTENCES,
     SIGNS,
     audited,
     counted,
+    embedded,
     page,
     sentence,
     sentences,
@@ -37,6 +39,13 @@ FACTS = {
     "numbers": {"Seeds": "0", "Attacks": "<script>alert(1)</script>"},
 }
 CLEAN = pd.DataFrame({"model": ["a", "<i>b"], "accuracy": ["0.9", "0.85"], "low": ["0.8", "0.8"], "high": ["1", "0.9"]})
+
+
+def tables(judged=None, seeds=1):
+    """The tables that the page reads; the study has no compressed models where there are no verdicts."""
+    judged = verdicts() if judged is None else judged
+    answered = answers(seeds) if len(judged) else answers()[:0]
+    return {"answers": answered, "robust_accuracy": robust_accuracy(), "verdicts": judged}
 
 
 def finding(verdict, attack="fgsm-eps0.1", message="<do> this"):
@@ -65,7 +74,7 @@ class Reader(HTMLParser):
 
     def handle_data(self, data):
         if self.open and self.open[-1] in ("td", "th"):
-            self.cells[-1] += data
+            self.cells[-1] += data.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def read(text):
@@ -77,7 +86,7 @@ def read(text):
 
 @pytest.fixture(scope="module")
 def text():
-    return page(TEMPLATES, FACTS, verdicts(2), AUDIT, {"clean_accuracy": CLEAN}, {"Commit": "abc & def"})
+    return page(TEMPLATES, FACTS, tables(verdicts(2)), AUDIT, {"clean_accuracy": CLEAN}, {"Commit": "abc & def"})
 
 
 def test_the_page_is_well_formed_and_alone(text):
@@ -88,15 +97,15 @@ def test_the_page_is_well_formed_and_alone(text):
 
 def test_warnings_stand_first(text):
     assert text.index("a.s0: the same model as b.s0") < text.index("What was run")
-    assert "a.s0: the same model as b.s0" in summary(TEMPLATES, FACTS, verdicts(), AUDIT)
-    assert "Warnings" not in page(TEMPLATES, {**FACTS, "warnings": []}, verdicts(), AUDIT, {}, {})
+    assert "a.s0: the same model as b.s0" in summary(TEMPLATES, FACTS, tables(), AUDIT)
+    assert "Warnings" not in page(TEMPLATES, {**FACTS, "warnings": []}, tables(), AUDIT, {}, {})
 
 
 def test_names_and_questions_are_escaped(text):
-    for unsafe in ("<script", "<b>", "<i>", "<do>"):
+    for unsafe in ("<script", "<b>pruning", "<i>", "<do>"):
         assert unsafe not in text
     assert "Does <b>pruning</b> & quantizing change anything?" in unescape(text)
-    assert "<script" not in summary(TEMPLATES, FACTS, verdicts(), AUDIT)
+    assert "<script" not in summary(TEMPLATES, FACTS, tables(), AUDIT)
 
 
 def test_numbers_on_the_page_are_those_of_the_tables(text):
@@ -105,6 +114,49 @@ def test_numbers_on_the_page_are_those_of_the_tables(text):
     for row in verdicts(2).itertuples():
         shown = f"{100 * row.difference:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]".replace("-", "−")
         assert f"{SIGNS[row.verdict]}{'*' * bool(row.favours)} {shown}" in cells
+
+
+def test_the_page_opens_with_an_answer_for_every_compressed_model(text):
+    plain = unescape(re.sub("<[^>]+>", "", text)).replace("\N{NO-BREAK SPACE}", " ")
+    first = plain.index("2 compressed models: 1 do not ship, 1 cannot tell. Margin: 2 points.")
+    assert first < plain.index("CNN-8, filter 25 %") < plain.index("CNN-8, filter 50 %") < plain.index("What was run")
+    card = plain[plain.index("CNN-8, filter 50 %") :]
+    assert re.sub(r"\s+", " ", card).startswith(
+        "CNN-8, filter 50 % ✗ Do not ship Accuracy: under FGSM, eps 0.1, the worst attack, 30.0 % [26.0, 34.0] "
+        "(base 40.0); clean images 88.0 % [85.0, 91.0] (base 90.0). Why: it loses 7 to 13 points <i>. Would change the "
+        "answer: more images. Threat model: white-box, Linf up to 0.1. Against its base under attack −10.0 "
+        "[−13.0, −7.0] points = −3.0 [−6.0, +0.0] by training and −7.0 [−10.0, −4.0] by compression."
+    )
+    assert "Another training" not in plain
+
+
+def test_other_trainings_have_their_own_answer():
+    text = page(TEMPLATES, FACTS, tables(verdicts(seeds=3), seeds=3), AUDIT, {}, {})
+    assert text.count("Another training of the same recipe: do not ship; it loses 7 to 13") == 1
+
+
+def test_words_are_explained_once_and_in_a_box(text):
+    assert text.count("<abbr") == text.count("</abbr>") > 3
+    assert len(set(re.findall(r"<abbr[^>]*>([^<]*)", text))) == text.count("<abbr")
+    assert '<abbr title="The model before compression.">base</abbr>' in text
+    assert "<dt>control</dt><dd>The base after the same further training, without the compression.</dd>" in text
+    assert str(explained("a database & base-line", set())) == "a database &amp; base-line"
+
+
+def test_figures_stand_in_the_page_and_the_matrix_is_that_of_the_worst_attack(tmp_path):
+    svg = tmp_path / "figure.svg"
+    svg.write_text("<svg/>")
+    named = [("answers", {"dataset": "digits"}), *(
+        ("heatmap", {"dataset": "digits", "attack": attack}) for attack in ("fgsm-eps0.1", "pgd-eps0.1")
+    )]  # fmt: skip
+    files = [(kind, names, f"{kind} *of* {names}", svg) for kind, names in named]
+    shown = embedded(files, answers())
+    assert [figure.caption for figure in shown] == [f"{kind} of {names}" for kind, names in named[:2]]
+    assert embedded(files, answers(), most=10) == shown[:1]
+    text = page(TEMPLATES, FACTS, tables(), AUDIT, {}, {}, shown)
+    assert text.count('<img src="data:image/svg+xml;base64,PHN2Zy8+" alt=') == 2
+    assert not re.search(r"(src|href)=(?!\"data:image/svg)|@import|url\(", text)
+    assert 'src="data:image/svg+xml;base64,PHN2Zy8+"' in summary(TEMPLATES, FACTS, tables(), AUDIT, shown[:1])
 
 
 def test_a_verdict_in_words():
@@ -184,22 +236,24 @@ def test_the_audit_counts_cells():
 def test_failures_are_listed_and_warnings_of_one_check_counted():
     reader = Reader()
     warned = [finding(WARNING, f"pgd-eps{eps}") for eps in (0.1, 0.2, 0.2)]
-    reader.feed(page(TEMPLATES, FACTS, verdicts()[:0], [finding(FAILURE, "a"), finding(FAILURE, "b"), *warned], {}, {}))
+    reader.feed(
+        page(TEMPLATES, FACTS, tables(verdicts()[:0]), [finding(FAILURE, "a"), finding(FAILURE, "b"), *warned], {}, {})
+    )
     assert reader.cells.count(FAILURE) == 2 and reader.cells.count(WARNING) == 1
     row = reader.cells[reader.cells.index(WARNING) :]
     assert row[2] == "2" and row[3].startswith("pgd-eps0.1, crafted on ")
 
 
 def test_a_study_without_compressions_has_a_page():
-    text = page(TEMPLATES, FACTS, verdicts()[:0], AUDIT[:1], {"clean_accuracy": CLEAN[:0]}, {})
+    text = page(TEMPLATES, FACTS, tables(verdicts()[:0]), AUDIT[:1], {"clean_accuracy": CLEAN[:0]}, {})
     assert "compares no compressed model" in text
 
 
 def test_a_large_study_stays_below_what_the_report_can_show():
     many = pd.DataFrame({f"column {number}": ["x" * 90] * 5000 for number in range(20)})
     many["dataset"] = range(5000)
-    tables = dict.fromkeys(["wide_models", "wide_stages"], many.astype(str))
-    text = page(TEMPLATES, FACTS, verdicts(40), AUDIT * 300, tables, {})
+    shown = dict.fromkeys(["wide_models", "wide_stages"], many.astype(str))
+    text = page(TEMPLATES, FACTS, tables(verdicts(40)), AUDIT * 300, shown, {})
     assert len(text.encode()) < LARGEST
     assert "of 5000 rows; tables/wide_models.csv has all." in text
 

@@ -34,7 +34,7 @@ def test_the_report_opens_with_the_story(study):
     for name in ("report.html", "report.zip"):
         study.run("--report", name)
     front = (study.path / "report.html").read_text()
-    verdicts = pd.read_csv(study.results / "tables/verdicts.csv")
-    assert f"{len(verdicts)} comparisons of a compressed model with its base under attack" in front
+    answers = pd.read_csv(study.results / "tables/answers.csv")
+    assert f"{len(answers)} compressed models: " in front and "data:image/svg+xml;base64," in front
     with zipfile.ZipFile(study.path / "report.zip") as archive:
         assert any(re.search(r"story\.html$", entry) for entry in archive.namelist())

@@ -88,6 +88,19 @@ def model_in_words(architecture, training, compression, ratio, bits, finetuning)
     return f"{model}, {compression} {level(ratio, bits)}, {finetuning_in_words(finetuning)}"
 
 
+def short_names(table):
+    """Index -> name of a compressed model, such as `CNN-8, filter 60 %`, without what those of a table share."""
+    parts = {
+        "architecture": table["architecture"].map(display_name),
+        "training": table["training"] + " training",
+        "compression": [_removed(*values) for values in zip(*(table[axis] for axis in MODEL[2:5]), strict=True)],
+        "finetuning": table["finetuning"].map(finetuning_in_words),
+    }
+    kept = {"architecture", "compression"} | {axis for axis in parts if table[axis].nunique() > 1}
+    chosen = [values for axis, values in parts.items() if axis in kept]
+    return dict(zip(table.index, map(", ".join, zip(*chosen, strict=True)), strict=True))
+
+
 def _removed(compression, ratio, bits):
     unlevelled = {"none": "base", CONTROL: CONTROL}
     return unlevelled.get(compression) or f"{compression} {level(ratio, bits)}"

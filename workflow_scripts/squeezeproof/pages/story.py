@@ -1,13 +1,18 @@
-"""The study as a page that a person reads first: question, what was run, verdicts, audit, tables, provenance.
+"""The study as a page that a person reads first: answers, figures, audit, what was run, verdicts, tables, provenance.
 
 Every sentence is made from a table, and says no more than the table does.
 """
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
 
 from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, display_name, level, model_in_words
 from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.verdicts import EQUIVALENT, ITSELF, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE, headline
 from squeezeproof.analysis.wide import OTHER_SEED
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING
+from squeezeproof.pages.answer_cards import WORDS, cards, totals
 from squeezeproof.pages.render import render
 from squeezeproof.statistics.crossed import MODELS
 from squeezeproof.tables.formats import Readable, readable
@@ -15,8 +20,10 @@ from squeezeproof.tables.formats import Readable, readable
 # Snakemake's report shows a blank frame for embedded pages above about 1.5 MB.
 LARGEST = 1_400_000
 ROWS = (200, 100, 50, 20, 5)
-SENTENCES = 40
-BRIEF = {"Models", "Adversarial sets", "Cells", "Seeds", "Test images"}
+SENTENCES = 12
+# Paragraphs of the page, and lines of its summary.
+CARDS, BRIEF = 24, 8
+FIGURES_BYTES = 800_000
 PURPOSE = {BASE: "as shipped", CONTROL: "because of compression: trained alike"}
 SIGNS = {MORE: "▲", LESS: "▼", EQUIVALENT: "=", NOT_SHOWN: "○", TRANSFERS_WORSE: "◁"}
 LEGEND = (
@@ -26,52 +33,84 @@ LEGEND = (
 )
 
 
-def page(templates, study, verdicts, audit, tables, provenance):
+def page(templates, study, tables, audit, shown, provenance, figures=()):
     """The page as HTML below LARGEST bytes: of long tables the first rows are shown.
 
     Args:
         templates: folder of page.html, summary.html and style.css.
         study: `name`, `question`, `margin` (a share), `numbers`: name -> text of what was run, and `warnings`: a text
             for every model that is not what it is called.
-        verdicts: the table `verdicts`.
+        tables: `answers`, `robust_accuracy` and `verdicts`.
         audit: findings (`audit.findings.read_findings`).
-        tables: name -> table of texts (`tables.files.read_texts`), in the order of the page.
+        shown: name -> table of texts (`tables.files.read_texts`), in the order of the page.
         provenance: name -> text.
+        figures: Embedded ones, in the order of the page.
     """
-    shown = [readable(name, table) for name, table in tables.items() if len(table)]
+    verdicts, shown = tables["verdicts"], [readable(name, table) for name, table in shown.items() if len(table)]
     style = (templates / "style.css").read_text(encoding="utf-8")
     matrix, findings = verdict_matrix(verdicts) if len(verdicts) else None, worst_findings(audit)
+    found = cards(tables["answers"], tables["robust_accuracy"])
+    told = {
+        **{"study": study, "style": style, "totals": totals(tables["answers"]), "margin": f"{100 * study['margin']:g}"},
+        **{"words": WORDS, "cards": found[:CARDS], "counted": counted(verdicts, study["margin"]), "legend": LEGEND},
+        "more": f"and {len(found) - CARDS} more in tables/answers.csv" if len(found) > CARDS else "",
+        **{"sentences": sentences(verdicts, SENTENCES), "audited": audited(audit), "provenance": provenance},
+    }
     for rows in ROWS:
         text = render(
             templates / "page.html",
-            study=study,
+            **told,
             warnings=study["warnings"][:rows],
-            style=style,
-            counted=counted(verdicts, study["margin"]),
-            sentences=sentences(verdicts, SENTENCES),
+            figures=figures if rows > ROWS[-1] else (),
             matrix=matrix and matrix.head(rows),
-            legend=LEGEND,
-            audited=audited(audit),
             findings=findings and findings.head(rows),
             tables=[table.head(rows) for table in shown],
-            provenance=provenance,
         )
         if len(text.encode()) < LARGEST:
             break
     return text
 
 
-def summary(templates, study, verdicts, audit):
+def summary(templates, study, tables, audit, figures=()):
     """The page in brief, for the front of Snakemake's report, which cuts off the top of more than a screen."""
+    found = cards(tables["answers"], tables["robust_accuracy"])
     return render(
         templates / "summary.html",
         study=study,
+        totals=totals(tables["answers"]),
         warnings=study["warnings"][:3],
-        numbers={name: text for name, text in study["numbers"].items() if name in BRIEF},
-        counted=counted(verdicts, study["margin"]),
-        sentences=sentences(verdicts, 3),
+        # The figure has them all.
+        cards=[] if figures else found[:BRIEF],
+        figures=figures,
         audited=audited(audit),
     )
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A figure in a page: its caption, and its SVG file in base64."""
+
+    caption: str
+    data: str
+
+
+def embedded(files, answers, most=FIGURES_BYTES):
+    """The figures of a page as Embedded ones, of the matrices those of the worst attacks, of at most `most` bytes.
+
+    Args:
+        files: (kind, wildcard -> name, caption, path) of each, in order.
+        answers: the table `answers`.
+    """
+    worst = set(zip(answers["dataset"], answers["attack"], strict=True))
+    found, left = [], most
+    for kind, names, caption, path in files:
+        if kind == "heatmap" and (names["dataset"], names["attack"]) not in worst:
+            continue
+        data = base64.b64encode(Path(path).read_bytes()).decode()
+        if len(data) <= left:
+            found.append(Embedded(caption.replace("*", ""), data))
+            left -= len(data)
+    return found
 
 
 def counted(verdicts, margin):

@@ -72,6 +72,16 @@ def _declared(path):
     return namespace["FIGURE"]
 
 
+# What the story shows, in its order; of the matrices that of the worst attack.
+OF_THE_STORY = ("answers", "effects", "heatmap", "accuracy_differences", "pareto")
+
+
+def story_figures(study):
+    """(kind, wildcard -> name) of the figures that the story may show, in its order."""
+    known = figures()
+    return [(kind, names) for kind in OF_THE_STORY for names in known[kind].each(study)]
+
+
 # For what a study has a figure
 
 

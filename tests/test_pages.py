@@ -1,0 +1,114 @@
+"""The story and the explorer in a real browser: no table is cut off, nobody is shut out, and paper shows all of it."""
+
+import io
+
+import pandas as pd
+import pytest
+from explorer_study import ExplorerStudy
+from playwright.sync_api import expect
+from table_examples import AXES, MODELS, name, verdicts
+from test_story import AUDIT, FACTS, TEMPLATES, tables
+
+from squeezeproof.pages.story import page as story_page
+
+WIDTHS = [360, 1200, 1600]
+# Whether a person sees all of every element: no element beyond the screen, none with a part to scroll to.
+CUT_OFF = """width => [...document.querySelectorAll('main *')].filter((one) => !one.closest('.scroll, .hidden'))
+  .filter((one) => getComputedStyle(one).clipPath === 'none' && !one.closest('thead'))
+  .filter((one) => one.getBoundingClientRect().right > width + 1
+    || (one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== 'visible'))
+  .map((one) => one.outerHTML.slice(0, 80))"""
+
+
+def broad():
+    """A table of twenty columns of words and numbers, as long as those of a real study."""
+    rows = {f"column {number}": ["0.123456", "cnn8.standard.filter-50.standard"][number % 2] for number in range(14)}
+    axes = {axis: [model[place] for model in MODELS.values()] for place, axis in enumerate(AXES)}
+    return pd.DataFrame({"model": list(map(name, MODELS)), **axes, **rows}).astype(str)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Name -> path of a page of an invented study."""
+    folder = tmp_path_factory.mktemp("pages")
+    shown = {"wide_models": broad(), "wide_stages": broad().iloc[:, :9], "clean_accuracy": CLEAN}
+    text = story_page(TEMPLATES, FACTS, tables(verdicts(6, seeds=3), seeds=3), AUDIT, shown, {"Commit": "abc"})
+    (folder / "story.html").write_text(text)
+    study = ExplorerStudy(folder)
+    (folder / "explorer.html").write_text(study.page())
+    return {name: folder / f"{name}.html" for name in ("story", "explorer")}
+
+
+CLEAN = pd.DataFrame({"model": ["a", "b"], "accuracy": ["0.9", "0.8"], "low": ["0.8", "0.7"], "high": ["1", "0.9"]})
+
+
+def opened(page):
+    """The page with everything unfolded."""
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    return page
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("which", ["story", "explorer"])
+def test_nothing_is_cut_off_or_hidden_behind_a_scroll_bar(visit, pages, which, width):
+    page = opened(visit(pages[which], viewport={"width": width, "height": 800}))
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(CUT_OFF, width) == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_value_of_a_folded_table_stands_beside_its_name(visit, pages, width):
+    page = opened(visit(pages["story"], viewport={"width": width, "height": 800}))
+    cells = page.locator("table td").evaluate_all(
+        """cells => cells.filter((cell) => cell.textContent).map((cell) => [
+          getComputedStyle(cell, '::before').content, cell.dataset.label,
+          cell.closest('table').querySelector('thead').getBoundingClientRect().width])"""
+    )
+    assert len(cells) > 50
+    for before, label, head in cells:
+        assert label and (before == f'"{label}"' if head <= 1 else before == "none")
+    heads = {head <= 1 for _, _, head in cells}
+    assert heads == ({True} if width == 360 else {True, False})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("which", ["story", "explorer"])
+def test_axe_finds_nothing(visit, pages, which, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = opened(visit(pages[which], viewport={"width": width, "height": 800}, color_scheme=scheme))
+    found = axe.run(page).response
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]] == []
+    assert len(found["passes"]) > 15
+
+
+def test_axe_would_find_something(visit, tmp_path):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    (tmp_path / "bad.html").write_text('<p style="color: #eee; background: #fff">pale</p><img src="data:,">')
+    found = axe.run(visit(tmp_path / "bad.html")).response["violations"]
+    assert {"image-alt", "color-contrast", "document-title"} <= {one["id"] for one in found}
+
+
+def test_the_story_is_read_by_keys_alone(visit, pages):
+    page = visit(pages["story"])
+    table = page.locator("#clean-accuracy table")
+    expect(table).to_be_hidden()
+    seen = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate("document.activeElement.innerText"))
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+        if seen[-1] == "Clean accuracy":
+            page.keyboard.press("Enter")
+            break
+    assert seen[0] == "What these words mean"
+    expect(table).to_be_visible()
+
+
+def test_paper_shows_what_the_screen_folds(visit, pages):
+    page = visit(pages["story"])
+    page.emulate_media(media="print")
+    expect(page.locator("#clean-accuracy table")).to_be_visible()
+    # On paper a table is a table.
+    assert page.locator("#clean-accuracy thead").bounding_box()["height"] > 5
+    assert io.BytesIO(page.pdf()).read(4) == b"%PDF"

@@ -1,0 +1,64 @@
+"""The loss of every compressed model under the worst attack: what further training did and what compression did."""
+
+import matplotlib.pyplot as plt
+
+from squeezeproof.analysis.names import display_name, short_names
+from squeezeproof.figures.style import COLORS, INK
+from squeezeproof.statistics.crossed import MODELS
+from squeezeproof.study.figures import Figure, for_compressed
+from squeezeproof.tables.files import read_table
+
+FIGURE = Figure(
+    file="{dataset}/effects",
+    # Without controls there is nothing to tell apart.
+    each=lambda study: [
+        {"dataset": dataset}
+        for dataset in sorted({one["dataset"] for one in for_compressed(study)})
+        if any(model.is_control for model in study.models.values() if model.dataset == dataset)
+    ],
+    needs=lambda study, paths, names: {"answers": paths.table("answers")},
+    caption=(
+        "What further training did and what compression did to the accuracy under the attack that leaves each model "
+        "least, {dataset}: total = training + compression, on the same images; intervals as in *effects*."
+    ),
+    subcategory="Answers",
+    labels={"data set": "{dataset}", "shown": "training or compression"},
+)
+PARTS = {
+    "robust_difference": ("total: compressed minus base", "D", INK),
+    "by_training": ("training: control minus base", "o", COLORS[0]),
+    "by_compression": ("compression: compressed minus control", "s", COLORS[1]),
+}
+
+
+def draw(files, names, params):
+    """See Figure."""
+    return effects_figure(read_table(files.answers), names.dataset)
+
+
+def effects_figure(answers, dataset):
+    """A row per compressed model with a control: the total difference to its base and its two parts, in points.
+
+    Args:
+        answers: that table, of which the rows about these models are taken.
+    """
+    table = answers[answers["dataset"].eq(dataset) & answers["about"].eq(MODELS)]
+    table = table[table["by_training"].notna()]
+    figure, axes = plt.subplots(figsize=(7.6, 1.4 + 0.5 * max(1, len(table))), layout="constrained")
+    if table.empty:
+        axes.text(0.5, 0.5, "no model was compared with its control here", ha="center", transform=axes.transAxes)
+        return figure
+    axes.axvline(0, color="#888888", lw=0.8, zorder=1)
+    for shift, (part, (label, marker, color)) in zip((-0.22, 0, 0.22), PARTS.items(), strict=True):
+        value, low, high = (100 * table[column] for column in (part, f"{part}_low", f"{part}_high"))
+        places = [place + shift for place in range(len(table))]
+        axes.errorbar(value, places, xerr=[value - low, high - value], ls="", marker=marker, ms=4.5, color=color,
+                      capsize=2, lw=1.2, label=label)  # fmt: skip
+    names = short_names(table)
+    axes.set_yticks(range(len(table)), [f"{names[row.Index]}\n{row.attack}" for row in table.itertuples()])
+    axes.set_ylim(len(table) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("difference in accuracy in points")
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+    figure.suptitle(f"{display_name(dataset)}: training or compression?", x=0.01, ha="left", fontsize=10)
+    return figure

@@ -1,0 +1,128 @@
+"""The table of answers as paragraphs, one per compressed model, and what their words mean."""
+
+import re
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from squeezeproof.analysis.answers import CARE, KEEP, STOP, UNKNOWN
+from squeezeproof.analysis.names import MODEL, attack_displays, display_name, short_names
+from squeezeproof.statistics.crossed import MODELS
+from squeezeproof.tables.table import signed
+
+# Answer -> class of the page's style, and the sign before it, for those who see no colours.
+LOOKS = {KEEP: ("keep", "✓"), CARE: ("care", "!"), STOP: ("stop", "✗"), UNKNOWN: ("unknown", "?")}
+WORDS = {
+    "clean images": "The test images as they are, before any attack.",
+    "white-box": "The attacker knows the very model that is attacked, and follows its gradients.",
+    "transfer": "Images that were made to fool one model are shown to another. What resists them may still fall.",
+    "robust accuracy": "Share of the test images that still get their true label after the attack.",
+    "Linf": "The attack may change every pixel by at most eps.",
+    "L2": "The attack may change the image by at most eps in Euclidean length.",
+    "eps": "The attack's budget, of pixels in [0, 1].",
+    "base": "The model before compression.",
+    "control": "The base after the same further training, without the compression.",
+    "margin": "The difference in accuracy that the study calls negligible.",
+    "interval": "Where the true value lies with 95 % confidence, unless the study asks for another level: [low, high].",
+    "seed": "Where a training starts from. Several seeds are several trainings of one recipe.",
+    "points": "Differences of accuracies in per cent.",
+    "the audit": "Checks of every result before it is shown; those that fail are in no table.",
+}  # fmt: skip
+TERMS = re.compile(rf"(?<![\w-])({'|'.join(sorted(map(re.escape, WORDS), key=len, reverse=True))})(?![\w-])", re.I)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What to do with a compressed model: a title, an answer with its LOOKS, and what is said of it, as HTML:
+    `sentences` (name, text), and `notes`.
+    """
+
+    title: str
+    answer: str
+    look: str
+    sign: str
+    sentences: list
+    notes: list
+
+
+def cards(answers, robust):
+    """A Card per compressed model, in the order of the table.
+
+    Args:
+        answers, robust: the tables `answers` and `robust_accuracy`.
+    """
+    attacks = attack_displays(robust)
+    of_models = answers[answers["about"].eq(MODELS)]
+    names, several = short_names(of_models), of_models["dataset"].nunique() > 1
+    others = {_key(row): row for row in answers[answers["about"].ne(MODELS)].itertuples()}
+    found, seen = [], set()
+    for row in of_models.itertuples():
+        title = f"{display_name(row.dataset)}: {names[row.Index]}" if several else names[row.Index]
+        told, noted = _sentences(row, attacks), _notes(row, others.get(_key(row)))
+        told = [(name, explained(f"{text}.", seen)) for name, text in told]
+        found.append(Card(title, row.answer, *LOOKS[row.answer], told, [explained(text, seen) for text in noted]))
+    return found
+
+
+def totals(answers):
+    """How many compressed models have which answer, in a sentence."""
+    of_models = answers[answers["about"].eq(MODELS)]
+    if of_models.empty:
+        return "The study has no compressed model."
+    counts = of_models["answer"].value_counts()
+    said = ", ".join(f"{counts[answer]} {answer}" for answer in LOOKS if answer in counts)
+    return f"{len(of_models)} compressed model{'s' * (len(of_models) > 1)}: {said}."
+
+
+def explained(text, seen):
+    """HTML of a text in which those of WORDS that were not yet `seen` tell what they mean when the pointer rests on
+    them; these are added to `seen`.
+    """
+
+    def abbreviation(match):
+        word = next(word for word in WORDS if word.lower() == match[1].lower())
+        if word in seen:
+            return match[1]
+        seen.add(word)
+        return f'<abbr title="{escape(WORDS[word])}">{match[1]}</abbr>'
+
+    return Markup(TERMS.sub(abbreviation, str(escape(text))))
+
+
+def _key(row):
+    return row.dataset, *(getattr(row, axis) for axis in MODEL)
+
+
+def _sentences(row, attacks):
+    """(name, text) of what a reader must know."""
+    numbers = [f"clean images {_accuracy(row, 'clean')}"] if row.clean_accuracy == row.clean_accuracy else []
+    if row.attack:
+        made = "" if row.crafted_on == "itself" else f" on images made for {row.crafted_on} (transfer)"
+        numbers.insert(0, f"under {attacks[row.attack]}{made}, the worst attack, {_accuracy(row, 'robust')}")
+    yield from [("Accuracy", "; ".join(numbers))] if numbers else []
+    yield "Why", row.reasons
+    yield "Would change the answer", row.changes
+
+
+def _notes(row, trainings):
+    if row.threat:
+        yield f"Threat model: {row.threat}."
+    if row.no_stake:
+        yield f"Under {row.no_stake} the base keeps next to nothing, so there is nothing to lose."
+    if row.by_training == row.by_training:
+        parts = (f"{_change(row, part)} by {part.removeprefix('by_')}" for part in ("by_training", "by_compression"))
+        yield f"Against its base under attack {_change(row, 'robust_difference')} points = {' and '.join(parts)}."
+    if trainings is not None:
+        yield f"Another training of the same recipe: {trainings.answer}; {trainings.reasons}."
+
+
+def _accuracy(row, kind):
+    values = (100 * getattr(row, name) for name in (f"{kind}_accuracy", f"{kind}_low", f"{kind}_high"))
+    base = 100 * getattr(row, f"base_{kind}_accuracy")
+    beside = f" (base {base:.1f})" if base == base else ""
+    return "{:.1f}\N{NO-BREAK SPACE}% [{:.1f},\N{NO-BREAK SPACE}{:.1f}]".format(*values) + beside
+
+
+def _change(row, name):
+    value, low, high = (signed(100 * getattr(row, f"{name}{end}")) for end in ("", "_low", "_high"))
+    return f"{value} [{low},\N{NO-BREAK SPACE}{high}]"
