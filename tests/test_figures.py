@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
-from table_examples import MODELS, clean_differences, describe, over_seeds, verdicts
+from table_examples import MODELS, answers, clean_differences, describe, over_seeds, robust_accuracy, verdicts
 
 from squeezeproof.errors import InputError
 from squeezeproof.figures import images as images_figure
@@ -13,6 +13,8 @@ from squeezeproof.figures import training as training_figure
 from squeezeproof.figures import weights as weights_figure
 from squeezeproof.figures.accuracy_against_ratio import accuracy_against_ratio
 from squeezeproof.figures.accuracy_differences import accuracy_differences
+from squeezeproof.figures.answers import COLOR, answers_figure
+from squeezeproof.figures.effects import effects_figure
 from squeezeproof.figures.levels import CURVES, attack_groups
 from squeezeproof.figures.style import COLORS, save
 from squeezeproof.store.tensors import write_tensors
@@ -47,6 +49,43 @@ def overlaps(figure):
         texts.append(figure._suptitle)
     boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
     return [(a, b) for i, (a, one) in enumerate(boxes) for b, other in boxes[i + 1 :] if one.overlaps(other)]
+
+
+# Answers
+
+
+def texts(axes):
+    return [label.get_text() for label in axes.get_yticklabels()], [text.get_text() for text in axes.texts]
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_answers_stand_beside_their_differences(seeds):
+    figure = answers_figure(answers(seeds), robust_accuracy(), "digits", 0.02)
+    axes = figure.axes[0]
+    names, said = texts(axes)
+    assert names == ["CNN-8, filter 25 %", "CNN-8, filter 50 %"]
+    leaves = "FGSM, eps 0.1 leaves {} %".format
+    assert said == ["cannot tell", leaves("35.0"), "do not ship", leaves("30.0")]
+    assert [text.get_color() for text in axes.texts[::2]] == [COLOR["cannot tell"], COLOR["do not ship"]]
+    points = [points[0] for _, points in curves(axes)]
+    assert np.allclose(points, [(-2, -0.13), (-2, 0.87), (-5, 0.13), (-10, 1.13)])
+    assert overlaps(figure) == []
+
+
+def test_a_model_that_was_not_attacked_has_an_answer_in_the_figure():
+    table = answers().assign(attack="", robust_accuracy=np.nan, robust_difference=np.nan)
+    axes = answers_figure(table, robust_accuracy(), "digits", 0.02).axes[0]
+    assert texts(axes)[1][1] == "not attacked"
+    assert len(curves(axes)) == 2
+
+
+def test_the_total_is_the_sum_of_its_parts():
+    axes = effects_figure(answers(3), "digits").axes[0]
+    total, training, compression = (points for _, points in curves(axes))
+    assert np.allclose(total[:, 0], training[:, 0] + compression[:, 0])
+    assert np.allclose(total[:, 0], [-5, -10])
+    nothing = effects_figure(answers().assign(by_training=np.nan), "digits").axes[0]
+    assert texts(nothing)[1] == ["no model was compared with its control here"]
 
 
 # Accuracy against what was removed

@@ -496,5 +496,6 @@ def test_changing_the_statistics_rewrites_the_verdicts_and_what_shows_them(study
     study.config["statistics"] = {"alpha": 0.1, "margin": 0.05}
     assert study.planned() == {
         **{"write_verdicts": 1, "select_variants": 1, "plot_accuracy_differences": 1},
+        **{"write_answers": 1, "write_cards": 1, "plot_answers": 1},
         **{"format_tables": 1, "write_story": 1, "write_explorer": 1},
     }

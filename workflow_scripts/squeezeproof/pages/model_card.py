@@ -69,7 +69,9 @@ def _sizes(model, base):
     rows = [[words, f"{model[key]:,.0f}", f"{base[key]:,.0f}"] for key, words in SIZES.items()]
     if model["bits"] < base["bits"]:
         rows.append(["bits of a weight", f"{model['bits']:g}", f"{base['bits']:g}"])
-    return Readable("sizes", "sizes", ["", "this model", f"its base, {base['model']}"], rows, [False, True, True])
+    return Readable(
+        "sizes", "size, beside its base", ["", "this model", f"its base, {base['model']}"], rows, [False, True, True]
+    )
 
 
 def _accuracies(tables, dataset, name, base):
@@ -88,7 +90,9 @@ def _accuracies(tables, dataset, name, base):
         cells = [_percent(row._asdict()), _percent(beside.iloc[0]) if len(beside) else ""]
         rows.append([shown[row.attack], crafted, *cells])
     columns = ["attack", "images made for", "accuracy in %", "base, in %"]
-    return Readable("accuracy", "accuracy on the test images", columns, rows, [False, False, True, True])
+    return Readable(
+        "accuracy", "accuracy on the test images, with 95 % intervals", columns, rows, [False, False, True, True]
+    )
 
 
 def _percent(row):
@@ -106,7 +110,9 @@ def _attacks(crafting, robust, dataset, name):
         for row in rows.itertuples()
     ]  # fmt: skip
     columns = ["attack", "crafted on", "norm", "eps, of pixels in [0, 1]", "forward / backward passes per image"]
-    return Readable("attacks", "attacks", columns, lines, [False, False, False, True, True])
+    return Readable(
+        "attacks", "what the attacks may change, and what they cost", columns, lines, [False, False, False, True, True]
+    )
 
 
 def _audit(findings, dataset, name):
