@@ -23,6 +23,7 @@ from squeezeproof.study.outputs import jobs, targets
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
 from squeezeproof.study.plan import Study
 from squeezeproof.study.reruns import content_decides
+from squeezeproof.study.rule_graph import one_node_a_rule
 from squeezeproof.study.scheduling import one_look_at_a_function, one_timer_at_a_time
 from squeezeproof.study.uses import used_code
 from squeezeproof.study.workers import fork_jobs
@@ -42,6 +43,7 @@ from squeezeproof.study.tables import (
 one_timer_at_a_time()
 one_look_at_a_function()
 content_decides()
+one_node_a_rule()
 
 try:
     # Snakemake has merged these files already, and a key that stands twice in one has lost its first value.

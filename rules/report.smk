@@ -39,6 +39,7 @@ rule write_story:
         checksums=checksums(
             ["answers", "robust_accuracy", "verdicts", "audit", "crafting", "clean_accuracy", "compression", *story_tables(study)]
         ),
+        stages=stages(),
         figures=[figures()[kind].files(paths, **names)[0] for kind, names in story_figures(study)],
         templates=story_templates(),
     output:

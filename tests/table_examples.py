@@ -103,6 +103,7 @@ def stages_table():
                 **{"dataset": "digits", "source": name(ratio), "attack": "suite-eps0.1", "entry": "suite"},
                 **{"suite": "suite", "eps": 0.1, "method": method},
                 **{"order": 1 + (method == "square"), "loss": "cross_entropy" if method == "apgd" else ""},
+                "gradient": "straight-through" if method == "apgd" else "",
                 **{"attacked": 10, "standing": int(10 * accuracy), "n": 10, "accuracy": accuracy},
             }
             for (ratio, method), accuracy in standing.items()

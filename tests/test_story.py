@@ -16,6 +16,7 @@ from squeezeproof.analysis.verdicts import LESS, TRANSFERS_WORSE
 from squeezeproof.audit.findings import FAILURE, WARNING, Finding
 from squeezeproof.pages import provenance
 from squeezeproof.pages.answer_cards import explained
+from squeezeproof.pages.slopes import slopes
 from squeezeproof.pages.story import (
     LARGEST,
     SENTENCES,
@@ -36,6 +37,7 @@ FACTS = {
     "question": "Does <b>pruning</b> & quantizing change anything?",
     "margin": 0.02,
     "warnings": ["a.s0: the same model as b.s0"],
+    "slopes": [],
     "numbers": {"Seeds": "0", "Attacks": "<script>alert(1)</script>"},
 }
 CLEAN = pd.DataFrame({"model": ["a", "<i>b"], "accuracy": ["0.9", "0.85"], "low": ["0.8", "0.8"], "high": ["1", "0.9"]})
@@ -157,6 +159,30 @@ def test_figures_stand_in_the_page_and_the_matrix_is_that_of_the_worst_attack(tm
     assert text.count('<img src="data:image/svg+xml;base64,PHN2Zy8+" alt=') == 2
     assert not re.search(r"(src|href)=(?!\"data:image/svg)|@import|url\(", text)
     assert 'src="data:image/svg+xml;base64,PHN2Zy8+"' in summary(TEMPLATES, FACTS, tables(), AUDIT, shown[:1])
+
+
+def test_the_worst_slope_of_a_suite_on_a_quantized_model_is_named():
+    found = [("straight-through", 100, 40), ("identity", 40, 35), ("smoothed", 35, 34), ("straight-through", 34, 33),
+             ("", 33, 20)]  # fmt: skip
+    columns = ["gradient", "attacked", "standing"]
+    stages = pd.DataFrame([
+        {"dataset": "digits", "source": source, "attack": "worst-eps0.1", **dict(zip(columns, row, strict=True))}
+        for source in ("float", "int2") for row in found
+    ])  # fmt: skip
+    models = pd.DataFrame({"dataset": "digits", "model": ["float", "int2"], "bits": [32, 2]})
+    assert slopes(stages, models) == [
+        "int2 (digits) under worst-eps0.1: images broken with each slope, of what those before it left: "
+        "straight-through 61, identity 5, smoothed 1; identity is the worst of the others, and finds what "
+        "straight-through does not."
+    ]
+    alone = stages[stages["gradient"].isin(["", "straight-through"])]
+    assert slopes(alone, models) == []
+    useless = stages.assign(
+        standing=stages["standing"].where(stages["gradient"].eq("straight-through"), stages["attacked"])
+    )
+    assert slopes(useless, models)[0].endswith("identity 0, smoothed 0; no slope finds more than straight-through.")
+    text = page(TEMPLATES, {**FACTS, "slopes": slopes(stages, models)}, tables(), AUDIT, {}, {})
+    assert text.index("Slopes of rounding") < text.index("identity is the worst of the others")
 
 
 def test_a_verdict_in_words():

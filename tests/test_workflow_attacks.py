@@ -54,6 +54,7 @@ def test_sets_of_every_form_reach_the_tables(finished_sets):
 def test_a_cumulative_suite_has_a_table_of_its_stages(finished_sets):
     stages = pd.read_csv(finished_sets.results / "tables/stages.csv")
     assert list(stages["method"]) == ["fgsm", "apgd"] and list(stages["order"]) == [1, 2]
+    assert list(stages["gradient"]) == ["straight-through", "straight-through"]
     assert stages["attacked"][1] == stages["standing"][0] >= stages["standing"][1]
     table = pd.read_csv(finished_sets.results / "tables/robust_accuracy.csv").set_index("attack")
     assert table.loc["suite-eps0.05", "correct"] == stages["standing"][1]

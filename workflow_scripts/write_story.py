@@ -6,6 +6,7 @@ from squeezeproof.atomic import replacing
 from squeezeproof.audit.findings import read_findings
 from squeezeproof.jobs import job
 from squeezeproof.pages.provenance import provenance
+from squeezeproof.pages.slopes import slopes
 from squeezeproof.pages.story import embedded, page, summary
 from squeezeproof.tables.files import read_table, read_texts
 
@@ -17,7 +18,8 @@ with job(snakemake):
     numbers = {**params.study["numbers"], "Test images": ", ".join(f"{name} {count}" for name, count in images.items())}
     models = read_table(files.compression)
     warnings = [f"{row.model}: {row.warning}" for row in models[models["warning"] != ""].itertuples()]
-    study = {**params.study, "numbers": numbers, "warnings": warnings}
+    told_slopes = [text for path in files.stages for text in slopes(read_table(path), models)]
+    study = {**params.study, "numbers": numbers, "warnings": warnings, "slopes": told_slopes}
     told = provenance(Path(snakemake.scriptdir).parent, params.benchmarks, crafting, images)
     shown = {Path(path).stem: read_texts(path) for path in files.tables}
     templates = Path(files.templates[0]).parent

@@ -1,6 +1,7 @@
 """The tables of adversarial sets: what they cost, and what is left after every attack of a suite."""
 
 from squeezeproof.audit.findings import NOTHING_FOUND
+from squeezeproof.entries import registry
 from squeezeproof.store import adversarial
 from squeezeproof.store.tensors import read_metadata
 from squeezeproof.tables.catalog import CRAFTING, STAGES
@@ -35,14 +36,17 @@ def stages_table(paths, audit=NOTHING_FOUND):
     for metadata in map(_set_metadata, sorted(map(str, paths))):
         if audit.failed(metadata["dataset"], metadata["source"], metadata["source"], metadata["attack"]):
             continue
-        for order, stage in enumerate(metadata["stages"], start=1):
+        settings = metadata["settings"]
+        sequence = registry.attacks()[settings["method"]].sequence(settings)
+        for order, (stage, asked) in enumerate(zip(metadata["stages"], sequence, strict=True), start=1):
             rows.append(
                 {
                     **{key: metadata[key] for key in ("dataset", "source", "attack", "entry")},
-                    "suite": metadata["settings"]["method"],
-                    "eps": metadata["settings"]["eps"],
+                    "suite": settings["method"],
+                    "eps": settings["eps"],
                     "order": order,
                     **{key: stage[key] for key in ("method", "loss", "attacked", "standing")},
+                    "gradient": asked.get("gradient", ""),
                     "n": metadata["n"],
                 }
             )

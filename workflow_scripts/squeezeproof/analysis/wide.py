@@ -173,4 +173,6 @@ def stages_by_model(stages, clean):
 
 def _stage(row):
     loss = {"cross_entropy": "-CE", "dlr": "-DLR"}.get(row.loss, "") if row.method == "apgd" else ""
-    return f"{row.order}. {display_name(row.method)}{loss}"
+    # Suites that try several slopes have the same attack several times.
+    slope = f", {row.gradient}" if row.gradient not in ("", "straight-through") else ""
+    return f"{row.order}. {display_name(row.method)}{loss}{slope}"

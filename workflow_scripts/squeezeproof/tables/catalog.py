@@ -102,7 +102,12 @@ STAGES = Table(
         Column("suite", TEXT, "The kind of suite.", printed=False),
         Column("eps", NUMBER, "The suite's budget.", unit="pixels in [0, 1]", printed=False),
         Column("order", COUNT, "The place of the attack in the suite."), Column("method", TEXT, "The kind of attack."),
-        LOSS, Column("attacked", COUNT, "Images that were attacked."),
+        LOSS,
+        Column(
+            "gradient", TEXT, "What stands for the slope of rounding, which quantized models alone have; empty where "
+            "the attack follows no gradients.",
+        ),
+        Column("attacked", COUNT, "Images that were attacked."),
         Column("standing", COUNT, "Images that still get their true label."), IMAGES,
         Column("accuracy", SHARE, "Share of all images that stand.", value=lambda rows: rows["standing"] / rows["n"]),
     ),
