@@ -26,6 +26,9 @@ rule format_tables:
         "../workflow_scripts/format_tables.py"
 
 
+OF_THE_STORY = ["answers", "robust_accuracy", "verdicts", "audit", "crafting", "clean_accuracy", "compression"]
+
+
 rule write_story:
     input:
         answers=paths.table("answers"),
@@ -36,9 +39,7 @@ rule write_story:
         clean=paths.table("clean_accuracy"),
         compression=paths.table("compression"),
         tables=[paths.table(name) for name in story_tables(study)],
-        checksums=checksums(
-            ["answers", "robust_accuracy", "verdicts", "audit", "crafting", "clean_accuracy", "compression", *story_tables(study)]
-        ),
+        checksums=checksums([*OF_THE_STORY, *STAGES, *story_tables(study)]),
         stages=stages(),
         figures=[figures()[kind].files(paths, **names)[0] for kind, names in story_figures(study)],
         templates=story_templates(),
@@ -80,6 +81,9 @@ rule write_cards:
         compression=paths.table("compression"),
         crafting=paths.table("crafting"),
         audit=paths.table("audit"),
+        checksums=checksums(
+            ["answers", "verdicts", "clean_accuracy", "robust_accuracy", "compression", "crafting", "audit"]
+        ),
     output:
         benchmark=paths.benchmark_summary(),
         cards=every(paths.card, compressed_models(study)),

@@ -63,8 +63,12 @@ rule write_answers:
         effects=paths.table("effects"),
         compression=paths.table("compression"),
         audit=paths.table("audit"),
+        checksums=checksums(
+            ["clean_accuracy", "robust_accuracy", "compression", "verdicts", "clean_differences", "effects", "audit"]
+        ),
     output:
         table("answers"),
+        checksums(["answers"]),
     log:
         paths.log("write_answers"),
     benchmark:
