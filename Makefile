@@ -32,6 +32,7 @@ audit-dependencies: $(READY)
 lint: $(READY)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/ty check
 	.venv/bin/snakefmt --check Snakefile rules
 	.venv/bin/snakemake --lint
 	.venv/bin/python workflow_scripts/tools/write_reference.py --check

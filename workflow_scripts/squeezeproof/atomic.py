@@ -3,6 +3,7 @@
 import errno
 import glob
 import os
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +22,7 @@ REMEDIES = {
 
 
 @contextmanager
-def replacing(path):
+def replacing(path: str | Path) -> Generator[Path]:
     """Yield a temporary path beside `path`; on success it takes the place of `path`, on an exception it is removed.
 
     What killed writers of the same path left behind is removed too. Raises InputError where the disk is full, the
@@ -42,7 +43,7 @@ def replacing(path):
 
 
 @contextmanager
-def writable(path):
+def writable(path: str | Path) -> Generator[None]:
     """Turns the faults of REMEDIES into an InputError that names `path` and what to do."""
     try:
         yield
@@ -53,12 +54,12 @@ def writable(path):
         raise InputError(f"{path}: cannot be written ({error.strerror}); {remedy} and run again") from None
 
 
-def discard(path):
+def discard(path: str | Path) -> None:
     """Remove a file, if it is there, and what killed writers of it left behind."""
     Path(path).unlink(missing_ok=True)
     remove_temporaries(Path(path))
 
 
-def remove_temporaries(path):
+def remove_temporaries(path: Path) -> None:
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         left.unlink(missing_ok=True)

@@ -1,5 +1,7 @@
 """Batches of as many rows as the memory of a GPU holds."""
 
+from collections.abc import Callable
+
 import torch
 
 from squeezeproof.errors import InputError
@@ -8,7 +10,7 @@ CPU_BATCH = 250
 GPU_BATCH = 4096
 
 
-def in_batches(count, batch_size, work):
+def in_batches(count: int, batch_size: int | None, work: Callable[[int, int], None]) -> None:
     """Call work(first, last) over consecutive ranges that cover range(count).
 
     Args:

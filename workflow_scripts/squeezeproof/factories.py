@@ -6,18 +6,20 @@ own modules never. Standard library only, and nothing is imported to decide.
 """
 
 import sys
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 # Top-level packages outside the working directory whose factories this process may call.
 _allowed = set()
 
 
-def allow(names):
+def allow(names: str | Iterable[str]) -> None:
     """Let factories of these installed packages, one name or a list of them, be called by this process."""
     _allowed.update([names] if isinstance(names, str) else names)
 
 
-def refusal(factory, allowed=(), root=None):
+def refusal(factory: str, allowed: Collection[str] = (), root: str | Path | None = None) -> str | None:
     """Why the factory `package.module:function` may not be called, or None.
 
     Args:
@@ -36,20 +38,21 @@ def refusal(factory, allowed=(), root=None):
     )
 
 
-def stray(module, allowed=(), root=None):
+def stray(module: ModuleType, allowed: Collection[str] = (), root: str | Path | None = None) -> str | None:
     """Where an imported module lies, if that is neither the working directory nor an allowed package's, else None."""
     package = module.__name__.partition(".")[0]
     if package in _allowed or package in allowed:
         return None
-    if not getattr(module, "__file__", None):
+    file = getattr(module, "__file__", None)
+    if not file:
         return "a module without a file"
-    place = Path(module.__file__).resolve()
+    place = Path(file).resolve()
     inside = place.is_relative_to(Path(root or Path.cwd()).resolve())
     # A virtual environment may lie in the working directory.
     return None if inside and not place.is_relative_to(Path(sys.prefix).resolve()) else str(place)
 
 
-def module_files(module, root):
+def module_files(module: str, root: Path) -> Iterator[Path]:
     """The files that importing a dotted module under `root` runs: its packages' __init__ and itself."""
     parts = module.split(".")
     for depth in range(1, len(parts) + 1):

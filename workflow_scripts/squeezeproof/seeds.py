@@ -3,7 +3,7 @@
 import hashlib
 
 
-def derive_seed(*parts):
+def derive_seed(*parts: object) -> int:
     """A seed in [0, 2**63) that is a fixed function of the given names and numbers."""
     text = "\0".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

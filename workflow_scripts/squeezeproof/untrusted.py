@@ -5,6 +5,9 @@ everything that anybody means.
 """
 
 import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from squeezeproof.errors import InputError
 
@@ -16,7 +19,7 @@ MAX_SIDE, MAX_PARAMETERS, MAX_MEMBERS, MAX_WORK = 10_000, 1_000_000_000, 100, 10
 MAX_IMAGE_PIXELS, MAX_IMAGE_BYTES, MAX_NAME = 64_000_000, 256 << 20, 100
 
 
-def oversized(config):
+def oversized(config: Any) -> str | None:
     """What is too large about a config, or None; aliases of aliases can stand for more values than memory holds."""
     pending, count = [(config, "", 0)], 0
     while pending:
@@ -36,7 +39,7 @@ def oversized(config):
     return None
 
 
-def check_parameters(kind, parameters, image_size):
+def check_parameters(kind: str, parameters: int, image_size: int) -> None:
     """Raise InputError where a network has too many parameters, or too many for such images."""
     if parameters > MAX_PARAMETERS:
         raise InputError(f"{kind} would have {parameters:,} parameters, more than {MAX_PARAMETERS:,}")
@@ -44,13 +47,13 @@ def check_parameters(kind, parameters, image_size):
         raise InputError(f"{kind} with {parameters:,} parameters is too large for such images")
 
 
-def check_members(kinds, ensemble):
+def check_members(kinds: Sequence[str], ensemble: str) -> None:
     """Raise InputError where an ensemble has too many members, by their kinds, or one that is an ensemble itself."""
     if len(kinds) > MAX_MEMBERS or ensemble in kinds:
         raise InputError(f"an ensemble is of at most {MAX_MEMBERS} models that are none themselves")
 
 
-def check_image_file(path):
+def check_image_file(path: Path) -> None:
     """Raise InputError where a path is no file, an empty one, or one too large for an image."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
@@ -61,13 +64,13 @@ def check_image_file(path):
         raise InputError(f"{path}: {found.st_size >> 20} MB are more than an image of {MAX_IMAGE_BYTES >> 20} MB")
 
 
-def check_image_size(path, width, height):
+def check_image_size(path: str | Path, width: int, height: int) -> None:
     """Raise InputError where an image has too many pixels."""
     if width * height > MAX_IMAGE_PIXELS:
         raise InputError(f"{path}: {width} x {height} pixels are more than {MAX_IMAGE_PIXELS:,}")
 
 
-def check_class_name(folder, name):
+def check_class_name(folder: Path, name: str) -> None:
     """Raise InputError where a class of a folder has a name that cannot be shown."""
     if not name.isprintable() or len(name) > MAX_NAME:
         raise InputError(f"{folder}: {name!r} is no name for a class; rename it, printable and up to {MAX_NAME} long")

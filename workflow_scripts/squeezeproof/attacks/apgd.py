@@ -1,5 +1,6 @@
 """Auto-PGD: projected gradient ascent that chooses its step sizes itself [croce2020autoattack]."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -9,13 +10,27 @@ from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
 from squeezeproof.attacks.objective import LOSSES, check_classes, fooled, margin, targeted_dlr
 from squeezeproof.seeds import derive_seed
+from squeezeproof.types import Classifier, Loss, Norm
 
 # Share of the new step against the last one's direction, and share of rising steps below which the step size halves.
 MOMENTUM = 0.75
 RISING = 0.75
 
 
-def apgd(model, inputs, labels, *, eps, norm, loss, steps, restarts, stop_on_success, seed, indices):
+def apgd(
+    model: Classifier,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    eps: float,
+    norm: Norm,
+    loss: str,
+    steps: int,
+    restarts: int,
+    stop_on_success: bool,
+    seed: int,
+    indices: torch.Tensor,
+) -> torch.Tensor:
     """Ascent with momentum whose step halves, from the best point on, where the loss has stopped rising.
 
     Args:
@@ -44,7 +59,20 @@ def apgd(model, inputs, labels, *, eps, norm, loss, steps, restarts, stop_on_suc
     return best.points
 
 
-def apgd_t(model, inputs, labels, *, eps, norm, targets, steps, restarts, stop_on_success, seed, indices):
+def apgd_t(
+    model: Classifier,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    eps: float,
+    norm: Norm,
+    targets: int,
+    steps: int,
+    restarts: int,
+    stop_on_success: bool,
+    seed: int,
+    indices: torch.Tensor,
+) -> torch.Tensor:
     """APGD on the targeted difference of logits ratio, towards each of the highest other classes in turn.
 
     Args:
@@ -68,7 +96,18 @@ def apgd_t(model, inputs, labels, *, eps, norm, targets, steps, restarts, stop_o
     return best.points
 
 
-def _ascend(model, batch, best, loss_of, score, eps, norm, steps, stop_on_success, seed):
+def _ascend(
+    model: Classifier,
+    batch: Batch,
+    best: Strongest,
+    loss_of: Callable[[Batch], Loss],
+    score: Loss | None,
+    eps: float,
+    norm: Norm,
+    steps: int,
+    stop_on_success: bool,
+    seed: int,
+) -> None:
     """One run of APGD over a batch; every iterate is offered to `best`.
 
     Args:
@@ -104,18 +143,18 @@ def _ascend(model, batch, best, loss_of, score, eps, norm, steps, stop_on_succes
 class _State:
     """What a run remembers of every example: its step size, the point before, the best point and the last losses."""
 
-    def __init__(self, points, values, gradient, step_size):
+    def __init__(self, points: torch.Tensor, values: torch.Tensor, gradient: torch.Tensor, step_size: float) -> None:
         self.step_size = torch.full((len(points), 1, 1, 1), step_size, device=points.device)
         self.previous = self.best_points = points
         self.best_gradient, self.best_values, self.best_at_check, self.last_values = gradient, values, values, values
         self.rises = torch.zeros_like(values)
         self.halved = torch.ones_like(values, dtype=torch.bool)
 
-    def take(self, kept):
+    def take(self, kept: torch.Tensor) -> None:
         for name, value in vars(self).items():
             setattr(self, name, value[kept])
 
-    def record(self, points, values, gradient):
+    def record(self, points: torch.Tensor, values: torch.Tensor, gradient: torch.Tensor) -> None:
         better = values > self.best_values
         wide = better[:, None, None, None]
         self.best_points = torch.where(wide, points, self.best_points)
@@ -124,7 +163,7 @@ class _State:
         self.rises += values > self.last_values
         self.last_values = values
 
-    def halve(self, points, gradient, window):
+    def halve(self, points: torch.Tensor, gradient: torch.Tensor, window: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Halve the step of every example that rises too rarely or has stalled; it goes on from its best point."""
         stalled = ~self.halved & (self.best_at_check >= self.best_values)
         self.halved = (self.rises <= RISING * window) | stalled
@@ -134,7 +173,17 @@ class _State:
         self.step_size = torch.where(wide, self.step_size / 2, self.step_size)
         return torch.where(wide, self.best_points, points), torch.where(wide, self.best_gradient, gradient)
 
-    def move(self, points, gradient, batch, eps, norm, seed, *, first):
+    def move(
+        self,
+        points: torch.Tensor,
+        gradient: torch.Tensor,
+        batch: Batch,
+        eps: float,
+        norm: Norm,
+        seed: int,
+        *,
+        first: bool,
+    ) -> torch.Tensor:
         """The next points; the first step of a run has no step before it to go on with."""
         uphill = ascend(gradient, norm, seed, batch.indices)
         moved = project(points + self.step_size * uphill, batch.inputs, eps, norm)

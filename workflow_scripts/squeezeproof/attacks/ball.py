@@ -3,13 +3,14 @@
 import torch
 
 from squeezeproof.attacks.random import normal, uniform
+from squeezeproof.types import Norm
 
 TINY = 1e-12
 # Streams 0 to 2 draw the random points.
 PLATEAU = 3
 
 
-def project(points, centers, eps, norm):
+def project(points: torch.Tensor, centers: torch.Tensor, eps: float | torch.Tensor, norm: Norm) -> torch.Tensor:
     """The points moved onto the ball around `centers`, then onto the box; the box holds exactly, the ball to rounding.
 
     For linf the result is the nearest point of the intersection; for l2 clipping to the box after the radial
@@ -22,12 +23,12 @@ def project(points, centers, eps, norm):
     return (centers + delta * (eps / length).clamp_max(1)[:, None, None, None]).clamp_(0, 1)
 
 
-def ascend(gradient, norm, seed, indices):
+def ascend(gradient: torch.Tensor, norm: Norm, seed: int, indices: torch.Tensor) -> torch.Tensor:
     """`steepest`, but a random direction where the gradient is exactly zero: see `off_plateau`."""
     return steepest(off_plateau(gradient, seed, indices), norm)
 
 
-def off_plateau(gradient, seed, indices):
+def off_plateau(gradient: torch.Tensor, seed: int, indices: torch.Tensor) -> torch.Tensor:
     """The gradient, but noise where it is exactly zero: on a plateau any direction is as good.
 
     The noise of example i depends on (seed, indices[i]) alone, so that repeated steps leave the plateau.
@@ -43,7 +44,7 @@ def off_plateau(gradient, seed, indices):
     return gradient
 
 
-def steepest(gradient, norm):
+def steepest(gradient: torch.Tensor, norm: Norm) -> torch.Tensor:
     """The direction of unit norm that raises the loss fastest; zero where the gradient is zero."""
     if norm == "linf":
         return gradient.sign()
@@ -52,18 +53,20 @@ def steepest(gradient, norm):
     return scaled / norms(scaled, norm).clamp_min(TINY)[:, None, None, None]
 
 
-def norms(delta, norm):
+def norms(delta: torch.Tensor, norm: Norm) -> torch.Tensor:
     """The norm of each perturbation, [N]."""
     return peaks(delta) if norm == "linf" else delta.flatten(1).norm(dim=1)
 
 
-def peaks(tensor):
+def peaks(tensor: torch.Tensor) -> torch.Tensor:
     """The largest absolute entry of each example [N]; NaN where one is NaN."""
     # On CPUs torch's vector norm takes ten times as long.
     return tensor.abs().flatten(1).amax(1)
 
 
-def random_point(centers, eps, norm, seed, indices):
+def random_point(
+    centers: torch.Tensor, eps: float | torch.Tensor, norm: Norm, seed: int, indices: torch.Tensor
+) -> torch.Tensor:
     """A uniform point of each ball, clipped to the box; that of example i depends on (seed, indices[i]) alone."""
     shape = centers.shape[1:]
     if norm == "linf":
@@ -76,7 +79,7 @@ def random_point(centers, eps, norm, seed, indices):
     return project(centers + eps * radius[:, None, None, None] * direction, centers, eps, norm)
 
 
-def surface_point(centers, eps, norm, seed, indices):
+def surface_point(centers: torch.Tensor, eps: float, norm: Norm, seed: int, indices: torch.Tensor) -> torch.Tensor:
     """A point of each ball's surface, clipped to the box; that of example i depends on (seed, indices[i]) alone."""
     draw = uniform if norm == "linf" else normal
     noise = draw(seed, indices, centers.shape[1:], stream=0)

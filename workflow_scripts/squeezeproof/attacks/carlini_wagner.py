@@ -9,6 +9,7 @@ from squeezeproof.attacks.ball import norms, off_plateau, project
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
 from squeezeproof.attacks.objective import fooled, margin
+from squeezeproof.types import Classifier, Norm
 
 # The authors' 0.999999 moves a black or white pixel a million times slower than a grey one, this one half as fast.
 SCALE = 0.7
@@ -18,21 +19,21 @@ PROGRESS = 0.9999
 
 
 def cw(
-    model,
-    inputs,
-    labels,
+    model: Classifier,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
     *,
-    eps,
-    norm,
-    confidence,
-    learning_rate,
-    searches,
-    steps,
-    initial_c,
-    stop_on_success,
-    seed,
-    indices,
-):
+    eps: float | None,
+    norm: Norm,
+    confidence: float,
+    learning_rate: float,
+    searches: int,
+    steps: int,
+    initial_c: float,
+    stop_on_success: bool,
+    seed: int,
+    indices: torch.Tensor,
+) -> torch.Tensor:
     """The nearest point found that minimises ||d||_2^2 + c max(confidence - margin, 0), over searches with different c.
 
     Args:
@@ -80,13 +81,30 @@ def cw(
     return best.points if eps is None else project(best.points, inputs, eps, norm)
 
 
-def _search(model, batch, start, c, best, *, first, confidence, learning_rate, steps, reach, seed):
+def _search(
+    model: Classifier,
+    batch: Batch,
+    start: torch.Tensor,
+    c: torch.Tensor,
+    best: Strongest,
+    *,
+    first: bool,
+    confidence: float,
+    learning_rate: float,
+    steps: int,
+    reach: float,
+    seed: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Minimise the loss for one c per example [n] from `start`, in tanh space, and offer the points to `best`.
 
     Returns whether each example was broken, [n], and where its path ended, in tanh space.
     """
     found, end, limit = torch.zeros_like(c, dtype=torch.bool), start.clone(), math.atanh(SCALE)
-    place, adam, previous = torch.arange(len(c), device=c.device), Adam(start.clone(), learning_rate), math.inf
+    place, adam, previous = (
+        torch.arange(len(c), device=c.device),
+        Adam(start.clone(), learning_rate),
+        torch.full_like(c, math.inf),
+    )
     for step in range(steps):
         tanh = adam.variable.tanh()
         points = (tanh / (2 * SCALE) + 0.5).clamp_(0, 1)

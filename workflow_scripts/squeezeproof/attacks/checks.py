@@ -1,17 +1,20 @@
 """Checks of crafted points and of the source's logits, made before anything is kept."""
 
+from typing import Any
+
 import torch
 
 from squeezeproof.attacks.ball import norms
 from squeezeproof.errors import InputError
 from squeezeproof.store.datasets import to_pixels
+from squeezeproof.types import Images, Norm
 
 SLACK = 1e-6
 BATCH = 50
 MANY = 64
 
 
-def check_inside(clean, points, eps, norm):
+def check_inside(clean: torch.Tensor, points: torch.Tensor, eps: float | None, norm: Norm) -> None:
     """Raise RuntimeError unless every point is finite, in the box and, with eps a number, in the ball, in float32."""
     if points.dtype != torch.float32 or points.shape != clean.shape:
         raise RuntimeError(f"an attack returned {points.dtype} {tuple(points.shape)} for {tuple(clean.shape)}")
@@ -22,7 +25,7 @@ def check_inside(clean, points, eps, norm):
         raise RuntimeError(f"an attack left its ball: a perturbation of {norm} norm {longest:.8f} for eps {eps:.8f}")
 
 
-def check_stored(stored, images, settings, rows=None):
+def check_stored(stored: Images, images: Images, settings: dict[str, Any], rows: range | None = None) -> None:
     """Raise RuntimeError unless every example of a set, read back from its file, is inside the ball and the box.
 
     `images` are those of the whole split; `rows` is the range of those that the set is of, None for all.
@@ -35,7 +38,7 @@ def check_stored(stored, images, settings, rows=None):
         check_inside(clean, points, settings["eps"], settings["norm"])
 
 
-def check_logits(logits):
+def check_logits(logits: torch.Tensor) -> None:
     """Raise InputError where the model's outputs are not finite, or probabilities instead of logits."""
     if not torch.isfinite(logits).all():
         raise InputError("the model's logits are not finite: its weights or its input are broken")

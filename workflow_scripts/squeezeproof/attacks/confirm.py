@@ -5,13 +5,26 @@ import torch
 from squeezeproof.attacks.ball import ascend, norms, project
 from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
 from squeezeproof.attacks.objective import fooled, margin, rounding
+from squeezeproof.types import Classifier, Norm
 
 # Of the clean image's margin and the largest logit: a copy whose margins differ by more is not used (models.fold).
 NEAR = 2e-3
 TRIES = 10
 
 
-def confirm(model, *, copy, inputs, points, labels, gaps, eps, norm, seed, indices):
+def confirm(
+    model: Classifier,
+    *,
+    copy: Classifier,
+    inputs: torch.Tensor,
+    points: torch.Tensor,
+    labels: torch.Tensor,
+    gaps: torch.Tensor,
+    eps: float | None,
+    norm: Norm,
+    seed: int,
+    indices: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """What a gradient attack on a copy of a model found, moved across the boundaries of the model itself.
 
     A point moves where the copy misclassifies it and the model does not, and where rounding could turn the model's
@@ -41,9 +54,20 @@ def confirm(model, *, copy, inputs, points, labels, gaps, eps, norm, seed, indic
     return points, logits
 
 
-def _push(model, points, inputs, labels, indices, claimed, eps, norm, seed):
+def _push(
+    model: Classifier,
+    points: torch.Tensor,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    indices: torch.Tensor,
+    claimed: torch.Tensor,
+    eps: float | None,
+    norm: Norm,
+    seed: int,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(points, their logits, which of them moved across by more than rounding); those far from a boundary stay."""
-    for attempt in range(TRIES + 1):
+    going, moved, attempt = claimed, claimed, 0
+    while True:
         values, logits, gradient = loss_and_gradient(model, points, labels, margin)
         own = logits.gather(1, labels[:, None]).squeeze(1)
         safe = rounding(own, own + values, gradient)
@@ -57,3 +81,4 @@ def _push(model, points, inputs, labels, indices, claimed, eps, norm, seed):
         lengths = torch.where(going & (slope > 0), (2 * safe - values) * 2**attempt / slope, 0.0)
         further = points + lengths[:, None, None, None] * ascend(gradient, norm, seed, indices)
         points = further.clamp_(0, 1) if eps is None else project(further, inputs, eps, norm)
+        attempt += 1

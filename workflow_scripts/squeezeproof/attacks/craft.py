@@ -2,9 +2,12 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
+from torch import nn
 
 from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.checks import check_inside, check_logits
@@ -22,6 +25,7 @@ from squeezeproof.models.quantized import rounding_slope
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.shards import pass_metadata
+from squeezeproof.types import Images, Split
 
 PROBE = 8
 # What of a stage's settings its function does not take: they say what of the model it sees.
@@ -30,7 +34,17 @@ OF_THE_MODEL = ("method", "gradient", "expectation")
 CLEAN_STAGE = -1
 
 
-def craft(model, images, labels, settings, *, seed, batch_size, training=None, rows=None):
+def craft(
+    model: nn.Module,
+    images: Images,
+    labels: torch.Tensor,
+    settings: dict[str, Any],
+    *,
+    seed: int,
+    batch_size: int | None,
+    training: Split | None = None,
+    rows: range | None = None,
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Attack every example of a split, or a range of them.
 
     Args:
@@ -86,7 +100,16 @@ def craft(model, images, labels, settings, *, seed, batch_size, training=None, r
 class _Attacked:
     """The examples under attack: those of a range of the split that are still standing, and what was found of all."""
 
-    def __init__(self, model, source, images, labels, indices, settings, batch_size):
+    def __init__(
+        self,
+        model: nn.Module,
+        source: Counted,
+        images: Images,
+        labels: torch.Tensor,
+        indices: range,
+        settings: dict[str, Any],
+        batch_size: int | None,
+    ) -> None:
         chosen = slice(indices.start, indices.stop)
         self.source, self.first, self.batch_size = source, indices.start, batch_size
         self.images, self.labels = images[chosen], labels[chosen]
@@ -94,22 +117,22 @@ class _Attacked:
         self.device = device_of(model)
         self.rows = torch.arange(len(self.labels))
 
-    def leave_fooled(self):
+    def leave_fooled(self) -> None:
         """Take the examples whose clean image already fools the source as they are."""
         fooled = self.found.fooled()
         rows, self.rows = self.rows[fooled], self.rows[~fooled]
 
-        def work(first, last):
+        def work(first: int, last: int) -> None:
             clean = to_pixels(self.images[rows[first:last]], self.device)
             self.found.offer(rows[first:last], clean, clean, CLEAN_STAGE)
 
         in_batches(len(rows), self.batch_size, work)
 
-    def run(self, attack, stage, index, seed):
+    def run(self, attack: Callable[..., torch.Tensor], stage: dict[str, Any], index: int, seed: int) -> dict[str, Any]:
         """One stage on all that stand; its metadata."""
         rows, progress = self.rows, Progress(len(self.rows), f"images, {stage['method']}")
 
-        def work(first, last):
+        def work(first: int, last: int) -> None:
             chunk = rows[first:last]
             clean, target = to_pixels(self.images[chunk], self.device), self.labels[chunk].to(self.device)
             indices = (self.first + chunk).to(self.device)
@@ -128,7 +151,15 @@ class _Attacked:
         return {**told, "attacked": len(rows), "standing": len(self.rows)}
 
 
-def _attack_of(stage, source, images, labels, training, batch_size, seed):
+def _attack_of(
+    stage: dict[str, Any],
+    source: Counted,
+    images: Images,
+    labels: torch.Tensor,
+    training: Split | None,
+    batch_size: int | None,
+    seed: int,
+) -> tuple[Callable[..., torch.Tensor], dict[str, Any]]:
     """(function(model, inputs, labels, *, seed, indices), metadata) of one stage, fitted where the attack needs it."""
     method = stage["method"]
     options = {key: value for key, value in stage.items() if key not in OF_THE_MODEL}
@@ -141,13 +172,20 @@ def _attack_of(stage, source, images, labels, training, batch_size, seed):
 class _Found:
     """The strongest example found so far of every image of the split, as `craft` returns them."""
 
-    def __init__(self, model, images, labels, settings, batch_size):
+    def __init__(
+        self,
+        model: nn.Module,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        settings: dict[str, Any],
+        batch_size: int | None,
+    ) -> None:
         self.model, self.images, self.settings = model, images, settings
         self.integers = settings["stored"] == "uint8"
         count = len(labels)
         clean, self.gaps = torch.empty_like(labels), torch.empty(count)
 
-        def keep(rows, logits):
+        def keep(rows: slice, logits: torch.Tensor) -> None:
             clean[rows] = logits.argmax(1).cpu()
             self.gaps[rows] = margin(logits, labels[rows].to(logits.device)).abs().cpu()
 
@@ -165,12 +203,19 @@ class _Found:
         }
         self.float_fooled = torch.zeros(count, dtype=torch.bool)
 
-    def fooled(self):
+    def fooled(self) -> torch.Tensor:
         """Boolean [N]: the source misclassifies the example found so far."""
         return self.tensors["predictions"] != self.tensors["labels"]
 
     @torch.no_grad()
-    def offer(self, rows, clean, points, stage, confirm=None):
+    def offer(
+        self,
+        rows: torch.Tensor,
+        clean: torch.Tensor,
+        points: torch.Tensor,
+        stage: int,
+        confirm: Callable[..., tuple[torch.Tensor, torch.Tensor]] | None = None,
+    ) -> None:
         """Keep those of the points of some rows that are stronger than what was found before.
 
         With `confirm` (attacks.confirm, but for the model, the images and the ball), points that are kept as floats
@@ -179,6 +224,7 @@ class _Found:
         eps, norm = self.settings["eps"], self.settings["norm"]
         labels = self.tensors["labels"][rows].to(points.device)
         check_inside(clean, points, eps, norm)
+        stored = None
         if self.integers:
             self.float_fooled[rows] |= fooled(self.model(points), labels).cpu()
             stored = to_integers(points.cpu(), self.images[rows], eps, norm)
@@ -191,7 +237,7 @@ class _Found:
             logits = self.model(points)
         check_logits(logits)
         judged = {
-            "adversarial": stored if self.integers else points,
+            "adversarial": points if stored is None else stored,
             "predictions": logits.argmax(1),
             "loss": cross_entropy(logits, labels),
             "margin": margin(logits, labels),

@@ -8,12 +8,26 @@ from squeezeproof.attacks.ball import ascend, project
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import difference_gradients, logits_at
 from squeezeproof.attacks.objective import fooled, margin, rounding
+from squeezeproof.types import Classifier, Norm
 
 REFINEMENTS = 3
 GREY_LEVEL = 1 / 255
 
 
-def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, stop_on_success, seed, indices):
+def deepfool(
+    model: Classifier,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    eps: float | None,
+    norm: Norm,
+    steps: int,
+    overshoot: float,
+    candidates: int,
+    stop_on_success: bool,
+    seed: int,
+    indices: torch.Tensor,
+) -> torch.Tensor:
     """Steps across the nearest boundary of the linearised model, until the image is across the model's own.
 
     Args:
@@ -66,19 +80,21 @@ def deepfool(model, inputs, labels, *, eps, norm, steps, overshoot, candidates, 
     return best.points if eps is None else project(best.points, inputs, eps, norm)
 
 
-def _rivals(logits, labels, candidates):
+def _rivals(logits: torch.Tensor, labels: torch.Tensor, candidates: int) -> torch.Tensor:
     """The `candidates` - 1 classes with the highest logits but the label's, [N, T]."""
     rest = logits.scatter(1, labels[:, None], float("-inf"))
     return rest.topk(min(candidates, logits.shape[1]) - 1, dim=1).indices
 
 
-def _inwards(points, gradients):
+def _inwards(points: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
     """The gradients [N, T, C, H, W] without the entries that point out of the box at its edge."""
     lowest, highest = torch.where(points > 0, -math.inf, 0.0), torch.where(points < 1, math.inf, 0.0)
     return gradients.clamp(lowest[:, None], highest[:, None])
 
 
-def _nearest(logits, gradients, labels, others, norm):
+def _nearest(
+    logits: torch.Tensor, gradients: torch.Tensor, labels: torch.Tensor, others: torch.Tensor, norm: Norm
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """The nearest linearised boundary: the distance [N] to just across it, what the class behind it lacks to be across,
     [N], how much of that is for rounding, [N], and the gradient [N, C, H, W] towards it."""
     own, rest = logits.gather(1, labels[:, None]), logits.gather(1, others)
@@ -94,7 +110,15 @@ def _nearest(logits, gradients, labels, others, norm):
 
 
 @torch.no_grad()
-def _shorten(model, low, high, under, over, labels, safe):
+def _shorten(
+    model: Classifier,
+    low: torch.Tensor,
+    high: torch.Tensor,
+    under: torch.Tensor,
+    over: torch.Tensor,
+    labels: torch.Tensor,
+    safe: torch.Tensor,
+) -> torch.Tensor:
     """The points `high` across the boundary, moved towards `low` as far as they stay across.
 
     Args:
@@ -111,5 +135,5 @@ def _shorten(model, low, high, under, over, labels, safe):
     return high
 
 
-def _images(values):
+def _images(values: torch.Tensor) -> torch.Tensor:
     return values[:, None, None, None]

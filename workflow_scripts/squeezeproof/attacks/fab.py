@@ -1,5 +1,8 @@
 """The fast adaptive boundary attack FAB [croce2020fab]."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 
 from squeezeproof.attacks.ball import TINY, norms, project
@@ -9,12 +12,13 @@ from squeezeproof.attacks.hyperplane import to_hyperplane
 from squeezeproof.attacks.objective import fooled, margin
 from squeezeproof.attacks.random import normal, uniform
 from squeezeproof.seeds import derive_seed
+from squeezeproof.types import Classifier, Norm
 
 # The reference's eps where none is given.
 RADIUS = {"linf": 0.3, "l2": 1.0}
 
 
-def fab(model, inputs, labels, **settings):
+def fab(model: Classifier, inputs: torch.Tensor, labels: torch.Tensor, **settings: Any) -> torch.Tensor:
     """The smallest perturbation, by steps to the nearest class's linearised boundary that are biased towards the image.
 
     Args:
@@ -41,7 +45,9 @@ def fab(model, inputs, labels, **settings):
     return _attack(model, inputs, labels, lambda rivals: [rivals], **settings)
 
 
-def fab_t(model, inputs, labels, *, targets, **settings):
+def fab_t(
+    model: Classifier, inputs: torch.Tensor, labels: torch.Tensor, *, targets: int, **settings: Any
+) -> torch.Tensor:
     """FAB towards one class at a time, in runs of their own with one backward pass per step; see `fab`.
 
     Args:
@@ -51,15 +57,28 @@ def fab_t(model, inputs, labels, *, targets, **settings):
 
 
 def _attack(
-    model, inputs, labels, group, *, eps, norm, steps, restarts, alpha_max, eta, beta, stop_on_success, seed, indices
-):
+    model: Classifier,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    group: Callable[[torch.Tensor], Sequence[torch.Tensor]],
+    *,
+    eps: float | None,
+    norm: Norm,
+    steps: int,
+    restarts: int,
+    alpha_max: float,
+    eta: float,
+    beta: float,
+    stop_on_success: bool,
+    seed: int,
+    indices: torch.Tensor,
+) -> torch.Tensor:
     """One series of runs for each group [N, T] of the other classes [N, K - 1], highest clean logit first."""
     logits = logits_at(model, inputs)
     rivals = logits.scatter(1, labels[:, None], float("-inf")).argsort(dim=1, descending=True, stable=True)[:, :-1]
     correct = Batch.of(inputs, labels, indices).keep(~fooled(logits, labels))
-    best, limit, default = Strongest(inputs), eps, eps
-    if eps is None:
-        limit, default = float("inf"), RADIUS[norm]
+    best = Strongest(inputs)
+    limit, default = (float("inf"), RADIUS[norm]) if eps is None else (eps, eps)
     stops = stop_on_success and eps is not None
     runs = [(index, others, run) for index, others in enumerate(group(rivals)) for run in range(restarts)]
     for index, others, run in runs:
@@ -91,7 +110,9 @@ def _attack(
     return torch.where(best.fools[:, None, None, None], best.points, project(best.points, inputs, eps, norm))
 
 
-def _nearest_boundary(model, points, labels, others, norm):
+def _nearest_boundary(
+    model: Classifier, points: torch.Tensor, labels: torch.Tensor, others: torch.Tensor, norm: Norm
+) -> tuple[torch.Tensor, torch.Tensor]:
     """z[other] - z[label] [N] and its gradient [N, C, H, W] for the class of `others` whose linearised boundary is
     nearest to the point, the box left aside."""
     logits, gradients = difference_gradients(model, points, labels, others)
@@ -103,7 +124,15 @@ def _nearest_boundary(model, points, labels, others, norm):
     return values[rows, nearest], gradients[rows, nearest]
 
 
-def _step(points, inputs, values, normals, norm, alpha_max, eta):
+def _step(
+    points: torch.Tensor,
+    inputs: torch.Tensor,
+    values: torch.Tensor,
+    normals: torch.Tensor,
+    norm: Norm,
+    alpha_max: float,
+    eta: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The next points, and bool [N]: the way from the point to the boundary is blocked.
 
     Both the point and the image go beyond the boundary by eta; the nearer one's move weighs more.
@@ -118,7 +147,7 @@ def _step(points, inputs, values, normals, norm, alpha_max, eta):
     return torch.lerp(*ends, alpha[:, None]).clamp_(0, 1).view_as(points), near == 0
 
 
-def _random_start(batch, radius, norm, seed):
+def _random_start(batch: Batch, radius: torch.Tensor, norm: Norm, seed: int) -> torch.Tensor:
     """Points at the distance radius[row] from the images, clipped to the box."""
     shape = batch.inputs.shape[1:]
     if norm == "linf":

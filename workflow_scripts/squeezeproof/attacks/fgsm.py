@@ -1,11 +1,25 @@
 """Fast gradient sign method [goodfellow2015]."""
 
+import torch
+
 from squeezeproof.attacks.ball import ascend, project
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import LOSSES
+from squeezeproof.types import Classifier, Norm
 
 
-def fgsm(model, inputs, labels, *, eps, norm, loss, stop_on_success, seed, indices):
+def fgsm(
+    model: Classifier,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    eps: float,
+    norm: Norm,
+    loss: str,
+    stop_on_success: bool,
+    seed: int,
+    indices: torch.Tensor,
+) -> torch.Tensor:
     """One step of length eps along the steepest direction of the loss.
 
     Args:

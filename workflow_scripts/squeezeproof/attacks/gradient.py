@@ -1,12 +1,21 @@
 """Gradients of an attack's objective with respect to its input, and nothing else."""
 
+from collections.abc import Callable
+
 import torch
 
 from squeezeproof.attacks.ball import peaks
 from squeezeproof.errors import InputError
+from squeezeproof.types import Classifier, Loss
 
 
-def loss_and_gradient(model, points, labels, loss, transform=None):
+def loss_and_gradient(
+    model: Classifier,
+    points: torch.Tensor,
+    labels: torch.Tensor,
+    loss: Loss,
+    transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Per-example loss [N], logits [N, K] and the loss's gradient [N, C, H, W] with respect to `points`.
 
     With `transform` the model sees transform(points).
@@ -24,7 +33,7 @@ def loss_and_gradient(model, points, labels, loss, transform=None):
     return values.detach(), logits.detach(), gradient
 
 
-def logits_at(model, points):
+def logits_at(model: Classifier, points: torch.Tensor) -> torch.Tensor:
     """Logits [N, K] at `points`, of which no gradient is asked.
 
     Raises InputError where one is not finite, unless the model has a method `observe` (see `loss_and_gradient`).
@@ -36,7 +45,9 @@ def logits_at(model, points):
     return logits
 
 
-def difference_gradients(model, points, labels, others):
+def difference_gradients(
+    model: Classifier, points: torch.Tensor, labels: torch.Tensor, others: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits [N, K] and the input gradients [N, T, C, H, W] of z[other] - z[label] at `points`, in one forward pass.
 
     Args:
@@ -58,7 +69,7 @@ def difference_gradients(model, points, labels, others):
     return logits.detach(), gradients
 
 
-def _gradient(values, points, seed, retain=False):
+def _gradient(values: torch.Tensor, points: torch.Tensor, seed: torch.Tensor, retain: bool = False) -> torch.Tensor:
     if not values.requires_grad:
         raise InputError("the model gives no gradient to its input, so a gradient attack would say nothing about it")
     (gradient,) = torch.autograd.grad(values, points, seed, allow_unused=True, retain_graph=retain)
@@ -69,14 +80,15 @@ def _gradient(values, points, seed, retain=False):
     return gradient
 
 
-def _judge(model, logits, peak):
-    if hasattr(model, "observe"):
-        model.observe(peak)
+def _judge(model: Classifier, logits: torch.Tensor, peak: torch.Tensor) -> None:
+    observe = getattr(model, "observe", None)
+    if observe is not None:
+        observe(peak)
     else:
         check_finite(torch.isfinite(peak).all() & torch.isfinite(logits).all())
 
 
-def check_finite(finite):
+def check_finite(finite: torch.Tensor) -> None:
     """Raise InputError unless `finite`: a step along a NaN goes nowhere, and the example would count as robust."""
     if not finite:
         raise InputError("the model's logits or their gradient are not finite, so an attack would say nothing about it")

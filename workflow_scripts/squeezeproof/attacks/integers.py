@@ -3,11 +3,12 @@
 import torch
 
 from squeezeproof.attacks.ball import norms
+from squeezeproof.types import Norm
 
 BISECTIONS = 12
 
 
-def to_integers(points, clean, eps, norm):
+def to_integers(points: torch.Tensor, clean: torch.Tensor, eps: float | None, norm: Norm) -> torch.Tensor:
     """The uint8 images nearest to `points` whose distance from the uint8 images `clean` stays within eps.
 
     Args:
@@ -30,7 +31,7 @@ def to_integers(points, clean, eps, norm):
     return (clean + rounded).clamp_(0, 255).to(torch.uint8)
 
 
-def _shortened(delta, rounded, radius):
+def _shortened(delta: torch.Tensor, rounded: torch.Tensor, radius: float) -> torch.Tensor:
     long = norms(rounded, "l2") > radius
     if not long.any():
         return rounded

@@ -1,5 +1,6 @@
 """Momentum and input diversity, which make examples transfer: MI-FGSM [dong2018], DI-FGSM [xie2019]."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -11,9 +12,25 @@ from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import LOSSES, fooled
 from squeezeproof.attacks.random import uniform
 from squeezeproof.seeds import derive_seed
+from squeezeproof.types import Classifier, Norm
 
 
-def mifgsm(model, inputs, labels, *, eps, norm, loss, steps, alpha, decay, keep, stop_on_success, seed, indices):
+def mifgsm(
+    model: Classifier,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    eps: float,
+    norm: Norm,
+    loss: str,
+    steps: int,
+    alpha: float | None,
+    decay: float,
+    keep: str,
+    stop_on_success: bool,
+    seed: int,
+    indices: torch.Tensor,
+) -> torch.Tensor:
     """Steps along a running sum of gradients scaled to mean absolute value 1, projected onto the ball and the box.
 
     Args:
@@ -38,22 +55,22 @@ def mifgsm(model, inputs, labels, *, eps, norm, loss, steps, alpha, decay, keep,
 
 
 def difgsm(
-    model,
-    inputs,
-    labels,
+    model: Classifier,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
     *,
-    eps,
-    norm,
-    loss,
-    steps,
-    alpha,
-    decay,
-    smallest,
-    probability,
-    stop_on_success,
-    seed,
-    indices,
-):
+    eps: float,
+    norm: Norm,
+    loss: str,
+    steps: int,
+    alpha: float | None,
+    decay: float,
+    smallest: float,
+    probability: float,
+    stop_on_success: bool,
+    seed: int,
+    indices: torch.Tensor,
+) -> torch.Tensor:
     """MI-FGSM whose gradients are taken at images that are shrunk at random and padded with zeros, for transfer.
 
     Args:
@@ -64,7 +81,7 @@ def difgsm(
     step) alone. Returns the last iterate: the loss at a shrunk image does not rank the iterates.
     """
 
-    def diversity(step):
+    def diversity(step: int) -> partial[torch.Tensor] | None:
         side = inputs.shape[-1]
         drawn = uniform(derive_seed(seed, "diversity"), torch.tensor([step]), (4,), stream=0)[0].tolist()
         if drawn[0] >= probability:
@@ -78,15 +95,28 @@ def difgsm(
     )
 
 
-def _shrink(points, size, top, left):
+def _shrink(points: torch.Tensor, size: int, top: int, left: int) -> torch.Tensor:
     side = points.shape[-1]
     shrunk = functional.interpolate(points, size=(size, size), mode="bilinear", align_corners=False)
     return functional.pad(shrunk, (left, side - size - left, top, side - size - top))
 
 
 def _iterate(
-    model, inputs, labels, diversity, eps, norm, loss, steps, alpha, decay, keep, stop_on_success, seed, indices
-):
+    model: Classifier,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    diversity: Callable[[int], partial[torch.Tensor] | None] | None,
+    eps: float,
+    norm: Norm,
+    loss: str,
+    steps: int,
+    alpha: float | None,
+    decay: float,
+    keep: str,
+    stop_on_success: bool,
+    seed: int,
+    indices: torch.Tensor,
+) -> torch.Tensor:
     alpha = eps / steps if alpha is None else alpha
     best, batch, points = Strongest(inputs), Batch.of(inputs, labels, indices), inputs
     direction = torch.zeros_like(inputs)

@@ -7,10 +7,23 @@ from squeezeproof.attacks.batch import Batch, Strongest
 from squeezeproof.attacks.gradient import check_finite
 from squeezeproof.attacks.objective import LOSSES, fooled
 from squeezeproof.seeds import derive_seed
+from squeezeproof.types import Classifier, Norm
 
 
 @torch.no_grad()
-def noise(model, inputs, labels, *, eps, norm, samples, loss, stop_on_success, seed, indices):
+def noise(
+    model: Classifier,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    eps: float,
+    norm: Norm,
+    samples: int,
+    loss: str,
+    stop_on_success: bool,
+    seed: int,
+    indices: torch.Tensor,
+) -> torch.Tensor:
     """The strongest of `samples` uniform random points of the ball; needs no gradient.
 
     Args:

@@ -1,5 +1,7 @@
 """Projected gradient descent [madry2018] and the basic iterative method [kurakin2017physical]."""
 
+from typing import Any
+
 import torch
 
 from squeezeproof.attacks.ball import ascend, project, random_point
@@ -7,25 +9,26 @@ from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import LOSSES, fooled
 from squeezeproof.seeds import derive_seed
+from squeezeproof.types import Classifier, Norm
 
 
 def pgd(
-    model,
-    inputs,
-    labels,
+    model: Classifier,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
     *,
-    eps,
-    norm,
-    loss,
-    steps,
-    alpha,
-    keep,
-    random_start,
-    restarts,
-    stop_on_success,
-    seed,
-    indices,
-):
+    eps: float,
+    norm: Norm,
+    loss: str,
+    steps: int,
+    alpha: float | None,
+    keep: str,
+    random_start: bool,
+    restarts: int,
+    stop_on_success: bool,
+    seed: int,
+    indices: torch.Tensor,
+) -> torch.Tensor:
     """Steps of length alpha along the steepest direction of the loss, projected onto the ball and the box.
 
     Args:
@@ -80,6 +83,6 @@ def pgd(
     return best.points
 
 
-def bim(model, inputs, labels, **settings):
+def bim(model: Classifier, inputs: torch.Tensor, labels: torch.Tensor, **settings: Any) -> torch.Tensor:
     """PGD from the clean image, once; see `pgd` for the arguments."""
     return pgd(model, inputs, labels, random_start=False, restarts=1, **settings)

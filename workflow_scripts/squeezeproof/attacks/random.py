@@ -5,11 +5,12 @@ any batch, on any device, and no generator state exists that could leak.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 
 
-def uniform(seed, indices, shape, stream):
+def uniform(seed: int, indices: torch.Tensor, shape: Sequence[int], stream: int) -> torch.Tensor:
     """float32 [len(indices), *shape], uniform on [0, 1).
 
     Args:
@@ -27,23 +28,23 @@ def uniform(seed, indices, shape, stream):
     return (_shift(hashed, 40).to(torch.float32) * 2.0**-24).view(len(indices), *shape)
 
 
-def normal(seed, indices, shape, stream):
+def normal(seed: int, indices: torch.Tensor, shape: Sequence[int], stream: int) -> torch.Tensor:
     """float32 [len(indices), *shape], standard normal [box1958], from `stream` and `stream + 1`."""
     radius = (-2 * torch.log1p(-uniform(seed, indices, shape, stream))).sqrt()
     return radius * torch.cos(2 * math.pi * uniform(seed, indices, shape, stream + 1))
 
 
-def _mix(state):
+def _mix(state: torch.Tensor) -> torch.Tensor:
     state = (state ^ _shift(state, 30)) * _signed(0xBF58476D1CE4E5B9)
     state = (state ^ _shift(state, 27)) * _signed(0x94D049BB133111EB)
     return state ^ _shift(state, 31)
 
 
-def _shift(state, bits):
+def _shift(state: torch.Tensor, bits: int) -> torch.Tensor:
     """Logical shift to the right; torch's >> copies the sign bit."""
     return (state >> bits) & ((1 << (64 - bits)) - 1)
 
 
-def _signed(value):
+def _signed(value: int) -> int:
     value &= 2**64 - 1
     return value - 2**64 if value >= 2**63 else value

@@ -1,8 +1,10 @@
 """The attacked model as the attacks see it: frozen, prepared for fast passes, and counted."""
 
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 from squeezeproof.attacks.gradient import check_finite
 from squeezeproof.models.fold import fold
@@ -10,7 +12,7 @@ from squeezeproof.models.stem import fast_stems
 
 
 @contextmanager
-def frozen(model):
+def frozen(model: nn.Module) -> Generator[nn.Module]:
     """The model in eval mode with parameters that take no gradient; everything is restored, also after an exception."""
     modes = {module: module.training for module in model.modules()}
     wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
@@ -24,7 +26,7 @@ def frozen(model):
 
 
 @contextmanager
-def prepared(model, images):
+def prepared(model: nn.Module, images: torch.Tensor) -> Generator[nn.Module]:
     """What the passes of an attack go through: frozen, batch normalisations folded, first layers' gradients fast.
 
     It computes the model's logits up to rounding; `images` [N, C, H, W] are pixels on which that is made sure of.
@@ -45,17 +47,17 @@ class Counted:
             transformation).
     """
 
-    def __init__(self, model, device):
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
         self.model, self.forwards, self.backwards, self.expectation = model, 0, 0, 1
         self._finite = torch.ones((), dtype=torch.bool, device=device)
         self._zeros = torch.zeros((), dtype=torch.int64, device=device)
 
-    def __call__(self, points):
+    def __call__(self, points: torch.Tensor) -> torch.Tensor:
         if self.expectation == 1:
             return self._pass(points)
         return torch.stack([self._pass(points) for _ in range(self.expectation)]).mean(0)
 
-    def _pass(self, points):
+    def _pass(self, points: torch.Tensor) -> torch.Tensor:
         self.forwards += len(points)
         logits = self.model(points)
         self._finite &= torch.isfinite(logits).all()
@@ -63,24 +65,24 @@ class Counted:
             logits.register_hook(self._count_backward)
         return logits
 
-    def parameters(self):
+    def parameters(self) -> Iterator[nn.Parameter]:
         return self.model.parameters()
 
-    def buffers(self):
+    def buffers(self) -> Iterator[torch.Tensor]:
         return self.model.buffers()
 
-    def observe(self, peaks):
+    def observe(self, peaks: torch.Tensor) -> None:
         """Take note of the largest absolute entries [N] of input gradients."""
         self._finite &= torch.isfinite(peaks).all()
         self._zeros += (peaks == 0).sum()
 
-    def check(self):
+    def check(self) -> None:
         """Raise InputError if a gradient or a logit since the start was not finite."""
         check_finite(self._finite)
 
-    def passes(self):
+    def passes(self) -> dict[str, int]:
         """Images that passed so far, `forwards` and `backwards`, and how many input gradients were exactly zero."""
-        return {"forwards": self.forwards, "backwards": self.backwards, "zero_gradients": self._zeros.item()}
+        return {"forwards": self.forwards, "backwards": self.backwards, "zero_gradients": int(self._zeros.item())}
 
-    def _count_backward(self, gradient):
+    def _count_backward(self, gradient: torch.Tensor) -> None:
         self.backwards += len(gradient)

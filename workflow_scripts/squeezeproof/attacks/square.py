@@ -1,6 +1,7 @@
 """Square Attack [andriushchenko2020]: random search over square windows, without gradients."""
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch.nn import functional
@@ -11,6 +12,7 @@ from squeezeproof.attacks.gradient import check_finite
 from squeezeproof.attacks.objective import LOSSES, fooled
 from squeezeproof.attacks.random import uniform
 from squeezeproof.seeds import derive_seed
+from squeezeproof.types import Classifier, Loss, Norm
 
 # The share p of changed pixels halves after each of these proposals, of LENGTH.
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -21,8 +23,21 @@ CHUNK = 100
 
 @torch.no_grad()
 def square(
-    model, inputs, labels, *, eps, norm, queries, p_init, reference, loss, restarts, stop_on_success, seed, indices
-):
+    model: Classifier,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    eps: float,
+    norm: Norm,
+    queries: int,
+    p_init: float,
+    reference: bool,
+    loss: str,
+    restarts: int,
+    stop_on_success: bool,
+    seed: int,
+    indices: torch.Tensor,
+) -> torch.Tensor:
     """Random search over windows of shrinking size, each proposal at the edge of the ball; needs no gradient.
 
     As in the authors' code a square (linf) that would change nothing draws its signs again. Where AutoAttack's version
@@ -61,7 +76,7 @@ def square(
     return best.points
 
 
-def schedule(proposals, p_init, reference):
+def schedule(proposals: int, p_init: float, reference: bool) -> Iterator[tuple[int, float]]:
     """Yields (count, p): the next `count` proposals, at most CHUNK, change a share p of the pixels; see `square`."""
     first, length = 0, LENGTH if reference else proposals
     ends = [min(math.ceil((last + 1) * length / LENGTH), proposals) for last in HALVINGS]
@@ -71,7 +86,17 @@ def schedule(proposals, p_init, reference):
         first = max(first, end)
 
 
-def _search(model, batch, best, eps, norm, phases, loss, stop_on_success, seed):
+def _search(
+    model: Classifier,
+    batch: Batch,
+    best: Strongest,
+    eps: float,
+    norm: Norm,
+    phases: Iterable[tuple[int, float]],
+    loss: Loss,
+    stop_on_success: bool,
+    seed: int,
+) -> None:
     """One run, of which the last accepted points are offered to `best`."""
     start, windows = KINDS[norm]
     points = start(batch.inputs, eps, seed, batch.indices)
@@ -99,7 +124,7 @@ def _search(model, batch, best, eps, norm, phases, loss, stop_on_success, seed):
 class _Squares:
     """The next proposals for linf: a square of x - eps or x + eps, the sign drawn for every channel."""
 
-    def __init__(self, batch, eps, p, count, seed):
+    def __init__(self, batch: Batch, eps: float, p: float, count: int, seed: int) -> None:
         channels, height, width = batch.inputs.shape[1:]
         size = min(max(round(math.sqrt(p * height * width)), 1), height, width)
         self.window = _window(batch.inputs, size)
@@ -112,10 +137,10 @@ class _Squares:
         bits = pattern >> torch.arange(channels, device=pattern.device) & 1
         self.steps = eps * (2.0 * bits - 1)
 
-    def take(self, kept):
+    def take(self, kept: torch.Tensor) -> None:
         self.corners, self.steps = self.corners[kept], self.steps[kept]
 
-    def propose(self, turn, points, inputs):
+    def propose(self, turn: int, points: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
         index = self.corners[:, turn, None] + self.window
         steps = self.steps[:, turn, :, :, None]
         candidates = points.clone()
@@ -131,7 +156,7 @@ class _Squares:
 class _Bumps:
     """The next proposals for l2: what the perturbation loses in one window strengthens a pair of bumps in another."""
 
-    def __init__(self, batch, eps, p, count, seed):
+    def __init__(self, batch: Batch, eps: float, p: float, count: int, seed: int) -> None:
         channels, height, width = batch.inputs.shape[1:]
         size = max(round(math.sqrt(p * height * width)), 3)
         size = min(size + (size % 2 == 0), height, width)
@@ -143,10 +168,10 @@ class _Bumps:
         self.corners = _corners(numbers[..., :2], batch.inputs, size)
         self.turned, self.signs = numbers[..., 2], 2.0 * numbers[..., 3:] - 1
 
-    def take(self, kept):
+    def take(self, kept: torch.Tensor) -> None:
         self.corners, self.turned, self.signs = self.corners[kept], self.turned[kept], self.signs[kept]
 
-    def propose(self, turn, points, inputs):
+    def propose(self, turn: int, points: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
         stronger, emptied = (self.corners[:, turn, i, None] + self.window for i in (0, 1))
         candidates = points.clone()
         flat, clean = candidates.flatten(1), inputs.flatten(1)
@@ -163,17 +188,17 @@ class _Bumps:
         flat.scatter_(1, stronger, (center + new.flatten(1)).clamp_(0, 1))
         return candidates
 
-    def _by_channel(self, windows):
+    def _by_channel(self, windows: torch.Tensor) -> torch.Tensor:
         return windows.view(len(windows), self.channels, -1)
 
 
-def _stripes(inputs, eps, seed, indices):
+def _stripes(inputs: torch.Tensor, eps: float, seed: int, indices: torch.Tensor) -> torch.Tensor:
     """The start for linf: vertical stripes, the sign drawn for every column and channel."""
     signs = _signs(seed, indices, (inputs.shape[1], 1, inputs.shape[3]))
     return (inputs + eps * signs).clamp_(0, 1)
 
 
-def _tiles(inputs, eps, seed, indices):
+def _tiles(inputs: torch.Tensor, eps: float, seed: int, indices: torch.Tensor) -> torch.Tensor:
     """The start for l2: tiles of a fifth of the side, each a pair of bumps, as many as fit."""
     count, channels, height, width = inputs.shape
     size = max(min(height, width) // 5, 1)
@@ -190,7 +215,7 @@ def _tiles(inputs, eps, seed, indices):
 KINDS = {"linf": (_stripes, _Squares), "l2": (_tiles, _Bumps)}
 
 
-def _bumps(size, device):
+def _bumps(size: int, device: torch.device) -> torch.Tensor:
     """[2, size, size]: a positive bump above a negative one, of unit norm together, and the same transposed."""
     upper, lower = _bump(size // 2, size, device), _bump(size - size // 2, size, device)
     both = torch.cat([upper, -lower])
@@ -198,7 +223,7 @@ def _bumps(size, device):
     return torch.stack([both, both.T])
 
 
-def _bump(height, width, device):
+def _bump(height: int, width: int, device: torch.device) -> torch.Tensor:
     """Squares around the center, of side 2k - 1 and weight 1 / k^2, added up; of unit norm."""
     rows = (torch.arange(height, device=device) - height // 2).abs()
     columns = (torch.arange(width, device=device) - width // 2).abs()
@@ -208,31 +233,31 @@ def _bump(height, width, device):
     return bump / bump.norm()
 
 
-def _unit(windows):
+def _unit(windows: torch.Tensor) -> torch.Tensor:
     return windows / (windows.norm(dim=2, keepdim=True) + TINY)
 
 
-def _signs(seed, indices, shape):
+def _signs(seed: int, indices: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     return torch.where(uniform(seed, indices, shape, stream=0) < 0.5, -1.0, 1.0)
 
 
-def _integers(seed, indices, count, spans):
+def _integers(seed: int, indices: torch.Tensor, count: int, spans: Sequence[int]) -> torch.Tensor:
     """int64 [N, count, len(spans)], uniform on [0, span); a float32 below 1 times a span never rounds up to it."""
     numbers = uniform(seed, indices, (count, len(spans)), stream=0)
     return (numbers * torch.tensor(spans, device=numbers.device)).long()
 
 
-def _window(inputs, size):
+def _window(inputs: torch.Tensor, size: int) -> torch.Tensor:
     """Where the pixels of the first window lie in a flattened image, channel by channel."""
     image = inputs[0]
     return torch.arange(image.numel(), device=inputs.device).view_as(image)[:, :size, :size].flatten()
 
 
-def _positions(inputs, size):
+def _positions(inputs: torch.Tensor, size: int) -> int:
     return (inputs.shape[2] - size + 1) * (inputs.shape[3] - size + 1)
 
 
-def _corners(places, inputs, size):
+def _corners(places: torch.Tensor, inputs: torch.Tensor, size: int) -> torch.Tensor:
     """The first pixel of a window in a flattened image, for a number of its place in [0, _positions)."""
     across = inputs.shape[3] - size + 1
     return places // across * inputs.shape[3] + places % across

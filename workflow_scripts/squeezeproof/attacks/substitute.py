@@ -10,26 +10,28 @@ from squeezeproof.attacks.adam import Adam
 from squeezeproof.attacks.fgsm import fgsm
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import cross_entropy, log_odds
+from squeezeproof.attacks.source import Counted
 from squeezeproof.errors import InputError
 from squeezeproof.models.device import device_of
 from squeezeproof.store.datasets import to_pixels
+from squeezeproof.types import Classifier, Images, Norm
 
 
 def fit_substitute(
-    model,
-    images,
-    labels,
+    model: Counted,
+    images: Images,
+    labels: torch.Tensor,
     *,
-    seeds,
-    rounds,
-    epochs,
-    lam,
-    hidden,
-    learning_rate,
-    batch_size,
-    flip_every,
-    seed,
-):
+    seeds: int,
+    rounds: int,
+    epochs: int,
+    lam: float,
+    hidden: int,
+    learning_rate: float,
+    batch_size: int,
+    flip_every: int,
+    seed: int,
+) -> tuple[nn.Module, int]:
     """Train a network that decides like `model`, of which only the predicted labels are seen.
 
     Args:
@@ -72,7 +74,18 @@ def fit_substitute(
     return network.requires_grad_(False).eval(), len(answers)
 
 
-def substitute(model, inputs, labels, *, network, eps, norm, stop_on_success, seed, indices):
+def substitute(
+    model: Classifier,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    network: nn.Module,
+    eps: float,
+    norm: Norm,
+    stop_on_success: bool,
+    seed: int,
+    indices: torch.Tensor,
+) -> torch.Tensor:
     """FGSM on the substitute network; the model itself is never asked.
 
     Args:
@@ -87,15 +100,15 @@ def substitute(model, inputs, labels, *, network, eps, norm, stop_on_success, se
 
 
 @torch.no_grad()
-def _ask(model, pixels, batch_size):
+def _ask(model: Classifier, pixels: torch.Tensor, batch_size: int) -> tuple[torch.Tensor, int]:
     """The oracle's labels of the pixels, [N], and its number of classes."""
     logits = [model(part) for part in pixels.split(batch_size)]
     return torch.cat([part.argmax(1) for part in logits]), logits[0].shape[1]
 
 
-def _network(inputs, hidden, classes, generator):
+def _network(inputs: int, hidden: int, classes: int, generator: torch.Generator) -> nn.Sequential:
     sizes = [inputs, hidden, hidden, classes]
-    layers = [nn.Flatten()]
+    layers: list[nn.Module] = [nn.Flatten()]
     for before, after in pairwise(sizes):
         # The layer's own start would draw from the global RNG.
         layer = nn.utils.skip_init(nn.Linear, before, after)
@@ -105,7 +118,15 @@ def _network(inputs, hidden, classes, generator):
     return nn.Sequential(*layers[:-1])
 
 
-def _train(network, pixels, answers, epochs, learning_rate, batch_size, generator):
+def _train(
+    network: nn.Module,
+    pixels: torch.Tensor,
+    answers: torch.Tensor,
+    epochs: int,
+    learning_rate: float,
+    batch_size: int,
+    generator: torch.Generator,
+) -> None:
     parameters = list(network.parameters())
     optimizers = [Adam(parameter.data, learning_rate) for parameter in parameters]
     for _ in range(epochs):

@@ -5,14 +5,28 @@ import torch
 from squeezeproof.attacks.ball import TINY, norms, project
 from squeezeproof.attacks.deepfool import deepfool
 from squeezeproof.attacks.random import uniform
+from squeezeproof.attacks.source import Counted
 from squeezeproof.models.device import device_of
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
+from squeezeproof.types import Classifier, Norm
 
 
 def fit_uap(
-    model, images, labels, *, eps, norm, passes, fooling_rate, deepfool_steps, overshoot, candidates, batch_size, seed
-):
+    model: Counted,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    eps: float,
+    norm: Norm,
+    passes: int,
+    fooling_rate: float,
+    deepfool_steps: int,
+    overshoot: float,
+    candidates: int,
+    batch_size: int,
+    seed: int,
+) -> torch.Tensor:
     """One perturbation that changes the model's prediction on as many images as it can.
 
     Args:
@@ -57,7 +71,18 @@ def fit_uap(
     return best
 
 
-def uap(model, inputs, labels, *, perturbation, eps, norm, stop_on_success, seed, indices):
+def uap(
+    model: Classifier,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    perturbation: torch.Tensor,
+    eps: float,
+    norm: Norm,
+    stop_on_success: bool,
+    seed: int,
+    indices: torch.Tensor,
+) -> torch.Tensor:
     """The images with a universal perturbation added, projected onto the ball and the box.
 
     Args:
@@ -71,13 +96,15 @@ def uap(model, inputs, labels, *, perturbation, eps, norm, stop_on_success, seed
 
 
 @torch.no_grad()
-def _predictions(model, images, perturbation, batch_size, device):
+def _predictions(
+    model: Classifier, images: torch.Tensor, perturbation: torch.Tensor | float, batch_size: int, device: torch.device
+) -> torch.Tensor:
     """The predicted classes [N] of the perturbed images."""
     parts = images.split(batch_size)
     return torch.cat([model((to_pixels(part, device) + perturbation).clamp_(0, 1)).argmax(1) for part in parts])
 
 
-def _onto_ball(delta, eps, norm):
+def _onto_ball(delta: torch.Tensor, eps: float, norm: Norm) -> torch.Tensor:
     """`delta` [1, C, H, W] projected onto the ball around 0; unlike `ball.project`, of no box."""
     if norm == "linf":
         return delta.clamp(-eps, eps)

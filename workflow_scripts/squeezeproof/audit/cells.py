@@ -1,15 +1,20 @@
 """Checks of the predictions of single cells, and the cells that `audit.comparisons` compares; no torch."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from squeezeproof.audit.findings import EVERY, WARNING, judge, listed, remedy
-from squeezeproof.audit.models import works
+from squeezeproof.audit.findings import EVERY, WARNING, Finding, judge, listed, remedy
+from squeezeproof.audit.models import Models, works
 from squeezeproof.audit.sets import HELPS
 from squeezeproof.entries import registry
+from squeezeproof.entries.attack import Attack
 from squeezeproof.store.predictions import CLEAN, KIND, NOT_SCORED, read_predictions
 from squeezeproof.store.tensors import read_arrays, read_metadata
+from squeezeproof.types import Key
 
 # Standard errors of a difference up to which chance explains it.
 CHANCE = 2.0
@@ -23,7 +28,7 @@ class Split:
     fingerprint: str
 
 
-def read_test(path):
+def read_test(path: str | Path) -> Split:
     """The Split of a prepared test split; InputError where the file is no data set."""
     metadata = read_metadata(path, "dataset", {"fingerprint": str})
     return Split(read_arrays(path, ["labels"])["labels"], metadata["fingerprint"])
@@ -37,50 +42,52 @@ class Cell:
     source: str
     target: str
     attack: str
-    settings: dict
+    settings: dict[str, Any]
     correct: np.ndarray
     scored: np.ndarray
 
     @property
-    def key(self):
+    def key(self) -> Key:
         return self.dataset, self.source, self.target, self.attack
 
     @property
-    def white_box(self):
+    def white_box(self) -> bool:
         return self.source == self.target
 
     @property
-    def method(self):
+    def method(self) -> str:
         return self.settings["method"]
 
     @property
-    def entry(self):
+    def entry(self) -> type[Attack]:
         """What the attack declares of itself."""
         return registry.attacks()[self.method]
 
     @property
-    def budget(self):
+    def budget(self) -> tuple[str, float | None]:
         return self.settings["norm"], self.settings["eps"]
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> float:
         return float(self.correct[self.scored].mean())
 
 
-def gap(first, second):
+def gap(first: Cell, second: Cell) -> tuple[float, float]:
     """Mean and standard error of correct(first) - correct(second) over the examples that both cells score."""
     both = first.scored & second.scored
     difference = first.correct[both].astype(float) - second.correct[both]
     return float(difference.mean()), float(difference.std() / np.sqrt(len(difference)))
 
 
-def together(cells):
+def together(cells: Sequence[Cell]) -> Cell:
     """The attacks of some cells as one: an example stands where it stands against all (pointwise AND)."""
     correct = np.logical_and.reduce([cell.correct | ~cell.scored for cell in cells])
     return Cell(*cells[0].key, cells[0].settings, correct, np.logical_or.reduce([cell.scored for cell in cells]))
 
 
-def audit_predictions(path, splits, fingerprints, models):
+def audit_predictions(
+    path: str | Path, splits: dict[str, Split], fingerprints: dict[tuple[str, str], str], models: Models
+) -> tuple[list[Cell], list[Finding]]:
     """Cells of a predictions file that can be compared, and findings of checks 1, 2, 5 and 22 on all of them.
 
     Args:
@@ -102,14 +109,16 @@ def audit_predictions(path, splits, fingerprints, models):
     for attack, settings in metadata["attacks"].items():
         predicted = predictions.get(attack)
         findings.append(_complete((*key[:3], attack), predicted, settings, len(metadata["classes"]), path))
-        if findings[-1].verdict == "pass":
+        if predicted is not None and findings[-1].verdict == "pass":
             cell = Cell(*key[:3], attack, settings, predicted == labels, predicted != NOT_SCORED)
             cells.append(cell)
             findings += [below_clean(cell, clean == labels), works(cell.key, clean, labels)]
     return cells, findings
 
 
-def _current(key, metadata, labels, split, fingerprint, path):
+def _current(
+    key: Key, metadata: dict[str, Any], labels: np.ndarray, split: Split, fingerprint: str, path: str | Path
+) -> Finding:
     problems = {
         "are of other images than the test split has": metadata["clean_fingerprint"] != split.fingerprint,
         "are those of other weights than the target has": metadata["target_fingerprint"] != fingerprint,
@@ -120,7 +129,9 @@ def _current(key, metadata, labels, split, fingerprint, path):
     return judge(key, 1, len(found), 0, message)
 
 
-def _complete(key, predicted, settings, classes, path):
+def _complete(
+    key: Key, predicted: np.ndarray | None, settings: dict[str, Any], classes: int, path: str | Path
+) -> Finding:
     """Check 2: every example that is not the attacker's own has a label."""
     if predicted is None:
         return judge(key, 2, "", 0, f"{path} holds no predictions for it; {remedy(path)}", bad=True)
@@ -131,7 +142,7 @@ def _complete(key, predicted, settings, classes, path):
     return judge(key, 2, len(missing), 0, message, bad=len(missing) > 0 or bool(invalid.all()))
 
 
-def below_clean(cell, clean):
+def below_clean(cell: Cell, clean: np.ndarray) -> Finding:
     """Check 5, of a cell: the attack does not raise the accuracy.
 
     Where the attack follows the target's own gradients, it never may. Elsewhere (transfer, noise, ...) a rise beyond
@@ -157,7 +168,7 @@ def below_clean(cell, clean):
     )
 
 
-def by_target(paths):
+def by_target(paths: Iterable[str | Path]) -> list[list[str]]:
     """Predictions files of one target after the other, as lists of paths."""
     grouped = {}
     for path in sorted(map(str, paths)):

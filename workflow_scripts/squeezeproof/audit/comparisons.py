@@ -5,20 +5,22 @@ All are warnings. `se` stands for one standard error of a difference, taken exam
 
 import json
 import re
+from collections.abc import Iterator
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
 from squeezeproof.attacks.suite import stages
-from squeezeproof.audit.cells import gap, together
-from squeezeproof.audit.findings import WARNING, judge, listed, not_applicable
+from squeezeproof.audit.cells import Cell, gap, together
+from squeezeproof.audit.findings import WARNING, Finding, judge, listed, not_applicable
 
 LARGE_EPS = 0.5
 ABOUT_ZERO = 0.01
 SQUARE_AHEAD = 0.002
 
 
-def audit_target(cells, labels):
+def audit_target(cells: list[Cell], labels: np.ndarray) -> list[Finding]:
     """Findings of checks 5 (members of suites), 10, 12, 13, 14 and 15 on the cells of one target.
 
     Args:
@@ -36,7 +38,7 @@ def audit_target(cells, labels):
     return findings
 
 
-def members(suite, cells):
+def members(suite: Cell, cells: list[Cell]) -> Iterator[Finding]:
     """Check 5, of a suite: it is at least as strong as those of its attacks that the study also runs alone.
 
     They draw other random numbers alone than in the suite, hence a warning, and only beyond one standard error.
@@ -54,15 +56,15 @@ def members(suite, cells):
         yield judge(suite.key, 5, suite.accuracy, joint.accuracy, message, bad=excess > se, verdict=WARNING)
 
 
-def _alone(settings):
+def _alone(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in ("stop_on_success", "stored")}
 
 
-def ordered(cells):
+def ordered(cells: list[Cell]) -> Iterator[Finding]:
     """Check 10: at one budget, accuracy under noise >= FGSM >= PGD >= a suite, within one standard error."""
-    ranked = [cell for cell in cells if cell.entry.strength is not None]
-    for cell in ranked:
-        weaker = [other for other in ranked if other.entry.strength < cell.entry.strength]
+    ranked = [(strength, cell) for cell in cells if (strength := cell.entry.strength) is not None]
+    for strength, cell in ranked:
+        weaker = [other for less, other in ranked if less < strength]
         if not weaker:
             yield not_applicable(cell.key, 10, "no weaker attack of noise, fgsm and pgd is run at this eps and norm")
             continue
@@ -74,7 +76,7 @@ def ordered(cells):
         yield judge(cell.key, 10, excess, se, message)
 
 
-def falling_with_eps(cells):
+def falling_with_eps(cells: list[Cell]) -> Iterator[Finding]:
     """Check 12: an attack's accuracy does not rise with its eps by more than one standard error."""
     cells = [cell for cell in cells if cell.settings["eps"] is not None]
     for _, group in groupby(sorted(cells, key=_entry), key=_entry):
@@ -90,12 +92,12 @@ def falling_with_eps(cells):
             smaller = min(smaller, cell, key=lambda other: other.accuracy)
 
 
-def _entry(cell):
+def _entry(cell: Cell) -> tuple[str, str, str]:
     settings = {key: value for key, value in cell.settings.items() if key != "eps"}
     return cell.source, re.sub(r"-eps[^-]*$", "", cell.attack), json.dumps(settings, sort_keys=True)
 
 
-def large_budget(cell, labels):
+def large_budget(cell: Cell, labels: np.ndarray) -> Finding:
     """Check 13: a linf eps of 0.5 or more leaves at most the largest class, no budget at all leaves about nothing."""
     norm, eps = cell.budget
     unbounded = eps is None
@@ -109,7 +111,7 @@ def large_budget(cell, labels):
     return judge(cell.key, 13, cell.accuracy, most, message)
 
 
-def beats_transfer(own, others):
+def beats_transfer(own: list[Cell], others: list[Cell]) -> Iterator[Finding]:
     """Check 14: at one budget, the white-box attacks together leave no more standing than any transfer set does."""
     if not own:
         return
@@ -128,7 +130,7 @@ def beats_transfer(own, others):
         yield judge(cell.key, 14, joint.accuracy, best.accuracy, message)
 
 
-def beats_square(own):
+def beats_square(own: list[Cell]) -> Iterator[Finding]:
     """Check 15: at one budget, Square breaks at most 0.2 points more than the suite (all gradient attacks together)."""
     square = [cell for cell in own if cell.method == "square"]
     gradient = [cell for cell in own if not cell.entry.blind and cell.method != "square"]

@@ -1,12 +1,14 @@
 """Check 21: a compressed model is compressed as far as its name says."""
 
-from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, judge
+from typing import Any
+
+from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding, judge
 
 # Beyond this a ratio in a table would be another model's.
 FAR = 0.05
 
 
-def audit_compressed(dataset, model, metadata):
+def audit_compressed(dataset: str, model: str, metadata: dict[str, Any]) -> list[Finding]:
     """The finding on the checkpoint of a compressed model (`compression.achieved.achieved`), none for another."""
     told = metadata.get("achieved")
     if told is None:

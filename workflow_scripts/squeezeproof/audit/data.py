@@ -1,16 +1,18 @@
 """Checks of a prepared data set; no torch."""
 
 import hashlib
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
-from squeezeproof.audit.findings import EVERY, judge, listed, remedy
+from squeezeproof.audit.findings import EVERY, Finding, judge, listed, remedy
 from squeezeproof.errors import InputError
 from squeezeproof.store.rows import part_slices
 from squeezeproof.store.tensors import open_rows, verify
 
 
-def audit_data(dataset, train, validation, test):
+def audit_data(dataset: str, train: str | Path, validation: str | Path, test: str | Path) -> list[Finding]:
     """Findings of check 20 on the splits of a data set, for all its cells.
 
     Args:
@@ -27,7 +29,7 @@ def audit_data(dataset, train, validation, test):
     return [judge((dataset, EVERY, EVERY, EVERY), 20, len(seen), 0, message)]
 
 
-def _digests(path):
+def _digests(path: str | Path) -> Iterator[bytes]:
     try:
         verify(path)
     except InputError as error:

@@ -1,11 +1,13 @@
 """Check 19: what was measured on a fake-quantized model holds for the int8 model that is deployed."""
 
-from squeezeproof.audit.findings import EVERY, judge
+from typing import Any
+
+from squeezeproof.audit.findings import EVERY, Finding, judge
 
 AGREEMENT = 0.99
 
 
-def audit_integer(dataset, model, metadata):
+def audit_integer(dataset: str, model: str, metadata: dict[str, Any]) -> Finding:
     """The finding on a quantized model, for every set it is scored on.
 
     Args:

@@ -6,11 +6,17 @@ cell out of the tables, a warning marks it.
 
 import csv
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from squeezeproof.errors import InputError
 from squeezeproof.store.csvs import read_rows, writing_csv
+from squeezeproof.types import Key
 
 PASS, WARNING, FAILURE, NOT_APPLICABLE = "pass", "warning", "failure", "not applicable"
 # In the place of a cell's target or attack: all of them.
@@ -62,7 +68,16 @@ class Finding:
     message: str
 
 
-def judge(key, check, value, threshold, message, *, bad=None, verdict=None):
+def judge(
+    key: Key,
+    check: int,
+    value: float | str,
+    threshold: float | str,
+    message: str,
+    *,
+    bad: bool | None = None,
+    verdict: str | None = None,
+) -> Finding:
     """The finding of a check on the cell `key` (dataset, source, target, attack).
 
     Args:
@@ -71,23 +86,23 @@ def judge(key, check, value, threshold, message, *, bad=None, verdict=None):
         verdict: of a violation; None for a failure or a warning by the check's number.
     """
     if bad is None:
-        bad = value > threshold
+        bad = float(value) > float(threshold)
     violated = verdict or (FAILURE if check in HARD else WARNING)
     return Finding(*key, check, NAMES[check], value, threshold, violated if bad else PASS, message if bad else "")
 
 
-def remedy(path):
+def remedy(path: str | Path) -> str:
     """What to do about a file that is not what it should be; to remove it is not enough where later files exist."""
     return f"make it again: snakemake --cores 2 --forcerun {path}"
 
 
-def listed(indices):
+def listed(indices: Sequence[int] | np.ndarray) -> str:
     """The first of some example indices, as text."""
     shown = ", ".join(map(str, indices[:LISTED]))
     return f"examples {shown}{', ...' if len(indices) > LISTED else ''}"
 
 
-def not_applicable(key, check, reason):
+def not_applicable(key: Key, check: int, reason: str) -> Finding:
     """The finding of a check that has nothing to look at in a cell."""
     return Finding(*key, check, NAMES[check], "", "", NOT_APPLICABLE, reason)
 
@@ -95,22 +110,22 @@ def not_applicable(key, check, reason):
 class Audit:
     """What a table of findings says of single cells."""
 
-    def __init__(self, findings=()):
+    def __init__(self, findings: Iterable[Finding] = ()) -> None:
         self._checks = {verdict: defaultdict(set) for verdict in (FAILURE, WARNING)}
         for finding in findings:
             if finding.verdict in self._checks:
                 key = (finding.dataset, finding.source, finding.target, finding.attack)
                 self._checks[finding.verdict][key].add(finding.check)
 
-    def failed(self, dataset, source, target, attack):
+    def failed(self, dataset: str, source: str, target: str, attack: str) -> bool:
         """Whether a check failed on the cell."""
         return bool(self._numbers(FAILURE, dataset, source, target, attack))
 
-    def warnings(self, dataset, source, target, attack):
+    def warnings(self, dataset: str, source: str, target: str, attack: str) -> str:
         """Numbers of the checks that warn of the cell, such as `10 14`."""
         return " ".join(map(str, sorted(self._numbers(WARNING, dataset, source, target, attack))))
 
-    def _numbers(self, verdict, dataset, source, target, attack):
+    def _numbers(self, verdict: str, dataset: str, source: str, target: str, attack: str) -> set[int]:
         known = self._checks[verdict]
         keys = product([dataset], [source, EVERY], [target, EVERY], [attack, EVERY])
         return set().union(*(known.get(key, ()) for key in keys))
@@ -119,11 +134,11 @@ class Audit:
 NOTHING_FOUND = Audit()
 
 
-def write_findings(path, findings):
+def write_findings(path: str | Path, findings: Iterable[Finding]) -> None:
     """The findings as CSV: failures first, then warnings, then what could not be checked, then what passed."""
     order = [FAILURE, WARNING, NOT_APPLICABLE, PASS]
 
-    def place(finding):
+    def place(finding: Finding) -> tuple[Any, ...]:
         cell = (finding.dataset, finding.source, finding.target, finding.attack)
         return order.index(finding.verdict), *cell, finding.check, finding.message
 
@@ -137,14 +152,14 @@ def write_findings(path, findings):
             )
 
 
-def read_findings(path):
+def read_findings(path: str | Path) -> list[Finding]:
     """The findings of a CSV file; values and thresholds stay text."""
     try:
-        return [Finding(**{**row, "check": int(row["check"])}) for row in read_rows(path)]
+        return [Finding(check=int(row.pop("check")), **row) for row in read_rows(path)]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is no table of findings ({error}); remove it and run again") from None
 
 
-def read_audit(path):
+def read_audit(path: str | Path) -> Audit:
     """The Audit of a table of findings."""
     return Audit(read_findings(path))

@@ -6,18 +6,23 @@ than that.
 """
 
 import copy
+from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from squeezeproof.attacks.source import frozen
 from squeezeproof.attacks.suite import stages
-from squeezeproof.audit.findings import EVERY, WARNING, judge, remedy
+from squeezeproof.audit.findings import EVERY, WARNING, Finding, judge, remedy
 from squeezeproof.batches import in_batches
 from squeezeproof.entries import registry
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.tensors import open_rows, read_metadata, verify
+from squeezeproof.types import Key
 
 # Of the sampled images: the least that tell anything, and a share of the set's that costs a tenth of crafting it.
 FEWEST, SHARE = 50, 0.1
@@ -26,7 +31,17 @@ ERRORS, POINT = 3.0, 0.02
 MOST_STEPS = 20
 
 
-def audit_fresh(model, images, labels, sets, *, seed, batch_size, dataset, source):
+def audit_fresh(
+    model: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    sets: Mapping[str, str | Path],
+    *,
+    seed: int,
+    batch_size: int | None,
+    dataset: str,
+    source: str,
+) -> list[Finding]:
     """Findings of check 24 on the sets of one source that a gradient attack crafted in a ball.
 
     Args:
@@ -39,10 +54,11 @@ def audit_fresh(model, images, labels, sets, *, seed, batch_size, dataset, sourc
     """
     device = next(model.parameters()).device
     # torchattacks reshapes gradients by `view`, which those of a model in channels-last order do not allow.
-    model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+    # The signatures of torch leave this argument out.
+    model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # ty: ignore[no-matching-overload]
     inputs, targets = to_pixels(images, device), labels.to(device)
 
-    def correct(points):
+    def correct(points: torch.Tensor) -> np.ndarray:
         parts = []
         with torch.no_grad():
             in_batches(
@@ -53,7 +69,7 @@ def audit_fresh(model, images, labels, sets, *, seed, batch_size, dataset, sourc
         return torch.cat(parts).cpu().numpy()
 
     @cache
-    def fresh(norm, eps, steps):
+    def fresh(norm: str, eps: float, steps: int) -> np.ndarray:
         parts = []
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
@@ -78,25 +94,27 @@ def audit_fresh(model, images, labels, sets, *, seed, batch_size, dataset, sourc
     return findings
 
 
-def sample_size(wanted, count):
+def sample_size(wanted: int, count: int) -> int:
     """How many of `count` test images are attacked anew where `wanted` are asked for."""
     return min(wanted, count, max(FEWEST, round(SHARE * count)))
 
 
-def _follows_gradients(settings):
+def _follows_gradients(settings: dict[str, Any]) -> bool:
     """Whether the source's own gradients led to points of a ball, which a fresh attack can be held against."""
     entry = registry.attacks()[settings["method"]]
     return settings["eps"] is not None and entry.needs == "gradients" and not (entry.minimum_norm or entry.blind)
 
 
-def _steps(settings):
+def _steps(settings: dict[str, Any]) -> int:
     """Steps of the fresh attack: no more than the set's own attack made, 1 for those without a place in the order."""
     if registry.attacks()[settings["method"]].strength is None:
         return 1
     return min(MOST_STEPS, max(stage.get("steps", 1) for stage in stages(settings)))
 
 
-def _attack(model, norm, eps, steps):
+def _attack(
+    model: nn.Module, norm: str, eps: float, steps: int
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """torchattacks' attack of that many steps in a ball; its step sizes are those of [madry2018]."""
     import torchattacks
 
@@ -107,7 +125,7 @@ def _attack(model, norm, eps, steps):
     return chosen(model, eps=eps, steps=steps, **options)
 
 
-def _compared(key, settings, stored, fresh, path):
+def _compared(key: Key, settings: dict[str, Any], stored: np.ndarray, fresh: np.ndarray, path: str | Path) -> Finding:
     """The finding on one set: which of the sampled images the source still labels right, there and freshly attacked."""
     difference = stored.astype(float) - fresh
     gap, error = float(difference.mean()), float(difference.std() / np.sqrt(len(difference)))

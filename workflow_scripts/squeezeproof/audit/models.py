@@ -2,12 +2,15 @@
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
-from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, judge, listed, not_applicable
+from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding, judge, listed, not_applicable
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.store.tensors import array_digests
+from squeezeproof.types import Key
 
 # Arrays of a checkpoint that are no weights.
 MASK = "mask:"
@@ -17,7 +20,7 @@ SHARED_ERRORS = 20
 SHARED = 0.7
 
 
-def works(key, clean, labels):
+def works(key: Key, clean: np.ndarray, labels: np.ndarray) -> Finding:
     """Check 22: the model knows more than the largest class, and predicts more than one.
 
     A model that does not, or one that lost its network, cannot be fooled; that it stands is no robustness.
@@ -39,7 +42,7 @@ def works(key, clean, labels):
     return judge(key, 22, accuracy, largest, message, bad=accuracy <= largest or single)
 
 
-def weights_digest(path):
+def weights_digest(path: str | Path) -> str:
     """One digest of the weights, buffers and quantizers in a checkpoint, whatever its masks and metadata."""
     weights = {name: digest for name, digest in array_digests(path).items() if not name.startswith(MASK)}
     return hashlib.sha256(repr(sorted(weights.items())).encode()).hexdigest()
@@ -48,11 +51,13 @@ def weights_digest(path):
 class Models:
     """What the models of a study predict, and the checks that compare one with another."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._predictions = defaultdict(list)
         self._clean, self._labels = defaultdict(dict), {}
 
-    def add(self, dataset, source, target, labels, predictions):
+    def add(
+        self, dataset: str, source: str, target: str, labels: np.ndarray, predictions: dict[str, np.ndarray]
+    ) -> None:
         """Take note of a target's predictions, name -> labels [N], clean and on the sets of one source."""
         self._clean[dataset][target], self._labels[dataset] = predictions[CLEAN].astype(np.int32), labels
         errors = sum(int((predicted != labels).sum()) for predicted in predictions.values())
@@ -62,7 +67,9 @@ class Models:
                 digest.update(name.encode() + b"\0" + np.ascontiguousarray(predictions[name], np.int64).tobytes())
             self._predictions[dataset, source, digest.hexdigest()].append(target)
 
-    def findings(self, weights, parents):
+    def findings(
+        self, weights: dict[tuple[str, str], str], parents: dict[tuple[str, str], str | None]
+    ) -> list[Finding]:
         """Findings of check 23 on every model and of check 26 on every data set.
 
         Args:
@@ -71,7 +78,9 @@ class Models:
         """
         return [*self._distinct(weights, parents), *self._labelled(parents)]
 
-    def _distinct(self, weights, parents):
+    def _distinct(
+        self, weights: dict[tuple[str, str], str], parents: dict[tuple[str, str], str | None]
+    ) -> Iterator[Finding]:
         """Check 23: no two models hold the same weights or, with enough errors, predict the same.
 
         That a compressed model holds the weights it was made from is a failure of its cells; other pairs are warnings.
@@ -94,7 +103,7 @@ class Models:
             verdict = FAILURE if undone else WARNING
             yield judge((dataset, EVERY, model, EVERY), 23, len(others) + len(alike), 0, message, verdict=verdict)
 
-    def _labelled(self, parents):
+    def _labelled(self, parents: dict[tuple[str, str], str | None]) -> Iterator[Finding]:
         """Check 26: models that were trained apart do not make the same errors.
 
         Networks trained from different starts share half of their errors or less. Where they agree on another label

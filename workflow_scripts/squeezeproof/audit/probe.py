@@ -5,20 +5,24 @@ whose sign gradient flips by rounding marks nothing.
 """
 
 import random
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from squeezeproof.attacks.checks import check_logits
 from squeezeproof.attacks.objective import LOSSES, cross_entropy, fooled, margin
 from squeezeproof.attacks.pgd import pgd
 from squeezeproof.attacks.source import frozen
-from squeezeproof.audit.findings import EVERY, judge, not_applicable
+from squeezeproof.audit.findings import EVERY, Finding, judge, not_applicable
 from squeezeproof.audit.sets import ZERO_GRADIENTS
 from squeezeproof.batches import in_batches
 from squeezeproof.errors import InputError
 from squeezeproof.models.device import device_of
 from squeezeproof.store.datasets import to_pixels
+from squeezeproof.types import Classifier, Key, Loss
 
 # The attack of a study that has no PGD in a ball.
 DEFAULT = {
@@ -32,7 +36,18 @@ RISING = 0.05
 LAST_STEPS = 10
 
 
-def probe(model, images, labels, settings, *, deep, seed, batch_size, dataset, source):
+def probe(
+    model: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    settings: dict[str, Any] | None,
+    *,
+    deep: bool,
+    seed: int,
+    batch_size: int | None,
+    dataset: str,
+    source: str,
+) -> list[Finding]:
     """Findings of checks 6, 7 and 9, and if `deep` also of 11, 16, 17 and 18, on one source, for all its attacks.
 
     Args:
@@ -67,47 +82,53 @@ def probe(model, images, labels, settings, *, deep, seed, batch_size, dataset, s
 class Trial:
     """A model, the examples it is probed with, and runs of PGD on them."""
 
-    def __init__(self, model, images, labels, seed, batch_size):
+    def __init__(
+        self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor, seed: int, batch_size: int | None
+    ) -> None:
         self.model, self.seed, self.batch_size = model, seed, batch_size
         device = device_of(model)
         self.inputs, self.labels = to_pixels(images, device), labels.to(device)
 
-    def batched(self, function):
+    def batched(self, function: Callable[[int, int], torch.Tensor]) -> torch.Tensor:
         """function(first, last) over all examples in batches, its tensors put together along the first dimension."""
         parts = []
         in_batches(len(self.labels), self.batch_size, lambda first, last: parts.append(function(first, last)))
         return torch.cat(parts)
 
-    def logits(self, points):
+    def logits(self, points: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             return self.batched(lambda first, last: self.model(points[first:last]))
 
-    def attack(self, through, **options):
+    def attack(self, through: Classifier, **options: Any) -> torch.Tensor:
         """Whether PGD with some options fools the model, bool [N]; `through` is what PGD sees of it."""
-        return fooled(self.logits(self.batched(lambda *rows: self._points(through, rows, options))), self.labels)
+        return fooled(
+            self.logits(self.batched(lambda first, last: self._points(through, (first, last), options))), self.labels
+        )
 
-    def curves(self, **options):
+    def curves(self, **options: Any) -> torch.Tensor:
         """The loss at every point that one run of PGD visits, [N, steps + 1]."""
 
-        def work(*rows):
-            losses, labels = [], self.labels[slice(*rows)]
+        def work(first: int, last: int) -> torch.Tensor:
+            losses, labels = [], self.labels[first:last]
 
-            def recorded(points):
+            def recorded(points: torch.Tensor) -> torch.Tensor:
                 logits = self.model(points)
                 losses.append(LOSSES[options["loss"]](logits.detach(), labels))
                 return logits
 
-            self._points(recorded, rows, options | {"restarts": 1})
+            self._points(recorded, (first, last), options | {"restarts": 1})
             return torch.stack(losses, dim=1)
 
         return self.batched(work)
 
-    def _points(self, through, rows, options):
-        indices, rows = torch.arange(*rows, device=self.labels.device), slice(*rows)
-        return pgd(through, self.inputs[rows], self.labels[rows], seed=self.seed, indices=indices, **options).detach()
+    def _points(self, through: Classifier, rows: tuple[int, int], options: dict[str, Any]) -> torch.Tensor:
+        indices, chosen = torch.arange(*rows, device=self.labels.device), slice(*rows)
+        return pgd(
+            through, self.inputs[chosen], self.labels[chosen], seed=self.seed, indices=indices, **options
+        ).detach()
 
 
-def agrees(key, trial):
+def agrees(key: Key, trial: Trial) -> Finding:
     """Check 6: PASSES passes give the same logits, to rounding, and none draws random numbers.
 
     A model whose draws seldom matter agrees with itself in a few passes; that it draws is seen at the generators.
@@ -125,17 +146,20 @@ def agrees(key, trial):
     return judge(key, 6, spread, limit, message, bad=bool(drawn) or spread > limit)
 
 
-def _generators(device):
+def _generators(device: torch.device) -> dict[str, Any]:
     """The states of the generators that everything in this process shares, by their names in a message."""
-    _, keys, position, *_ = np.random.get_state()
-    states = {"Python's random": random.getstate(), "numpy.random": (keys.tobytes(), position)}
+    numpy = np.random.get_state(legacy=False)["state"]
+    states: dict[str, Any] = {
+        "Python's random": random.getstate(),
+        "numpy.random": (numpy["key"].tobytes(), numpy["pos"]),
+    }
     states["torch"] = torch.get_rng_state().numpy().tobytes()
     if device.type != "cpu":
         states[f"torch on {device.type}"] = torch.get_device_module(device).get_rng_state().cpu().numpy().tobytes()
     return states
 
 
-def returns_logits(key, trial):
+def returns_logits(key: Key, trial: Trial) -> Finding:
     """Check 7: the outputs are finite, and not probabilities."""
     try:
         check_logits(trial.logits(trial.inputs))
@@ -144,7 +168,7 @@ def returns_logits(key, trial):
     return judge(key, 7, "", "", "", bad=False)
 
 
-def has_gradients(key, trial):
+def has_gradients(key: Key, trial: Trial) -> Finding:
     """Check 9: the input gradients of the cross-entropy and of the margin loss are finite and not zero."""
     shares = {}
     for name, loss in (("cross-entropy", cross_entropy), ("margin", margin)):
@@ -155,7 +179,7 @@ def has_gradients(key, trial):
     return judge(key, 9, max(shares.values()), ZERO_GRADIENTS, message)
 
 
-def _dead(trial, rows, loss):
+def _dead(trial: Trial, rows: slice, loss: Loss) -> torch.Tensor:
     points = trial.inputs[rows].clone().requires_grad_(True)
     with torch.enable_grad():
         values = loss(trial.model(points), trial.labels[rows])
@@ -166,7 +190,7 @@ def _dead(trial, rows, loss):
     return (peak == 0) | ~torch.isfinite(peak)
 
 
-def converged(key, trial, usual, options):
+def converged(key: Key, trial: Trial, usual: torch.Tensor, options: dict[str, Any]) -> Finding:
     """Check 11: twice the steps, or 5 restarts, change the accuracy by at most a point."""
     longer = trial.attack(trial.model, **options | {"steps": 2 * options["steps"]})
     again = trial.attack(trial.model, **options | {"restarts": 5 * options["restarts"], "random_start": True})
@@ -176,12 +200,12 @@ def converged(key, trial, usual, options):
     return judge(key, 11, abs(drops[strongest]), POINT, message)
 
 
-def _lost(stronger, weaker):
+def _lost(stronger: torch.Tensor, weaker: torch.Tensor) -> float:
     """Accuracy under the second attack minus accuracy under the first."""
     return (stronger.double().mean() - weaker.double().mean()).item()
 
 
-def returns_best(key, trial, usual, options):
+def returns_best(key: Key, trial: Trial, usual: torch.Tensor, options: dict[str, Any]) -> Finding:
     """Check 16: no example has an iterate that fools the model where the returned point does not."""
     if options["keep"] == "best":
         return not_applicable(key, 16, "keep: best returns the strongest iterate")
@@ -192,7 +216,7 @@ def returns_best(key, trial, usual, options):
     return judge(key, 16, int(missed.sum()), 0, message)
 
 
-def rises_no_longer(key, trial, usual, options):
+def rises_no_longer(key: Key, trial: Trial, usual: torch.Tensor, options: dict[str, Any]) -> Finding:
     """Check 17: where PGD fails, its loss has stopped rising, or twice the steps break no more.
 
     The best loss so far over the last 10 steps, or half of them where they are fewer than 20, in units of its range;
@@ -216,7 +240,7 @@ def rises_no_longer(key, trial, usual, options):
     return judge(key, 17, rise, RISING, message, bad=rise > RISING and broken > max(POINT, 2 * error))
 
 
-def survives_scaling(key, trial, usual, options):
+def survives_scaling(key: Key, trial: Trial, usual: torch.Tensor, options: dict[str, Any]) -> Finding:
     """Check 18: PGD is no stronger on logits times 0.01 or times 100, and as strong on logits plus 100, to a point.
 
     That it is weaker on scaled logits says nothing: the cross-entropy weighs the other classes by the logits' scale.
@@ -226,7 +250,7 @@ def survives_scaling(key, trial, usual, options):
         "times 100": _lost(trial.attack(lambda points: 100 * trial.model(points), **options), usual),
         "plus 100": abs(_lost(trial.attack(lambda points: trial.model(points) + 100, **options), usual)),
     }
-    worst = max(changes, key=changes.get)
+    worst = max(changes, key=lambda name: changes[name])
     message = (
         f"PGD on the logits {worst} changes the accuracy by {100 * changes[worst]:.3g} points: it depends on their "
         f"scale; use the loss dlr or margin, or apgd"

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from squeezeproof.audit.findings import EVERY, WARNING, judge, listed, not_applicable, remedy
+from squeezeproof.audit.findings import EVERY, WARNING, Finding, judge, listed, not_applicable, remedy
 from squeezeproof.audit.models import works
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
@@ -13,6 +15,7 @@ from squeezeproof.store.adversarial import KIND
 from squeezeproof.store.predictions import NOT_SCORED
 from squeezeproof.store.rows import Rows, part_slices
 from squeezeproof.store.tensors import fingerprint, open_rows, read_arrays, read_metadata, verify
+from squeezeproof.types import Array, Key
 
 SLACK = 1e-6
 # Rounding decides below this share of a set's largest margin, and at most below it where that is under 1.
@@ -35,11 +38,13 @@ class Origin:
     fingerprint: str
 
     @cached_property
-    def split_fingerprint(self):
+    def split_fingerprint(self) -> str:
         return fingerprint(self.images, self.labels)
 
 
-def audit_set(path, dataset, source, attack, origin, evaluated=None):
+def audit_set(
+    path: str | Path, dataset: str, source: str, attack: str, origin: Origin, evaluated: np.ndarray | None = None
+) -> list[Finding]:
     """Findings of checks 1, 3, 4, 5, 9, 22 and 25 on a set, for every target; of check 2 where its file cannot be read.
 
     Args:
@@ -70,7 +75,7 @@ def audit_set(path, dataset, source, attack, origin, evaluated=None):
     ]
 
 
-def measure(path, images, norm):
+def measure(path: str | Path, images: Array, norm: str) -> tuple[np.ndarray, int]:
     """Norms of a set's perturbations [N], NaN where not finite, and how many of its images leave the box [0, 1].
 
     Raises InputError where the stored images have another shape than `images`.
@@ -88,11 +93,19 @@ def measure(path, images, norm):
     return lengths, outside
 
 
-def _pixels(images):
+def _pixels(images: np.ndarray) -> np.ndarray:
     return images.astype(np.float32) / np.float32(255) if images.dtype == np.uint8 else images
 
 
-def intact(key, metadata, labels, lengths, outside, origin, again):
+def intact(
+    key: Key,
+    metadata: dict[str, Any],
+    labels: np.ndarray,
+    lengths: np.ndarray,
+    outside: int,
+    origin: Origin,
+    again: str,
+) -> Finding:
     """Check 1: after reloading, every image is finite, in the box and in the ball, and of these images and labels."""
     eps = metadata["settings"]["eps"]
     reach = np.inf if eps is None else eps + SLACK * max(1.0, eps)
@@ -110,7 +123,9 @@ def intact(key, metadata, labels, lengths, outside, origin, again):
     return judge(key, 1, longest, "" if eps is None else reach, "the set: " + ", ".join(found) + again, bad=bool(found))
 
 
-def moved(key, settings, arrays, lengths, again):
+def moved(
+    key: Key, settings: dict[str, Any], arrays: dict[str, np.ndarray], lengths: np.ndarray, again: str
+) -> Finding:
     """Check 3: in a set that may be scored on other models no example that the source gets right stays as it was.
 
     A warning for sets of 8-bit images, where rounding can undo a perturbation.
@@ -129,7 +144,9 @@ def moved(key, settings, arrays, lengths, again):
     return judge(key, 3, len(unmoved), 0, message, verdict=WARNING if rounded else None)
 
 
-def spent(key, settings, arrays, lengths, again):
+def spent(
+    key: Key, settings: dict[str, Any], arrays: dict[str, np.ndarray], lengths: np.ndarray, again: str
+) -> Finding:
     """Check 25: an attack in a ball, which spends its whole budget, ends near the edge of its ball."""
     if settings["eps"] is None or settings["stop_on_success"] or registry.attacks()[settings["method"]].minimum_norm:
         return not_applicable(key, 25, "the attack looks for the nearest point, or stops where it succeeds")
@@ -142,7 +159,7 @@ def spent(key, settings, arrays, lengths, again):
     return judge(key, 25, typical, HALF * settings["eps"], message, bad=typical < HALF * settings["eps"])
 
 
-def reproduced(key, arrays, evaluated, again):
+def reproduced(key: Key, arrays: dict[str, np.ndarray], evaluated: np.ndarray | None, again: str) -> Finding:
     """Check 4: the source's labels of the stored images are those recorded while crafting, but for ties.
 
     A tie is a margin below 1e-5 (1e-5 of the set's largest margin where that exceeds 1), which rounding may decide.
@@ -161,7 +178,7 @@ def reproduced(key, arrays, evaluated, again):
     return replace(finding, message=f"rounding decides ties: {listed(ties)}")
 
 
-def cumulative(key, metadata, arrays, again):
+def cumulative(key: Key, metadata: dict[str, Any], arrays: dict[str, np.ndarray], again: str) -> Finding:
     """Check 5, of a set: what its last attack left standing is what all its attacks together left standing, and for
     attacks that follow the source's gradients no more than the source labels right without them."""
     standing, correct = metadata["stages"][-1]["standing"], int((arrays["predictions"] == arrays["labels"]).sum())
@@ -174,7 +191,7 @@ def cumulative(key, metadata, arrays, again):
     return judge(key, 5, correct, clean, message, bad=helps)
 
 
-def gradients(key, metadata):
+def gradients(key: Key, metadata: dict[str, Any]) -> Finding:
     """Check 9, of a set: the share of input gradients that were exactly zero while crafting."""
     if any(stage.get("loss") == "dlr" for stage in metadata["stages"]):
         return not_applicable(key, 9, "the loss dlr is flat where the label's logit is the third; other losses tell")

@@ -1,15 +1,25 @@
 """The audit of a whole study: findings on its sources and on its predictions, one target in memory at a time."""
 
-from squeezeproof.audit.cells import audit_predictions, by_target
+from collections.abc import Iterable
+from pathlib import Path
+
+from squeezeproof.audit.cells import Split, audit_predictions, by_target
 from squeezeproof.audit.comparisons import audit_target
-from squeezeproof.audit.findings import FAILURE, Audit
+from squeezeproof.audit.findings import FAILURE, Audit, Finding
 from squeezeproof.audit.models import Models
 from squeezeproof.errors import InputError
 
 SHOWN = 5
 
 
-def audit_study(found, predictions, splits, fingerprints, weights, parents):
+def audit_study(
+    found: Iterable[Finding],
+    predictions: Iterable[str | Path],
+    splits: dict[str, Split],
+    fingerprints: dict[tuple[str, str], str],
+    weights: dict[tuple[str, str], str],
+    parents: dict[tuple[str, str], str | None],
+) -> list[Finding]:
     """All findings of a study.
 
     Args:
@@ -35,7 +45,7 @@ def audit_study(found, predictions, splits, fingerprints, weights, parents):
     return [*findings, *models.findings(weights, parents)]
 
 
-def check(findings):
+def check(findings: Iterable[Finding]) -> str:
     """A line that counts the findings; InputError where one is a failure: the cells, the checks and what to do."""
     failures = [finding for finding in findings if finding.verdict == FAILURE]
     if failures:

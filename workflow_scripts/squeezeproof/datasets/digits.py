@@ -1,10 +1,14 @@
 """scikit-learn's digits."""
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
+from squeezeproof.types import Loaded
 
-def load_digits(settings):
+
+def load_digits(settings: dict[str, Any]) -> Loaded:
     """scikit-learn's digits [alpaydin1998], split 70 : 30 per class by a fixed permutation."""
     from sklearn.datasets import load_digits as sklearn_digits
 
@@ -12,7 +16,9 @@ def load_digits(settings):
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
     size = (settings["size"], settings["size"])
     if settings["size"] != images.shape[1]:
-        images = np.stack([np.asarray(Image.fromarray(image).resize(size, Image.BILINEAR)) for image in images])
+        images = np.stack(
+            [np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)) for image in images]
+        )
     labels = bunch.target.astype(np.int64)
     order = np.random.default_rng(0).permutation(len(labels))
     test = np.zeros(len(labels), dtype=bool)

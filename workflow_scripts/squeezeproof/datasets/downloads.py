@@ -4,12 +4,15 @@ import hashlib
 import os
 import tarfile
 import zlib
+from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from squeezeproof.errors import InputError
+from squeezeproof.types import Loaded
 
 # MD5 sums of the decompressed IDX files of MNIST and Fashion-MNIST, which torchvision itself does not check.
 IDX_SUMS = {
@@ -28,27 +31,27 @@ IDX_SUMS = {
 }
 
 
-def load_mnist(settings):
+def load_mnist(settings: dict[str, Any]) -> Loaded:
     """MNIST [lecun1998]."""
     return _load_idx(settings, "MNIST")
 
 
-def load_fashion_mnist(settings):
+def load_fashion_mnist(settings: dict[str, Any]) -> Loaded:
     """Fashion-MNIST [xiao2017]."""
     return _load_idx(settings, "FashionMNIST")
 
 
-def load_cifar10(settings):
+def load_cifar10(settings: dict[str, Any]) -> Loaded:
     """CIFAR-10 [krizhevsky2009]."""
     return _load_cifar(settings, "CIFAR10")
 
 
-def load_cifar100(settings):
+def load_cifar100(settings: dict[str, Any]) -> Loaded:
     """CIFAR-100 [krizhevsky2009]."""
     return _load_cifar(settings, "CIFAR100")
 
 
-def _load_idx(settings, name):
+def _load_idx(settings: dict[str, Any], name: str) -> Loaded:
     """MNIST or Fashion-MNIST through torchvision, every file's MD5 checked."""
     from torchvision import datasets
     from torchvision.datasets.mnist import read_image_file, read_label_file
@@ -60,15 +63,15 @@ def _load_idx(settings, name):
     # The class itself would rather read the processed/*.pt of early torchvision releases, which nobody has checked.
     train, test = (
         (
-            read_image_file(raw / f"{split}-images-idx3-ubyte").numpy()[:, None],
-            read_label_file(raw / f"{split}-labels-idx1-ubyte").numpy(),
+            read_image_file(str(raw / f"{split}-images-idx3-ubyte")).numpy()[:, None],
+            read_label_file(str(raw / f"{split}-labels-idx1-ubyte")).numpy(),
         )
         for split in ("train", "t10k")
     )
     return train, test, list(dataset.classes)
 
 
-def _load_cifar(settings, name):
+def _load_cifar(settings: dict[str, Any], name: str) -> Loaded:
     """CIFAR-10 or CIFAR-100 through torchvision, every file's MD5 checked before it is unpickled."""
     from torchvision import datasets
     from torchvision.datasets.utils import download_and_extract_archive
@@ -86,10 +89,10 @@ def _load_cifar(settings, name):
     for train in (True, False):
         loaded = dataset(root, train=train, download=False)
         splits.append((np.ascontiguousarray(loaded.data.transpose(0, 3, 1, 2)), np.asarray(loaded.targets, np.int64)))
-    return *splits, list(loaded.classes)
+    return splits[0], splits[1], list(loaded.classes)
 
 
-def _provide(folder, sums, allowed, download):
+def _provide(folder: Path, sums: dict[str, str], allowed: bool, download: Callable[[], object]) -> None:
     """Call `download`, if allowed, where a file of `sums` (name -> MD5) is missing; then check every file's MD5."""
     if missing := [name for name in sums if not (folder / name).is_file()]:
         wanted = f"{folder}: {', '.join(missing)} missing"
@@ -106,7 +109,7 @@ def _provide(folder, sums, allowed, download):
         _verify(folder / name, md5, remedy)
 
 
-def _verify(path, md5, remedy):
+def _verify(path: Path, md5: str, remedy: str) -> None:
     try:
         with open(path, "rb") as file:
             found = hashlib.file_digest(file, "md5").hexdigest()

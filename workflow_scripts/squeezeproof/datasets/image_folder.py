@@ -2,7 +2,9 @@
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
@@ -10,6 +12,7 @@ from PIL import Image, ImageColor, ImageOps
 from squeezeproof import untrusted
 from squeezeproof.errors import InputError
 from squeezeproof.store.rows import Rows
+from squeezeproof.types import Loaded
 from squeezeproof.untrusted import check_class_name, check_image_file, check_image_size
 
 log = logging.getLogger("squeezeproof")
@@ -22,7 +25,7 @@ STRAY = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 LISTED = 20
 
 
-def load_image_folder(settings):
+def load_image_folder(settings: dict[str, Any]) -> Loaded:
     """Images under root/{train,test}/{class}/: ((images, labels), (images, labels), class names).
 
     Images are upright as their EXIF orientation says, composited on `background` where they are transparent, and their
@@ -61,7 +64,7 @@ def load_image_folder(settings):
         counts = [len(files[split].get(name, [])) for name in classes]
         labels = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
         splits.append((ImageFiles(paths, size, channels, background), labels))
-    return *splits, classes
+    return splits[0], splits[1], classes
 
 
 class ImageFiles(Rows):
@@ -70,26 +73,26 @@ class ImageFiles(Rows):
     A file that is no image, or too large to be meant, ends reading with an InputError that names all such files.
     """
 
-    def __init__(self, paths, size, channels, background):
+    def __init__(self, paths: list[str], size: int, channels: int, background: str) -> None:
         super().__init__((len(paths), channels, size, size), np.uint8)
         self.paths, self.background = paths, background
         self.composited = set()
 
-    def take(self, rows):
+    def take(self, rows: range | np.ndarray) -> np.ndarray:
         try:
             return np.stack([self._read(row) for row in rows])
         except InputError:
             _refuse([problem for row in range(len(self)) if (problem := self._problem(row))])
             raise
 
-    def _problem(self, row):
+    def _problem(self, row: int) -> str | None:
         try:
             self._read(row)
         except InputError as error:
             return str(error)
         return None
 
-    def _read(self, row):
+    def _read(self, row: int) -> np.ndarray:
         _, channels, size, _ = self.shape
         path = Path(self.paths[row])
         image = _decode(path)
@@ -98,12 +101,12 @@ class ImageFiles(Rows):
         image = image.convert("L" if channels == 1 else "RGB")
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.resize((size, size), Image.BILINEAR, box=(left, top, left + side, top + side))
+        image = image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
         return np.atleast_3d(np.asarray(image)).transpose(2, 0, 1)
 
-    def _composite(self, image, path):
+    def _composite(self, image: Image.Image, path: Path) -> Image.Image:
         image = image.convert("RGBA")
-        if image.getextrema()[3][0] == 255:
+        if image.getchannel("A").getextrema()[0] == 255:
             return image
         if path not in self.composited:
             self.composited.add(path)
@@ -113,7 +116,7 @@ class ImageFiles(Rows):
         return Image.alpha_composite(ground, image)
 
 
-def _decode(path):
+def _decode(path: Path) -> Image.Image:
     """One upright image, decoded; one that is too large is refused before its pixels are decoded."""
     try:
         check_image_file(path)
@@ -142,7 +145,7 @@ def _decode(path):
         raise InputError(f"{path}: not a readable image: no {known} file; remove it") from None
 
 
-def _known_format(path):
+def _known_format(path: Path) -> bool:
     """Whether a file begins as those of FORMATS do."""
     with open(path, "rb") as file:
         start = file.read(16)
@@ -151,14 +154,14 @@ def _known_format(path):
     return start.startswith(signatures) or netpbm or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
 
 
-def _refuse(problems):
+def _refuse(problems: list[str]) -> None:
     """End with an InputError that lists the problems, if there are any."""
     if problems:
         more = [f"... and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
         raise InputError("\n".join([*problems[:LISTED], *more]))
 
 
-def _visible(folder):
+def _visible(folder: Path) -> list[os.DirEntry[str]]:
     """Entries of a folder in the order of their names, without hidden ones."""
     if not folder.is_dir():
         return []
@@ -166,12 +169,12 @@ def _visible(folder):
         return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
 
 
-def _image_files(folder):
+def _image_files(folder: Path) -> list[str]:
     """Paths, as texts, of the files of a class in the order of their names."""
     return [f"{folder}/{entry.name}" for entry in _visible(folder) if not entry.is_dir()]
 
 
-def _class_folders(folder):
+def _class_folders(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder; images belong in {folder}/CLASS/NAME.png")
     classes = []
@@ -187,12 +190,12 @@ def _class_folders(folder):
     return classes
 
 
-def _too_deep(folder, files):
+def _too_deep(folder: Path, files: list[str]) -> list[str]:
     """Folders of a class that has no image of its own, in which there are files."""
     return [] if files else [entry.path for entry in _visible(folder) if entry.is_dir() and _image_files(Path(entry))]
 
 
-def _misplaced(folder, classes):
+def _misplaced(folder: Path, classes: dict[str, list[str]]) -> Iterator[str]:
     """Problems of images that lie in a split itself or one folder too deep; a word on folders that are passed over."""
     for entry in _visible(folder):
         if entry.is_file() and _known_format(Path(entry)):

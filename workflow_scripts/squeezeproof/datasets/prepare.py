@@ -1,6 +1,9 @@
 """Data sets of every kind as uint8 arrays in train, validation and test splits."""
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +17,7 @@ KIND = "dataset"
 MAX_BYTES = 64 << 30
 
 
-def prepare(settings, paths, name):
+def prepare(settings: dict[str, Any], paths: Mapping[str, str | Path], name: str) -> None:
     """Load the data set that `settings` describes (see squeezeproof.entries) and write its three splits.
 
     Args:
@@ -68,7 +71,7 @@ def prepare(settings, paths, name):
         write_tensors(paths[split], {"images": pixels, "labels": targets}, metadata)
 
 
-def _check_sizes(splits, name):
+def _check_sizes(splits: dict[str, tuple[PickedRows, np.ndarray]], name: str) -> None:
     for split, (images, _) in splits.items():
         if math.prod(images.shape) > MAX_BYTES:
             raise InputError(
@@ -77,7 +80,7 @@ def _check_sizes(splits, name):
             )
 
 
-def stratified(labels, count, order=None):
+def stratified(labels: np.ndarray, count: int, order: np.ndarray | None = None) -> np.ndarray:
     """Indices of `count` examples with every class in its share (largest remainders), the first of each in `order`."""
     order = np.arange(len(labels)) if order is None else order
     classes, sizes = np.unique(labels, return_counts=True)
@@ -93,16 +96,16 @@ def stratified(labels, count, order=None):
 class Moments:
     """Mean and standard deviation per channel of the uint8 images [N, C, H, W] that were added, in [0, 1]."""
 
-    def __init__(self, channels):
+    def __init__(self, channels: int) -> None:
         self.total, self.squares, self.count = np.zeros(channels), np.zeros(channels), 0
 
-    def add(self, images):
+    def add(self, images: np.ndarray) -> None:
         pixels = images.astype(np.float64) / 255
         self.total += pixels.sum(axis=(0, 2, 3))
         self.squares += (pixels**2).sum(axis=(0, 2, 3))
         self.count += images.size // images.shape[1]
 
-    def result(self):
+    def result(self) -> tuple[list[float], list[float]]:
         mean = self.total / self.count
         std = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0))
         # A constant channel has no std to divide by.

@@ -3,19 +3,21 @@
 import difflib
 
 import torch
+from torch import nn
 
 from squeezeproof.batches import in_batches
 from squeezeproof.errors import InputError
 from squeezeproof.models.device import device_of
 from squeezeproof.models.features import features, layer_names
 from squeezeproof.store.datasets import to_pixels
+from squeezeproof.types import Images
 
 INPUTS = "inputs"
 AUTO = ["auto"]
 LAST = 3
 
 
-def class_number(name, classes):
+def class_number(name: int | str, classes: list[str]) -> int:
     """The number of a class, given by its name or by its number; InputError where there is none."""
     if isinstance(name, int) and name < len(classes):
         return name
@@ -25,7 +27,7 @@ def class_number(name, classes):
     raise InputError(f"the data set has no class {name!r}; its classes are named such as {nearest[0]}")
 
 
-def first_of_class(labels, number, count):
+def first_of_class(labels: torch.Tensor, number: int, count: int) -> torch.Tensor:
     """Indices of the first `count` images of a class in `labels` [N]; InputError where there are fewer than two."""
     found = torch.nonzero(labels == number).flatten()[:count]
     if len(found) < 2:
@@ -33,7 +35,9 @@ def first_of_class(labels, number, count):
     return found
 
 
-def layer_features(model, images, layers, maps, batch_size=None):
+def layer_features(
+    model: nn.Module, images: Images, layers: list[str], maps: str, batch_size: int | None = None
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Features of images [N, C, H, W] (uint8 or float in [0, 1]) in some layers, and the model's labels of them.
 
     Args:
@@ -49,7 +53,7 @@ def layer_features(model, images, layers, maps, batch_size=None):
     device = device_of(model)
     found, predictions = {name: [] for name in (INPUTS, *layers)}, []
 
-    def work(first, last):
+    def work(first: int, last: int) -> None:
         pixels = to_pixels(images[first:last], device)
         outputs = features(model, layers, pixels)
         with torch.no_grad():

@@ -1,10 +1,18 @@
 """Labels that a model gives to the clean test split and to adversarial sets."""
 
-from squeezeproof.store.datasets import open_set, open_split
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from squeezeproof.store.datasets import Tensors, open_set, open_split
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED
 
 
-def score(predict, test, sets):
+def score(
+    predict: Callable[[Tensors], Tensor], test: str | Path, sets: Iterable[str | Path]
+) -> tuple[Tensor, dict[str, Tensor], dict[str, dict[str, Any]], dict[str, Any]]:
     """Score a model on everything that one source crafted.
 
     Args:

@@ -1,17 +1,35 @@
 """White-box accuracy against rising eps (Marshall 2020, Algorithm 2)."""
 
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
 import torch
+from torch import nn
 
 from squeezeproof.attacks.craft import craft
 from squeezeproof.jobs import log
 from squeezeproof.store.predictions import NOT_SCORED
 from squeezeproof.store.shards import combined, shard_rows
 from squeezeproof.store.sweeps import Point
+from squeezeproof.types import Images, Split
 
 COSTS = ("forwards_per_example", "backwards_per_example", "zero_gradients")
 
 
-def sweep(model, images, labels, attacks, *, classes, stops, seed, batch_size, training=None, known=(), shards=1):
+def sweep(
+    model: nn.Module,
+    images: Images,
+    labels: torch.Tensor,
+    attacks: Iterable[tuple[str, dict[str, Any]]],
+    *,
+    classes: int,
+    stops: bool,
+    seed: Callable[[str], int],
+    batch_size: int | None,
+    training: Split | None = None,
+    known: Iterable[Point] = (),
+    shards: int = 1,
+) -> Iterator[Point]:
     """Attack every image at one eps after the other; yield a Point for each.
 
     Unlike a cumulative attack, every eps starts from all images, so that a rise of the accuracy shows a weak attack.
@@ -27,9 +45,9 @@ def sweep(model, images, labels, attacks, *, classes, stops, seed, batch_size, t
         known: Points of an earlier run of the same sweep, which are yielded as they are.
         shards: in how many parts the images are attacked, of which one at a time is in memory.
     """
-    known = {point.name: point for point in known}
+    earlier = {point.name: point for point in known}
     for name, settings in attacks:
-        point = known.get(name)
+        point = earlier.get(name)
         if point is None or point.settings != settings:
             options = {"seed": seed(name), "batch_size": batch_size, "training": training}
             predictions, metadata = _attacked(model, images, labels, settings, shards, options)
@@ -44,7 +62,14 @@ def sweep(model, images, labels, attacks, *, classes, stops, seed, batch_size, t
             return
 
 
-def _attacked(model, images, labels, settings, shards, options):
+def _attacked(
+    model: nn.Module,
+    images: Images,
+    labels: torch.Tensor,
+    settings: dict[str, Any],
+    shards: int,
+    options: dict[str, Any],
+) -> tuple[torch.Tensor, dict[str, Any]]:
     """(labels that the model gives to what an attack makes of the images, metadata), of one shard after the other."""
     predictions, metadata = [], []
     for shard in range(1, shards + 1):

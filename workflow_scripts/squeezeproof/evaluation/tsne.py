@@ -1,5 +1,8 @@
 """t-SNE [vandermaaten2008] of layer features."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 from sklearn.manifold import TSNE
 
@@ -7,7 +10,15 @@ POINTS_PER_NEIGHBOUR = 3
 COLUMNS = ["layer", "example", "kind", "label", "prediction", "x", "y"]
 
 
-def coordinates(indices, features, predictions, metadata, *, perplexity, seed):
+def coordinates(
+    indices: np.ndarray,
+    features: dict[str, dict[str, np.ndarray]],
+    predictions: dict[str, np.ndarray],
+    metadata: dict[str, Any],
+    *,
+    perplexity: float,
+    seed: int,
+) -> Iterator[list[Any]]:
     """A row of COLUMNS for every image in every layer, clean ones of a layer before adversarial ones.
 
     Args:
@@ -22,7 +33,7 @@ def coordinates(indices, features, predictions, metadata, *, perplexity, seed):
                 yield [layer, example, kind, metadata["label"], prediction, f"{x:.6g}", f"{y:.6g}"]
 
 
-def embed(clean, adversarial, *, perplexity, seed):
+def embed(clean: np.ndarray, adversarial: np.ndarray, *, perplexity: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates [N, 2] of clean and of adversarial features [N, D], embedded together.
 
     Args:

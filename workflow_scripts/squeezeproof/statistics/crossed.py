@@ -10,10 +10,12 @@ their mean, and each has an interval of its own:
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
 MODELS, TRAININGS = "these models", "trainings"
 HALVINGS = 60
+Numbers = float | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,14 @@ class Mean:
         variance: of the seeds' own means, with S - 1; NaN for one seed.
     """
 
-    mean: np.ndarray
-    square: np.ndarray
-    images: np.ndarray
-    seeds: np.ndarray
-    variance: np.ndarray
+    mean: Numbers
+    square: Numbers
+    images: Numbers
+    seeds: Numbers
+    variance: Numbers
 
     @classmethod
-    def of(cls, differences):
+    def of(cls, differences: ArrayLike) -> "Mean":
         """The Mean of differences [S, N], each in [-1, 1]."""
         differences = np.asarray(differences, float)
         seeds, images = differences.shape
@@ -42,7 +44,7 @@ class Mean:
         return cls(differences.mean(), (differences.mean(0) ** 2).mean(), images, seeds, variance)
 
 
-def half_width(found, alpha, about):
+def half_width(found: Mean, alpha: Numbers, about: str) -> np.ndarray:
     """Half the width of the interval of a Mean that covers the true one with probability 1 - alpha or more.
 
     MODELS: z sqrt(v), v being the variance of the mean over the images and over z^2 more that differ, half of them in
@@ -64,13 +66,13 @@ def half_width(found, alpha, about):
     return np.sqrt(squared)
 
 
-def interval(found, alpha, about):
+def interval(found: Mean, alpha: float, about: str) -> tuple[np.ndarray, np.ndarray]:
     """(low, high) around the mean of a Mean, inside [-1, 1]."""
     half = half_width(found, alpha, about)
     return np.maximum(found.mean - half, -1), np.minimum(found.mean + half, 1)
 
 
-def p_beyond(found, distance, about):
+def p_beyond(found: Mean, distance: ArrayLike, about: str) -> np.ndarray:
     """Two-sided P value of a true mean `distance` or more from the observed one: the alpha of that `half_width`."""
     distance = np.asarray(distance, float)
     low, high = np.zeros_like(distance), np.ones_like(distance)
@@ -81,12 +83,12 @@ def p_beyond(found, distance, about):
     return high
 
 
-def p_difference(found, about):
+def p_difference(found: Mean, about: str) -> np.ndarray:
     """Two-sided P value of no true difference; below alpha exactly where the interval excludes 0."""
     return p_beyond(found, np.abs(found.mean), about)
 
 
-def p_equivalence(found, margin, about):
+def p_equivalence(found: Mean, margin: float, about: str) -> np.ndarray:
     """P value of two one-sided tests [schuirmann1987] that the true difference lies inside (-margin, margin).
 
     Below alpha exactly where the 1 - 2 alpha interval lies inside the margin; 1 where the mean does not.

@@ -1,11 +1,12 @@
 """Confidence intervals of proportions."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 Z95 = 1.959963984540054
 
 
-def wilson(successes, trials, z=Z95):
+def wilson(successes: ArrayLike, trials: ArrayLike, z: float = Z95) -> tuple[np.ndarray, np.ndarray]:
     """Wilson score interval [wilson1927] of successes / trials, element by element: (low, high), 95 % by default.
 
     It always contains the share itself, 0 and 1 included.

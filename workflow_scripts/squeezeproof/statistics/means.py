@@ -1,12 +1,15 @@
 """Means over runs and their intervals."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from squeezeproof.statistics.intervals import wilson
 
 
-def mean_interval(mean, std, runs, trials):
+def mean_interval(
+    mean: np.ndarray, std: np.ndarray, runs: np.ndarray, trials: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """95 % interval of mean accuracies in [0, 1], element by element: (low, high).
 
     Student's t over `runs` of standard deviation `std`, Wilson over the `trials` test images where there is one run.
@@ -17,7 +20,7 @@ def mean_interval(mean, std, runs, trials):
     return np.where(several, np.maximum(0, mean - half), low), np.where(several, np.minimum(1, mean + half), high)
 
 
-def student(values, alpha=0.05):
+def student(values: ArrayLike, alpha: float = 0.05) -> tuple[float, float, float, float]:
     """(mean, standard deviation, low, high) of values [S], one per seed, with Student's t interval of their mean.
 
     With one value all but the mean are NaN.

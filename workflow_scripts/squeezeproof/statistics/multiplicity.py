@@ -1,9 +1,10 @@
 """Many tests at once."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def holm(p_values):
+def holm(p_values: ArrayLike) -> np.ndarray:
     """P values adjusted by Holm's step-down method [holm1979], in their order.
 
     Rejecting those below alpha keeps the chance of any false rejection among them below alpha, however the tests

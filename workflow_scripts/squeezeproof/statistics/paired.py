@@ -5,12 +5,13 @@ a difference is first minus second, (only_first - only_second) / trials. Counts 
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import bdtr, ndtri
 
 HALVINGS = 60
 
 
-def mcnemar(only_first, only_second):
+def mcnemar(only_first: ArrayLike, only_second: ArrayLike) -> np.ndarray:
     """Two-sided exact P value of McNemar's test [mcnemar1947]: are both equally often the only one that is right?
 
     Given their number, the discordant images fall to either side like a fair coin; without any, P is 1.
@@ -19,7 +20,7 @@ def mcnemar(only_first, only_second):
     return np.minimum(1.0, 2 * bdtr(np.minimum(only_first, only_second), only_first + only_second, 0.5))
 
 
-def score(only_first, only_second, trials, difference):
+def score(only_first: ArrayLike, only_second: ArrayLike, trials: ArrayLike, difference: ArrayLike) -> np.ndarray:
     """Tango's score statistic [tango1998] of the hypothesis that the true difference is `difference`, in [-1, 1].
 
     Approximately standard normal; positive where the observed difference is larger. Falls as `difference` grows.
@@ -37,7 +38,9 @@ def score(only_first, only_second, trials, difference):
         return np.where(distance == 0, 0.0, distance / np.sqrt(variance))
 
 
-def tango(only_first, only_second, trials, alpha=0.05):
+def tango(
+    only_first: ArrayLike, only_second: ArrayLike, trials: ArrayLike, alpha: float = 0.05
+) -> tuple[np.ndarray, np.ndarray]:
     """Tango's score interval [tango1998] of the difference: (low, high), covering it with probability 1 - alpha.
 
     Unlike Wald's it stays inside [-1, 1] and has a width where no image is discordant.
@@ -45,7 +48,7 @@ def tango(only_first, only_second, trials, alpha=0.05):
     b, c, n = np.broadcast_arrays(*(np.asarray(count, float) for count in (only_first, only_second, trials)))
     z, observed = ndtri(1 - alpha / 2), (b - c) / n
 
-    def bound(end, sign):
+    def bound(end: float, sign: int) -> np.ndarray:
         inside, outside = observed.copy(), np.full(n.shape, float(end))
         for _ in range(HALVINGS):
             middle = (inside + outside) / 2

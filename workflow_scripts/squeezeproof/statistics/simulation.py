@@ -9,6 +9,7 @@ the images are multinomial and no image needs to be drawn.
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ class Drawn:
     models: np.ndarray
 
 
-def draw(truth, images, generator):
+def draw(truth: np.ndarray, images: int, generator: np.random.Generator) -> Drawn:
     """Simulated comparisons.
 
     Args:
@@ -59,13 +60,13 @@ def draw(truth, images, generator):
     return Drawn(found, of_seeds, truth.mean(2))
 
 
-def _chances(truth):
+def _chances(truth: np.ndarray) -> np.ndarray:
     """Chance of every pattern of differences over seeds, [comparisons, 3^S], where the seeds' true ones are [., S]."""
     shift = truth / (2 * CHANGING)
     none = np.zeros_like(truth)
     types = [(CHANGING, OFTEN - shift, none), (CHANGING, none, OFTEN + shift)]
     types.append((1 - 2 * CHANGING, none + SELDOM, none + SELDOM))
-    total = 0.0
+    total = np.zeros(())
     for share, lost, gained in types:
         chances = np.ones((len(truth), 1))
         for seed in range(truth.shape[1]):
@@ -75,20 +76,20 @@ def _chances(truth):
     return total / total.sum(1, keepdims=True)
 
 
-def table(grid=None):
+def table(grid: dict[tuple[int, int, int, int], int] | None = None) -> pd.DataFrame:
     """The rates of every setting, one row per setting and kind of verdict; each setting has a random stream of its own.
 
     Args:
         grid: (seeds, images, tau, comparisons) -> studies; by default all of SEEDS, IMAGES, TAUS and STUDIES.
     """
-    grid = grid or {(*setting, count): STUDIES[count] for *setting, count in product(SEEDS, IMAGES, TAUS, STUDIES)}
+    grid = grid or {setting: STUDIES[setting[-1]] for setting in product(SEEDS, IMAGES, TAUS, STUDIES)}
     rows = []
     for setting, studies in grid.items():
         rows += rates(*setting, studies, np.random.default_rng(setting))
     return pd.DataFrame(rows)
 
 
-def bounds(table):
+def bounds(table: pd.DataFrame) -> tuple[tuple[pd.DataFrame, pd.Series], tuple[pd.DataFrame, pd.Series]]:
     """The rates of a table and what they must keep to: (rates, highest allowed) and (coverages, lowest allowed).
 
     The allowed are ALPHA and 1 - ALPHA - 0.01, and three standard errors of so many studies beyond.
@@ -97,7 +98,9 @@ def bounds(table):
     return (table[FALSE], ALPHA + error), (table[COVERED], 1 - ALPHA - 0.01 - error)
 
 
-def rates(seeds, images, tau, comparisons, studies, generator):
+def rates(
+    seeds: int, images: int, tau: int, comparisons: int, studies: int, generator: np.random.Generator
+) -> list[dict[str, Any]]:
     """What happens in simulated studies: a dictionary for each kind of verdict.
 
     `false_difference`: share of studies with a verdict of a difference where there is none. `false_equivalence`: with a
@@ -137,12 +140,13 @@ def rates(seeds, images, tau, comparisons, studies, generator):
     return rows
 
 
-def _chosen_covered(found, truth, half):
+def _chosen_covered(found: Mean, truth: np.ndarray, half: np.ndarray) -> dict[str, float]:
     """Coverage of the intervals of comparisons that were chosen by their result."""
-    covered = np.abs(found.mean - truth) <= half
-    largest = np.abs(found.mean).argmax(1)
-    within = found.mean >= -TOLERANCE
-    last = found.mean.shape[1] - 1 - within[:, ::-1].argmax(1)
+    mean = np.asarray(found.mean)
+    covered = np.abs(mean - truth) <= half
+    largest = np.abs(mean).argmax(1)
+    within = mean >= -TOLERANCE
+    last = mean.shape[1] - 1 - within[:, ::-1].argmax(1)
     rows = np.arange(len(covered))
     chosen = covered[rows, last][within.any(1)]
     return {"max_delta_covered": covered[rows, largest].mean(), "selected_covered": chosen.mean()}

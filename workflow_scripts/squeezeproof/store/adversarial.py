@@ -3,14 +3,27 @@
 `store.datasets.open_set` reads them as tensors.
 """
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from squeezeproof.store.tensors import write_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KIND = "adversarial"
 SHARD = "shard of an adversarial set"
 METADATA = {"attack": str, "entry": str, "settings": dict, "clean_fingerprint": str}
 
 
-def save_set(path, tensors, settings, metadata, source, split):
+def save_set(
+    path: str | Path,
+    tensors: "dict[str, Tensor]",
+    settings: dict[str, Any],
+    metadata: dict[str, Any],
+    source: dict[str, Any],
+    split: dict[str, Any],
+) -> None:
     """Write a crafted set, or a shard of one where the metadata say that not all examples were attacked.
 
     Args:

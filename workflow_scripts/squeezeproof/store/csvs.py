@@ -7,6 +7,7 @@ as outputs and inputs, as they do the tables.
 import csv
 import hashlib
 import io
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from squeezeproof.errors import InputError
 
 
 @contextmanager
-def writing_csv(path):
+def writing_csv(path: str | Path) -> Generator[io.StringIO]:
     """Yield a text file for a CSV writer, which takes the place of `path` when all is written."""
     path, text = Path(path), io.StringIO()
     yield text
@@ -26,7 +27,7 @@ def writing_csv(path):
         temporary.write_bytes(content)
 
 
-def read_text(path):
+def read_text(path: str | Path) -> str:
     """The text of a CSV file; InputError where it is not what was written, as far as a digest beside it tells."""
     path = Path(path)
     try:
@@ -43,7 +44,7 @@ def read_text(path):
         raise InputError(f"{path}: is not UTF-8 text ({error})") from None
 
 
-def read_rows(path):
+def read_rows(path: str | Path) -> list[dict[str, str]]:
     """The rows of a CSV file as dictionaries of texts; InputError where one is short of a column."""
     rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
     if any(None in row or None in row.values() for row in rows):
@@ -51,6 +52,6 @@ def read_rows(path):
     return rows
 
 
-def digest_of(path):
+def digest_of(path: Path) -> Path:
     """The file beside a CSV file that holds its SHA-256."""
     return path.with_name(f"{path.name}.sha256")

@@ -1,13 +1,27 @@
 """Layer features of the clean and the adversarial images of one class."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from squeezeproof.store.tensors import read_arrays, read_metadata, write_tensors
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 KIND = "features"
 
 
-def save_features(path, indices, features, predictions, metadata, checkpoint, split):
+def save_features(
+    path: str | Path,
+    indices: "Tensor",
+    features: "dict[str, dict[str, Tensor]]",
+    predictions: "dict[str, Tensor]",
+    metadata: dict[str, Any],
+    checkpoint: dict[str, Any],
+    split: dict[str, Any],
+) -> None:
     """Write features.
 
     Args:
@@ -25,7 +39,9 @@ def save_features(path, indices, features, predictions, metadata, checkpoint, sp
     write_tensors(path, arrays, {"kind": KIND, "layers": list(features["clean"]), **metadata, **fingerprints})
 
 
-def read_features(path):
+def read_features(
+    path: str | Path,
+) -> tuple[np.ndarray, dict[str, dict[str, np.ndarray]], dict[str, np.ndarray], dict[str, Any]]:
     """(indices [N], features, predictions, metadata) as `save_features` takes them, numpy arrays."""
     metadata, arrays = read_metadata(path, KIND), read_arrays(path)
     kinds = ("clean", "adversarial")

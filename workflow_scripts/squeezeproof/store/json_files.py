@@ -2,14 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from squeezeproof.atomic import replacing
 
 
-def write_json(path, metadata):
+def write_json(path: str | Path, metadata: Any) -> None:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(metadata, indent=1, sort_keys=True) + "\n")
 
 
-def read_json(path):
+def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text())

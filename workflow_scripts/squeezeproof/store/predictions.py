@@ -1,9 +1,16 @@
 """Predictions: the labels that one target gives to the clean test split and to every set of one source."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from squeezeproof.errors import InputError
 from squeezeproof.store.tensors import AGAIN, read_arrays, read_metadata, write_tensors
+from squeezeproof.types import PairNames
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KIND = "predictions"
 TEXTS = ("dataset", "target", "source", "clean_fingerprint", "target_fingerprint")
@@ -13,7 +20,16 @@ CLEAN = "clean"
 NOT_SCORED = -1
 
 
-def save_predictions(path, labels, predictions, names, attacks, checkpoint, split, **metadata):
+def save_predictions(
+    path: str | Path,
+    labels: "Tensor",
+    predictions: "dict[str, Tensor]",
+    names: PairNames,
+    attacks: dict[str, dict[str, Any]],
+    checkpoint: dict[str, Any],
+    split: dict[str, Any],
+    **metadata: Any,
+) -> None:
     """Write predicted labels per example.
 
     Args:
@@ -40,7 +56,7 @@ def save_predictions(path, labels, predictions, names, attacks, checkpoint, spli
     write_tensors(path, {"labels": labels.numpy().astype(np.int32), **arrays}, metadata)
 
 
-def read_predictions(path):
+def read_predictions(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
     """(labels [N], prediction name -> labels [N], metadata) of a predictions file, as numpy arrays.
 
     Raises InputError where it is truncated or altered, or is short of what a predictions file has.

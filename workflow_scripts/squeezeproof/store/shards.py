@@ -1,7 +1,9 @@
 """Shards of an adversarial set, each of a range of its examples, and the set that they are joined into; no torch."""
 
 import glob
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from squeezeproof.errors import InputError
 from squeezeproof.store.adversarial import KIND, SHARD
@@ -13,7 +15,7 @@ SUMMED = ("n", "seconds", "successes", "float_successes")
 OWN = {*SUMMED, "shard", "stages", "device"}
 
 
-def join_shards(path, shards, source_fingerprint):
+def join_shards(path: str | Path, shards: Sequence[str | Path], source_fingerprint: str) -> None:
     """Write the set whose shards are in some files, as if one job had crafted it, with a part in memory at a time.
 
     Args:
@@ -33,8 +35,8 @@ def join_shards(path, shards, source_fingerprint):
     write_tensors(path, arrays, {**combined(metadata), "kind": KIND, "device": devices})
 
 
-def _check(shards, metadata, source_fingerprint):
-    expected = 0
+def _check(shards: Sequence[str | Path], metadata: list[dict[str, Any]], source_fingerprint: str) -> None:
+    expected, whole = 0, metadata[0]["shard"]["of"]
     for path, own in zip(shards, metadata, strict=True):
         if own["source_fingerprint"] != source_fingerprint:
             raise InputError(f"{path}: was crafted on other weights than the source has; {AGAIN}")
@@ -42,17 +44,17 @@ def _check(shards, metadata, source_fingerprint):
         if differing := [key for key in keys if own.get(key) != metadata[0].get(key)]:
             raise InputError(f"{path}: differs from {shards[0]} in {', '.join(differing)}; {AGAIN}")
         first, last, count = (own["shard"][key] for key in ("first", "last", "of"))
-        if first != expected or count != metadata[0]["shard"]["of"]:
+        if first != expected or count != whole:
             raise InputError(
                 f"{path}: holds the examples {first} to {last - 1} of {count}, those from {expected} of "
-                f"{metadata[0]['shard']['of']} on belong here; {AGAIN}"
+                f"{whole} on belong here; {AGAIN}"
             )
         expected = last
-    if expected != metadata[0]["shard"]["of"]:
-        raise InputError(f"{shards[-1]}: ends at example {expected - 1}, the split has {count}; {AGAIN}")
+    if expected != whole:
+        raise InputError(f"{shards[-1]}: ends at example {expected - 1}, the split has {whole}; {AGAIN}")
 
 
-def discard_shards(path, kept=()):
+def discard_shards(path: str | Path, kept: Iterable[str | Path] = ()) -> None:
     """Remove the shards of the set at `path` but `kept`: those that an earlier config, of another count, left."""
     path, kept = Path(path), {Path(shard).name for shard in kept}
     for shard in path.parent.glob(f"{glob.escape(path.stem)}.shard*of*{path.suffix}"):
@@ -60,14 +62,14 @@ def discard_shards(path, kept=()):
             shard.unlink(missing_ok=True)
 
 
-def shard_rows(count, shard, shards):
+def shard_rows(count: int, shard: int, shards: int) -> range:
     """The examples of a shard, which is numbered from 1, as a range; the shards' sizes differ by one at most."""
     if shards > count:
         raise InputError(f"{shards} shards of {count} test images leave some empty; write shards: {count} or less")
     return range(count * (shard - 1) // shards, count * shard // shards)
 
 
-def pass_metadata(passes, count):
+def pass_metadata(passes: dict[str, int], count: int) -> dict[str, float]:
     """The metadata of the `passes` (attacks.source.Counted) that attacking `count` images took.
 
     Raises InputError where every gradient vanished.
@@ -83,7 +85,7 @@ def pass_metadata(passes, count):
     }
 
 
-def combined(shards):
+def combined(shards: list[dict[str, Any]]) -> dict[str, Any]:
     """The metadata of a whole set from those of its shards (`attacks.craft.craft`), which are in order and complete.
 
     Passes that fitted the attack count once, as if one job had attacked all; the seconds are those of all jobs.
@@ -98,5 +100,5 @@ def combined(shards):
     return {**metadata, **pass_metadata(passes, metadata["n"])}
 
 
-def _together(stages):
+def _together(stages: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**stages[0], **{key: sum(stage[key] for stage in stages) for key in ("attacked", "standing")}}

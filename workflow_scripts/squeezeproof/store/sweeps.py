@@ -1,7 +1,10 @@
 """Sweeps: predictions of one model on attacks on itself at rising eps; kept point by point, so that none is lost."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 
@@ -18,11 +21,11 @@ class Point:
     """
 
     name: str
-    settings: dict
+    settings: dict[str, Any]
     predictions: torch.Tensor
-    costs: dict
+    costs: dict[str, float]
 
-    def counts(self, labels):
+    def counts(self, labels: torch.Tensor) -> tuple[int, int]:
         """How many examples the model still gets right, and how many are scored."""
         return int((self.predictions == labels).sum()), int((self.predictions != NOT_SCORED).sum())
 
@@ -35,20 +38,32 @@ class SweepFile:
     besides their settings, the model and the images: a file of another one is not gone on with.
     """
 
-    def __init__(self, sweep, entry, dataset, source, labels, clean, stops, checkpoint, split, identity):
+    def __init__(
+        self,
+        sweep: str,
+        entry: str,
+        dataset: str,
+        source: str,
+        labels: torch.Tensor,
+        clean: torch.Tensor,
+        stops: bool,
+        checkpoint: dict[str, Any],
+        split: dict[str, Any],
+        identity: list[Any],
+    ) -> None:
         self.labels, self.clean, self.checkpoint, self.split = labels, clean, checkpoint, split
         self.names = SimpleNamespace(dataset=dataset, target=source, source=source)
         self.identity = [*identity, checkpoint["fingerprint"], split["fingerprint"]]
         self.metadata = {"sweep": sweep, "entry": entry, "stops": stops, "identity": self.identity}
 
-    def save(self, path, points):
+    def save(self, path: str | Path, points: Iterable[Point]) -> None:
         predictions = {CLEAN: self.clean} | {point.name: point.predictions for point in points}
         attacks = {point.name: {**point.settings, "entry": self.metadata["entry"]} for point in points}
         costs = {point.name: point.costs for point in points}
         metadata = {**self.metadata, "costs": costs}
         save_predictions(path, self.labels, predictions, self.names, attacks, self.checkpoint, self.split, **metadata)
 
-    def known(self, path):
+    def known(self, path: Path) -> dict[str, Point]:
         """Attack name -> Point of an earlier file of the same identity; empty where there is no such file."""
         if not path.exists():
             return {}
@@ -68,5 +83,5 @@ class SweepFile:
         }
 
 
-def _without_entry(settings):
+def _without_entry(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key != "entry"}

@@ -12,6 +12,9 @@ This module imports no torch; `models.checkpoints` and the scripts that compute 
 import hashlib
 import json
 import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -19,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from squeezeproof.atomic import replacing
 from squeezeproof.errors import InputError
 from squeezeproof.store.rows import StoredRows, parts
+from squeezeproof.types import Array
 
 METADATA_KEY = "squeezeproof"
 AGAIN = "remove it and run again"
@@ -32,7 +36,7 @@ TYPES = {
 NAMES = {dtype: name for name, dtype in TYPES.items()}
 
 
-def write_tensors(path, arrays, metadata):
+def write_tensors(path: str | Path, arrays: Mapping[str, Array], metadata: dict[str, Any]) -> None:
     """Write arrays and a JSON-serialisable mapping to `path`, the bytes that safetensors itself would write.
 
     `arrays` has by name numpy arrays, or Rows (store.rows), of which only a part at a time is in memory.
@@ -54,9 +58,10 @@ def write_tensors(path, arrays, metadata):
         file.write(_header(arrays, digests, metadata))
 
 
-def _header(arrays, digests, metadata):
+def _header(arrays: Mapping[str, Array], digests: dict[str, str], metadata: dict[str, Any]) -> bytes:
     body = json.dumps({"arrays": digests, "metadata": metadata}, sort_keys=True)
-    entries, end = {"__metadata__": {METADATA_KEY: f"{_sha256(body)} {body}"}}, 0
+    entries: dict[str, Any] = {"__metadata__": {METADATA_KEY: f"{_sha256(body)} {body}"}}
+    end = 0
     for name, array in arrays.items():
         start, end = end, end + math.prod(array.shape) * array.dtype.itemsize
         entries[name] = {"dtype": NAMES[array.dtype.name], "shape": array.shape, "data_offsets": [start, end]}
@@ -65,7 +70,7 @@ def _header(arrays, digests, metadata):
     return len(text).to_bytes(8, "little") + text
 
 
-def read_metadata(path, kind=None, needs=None):
+def read_metadata(path: str | Path, kind: str | None = None, needs: Mapping[str, type] | None = None) -> dict[str, Any]:
     """The JSON metadata of a file; InputError where it has another `kind`, or not what it `needs`, key -> type."""
     with open_tensors(path) as opened:
         metadata, _ = _metadata(path, opened)
@@ -76,7 +81,7 @@ def read_metadata(path, kind=None, needs=None):
     return metadata
 
 
-def read_arrays(path, names=None, framework="numpy"):
+def read_arrays(path: str | Path, names: Iterable[str] | None = None, framework: str = "numpy") -> dict[str, Any]:
     """The named arrays of a file (all by default) as numpy arrays, or as torch tensors for the framework `pt`.
 
     Raises InputError where one is not what was written.
@@ -91,7 +96,7 @@ def read_arrays(path, names=None, framework="numpy"):
     return arrays
 
 
-def open_array(path, name):
+def open_array(path: str | Path, name: str) -> Array:
     """The Rows of one array, read through once in constant memory to check that it is as written."""
     with open_tensors(path, names=[name]) as opened:
         _, digests = _metadata(path, opened)
@@ -100,13 +105,13 @@ def open_array(path, name):
     return rows
 
 
-def array_digests(path):
+def array_digests(path: str | Path) -> dict[str, str]:
     """Array name -> its SHA-256, as the file's header has it."""
     with open_tensors(path) as opened:
         return _metadata(path, opened)[1]
 
 
-def open_rows(path, name):
+def open_rows(path: str | Path, name: str) -> Array:
     """The Rows (store.rows) of one array; the numpy array itself where it has no row. Its digest is not checked."""
     with open_tensors(path, names=[name]) as opened:
         shape = opened.get_slice(name).get_shape()
@@ -120,7 +125,7 @@ def open_rows(path, name):
     return StoredRows(path, shape, TYPES[entry["dtype"]], 8 + length + entry["data_offsets"][0])
 
 
-def verify(path):
+def verify(path: str | Path) -> None:
     """Check every array of a file, each read through in constant memory."""
     with open_tensors(path) as opened:
         _, digests = _metadata(path, opened)
@@ -129,13 +134,13 @@ def verify(path):
             _compare(path, name, digests, fingerprint(open_rows(path, name)) if name in names else None)
 
 
-def read_foreign(path, framework="numpy"):
+def read_foreign(path: str | Path, framework: str = "numpy") -> dict[str, Any]:
     """Every array of a safetensors file that others wrote, which carries no digests."""
     with open_tensors(path, framework) as opened:
         return {name: opened.get_tensor(name) for name in sorted(opened.keys())}
 
 
-def open_tensors(path, framework="numpy", names=()):
+def open_tensors(path: str | Path, framework: str = "numpy", names: Iterable[str] = ()) -> safe_open:
     """A memory-mapped handle on a safetensors file, its header checked and none of its arrays.
 
     Raises InputError where it is missing, truncated or altered, or lacks one of the named arrays.
@@ -155,12 +160,12 @@ def open_tensors(path, framework="numpy", names=()):
     return opened
 
 
-def fingerprint(*arrays):
+def fingerprint(*arrays: Array) -> str:
     """SHA-256 of the shapes, types and bytes of arrays or Rows, which are read in parts."""
     return _digest(arrays)
 
 
-def _digest(arrays, each=None):
+def _digest(arrays: Iterable[Array], each: Callable[[np.ndarray], Any] | None = None) -> str:
     """The fingerprint of arrays; `each`, if given, is called with every part of them in turn."""
     digest = hashlib.sha256()
     for array in arrays:
@@ -172,11 +177,11 @@ def _digest(arrays, each=None):
     return digest.hexdigest()
 
 
-def _sha256(text):
+def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _metadata(path, opened):
+def _metadata(path: str | Path, opened: safe_open) -> tuple[dict[str, Any], dict[str, str]]:
     """(metadata, array name -> digest) of an opened file."""
     text = (opened.metadata() or {}).get(METADATA_KEY)
     if text is None:
@@ -194,6 +199,6 @@ def _metadata(path, opened):
     return metadata, digests
 
 
-def _compare(path, name, digests, found):
+def _compare(path: str | Path, name: str, digests: dict[str, str], found: str | None) -> None:
     if digests.get(name) != found:
         raise InputError(f"{path}: its {name} is not what was written; {AGAIN}")

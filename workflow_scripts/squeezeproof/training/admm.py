@@ -1,11 +1,15 @@
 """One-shot ADMM: training that pulls the weights to a sparse set while it trains (Marshall 2020, Algorithm 1)."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import nn
 
 from squeezeproof.training.schedules import fractions
 from squeezeproof.training.unconstrained import Unconstrained
+from squeezeproof.types import Masks
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Stage:
     held: bool
 
 
-def stages(settings, epochs):
+def stages(settings: dict[str, Any], epochs: int) -> list[Stage]:
     """The Stage of each of `epochs` epochs of a checked compression entry of method admm.
 
     eps takes its levels over equal parts of the epochs; within each part the steps rise linearly from `first_steps` to
@@ -63,24 +67,26 @@ class Admm(Unconstrained):
         settled, identity: as in Unconstrained.
     """
 
-    def __init__(self, weights, project, settings):
+    def __init__(
+        self, weights: Mapping[str, nn.Parameter], project: Callable[..., Masks], settings: dict[str, Any]
+    ) -> None:
         self.weights, self.project, self.settings = dict(weights), project, settings
         self.masks = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in self.weights.items()}
         self.u = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
         self.z, self.pull = {}, {}
         self.rho, self.identity = settings["rho"], settings
 
-    def plan(self, epochs):
+    def plan(self, epochs: int) -> None:
         """Lay `epochs` out; those after them are like the last."""
         self.stages = stages(self.settings, epochs)
         self.settled = self.stages.index(self.stages[-1])
         self.begin(0)
 
-    def begin(self, epoch):
+    def begin(self, epoch: int) -> None:
         """Take the stage of an epoch, counted from 0."""
         self.stage = self.stages[min(epoch, len(self.stages) - 1)]
 
-    def adversary(self, settings):
+    def adversary(self, settings: dict[str, Any] | None) -> dict[str, Any] | None:
         """The adversary's settings in this epoch, None where it crafts nothing; a given alpha shrinks with eps."""
         if settings is None or self.stage.eps == 0:
             return None
@@ -90,7 +96,7 @@ class Admm(Unconstrained):
         return {**settings, **shrunk}
 
     @torch.no_grad()
-    def before(self, batch):
+    def before(self, batch: int) -> None:
         """Project where a period begins; `batch` counts from 0 within the epoch."""
         if batch % self._period():
             return
@@ -101,7 +107,7 @@ class Admm(Unconstrained):
         self.pull = {name: u - self.rho * self.z[name] for name, u in self.u.items()}
 
     @torch.no_grad()
-    def add_gradients(self):
+    def add_gradients(self) -> None:
         """Add u + rho (w - z) to the gradients."""
         for name, weight in self.weights.items():
             if weight.grad is None:
@@ -109,7 +115,7 @@ class Admm(Unconstrained):
             weight.grad.add_(self.pull[name]).add_(weight, alpha=self.rho)
 
     @torch.no_grad()
-    def after(self, batch, batches):
+    def after(self, batch: int, batches: int) -> None:
         """Move u and rho where a period ends, at the latest with the epoch."""
         if (batch + 1) % self._period() and batch + 1 < batches:
             return
@@ -118,7 +124,7 @@ class Admm(Unconstrained):
         self.rho = min(self.settings["rho_max"], self.rho * self.settings["rho_growth"])
 
     @torch.no_grad()
-    def measure(self):
+    def measure(self) -> dict[str, float]:
         """What the history tells of an epoch: |w - z| / |w|, the share of zeros in z, and the next rho."""
         apart = sum(float((weight - self.z[name]).double().square().sum()) for name, weight in self.weights.items())
         whole = sum(float(weight.double().square().sum()) for weight in self.weights.values())
@@ -127,7 +133,7 @@ class Admm(Unconstrained):
         return {"primal_residual": (apart / whole) ** 0.5, "sparsity": 1 - kept / count, "rho": self.rho}
 
     @torch.no_grad()
-    def finish(self, accuracy):
+    def finish(self, accuracy: Callable[[], float]) -> dict[str, float]:
         """Project the weights themselves, in place: onto the set held, or else anew; returns accuracy() around it."""
         before = accuracy()
         self.begin(len(self.stages))
@@ -137,22 +143,22 @@ class Admm(Unconstrained):
             weight.mul_(self.masks[name])
         return {"unprojected_accuracy": before, "projected_accuracy": accuracy()}
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, torch.Tensor]:
         """What a resumed training needs: z begins every epoch anew."""
         state = {f"u.{name}": u for name, u in self.u.items()}
         state |= {f"mask.{name}": mask for name, mask in self.masks.items()}
         return {**state, "rho": torch.tensor(self.rho, dtype=torch.float64)}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
         for name, weight in self.weights.items():
             self.u[name].copy_(state[f"u.{name}"])
             self.masks[name] = state[f"mask.{name}"].to(weight.device)
         self.rho = float(state["rho"])
 
-    def _project(self, values):
+    def _project(self, values: Mapping[str, torch.Tensor]) -> Masks:
         removed = self.stage.removed
         return self.project(values, removed, final=removed == self.settings["ratio"])
 
-    def _period(self):
+    def _period(self) -> float:
         """Batches from one projection to the next; an epoch where the settings say nothing."""
         return self.settings["update_batches"] or float("inf")

@@ -1,9 +1,12 @@
 """Adversarial examples of a training batch: FGSM with fixed or drawn radii, and PGD."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from squeezeproof.attacks.ball import ascend, project, random_point
 from squeezeproof.attacks.gradient import loss_and_gradient
@@ -14,6 +17,10 @@ from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import how_to_wrap
 from squeezeproof.models.stem import fast_stems
+from squeezeproof.types import Classifier
+
+if TYPE_CHECKING:
+    from squeezeproof.types import Norm
 
 # Streams 0 to 3 of a seed belong to attacks.ball.
 RADII = 4
@@ -37,12 +44,21 @@ class Adversary:
     eps: float | torch.Tensor
     alpha: float | torch.Tensor | None
     steps: int
-    norm: str
+    norm: "Norm"
     random_start: bool
     drawn: bool
     boxed: bool
 
-    def craft(self, model, pixels, labels, *, seed, indices, precision="float32"):
+    def craft(
+        self,
+        model: nn.Module,
+        pixels: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        seed: int,
+        indices: torch.Tensor,
+        precision: str = "float32",
+    ) -> tuple[torch.Tensor, float | torch.Tensor]:
         """Adversarial examples of pixels [N, C, H, W] in [0, 1], and their mean radius in pixel units.
 
         Args:
@@ -67,7 +83,9 @@ class Adversary:
                 points = back(ascend(gradient, self.norm, seed, indices).mul_(alpha).add_(points))
         return points, eps.mean() if isinstance(eps, torch.Tensor) else eps
 
-    def _in_cube(self, pixels, eps, seed, indices):
+    def _in_cube(
+        self, pixels: torch.Tensor, eps: float | torch.Tensor, seed: int, indices: torch.Tensor
+    ) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
         """The start, and the function that moves a point back to the ball, whose bounds are computed once."""
         low, high = pixels - eps, pixels + eps
         if self.boxed:
@@ -78,12 +96,14 @@ class Adversary:
             points = torch.clamp(pixels + eps * noise, low, high)
         return points, lambda moved: torch.clamp(moved, low, high)
 
-    def _in_sphere(self, pixels, eps, seed, indices):
+    def _in_sphere(
+        self, pixels: torch.Tensor, eps: float | torch.Tensor, seed: int, indices: torch.Tensor
+    ) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
         points = random_point(pixels, eps, self.norm, seed, indices) if self.random_start else pixels
         return points, lambda moved: project(moved, pixels, eps, self.norm)
 
 
-def make_adversary(settings, model):
+def make_adversary(settings: dict[str, Any] | None, model: nn.Module) -> Adversary | None:
     """The Adversary of checked settings; None where nothing is crafted: without settings, or at clean_weight 1.
 
     Raises InputError for `space: normalized` where the model does not begin with its normalisation.
@@ -93,18 +113,18 @@ def make_adversary(settings, model):
     return registry.adversaries()[settings["method"]].imported()(settings, model)
 
 
-def one_step(settings, model):
+def one_step(settings: dict[str, Any], model: nn.Module) -> Adversary:
     """The Adversary that steps once, by the radius of each example."""
     return _adversary(settings, model, 1, None, drawn=settings["eps_distribution"] == "truncated_normal")
 
 
-def several_steps(settings, model):
+def several_steps(settings: dict[str, Any], model: nn.Module) -> Adversary:
     """The Adversary that steps `steps` times by `alpha`."""
     alpha = 2.5 * settings["eps"] / settings["steps"] if settings["alpha"] is None else settings["alpha"]
     return _adversary(settings, model, settings["steps"], alpha, drawn=False)
 
 
-def _adversary(settings, model, steps, alpha, drawn):
+def _adversary(settings: dict[str, Any], model: nn.Module, steps: int, alpha: float | None, drawn: bool) -> Adversary:
     unit = _std(model) if settings["space"] == "normalized" else 1.0
     return Adversary(
         clean_weight=settings["clean_weight"],
@@ -118,7 +138,7 @@ def _adversary(settings, model, steps, alpha, drawn):
     )
 
 
-def truncated_normal(seed, indices):
+def truncated_normal(seed: int, indices: torch.Tensor) -> torch.Tensor:
     """Draws [N, 1, 1, 1] from a normal of mean 0 and standard deviation 1/2, cut off to [0, 1] [kurakin2017scale].
 
     That of example i is a function of (seed, indices[i]) alone.
@@ -128,7 +148,7 @@ def truncated_normal(seed, indices):
     return torch.erfinv(share * math.erf(math.sqrt(2))) / math.sqrt(2)
 
 
-def logits_of(model, pixels, precision):
+def logits_of(model: Classifier, pixels: torch.Tensor, precision: str) -> torch.Tensor:
     """Logits [N, K], float32, of a pass in float32 or, by autocast, in bfloat16."""
     with torch.autocast(pixels.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         logits = model(pixels)
@@ -141,17 +161,17 @@ def logits_of(model, pixels, precision):
 class _Unjudged:
     """A model whose gradients are not checked one by one; see `Adversary.craft`."""
 
-    def __init__(self, model, precision):
+    def __init__(self, model: nn.Module, precision: str) -> None:
         self.model, self.precision = model, precision
 
-    def __call__(self, points):
+    def __call__(self, points: torch.Tensor) -> torch.Tensor:
         return logits_of(self.model, points, self.precision)
 
-    def observe(self, peaks):
+    def observe(self, peaks: torch.Tensor) -> None:
         """Take the gradients as they are."""
 
 
-def _std(model):
+def _std(model: nn.Module) -> torch.Tensor:
     normalize = getattr(model, "normalize", None)
     if normalize is None:
         raise InputError("adversary.space: normalized, but the model has no normalisation; write space: pixel")

@@ -6,7 +6,9 @@ import torch
 from torch.nn import functional
 
 
-def augment(pixels, *, flip, crop, rotation, generator):
+def augment(
+    pixels: torch.Tensor, *, flip: bool, crop: int, rotation: float, generator: torch.Generator
+) -> torch.Tensor:
     """Random horizontal flips, shifted crops and rotations of pixels [N, C, H, W].
 
     Args:
@@ -27,7 +29,7 @@ def augment(pixels, *, flip, crop, rotation, generator):
     return pixels
 
 
-def _shift(pixels, crop, generator):
+def _shift(pixels: torch.Tensor, crop: int, generator: torch.Generator) -> torch.Tensor:
     count, channels, height, width = pixels.shape
     padded = functional.pad(pixels, (crop,) * 4)
     offsets = torch.randint(0, 2 * crop + 1, (2, count), generator=generator).to(pixels.device)
@@ -38,8 +40,8 @@ def _shift(pixels, crop, generator):
     return padded[images, planes, rows, columns]
 
 
-def _rotate(pixels, angles):
+def _rotate(pixels: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
     cosine, sine, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
     maps = torch.stack([torch.stack([cosine, -sine, zero], 1), torch.stack([sine, cosine, zero], 1)], 1)
-    grid = functional.affine_grid(maps.to(pixels.dtype), pixels.shape, align_corners=False)
+    grid = functional.affine_grid(maps.to(pixels.dtype), list(pixels.shape), align_corners=False)
     return functional.grid_sample(pixels, grid, align_corners=False)

@@ -1,30 +1,46 @@
 """Training between and after the steps of a compression."""
 
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
 
 from squeezeproof.atomic import discard
 from squeezeproof.seeds import derive_seed
 from squeezeproof.training.loop import fit
+from squeezeproof.training.unconstrained import Unconstrained
+from squeezeproof.types import Masks
 
 
 class Finetuner:
     """What `compress` calls after every step: short training between the steps, the fine-tuning proper at the end.
 
     Args:
-        train, validation: (uint8 images, int64 labels), or None where nothing is trained.
+        train, validation: (uint8 images, int64 labels).
         settings: a checked entry of `finetunings`, or None to train nothing.
         steps, step_epochs: of the compression; all stages but the last train for `step_epochs`.
         seed: of the model.
         resume: stem of the resume files, one a stage; `discard` removes them.
     """
 
-    def __init__(self, train, validation, settings, *, steps, step_epochs, seed, resume):
+    def __init__(
+        self,
+        train: tuple[torch.Tensor, torch.Tensor],
+        validation: tuple[torch.Tensor, torch.Tensor],
+        settings: dict[str, Any] | None,
+        *,
+        steps: int,
+        step_epochs: int,
+        seed: int,
+        resume: str | Path,
+    ) -> None:
         self.train, self.validation, self.settings = train, validation, settings
         self.steps, self.step_epochs, self.seed = steps, step_epochs, seed
         self.resume = Path(resume)
         self.history = []
 
-    def __call__(self, model, masks, stage, solver=None):
+    def __call__(self, model: nn.Module, masks: Masks, stage: int, solver: Unconstrained | None = None) -> None:
         if self.settings is None:
             return
         last = stage == self.steps - 1
@@ -43,10 +59,10 @@ class Finetuner:
         )
         self.history += [{**row, "stage": stage + 1} for row in rows]
 
-    def discard(self):
+    def discard(self) -> None:
         """Remove the resume files; called once the result is safely written."""
         for stage in range(self.steps):
             discard(self._path(stage))
 
-    def _path(self, stage):
+    def _path(self, stage: int) -> Path:
         return self.resume.with_name(f"{self.resume.name}.{stage}")

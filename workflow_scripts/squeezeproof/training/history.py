@@ -1,12 +1,14 @@
 """The history of a training as CSV, and what a checkpoint tells of it."""
 
 import csv
+from pathlib import Path
+from typing import Any
 
 from squeezeproof.store.csvs import writing_csv
 from squeezeproof.training.loop import HISTORY
 
 
-def write_history(path, rows):
+def write_history(path: str | Path, rows: list[dict[str, Any]]) -> None:
     """Write rows with the keys of HISTORY, optionally `stage` and more; a header alone where nothing was trained."""
     more = list(dict.fromkeys(key for row in rows for key in row if key not in ("stage", *HISTORY)))
     with writing_csv(path) as file:
@@ -15,7 +17,7 @@ def write_history(path, rows):
         writer.writerows({"stage": 1, **row} for row in rows)
 
 
-def summary(settings, history):
+def summary(settings: dict[str, Any] | None, history: list[dict[str, Any]]) -> dict[str, Any]:
     """What a checkpoint tells of its training: its settings, and what came of them.
 
     `epochs` were trained, over all stages, after `restarts` on divergence; `eps` is the mean radius of the last

@@ -2,6 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,11 +17,12 @@ from squeezeproof.models.device import device_of
 from squeezeproof.models.predict import accuracy
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
-from squeezeproof.training.adversaries import logits_of, make_adversary
+from squeezeproof.training.adversaries import Adversary, logits_of, make_adversary
 from squeezeproof.training.augmentation import augment
 from squeezeproof.training.resume import Resume
 from squeezeproof.training.schedules import goes_on, learning_rate
 from squeezeproof.training.unconstrained import Unconstrained
+from squeezeproof.types import Masks
 
 HISTORY = ["epoch", "learning_rate", "train_loss", "train_accuracy", "validation_accuracy"]
 HISTORY += ["clean_loss", "adversarial_loss", "adversarial_accuracy", "eps", "restarts"]
@@ -29,7 +34,17 @@ class Diverged(InputError):
     """A training whose loss or weights are beyond repair."""
 
 
-def fit(model, train, validation, settings, *, seed, masks=None, solver=None, resume_path=None):
+def fit(
+    model: nn.Module,
+    train: tuple[torch.Tensor, torch.Tensor],
+    validation: tuple[torch.Tensor, torch.Tensor],
+    settings: dict[str, Any],
+    *,
+    seed: int,
+    masks: Masks | None = None,
+    solver: Unconstrained | None = None,
+    resume_path: str | Path | None = None,
+) -> list[dict[str, Any]]:
     """Train `model` in place and return its history, one row per epoch with the keys of HISTORY.
 
     Args:
@@ -104,7 +119,7 @@ def fit(model, train, validation, settings, *, seed, masks=None, solver=None, re
     return history
 
 
-def make_optimizer(model, settings):
+def make_optimizer(model: nn.Module, settings: dict[str, Any]) -> torch.optim.Optimizer:
     """The optimizer of checked training settings; weight decay spares biases and normalisation."""
     decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     spared = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
@@ -123,13 +138,21 @@ class _Trainer:
     labels: torch.Tensor
     optimizer: torch.optim.Optimizer
     criterion: nn.Module
-    masked: list
+    masked: list[tuple[nn.Parameter, torch.Tensor]]
     solver: Unconstrained
-    settings: dict
+    settings: dict[str, Any]
     seed: int
 
     @classmethod
-    def of(cls, model, train, settings, seed, masks, solver):
+    def of(
+        cls,
+        model: nn.Module,
+        train: tuple[torch.Tensor, torch.Tensor],
+        settings: dict[str, Any],
+        seed: int,
+        masks: Masks,
+        solver: Unconstrained,
+    ) -> "_Trainer":
         device = device_of(model)
         parameters = dict(model.named_parameters())
         return cls(
@@ -144,7 +167,7 @@ class _Trainer:
             seed=seed,
         )
 
-    def epoch(self, epoch, restarts, reference):
+    def epoch(self, epoch: int, restarts: int, reference: float | None) -> dict[str, Any]:
         """One pass over the shuffled images; returns its row of the history, raises Diverged.
 
         `reference` is the loss of the first epoch, None in it.
@@ -164,7 +187,7 @@ class _Trainer:
             "restarts": restarts,
         }
 
-    def _pass(self, epoch, factor):
+    def _pass(self, epoch: int, factor: float) -> tuple[dict[str, torch.Tensor], float, float, float]:
         """The sums over all images of what `_losses` measures, and the first, lowest and last loss of a batch."""
         self.model.train()
         device, settings = self.images.device, self.settings
@@ -175,7 +198,8 @@ class _Trainer:
             # Batch normalisation has no variance over one image.
             batches[-2:] = [torch.cat(batches[-2:])]
         adversary = make_adversary(self.solver.adversary(settings["adversary"]), self.model)
-        sums, first, lowest = {}, None, torch.full((), float("inf"), device=device)
+        sums = {}
+        first = lowest = last = torch.full((), float("inf"), device=device)
         for index, batch in enumerate(batches):
             # An extension goes on at the rate of the last step before it.
             position = min(epoch + index / len(batches), settings["epochs"] - 1 / len(batches))
@@ -193,13 +217,16 @@ class _Trainer:
             loss, measured = self._losses(pixels, batch, adversary, derive_seed(self.seed, "adversary", epoch, index))
             self._step(loss)
             self.solver.after(index, len(batches))
-            first = loss.detach() if first is None else first
-            lowest = torch.minimum(lowest, loss.detach())
+            last = loss.detach()
+            first = first if index else last
+            lowest = torch.minimum(lowest, last)
             for key, value in measured.items():
                 sums[key] = sums.get(key, 0) + value
-        return sums, first.item(), lowest.item(), loss.item()
+        return sums, first.item(), lowest.item(), last.item()
 
-    def _losses(self, pixels, indices, adversary, seed):
+    def _losses(
+        self, pixels: torch.Tensor, indices: torch.Tensor, adversary: Adversary | None, seed: int
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
         """The loss of a batch, and the batch's sums of what the history tells."""
         labels, count, measured = self.labels[indices], len(indices), {}
         precision = self.settings["precision"]
@@ -211,16 +238,17 @@ class _Trainer:
             measured["eps"] = count * eps
         images = [images for _, _, images in feeds]
         logits = logits_of(self.model, torch.cat(images) if len(images) > 1 else images[0], precision)
-        total = 0
+        shares = []
         for (kind, share, _), part in zip(feeds, logits.split(count), strict=True):
             loss = self.criterion(part, labels)
-            total = total + share * loss
+            shares.append(share * loss)
             measured[f"{kind}_loss"] = count * loss.detach().double()
             measured[f"{kind}_accuracy"] = (part.detach().argmax(1) == labels).sum()
+        total = reduce(add, shares)
         measured["train_loss"] = count * total.detach().double()
         return total, measured
 
-    def _step(self, loss):
+    def _step(self, loss: torch.Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.solver.add_gradients()
@@ -229,7 +257,7 @@ class _Trainer:
             for parameter, mask in self.masked:
                 parameter.mul_(mask)
 
-    def _check(self, epoch, mean, reference, lowest, last, restarts):
+    def _check(self, epoch: int, mean: float, reference: float, lowest: float, last: float, restarts: int) -> None:
         # The loss does not see what the last step of an epoch did.
         finite = math.isfinite(mean) and all(tensor.isfinite().all() for tensor in self.model.state_dict().values())
         guessing = math.log(max(2, int(self.labels.max()) + 1))
@@ -243,6 +271,6 @@ class _Trainer:
         )
 
 
-def _note(row):
+def _note(row: dict[str, Any]) -> str:
     told = {key: row[key] for key in ("train_loss", "train_accuracy", "adversarial_accuracy") if row[key] is not None}
     return ", ".join(f"{key.replace('_', ' ').replace('train ', '')} {value:.4g}" for key, value in told.items())

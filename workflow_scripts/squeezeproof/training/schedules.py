@@ -1,12 +1,13 @@
 """Learning rates, removed fractions and the end of a run as pure functions of its progress."""
 
 import math
+from typing import Any
 
 WARM_UP = 0.3
 FINAL = 1e-4
 
 
-def learning_rate(settings, epoch, progress):
+def learning_rate(settings: dict[str, Any], epoch: int, progress: float) -> float:
     """The rate at `progress` in [0, 1) of the run, within `epoch` (from 0).
 
     `step` multiplies by gamma at each milestone; `cosine` anneals to 0; `one-cycle` rises linearly from 1/25 of the
@@ -28,7 +29,7 @@ def learning_rate(settings, epoch, progress):
     raise ValueError(f"unknown schedule {settings['schedule']!r}")
 
 
-def goes_on(history, settings, since=0):
+def goes_on(history: list[dict[str, Any]], settings: dict[str, Any], since: int = 0) -> bool:
     """Whether a training with this history (its finished epochs) trains another epoch.
 
     After `epochs` it does as `extend` says: while the lowest adversarial loss of the last `patience` epochs is lower
@@ -43,7 +44,7 @@ def goes_on(history, settings, since=0):
     return not earlier or min(late) < (1 - extend["tolerance"]) * min(earlier)
 
 
-def fractions(ratio, steps, schedule):
+def fractions(ratio: float, steps: int, schedule: str) -> list[float]:
     """The removed fraction after each step: linear, or the same share of what is left at each (exponential)."""
     if schedule == "linear":
         return [ratio * step / steps for step in range(1, steps)] + [ratio]

@@ -1,5 +1,11 @@
 """What the loop asks of a solver that bounds the weights while it trains, answered for one that leaves them free."""
 
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 class Unconstrained:
     """A training without a constraint; `admm.Admm` has one.
@@ -12,36 +18,36 @@ class Unconstrained:
     identity = None
     settled = 0
 
-    def plan(self, epochs):
+    def plan(self, epochs: int) -> None:
         """Lay the epochs out; called once, before anything else."""
 
-    def begin(self, epoch):
+    def begin(self, epoch: int) -> None:
         """An epoch begins."""
 
-    def adversary(self, settings):
+    def adversary(self, settings: dict[str, Any] | None) -> dict[str, Any] | None:
         """The settings of the epoch's adversary, None for none."""
         return settings
 
-    def before(self, batch):
+    def before(self, batch: int) -> None:
         """A batch of the epoch begins."""
 
-    def add_gradients(self):
+    def add_gradients(self) -> None:
         """The loss has left its gradients, the step comes next."""
 
-    def after(self, batch, batches):
+    def after(self, batch: int, batches: int) -> None:
         """A step was done, the one of `batch` out of `batches`."""
 
-    def measure(self):
+    def measure(self) -> dict[str, float]:
         """What the history tells of the epoch that ended."""
         return {}
 
-    def finish(self, accuracy):
+    def finish(self, accuracy: Callable[[], float]) -> dict[str, float]:
         """The training ends; returns what the last row of the history tells of it. `accuracy()` measures the model."""
         return {}
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, "Tensor"]:
         """A flat dictionary of tensors, the state between two epochs."""
         return {}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, "Tensor"]) -> None:
         """Go back to a state."""

@@ -1,0 +1,57 @@
+"""Types that several packages name. Annotations alone import this module, so that it is no part of a job's code."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Union
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+class Array(Protocol):
+    """A numpy array, or one of `store.rows`: a slice, or indices of rows, give those rows as a numpy array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Any, /) -> np.ndarray: ...
+
+
+class Stored(Protocol):
+    """A tensor in a file (`store.datasets.Tensors`): a slice, or indices of rows, give those rows as a tensor."""
+
+    shape: tuple[int, ...]
+    dtype: "torch.dtype"
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Any, /) -> "Tensor": ...
+
+
+class PairNames(Protocol):
+    """The names of a target and of the source of the sets that it is scored on."""
+
+    dataset: str
+    target: str
+    source: str
+
+
+# What a kind of data sets loads: training and test images uint8 [N, C, H, W] with labels int64 [N], and class names.
+Loaded = tuple[tuple[Array, np.ndarray], tuple[Array, np.ndarray], list[str]]
+# uint8 images [N, C, H, W], or floats in [0, 1].
+Images = Union["Tensor", Stored]
+# Such images with their labels, int64 [N].
+Split = tuple[Images, "Tensor"]
+# Maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
+Classifier = Callable[["Tensor"], "Tensor"]
+# Maps logits [N, K] and labels [N] to the loss of each example, [N].
+Loss = Callable[["Tensor", "Tensor"], "Tensor"]
+# Of the ball around a clean image.
+Norm = Literal["linf", "l2"]
+# Parameter name -> bool tensor, True where a weight is kept.
+Masks = dict[str, "Tensor"]
+# Data set, source, target and attack of a cell.
+Key = tuple[str, str, str, str]
