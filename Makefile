@@ -6,7 +6,7 @@ PYTEST = .venv/bin/python -m pytest
 # Set-up is done when this file is newer than the lock.
 READY = .venv/.ready
 
-.PHONY: demo test test-all test-cluster fuzz audit-dependencies lint plan estimate resources prune gate reference benchmark simulate docs lock clean
+.PHONY: demo check test test-all test-cluster fuzz audit-dependencies lint plan estimate resources prune gate reference benchmark simulate docs lock clean
 
 demo: $(READY)
 	.venv/bin/snakemake --cores $(CORES) --report results/demo/report.html --report-after-run
@@ -39,6 +39,10 @@ lint: $(READY)
 
 plan: $(READY)
 	@.venv/bin/python workflow_scripts/tools/show_plan.py $(STUDY)
+
+# May a compressed model replace its base? BASE=my/base.pt COMPRESSED=my/small.pt IMAGES=my/images; docs/check.md.
+check: $(READY)
+	@.venv/bin/python workflow_scripts/tools/check.py --cores $(CORES)
 
 # What a study will cost: jobs, passes, bytes, hours.
 estimate: $(READY)

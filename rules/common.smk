@@ -462,6 +462,18 @@ STORY_TEMPLATES = ["page.html", "summary.html", "style.css"]
 EXPLORER_SCRIPTS = ["data", "matrix", "facts", "charts", "images", "table", "page"]
 
 
+def library_file(name):
+    """A file of the library that is no module."""
+    return local(os.path.relpath(TEMPLATES.parent / "workflow_scripts" / "squeezeproof" / name))
+
+
+def predictions_of_pair(wildcards):
+    """Predictions of a compressed model and of its base, on what was crafted on either."""
+    pair = [planned(wildcards, "model").base.name, wildcards.model]
+    keys = [(wildcards.dataset, target, source) for target in pair for source in pair]
+    return every(paths.predictions, [key for key in keys if key in study.pairs])
+
+
 def story_templates():
     """The page, its summary and their style."""
     return [local(os.path.relpath(TEMPLATES / "story" / name)) for name in STORY_TEMPLATES]

@@ -106,3 +106,36 @@ rule write_cards:
         "Writing a card of every compressed model"
     script:
         "../workflow_scripts/write_cards.py"
+
+
+# Made where it is asked for: may a compressed model replace its base?
+rule write_replacement:
+    input:
+        predictions=predictions_of_pair,
+        audit=paths.table("audit"),
+        checksums=checksums(["audit"]),
+        template=library_file("pages/answer.html"),
+    output:
+        paths.replacement("{dataset}", "{model}"),
+    log:
+        paths.log("write_replacement", "{dataset}", "{model}"),
+    benchmark:
+        paths.benchmark("write_replacement", "{dataset}", "{model}")
+    wildcard_constraints:
+        model=f"{VARIANT}|{EXTERNAL}",
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        base=lambda wildcards: planned(wildcards, "model").base.name,
+        study=study.name,
+        question=study.question,
+        statistics=study.config["statistics"],
+        code=code_digest("write_replacement.py"),
+    message:
+        "Asking whether {wildcards.model} may replace its base"
+    script:
+        "../workflow_scripts/write_replacement.py"

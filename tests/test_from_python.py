@@ -324,15 +324,15 @@ def outcomes(count, wrong):
     return np.arange(count) >= wrong
 
 
-def faced(source, base, compressed, *, attack="pgd", eps=0.1):
-    settings = {"entry": attack, "method": attack, "norm": "linf", "eps": eps}
+def faced(source, base, compressed, *, attack="pgd", eps=0.1, entry=None):
+    settings = {"entry": entry or attack, "method": attack, "norm": "linf", "eps": eps}
     right = {"base": base, "compressed": compressed}
     return Faced(source, settings, right, np.ones(len(base), bool))
 
 
-def answer(*faced, clean=(0, 0), followed=("base", "compressed"), count=2000, **changes):
+def answer(*faced, clean=(0, 0), count=2000, **changes):
     right = {name: outcomes(count, wrong) for name, wrong in zip(("base", "compressed"), clean, strict=True)}
-    return replacement(right, list(faced), list(followed), 10, STATISTICS, **changes)
+    return replacement(right, list(faced), 10, STATISTICS, **changes)
 
 
 def test_an_image_stands_where_it_stands_against_everything():
@@ -362,8 +362,9 @@ def test_an_image_stands_where_it_stands_against_everything():
 )
 def test_a_verdict_says_no_more_than_its_images(followed, lost, verdict):
     base, compressed = outcomes(2000, 800), outcomes(2000, 800 + lost)
-    both = [faced(source, base, compressed) for source in ("base", "compressed")]
-    assert answer(*both, followed=followed).verdict == verdict
+    methods = {source: "pgd" if source in followed else "square" for source in ("base", "compressed")}
+    both = [faced(source, base, compressed, attack=method) for source, method in methods.items()]
+    assert answer(*both).verdict == verdict
 
 
 def test_differences_in_both_directions_show_nothing():
@@ -396,7 +397,7 @@ def test_a_yes_says_what_clean_images_lose():
 def test_the_page_places_an_interval_on_its_scale():
     assert answer_page._place(0.05, 10) == 75 and answer_page._place(-1, 10) == 0
     same = outcomes(2000, 800)
-    found = answer(*[faced(source, same, same, attack="<b>") for source in ("base", "compressed")])
+    found = answer(*[faced(source, same, same, entry="<b>") for source in ("base", "compressed")])
     page = answer_page.page(found, ["<i>tried"], [], [], {"a": "&"}, 0.02)
     assert "<b>, eps" not in page and "&lt;i&gt;tried" in page and "+5 points" in page
     assert TOGETHER not in re.sub(r"<details>.*?</details>", "", page, flags=re.S)

@@ -13,12 +13,15 @@ import pandas as pd
 from squeezeproof.analysis.names import attack_display, eps_display
 from squeezeproof.analysis.pairs import BASE, SAME_SOURCE, WHITE_BOX, Pair
 from squeezeproof.analysis.verdicts import EQUIVALENT, ITSELF, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE, verdicts
-from squeezeproof.audit.findings import FAILURE
+from squeezeproof.audit.findings import EVERY, FAILURE
+from squeezeproof.entries import registry
 from squeezeproof.statistics.crossed import MODELS, Mean, interval
 
 COMPRESSED, BOTH = "compressed", "both"
 TOGETHER = "all attacks together"
 YES, NO, NOT_KNOWN, NOTHING_TO_LOSE, NO_ANSWER = "yes", "no", "not shown", "nothing to lose", "no answer"
+# The check that white-box attacks are at least as strong as transfer.
+TRANSFER = 14
 COLUMNS = [
     "attack", "norm", "eps", "crafted_on", "base_accuracy", "compressed_accuracy", "difference", "low", "high",
     "verdict", "detectable", "n",
@@ -34,7 +37,7 @@ class Faced:
 
     Attributes:
         source: `base` or `compressed`, the model that was attacked.
-        settings: of the attack: entry, method, norm, eps.
+        settings: of the attack, and `entry`, what a config calls it.
         right: `base` and `compressed` -> whether that model labels the images rightly, bool [N].
         scored: bool [N], the images that count.
     """
@@ -47,6 +50,13 @@ class Faced:
     @property
     def budget(self):
         return self.settings["norm"], self.settings["eps"]
+
+    @property
+    def follows_gradients(self):
+        """Whether the attack follows the gradients of the model that it attacks."""
+        known = registry.attacks()
+        entries = [known[stage["method"]] for stage in known[self.settings["method"]].parts(self.settings)]
+        return any(entry.needs == "gradients" and not entry.blind for entry in entries)
 
 
 @dataclass(frozen=True)
@@ -74,17 +84,17 @@ class Answer:
         return self.table[self.table["attack"] == TOGETHER]
 
 
-def replacement(clean, faced, followed, classes, statistics, audit=()):
+def replacement(clean, faced, classes, statistics, audit=()):
     """The Answer on two models.
 
     Args:
         clean: `base` and `compressed` -> whether that model labels the clean images rightly, bool [N].
         faced: every Faced; at each budget at least one attack on each of the models that was attacked at all.
-        followed: which of the two models attacks with gradients were crafted on.
         classes: of the data; 1 / classes is the accuracy of chance.
         statistics: alpha and margin, as a study has them.
         audit: findings on both models; a failure leaves no answer.
     """
+    followed = followed_gradients(faced)
     pairs = [pair for budget in _budgets(faced) for pair in _pairs(clean, faced, budget, followed)]
     judged = verdicts(pairs, statistics)
     table = pd.DataFrame([_row(row, pairs) for row in judged.itertuples()], columns=COLUMNS)
@@ -98,6 +108,29 @@ def replacement(clean, faced, followed, classes, statistics, audit=()):
     verdict = _verdict(together, classes, favoured, audit)
     sentences = [*(_sentence(row, classes) for row in together), _clean_sentence(before)]
     return Answer(verdict, _headline(verdict, together, before, favoured, statistics, audit), sentences, before, table)
+
+
+def followed_gradients(faced):
+    """The models whose gradients an attack followed, in the order in which they were attacked."""
+    return list(dict.fromkeys(one.source for one in faced if one.follows_gradients))
+
+
+def concerning(findings, dataset, models, followed):
+    """The findings on two models.
+
+    Args:
+        models: their names in the findings.
+        followed: those whose gradients an attack followed. That transfer breaks more of another than attacks without
+            gradients do is no sign of a weak attack.
+    """
+    places = {EVERY, *models}
+    return [
+        finding
+        for finding in findings
+        if finding.dataset in (dataset, EVERY)
+        and {finding.source, finding.target} <= places
+        and (finding.check != TRANSFER or finding.target in followed)
+    ]
 
 
 def _budgets(faced):

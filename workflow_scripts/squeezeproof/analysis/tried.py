@@ -1,6 +1,8 @@
 """What was tried on two models, and what that leaves open, in words; no torch."""
 
 from squeezeproof.analysis.names import display_name, entry_display, eps_display
+from squeezeproof.analysis.pairs import BASE
+from squeezeproof.analysis.replacement import COMPRESSED, followed_gradients
 from squeezeproof.entries import registry
 
 NORMS = ("linf", "l2")
@@ -36,17 +38,13 @@ def _length(settings):
     return [f"{settings[unit]:,} {unit}" for unit in units if settings.get(unit, 1) > 1]
 
 
-def not_tried(faced, followed, models):
-    """What stays open, a sentence each.
-
-    Args:
-        followed: the models that attacks with gradients were crafted on.
-        models: all of them.
-    """
+def not_tried(faced):
+    """What stays open, a sentence each."""
+    followed = followed_gradients(faced)
     sentences = [
-        f"Gradients of the {name} model: none were to be had. What an attacker finds who has them stays open; the "
-        f"images of the other model and the attacks without gradients stand in for them."
-        for name in models
+        f"Gradients of the {name} model: no attack followed them. What an attacker finds who does stays open; the "
+        f"images of the other model and the attacks without gradients stand in for that."
+        for name in (BASE, COMPRESSED)
         if name not in followed
     ]
     norms, methods = ({one.settings[key] for one in faced} for key in ("norm", "method"))

@@ -107,7 +107,7 @@ def check(
     for instance in instances:
         run.attack(instance)
     statistics, audit = {"alpha": alpha, "margin": margin}, run.audited()
-    answer = replacement(run.clean, run.faced, run.followed, classes, statistics, audit)
+    answer = replacement(run.clean, run.faced, classes, statistics, audit)
     told = {
         "Images": f"{len(pixels)} of {' × '.join(map(str, pixels.shape[1:]))}, {classes} classes",
         "Equivalent": f"within {100 * margin:g} points",
@@ -115,7 +115,7 @@ def check(
         "Seed": str(seed),
         "Versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
     }
-    checked = Checked(answer, tried(run.faced), not_tried(run.faced, run.followed, models), audit, told, margin)
+    checked = Checked(answer, tried(run.faced), not_tried(run.faced), audit, told, margin)
     if page is not None:
         checked.write(page)
     return checked

@@ -1,6 +1,6 @@
 """The attacks of `check`: what every attack crafts on either of two models, and what both make of it."""
 
-from squeezeproof.analysis.replacement import Faced
+from squeezeproof.analysis.replacement import Faced, concerning, followed_gradients
 from squeezeproof.attacks.source import frozen
 from squeezeproof.audit.cells import Cell, below_clean
 from squeezeproof.audit.comparisons import audit_target
@@ -17,8 +17,6 @@ from squeezeproof.store.predictions import CLEAN
 
 # Images that the audit passes through each model, the first ones.
 PROBED = 200
-# The check that white-box attacks are at least as strong as transfer.
-TRANSFER = 14
 # In the place of a data set's name in findings.
 DATA = "images"
 
@@ -85,13 +83,12 @@ class Run:
         found = list(self.findings)
         for target, cells in self.cells.items():
             found += [below_clean(cell, self.clean[target]) for cell in cells]
-            compared = audit_target(cells, self.labels.numpy())
-            # That transfer breaks more than attacks without gradients is no sign of a weak attack.
-            found += [finding for finding in compared if finding.check != TRANSFER or target in self.followed]
+            found += audit_target(cells, self.labels.numpy())
         base, compressed = self.models
         models = Models()
         for (source, target), predictions in self.seen.items():
             models.add(DATA, source, target, self.labels.numpy(), predictions)
         parents = {(DATA, base): None, (DATA, compressed): base}
         # Two models in memory are told apart by what they predict, not by their weights.
-        return [*found, *models.findings({key: key[1] for key in parents}, parents)]
+        found += models.findings({key: key[1] for key in parents}, parents)
+        return concerning(found, DATA, self.models, followed_gradients(self.faced))

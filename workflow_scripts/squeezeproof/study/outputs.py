@@ -32,8 +32,11 @@ def targets(study):
 
 
 def named_paths(study):
-    """Every file that the plan names: outputs, temporary ones too, logs and benchmarks."""
-    return {path for job in jobs(study) for path in (*job.outputs, job.log, job.benchmark)}
+    """Every file that the plan names: outputs, temporary ones and those that are made where they are asked for, too;
+    logs and benchmarks.
+    """
+    known = [*jobs(study), *jobs_on_request(study)]
+    return {path for job in known for path in (*job.outputs, job.log, job.benchmark)}
 
 
 def jobs(study):
@@ -50,6 +53,15 @@ def jobs(study):
     ):
         made.setdefault((rule, names), []).extend(outputs)
     return [*_prepared(study), *(_job(paths, *key, outputs) for key, outputs in made.items())]
+
+
+def jobs_on_request(study):
+    """The Jobs whose files are no part of a finished study, but made where somebody asks for them by name."""
+    paths = Paths(study.name)
+    for model in study.made_models:
+        if not (model.is_base or model.is_ensemble):
+            key = model.dataset, model.name
+            yield _job(paths, "write_replacement", key, [paths.replacement(*key)])
 
 
 def _job(paths, rule, names, outputs):

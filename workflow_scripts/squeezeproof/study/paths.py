@@ -92,6 +92,10 @@ class Paths:
     def page(self, name):
         return f"{self.results}/{name}.html"
 
+    def replacement(self, dataset, model):
+        """The page on whether a compressed model may replace its base."""
+        return f"{self.results}/replacement/{dataset}/{model}.html"
+
     def log(self, rule, *names):
         """The log of a job of a rule, which its names tell from the rule's others."""
         return f"{self.results}/logs/{'/'.join([rule, *names])}.log"

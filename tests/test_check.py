@@ -1,0 +1,238 @@
+"""`make check`: two files and a folder of images become a study that a person can read, and one page."""
+
+import copy
+import subprocess
+import sys
+
+import pytest
+import torch
+import torchvision
+import yaml
+from attack_fixtures import TRAIN, digits, held_out
+from conftest import ROOT, Workspace
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils import prune
+
+from squeezeproof.entries.settings import read_number
+from squeezeproof.errors import InputError
+from squeezeproof.from_files.images import SET_ASIDE, read_images
+from squeezeproof.from_files.networks import find_network
+from squeezeproof.from_files.study import Asked, understand
+from squeezeproof.models.build import build, specification
+from squeezeproof.models.zoo import torchvision_network
+from squeezeproof.study.plan import Study
+from squeezeproof.study.quick import ATTACKS, budgets
+
+NETWORK = {"kind": "cnn8", "width": 8}
+CLASSES = 10
+
+
+def trained():
+    """A small network that was trained on digits in [-1, 1]."""
+    images, labels = digits()
+    dataset = {"shape": [1, 8, 8], "classes": list(range(CLASSES)), "mean": [0.0], "std": [1.0]}
+    model = build(specification({**NETWORK, "normalization": "half"}, dataset), seed=0)
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(6):
+        for batch in torch.randperm(TRAIN, generator=generator).split(32):
+            optimizer.zero_grad()
+            functional.cross_entropy(model(images[batch] / 255), labels[batch]).backward()
+            optimizer.step()
+    return model.network.eval()
+
+
+def folder(path, count=100, size=8):
+    """The held-out digits as PNG files in a folder per class."""
+    for index, (image, label) in enumerate(zip(*held_out(count), strict=True)):
+        place = path / str(label.item())
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0].numpy()).resize((size, size)).save(place / f"{index:03d}.png")
+    return path
+
+
+def safetensors(network, path):
+    save_file(network.state_dict(), path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def base():
+    return trained()
+
+
+# --- images -----------------------------------------------------------------------------------------------------------
+
+
+def test_class_folders_become_a_test_split_and_a_few_images_beside_it(tmp_path):
+    source = folder(tmp_path / "images", 100)
+    found = read_images(source, tmp_path / "links")
+    assert (found.classes, found.side, found.channels) == (10, 8, 1)
+    files = {split: sorted((tmp_path / "links" / split).glob("*/*.png")) for split in ("train", "test")}
+    assert len(files["train"]) == SET_ASIDE * 10 and len(files["test"]) == found.count == 100 - SET_ASIDE * 10
+    assert not {path.resolve() for path in files["train"]} & {path.resolve() for path in files["test"]}
+    next(source.glob("3/*")).unlink()
+    assert read_images(source, tmp_path / "links").count == 99 - SET_ASIDE * 10
+
+
+def test_a_folder_with_splits_is_taken_as_it_is(tmp_path):
+    folder(tmp_path / "images/test", 30)
+    folder(tmp_path / "images/train", 40)
+    found = read_images(tmp_path / "images", tmp_path / "links")
+    assert found.root == tmp_path / "images" and found.count == 30 and not (tmp_path / "links").exists()
+
+
+def test_images_that_do_not_say_their_size_are_refused(tmp_path):
+    source = folder(tmp_path / "images", 30)
+    Image.new("L", (9, 7)).save(source / "0/odd.png")
+    with pytest.raises(InputError, match=r"several sizes or not square .*; write SIZE="):
+        read_images(source, tmp_path / "links")
+    assert read_images(source, tmp_path / "links", side=8).side == 8
+    (source / "0/odd.png").write_text("no image")
+    with pytest.raises(InputError, match=r"odd\.png: not a readable image"):
+        read_images(source, tmp_path / "links", side=8)
+
+
+@pytest.mark.parametrize("made", ["", "one"])
+def test_a_folder_of_no_classes_is_refused(tmp_path, made):
+    with pytest.raises(InputError, match="there is no such folder"):
+        read_images(tmp_path / "none", tmp_path / "links")
+    (tmp_path / "images" / made).mkdir(parents=True)
+    with pytest.raises(InputError, match="0 class folders with images, two at least"):
+        read_images(tmp_path / "images", tmp_path / "links")
+
+
+# --- networks ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_pixels_of_the_base_are_found_by_trying(base, tmp_path):
+    path = safetensors(base, tmp_path / "base.safetensors")
+    found = find_network(path, *held_out(150), CLASSES, NETWORK)
+    assert found.settings == {**NETWORK, "normalization": "half"} and found.accuracy > 0.8
+    assert "normalization half: " in found.note and "normalization none " in found.note
+    told = find_network(path, *held_out(150), CLASSES, NETWORK, "none")
+    assert told.settings["normalization"] == "none" and told.accuracy < found.accuracy
+
+
+def test_a_network_of_torchvision_is_recognised_by_its_tensors(tmp_path):
+    network = torchvision_network(in_channels=3, num_classes=2, image_size=32, name="mobilenet_v3_small")
+    # Black images and white ones, which the last layer is made to tell apart.
+    images = torch.cat([torch.zeros(20, 3, 32, 32), torch.full((20, 3, 32, 32), 255)]).to(torch.uint8)
+    labels = torch.arange(40) // 20
+    hidden = nn.Sequential(network.features, network.avgpool, nn.Flatten(), *network.classifier[:3])
+    last = network.eval().classifier[3]
+    with torch.no_grad():
+        dark, bright = hidden(images[[0, 20]] / 255)
+        last.weight.copy_(torch.stack([dark - bright, bright - dark]))
+        last.bias.copy_(-last.weight @ (dark + bright) / 2)
+    found = find_network(safetensors(network, tmp_path / "b.safetensors"), images, labels, 2)
+    assert found.settings["name"] == "mobilenet_v3_small" and found.accuracy == 1.0
+
+
+def test_weights_of_no_network_are_refused_with_what_to_write(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(torchvision.models, "list_models", lambda module: ["resnet18"])
+    path = safetensors(base, tmp_path / "base.safetensors")
+    with pytest.raises(InputError, match=r"those of no network .* write FACTORY=module:function.*ARCHITECTURE="):
+        find_network(path, *held_out(50), CLASSES)
+
+
+def test_a_base_that_knows_nothing_is_refused_with_what_was_tried(tmp_path):
+    dataset = {"shape": [1, 8, 8], "classes": list(range(CLASSES)), "mean": [0.0], "std": [1.0]}
+    random = build(specification({**NETWORK, "normalization": "none"}, dataset), seed=1).network
+    path = safetensors(random, tmp_path / "base.safetensors")
+    with pytest.raises(InputError, match=r"at best, the largest class alone is .* Tried: .*normalization bytes"):
+        find_network(path, *held_out(150), CLASSES, NETWORK)
+
+
+# --- the study --------------------------------------------------------------------------------------------------------
+
+
+def asked(base, tmp_path, **changes):
+    path = safetensors(base, tmp_path / "base.safetensors")
+    written = {"BASE": path, "COMPRESSED": str(tmp_path / "3 small.v2.safetensors"), "IMAGES": "images"}
+    given = {"base": path, "compressed": written["COMPRESSED"], "images": str(folder(tmp_path / "images"))}
+    given |= {"study": tmp_path / "check.yaml", "files": tmp_path / "files", "architecture": NETWORK}
+    return Asked(**given | {"written": written} | changes)
+
+
+def test_the_study_is_readable_and_says_what_was_understood(base, tmp_path):
+    found = understand(asked(base, tmp_path))
+    config = yaml.safe_load(found.text)
+    study = Study(config)
+    [(dataset, name)] = [key for key in study.models if not study.model(*key).is_base]
+    assert str(found.page) == f"results/check-m3_small_v2/replacement/{dataset}/{name}.html"
+    assert set(study.pairs) == {("images", *pair) for pair in [(a, b) for a in names(study) for b in names(study)]}
+    assert config["attacks"].keys() == ATTACKS.keys() and config["attacks"]["pgd"]["eps"] == [0.05, 0.2]
+    assert config["question"] == "May 3 small.v2.safetensors replace base.safetensors?"
+    assert len(found.lines) == 5 and all("\n" not in line for line in found.lines)
+    assert all(len(line) < 200 for line in found.text.splitlines() if not line.startswith("#") and "root" not in line)
+
+
+def names(study):
+    return [model.name for model in study.models.values()]
+
+
+def test_what_a_person_says_goes_before_what_is_usual(base, tmp_path):
+    found = understand(asked(base, tmp_path, eps=["1/255", "0.3"], count=40, compressed_architecture={"kind": "cnn3"}))
+    config = yaml.safe_load(found.text)
+    assert config["attacks"]["apgd"]["eps"] == ["1/255", 0.3] and config["datasets"]["images"]["test"] == 40
+    assert config["compressions"]["m3_small_v2"]["architecture"] == {"kind": "cnn3"}
+
+
+@pytest.mark.parametrize(("channels", "side", "larger"), [(1, 28, 0.2), (3, 32, 8 / 255), (3, 224, 4 / 255)])
+def test_budgets_fit_the_images(channels, side, larger):
+    smaller, found = (float(read_number(text)) for text in budgets(channels, side))
+    assert smaller < found == pytest.approx(larger)
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_two_files_and_a_folder_become_a_page(base, tmp_path):
+    workspace = Workspace.create(tmp_path / "study", {})
+    place = workspace.path / "my"
+    folder(place / "images", 120)
+    network = copy.deepcopy(base)
+    torch.save(network.state_dict(), place / "base.pt")
+    for layer in [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]:
+        prune.l1_unstructured(layer, "weight", amount=0.7)
+    torch.save(network.state_dict(), place / "small.pt")
+
+    done = check(workspace.path, ARCHITECTURE="{kind: cnn8, width: 8}", EPS="0.1")
+
+    assert done.returncode == 0, done.stdout
+    page = (place / "check.html").read_text()
+    assert "The page: my/check.html" in done.stdout and "normalization half" in done.stdout
+    headline = done.stdout.strip().splitlines()[-2]
+    assert f"<h1>{headline}</h1>" in page and "May small.pt replace base.pt?" in page
+    assert "100 of the test split of images, 10 classes" in page
+
+    (place / "check.yaml").write_text("study: mine\n")
+    broken = check(
+        workspace.path, ARCHITECTURE="{kind: cnn8, width: 8}", EPS="0.1", COUNT="50", COMPRESSED="my/none.pt"
+    )
+    assert broken.returncode and "COMPRESSED=my/none.pt: there is no such file" in broken.stdout
+    assert (place / "check.yaml").read_text() == "study: mine\n"
+
+
+def check(folder, **said):
+    values = {"BASE": "my/base.pt", "COMPRESSED": "my/small.pt", "IMAGES": "my/images"} | said
+    command = [sys.executable, "workflow_scripts/tools/check.py", "--cores", "2"]
+    command += [part for name, value in values.items() for part in (f"--{name.lower()}", value)]
+    return subprocess.run(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def test_make_runs_the_command():
+    command = ["make", "--dry-run", "check", "BASE=a b.pt", "CORES=3"]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True)
+    assert "workflow_scripts/tools/check.py --cores 3" in done.stdout
+
+
+def test_what_is_missing_is_named(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "workflow_scripts/tools/check.py"], cwd=tmp_path, text=True, capture_output=True
+    )
+    assert done.returncode == 2 and "BASE=, COMPRESSED=, IMAGES= missing; make check BASE=" in done.stderr

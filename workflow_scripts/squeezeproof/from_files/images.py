@@ -1,0 +1,120 @@
+"""A folder of images as a study of two finished models takes it."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from squeezeproof.datasets.image_folder import FORMATS, STRAY
+from squeezeproof.errors import InputError
+
+# Images of each class that stand in for training images: a data set has some, though nothing is trained.
+SET_ASIDE = 2
+# Of which the sizes are read.
+LOOKED_AT = 200
+
+
+@dataclass(frozen=True)
+class Images:
+    """What is in a folder of images.
+
+    Attributes:
+        root: a folder with train/{class}/ and test/{class}/.
+        classes: how many classes there are.
+        count: images of the test split.
+        side: in pixels, of the square that every image becomes.
+        channels: 1 or 3.
+        note: what was understood, in words.
+    """
+
+    root: Path
+    classes: int
+    count: int
+    side: int
+    channels: int
+    note: str
+
+
+def read_images(folder, links, side=None, channels=None):
+    """The Images of a folder with train/ and test/, or with the class folders themselves.
+
+    Args:
+        folder: of the images.
+        links: a folder that is made for class folders: links to the first SET_ASIDE images of every class as its
+            training split, to all others as its test split.
+        side, channels: None for what the images say.
+
+    Raises InputError where there are no classes, or the images have several sizes and no side was given.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"IMAGES={folder}: there is no such folder")
+    has_splits = (folder / "train").is_dir() and (folder / "test").is_dir()
+    found = _classes(folder / "test" if has_splits else folder)
+    if len(found) < 2:
+        raise InputError(
+            f"IMAGES={folder}: holds {len(found)} class folders with images, two at least are needed: {folder}/CLASS/"
+            f"NAME.png, the classes in the order of their names as the models know them"
+        )
+    seen = [_look(path) for path in _spread([path for paths in found.values() for path in paths])]
+    side = side or _side(folder, Counter(size for size, _ in seen))
+    channels = channels or (1 if all(grey for _, grey in seen) else 3)
+    note = f"{len(found)} classes, {'grey' if channels == 1 else 'RGB'}, {side} × {side}"
+    if has_splits:
+        count = sum(map(len, found.values()))
+        return Images(folder, len(found), count, side, channels, f"{count} of {folder}/test, {note}")
+    _link(found, links)
+    count = sum(max(0, len(paths) - SET_ASIDE) for paths in found.values())
+    told = f"{count} of {folder}, {note}; {SET_ASIDE} more of each class stand in for training images"
+    return Images(Path(links), len(found), count, side, channels, told)
+
+
+def _classes(folder):
+    """Class -> paths of its images, in the order of their names."""
+    names = sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in STRAY)
+    found = {
+        path.name: sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        for path in names
+        if not path.name.startswith(".")
+    }
+    return {name: paths for name, paths in found.items() if paths}
+
+
+def _spread(paths):
+    """At most LOOKED_AT of the paths, evenly spread."""
+    return paths[:: max(1, len(paths) // LOOKED_AT)]
+
+
+def _look(path):
+    """((width, height), whether it is grey) of an image file, from its head."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.size, image.mode in ("1", "L", "LA")
+    except (OSError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a readable image ({error})") from None
+
+
+def _side(folder, sizes):
+    if len(sizes) == 1 and len(set(*sizes)) == 1:
+        return next(iter(sizes))[0]
+    shown = ", ".join(f"{width} × {height}" for (width, height), _ in sizes.most_common(3))
+    raise InputError(
+        f"IMAGES={folder}: the images are of several sizes or not square ({shown}); write SIZE=, the side in pixels of "
+        f"the square that the models take"
+    )
+
+
+def _link(found, links):
+    """Make the folder `links` anew: a link to every image, below train/ or test/."""
+    links = Path(links)
+    for split in ("train", "test"):
+        for name, paths in found.items():
+            place = links / split / name
+            place.mkdir(parents=True, exist_ok=True)
+            for known in place.iterdir():
+                if known.is_symlink():
+                    known.unlink()
+            for path in paths[:SET_ASIDE] if split == "train" else paths[SET_ASIDE:]:
+                os.symlink(os.path.relpath(path, place), place / path.name)

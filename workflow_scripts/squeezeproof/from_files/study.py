@@ -1,0 +1,158 @@
+"""Two files and a folder of images -> the text of a study that asks whether one model may replace the other."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from squeezeproof.datasets.prepare import stratified
+from squeezeproof.entries import registry
+from squeezeproof.entries.settings import NUMBER
+from squeezeproof.errors import InputError
+from squeezeproof.from_files.images import read_images
+from squeezeproof.from_files.networks import find_network
+from squeezeproof.study.paths import Paths
+from squeezeproof.study.quick import ATTACKS, budgets
+
+# Images that the base is tried on before anything is attacked.
+TRIED = 200
+# Of the test split, as attacks take minutes on so many.
+MOST = 500
+WEIGHTS = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person asks.
+
+    Attributes:
+        base: path of its weights (safetensors).
+        compressed: path of any file that `external` takes.
+        images: a folder of images.
+        study: where the study will lie.
+        files: a folder for what is made on the way.
+        architecture, compressed_architecture: entries of `architectures`; None for what the files say.
+        normalization, side, channels, eps, count: None for what the files and images say, or what is usual.
+        options: further settings of the compressed model, as `external` has them.
+        written: what the person wrote, name -> text.
+    """
+
+    base: str
+    compressed: str
+    images: str
+    study: Path
+    files: Path
+    architecture: dict | None = None
+    compressed_architecture: dict | None = None
+    normalization: str | None = None
+    side: int | None = None
+    channels: int | None = None
+    eps: list | None = None
+    count: int | None = None
+    options: dict = field(default_factory=dict)
+    written: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Understood:
+    """The text of the study, what was understood in five lines, and the page that answers."""
+
+    text: str
+    lines: list
+    page: Path
+
+
+def understand(asked):
+    """The Understood of an Asked; InputError where the files do not say enough, or not what can be meant."""
+    images = read_images(asked.images, asked.files / "images", asked.side, asked.channels)
+    pixels, labels = _some(images)
+    network = find_network(asked.base, pixels, labels, images.classes, asked.architecture, asked.normalization)
+    eps = [_number(radius) for radius in asked.eps or budgets(images.channels, images.side)]
+    base, compressed = (Path(asked.written[name]) for name in ("BASE", "COMPRESSED"))
+    stem = re.sub(r"[^A-Za-z0-9_]+", "_", compressed.stem).strip("_")[:20]
+    # An entry's name begins with a letter.
+    entry = stem if stem[:1].isalpha() else f"m{stem}"
+    name, count = f"check-{entry}", min(images.count, asked.count or MOST)
+    external = {"method": "external", "file": asked.compressed, **asked.options}
+    if asked.compressed_architecture:
+        external["architecture"] = asked.compressed_architecture
+    config = {
+        "study": name,
+        "question": f"May {compressed.name} replace {base.name}?",
+        "datasets": {"images": {"kind": "image_folder", "root": str(images.root), "size": images.side,
+                                "channels": images.channels, "test": count}},
+        "architectures": {"base": {**network.settings, "checkpoint": asked.base}},
+        "trainings": {"given": {"epochs": 0}},
+        "compressions": {entry: external},
+        "attacks": {method: {**settings, "eps": list(eps)} for method, settings in ATTACKS.items()},
+        "evaluations": {"both": {"sources": "*", "targets": "*"}},
+    }  # fmt: skip
+    attacks = ", ".join(_attack(method, settings) for method, settings in ATTACKS.items())
+    lines = [
+        f"Base: {base}, {network.note}",
+        f"Compressed: {compressed}{_beside(asked)}",
+        f"Images: {images.note}" + (f"; {count} are attacked" if count < images.count else ""),
+        f"Threat: changes of every pixel by at most {' and '.join(map(str, eps))} (Linf)",
+        f"Attacks on each model, scored on both: {attacks}",
+    ]
+    page = Paths(name).replacement("images", f"base.given.{entry}.none.s0")
+    return Understood(_text(config, asked, page), lines, Path(page))
+
+
+def _some(images):
+    """At most TRIED of the test images, the same share of every class: uint8 [N, C, H, W] and int64 [N], tensors."""
+    import torch
+
+    entry = registry.datasets()["image_folder"]
+    settings = {**entry.defaults(), "kind": "image_folder", "root": str(images.root), "size": images.side}
+    _, (rows, labels), _ = entry.imported()({**settings, "channels": images.channels})
+    if len(labels) < images.classes:
+        raise InputError(f"IMAGES={images.root}: {len(labels)} images of {images.classes} classes; give some of each")
+    chosen = stratified(labels, min(TRIED, len(labels)))
+    return torch.from_numpy(rows[chosen]), torch.from_numpy(labels[chosen])
+
+
+def _number(radius):
+    """A radius as a config has it: 8/255 is a text."""
+    return radius if "/" in radius or not NUMBER.fullmatch(radius) else float(radius)
+
+
+def _attack(method, settings):
+    entry = registry.attacks()[method]
+    length = [f"{settings[unit]} {unit}" for unit in entry.units if unit in settings]
+    return " ".join([entry.display or method, *length])
+
+
+def _beside(asked):
+    if asked.compressed_architecture:
+        return f", {json.dumps(asked.compressed_architecture)}"
+    return ", weights of the base's network" if asked.compressed.endswith(WEIGHTS) else ""
+
+
+def _text(config, asked, page):
+    """The study as YAML that a person reads and edits."""
+    told = {
+        "datasets": "# `root` holds train/ and test/; nothing is trained, and of train/ nothing is attacked.",
+        "architectures": "# The base as it is: weights, network and what its pixels are made of.",
+        "compressions": "# The compressed model.",
+        "attacks": "# On each of the two models. More steps and queries find more: docs/choose_an_attack.md.",
+        "evaluations": "# Everything that is crafted on either is scored on both.",
+    }
+    command = [f"# make check {' '.join(f'{name}={value}' for name, value in asked.written.items())}"]
+    lines = ["# Written by", *command, "# Edit it, and run it again:"]
+    lines.append(f"# snakemake --cores 2 --configfile {asked.study} {page}")
+    for key, value in config.items():
+        if key in told:
+            lines.append(told[key])
+        if isinstance(value, dict):
+            lines += [f"{key}:", *(f"  {name}: {_flow(entry)}" for name, entry in value.items())]
+        else:
+            lines.append(f"{key}: {_flow(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _flow(value):
+    """A value of YAML in one line."""
+    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).removesuffix("...\n").strip()

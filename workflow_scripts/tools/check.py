@@ -1,0 +1,158 @@
+"""Two models and a folder of images -> a study, its run, and one page: may the compressed model replace its base?
+
+    make check BASE=my/base.pt COMPRESSED=my/small.onnx IMAGES=my/images
+
+What a file does not say: FACTORY=my_networks:tiny or ARCHITECTURE='{kind: cnn8, width: 16}' for the base's network, the
+same with COMPRESSED_ before it for that of the compressed model; NORMALIZATION=half, SIZE=32, CHANNELS=1, EPS=8/255 or
+EPS=2/255,8/255, COUNT=500 test images, OPTIONS='{layout: nhwc}' of an external model.
+"""
+
+import argparse
+import html
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+# The library is not installed; it lies beside this folder.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from convert_checkpoint import convert
+
+from squeezeproof.atomic import replacing
+from squeezeproof.entries.architecture import TORCH_FILES
+from squeezeproof.errors import InputError
+from squeezeproof.from_files.study import Asked, understand
+from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.schema import check_config
+
+NEEDED = ("base", "compressed", "images")
+FURTHER = (
+    "factory", "architecture", "compressed_factory", "compressed_architecture", "normalization", "size", "channels",
+    "eps", "count", "options",
+)  # fmt: skip
+# Characters of the log that a failed run ends with.
+SHOWN = 3000
+
+
+def weights(path, folder, name):
+    """The path of a file of weights; a torch file is converted, its weights alone, into the folder."""
+    if not Path(path).is_file():
+        raise InputError(f"{name.upper()}={path}: there is no such file")
+    if not path.endswith(TORCH_FILES):
+        return path
+    target = folder / f"{name}.safetensors"
+    folder.mkdir(parents=True, exist_ok=True)
+    convert(path, target)
+    return str(target)
+
+
+def network(arguments, prefix=""):
+    """The entry of `architectures` that a person wrote, or None."""
+    factory, text = getattr(arguments, f"{prefix}factory"), getattr(arguments, f"{prefix}architecture")
+    written = mapping(text, f"{prefix}architecture") if text else {}
+    return {"kind": "custom", "factory": factory, **written} if factory else written or None
+
+
+def mapping(text, name):
+    """The mapping that a text is in YAML."""
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"{name.upper()}={text}: is no mapping such as '{{kind: cnn8, width: 16}}'")
+    return found
+
+
+def ask(arguments):
+    """The Asked of the command's arguments."""
+    beside = Path(arguments.compressed).parent
+    files = beside / "check-files"
+    written = {name.upper(): getattr(arguments, name) for name in (*NEEDED, *FURTHER) if getattr(arguments, name)}
+    return Asked(
+        base=weights(arguments.base, files, "base"),
+        compressed=weights(arguments.compressed, files, "compressed"),
+        images=arguments.images,
+        study=beside / "check.yaml",
+        files=files,
+        architecture=network(arguments),
+        compressed_architecture=network(arguments, "compressed_"),
+        normalization=arguments.normalization or None,
+        side=arguments.size,
+        channels=arguments.channels,
+        eps=[part.strip() for part in arguments.eps.split(",")] if arguments.eps else None,
+        count=arguments.count,
+        options=mapping(arguments.options, "options") if arguments.options else {},
+        written=written,
+    )
+
+
+def save(path, text):
+    """Write the study; one that was edited since is kept beside it."""
+    if path.is_file() and path.read_text(encoding="utf-8") != text:
+        kept = path.with_name("check.old.yaml")
+        shutil.copyfile(path, kept)
+        print(f"{path}: was another study, which is now {kept}")
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def arguments_of(environment):
+    """The command's arguments; what is left out is taken from the environment, where make puts BASE=... and so on."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in (*NEEDED, *FURTHER):
+        kind = int if name in ("size", "channels", "count") else str
+        default = environment.get(name.upper()) or None
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=default)
+    parser.add_argument("--cores", default="2")
+    arguments = parser.parse_args()
+    if missing := [f"{name.upper()}=" for name in NEEDED if not getattr(arguments, name)]:
+        parser.error(f"{', '.join(missing)} missing; {__doc__.splitlines()[2].strip()}")
+    return arguments
+
+
+def main():
+    arguments = arguments_of(os.environ)
+    # Factories lie below the working directory.
+    sys.path.insert(0, os.getcwd())
+    try:
+        asked = ask(arguments)
+        found = understand(asked)
+        check_config(yaml.safe_load(found.text))
+    except (InputError, ConfigError) as error:
+        sys.exit(f"check: {error}")
+    study, page = asked.study, found.page
+    save(study, found.text)
+    print("\n".join([*found.lines, f"Study: {study}"]), flush=True)
+    log = asked.files / "run.log"
+    asked.files.mkdir(parents=True, exist_ok=True)
+    print(f"Running it; what happens is in {log}", flush=True)
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        arguments.cores,
+        "--configfile",
+        str(study),
+        "--",
+        str(page),
+    ]
+    with open(log, "w", encoding="utf-8") as output:
+        ended = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False)
+    if ended.returncode:
+        sys.exit(f"{log.read_text(encoding='utf-8')[-SHOWN:]}\ncheck: the study did not end; {log} has all of it")
+    text = page.read_text(encoding="utf-8")
+    shown = study.with_name("check.html")
+    shutil.copyfile(page, shown)
+    print(html.unescape(re.search(r"<h1>(.*?)</h1>", text)[1]))
+    print(f"The page: {shown}")
+
+
+if __name__ == "__main__":
+    main()

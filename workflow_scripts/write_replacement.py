@@ -1,0 +1,22 @@
+"""Rule write_replacement: predictions of a compressed model and its base -> the page on whether it may replace it."""
+
+from squeezeproof.analysis.replacement import concerning, followed_gradients, replacement
+from squeezeproof.analysis.replacement_files import read_faced
+from squeezeproof.analysis.tried import not_tried, tried
+from squeezeproof.atomic import replacing
+from squeezeproof.audit.findings import read_findings
+from squeezeproof.jobs import job
+from squeezeproof.pages.answer_page import page
+
+with job(snakemake):
+    files, params, names = snakemake.input, snakemake.params, snakemake.wildcards
+    clean, faced, classes = read_faced(files.predictions, params.base, names.model)
+    pair = {params.base, names.model}
+    followed = [{"base": params.base, "compressed": names.model}[model] for model in followed_gradients(faced)]
+    audit = concerning(read_findings(files.audit), names.dataset, pair, followed)
+    answer = replacement(clean, faced, classes, params.statistics, audit)
+    images = f"{answer.clean['n']} of the test split of {names.dataset}, {classes} classes"
+    told = {"Base": params.base, "Compressed": names.model, "Images": images, "Study": params.study}
+    text = page(answer, tried(faced), not_tried(faced), audit, told, params.statistics["margin"], params.question)
+    with replacing(snakemake.output[0]) as temporary:
+        temporary.write_text(text, encoding="utf-8")
