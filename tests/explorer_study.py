@@ -16,6 +16,7 @@ from squeezeproof.pages.explorer_data import TABLES
 from squeezeproof.statistics.crossed import MODELS
 from squeezeproof.statistics.intervals import wilson
 from squeezeproof.store.tensors import write_tensors
+from squeezeproof.tables.catalog import TABLES as TABLES_OF
 from squeezeproof.tables.files import read_table, write_table
 
 TEMPLATES = [
@@ -112,7 +113,11 @@ class ExplorerStudy:
         warned = runs[runs["warnings"] != ""].iloc[0]
         finding = {key: warned[key] for key in ("dataset", "source", "target", "attack")}
         finding |= {"check": 14, "name": "white-box at least as strong as transfer", "value": "0.5", "threshold": "0.4"}
+        effects = verdicts.rename(columns={"difference": "total"}).assign(by_training=-0.0123, by_compression=0.0456)
+        effects = effects.assign(by_training_low=-0.02, by_compression_high=0.3)
+        keep = [column.name for column in TABLES_OF["effects"].columns if column.name in effects]
         written = {
+            "effects": effects[keep],
             "over_seeds": tables.over_seeds(self.cells),
             "robust_accuracy": runs,
             "clean_accuracy": tables.clean_accuracy(self.cells),

@@ -103,6 +103,10 @@ def test_the_facts_are_those_of_the_tables(page, invented):
     )
     [sentence] = verdicts.loc[wanted, "sentence"]
     assert sentence in page.locator(".verdict").text_content()
+    assert page.locator(".effect").inner_text() == (
+        "Of the difference to its base: further training −1.2 (−2.0 to 0.0), compression +4.6 (0.0 to +30.0) points "
+        "(on these images; these models)."
+    )
     assert "100 (90 % less than its base)" in page.locator("#facts dl").inner_text()
 
 
@@ -233,7 +237,7 @@ def test_a_cell_that_failed_the_audit_is_marked_and_has_no_number(visit, tmp_pat
 
 def test_a_study_without_compressed_models_has_a_page(visit, tmp_path):
     study = ExplorerStudy(tmp_path, architectures=("cnn3", "cnn8"))
-    for name in ("verdicts", "flips", "max_delta"):
+    for name in ("verdicts", "effects", "flips", "max_delta"):
         write_table(study.paths[name], study.table(name)[:0])
     (tmp_path / "explorer.html").write_text(study.page())
     page = visit(tmp_path / "explorer.html")

@@ -15,11 +15,12 @@ const attacks = rowsOf(study.attacks);
 const findings = rowsOf(study.findings);
 const curves = rowsOf(study.curves);
 const cells = rowsOf(study.cells).map((cell, order) => ({
-  ...cell, order, says: study.says[order], runs: [], verdicts: [],
+  ...cell, order, says: study.says[order], runs: [], verdicts: [], effects: [],
   attack: attacks[cell.attack], source: models[cell.source_model], target: models[cell.target_model],
 }));
 for (const run of rowsOf(study.runs)) if (run.cell !== null) cells[run.cell].runs.push(run);
 for (const verdict of rowsOf(study.verdicts)) if (verdict.cell !== null) cells[verdict.cell].verdicts.push(verdict);
+for (const effect of rowsOf(study.effects)) if (effect.cell !== null) cells[effect.cell].effects.push(effect);
 
 // A row of the matrix: a source, and whether its seed is the target's or another one.
 const rowKey = (cell) => cell.source.model + (cell.seed_relation === "other" ? " (other seed)" : "");

@@ -20,7 +20,7 @@ function drawFacts(state) {
     make("p", { class: "who quiet" }, `${who}, by ${cell.attack.entry} (${budget(cell.attack)})`),
     make("p", { class: "figure" }, make("strong", { id: "accuracy" }, `${percent(cell.mean)} %`),
       make("span", { class: "quiet", id: "interval" }, `stay right; 95 % interval ${percent(cell.low)} to ${percent(cell.high)}`)),
-    meter(cell), ...cell.verdicts.map((verdict) => verdictNote(verdict, cell)), ...auditNotes(failed.filter((found) => cell.warnings)),
+    meter(cell), ...cell.verdicts.map((verdict) => verdictNote(verdict, cell)), ...cell.effects.map(effectNote), ...auditNotes(failed.filter((found) => cell.warnings)),
     make("dl", { class: "facts" }, facts(cell).map(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])));
   const said = cell.verdicts.map((verdict) => verdict.verdict).join("; ");
   return `${who}: ${percent(cell.mean)} per cent.${said ? ` Beside its base: ${said}.` : ""}${cell.warnings ? " The audit warns." : ""}`;
@@ -42,6 +42,14 @@ function verdictNote(verdict, cell) {
     + (cell.runs.length > 1 ? " (all runs)." : "."));
   const [name, rest] = sentenceOf(verdict, cell).split(/(?<=^[^:]*:)/);
   return make("div", { class: "verdict" }, make("b", {}, name), rest, flips);
+}
+
+// Total = training + compression, on the same images.
+function effectNote(effect) {
+  const part = (name) => `${signed(effect[name])} (${signed(effect[`${name}_low`])} to ${signed(effect[`${name}_high`])})`;
+  const faced = effect.comparison === "white-box" ? "each attacked itself" : "on these images";
+  return make("p", { class: "effect" }, make("b", {}, "Of the difference to its base: "),
+    `further training ${part("by_training")}, compression ${part("by_compression")} points (${faced}; ${effect.about}).`);
 }
 
 function auditNotes(found) {

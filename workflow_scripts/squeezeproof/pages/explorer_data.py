@@ -17,7 +17,8 @@ from squeezeproof.statistics.means import student
 from squeezeproof.store.predictions import CLEAN
 
 TABLES = [
-    "over_seeds", "robust_accuracy", "clean_accuracy", "verdicts", "max_delta", "flips", "audit", "compression",
+    "over_seeds", "robust_accuracy", "clean_accuracy", "verdicts", "effects", "max_delta", "flips", "audit",
+    "compression",
 ]  # fmt: skip
 KEY = ["dataset", "source", "target", "seed_relation", "attack"]
 SIZES = ["parameters", "nonzeros", "macs", "bytes", "packed_bytes", "filters"]
@@ -38,7 +39,7 @@ def explorer_data(tables, study, question):
     attacks = tables["robust_accuracy"][["attack", "entry", "method", "norm", "eps"]].drop_duplicates("attack")
     attacks = attacks.assign(budget=["" if pd.isna(eps) else eps_display(eps) for eps in attacks["eps"]])
     attacks = attacks.sort_values(["entry", "eps", "attack"], ignore_index=True)
-    verdicts = verdict_table(tables, models, cells)
+    verdicts, effects = verdict_table(tables, models, cells), effect_table(tables, models, cells)
     runs["cell"] = _positions(runs, cells, KEY)
     for side in ("source", "target"):
         found = models[["dataset", "model"]].rename(columns={"model": side})
@@ -53,6 +54,7 @@ def explorer_data(tables, study, question):
         "cells": packed(cells.drop(columns=["dataset", "source", "target"])),
         "runs": packed(runs.drop(columns=[*KEY, "source_name", "target_name"])),
         "verdicts": packed(verdicts),
+        "effects": packed(effects),
         "curves": packed(_against_base(tables["max_delta"]).drop(columns=["entry", "method", "norm", "eps", *SOURCE])),
         "findings": packed(_findings(tables)),
         "checks": {int(row.check): row.name for row in audit[["check", "name"]].drop_duplicates().itertuples(False)},
@@ -150,6 +152,20 @@ def intervals(runs, keys):
     table = pd.DataFrame.from_dict(found, orient="index", columns=["mean", "low", "high", "n"])
     table.index = pd.MultiIndex.from_tuples(table.index, names=keys)
     return table
+
+
+def effect_table(tables, models, cells):
+    """By cell what further training and what compression did, of the kind of verdict that reaches furthest, to 0.1
+    points.
+    """
+    effects = headline(tables["effects"]).merge(
+        models[["dataset", "model", *MODEL]], on=["dataset", *MODEL], how="left"
+    )
+    effects = effects.rename(columns={"model": "target"})
+    effects["source"] = effects["source"].where(effects["comparison"] != "white-box", effects["target"])
+    effects["cell"] = _positions(effects, cells, KEY)
+    parts = [f"{part}{end}" for part in ("by_training", "by_compression") for end in ("", "_low", "_high")]
+    return effects[["cell", "comparison", "about", *parts]].round(3)
 
 
 def verdict_table(tables, models, cells):
