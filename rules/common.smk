@@ -10,6 +10,7 @@ from snakemake.logging import logger
 # Of this file, not of the main Snakefile, which is another one where this workflow is used as a module.
 sys.path.insert(0, str(Path(str(workflow.current_basedir)).parent / "workflow_scripts"))
 
+from squeezeproof.errors import InputError
 from squeezeproof.seeds import derive_seed
 from squeezeproof.study.code import code_digest, module_digest
 from squeezeproof.study.display import closing, show_in_words
@@ -25,6 +26,7 @@ from squeezeproof.study.plan import Study
 from squeezeproof.study.reruns import content_decides
 from squeezeproof.study.rule_graph import one_node_a_rule
 from squeezeproof.study.scheduling import one_look_at_a_function, one_timer_at_a_time
+from squeezeproof.study.surroundings import check_surroundings
 from squeezeproof.study.uses import used_code
 from squeezeproof.study.workers import fork_jobs
 from squeezeproof.study.tables import (
@@ -46,11 +48,13 @@ content_decides()
 one_node_a_rule()
 
 try:
+    if workflow.is_main_process:
+        check_surroundings(str(workflow.current_basedir))
     # Snakemake has merged these files already, and a key that stands twice in one has lost its first value.
     for file in workflow.configfiles if workflow.is_main_process else ():
         read_file(file)
     study = Study(config)
-except ConfigError as error:
+except (ConfigError, InputError) as error:
     raise WorkflowError(str(error)) from None
 
 paths = Paths(study.name)

@@ -1,0 +1,90 @@
+"""The shell and the folders that a run is started in: it works, or one clear line says what to do."""
+
+import os
+import string
+import subprocess
+import sys
+
+import pytest
+import yaml
+from conftest import TINY, Workspace
+
+from squeezeproof.errors import InputError
+from squeezeproof.study.surroundings import check_surroundings
+
+# Every character of a name that a file system takes, without the one that separates folders and without braces.
+ODD = "".join(sorted(set(string.printable) - set(string.whitespace) - set("/{}"))) + " ü→"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf_8"])
+def test_any_name_of_utf_8_and_of_a_folder_will_do(encoding):
+    check_surroundings("/" + ODD, encoding, "/home/" + ODD)
+
+
+def test_every_problem_is_told_at_once_with_what_to_do():
+    with pytest.raises(InputError) as error:
+        check_surroundings("/a{b}", "ANSI_X3.4-1968", "/c}")
+    first, *problems = str(error.value).splitlines()
+    assert first == "Nothing was run:"
+    assert [word in line for word, line in zip(("PYTHONUTF8=1", "/a{b}", "/c}"), problems, strict=True)] == [True] * 3
+
+
+def made(path):
+    """The tiny study in a folder, with a question beyond ASCII."""
+    workspace = Workspace.create(path, {**TINY, "question": "Prüft ε → ∞?"})
+    text = yaml.safe_dump(workspace.config, sort_keys=False, allow_unicode=True)
+    (workspace.path / "config.yaml").write_text(text, encoding="utf-8")
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """In a folder whose name has every character."""
+    return made(tmp_path_factory.mktemp("odd") / f"x{ODD}")
+
+
+def snakemake(workspace, *arguments, **variables):
+    """(exit status, output) of Snakemake in a workspace, with other environment variables; None removes one."""
+    environment = {key: value for key, value in {**os.environ, **variables}.items() if value is not None}
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    done = subprocess.run(
+        command, cwd=workspace.path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+def test_an_ascii_locale_is_refused_in_one_line(tmp_path):
+    status, output = snakemake(made(tmp_path / "study"), "-n", **ASCII)
+    assert status == 1 and "PYTHONUTF8=1" in output
+    assert "Unicode" not in output and "Traceback" not in output
+
+
+def test_an_ascii_locale_with_utf_8_mode_and_odd_names_plan_the_study(odd):
+    status, output = snakemake(odd, "-n", **{**ASCII, "PYTHONUTF8": "1"})
+    assert status == 0, output
+
+
+@pytest.mark.slow
+def test_a_run_in_odd_surroundings_makes_the_same_tables(odd, finished, tmp_path):
+    """An unwritable home, a full temporary folder, results on another file system, names of every character."""
+    full, other = tmp_path / "full", tmp_path / "other"
+    for folder, size in ((full, "16k"), (other, "64m")):
+        folder.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        if subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("mounting a tmpfs is not allowed here")
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            (full / "filler").write_bytes(bytes(2**17))
+        (odd.path / "results").symlink_to(other)
+        surroundings = {**ASCII, "PYTHONUTF8": "1", "HOME": "/dev/null", "XDG_CACHE_HOME": str(tmp_path)}
+        status, output = snakemake(odd, **surroundings, TMPDIR=str(full))
+        assert status == 0, output[-4000:]
+        assert "Prüft ε → ∞?" in output
+        assert odd.tables() == finished.tables()
+    finally:
+        for folder in (full, other):
+            subprocess.run(["umount", "-l", str(folder)], check=True)
