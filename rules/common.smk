@@ -363,7 +363,7 @@ def files_of_runs(wildcards):
     return [
         (
             paths.export(wildcards.dataset, name, endings[backend])
-            if backend in endings
+            if endings.get(backend) in study.exports[wildcards.dataset, name]
             else paths.model(wildcards.dataset, name)
         )
         for name, backend in timed_runs(study, wildcards.dataset)

@@ -17,8 +17,9 @@ from squeezeproof.compression.filters import dense_sizes, prune_filters
 from squeezeproof.compression.quantization import quantize
 from squeezeproof.compression.weights import prune_weights
 from squeezeproof.deployment import export, integer
-from squeezeproof.deployment.plain import logits_of, logits_of_session, open_session, plain, run_session
+from squeezeproof.deployment.plain import logits_of, logits_of_session, plain, run_session
 from squeezeproof.errors import InputError
+from squeezeproof.models.onnx_sessions import open_session
 from squeezeproof.runtime import place
 
 

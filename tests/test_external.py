@@ -8,16 +8,19 @@ from safetensors.torch import save_file
 from torch.nn.utils import prune
 
 from squeezeproof.compression.external import compare, read_external
+from squeezeproof.entries.compressions.external import External
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build
 from squeezeproof.models.checkpoints import load_model, save_model
 from squeezeproof.models.measure import measure
 from squeezeproof.models.state_dicts import plain_state
 from squeezeproof.study.config import StudyConfig
+from squeezeproof.study.efficiency import timed_runs
 from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.figures import with_weights
 from squeezeproof.study.plan import Study
 
-ENTRY = {"method": "external", "file": "", "of": "*", "architecture": None, "normalization": None}
+ENTRY = External.defaults() | {"file": ""}
 
 
 def read(path, network, **settings):
@@ -174,7 +177,9 @@ def test_the_code_of_a_student_is_that_of_its_own_network():
     ("entry", "told"),
     [
         ({"file": "my/a.pt"}, "compressions.mine.file: my/a.pt is a torch file, which may hold code; convert it with"),
-        ({"file": "a.zip"}, "'a.zip' is no file of weights"),
+        ({"file": "a.zip"}, "'a.zip' is no model; its name ends in .safetensors or .onnx"),
+        ({"layout": "nhwc"}, "compressions.mine.layout: is of .onnx files, and my/a.safetensors is none; leave it out"),
+        ({"file": "a.onnx", "architecture": {"kind": "cnn3"}}, "architecture: a.onnx holds its network; leave it out"),
         ({"architecture": {"kind": "cnn3", "checkpoint": "b.safetensors"}}, "the weights are those of"),
         (
             {"architecture": {"kind": "cnn3"}, "normalization": "half"},
@@ -186,6 +191,47 @@ def test_the_code_of_a_student_is_that_of_its_own_network():
 )
 def test_what_a_config_says_wrongly_is_told_before_anything_runs(entry, told):
     assert told in problems(**entry)
+
+
+ATTACKS = {"fgsm": {"eps": 0.1}, "square": {"eps": 0.1}, "substitute": {"eps": 0.1}, "uap": {"eps": 0.1}}
+SUITES = {"autoattack": {"eps": 0.1}, "blind": {"method": "suite", "stages": ["noise", "square"], "eps": 0.1}}
+BASE = "cnn8.standard.none.none.s0"
+
+
+def deployed(evaluations, **sections):
+    mine = {"mine": {"method": "external", "file": "my/a.onnx", "of": "cnn8.*"}}
+    config = {**STUDY, "attacks": {**ATTACKS, **SUITES}, "compressions": mine, "evaluations": evaluations}
+    return Study({**config, **sections})
+
+
+def test_on_a_file_without_gradients_attacks_are_made_that_need_none():
+    planned = deployed({"all": {"sources": "*", "targets": ["*mine*", BASE]}})
+    every = {f"{name}-eps0.1" for name in (*ATTACKS, *SUITES)}
+    without = {"square-eps0.1", "substitute-eps0.1", "blind-eps0.1"}
+    assert set(planned.sets["digits", NAME]) == without and set(planned.sets["digits", BASE]) == every
+    assert set(planned.pairs["digits", NAME, BASE]) == every
+    told = f"evaluations.all: {NAME} is a file that gives no gradients; fgsm-eps0.1 and the like are not crafted on it"
+    assert planned.notices == [told]
+
+
+def test_an_evaluation_that_leaves_nothing_is_a_problem():
+    with pytest.raises(ConfigError, match=f"with an attack that needs no gradients of {NAME}"):
+        deployed({"all": {}, "own": {"sources": NAME, "attacks": ["fgsm-*", "uap-*"]}})
+
+
+def test_a_file_has_no_curves_of_gradient_attacks_no_weights_to_draw_and_nothing_to_export():
+    sweeps = {name: {"attack": name, "eps": [0.1, 0.2], "models": "*"} for name in ("fgsm", "square")}
+    planned = deployed({"all": {}}, sweeps={f"rising-{k}": v for k, v in sweeps.items()}, efficiency={})
+    assert {name for _, model, name in planned.curves if model == NAME} == {"rising-square"}
+    assert NAME not in with_weights(planned, "digits") and BASE in with_weights(planned, "digits")
+    assert planned.exports["digits", NAME] == []
+    assert [backend for name, backend in timed_runs(planned, "digits") if name == NAME] == ["onnxruntime"]
+
+
+def test_a_file_is_no_member_of_an_ensemble():
+    members = {"members": ["cnn8.standard.*"]}
+    with pytest.raises(ConfigError, match=r"cnn8\.standard\.mine\.none\.s0 is a file, which gives no gradients"):
+        deployed({"all": {}}, ensembles={"both": members})
 
 
 def test_a_torch_file_as_a_checkpoint_says_how_to_convert_it():

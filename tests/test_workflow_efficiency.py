@@ -8,7 +8,8 @@ import pytest
 from conftest import TINY, Workspace
 from safetensors.numpy import load_file
 
-from squeezeproof.deployment.plain import open_session, run_session
+from squeezeproof.deployment.plain import run_session
+from squeezeproof.models.onnx_sessions import open_session
 
 pytestmark = pytest.mark.slow
 

@@ -1,9 +1,9 @@
 """Rule predict_int8: a deployed int8 model's labels on the clean images and on all sets of its fake-quantized model."""
 
 from squeezeproof.deployment.integer import predict_integer
-from squeezeproof.deployment.plain import open_session
 from squeezeproof.evaluation.scoring import score
 from squeezeproof.jobs import job
+from squeezeproof.models.onnx_sessions import open_session
 from squeezeproof.store.predictions import save_predictions
 from squeezeproof.store.tensors import read_metadata
 

@@ -10,7 +10,10 @@ IN_MEMORY = "in memory"
 # Ending of an exported file -> how its columns start.
 FORMATS = {"onnx": "onnx", "pt2": "torch_export", "int8.onnx": "int8"}
 # Back-end -> column of its latency.
-BACKENDS = {"eager": "eager_ms", "onnxruntime": "onnxruntime_ms", "onnxruntime-int8": "int8_ms"}
+BACKENDS = {
+    **{"eager": "eager_ms", "onnxruntime": "onnxruntime_ms", "onnxruntime-int8": "int8_ms"},
+    "litert": "litert_ms",
+}
 MACHINE = ["cpu", "cores", "gpu", "system", "python", "torch", "onnxruntime"]
 # Accuracy that the last projection of a converged ADMM may cost.
 CONVERGED = 0.05

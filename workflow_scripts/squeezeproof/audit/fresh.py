@@ -20,6 +20,7 @@ from squeezeproof.attacks.suite import stages
 from squeezeproof.audit.findings import EVERY, WARNING, Finding, judge, remedy
 from squeezeproof.batches import in_batches
 from squeezeproof.entries import registry
+from squeezeproof.models.device import device_of
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.tensors import open_rows, read_metadata, verify
 from squeezeproof.types import Key
@@ -52,7 +53,7 @@ def audit_fresh(
         batch_size: images in memory at a time; None for as many as fit.
         dataset, source: names of the cell.
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     # torchattacks reshapes gradients by `view`, which those of a model in channels-last order do not allow.
     # The signatures of torch leave this argument out.
     model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # ty: ignore[no-matching-overload]

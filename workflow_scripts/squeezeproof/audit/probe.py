@@ -21,6 +21,7 @@ from squeezeproof.audit.sets import ZERO_GRADIENTS
 from squeezeproof.batches import in_batches
 from squeezeproof.errors import InputError
 from squeezeproof.models.device import device_of
+from squeezeproof.models.foreign import gives_gradients
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.types import Classifier, Key, Loss
 
@@ -66,6 +67,11 @@ def probe(
         findings = [agrees(key, trial), returns_logits(key, trial)]
         if any(finding.verdict != "pass" for finding in findings):
             return findings
+        if not gives_gradients(model):
+            return [
+                *findings,
+                not_applicable(key, 9, "a file gives no gradients, and no attack that needs them is made"),
+            ]
         findings.append(has_gradients(key, trial))
         if not deep:
             return findings

@@ -1,10 +1,14 @@
 """Models that were compressed elsewhere: read from a file, and compared with the base before anything is attacked."""
 
+from pathlib import Path
+
 import torch
 
 from squeezeproof.errors import InputError
-from squeezeproof.models.build import Normalize, build, moments, specification
+from squeezeproof.models.build import build, moments, specification
 from squeezeproof.models.checkpoints import load_weights
+from squeezeproof.models.foreign import FORMATS, open_file
+from squeezeproof.models.normalize import Normalize
 from squeezeproof.models.predict import predict
 
 # Images that a model is compared with its base on.
@@ -29,6 +33,8 @@ def read_external(path, settings, base, dataset):
     Returns (the model in eval mode, its specification, its masks, what was understood in words). Raises InputError
     where the file does not fit the network, or the network the data set.
     """
+    if Path(path).suffix in FORMATS:
+        return _deployed(path, settings, base, dataset)
     spec = base if settings["architecture"] is None else specification(settings["architecture"], dataset)
     if settings["normalization"] is not None:
         mean, std = moments(dataset)[settings["normalization"]]
@@ -49,6 +55,16 @@ def read_external(path, settings, base, dataset):
     if logits.shape != (2, spec["num_classes"]):
         raise InputError(f"{path}: tells {logits.shape[-1]} classes apart, the data set has {spec['num_classes']}")
     return model, spec, zeros_as_masks(model), notes
+
+
+def _deployed(path, settings, base, dataset):
+    """The same of a file that holds its network."""
+    mean, std = moments(dataset)[settings["normalization"]] if settings["normalization"] else (None, None)
+    options = {key: settings[key] for key in ("channels", "layout", "outputs", "output")}
+    model = open_file(path, shape=dataset["shape"], classes=len(dataset["classes"]), mean=mean, std=std, **options)
+    spec = {**base, "architecture": model.network.reading}
+    spec |= {key: getattr(model.normalize, key).flatten().tolist() for key in ("mean", "std")}
+    return model, spec, {}, model.notes
 
 
 def zeros_as_masks(model):

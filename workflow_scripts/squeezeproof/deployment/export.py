@@ -14,10 +14,11 @@ import torch
 from torch import nn
 
 from squeezeproof.atomic import replacing
-from squeezeproof.deployment.plain import logits_of, logits_of_session, open_session, plain
+from squeezeproof.deployment.plain import logits_of, logits_of_session, plain
 from squeezeproof.errors import InputError
 from squeezeproof.models.device import device_of
 from squeezeproof.models.logits import close
+from squeezeproof.models.onnx_sessions import open_session
 from squeezeproof.models.quantized import quantized_layers
 
 INPUT, OUTPUT = "pixels", "logits"

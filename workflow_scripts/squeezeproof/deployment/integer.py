@@ -22,8 +22,9 @@ from torch import nn
 from squeezeproof.atomic import replacing
 from squeezeproof.compression.calibration import draw
 from squeezeproof.deployment.export import compare, onnx_bytes
-from squeezeproof.deployment.plain import logits_of_session, open_session, plain
+from squeezeproof.deployment.plain import logits_of_session, plain
 from squeezeproof.errors import InputError
+from squeezeproof.models.onnx_sessions import open_session
 from squeezeproof.models.quantized import SMALLEST_SCALE, quantized_layers
 from squeezeproof.store.datasets import to_pixels
 
@@ -72,7 +73,7 @@ def export_integer(path, model, images, labels, train, count, seed):
 
 
 def predict_integer(session, images):
-    """Labels int64 [N] that an int8 model (of `deployment.plain.open_session`) gives to uint8 or float images.
+    """Labels int64 [N] that an int8 model (of `models.onnx_sessions.open_session`) gives to uint8 or float images.
 
     Raises InputError where a logit is not finite.
     """

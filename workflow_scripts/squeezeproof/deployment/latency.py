@@ -8,16 +8,19 @@ from dataclasses import dataclass
 
 import torch
 
-from squeezeproof.deployment.plain import open_session, run_session
+from squeezeproof.deployment.plain import run_session
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import Progress
 from squeezeproof.models.checkpoints import load_model
 from squeezeproof.models.device import device_of
+from squeezeproof.models.onnx_sessions import open_session
 from squeezeproof.store.csvs import writing_csv
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.tensors import open_tensors
 
 WARM_UP = 10
+# The ending of checkpoints, which hold files of the user's too.
+CHECKPOINT = ".safetensors"
 IN_MEMORY, LOADED = "in memory", "loaded"
 COLUMNS = ["model", "backend", "threads", "algorithm", "round", "sample", "wall_ms", "cpu_ms"]
 
@@ -56,12 +59,22 @@ def onnxruntime(name, path, threads, backend="onnxruntime"):
     return Contender(name, backend, threads, lambda pixels: run_session(session, pixels.numpy()))
 
 
+def foreign(name, model, threads, backend):
+    """A model from a file of the user's in its own runtime, on the CPU."""
+
+    def set_up():
+        torch.set_num_threads(threads)
+        model.network.opened()
+
+    return Contender(name, backend, threads, torch.inference_mode()(model), set_up)
+
+
 def contenders(runs, files, threads, device):
     """Everything that is timed of a data set.
 
     Args:
         runs: (name of the model, back-end) of every run.
-        files: of each run, the checkpoint of an eager one and the ONNX file of another.
+        files: of each run, the checkpoint of an eager one or of a user's file, and the ONNX file of another.
         threads: numbers of threads, for each of which every run is a contender.
         device: of eager runs.
     """
@@ -70,6 +83,8 @@ def contenders(runs, files, threads, device):
         if backend == "eager":
             model, _, _ = load_model(file, device)
             found += [eager(name, model, count) for count in threads]
+        elif str(file).endswith(CHECKPOINT):
+            found += [foreign(name, load_model(file)[0], count, backend) for count in threads]
         else:
             found += [onnxruntime(name, file, count, backend) for count in threads]
     return found

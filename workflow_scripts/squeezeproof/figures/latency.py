@@ -24,7 +24,7 @@ FIGURE = Figure(
     subcategory="Efficiency",
     labels={"data set": "{dataset}", "figure": "latency"},
 )
-HATCHES = {"eager": "", "onnxruntime": "//", "onnxruntime-int8": ".."}
+HATCHES = {"eager": "", "onnxruntime": "//", "onnxruntime-int8": "..", "litert": "xx"}
 
 
 def draw(files, names, params):

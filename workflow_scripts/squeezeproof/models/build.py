@@ -9,8 +9,9 @@ from torch import nn
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.factories import refusal, stray
-from squeezeproof.models import ensemble
+from squeezeproof.models import ensemble, foreign
 from squeezeproof.models.attention import unfold_attention
+from squeezeproof.models.normalize import Normalize
 from squeezeproof.models.specifications import check_specification
 from squeezeproof.seeds import derive_seed
 from squeezeproof.untrusted import check_members, check_parameters
@@ -20,18 +21,6 @@ FACTORIES = registry.Functions(registry.architectures())
 IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 # Settings of an architecture that are none of its factory.
 APART = ("kind", "normalization", "checkpoint")
-
-
-class Normalize(nn.Module):
-    """Maps pixels in [0, 1] to (pixels - mean) / std per channel."""
-
-    def __init__(self, mean, std):
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
-
-    def forward(self, pixels):
-        return (pixels - self.mean) / self.std
 
 
 def specification(settings, dataset):
@@ -74,11 +63,18 @@ def build(spec, seed):
     if settings["kind"] == ensemble.KIND:
         check_members([member["architecture"]["kind"] for member in settings["members"]], ensemble.KIND)
         return ensemble.averaged([build(member, seed) for member in settings["members"]])
+    if settings["kind"] == foreign.KIND:
+        return _behind(spec, foreign.Foreign(settings))
     shape = {key: spec[key] for key in ("in_channels", "num_classes", "image_size")}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _build_custom(settings, shape) if settings["kind"] == "custom" else _build_known(settings, shape)
         unfold_attention(network, torch.rand(2, spec["in_channels"], spec["image_size"], spec["image_size"]))
+    return _behind(spec, network)
+
+
+def _behind(spec, network):
+    """A network behind the normalisation of its specification."""
     return nn.Sequential(OrderedDict(normalize=Normalize(spec["mean"], spec["std"]), network=network))
 
 

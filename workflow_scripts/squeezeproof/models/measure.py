@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from squeezeproof.models.device import device_of
+from squeezeproof.models.foreign import Foreign
 from squeezeproof.models.products import products, weights_in_use
 from squeezeproof.models.quantized import Quantizer, quantized_layers
 
@@ -25,6 +26,8 @@ def measure(model, masks, shape):
     tensors stored as their non-zeros and one bit per position, and quantized weights at their bit width. Scales and
     zero points of quantized layers are no parameters; they count in `packed_bytes`, with four bytes each.
     """
+    if isinstance(getattr(model, "network", None), Foreign):
+        return model.network.size(shape)
     layers = quantized_layers(model)
     bits = {f"{name}.weight": settings["weight"]["bits"] for name, settings in layers.items()}
     parameters = {name: p for name, p in model.named_parameters() if not name.endswith("_quantizer.scale")}

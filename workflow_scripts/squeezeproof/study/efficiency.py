@@ -1,11 +1,16 @@
 """Which models of a study are deployed: exported, measured in bytes and timed."""
 
+from pathlib import PurePosixPath
+
 from squeezeproof.entries.settings import suggest
+from squeezeproof.study.external import gives_gradients
 from squeezeproof.study.selection import select, select_models
 
 # Format of the config -> ending of its file.
 ENDINGS = {"onnx": "onnx", "torch_export": "pt2", "int8": "int8.onnx"}
-FLOAT, INTEGER = "onnxruntime", "onnxruntime-int8"
+FLOAT, INTEGER, LITE = "onnxruntime", "onnxruntime-int8", "litert"
+# Ending of a file of the user's -> what it is timed on.
+OWN = {".onnx": FLOAT, ".tflite": LITE}
 INT8 = 8
 
 
@@ -33,6 +38,9 @@ def expand_efficiency(config, models, evaluated, compressions, problems):
             for form in settings["formats"]
             if form != "int8" or has_int8(compressions.get(model.compression))
         ]
+        # What comes as a file is deployed already.
+        if gives_gradients(model, compressions)
+        else []
         for model in chosen
     }
 
@@ -78,14 +86,17 @@ def deployed_datasets(study):
 
 def timed_runs(study, dataset):
     """(model, back-end) of everything that is timed on a data set."""
-    return [
-        (name, backend)
-        for (found, name), endings in study.exports.items()
-        if found == dataset
-        for backend in backends_of(
-            study.describe(dataset, name)["bits"], endings, study.config["efficiency"]["backends"]
-        )
-    ]
+    chosen, runs = study.config["efficiency"]["backends"], []
+    for (found, name), endings in study.exports.items():
+        if found != dataset:
+            continue
+        model = study.model(dataset, name)
+        if study.gives_gradients(model):
+            backends = backends_of(study.describe(dataset, name)["bits"], endings, chosen)
+        else:
+            backends = [OWN[PurePosixPath(study.file_of(model)).suffix]]
+        runs += [(name, backend) for backend in backends]
+    return runs
 
 
 def timed_datasets(study):

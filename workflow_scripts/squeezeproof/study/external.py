@@ -33,6 +33,12 @@ def file_of(model, settings):
     return path
 
 
+def gives_gradients(model, compressions):
+    """Whether attacks can follow the gradients of a Model."""
+    instance = compressions.get(model.compression)
+    return instance is None or registry.compressions()[instance.settings["method"]].gives_gradients(instance.settings)
+
+
 def external_contradictions(models, compressions):
     """Files that belong to no base of the study, or to several.
 

@@ -99,6 +99,8 @@ def for_compressed(study):
 
 
 def with_weights(study, dataset):
-    """Names of the evaluated models of a data set, without ensembles, which have no weights of their own."""
-    models = [study.models[key] for key in study.evaluated_models]
-    return [model.name for model in models if model.dataset == dataset and not model.is_ensemble]
+    """Names of the evaluated models of a data set, without ensembles, which have no weights of their own, and files,
+    which do not show theirs.
+    """
+    models = [study.models[key] for key in study.evaluated_models if key[0] == dataset]
+    return [model.name for model in models if not model.is_ensemble and study.gives_gradients(model)]

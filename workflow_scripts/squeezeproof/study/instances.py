@@ -51,6 +51,13 @@ def fitted_on_training_images(attack):
     return registry.attacks()[attack.settings["method"]].trains_on_images
 
 
+def needs_gradients(attack):
+    """Whether the Instance of an attack, or a part of it, follows the gradients of its source."""
+    known = registry.attacks()
+    parts = known[attack.settings["method"]].parts(attack.settings)
+    return any(known[part["method"]].needs == "gradients" for part in parts)
+
+
 def named(entry, label):
     # A minimum-norm attack without a budget, or a model from a file, goes by its entry's name.
     return "-".join(filter(None, [entry, label]))

@@ -16,9 +16,9 @@ from squeezeproof.study.efficiency import expand_efficiency, selection_contradic
 from squeezeproof.study.ensembles import expand_ensembles
 from squeezeproof.study.entities import Dataset, Model, plain
 from squeezeproof.study.errors import ConfigError
-from squeezeproof.study.external import external_contradictions, file_of, is_given, placed
+from squeezeproof.study.external import external_contradictions, file_of, gives_gradients, is_given, placed
 from squeezeproof.study.features import expand_features
-from squeezeproof.study.instances import expand, fitted_on_training_images
+from squeezeproof.study.instances import expand, fitted_on_training_images, needs_gradients
 from squeezeproof.study.renamed import with_new_keys
 from squeezeproof.study.schema import validated
 from squeezeproof.study.selection import select, select_models
@@ -81,6 +81,12 @@ class Study:
         ensembles = expand_ensembles(self.config, list(self.models.values()), problems)
         self.models |= {(model.dataset, model.name): model for model in ensembles}
         self.ensembles = {(model.dataset, model.name): members for model, members in ensembles.items()}
+        problems += [
+            f"ensembles.{ensemble.architecture}.members: {member} is a file, which gives no gradients; leave it out"
+            for ensemble, members in ensembles.items()
+            for member in members
+            if not self.gives_gradients(self.models[ensemble.dataset, member])
+        ]
         self.pairs = self._expand_pairs(problems)
         # No pattern of the config means a control.
         models, datasets = list(self.models.values()), list(self.datasets)
@@ -94,8 +100,14 @@ class Study:
         for (dataset, _, source), attacks in self.pairs.items():
             known = self.sets.setdefault((dataset, source), [])
             known.extend(attack for attack in attacks if attack not in known)
-        self.sweeps, self.curves = expand_sweeps(checked, models, datasets, problems)
-        self.features = expand_features(self.config, models, datasets, list(self.attacks), self.sets, problems)
+        self.sweeps, curves = expand_sweeps(checked, models, datasets, problems)
+        self.curves = [
+            (dataset, name, sweep)
+            for dataset, name, sweep in curves
+            if self.can_craft(self.sweeps[sweep].attacks[0], self.models[dataset, name])
+        ]
+        seen = [model for model in models if self.gives_gradients(model)]
+        self.features = expand_features(self.config, seen, datasets, list(self.attacks), self.sets, problems)
         self.exports = expand_efficiency(self.config, models, self.evaluated_models, self.compressions, problems)
         problems += selection_contradictions(self.config["select"], self.attacks)
         if problems:
@@ -131,6 +143,14 @@ class Study:
         if model.is_base:
             return "train"
         return "import_model" if is_given(self.compressions.get(model.compression)) else "compress"
+
+    def gives_gradients(self, model):
+        """Whether attacks can follow the gradients of a Model."""
+        return gives_gradients(model, self.compressions)
+
+    def can_craft(self, attack, model):
+        """Whether the Instance of an attack can be made on a Model."""
+        return self.gives_gradients(model) or not needs_gradients(attack)
 
     def file_of(self, model):
         """The path of the user's file that an external Model comes from."""
@@ -279,19 +299,29 @@ class Study:
             models = list(self.models.values())
             sources = select_models(evaluation["sources"], models, f"{path}.sources", problems)
             targets = select_models(evaluation["targets"], models, f"{path}.targets", problems)
-            found = False
+            found, left = False, {}
             for dataset in datasets:
                 present = [self.models[key] for key in self.models if key[0] == dataset]
                 chosen_targets = [model for model in present if model.name in targets]
                 for source in (model for model in present if model.name in sources):
                     for target in chosen_targets:
-                        if all(condition(source, target) for condition in conditions):
+                        if not all(condition(source, target) for condition in conditions):
+                            continue
+                        made = [name for name in attacks if self.can_craft(self.attacks[name], source)]
+                        if len(made) < len(attacks):
+                            left[source.name] = next(name for name in attacks if name not in made)
+                        if made:
                             found = True
-                            self._check_modes(path, attacks, source, target, problems)
+                            self._check_modes(path, made, source, target, problems)
                             known = pairs.setdefault((dataset, target.name, source.name), [])
-                            known.extend(attack for attack in attacks if attack not in known)
+                            known.extend(attack for attack in made if attack not in known)
+            self.notices += [
+                f"{path}: {source} is a file that gives no gradients; {attack} and the like are not crafted on it"
+                for source, attack in left.items()
+            ]
             if not found and datasets and attacks and sources and targets:
-                problems.append(f"{path}: no (source, target) pair meets where: {evaluation['where']}")
+                without = f" with an attack that needs no gradients of {', '.join(left)}" * bool(left)
+                problems.append(f"{path}: no (source, target) pair meets where: {evaluation['where']}{without}")
         return pairs
 
     def _check_modes(self, path, attacks, source, target, problems):

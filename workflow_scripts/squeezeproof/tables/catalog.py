@@ -331,6 +331,7 @@ EFFICIENCY = Table(
         Column("eager_ms", NUMBER, "Median time of one image in memory, fewest threads: PyTorch.", unit="ms"),
         Column("onnxruntime_ms", NUMBER, "The same: ONNX Runtime.", unit="ms"),
         Column("int8_ms", NUMBER, "The same: the int8 model on ONNX Runtime.", unit="ms"),
+        Column("litert_ms", NUMBER, "The same: a TFLite file of the user's on LiteRT.", unit="ms"),
     ),
 )  # fmt: skip
 LATENCY = Table(

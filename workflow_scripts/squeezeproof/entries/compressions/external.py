@@ -13,10 +13,15 @@ from squeezeproof.entries.compression import Compression
 from squeezeproof.entries.settings import Text, setting
 from squeezeproof.entries.unions import one_of
 
+# Endings of files that hold a network with its weights, and the settings that they alone have.
+DEPLOYED = (".onnx",)
+OF_DEPLOYED = ("channels", "layout", "outputs", "output")
+
 
 class External(Compression):
     """A model that was compressed elsewhere, compared with its base like any other: weights of the base's own network,
-    masked or with fewer filters, or another network with its weights.
+    masked or with fewer filters; another network with its weights; or an ONNX file, run by ONNX Runtime. Such a file
+    gives no gradients: only attacks that need none are made on it, and every other model's images are tried on it.
     """
 
     function = "squeezeproof.compression.external:read_external"
@@ -25,8 +30,9 @@ class External(Compression):
 
     method: Literal["external"] = "external"
     file: Text = setting(
-        "The model: a safetensors file with a state_dict. `{dataset}`, `{architecture}`, `{training}` and `{seed}` in "
-        "its name stand for those of the base; one file is the compressed version of one base.",
+        "The model: a safetensors file with a state_dict, or a .onnx file. `{dataset}`, `{architecture}`, "
+        "`{training}` and `{seed}` in its name stand for those of the base; one file is the compressed version of one "
+        "base.",
         min_length=1,
     )
     of: Text = setting(
@@ -35,22 +41,42 @@ class External(Compression):
         "*",
     )
     normalization: Normalization | None = setting(
-        "What the model's input is made of; null is the base's normalization, or that of `architecture`. "
-        + NORMALIZATIONS,
+        "What the model's input is made of; null is the base's normalization, or that of `architecture`; for a "
+        ".onnx file it is `none`, or `bytes` where that takes integers. " + NORMALIZATIONS,
         None,
     )
+    channels: Literal["rgb", "bgr"] = setting("The order of channels that a .onnx file takes.", "rgb")
+    layout: Literal["nchw", "nhwc"] | None = setting(
+        "The order of a .onnx file's inputs; null where their sizes tell it.", None
+    )
+    outputs: Literal["logits", "probabilities"] | None = setting(
+        "What a .onnx file gives; null where its last operator, or its values, tell it.", None
+    )
+    output: Text | None = setting("The name of that output; null where only one can be meant.", None)
     architecture: one_of(registry.architectures()) | None = setting(
         "The network that the weights belong to, a mapping as in `architectures`; null is the base's own, with the "
         "filters that the weights leave it.",
         None,
     )
 
+    @classmethod
+    def gives_gradients(cls, settings: dict) -> bool:
+        """See Compression."""
+        return not settings["file"].endswith(DEPLOYED)
+
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
         if torch_file := list(weights_contradictions(f"{path}.file", self.file)):
             yield from torch_file
-        elif not self.file.endswith(WEIGHTS):
-            yield f"{path}.file: {self.file!r} is no file of weights; its name ends in {WEIGHTS}"
+        elif not self.file.endswith((WEIGHTS, *DEPLOYED)):
+            yield f"{path}.file: {self.file!r} is no model; its name ends in {' or '.join((WEIGHTS, *DEPLOYED))}"
+        elif self.file.endswith(DEPLOYED):
+            if self.architecture is not None:
+                yield f"{path}.architecture: {self.file} holds its network; leave it out"
+        else:
+            for name, field in type(self).model_fields.items():
+                if name in OF_DEPLOYED and getattr(self, name) != field.default:
+                    yield f"{path}.{name}: is of {' and '.join(DEPLOYED)} files, and {self.file} is none; leave it out"
         yield from normalization_contradictions(f"{path}.normalization", self.normalization, study)
         if self.architecture is not None:
             yield from self.architecture.contradictions(f"{path}.architecture", study)

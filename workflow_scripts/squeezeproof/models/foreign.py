@@ -1,0 +1,212 @@
+"""Models in files of other programs (ONNX, TFLite), read as what every model here is: pixels in [0, 1] -> logits.
+
+They give no gradients. Nothing in a file is executed but its operators, by the runtime that is made for them.
+"""
+
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from squeezeproof.errors import InputError
+from squeezeproof.models.normalize import Normalize
+
+KIND = "file"
+FORMATS = (".onnx",)
+LAYOUTS = {"nchw": (0, 1, 2, 3), "nhwc": (0, 2, 3, 1)}
+PROBED, SUM = 4, 0.05
+
+
+class Foreign(nn.Module):
+    """The network of a file: its inputs [N, C, H, W], float32, -> logits [N, K]; its bytes are its one buffer.
+
+    Args:
+        reading: how it is read, of `read_file`: format, layout, channels, output, probabilities, batch.
+        data: the file.
+    """
+
+    def __init__(self, reading, data=b""):
+        super().__init__()
+        self.reading = reading
+        self.register_buffer("file", torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else _no_bytes())
+        self._opened = None
+
+    def __getstate__(self):
+        # What runs the file is made anew where a copy is used.
+        return {**super().__getstate__(), "_opened": None}
+
+    def opened(self):
+        """What runs the file, on as many threads as torch has."""
+        threads = torch.get_num_threads()
+        if self._opened is None or self._opened[0] != threads:
+            self._opened = (
+                threads,
+                open_format(self.reading["format"], self.file.cpu().numpy().tobytes(), threads=threads),
+            )
+        return self._opened[1]
+
+    @torch.no_grad()
+    def forward(self, inputs):
+        values = self.arranged(inputs.detach().cpu().numpy())
+        found = torch.from_numpy(run(self.opened(), values, self.reading["output"], self.reading["batch"]))
+        logits = found.flatten(1)
+        if self.reading["probabilities"]:
+            least = max(self.opened().step(self.reading["output"]) / 2, torch.finfo(torch.float32).tiny)
+            logits = logits.clamp_min(least).log()
+        return logits.to(inputs.device)
+
+    def arranged(self, values):
+        """Inputs [N, C, H, W], numpy, in the file's own layout and order of channels."""
+        values = values[:, ::-1] if self.reading["channels"] == "bgr" else values
+        return np.ascontiguousarray(values.transpose(LAYOUTS[self.reading["layout"]]))
+
+    def size(self, shape):
+        """What `models.measure.measure` tells, for images of a shape (C, H, W)."""
+        return self.opened().size(self.arranged(np.zeros((self.reading["batch"] or 1, *shape), np.float32)))
+
+
+def gives_gradients(model):
+    """Whether attacks can follow the gradients of a model: none of its parts is a file's."""
+    return not any(isinstance(module, Foreign) for module in model.modules())
+
+
+def _no_bytes():
+    return torch.empty(0, dtype=torch.uint8)
+
+
+def open_format(ending, data, path="the file", threads=1):
+    """What runs the bytes of a file with that ending; InputError in words where it cannot be opened."""
+    from squeezeproof.models.onnx_files import OnnxFile
+
+    return {".onnx": OnnxFile}[ending](data, path, threads)
+
+
+def run(opened, values, output, batch):
+    """One output of inputs in the file's layout; a file of a fixed `batch` gets so many at a time, the last padded."""
+    if batch is None:
+        return opened.run(values, output)
+    parts = []
+    for first in range(0, len(values), batch):
+        part = values[first : first + batch]
+        full = np.concatenate([part, np.zeros((batch - len(part), *part.shape[1:]), part.dtype)])
+        parts.append(opened.run(full, output)[: len(part)])
+    return np.concatenate(parts)
+
+
+def open_file(path, *, shape, classes, mean=None, std=None, channels=None, layout=None, outputs=None, output=None):
+    """The model of a file: an nn.Module in eval mode that maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
+
+    Args:
+        path: an ONNX or TFLite file, by its ending.
+        shape: (C, H, W) of an image.
+        classes: K.
+        mean, std: per channel; the file gets (pixels - mean) / std. Left out, it gets pixels, and one that takes
+            integers gets pixels in [0, 255].
+        channels: `rgb` or `bgr`, what the file takes.
+        layout: `nchw` or `nhwc`; None where the file says it.
+        outputs: `logits` or `probabilities`, which are turned into their logarithms; None where the file says it.
+        output: the name of the output; None where only one can be meant.
+
+    Attributes of the model: `network.reading`, how it is read; `notes`, the same in words.
+
+    Raises InputError with one message where the file cannot be read, or not so.
+    """
+    reading, data, notes = read_file(path, shape, classes, channels, layout, outputs, output)
+    if mean is None:
+        mean, std = [0.0] * shape[0], [1 / 255 if reading["integers"] else 1.0] * shape[0]
+    model = nn.Sequential(OrderedDict(normalize=Normalize(mean, std), network=Foreign(reading, data))).eval()
+    _check_outputs(path, model, shape, classes, outputs, notes)
+    model.notes = notes
+    return model
+
+
+def read_file(path, shape, classes, channels=None, layout=None, outputs=None, output=None):
+    """(how a file is read, its bytes, the same in words); arguments and errors as for `open_file`."""
+    ending = Path(path).suffix
+    if ending not in FORMATS:
+        raise InputError(f"{path}: {ending!r} is none of {', '.join(FORMATS)}")
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    opened = open_format(ending, data, path)
+    layout = _layout(path, opened.shape, shape, layout)
+    output = _output(path, opened.outputs, classes, output)
+    maker = opened.ends_in(output)
+    probabilities = outputs == "probabilities" or (
+        outputs is None and maker.lower().endswith("softmax") and "log" not in maker.lower()
+    )
+    batch = opened.shape[0]
+    notes = [f"{opened.runtime} runs it; inputs {layout}, {opened.dtype}"]
+    if batch == 1:
+        notes.append("takes one image at a time: it is run image by image")
+    elif batch:
+        notes.append(f"takes {batch} images at a time: the last ones are padded")
+    if probabilities:
+        notes.append("gives probabilities: their logarithms are taken")
+    reading = {"kind": KIND, "format": ending, "layout": layout, "channels": channels or "rgb", "output": output}
+    reading |= {"probabilities": probabilities, "batch": batch, "integers": opened.dtype.startswith(("int", "uint"))}
+    return reading, data, notes
+
+
+def _layout(path, found, shape, declared):
+    """The layout of a file's input, by its sizes and those of an image (C, H, W)."""
+    image = f"{shape[0]} x {shape[1]} x {shape[2]}"
+    shown = " x ".join("?" if size is None else str(size) for size in found)
+    sizes = {"nchw": tuple(shape), "nhwc": (*shape[1:], shape[0])}
+    fits = [
+        layout for layout, wanted in sizes.items()
+        if len(found) == 4 and all(size in (None, own) for size, own in zip(found[1:], wanted, strict=True))
+    ]  # fmt: skip
+    if not fits or (declared and declared not in fits):
+        raise InputError(
+            f"{path}: takes inputs of {shown}, an image of the data set is {image} (channels x height x width)"
+            + (f", with layout: {declared}" if declared and fits else "")
+        )
+    if declared is None and len(fits) > 1:
+        raise InputError(f"{path}: its input {shown} may be of both layouts; write layout: nchw, or layout: nhwc")
+    return declared or fits[0]
+
+
+def _output(path, outputs, classes, declared):
+    """The name of the output that has a number for every class."""
+    listed = ", ".join(f"{name} {shape}" for name, shape in outputs.items())
+    if declared is not None and declared not in outputs:
+        raise InputError(f"{path}: has no output {declared!r}; it has {listed}")
+    fits = [
+        name for name, shape in outputs.items()
+        if len(shape) > 1 and (None in shape[1:] or np.prod(shape[1:]) == classes)
+    ]  # fmt: skip
+    if not (fits if declared is None else declared in fits):
+        raise InputError(f"{path}: its outputs are {listed}; {classes} numbers, one per class, are needed")
+    if declared is None and len(fits) > 1:
+        raise InputError(f"{path}: several outputs may be meant ({listed}); write output: {fits[0]}, or another")
+    return declared or fits[0]
+
+
+def _check_outputs(path, model, shape, classes, declared, notes):
+    """Run the file on random pixels; InputError where the outputs are not what they are read as."""
+    network = model.network
+    pixels = torch.rand(PROBED, *shape, generator=torch.Generator().manual_seed(0))
+    values = network.arranged(model.normalize(pixels).numpy())
+    try:
+        found = run(network.opened(), values, network.reading["output"], network.reading["batch"])
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path}: fails on images ({type(error).__name__}: {error!s:.300})") from None
+    found = found.reshape(len(found), -1) if len(found) else found
+    if found.shape != (PROBED, classes):
+        raise InputError(f"{path}: maps {PROBED} images to {found.shape}, ({PROBED}, {classes}) is needed")
+    if not np.isfinite(found).all():
+        raise InputError(f"{path}: gives numbers that are not finite: its weights are broken, or it is read wrongly")
+    alike = bool((found >= 0).all() and (abs(found.sum(1) - 1) < SUM).all()) and classes > 1
+    if declared == "logits" and alike:
+        raise InputError(f"{path}: gives probabilities (not negative, of sum 1); write outputs: probabilities")
+    if declared is None and alike and not network.reading["probabilities"]:
+        network.reading["probabilities"] = True
+        notes.append("gives what are probabilities by their values: their logarithms are taken")
+    if network.reading["probabilities"] and not alike:
+        raise InputError(f"{path}: its outputs are no probabilities, as they are not of sum 1; write outputs: logits")

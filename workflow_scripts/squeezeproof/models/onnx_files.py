@@ -1,0 +1,219 @@
+"""ONNX files of other programs, run by ONNX Runtime on the CPU."""
+
+import re
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from squeezeproof.errors import InputError
+from squeezeproof.models.onnx_sessions import open_session
+
+# What passes values on, or only scales them.
+FORWARDING = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "QuantizeLinear", "DequantizeLinear")
+# Operator -> the places of its weight and of its bias among its inputs.
+LAYERS = {
+    **{"Conv": (1, 2), "ConvTranspose": (1, 2), "ConvInteger": (1, None), "QLinearConv": (3, 8)},
+    **{"Gemm": (1, 2), "MatMul": (1, None), "MatMulInteger": (1, None), "QLinearMatMul": (3, None)},
+    **{"QGemm": (3, 6), "DynamicQuantizeMatMul": (1, 4), "MatMulIntegerToFloat": (1, 6)},
+}
+# Operator -> the place of its weight's zero point.
+ZERO_POINTS = {
+    **{"ConvInteger": 3, "QLinearConv": 5, "MatMulInteger": 3, "QLinearMatMul": 5, "QGemm": 5},
+    **{"DynamicQuantizeMatMul": 3, "MatMulIntegerToFloat": 5},
+}
+UNPACKED = {"int4": 4, "uint4": 4}
+
+
+class OnnxFile:
+    """An opened file.
+
+    Attributes:
+        shape: of its input, None for what any number may be.
+        dtype: numpy's name of the input's type.
+        outputs: name -> shape.
+        ends_in: the operator that makes an output, by name.
+    """
+
+    runtime = "ONNX Runtime"
+    dependency = None
+
+    def __init__(self, data, path="the file", threads=1):
+        self.model = _parsed(data, path)
+        try:
+            self.session = open_session(data, threads)
+        except Exception as error:
+            raise InputError(f"{path}: {_refusal(str(error))}") from None
+        inputs = self.session.get_inputs()
+        if len(inputs) != 1:
+            names = ", ".join(given.name for given in inputs)
+            raise InputError(f"{path}: has {len(inputs)} inputs ({names}), a classifier of images has one")
+        self.name, self.shape = inputs[0].name, _dimensions(inputs[0].shape)
+        self.dtype = {"float": "float32", "double": "float64"}.get(kind := _kind(inputs[0].type), kind)
+        self.outputs = {given.name: _dimensions(given.shape) for given in self.session.get_outputs()}
+
+    def ends_in(self, output):
+        """The operator that makes an output, before what only passes its values on."""
+        makers = {name: node for node in self.model.graph.node for name in node.output}
+        while (node := makers.get(output)) is not None and node.op_type in FORWARDING:
+            output = node.input[0]
+        return node.op_type if node is not None else ""
+
+    def encode(self, values):
+        """Inputs, float32, in the type that the file takes."""
+        if self.dtype.startswith(("int", "uint")):
+            limits = np.iinfo(self.dtype)
+            return np.clip(np.rint(values), limits.min, limits.max).astype(self.dtype)
+        return values.astype(self.dtype)
+
+    def run(self, values, output):
+        """One output, float32, of inputs of the file's own layout, float32."""
+        return self.session.run([output], {self.name: self.encode(values)})[0].astype(np.float32)
+
+    def step(self, output):
+        """The distance of two neighbouring values of an output that is stored in integers, 0 for another."""
+        return 0.0
+
+    def size(self, image):
+        """What `models.measure.measure` tells, of an input of one image in the file's own layout."""
+        values = _constants(self.model.graph)
+        layers = [node for node in self.model.graph.node if node.op_type in LAYERS]
+        shapes = self._shapes(layers, image)
+        parameters = _parameters(self.model.graph, values)
+        found = dict.fromkeys(("channels", "convolutions", "weights", "zero_weights", "quantized_weights", "macs"), 0)
+        counted = set()
+        for node in layers:
+            place, _ = LAYERS[node.op_type]
+            key = _origin(self.model.graph, node.input[place])
+            out, convolution = shapes[node.output[0]], "Conv" in node.op_type
+            if key not in values:
+                # Both factors depend on the image.
+                found["macs"] += int(np.prod(out)) * shapes[node.input[0]][-1]
+                continue
+            weight = values[key]
+            channels = out[1] if convolution else out[-1]
+            found["macs"] += weight.size * int(np.prod(out)) // channels
+            if key not in counted:
+                counted.add(key)
+                found["channels"] += channels * convolution
+                found["convolutions"] += int(convolution)
+                found["weights"] += weight.size
+                found["zero_weights"] += self._zeros(node, key, values)
+                found["quantized_weights"] += weight.size * (bits_of(weight.dtype) <= 8)
+        count = sum(array.size for array in parameters.values())
+        zeros = sum(int((array == 0).sum()) for name, array in parameters.items() if name not in counted)
+        scales = [name for name in values if name not in parameters and values[name].dtype == np.float32]
+        packed = sum((array.size * bits_of(array.dtype) + 7) // 8 for array in parameters.values())
+        return {
+            "parameters": count,
+            "nonzeros": count - zeros - found["zero_weights"],
+            **found,
+            "bytes": 4 * count,
+            "packed_bytes": packed + sum(4 * values[name].size for name in scales),
+        }
+
+    def _shapes(self, layers, image):
+        """Name -> shape of the first inputs and the outputs of nodes for one image."""
+        seen = onnx.ModelProto()
+        seen.CopyFrom(self.model)
+        made = {name for node in seen.graph.node for name in node.output}
+        names = list(dict.fromkeys(name for node in layers for name in (node.input[0], node.output[0])))
+        wanted = [name for name in names if name in made]
+        del seen.graph.output[:]
+        seen.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in wanted)
+        session = open_session(seen.SerializeToString())
+        found = session.run(wanted, {self.name: self.encode(image)})
+        return {self.name: image.shape} | {name: array.shape for name, array in zip(wanted, found, strict=True)}
+
+    def _zeros(self, node, key, values):
+        """How many weights of a layer stand for zero."""
+        weight, point = values[key], 0
+        maker = next((made for made in self.model.graph.node if key in made.input[:1]), None)
+        if node.op_type in ZERO_POINTS and len(node.input) > ZERO_POINTS[node.op_type]:
+            point = values.get(node.input[ZERO_POINTS[node.op_type]], 0)
+        elif maker is not None and maker.op_type == "DequantizeLinear" and len(maker.input) > 2:
+            point = values.get(maker.input[2], 0)
+        point = np.asarray(point)
+        if point.ndim == 1 and point.size > 1:
+            axis = next(axis for axis, count in enumerate(weight.shape) if count == point.size)
+            point = point.reshape([-1 if place == axis else 1 for place in range(weight.ndim)])
+        return int((weight == point).sum())
+
+
+def bits_of(dtype):
+    """Bits that one value of a numpy type takes in a file."""
+    return UNPACKED.get(str(dtype), 8 * np.dtype(dtype).itemsize)
+
+
+def _parsed(data, path):
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception:
+        raise InputError(f"{path}: not a readable ONNX file, truncated or altered; export it again") from None
+    if not model.graph.node:
+        raise InputError(f"{path}: not a readable ONNX file: it has no operators; export it again")
+    outside = [tensor for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    if outside:
+        place = next(entry.value for entry in outside[0].external_data if entry.key == "location")
+        raise InputError(
+            f"{path}: keeps its weights in another file, {place!r:.100}; make one file of them: "
+            f"python -c \"import onnx; onnx.save(onnx.load('{path}'), 'one.onnx')\""
+        )
+    return model
+
+
+def _refusal(text):
+    """What ONNX Runtime says when it does not open a file, in words."""
+    if unknown := re.search(r"([\w.]+):(\w+)\(-?\d+\) is not a registered function/op", text):
+        return (
+            f"has the operator {unknown[2]} of {unknown[1]}, which is not ONNX's; no code from elsewhere is loaded: "
+            f"export it in standard operators"
+        )
+    if "opset" in text.lower():
+        return f"its opset is none that this ONNX Runtime knows ({text.strip():.300}); export it with opset_version=17"
+    return f"ONNX Runtime does not open it ({text.strip():.300}); it is altered, or needs another version"
+
+
+def _dimensions(shape):
+    return [size if isinstance(size, int) and size > 0 else None for size in shape]
+
+
+def _kind(text):
+    """`float16` of `tensor(float16)`."""
+    return text.removeprefix("tensor(").removesuffix(")")
+
+
+def _constants(graph):
+    """Name -> array of the initializers and constants of a graph."""
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].HasField("t"):
+            values[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    return values
+
+
+def _origin(graph, name):
+    """The tensor that a weight is made of: before it is dequantized, cast or turned."""
+    makers = {output: node for node in graph.node for output in node.output}
+    while (node := makers.get(name)) is not None and node.op_type in (*FORWARDING, "Transpose"):
+        name = node.input[0]
+    return name
+
+
+def _parameters(graph, values):
+    """Name -> array of what was learned: neither scales and zero points, nor shapes and single numbers."""
+    grids = set()
+    for node in graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            grids.update(node.input[1:])
+        elif node.op_type in LAYERS and node.op_type in ZERO_POINTS:
+            grids.update(
+                set(node.input)
+                - {node.input[place] for place in LAYERS[node.op_type] if place is not None and place < len(node.input)}
+            )
+    kinds = ("float", "int8", "uint8", "int32", "int4", "uint4", "bfloat")
+    return {
+        name: array
+        for name, array in values.items()
+        if name not in grids and array.ndim and str(array.dtype).startswith(kinds)
+    }
