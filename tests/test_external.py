@@ -69,6 +69,13 @@ def test_weights_of_another_image_size_or_number_of_classes_are_refused(tmp_path
         read(tmp_path / "few.safetensors", build(spec_of("cnn8", width=6, classes=7), 0).network)
 
 
+def test_nobody_is_told_to_remove_a_file_of_his_own(tmp_path):
+    (tmp_path / "broken.safetensors").write_bytes(b"not a file of weights")
+    with pytest.raises(InputError, match="save it again") as told:
+        read_external(tmp_path / "broken.safetensors", ENTRY, SPEC, DATASET)
+    assert "remove it" not in str(told.value)
+
+
 def compared(model, base=None):
     images, labels = held_out()
     return compare("my/file", model, base or trained(), images, labels, DATASET)

@@ -303,9 +303,8 @@ def test_a_torch_state_dict_becomes_safetensors(tmp_path):
     state = {**layer.state_dict(), "tied": layer.weight, "strided": torch.arange(6.0).reshape(2, 3).T}
     torch.save({"state_dict": state, "epoch": 3}, tmp_path / "in.pt")
     done = convert(tmp_path / "in.pt", tmp_path / "out.safetensors")
-    assert done.returncode != 0 and "--key state_dict" in done.stderr and "Traceback" not in done.stderr
-    done = convert(tmp_path / "in.pt", tmp_path / "out.safetensors", "--key", "state_dict")
-    assert done.returncode == 0 and "4 tensors, 20 numbers" in done.stdout
+    assert done.returncode == 0 and "took the entry state_dict" in done.stdout
+    assert "4 tensors, 20 numbers" in done.stdout
     found = load_file(tmp_path / "out.safetensors")
     assert found.keys() == state.keys()
     assert all(torch.equal(found[name], state[name]) for name in state)
@@ -319,18 +318,20 @@ def refused(tmp_path, thing, key=None):
     with pytest.raises(InputError) as caught:
         converted(tmp_path / "in.pt", tmp_path / "out.safetensors", key)
     assert not (tmp_path / "out.safetensors").exists()
-    assert "weights_only" not in str(caught.value)
+    # Code is run by those alone who are told that it is code.
+    assert "weights_only" not in str(caught.value) or "where you trust it, as this runs its code" in str(caught.value)
     return str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("thing", "problem"),
     [
-        (Hostile(), "posix.system, which is no tensor"),
-        ({"weight": Hostile()}, "posix.system, which is no tensor"),
-        (nn.Linear(2, 2), "torch.nn.modules.linear.Linear, which is no tensor"),
-        ({"weight": 3}, "'weight' is no dense tensor"),
-        ({3: torch.zeros(1)}, "3 is no dense tensor under a name"),
+        (Hostile(), "asks for posix.system, which no weights need"),
+        ({"weight": Hostile()}, "asks for posix.system, which no weights need"),
+        ({"weight": torch.zeros(2), "more": Hostile()}, "asks for posix.system, which no weights need"),
+        (nn.Linear(2, 2), "is a whole pickled Linear, which is code"),
+        ({"weight": 3}, "holds no state_dict"),
+        ({3: torch.zeros(1)}, "holds no state_dict"),
         ({"weight": torch.zeros(2, 2).to_sparse()}, "'weight' is no dense tensor"),
         ([torch.zeros(1)], "holds no state_dict"),
         ({}, "holds no state_dict"),
@@ -342,7 +343,8 @@ def test_a_torch_file_of_more_than_tensors_is_refused(tmp_path, thing, problem):
 
 
 def test_a_missing_entry_of_a_torch_file_is_named(tmp_path):
-    assert "has no entry 'model'; write --key net, perhaps" in refused(tmp_path, {"net": {}}, "model")
+    held = {"net": {"weight": torch.zeros(2)}}
+    assert "has no entry 'model'; write --key net" in refused(tmp_path, held, "model")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + bytes(50), b"not a checkpoint", pickle.dumps({"a": 1})])

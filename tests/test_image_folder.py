@@ -345,13 +345,14 @@ def test_every_bad_file_is_named_at_once(tmp_path):
     (folder / "half.png").write_bytes((folder / "00.png").read_bytes()[:60])
     (folder / "link.png").symlink_to(tmp_path / "gone.png")
     *lines, last = refusal(tmp_path).splitlines()
-    foreign = "not a readable image: no BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF or WEBP file; remove it"
+    out = "out of the folder"
+    foreign = f"not a readable image: no BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF or WEBP file; move it {out}"
     assert lines == [
         f"{folder / 'Thumbs.db'}: {foreign}",
         f"{folder / 'drawing.svg'}: {foreign}",
-        f"{folder / 'empty.jpg'}: not a readable image: empty; remove it, or put the image in its place",
+        f"{folder / 'empty.jpg'}: not a readable image: empty; put the image in its place, or move it {out}",
         next(line for line in lines if "half.png: not a readable image, truncated or altered" in line),
-        f"{folder / 'link.png'}: a link to a file that is not there; remove it",
+        f"{folder / 'link.png'}: a link to a file that is not there; put the file there, or move the link {out}",
     ]
     assert last == f"{folder / 'note.png'}: {foreign}"
 

@@ -57,9 +57,11 @@ def check_image_file(path: Path) -> None:
     """Raise InputError where a path is no file, an empty one, or one too large for an image."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise InputError(f"{path}: not a file, though it stands where images do; remove it")
+        raise InputError(f"{path}: not a file, though it stands where images do; move it out of the folder")
     if not found.st_size:
-        raise InputError(f"{path}: not a readable image: empty; remove it, or put the image in its place")
+        raise InputError(
+            f"{path}: not a readable image: empty; put the image in its place, or move it out of the folder"
+        )
     if found.st_size > MAX_IMAGE_BYTES:
         raise InputError(f"{path}: {found.st_size >> 20} MB are more than an image of {MAX_IMAGE_BYTES >> 20} MB")
 

@@ -127,7 +127,7 @@ def _measure(asked):
     """What the ratio of a compression without a setting of that name counts."""
     if asked.get("method") in (None, CONTROL):
         return ""
-    return "bits" if "bits" in asked else "weights"
+    return next((what for level, what in (("bits", "bits"), ("ratio", "weights")) if level in asked), "")
 
 
 def _filters(path):

@@ -134,7 +134,9 @@ def _decode(path: Path) -> Image.Image:
     except InputError:
         raise
     except FileNotFoundError:
-        raise InputError(f"{path}: a link to a file that is not there; remove it") from None
+        raise InputError(
+            f"{path}: a link to a file that is not there; put the file there, or move the link out of the folder"
+        ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{path}: more than {untrusted.MAX_IMAGE_PIXELS:,} pixels") from None
     except Exception as error:
@@ -142,7 +144,7 @@ def _decode(path: Path) -> Image.Image:
         if _known_format(path):
             raise InputError(f"{path}: not a readable image, truncated or altered ({error})") from None
         known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-        raise InputError(f"{path}: not a readable image: no {known} file; remove it") from None
+        raise InputError(f"{path}: not a readable image: no {known} file; move it out of the folder") from None
 
 
 def _known_format(path: Path) -> bool:

@@ -26,6 +26,8 @@ from squeezeproof.types import Array
 
 METADATA_KEY = "squeezeproof"
 AGAIN = "remove it and run again"
+# Of a file that the user made.
+SAVED_AGAIN = "save it again, by safetensors.torch.save_file or tools/convert_checkpoint.py"
 # A header of names, shapes and metadata is thousands of times smaller than this.
 MAX_HEADER = 16 << 20
 # safetensors' names of types, in the order in which it writes arrays.
@@ -136,12 +138,16 @@ def verify(path: str | Path) -> None:
 
 def read_foreign(path: str | Path, framework: str = "numpy") -> dict[str, Any]:
     """Every array of a safetensors file that others wrote, which carries no digests."""
-    with open_tensors(path, framework) as opened:
+    with open_tensors(path, framework, again=SAVED_AGAIN) as opened:
         return {name: opened.get_tensor(name) for name in sorted(opened.keys())}
 
 
-def open_tensors(path: str | Path, framework: str = "numpy", names: Iterable[str] = ()) -> safe_open:
+def open_tensors(
+    path: str | Path, framework: str = "numpy", names: Iterable[str] = (), again: str = AGAIN
+) -> safe_open:
     """A memory-mapped handle on a safetensors file, its header checked and none of its arrays.
+
+    `again` says what to do about a file that cannot be read.
 
     Raises InputError where it is missing, truncated or altered, or lacks one of the named arrays.
     """
@@ -153,7 +159,7 @@ def open_tensors(path: str | Path, framework: str = "numpy", names: Iterable[str
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a readable safetensors file, truncated or altered ({error}); {AGAIN}") from None
+        raise InputError(f"{path}: not a readable safetensors file, truncated or altered ({error}); {again}") from None
     present = set(opened.keys())
     if missing := [name for name in names if name not in present]:
         raise InputError(f"{path}: has no {', '.join(missing)}; it holds {', '.join(sorted(present))}")

@@ -1,0 +1,160 @@
+"""Torch files of other programs: which weights are taken, and that nothing else of them is run."""
+
+import argparse
+import os
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from convert_checkpoint import convert
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn.utils import prune
+
+from squeezeproof.errors import InputError
+from squeezeproof.models.torch_files import read_state_dict
+
+WEIGHTS = OrderedDict({"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2)})
+OTHER = {name: tensor + 1 for name, tensor in WEIGHTS.items()}
+
+
+class Touch:
+    """Leaves a file where it is unpickled in earnest."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def saved(tmp_path, content, **options):
+    torch.save(content, tmp_path / "in.pt", **options)
+    return tmp_path / "in.pt"
+
+
+def read(tmp_path, content, key=None, **options):
+    return read_state_dict(saved(tmp_path, content, **options), key)
+
+
+def is_weights(state, expected=WEIGHTS):
+    return state.keys() == expected.keys() and all(torch.equal(state[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_what_stands_beside_the_weights_is_left_out_and_never_run(tmp_path, legacy):
+    layer = nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer(torch.ones(3)).sum().backward()
+    optimizer.step()
+    content = {
+        "args": argparse.Namespace(lr=0.1, hosts=["a"]),
+        "best": np.float64(0.91),
+        "history": np.arange(3),
+        "state_dict": WEIGHTS,
+        "optimizer": optimizer.state_dict(),
+        "epoch": 3,
+        "hook": Touch(str(tmp_path / "touched")),
+    }
+    state, notes = read(tmp_path, content, _use_new_zipfile_serialization=not legacy)
+    assert is_weights(state) and not os.path.exists(tmp_path / "touched")
+    assert notes[0] == "took the entry state_dict"
+    assert "left out what is no tensor (" in notes[1] and "argparse.Namespace" in notes[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (WEIGHTS, []),
+        ({"model": WEIGHTS, "ema": OTHER}, ["took the entry model, not ema, which --key would take"]),
+        ({"ema": OTHER, "state_dict": WEIGHTS}, ["took the entry state_dict, not ema, which --key would take"]),
+        ({"mine": WEIGHTS}, ["took the entry mine"]),
+        ({"outer": {"net": WEIGHTS}, "loss": torch.zeros(4)}, ["took the entry outer.net"]),
+        ({"model": {f"module.{name}": tensor for name, tensor in WEIGHTS.items()}}, None),
+        ({**WEIGHTS, "_extra_state": None}, ["left out 1 entries that are no tensors, such as '_extra_state'"]),
+    ],
+)
+def test_the_weights_are_found_and_it_is_said_where(tmp_path, content, told):
+    state, notes = read(tmp_path, content)
+    assert is_weights(state) and told in (None, notes)
+
+
+def test_a_key_takes_another_entry(tmp_path):
+    content = {"model": WEIGHTS, "ema": {"shadow": OTHER}}
+    assert is_weights(read(tmp_path, content, "ema.shadow")[0], OTHER)
+    with pytest.raises(InputError, match=r"has no entry 'emma'; write --key model or --key ema.shadow"):
+        read(tmp_path, content, "emma")
+
+
+def test_where_several_may_be_meant_they_are_listed(tmp_path):
+    with pytest.raises(InputError, match="several entries may be meant; write --key left or --key right"):
+        read(tmp_path, {"left": WEIGHTS, "right": OTHER})
+
+
+def test_masks_of_torch_are_multiplied_in(tmp_path):
+    layer = nn.Linear(3, 2)
+    prune.l1_unstructured(layer, "weight", 0.5)
+    count, numbers, notes = convert(saved(tmp_path, layer.state_dict()), tmp_path / "out.safetensors")
+    assert (count, numbers) == (2, 8) and "multiplied 1 weights" in notes[0]
+    found = load_file(tmp_path / "out.safetensors")
+    assert torch.equal(found["weight"], layer.weight) and int((found["weight"] == 0).sum()) == 3
+
+
+def runnable(tmp_path, message, monkeypatch):
+    """Run the lines of Python in a message; the state_dict that they leave."""
+    monkeypatch.chdir(tmp_path)
+    lines = [line.strip() for line in message.splitlines() if line.startswith("    ")]
+    assert len(lines) == 3
+    exec("\n".join(lines), {})
+    return read_state_dict(tmp_path / "weights.pt")[0]
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(3, 2)
+        self.a.load_state_dict({name.removeprefix("a."): tensor for name, tensor in WEIGHTS.items()})
+
+    def forward(self, x):
+        return self.a(x)
+
+
+def test_a_pickled_module_is_refused_with_the_lines_that_make_a_state_dict(tmp_path, monkeypatch):
+    path = saved(tmp_path, Net())
+    with pytest.raises(InputError, match="is a whole pickled Net, which is code") as told:
+        read_state_dict(path)
+    assert is_weights(runnable(tmp_path, str(told.value), monkeypatch))
+
+
+def test_a_pickled_module_under_a_key_is_told(tmp_path):
+    with pytest.raises(InputError, match="its model is a pickled Net, which is code"):
+        read(tmp_path, {"model": Net()}, "model")
+    with pytest.raises(InputError, match=r"holds no state_dict.* its entry of the type Net is code"):
+        read(tmp_path, {"model": Net(), "epoch": 1})
+
+
+def test_torchscript_is_refused_with_the_lines_that_make_a_state_dict(tmp_path, monkeypatch):
+    torch.jit.script(Net()).save(str(tmp_path / "in.pt"))
+    with pytest.raises(InputError, match="is a TorchScript program") as told:
+        read_state_dict(tmp_path / "in.pt")
+    assert is_weights(runnable(tmp_path, str(told.value), monkeypatch))
+
+
+def test_an_exported_program_is_refused_with_the_lines_that_make_a_state_dict(tmp_path, monkeypatch):
+    torch.export.save(torch.export.export(Net(), (torch.ones(2, 3),)), tmp_path / "in.pt2")
+    with pytest.raises(InputError, match=r"is a program of torch\.export") as told:
+        read_state_dict(tmp_path / "in.pt2")
+    assert is_weights(runnable(tmp_path, str(told.value), monkeypatch))
+
+
+def test_quantized_tensors_are_named_for_what_they_are(tmp_path):
+    quantized = torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8)
+    with pytest.raises(InputError, match=r"'w' is a quantized tensor \(torch\.qint8\) of torch\.ao"):
+        read(tmp_path, {"w": quantized})
+
+
+def test_a_file_of_nothing_but_kinds_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr("squeezeproof.models.torch_files.MOST_KINDS", 1)
+    with pytest.raises(InputError, match="holds more than 1 kinds of objects"):
+        read(tmp_path, {"a": argparse.Namespace(), "b": np.float32(1), "w": torch.ones(2)})
