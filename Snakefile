@@ -36,4 +36,5 @@ rule all:
 
 
 onsuccess:
-    print(*closing(paths), sep="\n")
+    for line in closing(paths):
+        print(line)

@@ -91,3 +91,8 @@ def test_the_process_of_a_job_ends_with_it_and_loses_no_output(tmp_path):
 
 def test_a_job_that_fails_tells_why_and_ends_as_failed(tmp_path):
     assert run_job("raise InputError('no such thing')", tmp_path) == (1, "", "r: no such thing\n")
+
+
+def test_a_job_that_is_interrupted_says_so_without_a_traceback(tmp_path):
+    assert run_job("raise KeyboardInterrupt", tmp_path) == (130, "", "")
+    assert "interrupted; the same command" in (tmp_path / "r.log").read_text()

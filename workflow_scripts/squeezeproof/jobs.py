@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import time
 from contextlib import contextmanager, suppress
@@ -43,6 +44,9 @@ def job(snakemake):
     except MemoryError as error:
         log.error("ERROR: out of memory: %s", error)
         sys.exit(f"{snakemake.rule}: out of memory ({error}); run fewer jobs at once, or set compute.batch_size lower")
+    except KeyboardInterrupt:
+        log.error("ERROR: interrupted; the same command goes on where this one stopped")
+        sys.exit(128 + signal.SIGINT)
     except Exception:
         log.exception("ERROR in rule %s", snakemake.rule)
         raise
