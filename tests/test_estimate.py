@@ -2,6 +2,7 @@
 
 import copy
 import random
+import time
 from collections import Counter
 
 import numpy as np
@@ -26,8 +27,8 @@ def of_size(study, macs=1000):
     return {(dataset, name): Size(macs, 0, 0) for dataset in study.datasets for name in study.config["architectures"]}
 
 
-def job(work, rule="craft", kind="cnn8"):
-    return Job(rule, "", kind, work, 0, 1)
+def job(work, rule="craft", kind="cnn8", macs=1):
+    return Job(rule, "", kind, work, 0, macs)
 
 
 # Passes
@@ -77,8 +78,17 @@ def test_rates_that_exist_are_recovered():
     finished = [(job(work), 3 + work / 50) for work in (0, 10, 100, 1000)]
     rates = Rates(finished)
     assert rates.seconds(job(500)) == pytest.approx(13)
-    # An architecture that was never run goes by the rule's others.
-    assert rates.seconds(job(500, kind="vgg19")) == pytest.approx(13)
+    assert rates.used == {("craft", "cnn8"): 4}
+
+
+@pytest.mark.parametrize("other", [{"kind": "vgg19"}, {"rule": "predict"}, {"macs": 5}, {"macs": 1 / 5}])
+def test_jobs_that_are_not_comparable_tell_nothing(other):
+    finished = [(job(work), 3 + work / 50) for work in (0, 10, 100, 1000)]
+    rates = Rates(finished)
+    asked = job(500, **other)
+    assert rates.seconds(asked) == Rates().seconds(asked) != pytest.approx(13)
+    assert not any(rates.used.values())
+    assert rates.seconds(job(500, macs=2)) == pytest.approx(23)
 
 
 @pytest.mark.parametrize("pairs", [[(10, 5.0)], [(10, 5.0), (10, 5.0)], [(10, 9.0), (20, 3.0)], [(0, 2.0)]])
@@ -103,9 +113,9 @@ def test_the_jobs_are_those_that_ran(finished, monkeypatch):
     study = show_estimate.read_study(["config.yaml"])
     known = jobs(study, of_size(study))
     assert {(finished.results / "benchmarks" / job.benchmark).is_file() for job in known} == {True}
-    counts = show_estimate.planned(["config.yaml"])
-    unmarked = {"all", "prepare"}
-    assert {rule: count for rule, count in counts.items() if rule not in unmarked} == written
+    rows = show_estimate.rows_of(study, of_size(study), Rates())
+    counts = {rule: count for rule, count, *_ in rows if rule not in ("prepare", "total")}
+    assert counts == written
     for rule in ("train", "compress", "craft", "predict"):
         assert sum(job.rule == rule for job in known) == written[rule]
 
@@ -127,8 +137,8 @@ def test_bytes_are_those_on_disk(finished):
 def hours(workspace, finished, monkeypatch):
     """(estimated, measured) CPU seconds of the jobs of a run study, calibrated on another one."""
     monkeypatch.chdir(finished.path)
-    rates, _ = show_estimate.calibrated("cpu", [Study(copy.deepcopy(finished.config))])
     study = Study(copy.deepcopy(workspace.config))
+    rates = show_estimate.calibrated(study.compute, [Study(copy.deepcopy(finished.config))])
     known = jobs(study, show_estimate.measured_sizes(study))
     seconds = {cost.path: cost.cpu_seconds for cost in read_costs(workspace.results)}
     measured = sum(seconds[workspace.results / "benchmarks" / job.benchmark] for job in known)
@@ -173,3 +183,19 @@ def test_the_tiny_study_stays_within_what_its_rules_ask_for(finished, monkeypatc
     finished.command()
     show_resources.main(["config.yaml"])
     assert "predict" in capsys.readouterr().out
+
+
+# Scale
+
+
+def test_a_plan_of_many_models_takes_time_in_proportion():
+    """Ten times the seeds have ten times the pairs; looked for among all pairs of models they took a hundred times."""
+    changes = {"compressions": {"weight": {"ratio": [0.1, 0.2, 0.3, 0.4, 0.5]}}}
+    changes["evaluations"] = {"all": {"sources": "*", "where": ["same-seed"]}}
+
+    def seconds(seeds):
+        began = time.process_time()
+        assert len(plan(**changes, seeds=list(range(seeds))).pairs) == 36 * seeds
+        return time.process_time() - began
+
+    assert seconds(400) < 30 * min(seconds(40) for _ in range(3))

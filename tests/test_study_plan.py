@@ -22,7 +22,7 @@ from squeezeproof.entries import registry
 from squeezeproof.study.config import Evaluation
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.json_schema import choices, properties
-from squeezeproof.study.plan import CONDITIONS, Study
+from squeezeproof.study.plan import OTHER, SAME, Study
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL = """
@@ -236,8 +236,8 @@ def test_conditions_keep_the_pairs_that_meet_them_all(where, targets):
 
 
 def test_every_condition_of_the_schema_is_known_and_tried():
-    assert set(choices(properties(Evaluation)["where"]["items"])) == set(CONDITIONS)
-    assert set(CONDITIONS) == {where[0] for where in FROM_ONE_SOURCE if len(where) == 1}
+    assert set(choices(properties(Evaluation)["where"]["items"])) == {*SAME, *OTHER}
+    assert {*SAME, *OTHER} == {where[0] for where in FROM_ONE_SOURCE if len(where) == 1}
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,11 @@
 """Prints what a study will cost, before it runs: `show_estimate.py CONFIG [OVERLAY ...] [--finished CONFIG ...]`.
 
-Jobs per rule as Snakemake plans them, passes through networks, bytes on disk, and hours of one core or one GPU. The
-hours are fitted to the logs and benchmark files of the finished studies (those in config.yaml and studies/ by default).
+Jobs per rule, passes through networks, bytes on disk, and hours of one core or one GPU. The hours are fitted to the logs
+and benchmark files of comparable jobs of finished studies (those in config.yaml and studies/ by default): on the same
+kind of device with as many threads, of the same rule and architecture.
 """
 
 import argparse
-import re
-import subprocess
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -21,10 +20,10 @@ from squeezeproof.models.measure import measure
 from squeezeproof.study.costs import read_costs
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.estimate import Size, defaults, file_bytes, jobs
+from squeezeproof.study.outputs import jobs as planned_jobs
 from squeezeproof.study.plan import Study
 from squeezeproof.study.rates import Rates
 
-ROOT = Path(__file__).resolve().parents[2]
 # A class more or less changes nothing here, and only a data set on disk knows its classes.
 CLASSES = 10
 
@@ -48,31 +47,25 @@ def measured_sizes(study):
     return found
 
 
-def planned(paths):
-    """Rule -> jobs of a complete run, by a dry run."""
-    command = [sys.executable, "-m", "snakemake", "-n", "--forceall", "--quiet", "rules"]
-    command += ["--snakefile", ROOT / "Snakefile", "--configfile", *paths]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    stats = re.search(r"^Job stats:\n.*?\n-+.*?\n(.*?)^total", done.stdout, re.M | re.S)
-    if stats is None:
-        sys.exit(done.stdout)
-    return {rule: int(count) for rule, count in map(str.split, stats[1].splitlines())}
-
-
-def calibrated(device, studies):
-    """Rates fitted to the finished jobs of studies on that device, and how many there were."""
-    finished, others = [], defaultdict(list)
+def calibrated(compute, studies):
+    """Rates fitted to the finished jobs of studies on a device as in the section `compute`, with as many threads."""
+    finished, others, device = [], defaultdict(list), device_of(compute)
     for study in studies:
         folder = Path("results") / study.name
         costs = {cost.path.relative_to(folder / "benchmarks").as_posix(): cost for cost in read_costs(folder)}
-        if not costs or (study.compute["device"] == "cuda") != (device == "cuda"):
+        alike = device_of(study.compute) == device and study.compute["threads"] == compute["threads"]
+        if not costs or not alike:
             continue
         known = jobs(study, measured_sizes(study))
         finished += [(job, spent(costs.pop(job.benchmark), device)) for job in known if job.benchmark in costs]
         for cost in costs.values():
             others[cost.rule].append(spent(cost, device))
     factor = defaults()["gpu_factor"] if device == "cuda" else 1
-    return Rates(finished, others, factor), len(finished)
+    return Rates(finished, others, factor)
+
+
+def device_of(compute):
+    return "cuda" if compute["device"] == "cuda" else "cpu"
 
 
 def spent(cost, device):
@@ -89,15 +82,14 @@ def finished_studies(paths):
             continue
 
 
-def rows_of(study, sizes, counts, rates):
+def rows_of(study, sizes, rates):
     """Rule, jobs, image passes forward and backward, and hours, of every rule and of all."""
+    counts = Counter(job.rule for job in planned_jobs(study))
     by_rule = defaultdict(list)
     for job in jobs(study, sizes):
         by_rule[job.rule].append(job)
     rows, total = [], Counter()
     for rule, count in counts.items():
-        if rule == "all":
-            continue
         known = by_rule.get(rule, [])
         forwards, backwards = (sum(getattr(job, key) for job in known) for key in ("forwards", "backwards"))
         seconds = sum(map(rates.seconds, known)) if known else count * rates.seconds_of(rule)
@@ -112,12 +104,12 @@ def main(arguments):
     except ConfigError as error:
         sys.exit(str(error))
     sys.path.insert(0, str(Path.cwd()))
-    device = "cuda" if study.compute["device"] == "cuda" else "cpu"
-    rates, count = calibrated(device, finished_studies(arguments.finished))
+    device = device_of(study.compute)
+    rates = calibrated(study.compute, finished_studies(arguments.finished))
     sizes = measured_sizes(study)
     unit = "GPU" if device == "cuda" else "CPU"
     header = ["rule", "jobs", "passes forward", "backward", f"{unit} hours"]
-    rows_of_rules = rows_of(study, sizes, planned(arguments.config), rates)
+    rows_of_rules = rows_of(study, sizes, rates)
     print_table(f"Study {study.name}", header, rows_of_rules)
     held = file_bytes(study, sizes)
     rows = [[kind, f"{size / 2**20:.1f}"] for kind, size in [*held.items(), ("total", sum(held.values()))]]
@@ -126,11 +118,12 @@ def main(arguments):
         factor = defaults()["gpu_factor"]
         hours = float(rows_of_rules[-1][-1]) / factor
         print(f"\nOne GPU, ASSUMED to be {factor} times as fast as a core, would take {hours:.3g} hours.")
-    if count:
-        print(f"Hours are fitted to {count} finished jobs; rates that none of them tells are defaults.")
-    else:
+    if used := [f"{count} {rule} of {kind}" for (rule, kind), count in rates.used.items() if count]:
+        print(f"Hours are fitted to these finished jobs: {', '.join(used)}.")
+    if not all(rates.used.values()):
+        rest = ", ".join(f"{rule} of {kind}" for (rule, kind), count in rates.used.items() if not count)
         assumed = f", times an ASSUMED factor of {defaults()['gpu_factor']}" if device == "cuda" else ""
-        print(f"Hours are defaults of one core elsewhere{assumed}: no finished study here tells this machine's own.")
+        print(f"No comparable job ran here; hours of one core elsewhere{assumed} are taken for: {rest}.")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Snakefile imports this module, and torch never loads there.
 
 from dataclasses import replace
 from functools import cached_property
-from itertools import product
+from itertools import chain, product
 
 from squeezeproof.entries.compression import NONE
 from squeezeproof.entries.settings import as_dict
@@ -26,16 +26,9 @@ from squeezeproof.study.sweeps import expand_sweeps
 
 FLOAT_BITS = 32
 
-CONDITIONS = {
-    "white-box": lambda source, target: source == target,
-    "transfer": lambda source, target: source != target,
-    "same-seed": lambda source, target: source.seed == target.seed,
-    "other-seed": lambda source, target: source.seed != target.seed,
-    "same-architecture": lambda source, target: source.architecture == target.architecture,
-    "other-architecture": lambda source, target: source.architecture != target.architecture,
-    "same-training": lambda source, target: source.training == target.training,
-    "other-training": lambda source, target: source.training != target.training,
-}
+# What source and target share, or differ in.
+SAME = {"white-box": "name", "same-seed": "seed", "same-architecture": "architecture", "same-training": "training"}
+OTHER = {"transfer": "name", "other-seed": "seed", "other-architecture": "architecture", "other-training": "training"}
 
 
 class Study:
@@ -295,26 +288,22 @@ class Study:
             path = f"evaluations.{name}"
             datasets = select(evaluation["datasets"], list(self.datasets), f"{path}.datasets", problems)
             attacks = select(evaluation["attacks"], list(self.attacks), f"{path}.attacks", problems)
-            conditions = [CONDITIONS[condition] for condition in evaluation["where"]]
             models = list(self.models.values())
             sources = select_models(evaluation["sources"], models, f"{path}.sources", problems)
             targets = select_models(evaluation["targets"], models, f"{path}.targets", problems)
-            found, left = False, {}
-            for dataset in datasets:
-                present = [self.models[key] for key in self.models if key[0] == dataset]
-                chosen_targets = [model for model in present if model.name in targets]
-                for source in (model for model in present if model.name in sources):
-                    for target in chosen_targets:
-                        if not all(condition(source, target) for condition in conditions):
-                            continue
-                        made = [name for name in attacks if self.can_craft(self.attacks[name], source)]
-                        if len(made) < len(attacks):
-                            left[source.name] = next(name for name in attacks if name not in made)
-                        if made:
-                            found = True
-                            self._check_modes(path, made, source, target, problems)
-                            known = pairs.setdefault((dataset, target.name, source.name), [])
-                            known.extend(attack for attack in made if attack not in known)
+            crafted, left, found = {}, {}, []
+            for source, target in chain.from_iterable(
+                self._meeting(evaluation, dataset, sources, targets) for dataset in datasets
+            ):
+                if source not in crafted:
+                    crafted[source] = [name for name in attacks if self.can_craft(self.attacks[name], source)]
+                made = crafted[source]
+                if len(made) < len(attacks):
+                    left[source.name] = next(name for name in attacks if name not in made)
+                if made:
+                    found.append((source, target))
+                    known = pairs.setdefault((source.dataset, target.name, source.name), [])
+                    known.extend(attack for attack in made if attack not in known)
             self.notices += [
                 f"{path}: {source} is a file that gives no gradients; {attack} and the like are not crafted on it"
                 for source, attack in left.items()
@@ -322,17 +311,33 @@ class Study:
             if not found and datasets and attacks and sources and targets:
                 without = f" with an attack that needs no gradients of {', '.join(left)}" * bool(left)
                 problems.append(f"{path}: no (source, target) pair meets where: {evaluation['where']}{without}")
+            problems += self._stopped_early(path, crafted, found)
         return pairs
 
-    def _check_modes(self, path, attacks, source, target, problems):
-        stopped = [name for name in attacks if self.attacks[name].settings["stop_on_success"]]
-        if stopped and source != target:
-            problem = (
-                f"{path}: {stopped[0]} has stop_on_success: true, its examples end where they fool their source and "
-                f"say nothing about other models; write where: [white-box] here, or stop_on_success: false there"
-            )
-            if problem not in problems:
-                problems.append(problem)
+    def _stopped_early(self, path, crafted, pairs):
+        """A problem where examples that end at their success on a source, `crafted` on it, meet another target."""
+        stopped = {name for name, attack in self.attacks.items() if attack.settings["stop_on_success"]}
+        for source, target in pairs if stopped else ():
+            if source != target and (name := next((name for name in crafted[source] if name in stopped), None)):
+                return [
+                    f"{path}: {name} has stop_on_success: true, its examples end where they fool their source and say "
+                    "nothing about other models; write where: [white-box] here, or stop_on_success: false there"
+                ]
+        return []
+
+    def _meeting(self, evaluation, dataset, sources, targets):
+        """(source, target) of a data set's Models with names in two sets that meet the conditions of an evaluation."""
+        shared = [SAME[condition] for condition in evaluation["where"] if condition in SAME]
+        differing = [OTHER[condition] for condition in evaluation["where"] if condition in OTHER]
+        present = [model for key, model in self.models.items() if key[0] == dataset]
+        # Targets by what they share with a source: of thousands of models few pairs meet a condition.
+        alike = {}
+        for target in (model for model in present if model.name in targets):
+            alike.setdefault(tuple(getattr(target, axis) for axis in shared), []).append(target)
+        for source in (model for model in present if model.name in sources):
+            for target in alike.get(tuple(getattr(source, axis) for axis in shared), ()):
+                if all(getattr(source, axis) != getattr(target, axis) for axis in differing):
+                    yield source, target
 
 
 def _dataset(name, typed, settings):

@@ -1,13 +1,19 @@
 """Seconds of jobs, fitted to finished ones or taken from committed defaults."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from squeezeproof.entries import registry
 from squeezeproof.study.estimate import defaults
 
+# A network that is more times as large or as small as another computes at another rate.
+COMPARABLE = 4
+
 
 class Rates:
-    """Seconds of a job = start-up of its rule + work / rate, fitted to finished jobs.
+    """Seconds of a job = start-up of its rule + work / rate, fitted to finished jobs that are comparable.
+
+    Comparable are jobs of one rule on one kind of architecture, of networks of about the same size. `used` counts those
+    that estimates went by: (rule, kind of architecture) -> jobs.
 
     Args:
         finished: pairs of a Job and the wall seconds it took on the device that is estimated.
@@ -17,18 +23,24 @@ class Rates:
 
     def __init__(self, finished=(), others=None, factor=1.0):
         self.factor = factor
-        groups = defaultdict(list)
+        self.finished = defaultdict(list)
         for job, seconds in finished:
-            for key in ((_work(job), job.kind), (_work(job), None)):
-                groups[key].append((job.work, seconds))
-        self.fits = {key: _fit(pairs) for key, pairs in groups.items()}
+            self.finished[_work(job), job.kind].append((job, seconds))
+        self.fits, self.used = {}, Counter()
         self.others = {rule: sum(values) / len(values) for rule, values in (others or {}).items()}
 
     def seconds(self, job):
         """Estimated wall seconds of a Job."""
-        startup, per_mac = (
-            self.fits.get((_work(job), job.kind)) or self.fits.get((_work(job), None)) or self._default(job.kind)
-        )
+        key = _work(job), job.kind
+        if (*key, job.macs) not in self.fits:
+            comparable = [
+                (known.work, seconds)
+                for known, seconds in self.finished.get(key, ())
+                if job.macs <= COMPARABLE * known.macs and known.macs <= COMPARABLE * job.macs
+            ]
+            self.fits[*key, job.macs] = _fit(comparable) if comparable else self._default(job.kind)
+            self.used[key] = max(self.used[key], len(comparable))
+        startup, per_mac = self.fits[*key, job.macs]
         return startup + per_mac * job.work
 
     def seconds_of(self, rule):
