@@ -35,6 +35,11 @@ rule all:
     localrule: True
 
 
+# After the plan and before the first job, whose old outputs Snakemake removes.
+onstart:
+    refuse_what_cannot_run()
+
+
 onsuccess:
     for line in closing(paths):
         print(line)

@@ -17,12 +17,13 @@ from squeezeproof.study.display import closing, show_in_words
 from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_datasets, timed_runs
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.external import is_given
-from squeezeproof.study.files import read_file
+from squeezeproof.study.files import lying_over, read_file, with_numbers
 from squeezeproof.study.figures import figures, story_figures
 from squeezeproof.study.instances import fitted_on_training_images
 from squeezeproof.study.outputs import jobs, targets
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
 from squeezeproof.study.plan import Study
+from squeezeproof.study.preflight import problems
 from squeezeproof.study.reruns import content_decides
 from squeezeproof.study.rule_graph import one_node_a_rule
 from squeezeproof.study.scheduling import one_look_at_a_function, one_timer_at_a_time
@@ -47,15 +48,15 @@ one_look_at_a_function()
 content_decides()
 one_node_a_rule()
 
+given = []
 try:
     if workflow.is_main_process:
         check_surroundings(str(workflow.current_basedir))
     # Snakemake has merged these files already, and a key that stands twice in one has lost its first value.
-    for file in workflow.configfiles if workflow.is_main_process else ():
-        read_file(file)
-    study = Study(config)
+    given += [read_file(file) for file in workflow.configfiles] if workflow.is_main_process else []
+    study = Study(with_numbers(config, workflow.config_settings.config))
 except (ConfigError, InputError) as error:
-    raise WorkflowError(str(error)) from None
+    raise WorkflowError("\n".join([str(error), *lying_over(workflow.configfiles, given)])) from None
 
 paths = Paths(study.name)
 
@@ -63,8 +64,17 @@ paths = Paths(study.name)
 if workflow.is_main_process:
     fork_jobs()
     show_in_words(study, Path(paths.results) / "benchmarks")
-    for notice in study.notices:
+    for notice in [*study.notices, *lying_over(workflow.configfiles, given)]:
         logger.warning(notice)
+
+
+def refuse_what_cannot_run():
+    """Raise a WorkflowError with all that is known to make jobs fail."""
+    here = not workflow.non_local_exec and not workflow.deployment_settings.deployment_method
+    found = problems(study, here)
+    if found:
+        raise WorkflowError(str(ConfigError(found)))
+
 
 # What of the section `compute` can change a result; how many images are in memory cannot.
 COMPUTE = {key: study.compute[key] for key in ("device", "threads")}

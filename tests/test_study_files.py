@@ -10,7 +10,7 @@ from show_plan import configured
 from study_examples import changed
 
 from squeezeproof.study.errors import ConfigError
-from squeezeproof.study.files import read_file, repeated_keys
+from squeezeproof.study.files import lying_over, read_file, repeated_keys, with_numbers
 from squeezeproof.study.plan import Study
 
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
@@ -106,3 +106,44 @@ def test_the_schema_refuses_what_a_study_may_not_say(changes):
     assert not EDITED.is_valid(changed(DEMO, changes))
     with pytest.raises(ConfigError):
         Study(changed(DEMO, changes))
+
+
+# The command line, and overlays
+
+
+def test_numbers_of_lists_of_the_command_line_are_numbers():
+    given = {"seeds": ["0", "1"], "attacks": {"pgd": {"eps": "8/255", "steps": "3"}}, "question": "12"}
+    config = {"study": "s", "question": "12", "seeds": ["0", "1"], "attacks": given["attacks"]}
+    assert with_numbers(config, given) == {
+        "study": "s",
+        "question": "12",
+        "seeds": [0, 1],
+        "attacks": {"pgd": {"eps": "8/255", "steps": 3}},
+    }
+    # A module is given a part of what the command line says.
+    assert with_numbers({"seeds": [5]}, given) == {"seeds": [5]}
+
+
+@pytest.mark.parametrize(
+    ("given", "configs", "told"),
+    [
+        (["a.yaml"], [{"study": "a"}], []),
+        (
+            ["a-small.yaml"],
+            [{"study": "b"}],
+            ["a-small.yaml is an overlay of a.yaml; give both: --configfile a.yaml a-small.yaml"],
+        ),
+        (["a.yaml", "a-small.yaml"], [{"study": "a"}, {}], []),
+        (["b-small.yaml"], [{"study": "b"}], []),
+        (
+            ["b-small.yaml", "config.yaml"],
+            [{}, {"study": "d"}],
+            ["b-small.yaml names no study and lies over config.yaml."],
+        ),
+        ([], [], []),
+    ],
+)
+def test_an_overlay_alone_says_what_it_lies_over(tmp_path, monkeypatch, given, configs, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.yaml").write_text("study: a")
+    assert lying_over([str(tmp_path / path) for path in given], configs) == told

@@ -1,6 +1,6 @@
 """Prints what a study will cost, before it runs: `show_estimate.py CONFIG [OVERLAY ...] [--finished CONFIG ...]`.
 
-Jobs per rule, passes through networks, bytes on disk, and hours of one core or one GPU. The hours are fitted to the logs
+Jobs per rule, passes through networks, bytes on disk, and hours of one core or one GPU. The hours are fitted to logs
 and benchmark files of comparable jobs of finished studies (those in config.yaml and studies/ by default): on the same
 kind of device with as many threads, of the same rule and architecture.
 """

@@ -1,5 +1,6 @@
 """Config files as they are written: a key that stands twice in a mapping is an error, not silently the second."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,35 @@ def repeated_keys(path: str | Path) -> list[str]:
                 lines.setdefault(name, line)
                 pending.append((value, at))
     return problems
+
+
+def with_numbers(config: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The config with lists and mappings of `--config key=[0,1]` read as YAML; Snakemake leaves their numbers texts.
+
+    Args:
+        config: the whole config.
+        given: what the command line says of it.
+    """
+    nested = {key: value for key, value in given.items() if isinstance(value, dict | list)}
+    return {**config, **{key: _read(value) for key, value in nested.items() if config.get(key) == value}}
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _read(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_read(item) for item in value]
+    return yaml.safe_load(value) if isinstance(value, str) and value.strip() else value
+
+
+def lying_over(paths: list[Any], configs: list[Any]) -> list[str]:
+    """A notice where an overlay is given alone, of what it lies over, or is meant to; `configs` are the contents."""
+    if not paths or not configs:
+        return []
+    paths = [os.path.relpath(path) for path in paths]
+    first = Path(paths[0])
+    base = first.with_name(f"{first.name.partition('-')[0]}.yaml")
+    meant = f"{first} is an overlay of {base}; give both: --configfile {base} {first}" if base.is_file() else ""
+    if "study" not in (configs[0] or {}) and len(paths) > 1:
+        return [f"{first} names no study and lies over {paths[-1]}. {meant}".strip()]
+    return [meant] if len(paths) == 1 and meant and base != first else []

@@ -1,0 +1,95 @@
+"""What is known to fail ends a run before its first job, so that nothing that was finished is removed."""
+
+import copy
+
+import numpy as np
+import pytest
+from conftest import TINY
+from safetensors.numpy import save_file
+
+from squeezeproof.study import preflight
+from squeezeproof.study.plan import Study
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def study(**changes):
+    return Study(copy.deepcopy(TINY) | changes)
+
+
+def with_weights(content):
+    return study(architectures={"cnn8": {"width": 8, "checkpoint": content}})
+
+
+def test_a_sound_study_has_no_problem(place):
+    save_file({"a": np.zeros(3, np.float32)}, "w.safetensors")
+    assert preflight.problems(with_weights("w.safetensors")) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is no safetensors file"),
+        (b"PK\x03\x04 a pickle of torch" * 9, "is no safetensors file"),
+        (b"\x02\0\0\0\0\0\0\0[]", "is no safetensors file"),
+        (b"\x03\0\0\0\0\0\0\0{x}", "cannot be read"),
+        (None, "is truncated"),
+    ],
+)
+def test_weights_that_no_job_could_load_are_named(place, content, told):
+    save_file({"a": np.zeros(30, np.float32)}, "w.safetensors")
+    whole = (place / "w.safetensors").read_bytes()
+    (place / "w.safetensors").write_bytes(whole[:-1] if content is None else content)
+    [problem] = preflight.problems(with_weights("w.safetensors"))
+    assert problem.startswith("architectures.cnn8.checkpoint: w.safetensors: ") and told in problem
+
+
+def test_weights_that_are_not_there_are_named(place):
+    [problem] = preflight.problems(with_weights("w.safetensors"))
+    assert "w.safetensors: cannot be read" in problem and "No such file" in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("def net(**given):\n    return 1\n", None),
+        ("from somewhere import net\n", None),
+        ("from somewhere import *\n", None),
+        ("net = print\n", None),
+        ("def nett(**given):\n    return 1\n", "mine.py defines no net"),
+        ("def net(:\n", "mine.py, line 1: "),
+    ],
+)
+def test_a_factory_that_its_module_does_not_define_is_named(place, text, told):
+    (place / "mine.py").write_text(text)
+    found = preflight.problems(study(architectures={"own": {"kind": "custom", "factory": "mine:net"}}))
+    assert found == [] if told is None else told in found[0]
+
+
+def test_a_gpu_is_looked_for_where_jobs_run_here(monkeypatch):
+    monkeypatch.setattr(preflight, "sees_gpu", lambda: False)
+    asking = study(compute={"device": "cuda"})
+    assert preflight.problems(asking) == [preflight.NO_GPU]
+    assert preflight.problems(asking, here=False) == []
+    assert preflight.problems(study()) == []
+
+
+@pytest.mark.slow
+def test_a_device_that_is_not_there_costs_no_finished_model(study_of_files):
+    workspace = study_of_files
+    models = {path: path.read_bytes() for path in workspace.results.glob("models/**/*.safetensors")}
+    workspace.config["compute"] = {"device": "cuda"}
+    output = workspace.run(ok=False)
+    assert preflight.NO_GPU in output and "Traceback" not in output
+    assert models and {path: path.read_bytes() for path in models} == models
+
+
+@pytest.fixture
+def study_of_files(finished, tmp_path, monkeypatch):
+    # Whatever machine the tests run on.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    return finished.clone(tmp_path / "study")

@@ -1,0 +1,71 @@
+"""What is known to make jobs fail, found before any of them runs: Snakemake removes a job's old outputs first.
+
+A checked config says that a study can run somewhere; this says what keeps it from running here.
+"""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from squeezeproof.factories import module_files
+
+# An import of torch, in a process of its own: nothing of CUDA may be set up where jobs are forked.
+SEES_GPU = "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 1)"
+NO_GPU = "compute.device: cuda, but torch sees no GPU here; write auto or cpu, or run on a GPU node"
+
+
+def problems(study, here=True):
+    """What is wrong with the user's files and with this machine, one text each; `here` where jobs run on it."""
+    found = [NO_GPU] if here and study.compute["device"] == "cuda" and not sees_gpu() else []
+    for name, settings in study.config["architectures"].items():
+        path = f"architectures.{name}"
+        if settings.get("checkpoint"):
+            found += _weights(f"{path}.checkpoint", settings["checkpoint"])
+        if settings.get("factory"):
+            found += _factory(f"{path}.factory", settings["factory"])
+    return found
+
+
+def sees_gpu():
+    """Whether a job on this machine would find a GPU."""
+    return subprocess.run([sys.executable, "-c", SEES_GPU], capture_output=True).returncode == 0
+
+
+def _weights(path, file):
+    """Why a file is no safetensors file, in an empty list where it is one."""
+    try:
+        with open(file, "rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            size = Path(file).stat().st_size
+            header = json.loads(opened.read(length)) if 2 <= length <= size - 8 else None
+    except (OSError, ValueError) as error:
+        return [f"{path}: {file}: cannot be read ({error})"]
+    if not isinstance(header, dict):
+        return [f"{path}: {file}: is no safetensors file; workflow_scripts/tools/convert_checkpoint.py makes one"]
+    tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+    end = max((entry["data_offsets"][1] for entry in tensors), default=0)
+    return [] if 8 + length + end == size else [f"{path}: {file}: is truncated; copy it again"]
+
+
+def _factory(path, factory):
+    """Why the factory of a network cannot be called, as far as the text of its module tells."""
+    module, _, function = factory.partition(":")
+    files = list(module_files(module, Path.cwd()))
+    for file in files:
+        try:
+            tree = ast.parse(file.read_bytes(), str(file))
+        except SyntaxError as error:
+            return [f"{path}: {file.name}, line {error.lineno}: {error.msg}"]
+    if not files or any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in tree.body):
+        return []
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return [] if function.partition(".")[0] in names else [f"{path}: {files[-1].name} defines no {function}"]
