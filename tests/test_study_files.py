@@ -124,22 +124,19 @@ def test_numbers_of_lists_of_the_command_line_are_numbers():
     assert with_numbers({"seeds": [5]}, given) == {"seeds": [5]}
 
 
+OVERLAY_OF_A = "is an overlay of a.yaml; give both: --configfile a.yaml a-small.yaml"
+OVER_DEFAULT = "names no study and lies over config.yaml."
+
+
 @pytest.mark.parametrize(
     ("given", "configs", "told"),
     [
         (["a.yaml"], [{"study": "a"}], []),
-        (
-            ["a-small.yaml"],
-            [{"study": "b"}],
-            ["a-small.yaml is an overlay of a.yaml; give both: --configfile a.yaml a-small.yaml"],
-        ),
+        (["a-small.yaml"], [{"study": "b"}], [f"a-small.yaml {OVERLAY_OF_A}"]),
         (["a.yaml", "a-small.yaml"], [{"study": "a"}, {}], []),
         (["b-small.yaml"], [{"study": "b"}], []),
-        (
-            ["b-small.yaml", "config.yaml"],
-            [{}, {"study": "d"}],
-            ["b-small.yaml names no study and lies over config.yaml."],
-        ),
+        (["b-small.yaml", "config.yaml"], [{}, {"study": "d"}], [f"b-small.yaml {OVER_DEFAULT}"]),
+        (["a-small.yaml", "config.yaml"], [{}, {}], [f"a-small.yaml {OVER_DEFAULT} a-small.yaml {OVERLAY_OF_A}"]),
         ([], [], []),
     ],
 )
