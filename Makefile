@@ -6,7 +6,7 @@ PYTEST = .venv/bin/python -m pytest
 # Set-up is done when this file is newer than the lock.
 READY = .venv/.ready
 
-.PHONY: demo check test test-all test-cluster fuzz audit-dependencies lint plan estimate resources prune gate reference benchmark simulate docs lock clean
+.PHONY: demo check test test-all test-cluster fuzz audit-dependencies lint plan estimate resources prune gate reference benchmark simulate docs libraries lock clean
 
 demo: $(READY)
 	.venv/bin/snakemake --cores $(CORES) --report results/demo/report.html --report-after-run
@@ -64,7 +64,7 @@ gate: $(READY)
 reference: $(READY)
 	.venv/bin/python workflow_scripts/tools/write_reference.py
 
-# Every attack against the libraries that have it; two of them are no part of the lock.
+# Every attack against the libraries that have it; one of them is no part of the lock.
 benchmark: $(READY)
 	.venv/bin/uv pip install --quiet --no-deps --require-hashes --requirement benchmarks/peers.txt
 	.venv/bin/python benchmarks/attacks.py --write docs/benchmarks/attacks.csv
@@ -76,6 +76,10 @@ simulate: $(READY)
 # The figures and tables that the README and docs/ show, from finished studies.
 docs: $(READY)
 	.venv/bin/python workflow_scripts/tools/write_docs.py
+
+# The tables of the attacks of other libraries, from the installed versions.
+libraries: $(READY)
+	.venv/bin/python workflow_scripts/tools/write_libraries.py
 
 # Every package pinned with its hashes, no addresses.
 lock: $(READY)

@@ -37,6 +37,7 @@ from squeezeproof.study.tables import (
     compressed_models,
     compressions,
     design,
+    of_libraries,
     story_tables,
     suites,
     table_names,

@@ -138,6 +138,29 @@ rule write_stages:
         "../workflow_scripts/write_stages.py"
 
 
+rule write_library_attacks:
+    input:
+        every(paths.adversarial_set, of_libraries(study)),
+    output:
+        table("library_attacks"),
+    log:
+        paths.log("write_library_attacks"),
+    benchmark:
+        paths.benchmark("write_library_attacks")
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        code=code_digest("write_library_attacks.py"),
+    message:
+        "Writing the table of attacks of other libraries"
+    script:
+        "../workflow_scripts/write_library_attacks.py"
+
+
 rule write_wide_tables:
     input:
         over_seeds=paths.table("over_seeds"),

@@ -12,6 +12,7 @@ from conftest import ROOT
 
 CONDA_NAMES = {"pytorch": "torch"}
 MODULES = {
+    "adv-lib": "adv_lib",
     "adversarial-robustness-toolbox": "art",
     "pillow": "PIL",
     "pytest-xdist": "xdist",
@@ -51,7 +52,10 @@ def pins(path):
 def declared():
     """The packages that pyproject.toml names: those of the library and the further ones of the tests."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lists = project["dependencies"], project["optional-dependencies"]["test"]
+    extras = project["optional-dependencies"]
+    # Those of the libraries of attacks are imported by their names.
+    further = [*(line for line in extras["test"] if line != "squeezeproof[attacks]"), *extras["attacks"]]
+    lists = project["dependencies"], further
     return [{re.match(r"[\w-]+", line)[0] for line in packages} for packages in lists]
 
 

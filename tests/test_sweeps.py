@@ -76,6 +76,19 @@ def test_it_goes_on_at_chance_and_stops_below():
     assert accuracies(points(0.25, 0.4, 0.6, classes=3)) == [5, 4, 0]
 
 
+def test_a_minimum_norm_attack_gives_every_eps_from_one_run(monkeypatch):
+    runs, craft = [], sweeping.craft
+    monkeypatch.setattr(sweeping, "craft", lambda *args, **options: runs.append(args[3]) or craft(*args, **options))
+    levels = (0.05, 0.2, 0.25, 0.4, 0.6)
+    found = points(*levels, stops=False, method="deepfool")
+    assert accuracies(found) == [still_right(eps) for eps in levels]
+    assert [run["eps"] for run in runs] == [None]
+    assert [point.costs["backwards_per_example"] > 0 for point in found] == [True, False, False, False, False]
+    # One eps more is one run more, of the same points.
+    more = points(*levels, 0.7, stops=False, method="deepfool", known=found)
+    assert len(runs) == 2 and more[-1].costs["backwards_per_example"] == found[0].costs["backwards_per_example"]
+
+
 def test_every_eps_attacks_every_image():
     for point in points(0.05, 0.25, 0.4, stops=False):
         assert point.costs["forwards_per_example"] >= 1 and point.costs["backwards_per_example"] == 1

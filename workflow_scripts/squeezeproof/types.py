@@ -50,7 +50,7 @@ Classifier = Callable[["Tensor"], "Tensor"]
 # Maps logits [N, K] and labels [N] to the loss of each example, [N].
 Loss = Callable[["Tensor", "Tensor"], "Tensor"]
 # Of the ball around a clean image.
-Norm = Literal["linf", "l2"]
+Norm = Literal["linf", "l2", "l1", "l0"]
 # Parameter name -> bool tensor, True where a weight is kept.
 Masks = dict[str, "Tensor"]
 # Data set, source, target and attack of a cell.

@@ -23,6 +23,7 @@ from squeezeproof.entries.architecture import Architecture
 from squeezeproof.entries.attack import Attack, with_budget
 from squeezeproof.entries.compression import Compression
 from squeezeproof.entries.dataset import Dataset
+from squeezeproof.entries.library import Library, LibraryAttack
 from squeezeproof.entries.settings import Settings
 from squeezeproof.study.config import StudyConfig, Training
 from squeezeproof.study.editor_schema import editor_schema
@@ -49,7 +50,30 @@ def reference():
     parts += ["## Trainings and fine-tunings\n", _text(Training.__doc__), _table(Training)]
     parts += _section(Adversary, registry.adversaries()) + _section(Compression, registry.compressions())
     parts += _section(Attack, {name: with_budget(attack) for name, attack in registry.attacks().items()})
-    return "\n".join(parts)
+    return "\n".join([*parts, *_libraries()])
+
+
+def _libraries():
+    parts = [f"## {Library.title}\n", _text(Library.about)]
+    for name, library in registry.libraries().items():
+        rows = library.table()["attacks"].items()
+        parts += [
+            f"**`{name}`** {_text(library.__doc__)}",
+            "| method | norms | own parameters |",
+            "| --- | --- | --- |",
+        ]
+        parts += [f"| `{name}.{attack}` | {', '.join(row['norms'])} | {_own(row)} |" for attack, row in rows]
+        parts += [f"\nNot offered: {_left_out(library.table()['left_out'])}.\n"]
+    return [*parts, "The settings that all of them have beside these:\n", _table(LibraryAttack)]
+
+
+def _own(row):
+    given = [f"`{key}` {_code(value)}" for key, value in row["parameters"].items()]
+    return ", ".join([*(f"`{key}` required" for key in row["required"]), *given])
+
+
+def _left_out(reasons):
+    return "; ".join(f"`{name}`, for {reason}" for name, reason in reasons.items())
 
 
 def _section(base, entries):

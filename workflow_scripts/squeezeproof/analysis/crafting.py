@@ -1,10 +1,19 @@
 """The tables of adversarial sets: what they cost, and what is left after every attack of a suite."""
 
+from collections import Counter
+
 from squeezeproof.audit.findings import NOTHING_FOUND
 from squeezeproof.entries import registry
 from squeezeproof.store import adversarial
 from squeezeproof.store.tensors import read_metadata
-from squeezeproof.tables.catalog import CRAFTING, STAGES
+from squeezeproof.tables.catalog import CRAFTING, LIBRARY_ATTACKS, STAGES
+
+# Column -> what a set's metadata call it.
+NOTES = {
+    **{"returned_clean": "clean", "outside": "outside", "compared": "again", "other_points": "other_points"},
+    **{"other_outcomes": "other_outcomes", "reseeded": "reseeded", "mode_changed": "mode_changed"},
+    "ended": "ended_by_queries",
+}
 
 
 def crafting_table(paths):
@@ -25,6 +34,24 @@ def crafting_table(paths):
             }
         )
     return CRAFTING.frame(rows).astype({"float_successes": "Int64", "queries": "Int64"})
+
+
+def library_table(paths):
+    """What the attacks of other libraries in some sets did beside what they are for (attacks.library)."""
+    rows = []
+    for metadata in map(_set_metadata, sorted(map(str, paths))):
+        settings, stages = metadata["settings"], metadata["stages"]
+        notes = sum((Counter(stage.get("notes", {})) for stage in stages), Counter())
+        rows.append(
+            {
+                **{key: metadata[key] for key in ("dataset", "source", "attack", "entry")},
+                **{key: settings[key] for key in ("method", "norm", "eps")},
+                "attacked": sum(stage["attacked"] for stage in stages if "notes" in stage),
+                **{column: notes[key] for column, key in NOTES.items()},
+                "failed": metadata.get("failed", ""),
+            }
+        )
+    return LIBRARY_ATTACKS.frame(rows)
 
 
 def stages_table(paths, audit=NOTHING_FOUND):

@@ -1,4 +1,7 @@
-"""The ball {x + d : ||d||_p <= eps} cut with the box [0, 1], for images [N, C, H, W] in float32."""
+"""The ball {x + d : ||d||_p <= eps} cut with the box [0, 1], for images [N, C, H, W] in float32.
+
+For l0 the norm is the number of values, not of pixels, that change by more than rounding.
+"""
 
 import torch
 
@@ -6,6 +9,8 @@ from squeezeproof.attacks.random import normal, uniform
 from squeezeproof.types import Norm
 
 TINY = 1e-12
+# Of a value of an image, which is changed where it differs by more.
+CHANGED = 1e-6
 # Streams 0 to 2 draw the random points.
 PLATEAU = 3
 
@@ -13,14 +18,37 @@ PLATEAU = 3
 def project(points: torch.Tensor, centers: torch.Tensor, eps: float | torch.Tensor, norm: Norm) -> torch.Tensor:
     """The points moved onto the ball around `centers`, then onto the box; the box holds exactly, the ball to rounding.
 
-    For linf the result is the nearest point of the intersection; for l2 clipping to the box after the radial
-    projection never lengthens a perturbation, so the point stays inside both.
+    For linf the result is the nearest point of the intersection; for the others clipping to the box after the
+    projection never lengthens a perturbation, so the point stays inside both. For l1 values are lowered by what is
+    too long, all by the same but those that reach zero [duchi2008]; for l0 the largest changes stay.
     """
     if norm == "linf":
         return torch.minimum(torch.maximum(points, centers - eps), centers + eps).clamp_(0, 1)
     delta = points - centers
+    if norm in ("l1", "l0"):
+        kept = _nearest_l1(delta, eps) if norm == "l1" else _largest(delta, eps)
+        return torch.where(kept != 0, centers + kept, centers).clamp_(0, 1)
     length = norms(delta, norm).clamp_min(TINY)
     return (centers + delta * (eps / length).clamp_max(1)[:, None, None, None]).clamp_(0, 1)
+
+
+def _nearest_l1(delta: torch.Tensor, eps: float | torch.Tensor) -> torch.Tensor:
+    """The nearest perturbations [N, C, H, W] of l1 norm eps at most."""
+    size = delta.flatten(1).abs().double()
+    ordered = size.sort(1, descending=True).values
+    excess = (ordered.cumsum(1) - eps) / torch.arange(1, size.shape[1] + 1, device=delta.device)
+    # The last value that stays above what it is lowered by decides by how much.
+    last = (ordered > excess).sum(1, keepdim=True).clamp_min(1) - 1
+    lowered = (size - excess.gather(1, last).clamp_min(0)).clamp_min(0)
+    return (lowered * delta.flatten(1).sign()).to(delta).view_as(delta)
+
+
+def _largest(delta: torch.Tensor, eps: float | torch.Tensor) -> torch.Tensor:
+    """The perturbations with nothing but the `eps` values that are changed most."""
+    size = delta.flatten(1).abs()
+    values = min(int(eps), size.shape[1])
+    kept = torch.zeros_like(size).scatter_(1, size.topk(values, dim=1).indices, 1)
+    return torch.where((kept > 0) & (size > CHANGED), delta.flatten(1), 0).view_as(delta)
 
 
 def ascend(gradient: torch.Tensor, norm: Norm, seed: int, indices: torch.Tensor) -> torch.Tensor:
@@ -55,7 +83,13 @@ def steepest(gradient: torch.Tensor, norm: Norm) -> torch.Tensor:
 
 def norms(delta: torch.Tensor, norm: Norm) -> torch.Tensor:
     """The norm of each perturbation, [N]."""
-    return peaks(delta) if norm == "linf" else delta.flatten(1).norm(dim=1)
+    flat = delta.flatten(1)
+    if norm == "l0":
+        return (flat.abs() > CHANGED).sum(1).to(delta)
+    if norm == "l1":
+        # In float32 the sum of an image's values would be off by more than the slack of a ball.
+        return flat.abs().sum(1, dtype=torch.float64).to(delta)
+    return peaks(delta) if norm == "linf" else flat.norm(dim=1)
 
 
 def peaks(tensor: torch.Tensor) -> torch.Tensor:

@@ -10,14 +10,16 @@ import torch
 from torch import nn
 
 from squeezeproof.attacks.ball import norms
-from squeezeproof.attacks.checks import check_inside, check_logits
+from squeezeproof.attacks.checks import SLACK, check_inside, check_logits
 from squeezeproof.attacks.confirm import confirm
 from squeezeproof.attacks.integers import to_integers
+from squeezeproof.attacks.library import AttackFailed
 from squeezeproof.attacks.objective import cross_entropy, fooled, margin
 from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.attacks.source import Counted, prepared
 from squeezeproof.attacks.suite import stages
 from squeezeproof.batches import in_batches
+from squeezeproof.entries import registry
 from squeezeproof.jobs import Progress
 from squeezeproof.models.device import device_of
 from squeezeproof.models.predict import each_logits
@@ -28,6 +30,8 @@ from squeezeproof.store.shards import pass_metadata
 from squeezeproof.types import Images, Split
 
 PROBE = 8
+# Norms in which a point at a boundary can be pushed on.
+CONFIRMED = ("linf", "l2")
 # What of a stage's settings its function does not take: they say what of the model it sees.
 OF_THE_MODEL = ("method", "gradient", "expectation")
 # The `stage` of an example that no attack has touched.
@@ -61,8 +65,9 @@ def craft(
     `labels`, `clean_predictions` and `predictions` int64 [N]; `loss` (cross-entropy), `margin` and `norm` float32 [N];
     `stage` int64 [N], which attack of a suite made the example, -1 for a clean image. Success is
     predictions != labels. The metadata: forward and backward passes per example, the share of input gradients that were
-    exactly zero, how many examples each stage attacked and left standing, and seconds. With `rows` also `shard`, which
-    `store.shards.combined` needs.
+    exactly zero, how many examples each stage attacked and left standing, what an attack of another library did that
+    it should not have (`notes` of its stage), and seconds. With `rows` also `shard`, which `store.shards.combined`
+    needs. Where such an attack ends in an exception, `failed` has the reason and every example is the clean image.
 
     What is scored is the model itself, not the fast copy of it that is attacked: see `attacks.confirm`. With
     `stop_on_success` examples that the model misclassifies stay as they are.
@@ -85,13 +90,21 @@ def craft(
                 attack, fitted = _attack_of(stage, source, images, labels, training, batch_size, stage_seed)
                 fitting.update({key: count - before[key] for key, count in source.passes().items()})
                 metadata |= fitted
-                steps.append(attacked.run(attack, stage, index, stage_seed))
+                if "failed" in metadata:
+                    steps.append(attacked.skipped(stage))
+                    continue
+                try:
+                    steps.append(attacked.run(attack, stage, index, stage_seed))
+                except AttackFailed as error:
+                    metadata["failed"] = str(error)
+                    attacked.found.clear()
+                    steps.append(attacked.skipped(stage))
     found, passes = attacked.found, source.passes()
     metadata |= {"stages": steps, "n": len(attacked.labels), "seconds": time.perf_counter() - start}
     if found.integers:
         metadata["float_successes"] = int(found.float_fooled.sum())
     if rows is None:
-        return found.tensors, {**metadata, **pass_metadata(passes, len(labels))}
+        return found.tensors, {**metadata, **pass_metadata(passes, len(labels), failed="failed" in metadata)}
     own = {key: count - fitting[key] for key, count in passes.items()}
     shard = {"first": rows.start, "last": rows.stop, "of": len(labels), "passes": own, "fitting": dict(fitting)}
     return found.tensors, {**metadata, "shard": shard}
@@ -131,6 +144,7 @@ class _Attacked:
     def run(self, attack: Callable[..., torch.Tensor], stage: dict[str, Any], index: int, seed: int) -> dict[str, Any]:
         """One stage on all that stand; its metadata."""
         rows, progress = self.rows, Progress(len(self.rows), f"images, {stage['method']}")
+        self.source.notes = Counter()
 
         def work(first: int, last: int) -> None:
             chunk = rows[first:last]
@@ -140,15 +154,45 @@ class _Attacked:
             points = attack(self.source, clean, target, seed=seed, indices=indices).detach()
             self.source.check()
             # An attack without gradients is not to be helped by one.
-            follows = self.source.backwards > before
+            follows = self.source.backwards > before and stage["norm"] in CONFIRMED
             sure = partial(confirm, copy=self.source.model, seed=seed, indices=indices) if follows else None
             self.found.offer(chunk, clean, points, index, sure)
             progress.advance(len(chunk))
+            if first == 0 and registry.attacks()[stage["method"]].draws_by_batch:
+                self.source.notes.update(self._of_the_batch(attack, clean, target, indices, points, seed))
 
         in_batches(len(rows), self.batch_size, work)
         self.rows = rows[~self.found.fooled()[rows]]
-        told = {"method": stage["method"], "loss": stage.get("loss", "")}
-        return {**told, "attacked": len(rows), "standing": len(self.rows)}
+        told = _told(stage, len(rows), len(self.rows))
+        return told | ({"notes": dict(self.source.notes)} if self.source.notes else {})
+
+    def skipped(self, stage: dict[str, Any]) -> dict[str, Any]:
+        """The metadata of a stage that was not run."""
+        return _told(stage, len(self.rows), len(self.rows))
+
+    def _of_the_batch(
+        self,
+        attack: Callable[..., torch.Tensor],
+        clean: torch.Tensor,
+        labels: torch.Tensor,
+        indices: torch.Tensor,
+        points: torch.Tensor,
+        seed: int,
+    ) -> dict[str, int]:
+        """How many of some examples the attack perturbs, and how many it fools, otherwise in a smaller batch."""
+        few = slice(min(PROBE, (len(clean) + 1) // 2))
+        with self.source.uncounted():
+            again = attack(self.source, clean[few], labels[few], seed=seed, indices=indices[few]).detach()
+        with torch.no_grad():
+            outcomes = [fooled(self.source.model(batch), labels[few]) for batch in (again, points[few])]
+        moved = norms(again - points[few], "linf") > SLACK
+        differ = int((outcomes[0] != outcomes[1]).sum())
+        return {"again": len(moved), "other_points": int(moved.sum()), "other_outcomes": differ}
+
+
+def _told(stage: dict[str, Any], attacked: int, standing: int) -> dict[str, Any]:
+    told = {"method": stage["method"], "loss": stage.get("loss", "")}
+    return {**told, "attacked": attacked, "standing": standing}
 
 
 def _attack_of(
@@ -190,12 +234,16 @@ class _Found:
             self.gaps[rows] = margin(logits, labels[rows].to(logits.device)).abs().cpu()
 
         each_logits(model, images, batch_size, keep)
-        self.tensors = {
+        self.tensors = {"labels": labels.clone(), "clean_predictions": clean}
+        self.clear()
+
+    def clear(self) -> None:
+        """Nothing was found: every example is the clean image."""
+        count = len(self.images)
+        self.tensors |= {
             # Of images that are floats already, to_pixels would give the clean ones themselves.
-            "adversarial": images.clone() if self.integers else to_pixels(images.clone(), "cpu"),
-            "labels": labels.clone(),
-            "clean_predictions": clean,
-            "predictions": clean.clone(),
+            "adversarial": self.images.clone() if self.integers else to_pixels(self.images.clone(), "cpu"),
+            "predictions": self.tensors["clean_predictions"].clone(),
             "loss": torch.zeros(count),
             "margin": torch.full((count,), float("-inf")),
             "norm": torch.zeros(count),

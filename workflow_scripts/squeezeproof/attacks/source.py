@@ -1,5 +1,6 @@
 """The attacked model as the attacks see it: frozen, prepared for fast passes, and counted."""
 
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
@@ -43,12 +44,14 @@ class Counted:
     Nothing here waits for a GPU: what the gradients were is read when `check` asks for it.
 
     Attributes:
+        notes: what an attack of a library did that it should not have (attacks.library).
         expectation: passes whose mean logits it returns, for models that draw random numbers (expectation over
             transformation).
     """
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         self.model, self.forwards, self.backwards, self.expectation = model, 0, 0, 1
+        self.notes = Counter()
         self._finite = torch.ones((), dtype=torch.bool, device=device)
         self._zeros = torch.zeros((), dtype=torch.int64, device=device)
 
@@ -64,6 +67,16 @@ class Counted:
         if logits.requires_grad:
             logits.register_hook(self._count_backward)
         return logits
+
+    @contextmanager
+    def uncounted(self) -> Generator[None]:
+        """Passes in between are no passes of the attack."""
+        counts, notes = (self.forwards, self.backwards, self._zeros.clone()), self.notes
+        self.notes = Counter()
+        try:
+            yield
+        finally:
+            (self.forwards, self.backwards, self._zeros), self.notes = counts, notes
 
     def parameters(self) -> Iterator[nn.Parameter]:
         return self.model.parameters()

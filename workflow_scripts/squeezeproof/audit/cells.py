@@ -133,6 +133,8 @@ def _complete(
     key: Key, predicted: np.ndarray | None, settings: dict[str, Any], classes: int, path: str | Path
 ) -> Finding:
     """Check 2: every example that is not the attacker's own has a label."""
+    if "failed" in settings:
+        return judge(key, 2, "", 0, settings["failed"], bad=True)
     if predicted is None:
         return judge(key, 2, "", 0, f"{path} holds no predictions for it; {remedy(path)}", bad=True)
     held_out = registry.attacks()[settings["method"]].held_out(settings)

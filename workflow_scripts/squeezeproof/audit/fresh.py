@@ -29,6 +29,8 @@ from squeezeproof.types import Key
 FEWEST, SHARE = 50, 0.1
 # Standard errors of the paired difference beyond which chance does not explain it, and the points that it must exceed.
 ERRORS, POINT = 3.0, 0.02
+# Of the fresh attack.
+NORMS = ("linf", "l2")
 MOST_STEPS = 20
 
 
@@ -86,8 +88,9 @@ def audit_fresh(
     with frozen(model):
         for name, path in sets.items():
             verify(path)
-            settings = read_metadata(path)["settings"]
-            if not _follows_gradients(settings):
+            metadata = read_metadata(path)
+            settings = metadata["settings"]
+            if "failed" in metadata or not _follows_gradients(settings):
                 continue
             stored = correct(to_pixels(torch.from_numpy(open_rows(path, "adversarial")[: len(labels)]), device))
             again = fresh(settings["norm"], settings["eps"], _steps(settings))
@@ -103,7 +106,8 @@ def sample_size(wanted: int, count: int) -> int:
 def _follows_gradients(settings: dict[str, Any]) -> bool:
     """Whether the source's own gradients led to points of a ball, which a fresh attack can be held against."""
     entry = registry.attacks()[settings["method"]]
-    return settings["eps"] is not None and entry.needs == "gradients" and not (entry.minimum_norm or entry.blind)
+    in_ball = settings["eps"] is not None and settings["norm"] in NORMS
+    return in_ball and entry.needs == "gradients" and not (entry.minimum_norm or entry.own_budget or entry.blind)
 
 
 def _steps(settings: dict[str, Any]) -> int:

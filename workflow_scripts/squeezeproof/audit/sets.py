@@ -23,6 +23,13 @@ TIE = 1e-5
 ZERO_GRADIENTS = 0.05
 # Share of the budget that half of the perturbations reach at least.
 HALF = 0.5
+# Norm -> function of perturbations [n, D] in float64.
+LENGTHS = {
+    "linf": lambda delta: np.abs(delta).max(axis=1),
+    "l2": lambda delta: np.sqrt((delta**2).sum(axis=1)),
+    "l1": lambda delta: np.abs(delta).sum(axis=1),
+    "l0": lambda delta: np.where(np.isfinite(delta).all(axis=1), (np.abs(delta) > SLACK).sum(axis=1), np.nan),
+}
 HELPS = "an attack that helps is broken: check its settings, raise eps or its steps"
 
 
@@ -45,7 +52,8 @@ class Origin:
 def audit_set(
     path: str | Path, dataset: str, source: str, attack: str, origin: Origin, evaluated: np.ndarray | None = None
 ) -> list[Finding]:
-    """Findings of checks 1, 3, 4, 5, 9, 22 and 25 on a set, for every target; of check 2 where its file cannot be read.
+    """Findings of checks 1, 3, 4, 5, 9, 22 and 25 on a set, for every target; of check 2 where its file
+    cannot be read or its attack failed.
 
     Args:
         path: of the set.
@@ -57,6 +65,8 @@ def audit_set(
     try:
         verify(path)
         metadata = read_metadata(path, KIND)
+        if "failed" in metadata:
+            return [judge(key, 2, "", "", metadata["failed"], bad=True)]
         arrays = read_arrays(path, ["labels", "predictions", "clean_predictions", "margin"])
         if arrays["labels"].shape != origin.labels.shape:
             raise InputError(f"{path}: holds {len(arrays['labels'])} examples, the test split {len(origin.labels)}")
@@ -88,7 +98,7 @@ def measure(path: str | Path, images: Array, norm: str) -> tuple[np.ndarray, int
         points, clean = _pixels(stored[rows]), _pixels(images[rows])
         outside += int(((points < 0) | (points > 1)).any(axis=(1, 2, 3)).sum())
         delta = (points - clean).reshape(len(points), -1).astype(np.float64)
-        lengths[rows] = np.abs(delta).max(axis=1) if norm == "linf" else np.sqrt((delta**2).sum(axis=1))
+        lengths[rows] = LENGTHS[norm](delta)
     lengths[~np.isfinite(lengths)] = np.nan
     return lengths, outside
 
@@ -148,7 +158,7 @@ def spent(
     key: Key, settings: dict[str, Any], arrays: dict[str, np.ndarray], lengths: np.ndarray, again: str
 ) -> Finding:
     """Check 25: an attack in a ball, which spends its whole budget, ends near the edge of its ball."""
-    if settings["eps"] is None or settings["stop_on_success"] or registry.attacks()[settings["method"]].minimum_norm:
+    if settings["eps"] is None or settings["stop_on_success"] or not _spends(settings["method"]):
         return not_applicable(key, 25, "the attack looks for the nearest point, or stops where it succeeds")
     right = arrays["clean_predictions"] == arrays["labels"]
     typical = float(np.median(lengths[right])) if right.any() else settings["eps"]
@@ -157,6 +167,11 @@ def spent(
         f"does not use it; look at its step size and units{again}"
     )
     return judge(key, 25, typical, HALF * settings["eps"], message, bad=typical < HALF * settings["eps"])
+
+
+def _spends(method: str) -> bool:
+    entry = registry.attacks()[method]
+    return not (entry.minimum_norm or entry.own_budget)
 
 
 def reproduced(key: Key, arrays: dict[str, np.ndarray], evaluated: np.ndarray | None, again: str) -> Finding:

@@ -49,6 +49,6 @@ class Adversary(Entry):
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
         if self.norm == "linf" and self.space == "pixel":
-            yield from eps_contradictions(path, self.eps)
+            yield from eps_contradictions(path, self.eps, self.norm)
         if self.norm == "l2" and self.space == "normalized":
             yield f"{path}.norm: space: normalized has boxes, not balls; write norm: linf"

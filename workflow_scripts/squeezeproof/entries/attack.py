@@ -78,9 +78,11 @@ class Attack(Entry):
         needs: what it asks of the model: `gradients`, `logits` or `labels`.
         norms: of the ball, the default first.
         minimum_norm: whether it looks for the nearest point, and a ball may be left out.
+        own_budget: whether a setting of its own is its budget, and a ball may be left out.
         is_sequence: whether it is other attacks, one after the other.
         least_classes: of a data set that it can attack.
         strength: its place among attacks that the audit holds to an order, None for no place.
+        draws_by_batch: whether what it does to an example may depend on the others of its batch.
         blind: whether it looks at neither gradient nor logits of the source at the example.
         fit: what learns from images before any is attacked; `trains_on_images` if those are the training images.
         units, per_unit: the settings that its cost is proportional to, and forward and backward passes per example
@@ -98,9 +100,11 @@ class Attack(Entry):
     needs: ClassVar[str] = "gradients"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
     minimum_norm: ClassVar[bool] = False
+    own_budget: ClassVar[bool] = False
     is_sequence: ClassVar[bool] = False
     least_classes: ClassVar[int] = 2
     strength: ClassVar[int | None] = None
+    draws_by_batch: ClassVar[bool] = False
     blind: ClassVar[bool] = False
     fit: ClassVar[str] = ""
     trains_on_images: ClassVar[bool] = False
@@ -152,9 +156,8 @@ class Attack(Entry):
 
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
-        if getattr(self, "norm", None) == "linf":
-            for eps in self.eps:
-                yield from eps_contradictions(path, eps)
+        for eps in getattr(self, "eps", ()):
+            yield from eps_contradictions(path, eps, self.norm)
         if type(self).least_classes > 2:
             yield from few_classes(path, self.method, type(self).least_classes, study)
         if getattr(self, "loss", None) == "dlr":
@@ -192,9 +195,11 @@ def few_classes(path: str, what: str, least: int, study: Any) -> Iterator[str]:
             yield f"{path}: {what} needs at least {least} classes, datasets.{name} has {classes}"
 
 
-def eps_contradictions(path: str, eps: Any) -> Iterator[str]:
-    """A contradiction of a Linf radius that is larger than the box."""
-    if eps is not None and eps > 1:
+def eps_contradictions(path: str, eps: Any, norm: str) -> Iterator[str]:
+    """A contradiction of a Linf radius that is larger than the box, or of an L0 radius that is no whole number."""
+    if eps is not None and norm == "l0" and eps != int(eps):
+        yield f"{path}.eps: {eps.text} is no number of changed values, which l0 counts; write a whole number"
+    if eps is not None and norm == "linf" and eps > 1:
         hint = f", did you mean {eps.text}/255?" if eps <= 255 and "/" not in eps.text else ""
         yield f"{path}.eps: {eps.text} is not in (0, 1]; pixels are in [0, 1]{hint}"
 
@@ -207,7 +212,10 @@ STORED = (
     "`float32` pixels, or `uint8`: what an 8-bit image file can carry, rounded and then moved onto the integer grid "
     "inside the ball; tables/crafting.csv tells what it costs."
 )
-BALL = "Radius of the ball in pixel units of [0, 1], one value or a list; fractions such as 8/255 are allowed."
+BALL = (
+    "Radius of the ball in pixel units of [0, 1], for l0 the number of changed values; one value or a list, fractions "
+    "such as 8/255 are allowed."
+)
 CUT = (
     "Radius of the ball that the point found is projected onto, in pixel units, one value or a list; left out, the "
     "perturbation is as long as it takes."
@@ -219,7 +227,7 @@ def with_budget(attack: type[Attack]) -> type[Attack]:
     """The class of an entry of `attacks`: the attack's own settings and eps, norm, stop_on_success and stored."""
     eps = (
         (Distinct[Positive | None], setting(CUT, [None], min_length=1))
-        if attack.minimum_norm
+        if attack.minimum_norm or attack.own_budget
         else (Distinct[Positive], setting(BALL, min_length=1))
     )
     norm = setting("Norm that is kept small." if attack.minimum_norm else "Norm of the ball.", attack.norms[0])

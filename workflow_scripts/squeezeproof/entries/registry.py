@@ -16,6 +16,7 @@ from squeezeproof.entries.attack import Attack
 from squeezeproof.entries.compression import Compression
 from squeezeproof.entries.dataset import Dataset
 from squeezeproof.entries.entry import Entry
+from squeezeproof.entries.library import Library
 from squeezeproof.entries.optimizer import Optimizer
 
 E = TypeVar("E", bound=Entry)
@@ -57,10 +58,30 @@ class Section(Mapping[str, type[E]], Generic[E]):
         return entries[0]
 
 
+class Attacks(Section[Attack]):
+    """The attacks; those of libraries, such as torchattacks.NIFGSM, are found by their names and not listed."""
+
+    def __contains__(self, name: object) -> bool:
+        library, _, attack = str(name).partition(".")
+        return super().__contains__(name) or (
+            library in libraries() and attack in libraries()[library].table()["attacks"]
+        )
+
+    def _declared(self, name: str) -> type[Attack]:
+        library, _, attack = name.partition(".")
+        return libraries()[library].attack(attack) if attack else super()._declared(name)
+
+
 @cache
-def attacks() -> Section[Attack]:
+def attacks() -> Attacks:
     """Method -> the attack of that name, in its own settings."""
-    return Section("attacks", Attack)
+    return Attacks("attacks", Attack)
+
+
+@cache
+def libraries() -> Section[Library]:
+    """Name -> the library of attacks of that name."""
+    return Section("libraries", Library)
 
 
 @cache
@@ -95,7 +116,7 @@ def datasets() -> Section[Dataset]:
 
 def every() -> Iterator[type[Entry]]:
     """Every entry of every section."""
-    for section in (attacks, compressions, architectures, adversaries, optimizers, datasets):
+    for section in (attacks, libraries, compressions, architectures, adversaries, optimizers, datasets):
         yield from section().values()
 
 

@@ -6,10 +6,11 @@ from functools import cache, partial, reduce
 from operator import or_
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Discriminator, Tag, TypeAdapter
+from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, WrapValidator
 from pydantic_core import core_schema
 
 from squeezeproof.entries import registry
+from squeezeproof.entries.attack import Attack
 from squeezeproof.entries.entry import Entry
 from squeezeproof.entries.settings import problem, suggest
 
@@ -33,6 +34,49 @@ def one_of(entries: dict[str, type[Entry]], *, by_name: bool = False) -> Any:
     tagged = tuple(Annotated[entry, Tag(TAG.format(key, name))] for name, entry in entries.items())
     union = Annotated[reduce(or_, tagged), Discriminator(lambda value: TAG.format(key, _kind(key, value)))]
     return Annotated[union, BeforeValidator(partial(_check_kind, key, list(entries), by_name))]
+
+
+class OfLibraries:
+    """Marks a type that may be an attack of a library too, of which there are too many for a union.
+
+    `made` turns the attack in its own settings into the class that is checked.
+    """
+
+    def __init__(self, made: Callable[[type[Attack]], type[Entry]]):
+        self.made = made
+
+    def entry(self, value: Any) -> type[Entry] | None:
+        """The class that checks a value; None where it is no attack of a library."""
+        method = value.get("method") if isinstance(value, dict) else value
+        if not isinstance(method, str) or "." not in method:
+            return None
+        name, _, attack = method.partition(".")
+        if name not in registry.libraries():
+            raise problem(f"{method!r} is unknown{suggest(name, registry.libraries())}", ".method")
+        library = registry.libraries()[name]
+        table = library.table()
+        if attack in table["left_out"]:
+            raise problem(f"{method!r} is not offered: {table['left_out'][attack]}", ".method")
+        if attack not in table["attacks"]:
+            raise problem(f"{method!r} is unknown{suggest(method, library.methods())}", ".method")
+        return self.made(registry.attacks()[method])
+
+    def check(self, value: Any, handler: Callable[[Any], Any]) -> Any:
+        """The value as the settings of what it names."""
+        entry = self.entry(value)
+        if entry is None:
+            return handler(value)
+        return entry.model_validate(value if isinstance(value, dict) else {"method": value})
+
+
+def one_of_attacks(made: Callable[[type[Attack]], type[Entry]], *, by_name: bool = False) -> Any:
+    """The type of an attack: `one_of` those of this project that `made` makes a class of, or one of a library."""
+    attacks = {
+        name: made(attack) for name, attack in registry.attacks().items() if not by_name or attack.may_be_stage()
+    }
+    mark = OfLibraries(made)
+    libraries = Field(json_schema_extra={"x-libraries": list(registry.libraries())})
+    return Annotated[one_of(attacks, by_name=by_name), mark, WrapValidator(mark.check), libraries]
 
 
 def named(kind: Any, key: str | None = None) -> Any:
@@ -94,7 +138,7 @@ class Stage:
 @cache
 def stage_type() -> Any:
     """The type of one of the attacks that may be a stage."""
-    return one_of({name: attack for name, attack in registry.attacks().items() if attack.may_be_stage()}, by_name=True)
+    return one_of_attacks(lambda attack: attack, by_name=True)
 
 
 @cache

@@ -30,6 +30,9 @@ def score(
         predicted = predict(adversarial)
         # The attacker has seen these images.
         predicted[: metadata.get("held_out", 0)] = NOT_SCORED
-        predictions[metadata["attack"]] = predicted
         attacks[metadata["attack"]] = {**metadata["settings"], "entry": metadata["entry"]}
+        if "failed" in metadata:
+            predicted[:] = NOT_SCORED
+            attacks[metadata["attack"]]["failed"] = metadata["failed"]
+        predictions[metadata["attack"]] = predicted
     return labels, predictions, attacks, split

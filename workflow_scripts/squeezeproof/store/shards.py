@@ -12,7 +12,7 @@ from squeezeproof.store.tensors import AGAIN, open_array, open_tensors, read_met
 
 SUMMED = ("n", "seconds", "successes", "float_successes")
 # What differs from shard to shard; everything else must not.
-OWN = {*SUMMED, "shard", "stages", "device"}
+OWN = {*SUMMED, "shard", "stages", "device", "failed"}
 
 
 def join_shards(path: str | Path, shards: Sequence[str | Path], source_fingerprint: str) -> None:
@@ -69,12 +69,12 @@ def shard_rows(count: int, shard: int, shards: int) -> range:
     return range(count * (shard - 1) // shards, count * shard // shards)
 
 
-def pass_metadata(passes: dict[str, int], count: int) -> dict[str, float]:
+def pass_metadata(passes: dict[str, int], count: int, failed: bool = False) -> dict[str, float]:
     """The metadata of the `passes` (attacks.source.Counted) that attacking `count` images took.
 
-    Raises InputError where every gradient vanished.
+    Raises InputError where every gradient vanished, unless the attack `failed`.
     """
-    if passes["backwards"] and passes["zero_gradients"] == passes["backwards"]:
+    if not failed and passes["backwards"] and passes["zero_gradients"] == passes["backwards"]:
         raise InputError(
             "every input gradient of the model was exactly zero, so a gradient attack says nothing about it"
         )
@@ -97,8 +97,12 @@ def combined(shards: list[dict[str, Any]]) -> dict[str, Any]:
     metadata = {key: value for key, value in first.items() if key != "shard"}
     metadata |= {key: sum(shard[key] for shard in shards) for key in SUMMED if key in first}
     metadata["stages"] = [_together(stages) for stages in zip(*(shard["stages"] for shard in shards), strict=True)]
-    return {**metadata, **pass_metadata(passes, metadata["n"])}
+    metadata |= next(({"failed": shard["failed"]} for shard in shards if "failed" in shard), {})
+    return {**metadata, **pass_metadata(passes, metadata["n"], failed="failed" in metadata)}
 
 
 def _together(stages: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {**stages[0], **{key: sum(stage[key] for stage in stages) for key in ("attacked", "standing")}}
+    summed = {key: sum(stage[key] for stage in stages) for key in ("attacked", "standing")}
+    noted = [stage["notes"] for stage in stages if "notes" in stage]
+    notes = {key: sum(note.get(key, 0) for note in noted) for note in noted for key in note}
+    return {**stages[0], **summed, **({"notes": notes} if noted else {})}

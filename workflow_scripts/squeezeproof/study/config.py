@@ -25,7 +25,7 @@ from squeezeproof.entries.settings import (
     suggest,
 )
 from squeezeproof.entries.suites import Sequence
-from squeezeproof.entries.unions import NAME_FORM, named, one_of
+from squeezeproof.entries.unions import NAME_FORM, named, one_of, one_of_attacks
 
 ANY_MODEL = "The models that are {}, named as the sources of evaluations are."
 Seed = Annotated[Whole, Field(ge=0, le=999_999)]
@@ -204,7 +204,10 @@ class Ensemble(Settings):
 class Sweep(Settings):
     """White-box accuracy against rising eps."""
 
-    attack: Text = setting("An entry of `attacks`; it is run with stop_on_success, whatever the entry says.")
+    attack: Text = setting(
+        "An entry of `attacks`; it is run with stop_on_success, whatever the entry says. A minimum-norm attack is run "
+        "once: an image falls at the eps that its nearest point is within."
+    )
     eps: Distinct[Positive] = setting(
         "Rising radii in pixel units, each attacked on the whole test split; left out, the entry's own.", []
     )
@@ -425,7 +428,7 @@ class Compute(Settings):
 Datasets = named(one_of(registry.datasets()), "kind")
 Architectures = named(one_of(registry.architectures()), "kind")
 Compressions = named(one_of(registry.compressions()), "method")
-Attacks = named(one_of({name: with_budget(attack) for name, attack in registry.attacks().items()}), "method")
+Attacks = named(one_of_attacks(with_budget), "method")
 
 
 class StudyConfig(Settings):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from squeezeproof.entries import registry
 from squeezeproof.entries.settings import NUMBER
 from squeezeproof.study.config import StudyConfig
 from squeezeproof.study.json_schema import renamed
@@ -46,31 +47,32 @@ class _Writer:
             return {**found, "properties": properties, **({"required": needed} if needed else {})}
         values = schema.get("additionalProperties")
         if isinstance(values, dict):
-            named = self._named(values["oneOf"]) if "oneOf" in values else {}
+            named = self._named(values) if "oneOf" in values else {}
             return {**found, "additionalProperties": _or_null(found["additionalProperties"]), **named}
         if "oneOf" in schema:
             key, names = self._names(schema["oneOf"])
-            return {**_about(schema), "anyOf": [{"enum": list(names)}, self._entry(key, names)]}
+            entry = self._entry(key, names, _of_libraries(schema))
+            return {**_about(schema), "anyOf": [{"enum": [*names, *_of_libraries(schema)]}, entry]}
         return _as_one_value(found)
 
-    def _named(self, cases: list[dict]) -> dict:
+    def _named(self, values: dict) -> dict:
         """The schemas of named entries, which are of the kind that their name is where they say no other."""
-        key, names = self._names(cases)
-        said = self._entry(key, names)
+        key, names = self._names(values["oneOf"])
+        said = self._entry(key, names, _of_libraries(values))
         own = {name: {"if": {"required": [key]}, "then": said, "else": kind} for name, kind in names.items()}
         return {
             "properties": {name: _or_null(schema) for name, schema in own.items()},
             "additionalProperties": _or_null(said),
         }
 
-    def _entry(self, key: str, names: dict[str, dict]) -> dict:
-        """A reference to the schema of an entry that says its kind."""
+    def _entry(self, key: str, names: dict[str, dict], others: list[str]) -> dict:
+        """A reference to the schema of an entry that says its kind; that of the others has any keys."""
         cases = [
             {"if": {"required": [key], "properties": {key: {"const": name}}}, "then": kind}
             for name, kind in names.items()
         ]
         needed = {} if self.overlay else {"required": [key]}
-        schema = {"type": "object", "properties": {key: {"enum": list(names)}}, **needed, "allOf": cases}
+        schema = {"type": "object", "properties": {key: {"enum": [*names, *others]}}, **needed, "allOf": cases}
         title = next((title for title, known in self.unions.items() if known == schema), f"Union{len(self.unions)}")
         self.unions[title] = schema
         return {"$ref": f"#/$defs/{title}"}
@@ -83,6 +85,11 @@ class _Writer:
             key = next(name for name, value in fields.items() if "const" in value)
             names[fields[key]["const"]] = case
         return key, names
+
+
+def _of_libraries(schema: dict) -> list[str]:
+    """The names of attacks of libraries that a value may have beside those of the schema."""
+    return [method for name in schema.get("x-libraries", ()) for method in registry.libraries()[name].methods()]
 
 
 def _as_one_value(schema: dict) -> dict:

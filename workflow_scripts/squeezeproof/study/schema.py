@@ -5,9 +5,10 @@ from collections import Counter
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import Tag, ValidationError
+from pydantic_core import PydanticCustomError
 
 from squeezeproof.entries.settings import Settings, as_dict, read_number, suggest
-from squeezeproof.entries.unions import Stage, stage_type
+from squeezeproof.entries.unions import OfLibraries, Stage, stage_type
 from squeezeproof.study.config import StudyConfig
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.json_schema import choices, interval, properties, types_of
@@ -93,7 +94,7 @@ def _place(loc, config, settings):
     """(the path of an error as a person writes it, the Settings it is in, the schema of the field it is at)."""
     path, value, annotation, owner, name, items = "", config, settings, settings, None, 0
     for part in loc:
-        annotation, tags = _unwrapped(annotation)
+        annotation, tags = _of_library(annotation, value) or _unwrapped(annotation)
         if isinstance(part, str) and part in tags:
             annotation = tags[part]
             continue
@@ -123,6 +124,25 @@ def _value_at(value, part):
         # Names that YAML reads as numbers are texts by then.
         return value.get(part, next((item for key, item in value.items() if str(key) == part), None))
     return None
+
+
+def _of_library(annotation, value):
+    """(the class that checks a value, no tags) where the value is an attack of a library, else None."""
+    if annotation is Stage:
+        annotation = stage_type()
+    while get_origin(annotation) is Annotated:
+        annotation, *marks = get_args(annotation)
+        mark = next((mark for mark in marks if isinstance(mark, OfLibraries)), None)
+        if mark is not None and (entry := _known(mark, value)):
+            return entry, {}
+    return None
+
+
+def _known(mark, value):
+    try:
+        return mark.entry(value)
+    except PydanticCustomError:
+        return None
 
 
 def _unwrapped(annotation):

@@ -57,9 +57,8 @@ def _eps_problems(path, levels, attack):
     if None in levels:
         yield f"{path}.eps: missing, and the attack {attack['method']} has none of its own; write a rising list"
         return
-    if attack["norm"] == "linf":
-        for eps in levels:
-            yield from eps_contradictions(path, eps)
+    for eps in levels:
+        yield from eps_contradictions(path, eps, attack["norm"])
     if sorted(levels) != levels:
         rising = ", ".join(eps.text for eps in sorted(levels))
         yield f"{path}.eps: {[eps.text for eps in levels]} does not rise; write [{rising}]"

@@ -20,6 +20,7 @@ def tables(study):
         "write_audit": ["audit"],
         "select_variants": ["selected"],
         "write_stages": ["stages"] if suites(study) else [],
+        "write_library_attacks": ["library_attacks"] if of_libraries(study) else [],
         "write_wide_tables": [f"{WIDE}{name}" for name in wide_tables(study)],
         "compare_published": ["published"] if study.published else [],
         "write_efficiency": DEPLOYMENT if study.exports else [],
@@ -43,6 +44,16 @@ def suites(study):
 def compressed_models(study):
     """(data set, model) of every compressed model that an evaluation has, controls left out."""
     return [key for key in study.evaluated_models if study.models[key].compression in study.compressions]
+
+
+def of_libraries(study):
+    """(data set, source, attack) of every adversarial set that an attack of a library has a part in."""
+    theirs = {
+        name
+        for name, found in study.attacks.items()
+        if any(entry.draws_by_batch for entry, _ in registry.used("attacks", found.settings))
+    }
+    return [(*key, attack) for key, attacks in study.sets.items() for attack in attacks if attack in theirs]
 
 
 def compressions(study):

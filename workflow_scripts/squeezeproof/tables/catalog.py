@@ -314,6 +314,25 @@ CRAFTING = Table(
         Column("device", TEXT, "Where it ran."),
     ),
 )  # fmt: skip
+LIBRARY_ATTACKS = Table(
+    "library_attacks",
+    "What the attacks of other libraries did beside what they are for.",
+    (
+        DATASET, SOURCE, *attack(), Column("attacked", COUNT, "Images that were attacked, by every stage of a suite."),
+        Column(
+            "returned_clean", COUNT, "Images that the library returned unchanged though their source was not fooled; "
+            "the set has the strongest point that the library looked at instead."
+        ),
+        Column("outside", COUNT, "Images that it returned outside the ball or the box; the set has them moved inside."),
+        Column("compared", COUNT, "Images that were attacked again in a smaller batch."),
+        Column("other_points", COUNT, "Those of them that the library perturbed otherwise there."),
+        Column("other_outcomes", COUNT, "Those of them that fooled their source in one of both batches alone."),
+        Column("reseeded", COUNT, "Batches in which it seeded torch's global generator, which was restored."),
+        Column("mode_changed", COUNT, "Batches in which it changed the mode of its model, which was not the source."),
+        Column("ended", COUNT, "Images on which it was ended because its queries were spent."),
+        Column("failed", TEXT, "The exception that it ended in; such a set is in no table of results."),
+    ),
+)  # fmt: skip
 EFFICIENCY = Table(
     "efficiency",
     "What every model costs; what was not exported, timed or evaluated is empty.",
@@ -452,7 +471,7 @@ TABLES = {
     table.name: table
     for table in (
         CLEAN_ACCURACY, ROBUST_ACCURACY, OVER_SEEDS, SWEEPS, STAGES, ANSWERS, COMPARISONS, VERDICTS, EFFECTS, MAX_DELTA,
-        FLIPS, CLEAN_DIFFERENCES, SELECTED, COMPRESSION, CRAFTING, EFFICIENCY, LATENCY, DEPLOYED, AUDIT, PUBLISHED,
-        WIDE_MODELS, WIDE_ATTACKS, WIDE_STAGES,
+        FLIPS, CLEAN_DIFFERENCES, SELECTED, COMPRESSION, CRAFTING, LIBRARY_ATTACKS, EFFICIENCY, LATENCY, DEPLOYED,
+        AUDIT, PUBLISHED, WIDE_MODELS, WIDE_ATTACKS, WIDE_STAGES,
     )
 }  # fmt: skip

@@ -1,0 +1,17 @@
+"""Attacks of adv-lib, by their names."""
+
+import torch
+
+from squeezeproof.attacks.libraries.call import Call
+
+ORDERS = {"linf": float("inf"), "l2": 2, "l1": 1, "l0": 0}
+
+
+def run(call: Call) -> torch.Tensor:
+    """See squeezeproof.entries.library.Library."""
+    # The distance of alma is a text.
+    order = call.norm if call.fills.get("norm") == "distance" else ORDERS[call.norm]
+    values = {"eps": call.eps, "norm": order, "classes": call.classes, "targeted": False}
+    return getattr(call.package, call.name)(
+        call.model, call.inputs, call.labels, **call.parameters, **call.filled(values)
+    )

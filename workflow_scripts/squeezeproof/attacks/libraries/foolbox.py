@@ -1,0 +1,17 @@
+"""Attacks of Foolbox [rauber2020], by their names."""
+
+import torch
+
+from squeezeproof.attacks.libraries.call import Call
+
+
+def run(call: Call) -> torch.Tensor:
+    """See squeezeproof.entries.library.Library."""
+    package = call.package
+    # A constraint is a text, a distance an object.
+    text = call.fills.get("norm") == "constraint"
+    values = {"norm": call.norm if text else getattr(package.distances, call.norm)}
+    attack = getattr(package.attacks, call.name)(**call.parameters, **call.filled(values))
+    source = package.PyTorchModel(call.model, bounds=(0, 1), device=call.inputs.device)
+    raw, clipped, _ = attack(source, call.inputs, package.criteria.Misclassification(call.labels), epsilons=call.eps)
+    return raw if call.eps is None else clipped

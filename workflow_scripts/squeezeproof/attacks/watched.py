@@ -1,0 +1,111 @@
+"""A model that notes, of every example under attack, the strongest point that passes through it.
+
+What an attack of a library returns says little where it fails: several return the clean image then. Every point that
+it looked at passed through the model.
+"""
+
+import torch
+from torch import nn
+
+from squeezeproof.attacks.ball import norms
+from squeezeproof.attacks.batch import Strongest
+from squeezeproof.attacks.objective import fooled, margin
+from squeezeproof.attacks.source import Counted
+from squeezeproof.types import Norm
+
+SLACK = 1e-6
+
+
+class Exhausted(BaseException):
+    """The budget of queries is spent. No Exception: libraries that catch those are ended too."""
+
+
+class Watched(nn.Module):
+    """The source (attacks.source.Counted) as a library's attack sees it; it has no layers whose mode could be changed.
+
+    Args:
+        inputs, labels: of the batch, pixels [N, C, H, W] in [0, 1].
+        eps, norm: of the ball; eps None is no ball.
+        nearest: whether the strongest point is the nearest that fools the model, not the one of the highest margin.
+        gradients: whether the model gives any.
+        queries: images per example after which the model raises Exhausted; None for no such budget.
+
+    Attributes:
+        best: the Strongest of every example; one of which no other point than the clean image was seen has the value
+            -inf.
+    """
+
+    def __init__(
+        self,
+        source: Counted,
+        inputs: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        eps: float | None,
+        norm: Norm,
+        nearest: bool,
+        gradients: bool,
+        queries: int | None,
+    ) -> None:
+        super().__init__()
+        self.source, self.inputs, self.labels = source, inputs, labels
+        self.reach = float("inf") if eps is None else eps + SLACK * max(1.0, eps)
+        self.norm, self.nearest, self.gradients = norm, nearest, gradients
+        self.left = None if queries is None else queries * len(inputs)
+        self.best = Strongest(inputs)
+        # Libraries ask a model's first parameter for its device.
+        self.place = nn.Parameter(torch.zeros(1, device=inputs.device), requires_grad=False)
+        self.eval()
+
+    def forward(self, points: torch.Tensor) -> torch.Tensor:
+        """Logits [n, K] of points [n, C, H, W] of any floating type; ValueError where one is not finite."""
+        if not torch.isfinite(points).all():
+            raise ValueError("it asks the model for the logits of a point that is not finite")
+        points = points.to(self.inputs.dtype)
+        if self.left is not None:
+            self.left -= len(points)
+            if self.left < 0:
+                raise Exhausted
+        with torch.set_grad_enabled(self.gradients and torch.is_grad_enabled()):
+            logits = self.source(points)
+        with torch.no_grad():
+            self._note(points.detach(), logits.detach())
+        return logits
+
+    def _note(self, points: torch.Tensor, logits: torch.Tensor) -> None:
+        if points.shape[1:] != self.inputs.shape[1:]:
+            return
+        owners = self._owners(points)
+        inside = (points >= -SLACK).flatten(1).all(1) & (points <= 1 + SLACK).flatten(1).all(1)
+        self.offer(points, logits, owners, inside)
+
+    def _owners(self, points: torch.Tensor) -> torch.Tensor:
+        """The example [n] that each point is nearest to: a library may pass a part of the batch, or several of each."""
+        flat, clean = points.flatten(1), self.inputs.flatten(1)
+        # The squared distance but for a summand that all examples of a point share.
+        return ((clean**2).sum(1) - 2 * flat @ clean.T).argmin(1)
+
+    def offer(self, points: torch.Tensor, logits: torch.Tensor, owners: torch.Tensor, allowed: torch.Tensor) -> None:
+        """Take note of points [n, C, H, W] of the examples `owners` [n] where `allowed` [n] and the ball are kept.
+
+        A clean image is no point of an attack in a ball; for a minimum-norm attack it is one if the model already
+        misclassifies it.
+        """
+        labels = self.labels[owners]
+        lengths, fools = norms(points - self.inputs[owners], self.norm), fooled(logits, labels)
+        allowed = allowed & (lengths <= self.reach) & ((lengths > SLACK) | (fools & self.nearest))
+        values = margin(logits, labels)
+        if self.nearest:
+            values = torch.where(fools, -lengths, values)
+        rows = (allowed & torch.isfinite(values)).nonzero().squeeze(1)
+        if len(rows) == 0:
+            return
+        owners, values, fools = owners[rows], values[rows], fools[rows]
+        # The last in the order of strength is an example's strongest.
+        order = torch.argsort(values, stable=True)
+        order = order[torch.argsort(fools[order].int(), stable=True)]
+        last = torch.full((len(self.inputs),), -1, device=rows.device)
+        last.scatter_reduce_(0, owners[order], torch.arange(len(order), device=rows.device), "amax")
+        examples = (last >= 0).nonzero().squeeze(1)
+        chosen = order[last[examples]]
+        self.best.update(points[rows[chosen]], values[chosen], fools[chosen], examples)

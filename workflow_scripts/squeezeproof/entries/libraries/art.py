@@ -1,0 +1,14 @@
+from typing import Literal
+
+from squeezeproof.entries.library import Library
+
+
+class Art(Library):
+    """ART, https://pypi.org/project/adversarial-robustness-toolbox."""
+
+    function = "squeezeproof.attacks.libraries.art:run"
+    distribution = "adversarial-robustness-toolbox"
+    package = "art.attacks.evasion"
+    display = "ART"
+
+    library: Literal["art"] = "art"
