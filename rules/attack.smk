@@ -3,6 +3,7 @@ rule craft:
         source=model_of("source"),
         test=split_of("test"),
         train=training_images_of_attack,
+        fitted=fitted_of,
     output:
         paths.adversarial_set("{dataset}", "{source}", "{attack}"),
     log:
@@ -29,6 +30,39 @@ rule craft:
         "Crafting {wildcards.attack} on {wildcards.source} ({wildcards.dataset})"
     script:
         "../workflow_scripts/craft.py"
+
+
+# Once for all shards of a set.
+rule fit_attack:
+    input:
+        source=model_of("source"),
+        test=split_of("test"),
+        train=training_images_of_attack,
+    output:
+        temp(paths.fitted("{dataset}", "{source}", "{attack}")),
+    log:
+        paths.log("fit_attack", "{dataset}", "{source}", "{attack}"),
+    benchmark:
+        paths.benchmark("fit_attack", "{dataset}", "{source}", "{attack}")
+    wildcard_constraints:
+        dataset=SHARDED,
+    conda:
+        "../envs/torch.yaml"
+    threads: study.compute["threads"]
+    resources:
+        mem_mb=growing(3000),
+        runtime=growing(240),
+        gpu=GPUS,
+        batch_size=BATCH_SIZE,
+    params:
+        attack=lambda wildcards: study.attacks[wildcards.attack].settings,
+        seed=lambda wildcards: derive_seed(wildcards.source, wildcards.attack),
+        compute=COMPUTE,
+        code=lambda wildcards: crafting_code(wildcards, "fit_attack.py"),
+    message:
+        "Fitting {wildcards.attack} to {wildcards.source} ({wildcards.dataset})"
+    script:
+        "../workflow_scripts/fit_attack.py"
 
 
 # A shard is kept until its set is whole: what is killed costs the shards that it ran.

@@ -19,7 +19,7 @@ from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.external import is_given
 from squeezeproof.study.files import lying_over, read_file, with_numbers
 from squeezeproof.study.figures import figures, story_figures
-from squeezeproof.study.instances import fitted_on_training_images
+from squeezeproof.study.instances import fitted_on_training_images, learns_first
 from squeezeproof.study.outputs import jobs, targets
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
 from squeezeproof.study.plan import Study
@@ -261,10 +261,17 @@ UNSHARDED = any_of(name for name, dataset in study.datasets.items() if dataset.s
 SHARDED = any_of(name for name, dataset in study.datasets.items() if dataset.shards > 1)
 
 
-def crafting_code(wildcards):
+def crafting_code(wildcards, script="craft.py"):
     """Digest of the code of the attack and of the network that it attacks."""
     attack = study.attacks[wildcards.attack].settings
-    return used_code(study, "craft.py", models=[(wildcards.dataset, wildcards.source)], attacks=[attack])
+    return used_code(study, script, models=[(wildcards.dataset, wildcards.source)], attacks=[attack])
+
+
+def fitted_of(wildcards):
+    """What the attack learnt from the source, where several jobs need it."""
+    several = study.datasets[wildcards.dataset].shards > 1
+    names = wildcards.dataset, wildcards.source, wildcards.attack
+    return paths.fitted(*names) if several and learns_first(study.attacks[wildcards.attack]) else []
 
 
 def shards_of(wildcards):

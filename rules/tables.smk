@@ -143,6 +143,7 @@ rule write_library_attacks:
         every(paths.adversarial_set, of_libraries(study)),
     output:
         table("library_attacks"),
+        checksums(["library_attacks"]),
     log:
         paths.log("write_library_attacks"),
     benchmark:

@@ -23,7 +23,8 @@ from torch import nn
 
 from squeezeproof import jobs as jobs_module
 from squeezeproof.attacks.checks import check_stored
-from squeezeproof.attacks.craft import craft
+from squeezeproof.attacks.craft import craft, fit
+from squeezeproof.attacks.learnt import load_fitted, save_fitted
 from squeezeproof.datasets import image_folder
 from squeezeproof.datasets.prepare import prepare
 from squeezeproof.entries.attack import SHARED
@@ -33,7 +34,7 @@ from squeezeproof.store import rows as rows_module
 from squeezeproof.store.adversarial import SHARD, save_set
 from squeezeproof.store.datasets import open_set, open_split, read_split
 from squeezeproof.store.rows import JoinedRows, PickedRows, StoredRows, parts
-from squeezeproof.store.shards import discard_shards, join_shards, shard_rows
+from squeezeproof.store.shards import combined, discard_shards, join_shards, shard_rows
 from squeezeproof.store.tensors import (
     fingerprint,
     open_array,
@@ -45,6 +46,7 @@ from squeezeproof.store.tensors import (
 )
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.estimate import Size, jobs
+from squeezeproof.study.outputs import jobs as planned_jobs
 from squeezeproof.study.plan import Study
 from squeezeproof.study.rates import Rates
 
@@ -234,6 +236,44 @@ def test_joined_shards_are_the_set_of_one_job(crafting, entry):
     check_stored(stored, crafting.test[0], entry)
 
 
+@pytest.mark.parametrize("method", ["uap", "substitute"])
+def test_what_is_fitted_once_is_what_every_shard_fits(tmp_path, method):
+    model, (images, labels), source = network(), held_out(30), {"fingerprint": "of the model"}
+    options = {"seed": 3, "batch_size": 7, "training": held_out(60)}
+    save_fitted(tmp_path / "fitted", fit(model, images, labels, settings(method), **options), source)
+    fitted = load_fitted(tmp_path / "fitted", source, torch.device("cpu"))
+    found = []
+    for known in (None, fitted):
+        shards = [
+            craft(model, images, labels, settings(method), rows=shard_rows(30, shard, 3), fitted=known, **options)
+            for shard in (1, 2, 3)
+        ]
+        found.append((shards, combined([metadata for _, metadata in shards])))
+    (several, once), passes = zip(*found, strict=True), ("forwards_per_example", "backwards_per_example")
+    for (first, _), (second, _) in zip(*several, strict=True):
+        assert all(first[name].equal(second[name]) for name in first)
+    assert {key: once[0][key] for key in passes} == {key: once[1][key] for key in passes}
+    assert once[0].keys() == once[1].keys() and fitted.passes["forwards"] > 0
+    with pytest.raises(InputError, match="was fitted on other weights than the source has"):
+        load_fitted(tmp_path / "fitted", {"fingerprint": "of another"}, torch.device("cpu"))
+
+
+def test_an_attack_that_learns_nothing_is_not_fitted():
+    with pytest.raises(InputError, match="pgd learns nothing before it attacks"):
+        fit(network(), *held_out(4), settings("pgd"), seed=0, batch_size=None)
+
+
+def test_the_plan_fits_an_attack_once_for_all_shards():
+    config = copy.deepcopy(TINY)
+    config["attacks"] = {"uap": {"eps": 0.1, "images": 20}, "fgsm": {"eps": 0.1}}
+    planned = [Counter(job.rule for job in planned_jobs(Study(config)))]
+    config["datasets"]["digits"]["shards"] = 3
+    planned.append(Counter(job.rule for job in planned_jobs(Study(config))))
+    whole, sharded = planned
+    assert "fit_attack" not in whole
+    assert sharded["craft_shard"] == 3 * whole["craft"] and 2 * sharded["fit_attack"] == whole["craft"]
+
+
 def test_a_shard_is_no_set_and_a_set_no_shard(crafting):
     whole, shards = crafting.craft(ENTRIES["fgsm"]), crafting.shards(ENTRIES["fgsm"])
     with pytest.raises(InputError, match=f"holds a '{SHARD}', a 'adversarial' is needed"):
@@ -352,7 +392,8 @@ for first in range(0, len(labels), 50):
 """
 CRAFTING = """
 import torch
-from squeezeproof.attacks.craft import craft
+from squeezeproof.attacks.craft import craft, fit
+from squeezeproof.attacks.learnt import load_fitted, save_fitted
 from squeezeproof.attacks.checks import check_stored
 from squeezeproof.store.adversarial import SHARD, save_set
 from squeezeproof.store.datasets import open_set, open_split

@@ -2,6 +2,7 @@
 
 from squeezeproof.attacks.checks import check_stored
 from squeezeproof.attacks.craft import craft
+from squeezeproof.attacks.learnt import load_fitted
 from squeezeproof.jobs import job
 from squeezeproof.models.checkpoints import load_model
 from squeezeproof.runtime import set_up
@@ -17,10 +18,9 @@ with job(snakemake):
     training = open_split(snakemake.input.train)[:2] if snakemake.input.train else None
     shard = names.get("shard")
     rows = shard_rows(len(labels), int(shard), int(names.shards)) if shard else None
-    batch_size = snakemake.resources.batch_size
-    tensors, metadata = craft(
-        model, images, labels, params.attack, seed=params.seed, batch_size=batch_size, training=training, rows=rows
-    )
+    fitted = load_fitted(snakemake.input.fitted, source, device) if snakemake.input.get("fitted") else None
+    options = {"seed": params.seed, "batch_size": snakemake.resources.batch_size, "training": training}
+    tensors, metadata = craft(model, images, labels, params.attack, rows=rows, fitted=fitted, **options)
     metadata |= {key: names[key] for key in ("dataset", "source", "attack")}
     metadata |= {"entry": params.entry, "device": str(device)}
     save_set(snakemake.output[0], tensors, params.attack, metadata, source, split)

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.checks import SLACK, check_inside, check_logits
 from squeezeproof.attacks.confirm import confirm
 from squeezeproof.attacks.integers import to_integers
+from squeezeproof.attacks.learnt import Fitted
 from squeezeproof.attacks.library import AttackFailed
 from squeezeproof.attacks.objective import cross_entropy, fooled, margin
 from squeezeproof.attacks.registry import ATTACKS, FITS
@@ -20,6 +22,7 @@ from squeezeproof.attacks.source import Counted, prepared
 from squeezeproof.attacks.suite import stages
 from squeezeproof.batches import in_batches
 from squeezeproof.entries import registry
+from squeezeproof.errors import InputError
 from squeezeproof.jobs import Progress
 from squeezeproof.models.device import device_of
 from squeezeproof.models.predict import each_logits
@@ -48,6 +51,7 @@ def craft(
     batch_size: int | None,
     training: Split | None = None,
     rows: range | None = None,
+    fitted: Fitted | None = None,
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Attack every example of a split, or a range of them.
 
@@ -60,6 +64,7 @@ def craft(
         batch_size: images in memory at a time; None for as many as fit.
         training: (images, labels) of the training split, likewise, for attacks that are fitted on them.
         rows: the range of examples to attack, None for all.
+        fitted: what `fit` returned for the same model, split, settings and seed; None fits here, where needed.
 
     Returns (tensors, metadata). The tensors, on the CPU: `adversarial` [N, C, H, W], float32 or uint8 as `stored` asks;
     `labels`, `clean_predictions` and `predictions` int64 [N]; `loss` (cross-entropy), `margin` and `norm` float32 [N];
@@ -82,14 +87,15 @@ def craft(
         attacked = _Attacked(model, source, images, labels, rows or range(len(labels)), settings, batch_size)
         if settings["stop_on_success"]:
             attacked.leave_fooled()
-        steps, fitting, metadata = [], Counter(), {}
+        steps, fitting, metadata = [], Counter(source.passes()), {}
         for index, stage in enumerate(stages(settings)):
-            stage_seed, before = derive_seed(seed, index), source.passes()
+            stage_seed = derive_seed(seed, index)
             source.expectation = stage.get("expectation", 1)
             with rounding_slope(model, stage.get("gradient", "straight-through")):
-                attack, fitted = _attack_of(stage, source, images, labels, training, batch_size, stage_seed)
-                fitting.update({key: count - before[key] for key, count in source.passes().items()})
-                metadata |= fitted
+                learnt = fitted or _fitted(stage, source, images, labels, training, batch_size, stage_seed)
+                fitting.update(learnt.passes)
+                metadata |= learnt.metadata
+                attack = partial(ATTACKS[stage["method"]], **learnt.options)
                 if "failed" in metadata:
                     steps.append(attacked.skipped(stage))
                     continue
@@ -99,8 +105,12 @@ def craft(
                     metadata["failed"] = str(error)
                     attacked.found.clear()
                     steps.append(attacked.skipped(stage))
-    found, passes = attacked.found, source.passes()
+    found, passes = attacked.found, Counter(source.passes())
     metadata |= {"stages": steps, "n": len(attacked.labels), "seconds": time.perf_counter() - start}
+    if fitted:
+        passes.update(fitted.passes)
+        # The seconds of the shards are added up, and this took its time once.
+        metadata["seconds"] += fitted.seconds if attacked.first == 0 else 0
     if found.integers:
         metadata["float_successes"] = int(found.float_fooled.sum())
     if rows is None:
@@ -108,6 +118,51 @@ def craft(
     own = {key: count - fitting[key] for key, count in passes.items()}
     shard = {"first": rows.start, "last": rows.stop, "of": len(labels), "passes": own, "fitting": dict(fitting)}
     return found.tensors, {**metadata, "shard": shard}
+
+
+def fit(
+    model: nn.Module,
+    images: Images,
+    labels: torch.Tensor,
+    settings: dict[str, Any],
+    *,
+    seed: int,
+    batch_size: int | None,
+    training: Split | None = None,
+) -> Fitted:
+    """What an attack learns before it attacks any image, for `craft` with the same arguments.
+
+    Raises InputError as `craft` does, and where the attack learns nothing.
+    """
+    (stage,) = stages(settings)
+    if stage["method"] not in FITS:
+        raise InputError(f"{stage['method']} learns nothing before it attacks")
+    device, start = device_of(model), time.perf_counter()
+    with prepared(model, to_pixels(images[:PROBE], device)) as folded:
+        source = Counted(folded, device)
+        source.expectation = stage["expectation"]
+        with rounding_slope(model, stage.get("gradient", "straight-through")):
+            found = _fitted(stage, source, images, labels, training, batch_size, derive_seed(seed, 0))
+        source.check()
+    return replace(found, seconds=time.perf_counter() - start)
+
+
+def _fitted(
+    stage: dict[str, Any],
+    source: Counted,
+    images: Images,
+    labels: torch.Tensor,
+    training: Split | None,
+    batch_size: int | None,
+    seed: int,
+) -> Fitted:
+    """The Fitted of one stage; that of an attack that learns nothing has its settings."""
+    options = {key: value for key, value in stage.items() if key not in OF_THE_MODEL}
+    if stage["method"] not in FITS:
+        return Fitted(options)
+    before = source.passes()
+    options, metadata = FITS[stage["method"]](source, images, labels, training, options, batch_size, seed)
+    return Fitted(options, metadata, {key: count - before[key] for key, count in source.passes().items()})
 
 
 class _Attacked:
@@ -193,24 +248,6 @@ class _Attacked:
 def _told(stage: dict[str, Any], attacked: int, standing: int) -> dict[str, Any]:
     told = {"method": stage["method"], "loss": stage.get("loss", "")}
     return {**told, "attacked": attacked, "standing": standing}
-
-
-def _attack_of(
-    stage: dict[str, Any],
-    source: Counted,
-    images: Images,
-    labels: torch.Tensor,
-    training: Split | None,
-    batch_size: int | None,
-    seed: int,
-) -> tuple[Callable[..., torch.Tensor], dict[str, Any]]:
-    """(function(model, inputs, labels, *, seed, indices), metadata) of one stage, fitted where the attack needs it."""
-    method = stage["method"]
-    options = {key: value for key, value in stage.items() if key not in OF_THE_MODEL}
-    metadata = {}
-    if method in FITS:
-        options, metadata = FITS[method](source, images, labels, training, options, batch_size, seed)
-    return lambda *args, **kwargs: ATTACKS[method](*args, **options, **kwargs), metadata
 
 
 class _Found:

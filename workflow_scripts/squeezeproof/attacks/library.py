@@ -72,7 +72,8 @@ def attack(
     """
     if queries is not None and len(inputs) > 1:
         # A library that takes the images of a batch in turn would spend the budget of all on the first.
-        options = {"eps": eps, "norm": norm, "stop_on_success": stop_on_success, "keep": keep, "queries": queries}
+        options: dict[str, Any] = {"eps": eps, "norm": norm, "stop_on_success": stop_on_success}
+        options |= {"keep": keep, "queries": queries}
         alone = [
             attack(declared, model, *one, seed=seed, indices=index, **options, **parameters)
             for *one, index in zip(inputs.split(1), labels.split(1), indices.split(1), strict=True)

@@ -38,6 +38,7 @@ STAGES = {
     "prepare": "of data",
     "train": "of training",
     "compress": "of compression",
+    "fit_attack": "of what attacks learn",
     "craft": "of attacks",
     "craft_shard": "of attacks in shards",
     "sweep": "of sweeps",

@@ -58,6 +58,11 @@ def needs_gradients(attack):
     return any(known[part["method"]].needs == "gradients" for part in parts)
 
 
+def learns_first(attack):
+    """Whether the Instance of an attack learns something before it attacks any image."""
+    return bool(registry.attacks()[attack.settings["method"]].fit)
+
+
 def named(entry, label):
     # A minimum-norm attack without a budget, or a model from a file, goes by its entry's name.
     return "-".join(filter(None, [entry, label]))

@@ -5,8 +5,12 @@ from itertools import chain
 
 from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_datasets
 from squeezeproof.study.figures import figures
+from squeezeproof.study.instances import learns_first
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
 from squeezeproof.study.tables import compressed_models, table_names, tables
+
+# Rules whose files are removed once the set that they are for is whole.
+TEMPORARY = ("craft_shard", "fit_attack")
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def jobs_on_request(study):
 
 def _job(paths, rule, names, outputs):
     outputs = [*outputs, *(checksum(path) for path in outputs if path.endswith(".csv"))]
-    return Job(rule, outputs, paths.log(rule, *names), paths.benchmark(rule, *names), temporary=rule == "craft_shard")
+    return Job(rule, outputs, paths.log(rule, *names), paths.benchmark(rule, *names), temporary=rule in TEMPORARY)
 
 
 def _prepared(study):
@@ -91,6 +95,8 @@ def _attacks(study, paths):
             if shards == 1:
                 yield "craft", key, [paths.adversarial_set(*key)]
                 continue
+            if learns_first(study.attacks[attack]):
+                yield "fit_attack", key, [paths.fitted(*key)]
             for shard in range(1, shards + 1):
                 part = dataset, source, SHARD.format(attack=attack, shard=shard, shards=shards)
                 yield "craft_shard", part, [paths.adversarial_set(*part)]

@@ -41,6 +41,10 @@ class Paths:
         """An adversarial set, or with SHARD for the attack one of its shards."""
         return f"{self.results}/adversarial/{dataset}/{source}/{attack}.safetensors"
 
+    def fitted(self, dataset, source, attack):
+        """What an attack learnt from a source, for the shards of its set."""
+        return f"{self.results}/adversarial/{dataset}/{source}/{attack}.fitted.safetensors"
+
     def predictions(self, dataset, target, source):
         return f"{self.results}/predictions/{dataset}/{target}/{source}.safetensors"
 
