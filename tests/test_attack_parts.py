@@ -30,7 +30,10 @@ in_box, anywhere = images_in(0, 1), images_in(-3, 4)
 radii = st.floats(0.0009765625, 2, width=32)
 
 
-@given(points=anywhere, centers=in_box, eps=radii, norm=st.sampled_from(NORMS))
+BALLS = [*NORMS, "l1", "l0"]
+
+
+@given(points=anywhere, centers=in_box, eps=radii, norm=st.sampled_from(BALLS))
 def test_project_lands_in_ball_and_box_and_stays_there(points, centers, eps, norm):
     projected = project(points, centers, eps, norm)
     assert projected.dtype == torch.float32 and projected.min() >= 0 and projected.max() <= 1
@@ -40,7 +43,7 @@ def test_project_lands_in_ball_and_box_and_stays_there(points, centers, eps, nor
     torch.testing.assert_close(again, projected, rtol=0, atol=0 if norm == "linf" else 5e-7)
 
 
-@given(points=in_box, centers=in_box, norm=st.sampled_from(NORMS))
+@given(points=in_box, centers=in_box, norm=st.sampled_from(BALLS))
 def test_project_leaves_points_inside_where_they_are(points, centers, norm):
     eps = norms(points - centers, norm).max().item() * 1.01 + 1e-3
     torch.testing.assert_close(project(points, centers, eps, norm), points, rtol=0, atol=2e-7)
@@ -59,6 +62,29 @@ def test_project_l2_moves_outside_points_radially_onto_the_sphere(points, center
     moved = project(points, centers, eps, "l2") - centers
     nearest = delta * (eps / norms(delta, "l2"))[:, None, None, None]
     torch.testing.assert_close(moved[outside], nearest[outside], rtol=0, atol=1e-6)
+
+
+@given(
+    points=anywhere, others=anywhere, centers=images_in(0.4375, 0.5625), eps=st.floats(0.0009765625, 0.375, width=32)
+)
+def test_project_l1_is_the_nearest_point(points, others, centers, eps):
+    projected = project(points, centers, eps, "l1")
+    other = others - centers
+    inside = centers + other * (eps / norms(other, "l1").clamp_min(1e-12)).clamp_max(1)[:, None, None, None]
+    distance = [(points - point).flatten(1).norm(dim=1) for point in (projected, inside)]
+    assert (distance[0] <= distance[1] + 1e-5).all()
+    outside = norms(points - centers, "l1") > eps * 1.001
+    assert ((norms(projected - centers, "l1") - eps).abs() < 1e-5)[outside].all()
+
+
+def test_project_l0_keeps_the_values_that_are_changed_most():
+    centers = torch.full((2, 1, 2, 2), 0.5)
+    points = centers + torch.tensor([[0.1, -0.3, 0.2, 5e-7], [1.0, -1.0, 0, 0]]).view(2, 1, 2, 2)
+    projected = project(points, centers, 2, "l0")
+    expected = torch.tensor([[0.5, 0.2, 0.7, 0.5], [1.0, 0.0, 0.5, 0.5]]).view(2, 1, 2, 2)
+    torch.testing.assert_close(projected, expected)
+    assert projected[0].flatten()[3] == 0.5 and norms(projected - centers, "l0").tolist() == [2, 2]
+    assert norms(points - centers, "l0").tolist() == [3, 2]
 
 
 def test_project_leaves_its_arguments_alone():

@@ -53,6 +53,19 @@ def test_weights_that_are_not_there_are_named(place):
     assert "w.safetensors: cannot be read" in problem and "No such file" in problem
 
 
+def test_a_library_of_attacks_that_is_not_installed_is_named(monkeypatch):
+    attacks = {"ddn": {"method": "adv_lib.ddn"}, "two": {"method": "suite", "norm": "l2", "eps": 0.1}}
+    attacks["two"]["stages"] = ["pgd", "adv_lib.fmn"]
+    plan = study(attacks=attacks)
+    assert preflight.problems(plan) == []
+    monkeypatch.setattr(preflight, "find_spec", lambda name: None if name == "adv_lib" else name)
+    assert preflight.problems(plan) == [
+        f"attacks.{name}.method: adv_lib.{attack}: adv_lib is not installed; pip install adv-lib==0.2.8"
+        for name, attack in (("ddn", "ddn"), ("two", "fmn"))
+    ]
+    assert preflight.problems(plan, here=False) == []
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -127,7 +127,7 @@ def test_sets_of_integers_stay_in_the_ball_and_tell_what_rounding_cost(method, n
     assert "float_successes" not in attack(method, eps=eps, norm=norm)[1]
 
 
-@given(strategies.integers(0, 2**32 - 1), strategies.sampled_from(["linf", "l2"]), strategies.floats(0.004, 2.0))
+@given(strategies.integers(0, 2**32 - 1), strategies.sampled_from(["linf", "l2", "l1"]), strategies.floats(0.004, 2.0))
 def test_integers_are_the_nearest_of_the_grid_that_the_ball_allows(seed, norm, eps):
     generator = torch.Generator().manual_seed(seed)
     clean = torch.randint(0, 256, (6, 1, 3, 3), generator=generator).to(torch.uint8)
@@ -139,13 +139,18 @@ def test_integers_are_the_nearest_of_the_grid_that_the_ball_allows(seed, norm, e
     found = to_integers(points, clean, eps, norm)
 
     moved = found.double() - clean.double()
-    length = moved.abs().amax((1, 2, 3)) if norm == "linf" else moved.flatten(1).norm(dim=1)
-    assert (length <= 255 * eps + 1e-3).all()
+    assert (norms(moved, norm) <= 255 * eps + 1e-3).all()
     asked = 255 * points.double() - clean.double()
     assert (moved * asked >= -1e-6).all() and (moved.abs() <= asked.abs().round() + 1e-3).all()
     rounded = (255 * points).round().to(torch.uint8)
     inside = norms(to_pixels(rounded, "cpu") - pixels, norm) <= eps
     assert torch.equal(found[inside], rounded[inside])
+
+
+def test_integers_change_no_further_value():
+    clean = torch.tensor([0, 100, 200, 255], dtype=torch.uint8).view(1, 1, 2, 2)
+    points = clean / 255 + torch.tensor([0.5, 0.001, 0, -0.302]).view(1, 1, 2, 2)
+    assert to_integers(points, clean, 3, "l0").flatten().tolist() == [128, 100, 200, 178]
 
 
 def test_integers_without_a_ball_are_rounded():

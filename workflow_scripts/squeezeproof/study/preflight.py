@@ -7,8 +7,10 @@ import ast
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+from squeezeproof.entries import registry
 from squeezeproof.factories import module_files
 
 # An import of torch, in a process of its own: nothing of CUDA may be set up where jobs are forked.
@@ -25,6 +27,22 @@ def problems(study, here=True):
             found += _weights(f"{path}.checkpoint", settings["checkpoint"])
         if settings.get("factory"):
             found += _factory(f"{path}.factory", settings["factory"])
+    return found + (_libraries(study) if here else [])
+
+
+def _libraries(study):
+    """Which attacks are of a library that is not installed."""
+    found = []
+    for name in dict.fromkeys(attack.entry for attack in study.attacks.values()):
+        settings = study.config["attacks"][name]
+        for entry, _ in registry.used("attacks", settings):
+            library = getattr(entry, "library_of", None)
+            if library is not None and find_spec(library.package.partition(".")[0]) is None:
+                version = library.table()["version"]
+                found.append(
+                    f"attacks.{name}.method: {entry.label()}: {library.label()} is not installed; "
+                    f"pip install {library.distribution}=={version}"
+                )
     return found
 
 
