@@ -171,9 +171,9 @@ REPORT = "cdn.tailwindcss.com should not be used"
 
 @pytest.fixture(scope="session")
 def browser():
-    chromium = shutil.which("chromium")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
-        pytest.skip("no chromium on the PATH")
+        pytest.skip("neither chromium nor google-chrome is on the PATH")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -54,6 +54,11 @@ def test_nothing_is_cut_off_or_hidden_behind_a_scroll_bar(visit, pages, which, w
     page = opened(visit(pages[which], viewport={"width": width, "height": 800}))
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate(CUT_OFF, width) == []
+    # The matrix of sources and targets has two dimensions, and is walked by keys.
+    boxes = page.locator(".scroll:not(#matrix-box)").evaluate_all(
+        "all => all.map((one) => one.scrollWidth - one.clientWidth)"
+    )
+    assert boxes == [0] * (which == "explorer")
 
 
 @pytest.mark.parametrize("width", WIDTHS)

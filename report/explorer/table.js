@@ -36,22 +36,22 @@ function shownRows(state) {
 function drawTable(state) {
   const rows = shownRows(state);
   const used = COLUMNS.filter((column) => column.name !== "seed_relation" || rows.some((cell) => cell.seed_relation === "other"));
-  const head = make("tr", {}, used.map((column) => {
+  const head = make("tr", { role: "row" }, used.map((column) => {
     const sorted = sorting.column === column ? (sorting.down ? "descending" : "ascending") : null;
     const sign = sorted ? (sorting.down ? " ↓" : " ↑") : "";
     const button = make("button", { type: "button", onclick: () => sortBy(column) }, column.text + sign);
-    return make("th", { scope: "col", "aria-sort": sorted, class: column.number ? "number" : null }, button);
+    return make("th", { role: "columnheader", scope: "col", "aria-sort": sorted, class: column.number ? "number" : null }, button);
   }));
-  const body = rows.slice(0, SHOWN).map((cell) => make("tr", { class: cell === find(state) ? "on" : null }, used.map((column) => {
+  const body = rows.slice(0, SHOWN).map((cell) => make("tr", { role: "row", class: cell === find(state) ? "on" : null }, used.map((column) => {
     const value = column.get(cell);
     const text = value === null ? "" : column.number ? column.number(value) : value;
     const content = column.name === "target" ? make("button", { type: "button", class: "link", onclick: () =>
       choose({ source: rowKey(cell), target: cell.target.model, attack: cell.attack.attack }) }, text) : text;
-    return make("td", { class: column.number ? "number" : null }, content);
+    return make("td", { role: "cell", "data-label": column.text, class: column.number ? "number" : null }, content);
   })));
   const more = rows.length > SHOWN ? `; the first ${SHOWN} are shown, the download has all` : "";
   byId("table").replaceChildren(make("caption", {}, `${counted(rows.length, "row", "rows")} of ${state.dataset}${more}. Accuracy with its 95 % interval in per cent.`),
-    make("thead", {}, head), make("tbody", {}, body));
+    make("thead", { role: "rowgroup" }, head), make("tbody", { role: "rowgroup" }, body));
 }
 
 function sortBy(column) {

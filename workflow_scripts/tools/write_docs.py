@@ -46,8 +46,12 @@ def copy(study, names):
     )
 
 
-def photograph(study, page):
-    """A picture of a page of the study in docs/{study}, by Chromium, where there is one."""
+def photograph(study, page, height):
+    """A picture of the top of a page of the study in docs/{study}, by Chromium, where there is one.
+
+    Args:
+        height: of the window, which is 1280 pixels wide.
+    """
     source, browser = ROOT / "results" / study / page, shutil.which("chromium") or shutil.which("google-chrome")
     target = ROOT / "docs" / study / Path(page).with_suffix(".png").name
     if browser is None or not source.is_file():
@@ -55,11 +59,11 @@ def photograph(study, page):
         return
     with TemporaryDirectory() as folder:
         taken = Path(folder) / "page.png"
-        options = [f"--user-data-dir={folder}/profile", "--window-size=1280,1270", "--virtual-time-budget=8000"]
+        options = [f"--user-data-dir={folder}/profile", f"--window-size=1280,{height}", "--virtual-time-budget=8000"]
         command = [browser, *CHROMIUM, *options, f"--screenshot={taken}", source.as_uri()]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         # As sharp as the README shows it, in few bytes.
-        Image.open(taken).convert("RGB").resize((960, 952)).quantize(128).save(target, optimize=True)
+        Image.open(taken).convert("RGB").resize((960, 3 * height // 4)).quantize(128).save(target, optimize=True)
 
 
 def configs_of(study):
@@ -86,8 +90,8 @@ def write_page(study, page):
 if __name__ == "__main__":
     for study, page in yaml.safe_load((ROOT / "docs" / "pages.yaml").read_text()).items():
         copy(study, [*page["copy"], *page.get("figures", [])])
-        if "photograph" in page:
-            photograph(study, page["photograph"])
+        for name, height in page.get("photograph", {}).items():
+            photograph(study, name, height)
         if "page" in page and (ROOT / "docs" / study).is_dir():
             write_page(study, page)
     parts = yaml.safe_load((ROOT / "studies" / "published" / "parts.yaml").read_text())
