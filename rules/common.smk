@@ -64,7 +64,7 @@ paths = Paths(study.name)
 # Once, and not again in the process of every job.
 if workflow.is_main_process:
     fork_jobs()
-    show_in_words(study, Path(paths.results) / "benchmarks")
+    show_in_words(study, Path(paths.results) / "benchmarks", workflow.resource_settings.cores or 1)
     for notice in [*study.notices, *lying_over(workflow.configfiles, given)]:
         logger.warning(notice)
 

@@ -44,7 +44,7 @@ class Screen:
 
     def __init__(self, study, stream, folder):
         self.folder = folder
-        self.handler = display.Display(default_handler(stream), study, folder / "benchmarks")
+        self.handler = display.Display(default_handler(stream), study, folder / "benchmarks", 1)
         self.stream = stream
 
     def tell(self, text, event=None, level=logging.INFO, **values):
@@ -189,7 +189,7 @@ def test_the_state_fits_into_the_terminal_and_leaves_it(terminal):
 def test_who_asks_snakemake_for_more_or_less_gets_that(study, tmp_path, monkeypatch, wanted, shown):
     handler = default_handler(io.StringIO(), **wanted)
     monkeypatch.setattr(logger, "handlers", [handler])
-    display.show_in_words(study, tmp_path)
+    display.show_in_words(study, tmp_path, 2)
     assert isinstance(logger.handlers[0], display.Display) is shown
     assert len(logger.handlers) == 1
 
@@ -197,7 +197,7 @@ def test_who_asks_snakemake_for_more_or_less_gets_that(study, tmp_path, monkeypa
 def test_two_studies_of_one_workflow_are_both_named(study, tmp_path, monkeypatch):
     monkeypatch.setattr(logger, "handlers", [default_handler(io.StringIO())])
     for name in ("tiny", "second"):
-        display.show_in_words(Study({**TINY, "study": name}), tmp_path)
+        display.show_in_words(Study({**TINY, "study": name}), tmp_path, 2)
     [handler] = logger.handlers
     assert [line.split(":")[0] for line in handler.opening(record_of(COUNTS)).splitlines()][:2] == [
         "Study tiny",
@@ -214,7 +214,7 @@ def record_of(counts):
 def test_another_logger_of_the_users_is_left_alone(study, tmp_path, monkeypatch):
     other = logging.NullHandler()
     monkeypatch.setattr(logger, "handlers", [other])
-    display.show_in_words(study, tmp_path)
+    display.show_in_words(study, tmp_path, 2)
     assert logger.handlers == [other]
 
 
@@ -270,6 +270,21 @@ def test_a_run_of_some_of_the_files_is_a_share_of_the_plan(study, tmp_path):
     for left in (whole, some):
         left.finish("craft", str(tmp_path / f"craft/digits/{BASE}/fgsm-eps0.1.tsv"), 10)
     assert some.after(10) == pytest.approx(whole.after(10) / 3)
+
+
+def test_before_the_first_job_those_of_earlier_runs_tell(study, tmp_path):
+    fgsm, pgd = (sum(attack_passes(study.attacks[name].settings)) for name in ("fgsm-eps0.1", "pgd-eps0.1"))
+    for name, seconds in (("fgsm-eps0.1", 7), ("pgd-eps0.1", 7 * pgd / fgsm)):
+        path = tmp_path / f"craft/digits/{BASE}/{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\tmax_rss\n1\t1\n{seconds}\t1\n")
+    whole = 7 * (1 + pgd / fgsm)
+    assert TimeLeft(study, tmp_path, {"craft": 2}).after(0) == pytest.approx(whole)
+    assert TimeLeft(study, tmp_path, {"craft": 2}, cores=2).after(0) == pytest.approx(whole / 2)
+    # A job of this run counts alone.
+    left = TimeLeft(study, tmp_path, {"craft": 2}, cores=2)
+    left.finish("craft", str(tmp_path / f"craft/digits/{BASE}/fgsm-eps0.1.tsv"), 3)
+    assert left.after(3) == pytest.approx(3 * pgd / fgsm)
 
 
 def test_rules_that_are_named_otherwise_in_a_module_count_by_their_number(study, tmp_path):

@@ -38,10 +38,14 @@ def read_costs(results):
     return [_cost(path, results) for path in sorted((results / "benchmarks").rglob("*.tsv"))]
 
 
-def _cost(path, results):
-    name = path.relative_to(results / "benchmarks")
+def read_benchmark(path):
+    """The last row of a benchmark file, column -> text: that of the last attempt."""
     with open(path, newline="") as file:
-        row = list(csv.DictReader(file, delimiter="\t"))[-1]
+        return list(csv.DictReader(file, delimiter="\t"))[-1]
+
+
+def _cost(path, results):
+    name, row = path.relative_to(results / "benchmarks"), read_benchmark(path)
     log = (results / "logs" / name).with_name(f"{name.stem}.log")
     told = CPU.findall(log.read_text()) if log.is_file() else []
     startup, work = map(float, told[-1]) if told else (None, None)

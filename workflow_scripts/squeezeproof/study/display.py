@@ -50,7 +50,7 @@ REFRESH = 1.0
 TAIL = 4000
 
 
-def show_in_words(study, benchmarks):
+def show_in_words(study, benchmarks, cores):
     """Let Snakemake's screen show this study in words, unless its user asked for more, for less or for a dry run."""
     handler = next((handler for handler in logger.handlers if handler.name == "DefaultStreamHandler"), None)
     if isinstance(handler, Display):
@@ -63,18 +63,18 @@ def show_in_words(study, benchmarks):
     if set(settings.quiet) - {Quietness.HOST, Quietness.REASON}:
         return
     logger.removeHandler(handler)
-    logger.addHandler(Display(handler, study, benchmarks))
+    logger.addHandler(Display(handler, study, benchmarks, cores))
 
 
 class Display(ColorizingTextHandler):
     """Writes a study's run in words to the stream of the handler whose place it takes."""
 
-    def __init__(self, handler, study, benchmarks):
+    def __init__(self, handler, study, benchmarks, cores):
         super().__init__(handler.nocolor, handler.stream, handler.formatter)
         self.name = handler.name
         for found in handler.filters:
             self.addFilter(found)
-        self.studies, self.benchmarks = [study], benchmarks
+        self.studies, self.benchmarks, self.cores = [study], benchmarks, cores
         self.running, self.done, self.total = {}, 0, 0
         self.time_left, self.started, self.ended = None, time.monotonic(), threading.Event()
         self.live = self.is_tty and os.environ.get("TERM") != "dumb"
@@ -112,14 +112,16 @@ class Display(ColorizingTextHandler):
         """The study and what will run."""
         counts = {rule: count for rule, count in record.stats.items() if rule not in ("total", "all")}
         self.total = sum(counts.values())
-        self.time_left = TimeLeft(self.studies[0], self.benchmarks, counts)
+        self.time_left = TimeLeft(self.studies[0], self.benchmarks, counts, self.cores)
         if self.live:
             threading.Thread(target=self.refresh, daemon=True).start()
         jobs = [f"{counts[rule]} {words}" for rule, words in STAGES.items() if rule in counts]
         others = self.total - sum(counts.get(rule, 0) for rule in STAGES)
         jobs += [f"{others} of audit, tables, figures and pages"] if others else []
         questions = [f"Study {study.name}: {study.config['question']}" for study in self.studies]
-        return "\n".join([*questions, f"{self.total} jobs: {', '.join(jobs)}"])
+        whole = self.time_left.after(0)
+        time = "" if whole is None else f", about {in_words(whole)} by the jobs that ran here before"
+        return "\n".join([*questions, f"{self.total} jobs: {', '.join(jobs)}{time}"])
 
     def start(self, record):
         if record.rule_name != "all":

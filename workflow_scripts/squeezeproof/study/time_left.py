@@ -1,9 +1,14 @@
-"""How long a run will still take, from the jobs that it has finished."""
+"""How long a run will take and still takes, from the jobs that it has finished and from those of earlier runs."""
 
 from collections import Counter, defaultdict
+from itertools import islice
 from pathlib import Path
 
+from squeezeproof.study.costs import read_benchmark
 from squeezeproof.study.estimate import Size, defaults, jobs
+
+# Benchmark files of earlier runs that are looked at.
+EARLIER = 500
 
 
 class TimeLeft:
@@ -11,25 +16,30 @@ class TimeLeft:
 
     A job takes as long per image pass as the finished ones of its rule and kind of network; where none is finished, as
     those of its kind of network. A job that passes no images takes as long as the finished ones of its rule; where none
-    is finished, the usual start-up.
+    is finished, the usual start-up. Jobs of earlier runs count until one of this run is finished.
 
     Args:
         study: the plan.
         benchmarks: the study's folder of benchmark files, by which jobs of the plan are known.
         counts: rule -> jobs of this run.
+        cores: of this run; so many jobs are taken to run side by side until some are finished.
     """
 
-    def __init__(self, study, benchmarks, counts):
+    def __init__(self, study, benchmarks, counts, cores=1):
         self.open, self.benchmarks = Counter(counts), Path(benchmarks)
         sizes = defaultdict(lambda: Size(macs=1, bytes=0, weights=0))
-        self.jobs = {job.benchmark: job for job in jobs(study, sizes) if job.rule in counts}
+        known = {job.benchmark: job for job in jobs(study, sizes)}
+        self.jobs = {name: job for name, job in known.items() if job.rule in counts}
         self.left = defaultdict(Counter)
         for job in self.jobs.values():
             self.left[job.rule][job.kind] += _work(job)
         self.planned = Counter(job.rule for job in self.jobs.values())
         # Of finished jobs, by (rule, kind of network) and by kind alone.
         self.seconds, self.work = Counter(), Counter()
-        self.busy = 0.0
+        self.busy, self.cores = 0.0, cores
+        self.earlier = Counter(), Counter()
+        for name, job in islice(((name, job) for name, job in known.items() if self._ran(name)), EARLIER):
+            self._count(*self.earlier, job.rule, job, float(read_benchmark(self.benchmarks / name)["s"]))
 
     def finish(self, rule, benchmark, seconds):
         """Count one job of a rule as finished, with its benchmark file or None."""
@@ -39,10 +49,7 @@ class TimeLeft:
         if job is not None:
             self.planned[rule] -= 1
             self.left[rule][job.kind] -= _work(job)
-        kind, work = (job.kind, _work(job)) if job else (None, 1.0)
-        for key in ((rule, kind), kind) if job else ((rule, kind),):
-            self.seconds[key] += seconds
-            self.work[key] += work
+        self._count(self.seconds, self.work, rule, job, seconds)
 
     def after(self, elapsed):
         """Wall seconds that are left after `elapsed` of them; None while no job tells how fast a network is."""
@@ -52,15 +59,30 @@ class TimeLeft:
                 # Of a run that makes some of the plan's files anew, a share of the plan's work.
                 share = min(count / self.planned[rule], 1.0)
                 for kind, work in self.left[rule].items():
-                    key = (rule, kind) if self.work[rule, kind] else kind
-                    if not self.work[key]:
+                    rate = self._rate((rule, kind)) or self._rate(kind)
+                    if rate is None:
                         return None
-                    total += share * work * self.seconds[key] / self.work[key]
+                    total += share * work * rate
             elif count > 0:
-                done = self.work[rule, None]
-                total += count * (self.seconds[rule, None] / done if done else defaults()["startup"]["other"])
-        side_by_side = max(self.busy / elapsed, 1.0) if elapsed > 0 else 1.0
-        return total / side_by_side
+                total += count * (self._rate((rule, None)) or defaults()["startup"]["other"])
+        return total / (max(self.busy / elapsed, 1.0) if self.busy else self.cores)
+
+    def _rate(self, key):
+        """Seconds per pass, or per job, of a (rule, kind of network) or of a kind; None where nothing tells."""
+        for seconds, work in ((self.seconds, self.work), self.earlier):
+            if work[key]:
+                return seconds[key] / work[key]
+        return None
+
+    @staticmethod
+    def _count(seconds, work, rule, job, spent):
+        for key in ((rule, job.kind), job.kind) if job else ((rule, None),):
+            seconds[key] += spent
+            work[key] += _work(job) if job else 1.0
+
+    def _ran(self, name):
+        path = self.benchmarks / name
+        return path.is_file() and path.stat().st_size > 0
 
     def _name(self, benchmark):
         path = Path(benchmark or "")
