@@ -81,10 +81,12 @@ docs: $(READY)
 libraries: $(READY)
 	.venv/bin/python workflow_scripts/tools/write_libraries.py
 
-# Every package pinned with its hashes, no addresses.
+# Every package pinned with its hashes, no addresses; those of the container image with what clouds need.
+COMPILE = .venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet
 lock: $(READY)
-	.venv/bin/uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet --output-file requirements.lock
+	$(COMPILE) --extra test --output-file requirements.lock
+	$(COMPILE) --extra cloud --output-file requirements-cloud.lock
 
 clean:
 	rm -rf .venv .snakemake

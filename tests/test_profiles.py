@@ -57,3 +57,39 @@ def test_both_profiles_try_again_and_default_stays_as_it_is():
     assert {"default", "slurm", "cluster-generic"} <= profiles.keys()
     assert Counter(profile.get("retries") for profile in profiles.values())[2] >= 2
     assert profiles["slurm"]["slurm-status-command"] == "squeue"
+
+
+CLOUDS = {"kubernetes": "namespace", "aws-batch": "job_queue"}
+
+
+@pytest.mark.parametrize("name", CLOUDS)
+def test_a_profile_of_a_cloud_is_what_its_plugin_reads(name, monkeypatch):
+    pytest.importorskip(f"snakemake_executor_plugin_{name.replace('-', '_')}", reason="needs the extra `cloud`")
+    from snakemake.cli import parse_args
+    from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+    from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
+
+    monkeypatch.chdir(ROOT)
+    profile = yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text())
+    # Each key is an argument of Snakemake or of a plugin; an unknown one ends the parser.
+    _, arguments = parse_args(["--profile", f"profiles/{name}"])
+    plugin = ExecutorPluginRegistry().get_plugin(arguments.executor)
+    settings = plugin.get_settings(arguments)
+    key = CLOUDS[name]
+    assert getattr(settings, key) == profile[f"{name}-{key.replace('_', '-')}"]
+    assert plugin.common_settings.implies_no_shared_fs and not arguments.shared_fs_usage
+    storage = StoragePluginRegistry().get_plugin(arguments.default_storage_provider)
+    assert storage.storage_provider.is_valid_query(arguments.default_storage_prefix).valid
+    assert arguments.container_image == profile["container-image"]
+
+
+def test_the_image_has_the_plugins_of_the_clouds():
+    lock = (ROOT / "requirements-cloud.lock").read_text()
+    assert "requirements-cloud.lock" in (ROOT / "Containerfile").read_text()
+    assert "http" not in lock and lock.count("--hash=sha256:") > lock.count("==")
+    for plugin in ("executor-plugin-kubernetes", "executor-plugin-aws-batch", "storage-plugin-s3", "storage-plugin-fs"):
+        assert f"\nsnakemake-{plugin}==" in lock
+    # Images and machines have the same versions of what computes.
+    for package in ("torch", "torchvision", "torch-pruning", "numpy", "scipy", "snakemake"):
+        ours = re.findall(rf"^{package}==([^ ]+)", (ROOT / "requirements.lock").read_text(), re.M)
+        assert re.findall(rf"^{package}==([^ ]+)", lock, re.M) == ours, package

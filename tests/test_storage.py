@@ -34,6 +34,36 @@ def test_two_machines_that_share_a_storage_make_the_tables_of_one(finished, fres
     assert "Nothing to be done" in again
 
 
+@pytest.fixture
+def bucket(monkeypatch):
+    """Arguments of runs whose storage is S3: a bucket of moto's server on loopback, and a client of it."""
+    server = pytest.importorskip("moto.server", reason="needs moto[server]; uv pip install 'moto[server]'")
+    pytest.importorskip("snakemake_storage_plugin_s3", reason="needs the extra `cloud`")
+    server = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url, keys = f"http://{host}:{port}", {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    client = pytest.importorskip("boto3").client("s3", endpoint_url=url, region_name="us-east-1", **keys)
+    client.create_bucket(Bucket="studies")
+    settings = {"endpoint-url": url, "access-key": "test", "secret-key": "test"}
+    options = [text for name, value in settings.items() for text in (f"--storage-s3-{name}", value)]
+    provider = ["--default-storage-provider", "s3", "--default-storage-prefix", "s3://studies/one"]
+    yield [*provider, *options, "--shared-fs-usage", "none"], client
+    server.stop()
+
+
+@pytest.mark.slow
+def test_a_study_on_s3_makes_the_tables_of_one_machine(finished, fresh, bucket):
+    arguments, client = bucket
+    fresh.run(*arguments)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket="studies", Prefix="one/results/tiny/tables/")
+    names = [item["Key"] for page in pages for item in page["Contents"] if item["Key"].endswith(".csv")]
+    read = {name: client.get_object(Bucket="studies", Key=name)["Body"].read() for name in names}
+    tables = {name.rpartition("/")[2]: content for name, content in read.items() if "crafting" not in name}
+    assert tables == finished.tables()
+    assert not (fresh.path / "results").exists()
+
+
 @needs_fs
 def test_an_altered_table_is_refused_wherever_it_was_written(finished, fresh, tmp_path):
     storage = tmp_path / "storage"
