@@ -20,6 +20,7 @@ ALONE = {
     "craft",
     "craft_shard",
     "join_shards",
+    "fit_attack",
 }
 ALONE |= {"sweep", "features", "tsne", "export", "export_int8", "measure_latency", "write_efficiency"}
 
