@@ -40,7 +40,7 @@ lint: $(READY)
 plan: $(READY)
 	@.venv/bin/python workflow_scripts/tools/show_plan.py $(STUDY)
 
-# May a compressed model replace its base? BASE=my/base.pt COMPRESSED=my/small.pt IMAGES=my/images; docs/check.md.
+# May a compressed model replace its base? BASE=my/base.pt COMPRESSED=my/small.onnx IMAGES=my/images; docs/check.md.
 check: $(READY)
 	@.venv/bin/python workflow_scripts/tools/check.py --cores $(CORES)
 

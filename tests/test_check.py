@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import prune
 
+from squeezeproof.deployment.export import onnx_bytes
 from squeezeproof.entries.settings import read_number
 from squeezeproof.errors import InputError
 from squeezeproof.from_files.images import SET_ASIDE, read_images
@@ -112,7 +113,7 @@ def test_the_pixels_of_the_base_are_found_by_trying(base, tmp_path):
     path = safetensors(base, tmp_path / "base.safetensors")
     found = find_network(path, *held_out(150), CLASSES, NETWORK)
     assert found.settings == {**NETWORK, "normalization": "half"} and found.accuracy > 0.8
-    assert "normalization half: " in found.note and "normalization none " in found.note
+    assert "normalization half: " in found.note and "(none " in found.note
     told = find_network(path, *held_out(150), CLASSES, NETWORK, "none")
     assert told.settings["normalization"] == "none" and told.accuracy < found.accuracy
 
@@ -150,10 +151,11 @@ def test_a_base_that_knows_nothing_is_refused_with_what_was_tried(tmp_path):
 # --- the study --------------------------------------------------------------------------------------------------------
 
 
-def asked(base, tmp_path, **changes):
+def asked(base, tmp_path, compressed=None, **changes):
     path = safetensors(base, tmp_path / "base.safetensors")
-    written = {"BASE": path, "COMPRESSED": str(tmp_path / "3 small.v2.safetensors"), "IMAGES": "images"}
-    given = {"base": path, "compressed": written["COMPRESSED"], "images": str(folder(tmp_path / "images"))}
+    compressed = compressed or safetensors(base, tmp_path / "3 small.v2.safetensors")
+    written = {"BASE": path, "COMPRESSED": compressed, "IMAGES": "images"}
+    given = {"base": path, "compressed": compressed, "images": str(folder(tmp_path / "images"))}
     given |= {"study": tmp_path / "check.yaml", "files": tmp_path / "files", "architecture": NETWORK}
     return Asked(**given | {"written": written} | changes)
 
@@ -171,15 +173,35 @@ def test_the_study_is_readable_and_says_what_was_understood(base, tmp_path):
     assert all(len(line) < 200 for line in found.text.splitlines() if not line.startswith("#") and "root" not in line)
 
 
+def test_a_file_that_holds_its_network_is_read_by_trying_too(base, tmp_path):
+    path = tmp_path / "small.onnx"
+    path.write_bytes(onnx_bytes(base, (1, 8, 8)))
+    found = understand(asked(base, tmp_path, str(path)))
+    config = yaml.safe_load(found.text)
+    assert config["compressions"]["small"]["normalization"] == "half"
+    assert "normalization half, " in found.lines[1] and "as the base in 100.0%" in found.lines[1]
+    assert "those with gradients on the base alone" in found.lines[4]
+    study = Study(config)
+    followed = {attack for (_, source), attacks in study.sets.items() if ".small." in source for attack in attacks}
+    assert {name.partition("-")[0] for name in followed} == {"noise", "square"}
+
+
+def test_options_that_cannot_be_meant_are_named(base, tmp_path):
+    with pytest.raises(InputError, match=r"OPTIONS=: layout: 'nchv' is unknown, did you mean nchw"):
+        understand(asked(base, tmp_path, options={"layout": "nchv"}))
+
+
 def names(study):
     return [model.name for model in study.models.values()]
 
 
 def test_what_a_person_says_goes_before_what_is_usual(base, tmp_path):
-    found = understand(asked(base, tmp_path, eps=["1/255", "0.3"], count=40, compressed_architecture={"kind": "cnn3"}))
+    changes = {"eps": ["1/255", "0.3"], "count": 40, "normalization": "half", "compressed_architecture": NETWORK}
+    found = understand(asked(base, tmp_path, **changes))
     config = yaml.safe_load(found.text)
     assert config["attacks"]["apgd"]["eps"] == ["1/255", 0.3] and config["datasets"]["images"]["test"] == 40
-    assert config["compressions"]["m3_small_v2"]["architecture"] == {"kind": "cnn3"}
+    assert config["compressions"]["m3_small_v2"]["architecture"] == NETWORK
+    assert "none" not in found.lines[0]
 
 
 @pytest.mark.parametrize(("channels", "side", "larger"), [(1, 28, 0.2), (3, 32, 8 / 255), (3, 224, 4 / 255)])

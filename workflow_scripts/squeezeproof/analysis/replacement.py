@@ -67,6 +67,7 @@ class Answer:
         verdict: YES, NO, NOT_KNOWN, NOTHING_TO_LOSE or NO_ANSWER.
         headline: the verdict as a sentence.
         sentences: the numbers behind it, one sentence for each budget and one for the clean images.
+        classes: of the data.
         clean: base_accuracy, compressed_accuracy, difference, low, high and n on the clean images.
         table: a row per attack, budget and model that it was crafted on (COLUMNS); `itself` for each model on what was
             crafted on itself, `both` for all attacks together.
@@ -75,6 +76,7 @@ class Answer:
     verdict: str
     headline: str
     sentences: list
+    classes: int
     clean: dict
     table: pd.DataFrame
 
@@ -102,12 +104,13 @@ def replacement(clean, faced, classes, statistics, audit=()):
     entries = [TOGETHER, *dict.fromkeys(one.settings["entry"] for one in faced)]
     table = table.assign(turn=table["attack"].map(entries.index))
     table = table.sort_values(["norm", "eps", "turn", "place"], kind="stable", ignore_index=True)[COLUMNS]
-    together = list(table[table["attack"] == TOGETHER].itertuples())
+    together = table[table["attack"] == TOGETHER].to_dict("records")
     before = _clean(clean, statistics)
     favoured = list(followed) == [BASE]
     verdict = _verdict(together, classes, favoured, audit)
     sentences = [*(_sentence(row, classes) for row in together), _clean_sentence(before)]
-    return Answer(verdict, _headline(verdict, together, before, favoured, statistics, audit), sentences, before, table)
+    headline = _headline(verdict, together, before, favoured, statistics, audit)
+    return Answer(verdict, headline, sentences, classes, before, table)
 
 
 def followed_gradients(faced):
@@ -195,8 +198,8 @@ def _clean(clean, statistics):
 
 
 def falls(row, classes):
-    """Whether neither model does better than chance under attack."""
-    return max(row.base_accuracy, row.compressed_accuracy) <= 1 / classes
+    """Whether neither model does better than chance in a row of Answer.table."""
+    return max(row["base_accuracy"], row["compressed_accuracy"]) <= 1 / classes
 
 
 def _verdict(together, classes, favoured, audit):
@@ -206,9 +209,9 @@ def _verdict(together, classes, favoured, audit):
     standing = [row for row in together if not falls(row, classes)]
     if not standing:
         return NOTHING_TO_LOSE
-    if any(row.verdict == LESS for row in standing):
+    if any(row["verdict"] == LESS for row in standing):
         return NO
-    return YES if not favoured and all(row.verdict in (EQUIVALENT, MORE) for row in standing) else NOT_KNOWN
+    return YES if not favoured and all(row["verdict"] in (EQUIVALENT, MORE) for row in standing) else NOT_KNOWN
 
 
 def _headline(verdict, together, clean, favoured, statistics, audit):
@@ -221,13 +224,13 @@ def _headline(verdict, together, clean, favoured, statistics, audit):
     if verdict == NOTHING_TO_LOSE:
         return "There is no robustness to lose: under these attacks both models do no better than chance."
     if verdict == YES:
-        alike = "as" if all(row.verdict == EQUIVALENT for row in together) else "no less"
+        alike = "as" if all(row["verdict"] == EQUIVALENT for row in together) else "no less"
         than = "as" if alike == "as" else "than"
         text = f"Yes, within {margin}: under these attacks the compressed model is {alike} robust {than} its base."
         if clean["low"] < -statistics["margin"]:
             text += f" On clean images it may lose more: {points(clean['difference'])} points {bounds(clean)}."
         return text
-    if favoured and all(row.verdict in (EQUIVALENT, TRANSFERS_WORSE) for row in together):
+    if favoured and all(row["verdict"] in (EQUIVALENT, TRANSFERS_WORSE) for row in together):
         return (
             f"Not shown, though nothing was found against it: the compressed model stands as often as its base, within "
             f"{margin}, or more often. But no attack had its gradients, and images that were made for its base prove "
@@ -256,17 +259,18 @@ def budget_display(norm, eps):
 
 def attack_name(entry, eps):
     """An attack of the table as pages write it."""
-    return TOGETHER if entry == TOGETHER else attack_display(entry, entry, eps)
+    name = attack_display(entry, entry, eps)
+    return name[:1].upper() + name[1:]
 
 
 def _sentence(row, classes):
+    base, compressed = (f"{100 * row[f'{model}_accuracy']:.1f} %" for model in (BASE, COMPRESSED))
     text = (
-        f"{budget_display(row.norm, row.eps)}, {TOGETHER}: the base labels {100 * row.base_accuracy:.1f} % of the "
-        f"images rightly, the compressed model {100 * row.compressed_accuracy:.1f} %: {points(row.difference)} points "
-        f"{bounds(row._asdict())}, {row.verdict}"
+        f"{budget_display(row['norm'], row['eps'])}, {TOGETHER}: the base labels {base} of the images rightly, the "
+        f"compressed model {compressed}: {points(row['difference'])} points {bounds(row)}, {row['verdict']}"
     )
-    if row.verdict == NOT_SHOWN:
-        text += f"; a difference below {100 * row.detectable:.1f} points could not be shown with {row.n} images"
+    if row["verdict"] == NOT_SHOWN:
+        text += f"; a difference below {100 * row['detectable']:.1f} points could not be shown with {row['n']} images"
     if falls(row, classes):
         text += "; neither does better than chance"
     return f"{text}."

@@ -2,16 +2,22 @@
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 
+from squeezeproof.compression.external import read_external
 from squeezeproof.entries import registry
+from squeezeproof.entries.architecture import WEIGHTS
+from squeezeproof.entries.settings import as_dict
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build, specification
 from squeezeproof.models.checkpoints import load_weights
-from squeezeproof.models.predict import accuracy
+from squeezeproof.models.predict import accuracy, predict
 from squeezeproof.models.state_dicts import plain_state
 from squeezeproof.store.tensors import read_foreign
+from squeezeproof.study.schema import in_words
 
 # Of torchvision's networks the stem is not told by the weights.
 STEMS = ("small", "original")
@@ -22,11 +28,19 @@ ERRORS = 3.0
 
 @dataclass(frozen=True)
 class Network:
-    """A network with its weights: its entry of `architectures`, accuracy on some images, what was understood."""
+    """A network with its weights.
+
+    Attributes:
+        settings: its entry of `architectures`.
+        accuracy: on some images.
+        note: what was understood.
+    """
 
     settings: dict
     accuracy: float
     note: str
+    model: torch.nn.Module
+    specification: dict
 
 
 def find_network(path, images, labels, classes, architecture=None, normalization=None):
@@ -40,26 +54,25 @@ def find_network(path, images, labels, classes, architecture=None, normalization
 
     Raises InputError where no network fits, or none is better than the largest class.
     """
-    channels = images.shape[1]
-    dataset = {"shape": list(images.shape[1:]), "classes": list(range(classes))}
-    # Nothing is known of the images that it was trained on.
-    dataset |= {"mean": [0.0] * channels, "std": [1.0] * channels}
+    dataset = described(images, classes)
     candidates = [architecture] if architecture else _fitting(path, dataset)
     pixels = [normalization] if normalization else [one for one in NORMALIZATIONS if _goes_with(one, images)]
     tried = {}
     for settings in candidates:
         for one in pixels:
             complete = {**_defaults(settings), **settings, "normalization": one}
-            model = build(specification(complete, dataset), seed=0)
+            spec = specification(complete, dataset)
+            model = build(spec, seed=0)
             load_weights(model, path)
             written = {**settings, "normalization": one}
-            tried[_said(written)] = accuracy(model, images, labels), written
+            tried[_said(written)] = accuracy(model, images, labels), written, model, spec
     chance = labels.bincount().max().item() / len(labels)
-    usable = chance + ERRORS * (chance * (1 - chance) / len(labels)) ** 0.5
     best = max(tried, key=lambda name: tried[name][0])
-    found, settings = tried[best]
-    others = [f"{name} {share:.1%}" for name, (share, _) in tried.items() if name != best]
-    if found <= usable:
+    found, settings, model, spec = tried[best]
+    # One network needs to be named once.
+    named = f"{_said(settings).partition(', normalization ')[0]}, normalization "
+    others = [f"{name.removeprefix(named)} {share:.1%}" for name, (share, *_) in tried.items() if name != best]
+    if found <= chance + ERRORS * (chance * (1 - chance) / len(labels)) ** 0.5:
         raise InputError(
             f"BASE={path}: labels {found:.1%} of {len(labels)} images rightly at best, the largest class alone is "
             f"{chance:.1%}. Tried: {', '.join([best, *others])}. Compare the order of the class folders, the size of "
@@ -67,7 +80,52 @@ def find_network(path, images, labels, classes, architecture=None, normalization
             f"say what the file does not"
         )
     note = f"{best}: {found:.1%} of {len(labels)} images right"
-    return Network(settings, found, note + (f" ({', '.join(others)})" if others else ""))
+    return Network(settings, found, note + (f" ({', '.join(others)})" if others else ""), model, spec)
+
+
+def described(images, classes):
+    """What is known of a data set without its training images: the metadata of a split, nothing of their moments."""
+    channels = images.shape[1]
+    moments = {"mean": [0.0] * channels, "std": [1.0] * channels}
+    return {"shape": list(images.shape[1:]), "classes": list(range(classes)), **moments}
+
+
+def find_external(settings, base, images, labels, classes):
+    """(settings of `external` with what a file's pixels are made of, what was understood).
+
+    Args:
+        settings: of `external`, as a person gives them. Of a file that holds its network, and says no normalization,
+            the one that gives the highest accuracy is taken.
+        base: the Network of its base.
+        images, labels: as for `find_network`.
+
+    Raises InputError where the file cannot be read.
+    """
+    dataset, tried = described(images, classes), {}
+    holds_network = Path(settings["file"]).suffix != WEIGHTS
+    named = settings.get("normalization") or not holds_network
+    for one in [settings.get("normalization")] if named else [None, *NORMALIZATIONS]:
+        if one is None or _goes_with(one, images):
+            written = {**settings, **({"normalization": one} if one else {})}
+            model, *_ = read_external(settings["file"], _checked(written), base.specification, dataset)
+            own = predict(model, images)
+            tried[one] = (own == labels).double().mean().item(), written, own
+    best = max(tried, key=lambda one: tried[one][0])
+    found, written, own = tried[best]
+    agreement = (own == predict(base.model, images)).double().mean().item()
+    what = f"normalization {best}, " if best else "weights of the base's network, " if not holds_network else ""
+    if settings.get("architecture"):
+        what = f"{_said({'normalization': 'as written', **settings['architecture']})}, "
+    return written, f"{what}{found:.1%} of {len(labels)} images right, as the base in {agreement:.1%}"
+
+
+def _checked(settings):
+    """All settings of an `external` compression; InputError with what is wrong with those that a person gives."""
+    entry = registry.compressions()["external"]
+    try:
+        return as_dict(entry.model_validate(settings))
+    except ValidationError as error:
+        raise InputError(f"OPTIONS=: {'; '.join(in_words(error, settings, entry))}") from None
 
 
 def _goes_with(normalization, images):

@@ -1,6 +1,5 @@
 """Two files and a folder of images -> the text of a study that asks whether one model may replace the other."""
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from squeezeproof.entries import registry
 from squeezeproof.entries.settings import NUMBER
 from squeezeproof.errors import InputError
 from squeezeproof.from_files.images import read_images
-from squeezeproof.from_files.networks import find_network
+from squeezeproof.from_files.networks import find_external, find_network
 from squeezeproof.study.paths import Paths
 from squeezeproof.study.quick import ATTACKS, budgets
 
@@ -20,7 +19,6 @@ from squeezeproof.study.quick import ATTACKS, budgets
 TRIED = 200
 # Of the test split, as attacks take minutes on so many.
 MOST = 500
-WEIGHTS = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -69,15 +67,16 @@ def understand(asked):
     images = read_images(asked.images, asked.files / "images", asked.side, asked.channels)
     pixels, labels = _some(images)
     network = find_network(asked.base, pixels, labels, images.classes, asked.architecture, asked.normalization)
+    external = {"method": "external", "file": asked.compressed, **asked.options}
+    if asked.compressed_architecture:
+        external["architecture"] = asked.compressed_architecture
+    external, note = find_external(external, network, pixels, labels, images.classes)
     eps = [_number(radius) for radius in asked.eps or budgets(images.channels, images.side)]
     base, compressed = (Path(asked.written[name]) for name in ("BASE", "COMPRESSED"))
     stem = re.sub(r"[^A-Za-z0-9_]+", "_", compressed.stem).strip("_")[:20]
     # An entry's name begins with a letter.
     entry = stem if stem[:1].isalpha() else f"m{stem}"
     name, count = f"check-{entry}", min(images.count, asked.count or MOST)
-    external = {"method": "external", "file": asked.compressed, **asked.options}
-    if asked.compressed_architecture:
-        external["architecture"] = asked.compressed_architecture
     config = {
         "study": name,
         "question": f"May {compressed.name} replace {base.name}?",
@@ -89,13 +88,15 @@ def understand(asked):
         "attacks": {method: {**settings, "eps": list(eps)} for method, settings in ATTACKS.items()},
         "evaluations": {"both": {"sources": "*", "targets": "*"}},
     }  # fmt: skip
+    follows = registry.compressions()["external"].gives_gradients(external)
+    attacked = "each model" if follows else "each model, those with gradients on the base alone"
     attacks = ", ".join(_attack(method, settings) for method, settings in ATTACKS.items())
     lines = [
         f"Base: {base}, {network.note}",
-        f"Compressed: {compressed}{_beside(asked)}",
+        f"Compressed: {compressed}, {note}",
         f"Images: {images.note}" + (f"; {count} are attacked" if count < images.count else ""),
         f"Threat: changes of every pixel by at most {' and '.join(map(str, eps))} (Linf)",
-        f"Attacks on each model, scored on both: {attacks}",
+        f"Attacks on {attacked}, scored on both: {attacks}",
     ]
     page = Paths(name).replacement("images", f"base.given.{entry}.none.s0")
     return Understood(_text(config, asked, page), lines, Path(page))
@@ -123,12 +124,6 @@ def _attack(method, settings):
     entry = registry.attacks()[method]
     length = [f"{settings[unit]} {unit}" for unit in entry.units if unit in settings]
     return " ".join([entry.display or method, *length])
-
-
-def _beside(asked):
-    if asked.compressed_architecture:
-        return f", {json.dumps(asked.compressed_architecture)}"
-    return ", weights of the base's network" if asked.compressed.endswith(WEIGHTS) else ""
 
 
 def _text(config, asked, page):

@@ -17,6 +17,7 @@ from squeezeproof.analysis.replacement import (
     attack_name,
     bounds,
     budget_display,
+    falls,
     points,
 )
 from squeezeproof.analysis.verdicts import ITSELF, TRANSFERS_WORSE
@@ -41,9 +42,9 @@ def page(answer, tried, not_tried, audit, told, margin, question=None):
         margin: difference in accuracy, a share, within which the two count as equivalent.
         question: the page's first line.
     """
-    rows = [{"name": "Clean images", "verdict": "", **answer.clean}]
+    rows = [{"name": "Clean images", "verdict": "", "falls": False, **answer.clean}]
     for row in answer.together.to_dict("records"):
-        rows.append({"name": budget_display(row["norm"], row["eps"]), **row})
+        rows.append({"name": budget_display(row["norm"], row["eps"]), "falls": falls(row, answer.classes), **row})
     reach = 100 * max(margin, *(abs(row[bound]) for row in rows for bound in ("low", "high")))
     scale = next((most for most in SCALES if most >= reach), SCALES[-1])
     return render(
@@ -74,7 +75,7 @@ def _line(row, scale):
         "compressed": f"{100 * row['compressed_accuracy']:.1f}",
         "difference": points(row["difference"]),
         "bounds": bounds(row),
-        "verdict": row["verdict"],
+        **{"verdict": row["verdict"], "falls": row["falls"]},
         **{"left": low, "width": high - low, "middle": middle},
     }
 

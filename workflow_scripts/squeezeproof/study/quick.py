@@ -5,7 +5,7 @@ ATTACKS = {
     "noise": {"samples": 5},
     "pgd": {"steps": 10},
     "apgd": {"steps": 25},
-    "square": {"queries": 100, "reference": False},
+    "square": {"queries": 80, "reference": False},
 }
 LARGE = 64
 
