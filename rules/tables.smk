@@ -62,9 +62,19 @@ rule write_answers:
         clean_differences=paths.table("clean_differences"),
         effects=paths.table("effects"),
         compression=paths.table("compression"),
+        crafting=paths.table("crafting"),
         audit=paths.table("audit"),
         checksums=checksums(
-            ["clean_accuracy", "robust_accuracy", "compression", "verdicts", "clean_differences", "effects", "audit"]
+            [
+                "clean_accuracy",
+                "robust_accuracy",
+                "compression",
+                "verdicts",
+                "clean_differences",
+                "effects",
+                "crafting",
+                "audit",
+            ]
         ),
     output:
         table("answers"),

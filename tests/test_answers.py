@@ -141,6 +141,9 @@ def test_every_attack_has_a_strength_and_only_iterated_gradients_are_strong():
     assert {"pgd", "apgd", "autoattack", "suite", "cw", "deepfool", "fab"} <= strong
     assert not strong & {"noise", "fgsm", "square", "substitute", "uap"}
     assert strength_of("of another library") == 0
+    # By the names of other libraries, and by the gradients that were really taken.
+    assert strength_of("torchattacks.PGD") == 2 and strength_of("torchattacks.FGSM") == 0
+    assert strength_of("pgd", gradients=1) == 1 and strength_of("autoattack", gradients=4) == 1
 
 
 def test_the_images_that_would_do_are_those_of_the_interval():
@@ -167,7 +170,7 @@ def _axes(ratio):
     return dict(zip(AXES, MODELS[ratio], strict=True))
 
 
-def tables(verdict=LESS, difference=-0.1, n=2000):
+def tables(verdict=LESS, difference=-0.1, n=2000, gradients=20):
     own = [("white-box", "itself"), ("same-source", variant(0.0))]
     common = {"dataset": "digits", "against": "base", "about": "these models", "seeds": 1, "n": n, "std": float("nan")}
     parts = {key: value for key, value in common.items() if key not in ("against", "std")}
@@ -179,6 +182,10 @@ def tables(verdict=LESS, difference=-0.1, n=2000):
         "compression": compression(),
         "clean_accuracy": whole("clean_accuracy", [
             {"dataset": "digits", "model": name(ratio), **_axes(ratio), "n": n, "accuracy": 0.9} for ratio in MODELS
+        ]),
+        "crafting": whole("crafting", [
+            {"dataset": "digits", "source": name(ratio), **attack, "stop_on_success": False,
+             "backwards_per_example": gradients} for ratio in MODELS
         ]),
         "robust_accuracy": whole("robust_accuracy", [
             {"dataset": "digits", "source": name(source), "target": name(target), **attack, "n": n,
@@ -221,6 +228,14 @@ def test_models_that_nothing_speaks_against_are_kept_and_warnings_are_named():
     table = answers(tables(EQUIVALENT, 0.0, n=100_000), [finding(WARNING)], STATISTICS)
     assert list(table["answer"]) == [KEEP, CARE]
     assert list(table["warnings"]) == ["", "check 14, a check"]
+
+
+def test_an_attack_of_a_single_step_speaks_for_no_model_whatever_its_name():
+    weak = tables(EQUIVALENT, 0.0, n=100_000, gradients=1)
+    assert set(answers(weak, [], STATISTICS)["answer"]) == {UNKNOWN}
+    # One that stops at its first success may need a single step for most.
+    weak["crafting"]["stop_on_success"] = True
+    assert set(answers(weak, [], STATISTICS)["answer"]) == {KEEP}
 
 
 def test_a_model_that_failed_or_is_broken_has_no_answer_in_its_favour():

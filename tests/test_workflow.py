@@ -173,7 +173,8 @@ def edit(study, name):
 
 def edit_a_script(study):
     edit(study, "write_costs.py")
-    return {"write_costs": 1, "format_tables": 1, "write_story": 1, "write_cards": 1}
+    shown = {"format_tables": 1, "write_story": 1, "write_cards": 1, "plot_answers": 1}
+    return {"write_costs": 1, "write_answers": 1, **shown}
 
 
 def edit_an_attack(study):

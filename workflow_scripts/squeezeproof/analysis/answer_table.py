@@ -10,7 +10,7 @@ from squeezeproof.analysis.verdicts import ITSELF, kinds
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.tables.catalog import ANSWERS
 
-NAMES = ["clean_accuracy", "robust_accuracy", "verdicts", "clean_differences", "effects", "compression"]
+NAMES = ["clean_accuracy", "robust_accuracy", "verdicts", "clean_differences", "effects", "compression", "crafting"]
 KEY = ["dataset", *MODEL]
 NORMS = {"linf": "Linf", "l2": "L2"}
 CELL = ["attack", "origin"]

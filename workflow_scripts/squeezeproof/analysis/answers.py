@@ -17,6 +17,8 @@ ANSWERS = (STOP, UNKNOWN, CARE, KEEP)
 TOLERATED = 2
 # Of the strengths that attacks declare, the first of those that take several steps, and that of suites.
 ITERATED, SUITE = 2, 3
+# Gradients per image below which an attack did not take several steps, whatever its name.
+SEVERAL = 5
 
 
 @dataclass(frozen=True)
@@ -85,16 +87,21 @@ class Evidence:
         return [*([self.clean] if self.clean else []), *self.at_stake(margin)]
 
 
-def strength_of(method):
+def strength_of(method, gradients=SEVERAL):
     """The declared strength of a kind of attack; ITERATED where it declares none but follows the model's gradients for
     several steps, 0 for what asks for logits or labels, is blind or fitted, or is not known.
+
+    Args:
+        gradients: that it took per image; fewer than SEVERAL are no several steps.
     """
     attack = registry.attacks().get(method)
     if attack is None or attack.fit or attack.blind:
         return 0
-    if attack.strength is not None:
-        return attack.strength
-    return ITERATED if attack.needs == "gradients" else 0
+    strength = attack.strength
+    if strength is None:
+        iterated = attack.units or attack.per_unit[1] >= SEVERAL
+        strength = ITERATED if attack.needs == "gradients" and iterated else 0
+    return strength if gradients >= SEVERAL else min(strength, ITERATED - 1)
 
 
 def answer(found, margin):

@@ -1,6 +1,6 @@
 """What a study's tables and its audit know of a compressed model beside its base, as `analysis.answers` weighs it."""
 
-from squeezeproof.analysis.answers import Evidence, Loss, strength_of
+from squeezeproof.analysis.answers import SEVERAL, Evidence, Loss, strength_of
 from squeezeproof.analysis.efficiency import SAME
 from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays
 from squeezeproof.analysis.pairs import BASE, WHITE_BOX
@@ -15,7 +15,7 @@ def evidence(tables, findings, alpha, model, about):
     """The Evidence on a compressed model, seeds together, of one kind of verdict.
 
     Args:
-        tables: name -> table: `verdicts`, `clean_differences`, `robust_accuracy` and `compression`.
+        tables: name -> table: `verdicts`, `clean_differences`, `robust_accuracy`, `crafting` and `compression`.
         findings: of the audit.
         alpha: the study's.
         model: a row of `compression`, of any seed.
@@ -26,12 +26,13 @@ def evidence(tables, findings, alpha, model, about):
     own, bases = (seeds_of(models, axes) for axes in (model, base_of(model)))
     on_model = [finding for finding in findings if _concerns(finding, model["dataset"], own)]
     on_base = [finding for finding in findings if _concerns(finding, model["dataset"], bases)]
-    robust = tables["robust_accuracy"]
+    robust, crafting = tables["robust_accuracy"], tables["crafting"]
+    gradients = _gradients(crafting[crafting["dataset"].eq(model["dataset"]) & crafting["source"].isin(own)])
     warned = models.loc[models["dataset"].eq(model["dataset"]) & models["model"].isin(own), "warning"]
     broken = [finding.message for finding in on_model if (finding.check, finding.verdict) == (BROKEN, FAILURE)]
     return Evidence(
         clean=next((_clean_loss(row, tables["clean_differences"], alpha) for row in clean.itertuples()), None),
-        attacks=_losses(verdicts, robust[robust["dataset"].eq(model["dataset"])], bases, alpha),
+        attacks=_losses(verdicts, robust[robust["dataset"].eq(model["dataset"])], bases, alpha, gradients),
         same=next((text for text in warned if text.startswith(SAME)), ""),
         broken=broken[0].removeprefix("the model is broken: it ").partition(";")[0] if broken else "",
         failures=_counted([*on_model, *on_base], FAILURE),
@@ -67,7 +68,13 @@ def _clean_loss(row, table, alpha):
     return Loss(CLEAN_IMAGES, "", row.difference, low, high, row.n)
 
 
-def _losses(verdicts, robust, bases, alpha):
+def _gradients(crafting):
+    """Attack -> the gradients per image that it took at least; any number where it may stop at its first success."""
+    stops = crafting["stop_on_success"].astype(str).eq("True")
+    return crafting["backwards_per_example"].where(~stops, SEVERAL).groupby(crafting["attack"]).min()
+
+
+def _losses(verdicts, robust, bases, alpha, gradients):
     displays = attack_displays(robust)
     kept = robust[robust["source"].eq(robust["target"]) & robust["target"].isin(bases)]
     kept = kept.groupby("attack")["accuracy"].mean()
@@ -76,7 +83,7 @@ def _losses(verdicts, robust, bases, alpha):
         own = row.comparison == WHITE_BOX
         name = displays[row.attack] + ("" if own else f", images of {row.source}")
         bounds = _corrected(row, row.family_size, alpha)
-        beside = own, strength_of(row.method), float(kept.get(row.attack, 0))
+        beside = own, strength_of(row.method, gradients.get(row.attack, 0)), float(kept.get(row.attack, 0))
         losses.append(Loss(name, row.verdict, row.difference, *bounds, row.n, *beside))
     return losses
 
