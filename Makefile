@@ -85,7 +85,7 @@ libraries: $(READY)
 COMPILE = .venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet
 lock: $(READY)
-	$(COMPILE) --extra test --output-file requirements.lock
+	$(COMPILE) --extra test --extra tflite --output-file requirements.lock
 	$(COMPILE) --extra cloud --output-file requirements-cloud.lock
 
 clean:

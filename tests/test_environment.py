@@ -14,6 +14,7 @@ CONDA_NAMES = {"pytorch": "torch"}
 MODULES = {
     "adv-lib": "adv_lib",
     "adversarial-robustness-toolbox": "art",
+    "ai-edge-litert": "ai_edge_litert",
     "pillow": "PIL",
     "pytest-xdist": "xdist",
     "pytorch": "torch",
@@ -55,7 +56,7 @@ def declared():
     extras = project["optional-dependencies"]
     # Those of the libraries of attacks are imported by their names.
     further = [*(line for line in extras["test"] if line != "squeezeproof[attacks]"), *extras["attacks"]]
-    lists = project["dependencies"], further
+    lists = [*project["dependencies"], *extras["tflite"]], further
     return [{re.match(r"[\w-]+", line)[0] for line in packages} for packages in lists]
 
 

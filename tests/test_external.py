@@ -184,8 +184,11 @@ def test_the_code_of_a_student_is_that_of_its_own_network():
     ("entry", "told"),
     [
         ({"file": "my/a.pt"}, "compressions.mine.file: my/a.pt is a torch file, which may hold code; convert it with"),
-        ({"file": "a.zip"}, "'a.zip' is no model; its name ends in .safetensors or .onnx"),
-        ({"layout": "nhwc"}, "compressions.mine.layout: is of .onnx files, and my/a.safetensors is none; leave it out"),
+        ({"file": "a.zip"}, "'a.zip' is no model; its name ends in .safetensors or .onnx or .tflite"),
+        (
+            {"layout": "nhwc"},
+            "compressions.mine.layout: is of .onnx and .tflite files, and my/a.safetensors is none; leave it out",
+        ),
         ({"file": "a.onnx", "architecture": {"kind": "cnn3"}}, "architecture: a.onnx holds its network; leave it out"),
         ({"architecture": {"kind": "cnn3", "checkpoint": "b.safetensors"}}, "the weights are those of"),
         (

@@ -14,7 +14,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.models.normalize import Normalize
 
 KIND = "file"
-FORMATS = (".onnx",)
+FORMATS = (".onnx", ".tflite")
 LAYOUTS = {"nchw": (0, 1, 2, 3), "nhwc": (0, 2, 3, 1)}
 PROBED, SUM = 4, 0.05
 
@@ -78,9 +78,13 @@ def _no_bytes():
 
 def open_format(ending, data, path="the file", threads=1):
     """What runs the bytes of a file with that ending; InputError in words where it cannot be opened."""
+    if ending == ".tflite":
+        from squeezeproof.models.tflite_files import TfliteFile
+
+        return TfliteFile(data, path, threads)
     from squeezeproof.models.onnx_files import OnnxFile
 
-    return {".onnx": OnnxFile}[ending](data, path, threads)
+    return OnnxFile(data, path, threads)
 
 
 def run(opened, values, output, batch):

@@ -14,14 +14,14 @@ from squeezeproof.entries.settings import Text, setting
 from squeezeproof.entries.unions import one_of
 
 # Endings of files that hold a network with its weights, and the settings that they alone have.
-DEPLOYED = (".onnx",)
+DEPLOYED = (".onnx", ".tflite")
 OF_DEPLOYED = ("channels", "layout", "outputs", "output")
 
 
 class External(Compression):
     """A model that was compressed elsewhere, compared with its base like any other: weights of the base's own network,
-    masked or with fewer filters; another network with its weights; or an ONNX file, run by ONNX Runtime. Such a file
-    gives no gradients: only attacks that need none are made on it, and every other model's images are tried on it.
+    masked or with fewer filters; another network with its weights; or an ONNX or TFLite file. Such a file gives no
+    gradients: only attacks that need none are made on it, and every other model's images are tried on it.
     """
 
     function = "squeezeproof.compression.external:read_external"
@@ -30,7 +30,7 @@ class External(Compression):
 
     method: Literal["external"] = "external"
     file: Text = setting(
-        "The model: a safetensors file with a state_dict, or a .onnx file. `{dataset}`, `{architecture}`, "
+        "The model: a safetensors file with a state_dict, or a .onnx or .tflite file. `{dataset}`, `{architecture}`, "
         "`{training}` and `{seed}` in its name stand for those of the base; one file is the compressed version of one "
         "base.",
         min_length=1,
@@ -42,15 +42,15 @@ class External(Compression):
     )
     normalization: Normalization | None = setting(
         "What the model's input is made of; null is the base's normalization, or that of `architecture`; for a "
-        ".onnx file it is `none`, or `bytes` where that takes integers. " + NORMALIZATIONS,
+        ".onnx or .tflite file it is `none`, or `bytes` where that takes integers. " + NORMALIZATIONS,
         None,
     )
-    channels: Literal["rgb", "bgr"] = setting("The order of channels that a .onnx file takes.", "rgb")
+    channels: Literal["rgb", "bgr"] = setting("The order of channels that a .onnx or .tflite file takes.", "rgb")
     layout: Literal["nchw", "nhwc"] | None = setting(
-        "The order of a .onnx file's inputs; null where their sizes tell it.", None
+        "The order of a .onnx or .tflite file's inputs; null where their sizes tell it.", None
     )
     outputs: Literal["logits", "probabilities"] | None = setting(
-        "What a .onnx file gives; null where its last operator, or its values, tell it.", None
+        "What a .onnx or .tflite file gives; null where its last operator, or its values, tell it.", None
     )
     output: Text | None = setting("The name of that output; null where only one can be meant.", None)
     architecture: one_of(registry.architectures()) | None = setting(

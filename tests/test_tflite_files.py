@@ -1,0 +1,130 @@
+"""TFLite files of other programs as models; the files are TensorFlow's own (tflite/make_files.py)."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from model_examples import digits
+
+from squeezeproof.attacks.craft import craft
+from squeezeproof.errors import InputError
+from squeezeproof.models.foreign import open_file
+from squeezeproof.models.measure import measure
+
+FILES = Path(__file__).parent / "tflite"
+NAMES = sorted(path.stem for path in FILES.glob("*.tflite"))
+SHAPE = (1, 8, 8)
+LAYERS = 9 * 8 + 9 * 8 + 9 * 8 * 16 + 64 * 10
+MACS = 64 * 72 + 16 * 72 + 4 * 9 * 8 * 16 + 640
+
+
+def opened(name, **options):
+    return open_file(FILES / f"{name}.tflite", shape=SHAPE, classes=10, **options)
+
+
+def held_out(count=50):
+    """Images as bytes and their labels; the networks were trained on pixels of 17 levels."""
+    images, labels = digits()
+    return images[-count:], labels[-count:]
+
+
+def pixels(count=50):
+    """The very pixels that TensorFlow was given."""
+    return (held_out(count)[0].float() * 16 / 255).round() / 16
+
+
+def test_there_is_a_file_of_every_kind():
+    assert NAMES == ["dynamic", "float", "int8", "softmax", "softmax_int8", "uint8"]
+
+
+def test_a_float_file_gives_the_logits_of_tensorflow():
+    model = opened("float")
+    assert np.allclose(model(pixels()), np.load(FILES / "logits.npy"), atol=1e-3)
+    assert model.network.reading["layout"] == "nhwc" and not model.network.reading["probabilities"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_kind_labels_like_tensorflow(name):
+    found = opened(name)(pixels())
+    assert torch.isfinite(found).all()
+    assert (found.argmax(1).numpy() == np.load(FILES / "logits.npy").argmax(1)).mean() > 0.9
+
+
+@pytest.mark.parametrize("name", ["softmax", "softmax_int8"])
+def test_probabilities_become_their_logarithms(name):
+    model = opened(name)
+    expected = torch.from_numpy(np.load(FILES / "logits.npy")).log_softmax(1)
+    likely = expected > -1
+    assert "gives probabilities: their logarithms are taken" in model.notes
+    assert (model(pixels()) - expected)[likely].abs().max() < (1e-3 if name == "softmax" else 0.6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sizes_are_measured_in_the_file(name):
+    found = measure(opened(name), {}, SHAPE)
+    assert (found["weights"], found["macs"]) == (LAYERS, MACS)
+    assert (found["parameters"], found["channels"], found["convolutions"]) == (LAYERS + 42, 32, 3)
+    assert found["nonzeros"] <= found["parameters"] and found["zero_weights"] < 0.2 * LAYERS
+    integers = name not in ("float", "softmax")
+    assert (found["quantized_weights"] > 0.5 * LAYERS) == integers
+    assert (found["packed_bytes"] < 0.7 * found["bytes"]) == integers
+
+
+@pytest.mark.parametrize("count", [1, 3, 50])
+def test_a_file_takes_any_number_of_images(count):
+    model = opened("int8")
+    assert torch.equal(model(pixels())[:count], model(pixels()[:count]))
+
+
+def test_square_attacks_an_integer_file():
+    images, labels = held_out(20)
+    shared = {"eps": 0.3, "norm": "linf", "stop_on_success": False, "stored": "float32", "expectation": 1}
+    square = {"method": "square", "restarts": 1, "queries": 60, "p_init": 0.8, "reference": True, "loss": "margin"}
+    tensors, _ = craft(opened("uint8"), images, labels, {**square, **shared}, seed=0, batch_size=None)
+    clean, attacked = ((tensors[key] == labels).float().mean() for key in ("clean_predictions", "predictions"))
+    assert clean > 0.8 and attacked < clean - 0.3
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "told"),
+    [
+        ((1, 16, 16), 10, r"takes inputs of \? x 8 x 8 x 1, an image of the data set is 1 x 16 x 16"),
+        (SHAPE, 7, "7 numbers, one per class, are needed"),
+    ],
+)
+def test_another_size_or_number_of_classes_is_told(shape, classes, told):
+    with pytest.raises(InputError, match=told):
+        open_file(FILES / "int8.tflite", shape=shape, classes=classes)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.6, 0.9])
+def test_a_truncated_file_has_one_message(tmp_path, share):
+    """In a process of its own: what reads the format in C might end it."""
+    data = (FILES / "float.tflite").read_bytes()
+    (tmp_path / "a.tflite").write_bytes(data[: int(share * len(data))])
+    code = (
+        "from squeezeproof.models.foreign import open_file; from squeezeproof.errors import InputError\n"
+        f"try: open_file({str(tmp_path / 'a.tflite')!r}, shape=(1, 8, 8), classes=10)\n"
+        "except InputError as error: print(error)"
+    )
+    folder = Path(__file__).parents[1] / "workflow_scripts"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0 and done.stdout.startswith(str(tmp_path / "a.tflite")), done
+
+
+def test_an_operator_of_elsewhere_is_refused(tmp_path):
+    from ai_edge_litert import schema_py_generated as schema
+    from flatbuffers import Builder
+
+    model = schema.ModelT.InitFromPackedBuf((FILES / "float.tflite").read_bytes(), 0)
+    code = model.operatorCodes[0]
+    code.builtinCode, code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM, schema.BuiltinOperator.CUSTOM
+    code.customCode = "MyOp"
+    builder = Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    (tmp_path / "a.tflite").write_bytes(bytes(builder.Output()))
+    with pytest.raises(InputError, match="has the operator MyOp, which is not LiteRT's own; no code from elsewhere"):
+        open_file(tmp_path / "a.tflite", shape=SHAPE, classes=10)
