@@ -226,9 +226,12 @@ def test_the_end_names_only_what_there_is(tmp_path, monkeypatch):
     paths = Paths("tiny")
     assert display.closing(paths) == []
     Path(paths.table("verdicts")).parent.mkdir(parents=True)
+    said = "these models,do not ship\ntrainings,cannot tell\nthese models,keep\n"
+    Path(paths.table("answers")).write_text(f"about,answer\n{said}")
     Path(paths.table("verdicts")).write_text("verdict,sentence\nless robust,a\nno difference shown,b\nless robust,c\n")
     (Path(paths.results) / "story.html").touch()
     assert display.closing(paths) == [
+        "Compressed models: 1 do not ship, 1 keep.",
         "Verdicts: 2 less robust, 1 no difference shown.",
         "Read first: results/tiny/story.html",
         "Tables: results/tiny/tables",

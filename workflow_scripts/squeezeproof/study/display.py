@@ -197,14 +197,18 @@ def progress(job):
 
 
 def closing(paths):
-    """Where to look first after a run, as far as it made that, with how the verdicts came out."""
+    """Where to look first after a run, as far as it made that, with the answers and how the verdicts came out."""
     results = Path(paths.results)
     lines = []
-    verdicts = Path(paths.table("verdicts"))
-    if verdicts.is_file():
-        with open(verdicts, newline="", encoding="utf-8") as file:
-            found = Counter(row["verdict"] for row in csv.DictReader(file) if row.get("verdict"))
-        lines.append(f"Verdicts: {', '.join(f'{count} {verdict}' for verdict, count in found.most_common())}.")
+    for table, column, title in (("answers", "answer", "Compressed models"), ("verdicts", "verdict", "Verdicts")):
+        path = Path(paths.table(table))
+        if path.is_file():
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = [row for row in csv.DictReader(file) if row.get(column)]
+            # Of the two kinds of an answer that about the very models.
+            found = Counter(row[column] for row in rows if table != "answers" or row["about"] == "these models")
+            said = ", ".join(f"{count} {value}" for value, count in found.most_common())
+            lines += [f"{title}: {said}."] if said else []
     for name, text in (("story.html", "Read first"), ("explorer.html", "Explore"), ("tables", "Tables")):
         if (results / name).exists():
             lines.append(f"{text}: {results / name}")
