@@ -92,6 +92,8 @@ rule write_audit:
         checksums=list(map(checksum, findings_of_jobs())),
         predictions=every(paths.predictions, study.pairs) + every(paths.sweep, study.curves),
         models=every(paths.model, study.evaluated_models),
+        int8=every(paths.int8_predictions, int8_pairs(study)),
+        fake_quantized=every(paths.predictions, int8_pairs(study)),
         tests=tests(),
     output:
         table("audit"),

@@ -154,7 +154,8 @@ def brought(file):
 
 def files_of_the_user():
     """The files of the user's that jobs read, besides raw data, of which `prepare` makes what they need."""
-    checkpoints = [settings.get("checkpoint") for settings in study.config["architectures"].values()]
+    architectures = study.config["architectures"].values()
+    checkpoints = [settings.get(key) for settings in architectures for key in ("checkpoint", "pretrained")]
     given = [study.file_of(model) for model in study.made_models if model.compression in GIVEN]
     return list(filter(None, [*checkpoints, *given, (study.published or {}).get("table")]))
 
@@ -190,8 +191,31 @@ def architecture_of(wildcards):
 
 def checkpoint_of(wildcards):
     """The user's own weights that an architecture starts from, if any."""
-    weights = architecture_of(wildcards).get("checkpoint")
+    settings = architecture_of(wildcards)
+    weights = settings.get("checkpoint") or settings.get("pretrained")
     return brought(weights) if weights else []
+
+
+def support_of(wildcards):
+    """What a network that may be any supports, which is found out first; another answer trains nothing anew."""
+    key = wildcards.dataset, planned(wildcards, "base").architecture
+    return ancient(paths.support(*key)) if key in study.checked_networks else []
+
+
+def checking_code(wildcards):
+    """Digest of the code that tries what a network supports, and of the user's module."""
+    base = study.checked_networks[wildcards.dataset, wildcards.architecture]
+    compressions, attacks = study.tried_on(wildcards.dataset, wildcards.architecture)
+    entries = {"compressions": [step for steps in compressions.values() for step in steps]}
+    entries["attacks"] = list(attacks.values())
+    used = used_code(study, "check_network.py", models=[(wildcards.dataset, base.name)], **entries)
+    return used + factory_code(wildcards.architecture)
+
+
+def factory_code(architecture):
+    """Digest of the user's module that makes a custom architecture, of nothing for another."""
+    factory = study.architecture_settings(architecture).get("factory", "")
+    return module_digest(factory.partition(":")[0], Path.cwd())
 
 
 def training_of(wildcards):
@@ -200,10 +224,9 @@ def training_of(wildcards):
 
 def training_code(wildcards):
     """Digest of the training code and, for a custom architecture, of the user's module."""
-    factory = architecture_of(wildcards).get("factory", "")
     models, training = [(wildcards.dataset, wildcards.base)], training_of(wildcards)
     used = used_code(study, "train.py", models=models, trainings=[training])
-    return used + module_digest(factory.partition(":")[0], Path.cwd())
+    return used + factory_code(planned(wildcards, "base").architecture)
 
 
 def code_on(script, *wildcard):

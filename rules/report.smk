@@ -38,6 +38,7 @@ rule write_story:
         crafting=paths.table("crafting"),
         clean=paths.table("clean_accuracy"),
         compression=paths.table("compression"),
+        unsupported=paths.table("unsupported"),
         tables=[paths.table(name) for name in story_tables(study)],
         checksums=checksums([*OF_THE_STORY, *STAGES, *story_tables(study)]),
         stages=stages(),

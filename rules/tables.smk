@@ -98,6 +98,35 @@ rule write_answers:
         "../workflow_scripts/write_answers.py"
 
 
+rule write_unsupported:
+    input:
+        every(paths.model, [(model.dataset, model.name) for model in study.made_models]),
+        every(paths.adversarial_set, sets()),
+        every(paths.sweep, study.curves),
+        every(paths.export, exports(study)),
+        every(paths.findings, [(*key, "probe") for key in study.sets]),
+    output:
+        table("unsupported"),
+        checksums(["unsupported"]),
+    log:
+        paths.log("write_unsupported"),
+    benchmark:
+        paths.benchmark("write_unsupported")
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        models=described((model.dataset, model.name) for model in study.made_models),
+        code=code_digest("write_unsupported.py"),
+    message:
+        "Writing the table of what is not supported"
+    script:
+        "../workflow_scripts/write_unsupported.py"
+
+
 rule write_costs:
     input:
         every(paths.adversarial_set, sets()),
@@ -178,8 +207,9 @@ rule write_wide_tables:
         robust=paths.table("robust_accuracy"),
         compression=paths.table("compression"),
         clean=paths.table("clean_accuracy"),
+        unsupported=paths.table("unsupported"),
         stages=stages(),
-        checksums=checksums(["over_seeds", "robust_accuracy", "compression", "clean_accuracy", *STAGES]),
+        checksums=checksums(["over_seeds", "robust_accuracy", "compression", "clean_accuracy", "unsupported", *STAGES]),
     output:
         models=wide_table("models"),
         attacks=[wide_table(f"attacks.{name}") for name in compressions(study)],

@@ -1,7 +1,38 @@
+# First of all jobs, so that what a network does not support is told before anything is trained.
+rule check_network:
+    input:
+        train=split_of("train"),
+    output:
+        paths.support("{dataset}", "{architecture}"),
+    log:
+        paths.log("check_network", "{dataset}", "{architecture}"),
+    benchmark:
+        paths.benchmark("check_network", "{dataset}", "{architecture}")
+    priority: 1
+    conda:
+        "../envs/torch.yaml"
+    threads: study.compute["threads"]
+    resources:
+        mem_mb=growing(3000),
+        runtime=growing(60),
+    params:
+        architecture=lambda wildcards: study.architecture_settings(wildcards.architecture),
+        compressions=lambda wildcards: study.tried_on(wildcards.dataset, wildcards.architecture)[0],
+        attacks=lambda wildcards: study.tried_on(wildcards.dataset, wildcards.architecture)[1],
+        seed=study.seeds[0],
+        compute=COMPUTE,
+        code=checking_code,
+    message:
+        "Trying what {wildcards.architecture} supports on {wildcards.dataset}"
+    script:
+        "../workflow_scripts/check_network.py"
+
+
 rule train:
     input:
         train=split_of("train"),
         validation=split_of("validation"),
+        support=support_of,
         checkpoint=checkpoint_of,
     output:
         model=paths.model("{dataset}", "{base}"),

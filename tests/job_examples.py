@@ -156,6 +156,8 @@ class Jobs:
             found=[path("data.csv"), path("sets.csv"), path("probe.csv")],
             predictions=self.predictions,
             models=[path(f"{name}.safetensors") for _, name in models],
+            int8=[],
+            fake_quantized=[],
             tests=[test],
         )
         params = {"models": models, "parents": [None, BASE], "datasets": [DATASET]}
@@ -181,9 +183,17 @@ class Jobs:
         self._add("write_verdicts", "write_verdicts", Files(**cells), Files(**verdicts), described)
         sets = [path(f"{attack}.safetensors") for attack in ATTACKS]
         self._add("write_costs", "write_costs", Files(*sets), Files(path("crafting.csv")))
+        self._add(
+            "write_unsupported",
+            "write_unsupported",
+            Files(*checkpoints, *sets),
+            Files(path("unsupported.csv")),
+            described,
+        )
         files = Files(audit=path("audit.csv"), tables=path("robust_accuracy.csv"))
         self._add("check_audit", "check_audit", files, Files(path("passed.txt")))
-        self._plot("heatmap", Files(over_seeds=path("over_seeds.csv")), attack="pgd-eps0.1")
+        files = Files(over_seeds=path("over_seeds.csv"), unsupported=path("unsupported.csv"))
+        self._plot("heatmap", files, attack="pgd-eps0.1")
         self._plot("weights", Files(models=checkpoints), {"models": described["models"]})
         histories = [path(f"{name}.history.csv") for name in models]
         self._plot("training", Files(histories=histories), {"models": described["models"]})

@@ -170,3 +170,22 @@ def split(start, stop):
     """(images, labels) of some of the digits."""
     images, labels = digits()
     return images[start:stop], labels[start:stop]
+
+
+def tiny_vit(*, in_channels, num_classes, image_size):
+    """torchvision's vision transformer with two blocks of four heads."""
+    from torchvision.models import VisionTransformer
+
+    network = VisionTransformer(image_size, 4, 2, 4, 16, 32, num_classes=num_classes)
+    network.conv_proj = nn.Conv2d(in_channels, 16, 4, 4)
+    nn.init.normal_(network.heads.head.weight)
+    return network
+
+
+def tiny_swin(*, in_channels, num_classes, image_size):
+    """torchvision's swin transformer with two stages of one block."""
+    from torchvision.models import SwinTransformer
+
+    network = SwinTransformer([2, 2], 16, [1, 1], [2, 4], [2, 2], num_classes=num_classes)
+    network.features[0][0] = nn.Conv2d(in_channels, 16, 2, 2)
+    return network

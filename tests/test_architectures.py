@@ -47,7 +47,7 @@ def count(network):
 
 
 def test_every_kind_of_the_schema_has_a_factory_and_a_narrow_example():
-    assert FACTORIES.keys() == KINDS.keys() - {"custom"} == NARROW.keys() | {"torchvision"}
+    assert FACTORIES.keys() == KINDS.keys() - {"custom"} == NARROW.keys() | {"torchvision", "timm"}
 
 
 # Sizes

@@ -222,7 +222,7 @@ def test_scores_on_chains_equal_torch_prunings(name, importance):
     model, shape = example(name)
     if importance == "geometric_median":
         positive(model)
-    groups, _ = groups_and_layers(model, shape, importance)
+    groups, _, _ = groups_and_layers(model, shape, importance)
     scores = {root_name(model, group): group.scores for group in groups}
     reference = reference_importance(importance)
     names = {module: key for key, module in model.named_modules()}
@@ -252,7 +252,7 @@ def test_the_geometric_median_sees_duplicates_the_norm_does_not():
 
 def test_tied_filters_score_by_their_mean():
     model, shape = example("residual")
-    groups, _ = groups_and_layers(model, shape, "l1")
+    groups, _, _ = groups_and_layers(model, shape, "l1")
     scores = {root_name(model, group): group.scores for group in groups}
     network = model.network
     tied = [(network.stem, network.first[0]), (network.second[0], network.projection)]
@@ -363,7 +363,7 @@ def dense_example(name):
 @cache
 def dense_groups(name):
     model, shape, _ = dense_example(name)
-    return groups_and_layers(model, shape, "l1")
+    return groups_and_layers(model, shape, "l1")[:2]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

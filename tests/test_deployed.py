@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from squeezeproof.analysis.deployed import deployed
-from squeezeproof.audit.findings import FAILURE, Audit, Finding
+from squeezeproof.audit.deployed import audit_attacked
+from squeezeproof.audit.findings import FAILURE, NOT_APPLICABLE, WARNING, Audit, Finding
+from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.paired import tango
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, save_predictions
@@ -75,3 +77,16 @@ def test_predictions_of_other_weights_or_images_are_refused(files, other):
     stored(files[1][0], TARGET, LABELS, LABELS, **other)
     with pytest.raises(InputError, match="is not of the same model, images and attacks"):
         deployed(*files, MODELS, 0.05)
+
+
+def test_the_audit_warns_where_attacked_images_part_the_two(files):
+    own, base = (audit_attacked(*pair)[0] for pair in zip(*files, strict=True))
+    assert (own.verdict, own.value, own.check) == (WARNING, 0.7, 19)
+    assert (own.source, own.target, own.attack) == (TARGET, TARGET, "bim-eps0.1")
+    # What the attacker has seen does not count.
+    assert (base.verdict, base.value) == ("pass", 1.0)
+
+
+def test_images_at_the_boundary_of_the_simulated_model_are_no_ground_for_a_warning(files, monkeypatch):
+    monkeypatch.setattr(registry.attacks()["bim"], "minimum_norm", True)
+    assert audit_attacked(files[0][0], files[1][0])[0].verdict == NOT_APPLICABLE

@@ -231,6 +231,7 @@ IN_PART = {
     *(("write_audit", name) for name in (f"{BASE}.safetensors", f"{PRUNED}.safetensors", "test.safetensors")),
     *(("write_tables", f"{name}.safetensors") for name in (BASE, PRUNED)),
     *(("write_costs", f"{name}.safetensors") for name in ATTACKS),
+    *(("write_unsupported", f"{name}.safetensors") for name in (BASE, PRUNED, *ATTACKS)),
     # It waits for this table without a look at it.
     ("check_audit", "robust_accuracy.csv"),
 }

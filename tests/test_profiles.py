@@ -15,6 +15,7 @@ ALONE = {
     "bring",
     "train",
     "compress",
+    "check_network",
     "import_model",
     "build_ensemble",
     "craft",

@@ -81,7 +81,7 @@ def test_lamp_does_not_depend_on_the_scale_of_a_layer_and_ranks_as_the_magnitude
 @pytest.mark.parametrize("name", ["cnn3", "cnn8", "flattened"])
 def test_lamp_of_filters_on_chains_equals_torch_prunings(name):
     model, shape = model_of(EXAMPLES[name]), shape_of(EXAMPLES[name])
-    groups, _ = groups_and_layers(model, shape, "lamp")
+    groups, _, _ = groups_and_layers(model, shape, "lamp")
     graph = tp.DependencyGraph().build_dependency(model, example_inputs=torch.zeros(1, *shape))
     reference = tp.importance.LAMPImportance(p=2, group_reduction="first")
     expected = {
@@ -95,7 +95,7 @@ def test_lamp_of_filters_on_chains_equals_torch_prunings(name):
 
 def test_lamp_of_tied_filters_is_that_of_their_mean_squared_norm():
     model, shape = model_of(EXAMPLES["residual"]), shape_of(EXAMPLES["residual"])
-    groups, _ = groups_and_layers(model, shape, "lamp")
+    groups, _, _ = groups_and_layers(model, shape, "lamp")
     tied = (model.network.stem, model.network.first[0])
     [group] = [group for group in groups if {layer for layer, _ in group.tied} == set(tied)]
     squares = sum(layer.weight.detach().flatten(1).square().sum(1) for layer in tied) / 2
@@ -231,7 +231,7 @@ def test_random_scores_repeat_by_name_and_leave_the_global_generator_alone():
 
 def test_tied_filters_have_one_random_number():
     dense_model, shape, _, _ = wide("resnet18")
-    groups, _ = groups_and_layers(dense_model, shape, "random", seed=5)
+    groups, _, _ = groups_and_layers(dense_model, shape, "random", seed=5)
     assert max(len(group.tied) for group in groups) > 1
     for group in groups:
         assert torch.equal(group.scores, random_scores(group.filters, 5, root_name(dense_model, group)))

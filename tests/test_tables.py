@@ -40,7 +40,7 @@ def test_columns_of_the_study_stand_where_the_catalog_has_their_place(tmp_path):
     table, part = table_of(path)
     rows = whole("wide_attacks", [{"90 %": 1.0, "base": 2.0, "50 %": 3.0}])
     assert part == "filter" and table.titled(part) == "accuracy by attack and level: filter"
-    assert list(rows)[-6:] == ["base", "control", "90 %", "50 %", "max delta", "warned"]
+    assert list(rows)[-7:] == ["base", "control", "90 %", "50 %", "max delta", "warned", "not supported"]
 
 
 @pytest.mark.parametrize(

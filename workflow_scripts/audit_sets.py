@@ -3,10 +3,11 @@
 from squeezeproof.audit.findings import write_findings
 from squeezeproof.audit.sets import Origin, audit_set
 from squeezeproof.jobs import job
+from squeezeproof.markers import supported_with
 from squeezeproof.store.predictions import read_predictions
 from squeezeproof.store.tensors import open_array, read_arrays, read_metadata
 
-with job(snakemake):
+with job(snakemake, of_one_network=True):
     files, names = snakemake.input, snakemake.wildcards
     origin = Origin(
         open_array(files.test, "images"),
@@ -15,6 +16,6 @@ with job(snakemake):
     )
     evaluated = read_predictions(files.evaluated)[1] if files.evaluated else {}
     findings = []
-    for path, attack in zip(files.sets, snakemake.params.attacks, strict=True):
+    for path, attack in zip(*supported_with(files.sets, snakemake.params.attacks), strict=True):
         findings += audit_set(path, names.dataset, names.source, attack, origin, evaluated.get(attack))
     write_findings(snakemake.output[0], findings)

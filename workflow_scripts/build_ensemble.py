@@ -5,7 +5,7 @@ from squeezeproof.models.checkpoints import load_model, save_model
 from squeezeproof.models.ensemble import averaged, join
 from squeezeproof.models.measure import measure
 
-with job(snakemake):
+with job(snakemake, of_one_network=True):
     models, masks, members = zip(*map(load_model, snakemake.input), strict=True)
     spec, masks = join(list(zip(masks, members, strict=True)))
     model = averaged(models)

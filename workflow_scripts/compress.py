@@ -11,7 +11,7 @@ from squeezeproof.store.datasets import read_split
 from squeezeproof.training.finetuning import Finetuner
 from squeezeproof.training.history import summary, write_history
 
-with job(snakemake):
+with job(snakemake, of_one_network=True):
     params = snakemake.params
     model, masks, parent = load_model(snakemake.input.parent, set_up(params.compute))
     *train, metadata = read_split(snakemake.input.train)

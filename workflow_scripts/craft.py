@@ -10,7 +10,7 @@ from squeezeproof.store.adversarial import KIND, SHARD, save_set
 from squeezeproof.store.datasets import open_set, open_split
 from squeezeproof.store.shards import discard_shards, shard_rows
 
-with job(snakemake):
+with job(snakemake, of_one_network=True):
     params, names = snakemake.params, snakemake.wildcards
     device = set_up(params.compute)
     model, _, source = load_model(snakemake.input.source, device)

@@ -11,7 +11,7 @@ from squeezeproof.runtime import set_up
 from squeezeproof.store.datasets import open_split
 from squeezeproof.store.json_files import write_json
 
-with job(snakemake):
+with job(snakemake, of_one_network=True):
     params, output, names = snakemake.params, snakemake.output, snakemake.wildcards
     set_up({**params.compute, "device": "cpu"})
     model, _, _ = load_model(snakemake.input.model)

@@ -11,7 +11,7 @@ from squeezeproof.store.json_files import write_json
 
 EXPORTS = {"onnx": export_onnx, "pt2": export_program}
 
-with job(snakemake):
+with job(snakemake, of_one_network=True):
     params, output = snakemake.params, snakemake.output
     set_up({**params.compute, "device": "cpu"})
     model, _, _ = load_model(snakemake.input.model)

@@ -7,7 +7,7 @@ from squeezeproof.runtime import set_up
 from squeezeproof.store.datasets import open_set, open_split
 from squeezeproof.store.features import save_features
 
-with job(snakemake):
+with job(snakemake, of_one_network=True):
     params, settings = snakemake.params, snakemake.params.settings
     model, _, metadata = load_model(snakemake.input.model, set_up(params.compute))
     images, labels, split = open_split(snakemake.input.test)

@@ -7,7 +7,7 @@ from squeezeproof.models.checkpoints import load_model
 from squeezeproof.runtime import set_up
 from squeezeproof.store.datasets import open_split
 
-with job(snakemake):
+with job(snakemake, of_one_network=True):
     params = snakemake.params
     model, _, source = load_model(snakemake.input.source, set_up(params.compute))
     images, labels, _ = open_split(snakemake.input.test)

@@ -2,10 +2,15 @@
 
 from importlib import import_module
 
-from squeezeproof.figures.style import save
+from squeezeproof.errors import NothingToShow, NotSupported
+from squeezeproof.figures.style import save, words
 from squeezeproof.jobs import job
 
 with job(snakemake):
     params = snakemake.params
     module = import_module(f"squeezeproof.figures.{params.figure}")
-    save(module.draw(snakemake.input, snakemake.wildcards, params.params), snakemake.output)
+    try:
+        figure = module.draw(snakemake.input, snakemake.wildcards, params.params)
+    except (NothingToShow, NotSupported) as error:
+        figure = words(f"Nothing to show: {error}")
+    save(figure, snakemake.output)

@@ -2,14 +2,16 @@
 
 from squeezeproof.evaluation.scoring import score
 from squeezeproof.jobs import job
+from squeezeproof.markers import supported
 from squeezeproof.models.checkpoints import load_model
 from squeezeproof.models.predict import predict
 from squeezeproof.runtime import set_up
 from squeezeproof.store.predictions import save_predictions
 
-with job(snakemake):
+with job(snakemake, of_one_network=True):
     params, files = snakemake.params, snakemake.input
     model, _, target = load_model(files.target, set_up(params.compute))
     batch = snakemake.resources.batch_size
-    labels, predictions, attacks, split = score(lambda images: predict(model, images, batch), files.test, files.sets)
+    sets = supported(files.sets)
+    labels, predictions, attacks, split = score(lambda images: predict(model, images, batch), files.test, sets)
     save_predictions(snakemake.output[0], labels, predictions, snakemake.wildcards, attacks, target, split)

@@ -3,13 +3,15 @@
 from squeezeproof.deployment.integer import predict_integer
 from squeezeproof.evaluation.scoring import score
 from squeezeproof.jobs import job
+from squeezeproof.markers import supported
 from squeezeproof.models.onnx_sessions import open_session
 from squeezeproof.store.predictions import save_predictions
 from squeezeproof.store.tensors import read_metadata
 
-with job(snakemake):
+with job(snakemake, of_one_network=True):
     files = snakemake.input
     session = open_session(files.int8, snakemake.params.compute["threads"])
-    labels, predictions, attacks, split = score(lambda images: predict_integer(session, images), files.test, files.sets)
+    sets = supported(files.sets)
+    labels, predictions, attacks, split = score(lambda images: predict_integer(session, images), files.test, sets)
     fake_quantized = read_metadata(files.fake_quantized, "model")
     save_predictions(snakemake.output[0], labels, predictions, snakemake.wildcards, attacks, fake_quantized, split)

@@ -4,16 +4,18 @@ from squeezeproof.audit.findings import write_findings
 from squeezeproof.audit.fresh import audit_fresh, sample_size
 from squeezeproof.audit.probe import probe
 from squeezeproof.jobs import job
+from squeezeproof.markers import supported_with
 from squeezeproof.models.checkpoints import load_model
 from squeezeproof.runtime import set_up
 from squeezeproof.store.datasets import open_split
 
-with job(snakemake):
+with job(snakemake, of_one_network=True):
     params, names = snakemake.params, snakemake.wildcards
     model, _, _ = load_model(snakemake.input.source, set_up(params.compute))
     images, labels, _ = open_split(snakemake.input.test)
     sample, fresh = slice(params.images), slice(sample_size(params.images, len(labels)))
-    sets = dict(zip(params.attacks, snakemake.input.sets, strict=True))
+    paths, attacks = supported_with(snakemake.input.sets, params.attacks)
+    sets = dict(zip(attacks, paths, strict=True))
     options = {"seed": params.seed, "batch_size": snakemake.resources.batch_size}
     options |= {"dataset": names.dataset, "source": names.source}
     write_findings(

@@ -11,7 +11,7 @@ from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import open_split
 from squeezeproof.store.sweeps import SweepFile
 
-with job(snakemake):
+with job(snakemake, of_one_network=True):
     params, names, output = snakemake.params, snakemake.wildcards, snakemake.output[0]
     batch_size = snakemake.resources.batch_size
     model, _, source = load_model(snakemake.input.source, set_up(params.compute))

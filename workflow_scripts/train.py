@@ -7,6 +7,7 @@ from squeezeproof.jobs import job
 from squeezeproof.models.build import initial_model, specification
 from squeezeproof.models.checkpoints import check_rebuilds, load_weights, save_model
 from squeezeproof.models.measure import measure
+from squeezeproof.models.pretrained import start_from
 from squeezeproof.runtime import place, set_up
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import read_split
@@ -20,8 +21,10 @@ with job(snakemake):
     *validation, _ = read_split(snakemake.input.validation)
     spec = specification(params.architecture, metadata)
     model = place(initial_model(spec, params.seed), device, metadata["shape"])
-    if snakemake.input.checkpoint:
+    if params.architecture.get("checkpoint"):
         load_weights(model, snakemake.input.checkpoint)
+    if params.architecture.get("pretrained"):
+        start_from(model, snakemake.input.checkpoint, metadata["shape"], params.training["epochs"])
     resume = Path(f"{snakemake.output.model}.resume")
     seed = derive_seed(params.seed, "training")
     history = fit(model, train, validation, params.training, seed=seed, resume_path=resume)

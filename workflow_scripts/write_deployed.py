@@ -3,9 +3,11 @@
 from squeezeproof.analysis.deployed import deployed
 from squeezeproof.audit.findings import read_audit
 from squeezeproof.jobs import job
+from squeezeproof.markers import supported_with
 from squeezeproof.tables.files import write_table
 
 with job(snakemake):
     files, params = snakemake.input, snakemake.params
-    table = deployed(files.int8, files.fake_quantized, params.models, params.alpha, read_audit(files.audit))
+    int8, fake_quantized = supported_with(files.int8, files.fake_quantized)
+    table = deployed(int8, fake_quantized, params.models, params.alpha, read_audit(files.audit))
     write_table(snakemake.output[0], table)

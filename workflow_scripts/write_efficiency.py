@@ -2,6 +2,7 @@
 
 from squeezeproof.analysis.efficiency import efficiency_table, latency_table
 from squeezeproof.jobs import job
+from squeezeproof.markers import supported_with
 from squeezeproof.store.json_files import read_json
 from squeezeproof.store.tensors import read_metadata
 from squeezeproof.tables.files import read_csv, read_table, write_table
@@ -12,7 +13,9 @@ with job(snakemake):
     machines = {name: read_json(path) for name, path in zip(params.datasets, files.machines, strict=True)}
     latency = latency_table(times, machines)
     write_table(output.latency, latency)
-    sizes = [read_metadata(path, "model")["size"] for path in files.models]
-    exports = {tuple(key): read_json(path) for key, path in zip(params.exports, files.metadata, strict=True)}
+    paths, models = supported_with(files.models, params.models)
+    sizes = [read_metadata(path, "model")["size"] for path in paths]
+    found = zip(*supported_with(files.metadata, params.exports), strict=True)
+    exports = {tuple(key): read_json(path) for path, key in found}
     clean = read_table(files.clean_accuracy)
-    write_table(output.efficiency, efficiency_table(params.models, sizes, exports, clean, latency))
+    write_table(output.efficiency, efficiency_table(models, sizes, exports, clean, latency))

@@ -2,7 +2,8 @@
 
 from squeezeproof.analysis.crafting import library_table
 from squeezeproof.jobs import job
+from squeezeproof.markers import supported
 from squeezeproof.tables.files import write_table
 
 with job(snakemake):
-    write_table(snakemake.output[0], library_table(snakemake.input))
+    write_table(snakemake.output[0], library_table(supported(snakemake.input)))

@@ -3,7 +3,8 @@
 from squeezeproof.analysis.crafting import stages_table
 from squeezeproof.audit.findings import read_audit
 from squeezeproof.jobs import job
+from squeezeproof.markers import supported
 from squeezeproof.tables.files import write_table
 
 with job(snakemake):
-    write_table(snakemake.output[0], stages_table(snakemake.input.sets, read_audit(snakemake.input.audit)))
+    write_table(snakemake.output[0], stages_table(supported(snakemake.input.sets), read_audit(snakemake.input.audit)))

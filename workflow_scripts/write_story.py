@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from squeezeproof.analysis.unsupported import in_words
 from squeezeproof.atomic import replacing
 from squeezeproof.audit.findings import read_findings
 from squeezeproof.jobs import job
@@ -12,12 +13,13 @@ from squeezeproof.tables.files import read_table, read_texts
 
 with job(snakemake):
     files, params = snakemake.input, snakemake.params
-    tables = {name: read_table(files[name]) for name in ("answers", "robust_accuracy", "verdicts")}
+    tables = {name: read_table(files[name]) for name in ("answers", "robust_accuracy", "verdicts", "unsupported")}
     audit, crafting, clean = read_findings(files.audit), read_table(files.crafting), read_table(files.clean)
     images = clean.groupby("dataset")["n"].max().to_dict()
     numbers = {**params.study["numbers"], "Test images": ", ".join(f"{name} {count}" for name, count in images.items())}
     models = read_table(files.compression)
     warnings = [f"{row.model}: {row.warning}" for row in models[models["warning"] != ""].itertuples()]
+    warnings += in_words(tables["unsupported"])
     told_slopes = [text for path in files.stages for text in slopes(read_table(path), models)]
     study = {**params.study, "numbers": numbers, "warnings": warnings, "slopes": told_slopes}
     told = provenance(Path(snakemake.scriptdir).parent, params.benchmarks, crafting, images)

@@ -4,12 +4,14 @@ from squeezeproof.analysis.accuracy import clean_accuracy, over_seeds, read_cell
 from squeezeproof.analysis.efficiency import compression_table
 from squeezeproof.audit.findings import read_audit
 from squeezeproof.jobs import job
+from squeezeproof.markers import supported, supported_with
 from squeezeproof.tables.files import write_table
 
 with job(snakemake):
-    models, output = snakemake.params.models, snakemake.output
-    cells = read_cells(snakemake.input.predictions, models, read_audit(snakemake.input.audit))
+    models, files, output = snakemake.params.models, snakemake.input, snakemake.output
+    cells = read_cells(supported(files.predictions), models, read_audit(files.audit))
     write_table(output.clean_accuracy, clean_accuracy(cells))
     write_table(output.robust_accuracy, robust_accuracy(cells))
     write_table(output.over_seeds, over_seeds(cells))
-    write_table(output.compression, compression_table(models, snakemake.input.models))
+    paths, models = supported_with(files.models, models)
+    write_table(output.compression, compression_table(models, paths))

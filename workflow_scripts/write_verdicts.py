@@ -5,11 +5,12 @@ from squeezeproof.analysis.clean_pairs import clean_differences
 from squeezeproof.analysis.effects import effects
 from squeezeproof.audit.findings import read_audit
 from squeezeproof.jobs import job
+from squeezeproof.markers import supported
 from squeezeproof.tables.files import write_table
 
 with job(snakemake):
     statistics, output = snakemake.params.statistics, snakemake.output
-    cells = snakemake.input.predictions, snakemake.params.models
+    cells = supported(snakemake.input.predictions), snakemake.params.models
     audit = read_audit(snakemake.input.audit)
     found = pairs.read_pairs(*cells, audit)
     write_table(output.comparisons, pairs.comparisons(found, statistics["alpha"]))

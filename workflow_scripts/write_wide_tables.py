@@ -7,9 +7,10 @@ from squeezeproof.tables.files import read_table, write_table
 with job(snakemake):
     files, output = snakemake.input, snakemake.output
     cells = wide.read_cells(*(read_table(path) for path in (files.over_seeds, files.robust, files.compression)))
-    write_table(output.models, wide.models_by_attack(cells))
+    unsupported = read_table(files.unsupported)
+    write_table(output.models, wide.models_by_attack(cells, unsupported))
     controls = wide.controls_of(snakemake.params.models)
     for name, path in zip(snakemake.params.compressions, output.attacks, strict=True):
-        write_table(path, wide.attacks_by_level(cells, name, controls))
+        write_table(path, wide.attacks_by_level(cells, name, controls, unsupported))
     if files.stages:
         write_table(output.stages[0], wide.stages_by_model(read_table(files.stages[0]), read_table(files.clean)))

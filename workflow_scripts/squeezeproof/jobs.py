@@ -8,8 +8,9 @@ import time
 from contextlib import contextmanager, suppress
 
 from squeezeproof.atomic import writable
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.factories import allow
+from squeezeproof.markers import write_marker
 
 log = logging.getLogger("squeezeproof")
 # What the process of a job that went well calls before it ends.
@@ -17,10 +18,12 @@ at_end = []
 
 
 @contextmanager
-def job(snakemake):
+def job(snakemake, of_one_network=False):
     """Log to the rule's log file; an InputError ends the job with its message alone, any other with its traceback.
 
-    Where all went well the process of the job ends here, so that nothing may follow in its script.
+    What its network does not support ends a job `of_one_network` well, with a marker (`squeezeproof.markers`) in the
+    place of each output. Where all went well the process of the job ends here, so that nothing may follow in its
+    script.
     """
     # A full disk says so where the result is written, not once per line of a log.
     logging.raiseExceptions = False
@@ -39,8 +42,10 @@ def job(snakemake):
         wall, work = time.perf_counter() - start, time.process_time() - started
         log.info("done in %.1f s; CPU: %.2f s to start, %.2f s of work", wall, started, work)
     except InputError as error:
-        log.error("ERROR: %s", error)
-        sys.exit(f"{snakemake.rule}: {error}")
+        if not (of_one_network and isinstance(error, NotSupported)):
+            log.error("ERROR: %s", error)
+            sys.exit(f"{snakemake.rule}: {error}")
+        _mark(snakemake, error)
     except MemoryError as error:
         log.error("ERROR: out of memory: %s", error)
         sys.exit(f"{snakemake.rule}: out of memory ({error}); run fewer jobs at once, or set compute.batch_size lower")
@@ -61,6 +66,18 @@ def job(snakemake):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+
+
+def _mark(snakemake, error):
+    """Write markers in the place of a job's outputs; the first in a row says on the terminal what is not supported."""
+    told = error.told
+    if told is None:
+        names = dict(snakemake.wildcards.items())
+        told = {"rule": snakemake.rule, "names": names, "reason": str(error)}
+        print(f"{snakemake.rule}: {', '.join(names.values())}: not supported: {error}", file=sys.stderr)
+    log.warning("not supported: %s", told["reason"])
+    for path in snakemake.output:
+        write_marker(path, told)
 
 
 class Progress:

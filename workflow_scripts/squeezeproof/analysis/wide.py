@@ -8,11 +8,13 @@ import pandas as pd
 
 from squeezeproof.analysis.accuracy import seed_relation
 from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, display_name, level
+from squeezeproof.analysis.unsupported import COMPRESSION, NONE
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.catalog import WIDE_ATTACKS, WIDE_MODELS, WIDE_STAGES
 
 CELL = ["dataset", *(f"{side}_{axis}" for side in ("source", "target") for axis in MODEL), "seed_relation", "attack"]
 ITSELF, ITS_BASE = "itself", "its base"
+UNSUPPORTED = "not supported"
 OTHER_SEED = ", another seed"
 
 
@@ -56,8 +58,11 @@ def _warned(robust, compression):
     return set(zip(*(marked[key] for key in CELL), strict=True))
 
 
-def models_by_attack(cells):
-    """A row per model and source, a column per attack (Wang et al. 2018, Tables 1 and 2), clean images first."""
+def models_by_attack(cells, unsupported=NONE):
+    """A row per model and source, a column per attack (Wang et al. 2018, Tables 1 and 2), clean images first.
+
+    `unsupported` is the table of that name: its models have rows that say so.
+    """
     keys = ["dataset", *(f"target_{axis}" for axis in MODEL)]
     attacks = [attack for attack in dict.fromkeys(cells["attack"]) if attack != CLEAN]
     titles, rows = attack_displays(cells), []
@@ -69,17 +74,21 @@ def models_by_attack(cells):
             row |= {titles[cell.attack]: 100 * cell.mean for cell in both.itertuples()}
             warned = "; ".join(titles[cell.attack] for cell in both.itertuples() if cell.warned)
             rows.append(row | {"runs": int(found["runs"].max()), "warned": warned})
-    columns = ["dataset", *MODEL, "crafted on", "runs", *map(titles.get, [CLEAN, *attacks]), "warned"]
+    for row in unsupported.itertuples():
+        reason = row.reason if row.part == COMPRESSION else f"{row.part}: {row.reason}"
+        rows.append({axis: getattr(row, axis) for axis in ["dataset", *MODEL]} | {UNSUPPORTED: reason})
+    columns = ["dataset", *MODEL, "crafted on", "runs", *map(titles.get, [CLEAN, *attacks]), "warned", UNSUPPORTED]
     return WIDE_MODELS.frame(pd.DataFrame(rows, columns=columns))
 
 
-def attacks_by_level(cells, compression, controls):
+def attacks_by_level(cells, compression, controls, unsupported=NONE):
     """A row per model and attack, a column per ratio or bit width of one compression ([vora2023], and theirs of
     benign accuracy in the rows of the clean images). `max delta` is the largest SIGNED difference compressed minus
     base; `control` is the base after the same further training, which the papers lack.
 
     Args:
         controls: of `controls_of`.
+        unsupported: the table of that name.
     """
     compressed = cells[cells["target_compression"] == compression]
     compressed = compressed.sort_values("threat", key=lambda threat: threat != CLEAN, kind="stable")
@@ -109,8 +118,12 @@ def attacks_by_level(cells, compression, controls):
             row |= {CONTROL: 100 * control.mean}
             warned += [CONTROL] * control.warned
         rows.append(row | {"warned": "; ".join(warned)})
+    for row in unsupported[unsupported["compression"] == compression].itertuples():
+        axes = {axis: getattr(row, axis) for axis in ("dataset", "architecture", "training", "finetuning")}
+        attack = "" if row.part == COMPRESSION else row.part
+        rows.append(axes | {"attack": attack, UNSUPPORTED: f"{level(row.ratio, row.bits)}: {row.reason}"})
     columns = ["dataset", "architecture", "training", "finetuning", "crafted on", "attack", "runs", "base", CONTROL]
-    return WIDE_ATTACKS.frame(pd.DataFrame(rows, columns=[*columns, *names, "max delta", "warned"]))
+    return WIDE_ATTACKS.frame(pd.DataFrame(rows, columns=[*columns, *names, "max delta", "warned", UNSUPPORTED]))
 
 
 def controls_of(descriptions):

@@ -48,7 +48,7 @@ def apgd(
     Returns the strongest points seen, inside the ball and the box: one that fools before one that does not, then by
     loss. The authors' code returns the clean image where no iterate fools, which transfers to nothing.
 
-    Raises InputError for `dlr` with fewer than 3 classes.
+    Raises NotSupported for `dlr` with fewer than 3 classes.
     """
     best, whole = Strongest(inputs), Batch.of(inputs, labels, indices)
     for run in range(restarts):
@@ -80,7 +80,7 @@ def apgd_t(
         restarts: independent runs per target.
 
     The other arguments and the result are those of `apgd`; the strongest point over the targets is the one of the
-    largest margin. Raises InputError for fewer than 4 classes.
+    largest margin. Raises NotSupported for fewer than 4 classes.
     """
     logits = logits_at(model, inputs)
     check_classes(logits, "the targeted loss dlr", 4)

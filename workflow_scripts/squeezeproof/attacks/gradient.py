@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from squeezeproof.attacks.ball import peaks
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.types import Classifier, Loss
 
 
@@ -20,9 +20,9 @@ def loss_and_gradient(
 
     With `transform` the model sees transform(points).
 
-    Raises InputError where the model gives no gradient to its input, or where a gradient or a logit is not finite. A
-    model with a method `observe` is shown the largest absolute entry of every gradient, [N], and judges these and its
-    logits itself.
+    Raises NotSupported where the model gives no gradient to its input, InputError where a gradient or a logit is not
+    finite. A model with a method `observe` is shown the largest absolute entry of every gradient, [N], and judges these
+    and its logits itself.
     """
     points = points.detach().requires_grad_(True)
     with torch.enable_grad():
@@ -71,10 +71,15 @@ def difference_gradients(
 
 def _gradient(values: torch.Tensor, points: torch.Tensor, seed: torch.Tensor, retain: bool = False) -> torch.Tensor:
     if not values.requires_grad:
-        raise InputError("the model gives no gradient to its input, so a gradient attack would say nothing about it")
-    (gradient,) = torch.autograd.grad(values, points, seed, allow_unused=True, retain_graph=retain)
+        raise NotSupported("the model gives no gradient to its input, so a gradient attack would say nothing about it")
+    try:
+        (gradient,) = torch.autograd.grad(values, points, seed, allow_unused=True, retain_graph=retain)
+    except RuntimeError as error:
+        if "derivative" not in str(error):
+            raise
+        raise NotSupported(f"PyTorch has no derivative of what the network computes ({error})") from error
     if gradient is None:
-        raise InputError(
+        raise NotSupported(
             "the model's logits do not depend on its input, so a gradient attack would say nothing about it"
         )
     return gradient

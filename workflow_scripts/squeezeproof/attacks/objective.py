@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NotSupported
 
 # In pixel units, and as a share of a logit; float32 has some ten times finer steps of either.
 ROUNDING = 1e-6
@@ -49,9 +49,9 @@ LOSSES = {"cross_entropy": log_odds, "dlr": dlr, "margin": margin}
 
 
 def check_classes(logits: torch.Tensor, loss: str, least: int) -> None:
-    """Raise InputError where the logits [N, K] are of fewer classes than a difference of logits ratio is made of."""
+    """Raise NotSupported where the logits [N, K] are of fewer classes than a difference of logits ratio is made of."""
     if logits.shape[1] < least:
-        raise InputError(f"{loss} needs at least {least} classes, the model has {logits.shape[1]}")
+        raise NotSupported(f"{loss} needs at least {least} classes, the model has {logits.shape[1]}")
 
 
 def rounding(own: torch.Tensor, other: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 import torch
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NotSupported
 from squeezeproof.models.device import device_of
 from squeezeproof.models.quantized import SMALLEST_SCALE, FakeQuantize
 from squeezeproof.seeds import derive_seed
@@ -56,7 +56,7 @@ def observe(model, names, images, generator):
         images: uint8 [N, C, H, W].
         generator: of the sample, about SAMPLE values a layer, as many from every image.
 
-    Raises InputError where a value is not finite.
+    Raises NotSupported where a value is not finite.
     """
     quota = -(-SAMPLE // len(images))
     seen, ends = {name: [] for name in names}, {name: [] for name in names}
@@ -84,7 +84,7 @@ def observe(model, names, images, generator):
     for name in names:
         extremes = torch.stack(ends[name])
         if not torch.isfinite(extremes).all():
-            raise InputError(f"the inputs of {name} are not finite, so they cannot be quantized")
+            raise NotSupported(f"the inputs of {name} are not finite, so they cannot be quantized")
         seen[name].append(torch.stack([extremes.min(), extremes.max()]))
     return {name: torch.cat(values)[None] for name, values in seen.items()}
 

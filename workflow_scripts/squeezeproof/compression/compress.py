@@ -22,7 +22,7 @@ def compress(model, shape, settings, train_on, images=None, labels=None, seed=0,
         masks: of a pruned model, which a quantization keeps.
         initial: of `rewind` and `start: scratch`, called for the base model as it was before its training.
 
-    Raises InputError where the ratio cannot be reached or nothing would be removed.
+    Raises NotSupported where the ratio cannot be reached or nothing would be removed.
     """
     if settings["method"] == CONTROL:
         return train_alone(model, settings, train_on, initial)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 
 from squeezeproof.compression.projections import funnel, irregular, redundant
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NotSupported
 
 
 def constraint(settings):
@@ -26,7 +26,7 @@ def project(values, fraction, final=True, *, scope, funnel_slope=0.5):
             and `redundant` as in projections.py.
         funnel_slope: of the funnel.
 
-    Raises InputError where a layer would lose all its weights, or a funnel would not narrow.
+    Raises NotSupported where a layer would lose all its weights, or a funnel would not narrow.
     """
     tensors = list(values.values())
     keep = _kept(fraction, tensors)
@@ -42,7 +42,7 @@ def project(values, fraction, final=True, *, scope, funnel_slope=0.5):
     masks = dict(zip(values, masks, strict=True))
     if empty := [name for name, mask in masks.items() if not mask.any()]:
         hint = {"global": ", or write scope: layer", "funnel": ", or funnel_slope"}.get(scope, "")
-        raise InputError(
+        raise NotSupported(
             f"removing {100 * fraction:g} % of the weights leaves none in {', '.join(empty)}; lower the ratio{hint}"
         )
     if scope == "funnel" and final:
@@ -76,7 +76,7 @@ def _check_narrowing(masks, fraction):
     shares = {name: int(mask.sum()) / mask.numel() for name, mask in masks.items()}
     for (before, wider), (name, narrower) in pairwise(shares.items()):
         if narrower >= wider:
-            raise InputError(
+            raise NotSupported(
                 f"a funnel that removes {100 * fraction:g} % of the weights keeps {100 * narrower:.4g} % of {name}, "
                 f"not less than the {100 * wider:.4g} % of {before} before it: they have too few weights for so small "
                 f"a difference; raise funnel_slope, or write scope: global"

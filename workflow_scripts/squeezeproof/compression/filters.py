@@ -1,18 +1,24 @@
 """Filter pruning: which filters go is decided here, removing them with all that depends on them is torch-pruning's.
 
 Filters that are tied (the branches of a residual sum, a convolution and its depthwise follower) form one group and
-are removed together. The sizes after any choice are
-known in closed form from the groups, so a target in parameters or MACs is searched without pruning anything.
+are removed together. The sizes after any choice are known in closed form from the groups, so a target in parameters or
+MACs is searched without pruning anything. Filters that cannot be removed right all stay, and more of the others go.
 """
 
-import torch
-from torch import nn
+import logging
+from dataclasses import dataclass
 
-from squeezeproof.compression.groups import groups_and_layers, remove_filters, root_name, size_after
-from squeezeproof.compression.silence import refused
+import torch
+
+from squeezeproof.compression.groups import groups_and_layers, remove_filters, root_name
+from squeezeproof.compression.silence import Refused, refused
+from squeezeproof.compression.sizes import size_after
 from squeezeproof.compression.steps import prune
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NotSupported
+from squeezeproof.models.measure import filtering, width_of
 from squeezeproof.seeds import derive_seed
+
+log = logging.getLogger("squeezeproof")
 
 TOLERANCE = 0.01
 OPTIONS = ("scope", "importance", "measure", "max_layer_ratio")
@@ -35,57 +41,92 @@ def prune_filters(
         max_layer_ratio: share in (0, 1] of a group's dense filters that the `global` scope may remove.
         final: whether this is the last step; an earlier one may miss its fraction or be too small to remove a filter.
 
-    Raises InputError where the last step cannot reach the fraction within one point or leaves the model dense.
+    Raises NotSupported where the last step cannot reach the fraction within one point or leaves the model dense.
     """
-    groups, layers = groups_and_layers(model, shape, importance, sample, seed)
+    groups, layers, whole = groups_and_layers(model, shape, importance, sample, seed)
+    asked = Asked(fraction, scope, measure, max_layer_ratio, final)
+    while True:
+        chosen, parameters = _choose(model, groups, layers, dense, asked, whole)
+        try:
+            remove_filters(model, shape, chosen)
+        except Refused as refusal:
+            # What cannot be removed right stays, and more of the others goes.
+            whole |= refusal.reasons
+            left = [group for group in groups if root_name(model, group) not in refusal.reasons]
+            if not left or len(left) == len(groups):
+                raise Refused(whole) from refusal
+            groups = left
+        else:
+            break
+    actual = sum(parameter.numel() for parameter in model.parameters())
+    if actual != parameters:
+        reason = f"they leave {actual} parameters where {parameters} were forecast"
+        raise refused([name for name, indices in chosen.items() if indices], reason)
+    for name, reason in whole.items():
+        log.info("%s keeps all its filters: %s", name, reason)
+    return chosen
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `prune_filters` is asked for."""
+
+    fraction: float
+    scope: str
+    measure: str
+    max_layer_ratio: float
+    final: bool
+
+
+def _choose(model, groups, layers, dense, asked, whole):
+    """Root name -> indices of the filters that go; and the parameters left; `whole` tells why layers keep theirs."""
     dense_size, dense_filters = dense
     names = [root_name(model, group) for group in groups]
     full = [dense_filters[name] // len(group.units[0]) for name, group in zip(names, groups, strict=True)]
 
     def choose(level):
-        return _uniform(groups, full, level) if scope == "layer" else _ranked(groups, full, level, max_layer_ratio)
+        if asked.scope == "layer":
+            return _uniform(groups, full, level)
+        return _ranked(groups, full, level, asked.max_layer_ratio)
 
     def removed(level):
         size = size_after(layers, groups, [len(indices) for indices in choose(level)])
-        return 1 - getattr(size, measure) / getattr(dense_size, measure)
+        return 1 - getattr(size, asked.measure) / getattr(dense_size, asked.measure)
 
     # The same share of every layer's channels is rounded to whole filters; everything else is searched.
-    exact = scope == "layer" and measure == "channels"
-    level = fraction if exact else _search(removed, fraction)
-    chosen = choose(level)
-    achieved = removed(level)
-    if final and not exact and abs(achieved - fraction) > TOLERANCE:
-        raise InputError(_out_of_reach(fraction, achieved, scope, measure, max_layer_ratio))
-    if final and achieved == 0:
-        raise InputError(f"pruning {100 * fraction:g} % of the {measure} removes no filter at all; raise the ratio")
-    predicted = size_after(layers, groups, [len(indices) for indices in chosen])
-    chosen = {
+    exact = asked.scope == "layer" and asked.measure == "channels" and not whole
+    level = asked.fraction if exact else _search(removed, asked.fraction)
+    chosen, achieved = choose(level), removed(level)
+    if asked.final and not exact and abs(achieved - asked.fraction) > TOLERANCE:
+        problem = _out_of_reach(asked, achieved)
+        raise Refused(whole, f" Without them {problem}.") if whole else NotSupported(problem)
+    if asked.final and achieved == 0:
+        share = f"{100 * asked.fraction:g} % of the {asked.measure}"
+        raise NotSupported(f"pruning {share} removes no filter at all; raise the ratio")
+    parameters = size_after(layers, groups, [len(indices) for indices in chosen]).parameters
+    return {
         name: [index for unit in units for index in group.units[unit]]
         for name, group, units in zip(names, groups, chosen, strict=True)
-    }
-    remove_filters(model, shape, chosen)
-    actual = sum(parameter.numel() for parameter in model.parameters())
-    if actual != predicted.parameters:
-        reason = f"they leave {actual} parameters where {predicted.parameters} were forecast"
-        raise refused([name for name, indices in chosen.items() if indices], reason)
-    return chosen
+    }, parameters
 
 
 def dense_sizes(model, shape):
     """(Size, filters of every convolution by its name) of a dense model: what every step measures its fraction by."""
-    groups, layers = groups_and_layers(model, shape, "l1")
+    groups, layers, _ = groups_and_layers(model, shape, "l1")
     size = size_after(layers, groups, [0] * len(groups))
-    return size, {name: layer.out_channels for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d)}
+    names = {layer: name for name, layer in model.named_modules()}
+    return size, {names[layer]: width_of(layer) for layer in filtering(model)}
 
 
-def _out_of_reach(fraction, achieved, scope, measure, max_layer_ratio):
+def _out_of_reach(asked, achieved):
     kept, way_out = "every layer keeps one", ""
-    if scope == "global" and max_layer_ratio < 1:
-        kept = f"max_layer_ratio: {max_layer_ratio:g} of a layer may go"
+    if asked.scope == "global" and asked.max_layer_ratio < 1:
+        kept = f"max_layer_ratio: {asked.max_layer_ratio:g} of a layer may go"
         way_out = ", or raise max_layer_ratio"
     return (
-        f"the nearest that {scope} filter pruning comes to removing {100 * fraction:g} % of the {measure} is "
-        f"{100 * achieved:.1f} % (whole filters go, and {kept}); ask for ratio: {achieved:.3f}{way_out}"
+        f"the nearest that {asked.scope} filter pruning comes to removing {100 * asked.fraction:g} % of the "
+        f"{asked.measure} is {100 * achieved:.1f} % (whole filters go, and {kept}); ask for ratio: "
+        f"{achieved:.3f}{way_out}"
     )
 
 

@@ -1,54 +1,21 @@
-"""Groups of tied filters, the size of a network without some of them, and their removal by torch-pruning."""
+"""Groups of tied filters, and their removal by torch-pruning."""
 
 import copy
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch_pruning as tp
 from torch import nn
 
+from squeezeproof.compression.heads import attention_groups, is_projection, remove_heads
 from squeezeproof.compression.importance import score_filters
-from squeezeproof.compression.silence import Reference, refused
-from squeezeproof.errors import InputError
+from squeezeproof.compression.silence import Reference, Refused, refused
+from squeezeproof.compression.sizes import SIZED, Group, is_depthwise
+from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.models.device import device_of
-from squeezeproof.models.measure import layer_macs
+from squeezeproof.models.measure import filtering, layer_macs, width_of
 from squeezeproof.runtime import place
-
-NORMALIZATIONS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
-SIZED = (nn.Conv2d, nn.Linear, *NORMALIZATIONS, nn.PReLU, nn.Parameter)
-
-
-@dataclass
-class Group:
-    """Filters pruned together: what ties them, their scores [units], and what a unit of them stands for.
-
-    A unit is what can only go as a whole: a filter, or one of every group of channels of a grouped convolution or
-    normalisation, or filters that gate each other; `units` has the indices of each among the filters of the convolution
-    `root`. `tied` holds every convolution of theirs with the order in which its filters are those of the root; `outs`
-    and `ins` how many rows and columns of each layer one unit stands for.
-    """
-
-    root: nn.Conv2d
-
-    units: list
-    tied: list
-    outs: dict
-    ins: dict
-    scores: torch.Tensor | None = None
-
-    @property
-    def filters(self):
-        return len(self.units)
-
-
-@dataclass(frozen=True)
-class Size:
-    """Channels, parameters and MACs of a model."""
-
-    channels: int
-    parameters: int
-    macs: int
 
 
 def root_name(model, group):
@@ -56,75 +23,71 @@ def root_name(model, group):
 
 
 def groups_and_layers(model, shape, importance, sample=None, seed=0):
-    """Every group of prunable filters, scored, and every sized layer with its MACs: what `size_after` computes with.
+    """Every group of prunable filters, scored; every sized layer, its MACs and whether its outputs are filters, what
+    `size_after` computes with; and name -> reason of the layers whose filters cannot be followed and stay.
 
     The layer executed last gives the logits, be it linear or a convolution: its filters are the classes and stay.
-    `importance`, `sample` and `seed` are those of `score_filters`. Raises InputError for a network whose filters cannot
-    be removed as they are tied.
+    `importance`, `sample` and `seed` are those of `score_filters`. Raises NotSupported for a network without a filter
+    that could be removed.
     """
     macs = layer_macs(model, shape)
     _check_parameters(model)
-    classifier = [model.get_submodule(name) for name in list(macs)[-1:]]
-    with _traced(model, shape) as graph:
-        found = graph.get_all_groups(ignored_layers=classifier, root_module_types=[nn.Conv2d])
-        groups = [_describe(graph, group) for group in found if not _carries_image(group)]
-    if not groups:
-        raise InputError("the network has no convolution whose filters could be pruned")
     names = {module: name for name, module in model.named_modules()}
-    layers = [(module, macs.get(names[module], 0)) for module in model.modules() if isinstance(module, SIZED)]
-    owned = {parameter for layer, _ in layers for parameter in layer.parameters(recurse=False)}
-    layers += [(parameter, 0) for parameter in model.parameters() if parameter not in owned]
+    filters = filtering(model)
+    groups, whole = attention_groups(model) if len(filters) > 1 else [], {}
+    classes = {model.get_submodule(name) for name in list(macs)[-1:]}
+    seen = {layer for group in groups for layer in (*group.outs, *group.ins)} | classes
+    with _traced(model, shape) as graph:
+        for root in [layer for layer in graph.module2node if layer in filters]:
+            if root in seen:
+                continue
+            try:
+                group = _whole_group(graph, root)
+                outputs = {dependency.target.module for dependency, _ in group if _removes_outputs(dependency)}
+                seen |= outputs
+                if not outputs & classes and not _carries_image(group):
+                    groups.append(_describe(graph, group))
+            except Refused as refusal:
+                whole = refusal.reasons | whole
+    if not groups:
+        if whole:
+            raise Refused(whole)
+        raise NotSupported("the network has no convolution whose filters could be pruned")
+    sized = [module for module in model.modules() if isinstance(module, SIZED)]
+    owned = {parameter for layer in sized for parameter in layer.parameters(recurse=False)}
+    layers = [(layer, macs.get(names[layer], 0), layer in filters) for layer in sized]
+    layers += [(parameter, 0, False) for parameter in model.parameters() if parameter not in owned]
     for group, scores in zip(groups, score_filters(model, groups, importance, sample, seed), strict=True):
         order = torch.tensor(group.units, device=scores.device)
         group.scores = scores[order].mean(1)
-    return groups, layers
-
-
-def size_after(layers, groups, removals):
-    """The Size that removing `removals[i]` units of `groups[i]` leaves."""
-    channels = parameters = macs = 0
-    for layer, layer_macs_now in layers:
-        lost_out = round(sum(count * group.outs.get(layer, 0) for group, count in zip(groups, removals, strict=True)))
-        lost_in = round(sum(count * group.ins.get(layer, 0) for group, count in zip(groups, removals, strict=True)))
-        if not isinstance(layer, (nn.Conv2d, nn.Linear)):
-            parameters += _kept_of_channels(layer, lost_out)
-            continue
-        rows, columns = layer.weight.shape[:2]
-        kept_rows = rows - lost_out
-        kept_columns = columns if _is_depthwise(layer) else columns - lost_in // getattr(layer, "groups", 1)
-        weights = round(layer.weight.numel() / (rows * columns)) * kept_rows * kept_columns
-        parameters += weights + (kept_rows if layer.bias is not None else 0)
-        macs += round(layer_macs_now / layer.weight.numel() * weights)
-        channels += kept_rows if isinstance(layer, nn.Conv2d) else 0
-    return Size(channels, parameters, macs)
-
-
-def _kept_of_channels(layer, lost):
-    """Parameters that a normalisation, a PReLU or a bare parameter has left without some channels."""
-    own = [layer] if isinstance(layer, nn.Parameter) else list(layer.parameters(recurse=False))
-    # torch-pruning cuts a bare parameter along its last dimension that is longer than 1, and leaves a single slope.
-    lengths = [next((size for size in reversed(parameter.shape) if size > 1), 1) for parameter in own]
-    return sum(
-        parameter.numel() // length * (length - lost if length > 1 else 1)
-        for parameter, length in zip(own, lengths, strict=True)
-    )
+    return groups, layers, whole
 
 
 def remove_filters(model, shape, chosen):
     """Remove filters in place with all that depends on them; `chosen` maps a group's root name to their indices.
 
     What is left computes, on a few images, what the whole network computes with exactly these filters, and their
-    normalisations, silent. Raises InputError, and leaves the model as it was, where it would not.
+    normalisations, silent. Raises NotSupported, and leaves the model as it was, where it would not.
     """
     chosen = {name: sorted(indices) for name, indices in chosen.items() if indices}
     reference = Reference(model, shape)
     if _problem(reference, model, shape, chosen):
-        # Each alone tells which of them it is; where none fails alone it is all of them together.
-        alone = {name: _problem(reference, model, shape, {name: indices}) for name, indices in chosen.items()}
-        guilty = {name: problem for name, problem in alone.items() if problem}
-        raise refused(list(guilty or chosen), next(iter(guilty.values()), _problem(reference, model, shape, chosen)))
+        raise Refused(_guilty(lambda part: _problem(reference, model, shape, part), chosen))
     _prune(model, shape, chosen)
     place(model, device_of(model), shape)
+
+
+def _guilty(problem_of, chosen):
+    """Name -> problem of those that cannot be removed, by halves; all of them where none fails without the others."""
+    problem = problem_of(chosen)
+    if not problem:
+        return {}
+    names = list(chosen)
+    halves = [names[: len(names) // 2], names[len(names) // 2 :]] if len(names) > 1 else []
+    found = {}
+    for half in halves:
+        found |= _guilty(problem_of, {name: chosen[name] for name in half})
+    return found or dict.fromkeys(names, problem)
 
 
 def _problem(reference, model, shape, chosen):
@@ -142,11 +105,17 @@ def _prune(model, shape, chosen):
     """Remove filters in place; returns the channels that went, as `silence.silent` takes them."""
     wanted = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     names = {module: name for name, module in (*model.named_modules(), *model.named_parameters())}
+    heads = {name: chosen[name] for name in chosen if is_projection(model, name)}
     with _traced(model, shape) as graph:
-        groups = [_pruning_group(graph, model.get_submodule(name), indices) for name, indices in chosen.items()]
-        removed = _removed(groups, names)
-        for name, indices in chosen.items():
-            _pruning_group(graph, model.get_submodule(name), indices).prune()
+        roots = [(model.get_submodule(name), chosen[name]) for name in chosen if name not in heads]
+        removed = _removed([_pruning_group(graph, *root) for root in roots], names)
+        for root in roots:
+            # What went before moved the channels behind it.
+            graph.follow()
+            _pruning_group(graph, *root).prune()
+    for name, indices in heads.items():
+        remove_heads(model, name, indices)
+        removed[name] = torch.tensor(indices)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(wanted[name])
     return removed
@@ -172,10 +141,32 @@ def _pruning_group(graph, root, indices):
     return graph.get_pruning_group(root, graph.get_pruner_of_module(root).prune_out_channels, indices)
 
 
+def _whole_group(graph, root):
+    """The torch-pruning group of all filters of a layer; Refused where it leads through what cannot be followed."""
+    try:
+        group = _pruning_group(graph, root, list(range(width_of(root))))
+    except Refused:
+        raise
+    except Exception as error:
+        reason = f"its channels cannot be followed ({type(error).__name__}: {error})"
+        raise refused([graph.module2node[root]._name], reason) from error
+    for dependency, _ in group:
+        for node in (dependency.source, dependency.target):
+            if node in graph.lost:
+                raise refused([graph.module2node[root]._name], f"its channels cannot be followed ({graph.lost[node]})")
+    return group
+
+
 class _Bounded(tp.Group):
     """A torch-pruning group that ends where indices leave a layer: it would follow those of some networks for ever."""
 
+    widest = None
+
     def add_dep(self, dep, idxs):
+        if len(idxs) > self.widest:
+            raise refused(
+                [self[0].dep.target._name], f"its channels are taken for {len(idxs)}, more than any layer has"
+            )
         layer = dep.target.module
         pruner = tp.function.PrunerBox.get(dep.target.type)
         if pruner is not None and not isinstance(layer, nn.Parameter):
@@ -191,50 +182,43 @@ class _Bounded(tp.Group):
 def _traced(model, shape):
     """torch-pruning's dependency graph of a model; what goes wrong with it names the layers before it."""
     graph = tp.DependencyGraph()
+    graph.lost, follow = {}, tp.dependency.index_mapping.update_index_mapping
+    graph.follow = partial(_follow_each, follow, graph)
     wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
         # It follows gradients, which frozen layers have none of.
         model.eval().requires_grad_(True)
-        tp.dependency.graph.Group = _Bounded
+        widest = max(size for parameter in model.parameters() for size in parameter.shape)
+        tp.dependency.graph.Group = type("Bounded", (_Bounded,), {"widest": widest})
+        # It would ask for that before every group.
+        tp.dependency.index_mapping.update_index_mapping = lambda graph: None
         example = torch.zeros(1, *shape, device=device_of(model))
-        yield graph.build_dependency(model, example_inputs=example, verbose=False)
+        graph.build_dependency(model, example_inputs=example, verbose=False)
+        graph.follow()
+        yield graph
     except InputError:
         raise
     except Exception as error:
         reason = f"its channels cannot be followed ({type(error).__name__}: {error})"
-        raise refused(_before_the_fault(graph), reason) from error
+        raise refused(["the network"], reason) from error
     finally:
         tp.dependency.graph.Group = tp.Group
+        tp.dependency.index_mapping.update_index_mapping = follow
         for parameter, requires_grad in wanted:
             parameter.requires_grad_(requires_grad)
 
 
-def _before_the_fault(graph):
-    """Names of the layers that lead to the first operation whose channels torch-pruning cannot map."""
-    whole = getattr(graph, "module2node", {})
+def _follow_each(follow, graph):
+    """Tell torch-pruning how the channels of every operation are mapped; those that it fails at are lost."""
+    whole = graph.module2node
     for module, node in whole.items():
         graph.module2node = {module: node}
         try:
-            tp.dependency.index_mapping.update_index_mapping(graph)
-        except Exception:
-            return _named_before(node) or ["the network"]
+            follow(graph)
+        except Exception as error:
+            graph.lost[node] = f"{type(error).__name__}: {error}"
         finally:
             graph.module2node = whole
-    return ["the network"]
-
-
-def _named_before(node):
-    names, seen, waiting = [], set(), list(node.inputs)
-    while waiting:
-        node = waiting.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if isinstance(node.module, nn.Conv2d):
-            names.append(node._name)
-        else:
-            waiting += node.inputs
-    return sorted(names)
 
 
 def _check_parameters(model):
@@ -253,7 +237,8 @@ def _check_parameters(model):
 def _carries_image(group):
     """Whether only depthwise convolutions feed a torch-pruning group: its channels are the image's own and stay."""
     layers = [dependency.target.module for dependency, _ in group if _removes_outputs(dependency)]
-    return all(_is_depthwise(layer) for layer in layers if isinstance(layer, nn.Conv2d))
+    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    return bool(convolutions) and all(map(is_depthwise, convolutions))
 
 
 def _removes_outputs(dependency):
@@ -277,8 +262,8 @@ def _describe(graph, group):
         share = len(indices) / len(units)
         if _removes_outputs(dependency):
             outs[layer] = outs.get(layer, 0) + share
-            if isinstance(layer, nn.Conv2d):
-                if not len(indices) == root.out_channels == layer.out_channels:
+            if isinstance(layer, (nn.Conv2d, type(root))):
+                if not len(indices) == width_of(root) == width_of(layer):
                     raise refused(
                         [name],
                         "it is in a sum that ties some of a convolution's filters but not all, as with padded or "
@@ -292,7 +277,7 @@ def _describe(graph, group):
 
 def _units(graph, group, root):
     """The sets of the root's filters that can only go together, of equal sizes."""
-    count = root.out_channels
+    count = width_of(root)
     parts = max(_channel_groups(dependency.target.module) for dependency, _ in group)
     if parts > 1:
         if count % parts:
@@ -317,8 +302,4 @@ def _closure(graph, root, indices):
 def _channel_groups(layer):
     if isinstance(layer, nn.GroupNorm):
         return layer.num_groups
-    return layer.groups if isinstance(layer, nn.Conv2d) and not _is_depthwise(layer) else 1
-
-
-def _is_depthwise(layer):
-    return isinstance(layer, nn.Conv2d) and 1 < layer.groups == layer.in_channels == layer.out_channels
+    return layer.groups if isinstance(layer, nn.Conv2d) and not is_depthwise(layer) else 1

@@ -4,10 +4,12 @@ The functions of IMPORTANCES look at one convolution: weight [filters, in_channe
 """
 
 import torch
+from torch import nn
 from torch.nn import functional
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NotSupported
 from squeezeproof.models.device import device_of
+from squeezeproof.models.measure import width_of
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
 
@@ -52,7 +54,7 @@ def score_filters(model, groups, importance, sample=None, seed=0):
     """
     if importance == "random":
         names = {module: name for name, module in model.named_modules()}
-        return [random_scores(group.filters, seed, names[group.tied[0][0]]) for group in groups]
+        return [random_scores(sum(map(len, group.units)), seed, names[group.tied[0][0]]) for group in groups]
     if importance == "taylor":
         score = taylor(model, [layer for group in groups for layer, _ in group.tied], *sample).get
     elif importance == "lamp":
@@ -87,12 +89,12 @@ def taylor(model, layers, images, labels):
     Args:
         images, labels: uint8 [N, C, H, W] and int64 [N].
 
-    Raises InputError where no gradient is left, or one is not finite.
+    Raises NotSupported where no gradient is left, or one is not finite.
     """
-    totals = {layer: torch.zeros(layer.out_channels, dtype=torch.float64) for layer in layers}
+    totals = {layer: torch.zeros(width_of(layer), dtype=torch.float64) for layer in layers}
     device = device_of(model)
     for batch, classes in zip(images.split(BATCH), labels.split(BATCH), strict=True):
-        gates = {layer: torch.ones(len(batch), layer.out_channels, 1, 1, device=device) for layer in totals}
+        gates = {layer: torch.ones(len(batch), width_of(layer), device=device) for layer in totals}
         hooks = [layer.register_forward_hook(_multiply_by(gate.requires_grad_())) for layer, gate in gates.items()]
         try:
             logits = model.eval()(to_pixels(batch, device))
@@ -104,7 +106,7 @@ def taylor(model, layers, images, labels):
         for layer, gradient in zip(gates, gradients, strict=True):
             totals[layer] += gradient.flatten(1).double().square().sum(0).cpu()
     if not all(total.isfinite().all() for total in totals.values()) or not any(map(torch.any, totals.values())):
-        raise InputError(
+        raise NotSupported(
             "importance: taylor finds no usable gradient, the loss is not finite or zero on every image; "
             "raise taylor_images, or write another importance"
         )
@@ -126,4 +128,9 @@ def _of_weight(importance):
 
 
 def _multiply_by(gate):
-    return lambda layer, inputs, output: output * gate
+    def hook(layer, inputs, output):
+        if isinstance(layer, nn.Conv2d):
+            return output * gate[:, :, None, None]
+        return output * gate.view(len(gate), *[1] * (output.dim() - 2), -1)
+
+    return hook

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import torch
 
 from squeezeproof.compression.calibration import calibrate, draw, observe
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NotSupported
 from squeezeproof.models.device import device_of
 from squeezeproof.models.measure import layer_macs
 from squeezeproof.models.quantized import Binarizer, Quantizer, not_covered, quantize_layers, unlike_base
@@ -27,11 +27,11 @@ def quantize(model, shape, settings, images, seed):
     Weights get a symmetric range per output channel, at 1 bit their sign times the channel's mean magnitude
     [rastegari2016]; inputs get an affine range per layer. All ranges come from the float model. They stay fixed in
     `mode: ptq`; in `mode: qat` they are learned (LSQ [esser2020]), from these instead of from 2 mean|w| / sqrt(Q).
-    Biases, normalisations and sums stay float. Raises InputError where no layer can be quantized.
+    Biases, normalisations and sums stay float. Raises NotSupported where no layer can be quantized.
     """
     names = list(layer_macs(model, shape))
     if not names:
-        raise InputError("the network has no convolution or linear layer that could be quantized")
+        raise NotSupported("the network has no convolution or linear layer that could be quantized")
     layers = {name: _layer_settings(settings, name in (names[0], names[-1])) for name in names}
     _check_covered(model, shape, names)
     chosen, generator = draw(images, settings["calibration_images"], seed)
@@ -50,7 +50,7 @@ def quantize(model, shape, settings, images, seed):
 
 
 def _check_covered(model, shape, names):
-    """Raise InputError for a layer that computes something else than torch.nn.Conv2d or torch.nn.Linear."""
+    """Raise NotSupported for a layer that computes something else than torch.nn.Conv2d or torch.nn.Linear."""
     unlike, pixels = [], torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)).to(device_of(model))
     with ExitStack() as hooks:
         for name in names:

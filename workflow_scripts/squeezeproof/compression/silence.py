@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NotSupported
 from squeezeproof.models.device import device_of
 
 IMAGES = 4
@@ -22,12 +22,22 @@ TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3}
 ULPS = 1000
 
 
+class Refused(NotSupported):
+    """Filters cannot be removed as they are tied; `reasons` has for the name of each of their layers why."""
+
+    def __init__(self, reasons, more=""):
+        first = next(iter(reasons.values()))
+        names = [name for name, reason in reasons.items() if reason == first]
+        super().__init__(
+            f"filter pruning does not cover {', '.join(names)}: {first}.{more} Leave this network out "
+            f"of filter pruning, or change it so that a channel keeps its place on the way to the layer that takes it"
+        )
+        self.reasons = reasons
+
+
 def refused(names, reason):
-    """The InputError of a network whose filters cannot be removed as they are tied."""
-    return InputError(
-        f"filter pruning does not cover {', '.join(names)}: {reason}. Leave this network out "
-        f"of filter pruning, or change it so that a channel keeps its place on the way to the layer that takes it"
-    )
+    """The Refused of layers that share a reason."""
+    return Refused(dict.fromkeys(names, reason))
 
 
 class Reference:

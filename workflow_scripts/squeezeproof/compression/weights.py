@@ -6,7 +6,7 @@ from torch import nn
 from squeezeproof.compression.constraint import project
 from squeezeproof.compression.importance import lamp, random_scores
 from squeezeproof.compression.steps import prune
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NotSupported
 from squeezeproof.models.products import products, weights_in_use
 
 OPTIONS = ("scope", "importance", "funnel_slope")
@@ -19,7 +19,7 @@ def prunable(model, shape=None):
         shape: (C, H, W) of one image; given, the weights are those that a pass uses, in order of execution, also the
             projections of attention. Else they are those of convolutions and linear layers, as the model lists them.
 
-    A parameter that several layers share comes once. Raises InputError where a weight is computed from parameters:
+    A parameter that several layers share comes once. Raises NotSupported where a weight is computed from parameters:
     their zeros would be none in what is multiplied.
     """
     if shape is None:
@@ -32,7 +32,7 @@ def prunable(model, shape=None):
         computed = [module for module, name, _ in used if name is None]
         names = [name for _, name, _ in used if name is not None]
     if computed:
-        raise InputError(
+        raise NotSupported(
             f"weight pruning does not cover {', '.join(computed)}: the weight is computed from parameters (as by "
             f"spectral_norm, weight_norm, standardisation or torch.nn.utils.prune), so that their zeros would be none "
             f"in it; make it a plain parameter first (remove_parametrizations, prune.remove), or leave the "
@@ -56,14 +56,14 @@ def prune_weights(model, fraction, *, scope, importance="magnitude", funnel_slop
         final: whether this is the last step; the funnel of an earlier one may be too wide to narrow at every layer.
 
     Exactly round(fraction * count) weights are removed; of equally important ones the earlier goes first. Raises
-    InputError where that would empty a layer or remove nothing, or a funnel does not narrow.
+    NotSupported where that would empty a layer or remove nothing, or a funnel does not narrow.
     """
     weights = prunable(model, shape)
     scores = {name: _score(name, weight.detach(), importance, seed) for name, weight in weights.items()}
     values = weights if scope == "redundant" else scores
     masks = project(values, fraction, final, scope=scope, funnel_slope=funnel_slope)
     if all(mask.all() for mask in masks.values()):
-        raise InputError(f"removing {100 * fraction:g} % of the weights removes none; raise the ratio")
+        raise NotSupported(f"removing {100 * fraction:g} % of the weights removes none; raise the ratio")
     with torch.no_grad():
         for name, mask in masks.items():
             weights[name].mul_(mask)

@@ -15,7 +15,7 @@ from torch import nn
 
 from squeezeproof.atomic import replacing
 from squeezeproof.deployment.plain import logits_of, logits_of_session, plain
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NotSupported
 from squeezeproof.models.device import device_of
 from squeezeproof.models.logits import close
 from squeezeproof.models.onnx_sessions import open_session
@@ -30,7 +30,7 @@ TRACED = 13
 def onnx_bytes(model, shape):
     """The ONNX file of a model (of `plain`) that maps [N, *shape] to logits, N free; batch normalisations are folded.
 
-    Raises InputError where the network cannot be traced.
+    Raises NotSupported where the network cannot be traced.
     """
     buffer = io.BytesIO()
     axes = {INPUT: {0: "images"}, OUTPUT: {0: "images"}}
@@ -43,7 +43,7 @@ def onnx_bytes(model, shape):
                 input_names=[INPUT], output_names=[OUTPUT], dynamic_axes=axes,
             )  # fmt: skip
         except (RuntimeError, TypeError, ValueError) as error:
-            raise InputError(f"the network cannot be exported to ONNX: {type(error).__name__}: {error}") from error
+            raise NotSupported(f"the network cannot be exported to ONNX: {type(error).__name__}: {error}") from error
     return _with_free_batch(buffer.getvalue())
 
 
@@ -68,7 +68,7 @@ def _with_free_batch(text):
 def export_onnx(path, model, images):
     """Write a model as ONNX; returns what `compare` says of it and the model on uint8 images [N, C, H, W].
 
-    Raises InputError, and leaves no file, where the network cannot be traced or the two disagree (`judge`).
+    Raises NotSupported, and leaves no file, where the network cannot be traced or the two disagree (`judge`).
     """
 
     def run(copied):
@@ -95,7 +95,7 @@ def export_program(path, model, images):
             program = torch.export.export(copied, (example,), dynamic_shapes=({0: size},))
         except Exception as error:
             problem = f"the network cannot be exported by torch.export: {type(error).__name__}: {error}"
-            raise InputError(problem) from error
+            raise NotSupported(problem) from error
         return program, logits_of(program.module(), images)
 
     program, found = run(plain(model))
@@ -117,7 +117,7 @@ def compare(model, images, found):
     device = device_of(model)
     expected = logits_of(lambda pixels: model(pixels.to(device)).cpu(), images)
     if found.shape != expected.shape:
-        raise InputError(
+        raise NotSupported(
             f"the exported network gives {found.shape} logits where the model gives {expected.shape}: its Python code "
             f"depends on the number of images; leave it out of efficiency.models"
         )
@@ -131,7 +131,7 @@ def compare(model, images, found):
 
 
 def judge(model, images, found, run, form):
-    """What `compare` says of an exported model's logits `found`; InputError where it is another network.
+    """What `compare` says of an exported model's logits `found`; NotSupported where it is another network.
 
     A rounding at a tie may fall either way, and every later layer sees it: of a rounded model the network without the
     rounding of inputs is exported too, `run` gives its logits, and those are compared; how often the labels agree is
@@ -147,9 +147,9 @@ def judge(model, images, found, run, form):
 
 
 def check(metadata, form):
-    """The metadata of `compare`; InputError where logits differ by more than rounding, or are not finite."""
+    """The metadata of `compare`; NotSupported where logits differ by more than rounding, or are not finite."""
     if metadata["close"] < 1 or not np.isfinite(metadata["max_difference"]):
-        raise InputError(
+        raise NotSupported(
             f"the {form} file computes something else than the model: logits differ by up to "
             f"{metadata['max_difference']:.3g} (the largest is {metadata['largest_logit']:.3g}), on "
             f"{1 - metadata['close']:.2%} of {metadata['images']} test images by more than rounding. A network whose "

@@ -23,7 +23,7 @@ from squeezeproof.atomic import replacing
 from squeezeproof.compression.calibration import draw
 from squeezeproof.deployment.export import compare, onnx_bytes
 from squeezeproof.deployment.plain import logits_of_session, plain
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.models.onnx_sessions import open_session
 from squeezeproof.models.quantized import SMALLEST_SCALE, quantized_layers
 from squeezeproof.store.datasets import to_pixels
@@ -92,7 +92,7 @@ def _finite_logits(session, images):
 def integer_graph(model, shape, calibration):
     """(ONNX model with integer weights, number of layers, number of added ranges) of a fake-quantized model."""
     if not has_integer_kernels(quantized_layers(model)):
-        raise InputError("int8 needs a quantization of 8 bits, weights and inputs; other widths are only simulated")
+        raise NotSupported("int8 needs a quantization of 8 bits, weights and inputs; other widths are only simulated")
     graph = onnx.load_model_from_string(onnx_bytes(plain(model, QuantizeDequantize), shape))
     calls = _calls(model, shape)
     _integer_weights(graph, calls)
@@ -151,7 +151,7 @@ def _integer_weights(model, calls):
         if node.op_type in LAYERS and getattr(makers.get(node.input[0]), "op_type", "") == "DequantizeLinear"
     ]  # fmt: skip
     if len(nodes) != len(calls) or any(node.input[1] not in values for node in nodes):
-        raise InputError(
+        raise NotSupported(
             f"int8: the exported network has {len(nodes)} layers with rounded inputs, the model {len(calls)}; its "
             f"layers cannot be told apart, leave int8 out of efficiency.formats"
         )
@@ -160,7 +160,7 @@ def _integer_weights(model, calls):
         weight = values[node.input[1]].astype(np.float64)
         others = tuple(place for place in range(weight.ndim) if place != axis)
         if weight.shape[axis] != len(scale):
-            raise InputError(f"int8: {node.name} has {weight.shape[axis]} channels, the model's layer {len(scale)}")
+            raise NotSupported(f"int8: {node.name} has {weight.shape[axis]} channels, the model's layer {len(scale)}")
         factor = np.divide(np.abs(weight).max(others), peak, out=np.ones_like(peak), where=peak > 0)
         step = np.where(factor > 0, scale * factor, scale)
         input_step = float(values[makers[node.input[0]].input[1]])

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NotSupported
 from squeezeproof.models.quantized import SMALLEST_SCALE, Quantizer, quantized_layers
 from squeezeproof.store.datasets import to_pixels
 
@@ -60,11 +60,11 @@ def logits_of(forward, images):
 
 
 def logits_of_session(session, images):
-    """Logits [N, K] of uint8 images by ONNX Runtime; InputError where its graph fails on so many."""
+    """Logits [N, K] of uint8 images by ONNX Runtime; NotSupported where its graph fails on so many."""
     try:
         return logits_of(lambda pixels: run_session(session, pixels.numpy()), images)
     except Exception as error:
-        raise InputError(
+        raise NotSupported(
             f"ONNX Runtime fails on {len(images)} images with the exported network, whose Python code depends on its "
             f"input ({type(error).__name__}: {error}); leave it out of efficiency.models"
         ) from error

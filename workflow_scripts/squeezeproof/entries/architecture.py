@@ -61,6 +61,7 @@ class Architecture(Entry):
     Attributes:
         minimum_size: side in pixels of the smallest image that it takes.
         macs_per_second: see MACS_PER_SECOND.
+        checked_first: whether it may be any network, so that what it supports is found out before it is trained.
     """
 
     title: ClassVar[str] = "Architectures"
@@ -68,6 +69,7 @@ class Architecture(Entry):
     key: ClassVar[str] = "kind"
     minimum_size: ClassVar[int] = 1
     macs_per_second: ClassVar[float] = MACS_PER_SECOND
+    checked_first: ClassVar[bool] = False
 
     kind: str
     normalization: Normalization = normalization()
@@ -88,3 +90,30 @@ class Architecture(Entry):
                     f"{path}: {self.kind} needs images of at least {self.minimum_size} pixels, datasets.{name} has "
                     f"{dataset.side()}"
                 )
+
+
+class ByName(Architecture):
+    """A network of a library by its name there."""
+
+    minimum_size: ClassVar[int] = 8
+    checked_first: ClassVar[bool] = True
+
+    stem: Literal["auto", "small", "original"] = setting(
+        "`small` gives the first convolution stride 1 (and 3x3 weights instead of 7x7) and leaves out the pool after "
+        "it; `original` is the library's; `auto` is `small` for images up to 64 pixels. Stems that cut the image into "
+        "patches stay.",
+        "auto",
+    )
+    pretrained: Text | None = setting(
+        "A safetensors file with the library's weights of the network; a base model starts from it. The first "
+        "convolution and the layer of the classes stay random where the file has them for other images or classes.",
+        None,
+    )
+
+    def contradictions(self, path: str, study: Any) -> Iterator[str]:
+        """See Entry."""
+        yield from super().contradictions(path, study)
+        if self.pretrained is not None:
+            yield from weights_contradictions(f"{path}.pretrained", self.pretrained)
+        if self.pretrained and self.checkpoint:
+            yield f"{path}: pretrained and checkpoint both say what the weights are; leave one out"

@@ -79,7 +79,7 @@ def training_needed(path: str, study: Any, finetuning: str, what: str, without: 
 
 def random_weights(study: Any, architecture: str, what: str, instead: str) -> Iterator[str]:
     """Of a compression that goes back to random weights: an architecture that starts from a checkpoint."""
-    if getattr(study.architectures[architecture], "checkpoint", None):
+    if any(getattr(study.architectures[architecture], key, None) for key in ("checkpoint", "pretrained")):
         yield (
             f"{what} random weights, and architectures.{architecture} starts from a checkpoint; write {instead}, or "
             f"leave the two out of one selection of variants"

@@ -1,8 +1,9 @@
 """White-box accuracy against eps, of sweeps."""
 
 from squeezeproof.analysis.names import MODEL, averaged, display_name
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NothingToShow
 from squeezeproof.figures.curves import by_model, curves_figure
+from squeezeproof.figures.style import WHY
 from squeezeproof.study.figures import Figure
 from squeezeproof.tables.files import read_table
 
@@ -38,7 +39,7 @@ def accuracy_against_eps(table, dataset, sweep):
     """
     table = table[(table["dataset"] == dataset) & (table["sweep"] == sweep)]
     if table.empty:
-        raise InputError(f"no point of {sweep} of {dataset} passed the audit; tables/audit.csv says why and what to do")
+        raise NothingToShow(f"no point of {sweep} of {dataset} is supported and passed the audit; {WHY}")
     table = table.rename(columns={axis: f"target_{axis}" for axis in MODEL})
     curves = []
     for name, rows in by_model(table, "target"):

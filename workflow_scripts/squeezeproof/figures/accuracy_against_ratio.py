@@ -3,8 +3,9 @@
 import numpy as np
 
 from squeezeproof.analysis.names import CONTROL, display_name
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NothingToShow
 from squeezeproof.figures.levels import FROM_BASE, PANEL, WHITE_BOX, has_level, panels
+from squeezeproof.figures.style import WHY
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.study.figures import Figure, for_compressed
 from squeezeproof.tables.files import read_table
@@ -43,7 +44,7 @@ def accuracy_against_ratio(table, dataset, architecture):
     table = table[table["compression"] != CONTROL]
     compressed = table[table["compression"].ne("none") & has_level(table)]
     if compressed.empty:
-        raise InputError(f"no compressed {architecture} on {dataset} passed the audit; tables/audit.csv says why")
+        raise NothingToShow(f"no compressed {architecture} on {dataset} is supported and passed the audit; {WHY}")
     table = table.assign(low=table["mean"] - table["std"].fillna(0), high=table["mean"] + table["std"].fillna(0))
     table = table.assign(value=table["mean"], curve=_threats(table))
     figure = panels(table[table["curve"] != ""], compressed, "accuracy in %")

@@ -7,8 +7,9 @@ from squeezeproof.analysis.accuracy import UNATTACKED
 from squeezeproof.analysis.names import CONTROL, FLOAT_BITS, display_name
 from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.verdicts import headline
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NothingToShow
 from squeezeproof.figures.levels import FROM_BASE, MINUS_CONTROL, PANEL, WHITE_BOX, has_level, panels
+from squeezeproof.figures.style import WHY
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.study.figures import Figure, for_compressed
 from squeezeproof.tables.files import read_table
@@ -56,7 +57,7 @@ def accuracy_differences(verdicts, clean, dataset, architecture):
     table = verdicts[chosen & verdicts["dataset"].eq(dataset) & verdicts["architecture"].eq(architecture)]
     own = clean[clean["dataset"].eq(dataset) & clean["architecture"].eq(architecture)]
     if table.empty and own.empty:
-        raise InputError(f"no compressed {architecture} on {dataset} passed the audit; tables/audit.csv says why")
+        raise NothingToShow(f"no compressed {architecture} on {dataset} is supported and passed the audit; {WHY}")
     own = own.assign(attack=CLEAN, **UNATTACKED, comparison="white-box")
     frames = [frame.assign(curve=_curves(frame)) for frame in (own, table)]
     keep = [

@@ -1,11 +1,14 @@
 """The source x target matrix: a table in, a matplotlib figure out."""
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 
-from squeezeproof.analysis.names import attack_displays, averaged, display_name, model_label, shared_parts
-from squeezeproof.errors import InputError
-from squeezeproof.figures.style import COLORS
+from squeezeproof.analysis.names import MODEL, attack_displays, averaged, display_name, model_label, shared_parts
+from squeezeproof.analysis.unsupported import COMPRESSION, NONE
+from squeezeproof.errors import NothingToShow
+from squeezeproof.figures.style import COLORS, WHY
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.study.figures import Figure
 from squeezeproof.tables.files import read_table
@@ -16,7 +19,10 @@ FIGURE = Figure(
         {"dataset": dataset, "attack": attack}
         for dataset, attack in sorted({(key[0], attack) for key, attacks in study.sets.items() for attack in attacks})
     ],
-    needs=lambda study, paths, names: {"over_seeds": paths.table("over_seeds")},
+    needs=lambda study, paths, names: {
+        "over_seeds": paths.table("over_seeds"),
+        "unsupported": paths.table("unsupported"),
+    },
     caption=(
         "Accuracy of every target (column) on the images that {attack} crafted on every source (row), in per cent, "
         "{dataset}. The first row is the accuracy on clean images; white-box cells are framed."
@@ -28,23 +34,32 @@ FIGURE = Figure(
 
 def draw(files, names, params):
     """See Figure."""
-    return heatmap(read_table(files.over_seeds), names.dataset, names.attack)
+    return heatmap(read_table(files.over_seeds), names.dataset, names.attack, read_table(files.unsupported))
 
 
-def heatmap(table, dataset, attack):
+def heatmap(table, dataset, attack, unsupported=NONE):
     """Accuracy of every target (column) on the examples that one attack crafted on every source (row).
 
-    A first row shows the clean accuracy; white-box cells are framed; a cell is the mean over seeds.
+    A first row shows the clean accuracy; white-box cells are framed; a cell is the mean over seeds. Models that a
+    network does not support have columns that say why.
+
+    Args:
+        table: the table `over_seeds`.
+        unsupported: the table of that name.
     """
+    missing = unsupported[(unsupported["dataset"] == dataset) & (unsupported["part"] == COMPRESSION)]
+    missing = missing.rename(columns={axis: f"target_{axis}" for axis in MODEL})
     table = table[(table["dataset"] == dataset) & table["attack"].isin([attack, CLEAN])]
     table = table.assign(
         source=_labels(table, "source"), target=_labels(table, "target"), surrogate=table["seed_relation"] == "other"
     )
     attacked = table[table["attack"] == attack].sort_values("surrogate", kind="stable")
     if attacked.empty:
-        raise InputError(f"no cell of {attack} on {dataset} passed the audit; tables/audit.csv says why and what to do")
+        raise NothingToShow(f"no cell of {attack} on {dataset} is supported and passed the audit; {WHY}")
     attacked = attacked.assign(source=attacked["source"] + np.where(attacked["surrogate"], " (other seed)", ""))
     sources, targets = list(dict.fromkeys(attacked["source"])), list(dict.fromkeys(attacked["target"]))
+    reasons = dict(zip(_labels(missing, "target"), missing["reason"], strict=True))
+    targets += [target for target in reasons if target not in targets]
     clean = table[table["attack"] == CLEAN].groupby("target")["mean"].mean()
     values = attacked.pivot_table(index="source", columns="target", values="mean", sort=False)
     values = values.reindex(index=sources, columns=targets)
@@ -62,6 +77,10 @@ def heatmap(table, dataset, attack):
             if (name, target) in white_box:
                 frame = plt.Rectangle((column - 0.48, row - 0.47), 0.96, 0.94, fill=False, edgecolor=COLORS[1], lw=2)
                 axes.add_patch(frame)
+    for column, target in enumerate(targets):
+        if target in reasons and target not in clean:
+            said = textwrap.fill(f"not supported: {reasons[target]}", 6 * (len(sources) + 1), max_lines=3)
+            axes.text(column, len(sources) / 2, said, rotation=90, ha="center", va="center", fontsize=6)
     axes.set_xticks(range(len(targets)), targets, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(sources) + 1), ["clean images", *sources])
     axes.axhline(0.5, color="white", lw=3)

@@ -5,7 +5,9 @@ import numpy as np
 
 from squeezeproof.analysis.names import attack_display, display_name
 from squeezeproof.audit.findings import read_audit
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NothingToShow
+from squeezeproof.figures.style import WHY
+from squeezeproof.markers import supported_with
 from squeezeproof.store.adversarial import KIND
 from squeezeproof.store.tensors import open_rows, read_arrays, read_metadata
 from squeezeproof.study.figures import Figure
@@ -41,14 +43,12 @@ FACTORS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500)
 
 
 def draw(files, names, params):
-    """See Figure. Raises InputError where no set of the source passed the audit."""
+    """See Figure. Raises NothingToShow where no set of the source passed the audit."""
     failed = read_audit(files.audit).failed
-    attacks = zip(params["attacks"], files.sets, strict=True)
-    sound = [path for attack, path in attacks if not failed(names.dataset, names.base, names.base, attack)]
+    attacks = zip(*supported_with(files.sets, params["attacks"]), strict=True)
+    sound = [path for path, attack in attacks if not failed(names.dataset, names.base, names.base, attack)]
     if not sound:
-        raise InputError(
-            f"no set of {names.base} on {names.dataset} passed the audit; tables/audit.csv says why and what to do"
-        )
+        raise NothingToShow(f"no set of {names.base} on {names.dataset} is supported and passed the audit; {WHY}")
     return adversarial_panels(read_panels(sound, files.test), names.dataset, names.base)
 
 
@@ -73,7 +73,7 @@ def read_panels(paths, test):
     classes = np.unique(first["labels"][right])[:CLASSES]
     chosen = [int(np.flatnonzero(right & (first["labels"] == label))[0]) for label in classes]
     if not chosen:
-        raise InputError(f"{paths[0]}: its source gets no test image right, there is nothing to show")
+        raise NothingToShow(f"{paths[0]}: its source gets no test image right, there is nothing to show")
     images = _read(test, "images", chosen)
     attacks = []
     for path in paths:

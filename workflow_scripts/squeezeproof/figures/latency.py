@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 
 from squeezeproof.analysis.efficiency import BACKENDS, IN_MEMORY
 from squeezeproof.analysis.names import MODEL, display_name, model_in_words
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NothingToShow
 from squeezeproof.figures.style import COLORS
 from squeezeproof.study.efficiency import timed_datasets
 from squeezeproof.study.figures import Figure
@@ -38,7 +38,7 @@ def latency_bars(efficiency, latency, dataset):
     chosen = chosen[chosen["threads"] == chosen["threads"].min()]
     table = chosen.merge(efficiency[["dataset", "model", *MODEL]], on=["dataset", "model"])
     if table.empty:
-        raise InputError(f"no model of {dataset} was timed; see efficiency.backends and efficiency.formats")
+        raise NothingToShow(f"no model of {dataset} was timed; see efficiency.backends and efficiency.formats")
     columns = ["median_ms", "q25_ms", "q75_ms"]
     bars = table.groupby([*MODEL, "backend"], sort=False)[columns].median().reset_index()
     bars["label"] = [model_in_words(*row) for row in bars[MODEL].itertuples(index=False)]

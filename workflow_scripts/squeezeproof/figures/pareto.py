@@ -6,7 +6,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from squeezeproof.analysis.names import MODEL, attack_displays, display_name, level
 from squeezeproof.analysis.selection import accuracies, strongest_attack
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NothingToShow
 from squeezeproof.figures.style import COLORS, MARKERS
 from squeezeproof.study.efficiency import deployed_datasets
 from squeezeproof.study.figures import Figure
@@ -55,7 +55,7 @@ def pareto(means, efficiency, dataset, attack=None):
     attack = attack or strongest_attack(means, dataset)
     points = points_of(means, efficiency, dataset, attack)
     if points.empty:
-        raise InputError(f"no deployed model of {dataset} has a white-box accuracy under {attack}; see evaluations")
+        raise NothingToShow(f"no deployed model of {dataset} has a white-box accuracy under {attack}; see evaluations")
     panels = {"packed_bytes": "packed bytes"}
     if points["latency"].notna().any():
         panels["latency"] = f"milliseconds per image, {points['latency_of'].iloc[0]}"

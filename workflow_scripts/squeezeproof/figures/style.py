@@ -1,5 +1,6 @@
 """One style for every figure: readable in print and by the colour-blind."""
 
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -14,6 +15,8 @@ from squeezeproof.atomic import replacing
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31"]
 # Of what is no attack: clean images, dense models.
 INK = "#222222"
+# What keeps cells out of figures.
+WHY = "tables/unsupported.csv and tables/audit.csv say why"
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 
 plt.rcParams.update(
@@ -36,6 +39,13 @@ plt.rcParams.update(
         "text.parse_math": False,
     }
 )
+
+
+def words(text):
+    """A figure of words, in the place of one that has nothing to show."""
+    figure = plt.figure(figsize=(6, 1))
+    figure.text(0.02, 0.5, textwrap.fill(text, 100), va="center")
+    return figure
 
 
 def save(figure, paths):

@@ -4,7 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from squeezeproof.analysis.names import display_name, finetuning_in_words, level
+from squeezeproof.errors import NothingToShow
 from squeezeproof.figures.style import COLORS, INK
+from squeezeproof.markers import supported_with
 from squeezeproof.study.figures import Figure, for_datasets, with_weights
 from squeezeproof.tables.files import read_csv
 
@@ -33,7 +35,8 @@ SOLVER = {"primal_residual": ("-", "residual |w − z| / |w|"), "sparsity": ("--
 
 def draw(files, names, params):
     """See Figure."""
-    histories = [(model, read_csv(path)) for model, path in zip(params["models"], files.histories, strict=True)]
+    paths, models = supported_with(files.histories, params["models"])
+    histories = [(model, read_csv(path)) for model, path in zip(models, paths, strict=True)]
     return training_curves(histories, names.dataset)
 
 
@@ -47,9 +50,7 @@ def training_curves(histories, dataset):
     """
     panels = [panel for group in _groups(histories).items() for panel in _panels(*group)]
     if not panels:
-        figure = plt.figure(figsize=(4, 1))
-        figure.text(0.05, 0.5, f"{display_name(dataset)}: Nothing was trained; all models came with their weights.")
-        return figure
+        raise NothingToShow(f"{display_name(dataset)}: Nothing was trained; all models came with their weights.")
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     figure, grid = plt.subplots(

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from squeezeproof.analysis.names import MODEL, averaged, display_name, entry_display
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NothingToShow
 from squeezeproof.figures.curves import by_model, curves_figure
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.store.tensors import read_metadata
@@ -59,7 +59,7 @@ def transfer(table, trials, chance, dataset, source, attacks):
         crafted = crafted[crafted[f"source_{axis}"].eq(source[axis])]
     crafted_on = source["variant"]
     if crafted.empty:
-        raise InputError(
+        raise NothingToShow(
             f"no set of {', '.join(attacks)} of {crafted_on} ({dataset}) passed the audit; tables/audit.csv says why "
             "and what to do"
         )

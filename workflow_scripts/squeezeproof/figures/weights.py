@@ -5,6 +5,7 @@ import numpy as np
 
 from squeezeproof.analysis.names import FLOAT_BITS, display_name, finetuning_in_words, level
 from squeezeproof.figures.style import COLORS, INK
+from squeezeproof.markers import supported_with
 from squeezeproof.store.tensors import read_arrays
 from squeezeproof.study.figures import Figure, for_datasets, with_weights
 
@@ -33,7 +34,8 @@ COLUMNS = 3
 
 def draw(files, names, params):
     """See Figure."""
-    return weight_histograms(read_histograms(list(zip(params["models"], files.models, strict=True))), names.dataset)
+    paths, models = supported_with(files.models, params["models"])
+    return weight_histograms(read_histograms(list(zip(models, paths, strict=True))), names.dataset)
 
 
 def read_weights(path):

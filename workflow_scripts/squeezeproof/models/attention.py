@@ -22,12 +22,17 @@ class Attention(nn.Module):
 
     def __init__(self, original):
         super().__init__()
-        self.embed_dim, self.num_heads, self.head_dim = original.embed_dim, original.num_heads, original.head_dim
+        self.embed_dim, self.head_dim = original.embed_dim, original.head_dim
         self.dropout, self.batch_first = original.dropout, original.batch_first
         self.in_proj = _linear(original.in_proj_weight, original.in_proj_bias)
         self.out_proj = _linear(original.out_proj.weight, original.out_proj.bias)
         self.register_load_state_dict_pre_hook(_rename)
         self.train(original.training)
+
+    @property
+    def num_heads(self):
+        """Those that its projections have; fewer than the original's where some were removed."""
+        return self.in_proj.out_features // (3 * self.head_dim)
 
     @property
     def in_proj_weight(self):

@@ -11,6 +11,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.factories import refusal, stray
 from squeezeproof.models import ensemble, foreign
 from squeezeproof.models.attention import unfold_attention
+from squeezeproof.models.functional import call_layers
 from squeezeproof.models.normalize import Normalize
 from squeezeproof.models.specifications import check_specification
 from squeezeproof.seeds import derive_seed
@@ -20,7 +21,7 @@ FACTORIES = registry.Functions(registry.architectures())
 # Mean and std of ImageNet's training images, as torchvision's weights expect them.
 IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 # Settings of an architecture that are none of its factory.
-APART = ("kind", "normalization", "checkpoint")
+APART = ("kind", "normalization", "checkpoint", "pretrained")
 
 
 def specification(settings, dataset):
@@ -69,7 +70,10 @@ def build(spec, seed):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _build_custom(settings, shape) if settings["kind"] == "custom" else _build_known(settings, shape)
-        unfold_attention(network, torch.rand(2, spec["in_channels"], spec["image_size"], spec["image_size"]))
+        pixels = torch.rand(2, spec["in_channels"], spec["image_size"], spec["image_size"])
+        unfold_attention(network, pixels)
+        if registry.architectures()[settings["kind"]].checked_first:
+            call_layers(network, pixels)
     return _behind(spec, network)
 
 

@@ -70,7 +70,7 @@ def _versions(model):
     return {name: entry["version"] for name, entry in metadata.items() if entry.get("version", 1) > 1}
 
 
-def _state(model, tensors, versions=None):
+def state_of(model, tensors, versions=None):
     """Tensors as the state_dict of a model: with the versions that its modules had, or have where none are known."""
     state = OrderedDict(tensors)
     own = getattr(model.state_dict(), "_metadata", {})
@@ -105,7 +105,7 @@ def _rebuild(spec, quantization, tensors, versions):
     model = build(spec, seed=0).eval()
     fit_shapes(model, tensors)
     quantize_layers(model, quantization)
-    model.load_state_dict(_state(model, tensors, versions), strict=True)
+    model.load_state_dict(state_of(model, tensors, versions), strict=True)
     # fit_shapes follows the tensors wherever they lead: that the layers fit each other shows in a forward pass.
     with torch.no_grad():
         logits = model(torch.zeros(1, spec["in_channels"], spec["image_size"], spec["image_size"]))
@@ -124,7 +124,7 @@ def load_weights(model, path, resize=False):
     if resize:
         fit_shapes(model.network, tensors)
     try:
-        model.network.load_state_dict(_state(model.network, tensors), strict=True)
+        model.network.load_state_dict(state_of(model.network, tensors), strict=True)
     except RuntimeError as error:
         raise InputError(f"{path}: does not fit the network: {error}") from None
     return notes

@@ -19,12 +19,13 @@ def measure(model, masks, shape):
         masks: pruned parameter name -> bool tensor; empty for dense models.
         shape: (C, H, W) of one image.
 
-    Returns a dictionary of ints: `parameters`; `nonzeros` among them; `channels`, the filters of all `convolutions`;
-    `weights`, the values that activations are multiplied with, as they are used, `zero_weights` among them and
-    `quantized_weights`; `macs`, multiply-accumulates for one image, those of attention too and zeros counted
-    (unstructured zeros save no time on CPUs and GPUs); `bytes` of the parameters in float32; `packed_bytes` with masked
-    tensors stored as their non-zeros and one bit per position, and quantized weights at their bit width. Scales and
-    zero points of quantized layers are no parameters; they count in `packed_bytes`, with four bytes each.
+    Returns a dictionary of ints: `parameters`; `nonzeros` among them; `channels`, the filters of all
+    `convolutions`, the layers that `filtering` finds; `weights`, the values that activations are multiplied with,
+    as they are used, `zero_weights` among them and `quantized_weights`; `macs`, multiply-accumulates for one image,
+    those of attention too and zeros counted (unstructured zeros save no time on CPUs and GPUs); `bytes` of the
+    parameters in float32; `packed_bytes` with masked tensors stored as their non-zeros and one bit per position,
+    and quantized weights at their bit width. Scales and zero points of quantized layers are no parameters; they
+    count in `packed_bytes`, with four bytes each.
     """
     if isinstance(getattr(model, "network", None), Foreign):
         return model.network.size(shape)
@@ -39,7 +40,7 @@ def measure(model, masks, shape):
     total = sum(parameter.numel() for parameter in parameters.values())
     found = products(model, shape)
     used = weights_in_use(found).values()
-    filters = [module.out_channels for module in model.modules() if isinstance(module, nn.Conv2d)]
+    filters = [width_of(layer) for layer in filtering(model)]
     return {
         "parameters": total,
         "nonzeros": sum(int(parameter.count_nonzero()) for parameter in parameters.values()),
@@ -52,6 +53,21 @@ def measure(model, masks, shape):
         "bytes": 4 * total,
         "packed_bytes": packed,
     }
+
+
+def filtering(model):
+    """The layers whose outputs are the filters of a network: its convolutions, and where there is but the one that cuts
+    the image into patches, as in transformers, its linear layers too.
+    """
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    if len(layers) == 1 and layers[0].kernel_size == layers[0].stride != (1, 1):
+        layers += [module for module in model.modules() if isinstance(module, nn.Linear)]
+    return layers
+
+
+def width_of(layer):
+    """Outputs of a convolution or a linear layer."""
+    return layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features
 
 
 def _quantizer_bytes(layer):

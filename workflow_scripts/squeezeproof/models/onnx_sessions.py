@@ -1,5 +1,7 @@
 """ONNX Runtime as every part of the workflow runs it."""
 
+from squeezeproof.markers import refuse_marker
+
 
 def open_session(model, threads=1):
     """ONNX Runtime on the CPU for an ONNX file (a path) or its bytes, with a number of threads.
@@ -9,6 +11,8 @@ def open_session(model, threads=1):
     """
     import onnxruntime
 
+    if not isinstance(model, bytes):
+        refuse_marker(model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.x64quantprecision", "1")

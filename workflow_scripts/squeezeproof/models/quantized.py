@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import NotSupported
 
 SMALLEST_SCALE = torch.finfo(torch.float32).eps
 
@@ -165,8 +165,8 @@ def quantize_layers(model, layers):
     Args:
         layers: layer name -> {"weight": {"bits", "learned"}, "input": the same or None for float inputs}.
 
-    Parameters keep their names and values. Raises InputError for a layer that is no torch.nn.Conv2d or torch.nn.Linear;
-    whether a subclass computes what those do is for `unlike_base` to say.
+    Parameters keep their names and values. Raises NotSupported for a layer that is no torch.nn.Conv2d or
+    torch.nn.Linear; whether a subclass computes what those do is for `unlike_base` to say.
     """
     for name, settings in layers.items():
         layer = model.get_submodule(name)
@@ -182,8 +182,8 @@ def quantize_layers(model, layers):
 
 
 def not_covered(name, layer):
-    """The InputError of a layer that cannot be quantized."""
-    return InputError(
+    """The NotSupported of a layer that cannot be quantized."""
+    return NotSupported(
         f"quantization covers torch.nn.Conv2d and torch.nn.Linear, and what computes as they do; {name} is a "
         f"{type(layer).__name__}"
     )

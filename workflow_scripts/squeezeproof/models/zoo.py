@@ -24,10 +24,7 @@ def torchvision_network(*, in_channels, num_classes, image_size, name, stem="aut
     """
     from torchvision import models
 
-    names = models.list_models(module=models)
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=3)
-        raise InputError(f"name: torchvision has no classifier {name!r}; {', '.join(near or names)} are some it has")
+    _check_name("torchvision", name, models.list_models(module=models))
     options = OPTIONS.get(name, {})
     if name.startswith("vit_"):
         options = {"image_size": image_size}
@@ -37,8 +34,40 @@ def torchvision_network(*, in_channels, num_classes, image_size, name, stem="aut
         raise
     except (ValueError, RuntimeError, AssertionError) as error:
         raise InputError(f"name: torchvision's {name} takes no images of {image_size} pixels ({error})") from error
-    adapt_stem(network, in_channels, stem == "small" or (stem == "auto" and image_size <= SMALL_IMAGE))
+    adapt_stem(network, in_channels, _is_small(stem, image_size))
     return network
+
+
+def timm_network(*, in_channels, num_classes, image_size, name, stem="auto"):
+    """The timm network of a name, with random weights; otherwise as `torchvision_network`."""
+    try:
+        import timm
+    except ImportError as error:
+        raise InputError("kind: timm needs the package timm: pip install 'timm>=1.0.31,<2'") from error
+    _check_name("timm", name, timm.list_models())
+    options = {"num_classes": num_classes, "in_chans": in_channels}
+    try:
+        try:
+            network = timm.create_model(name, img_size=image_size, **options)
+        except TypeError:
+            # Most convolutional networks do not ask for it.
+            network = timm.create_model(name, **options)
+    except NotImplementedError:
+        raise
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise InputError(f"name: timm's {name} takes no images of {image_size} pixels ({error})") from error
+    adapt_stem(network, in_channels, _is_small(stem, image_size))
+    return network
+
+
+def _check_name(library, name, names):
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=3)
+        raise InputError(f"name: {library} has no classifier {name!r}; {', '.join(near or names)} are some it has")
+
+
+def _is_small(stem, image_size):
+    return stem == "small" or (stem == "auto" and image_size <= SMALL_IMAGE)
 
 
 def adapt_stem(network, in_channels, small):

@@ -17,6 +17,8 @@ LIMITS = (
     "mean."
 )
 
+NOT_SUPPORTED = "Its network does not support this compression, as tables/unsupported.csv says; there is no such model."
+
 
 def model_card(tables, findings, study, dataset, name, provenance):
     """The card as text.
@@ -27,8 +29,12 @@ def model_card(tables, findings, study, dataset, name, provenance):
         study: `name` and `question`.
         dataset, name: of the model.
         provenance: name -> text.
+
+    That of a model which its network does not support says so.
     """
     models = tables["compression"][tables["compression"]["dataset"].eq(dataset)]
+    if name not in set(models["model"]):
+        return f"# {markdown_escaped(name)}\n\n{NOT_SUPPORTED}\n"
     [model] = models[models["model"].eq(name)].to_dict("records")
     [base] = models[models["seed"].eq(model["seed"]) & models["model"].isin(seeds_of(models, base_of(model)))].to_dict(
         "records"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, display_name, level, model_in_words
 from squeezeproof.analysis.pairs import BASE
+from squeezeproof.analysis.unsupported import COMPRESSION, NONE
 from squeezeproof.analysis.verdicts import EQUIVALENT, ITSELF, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE, headline
 from squeezeproof.analysis.wide import OTHER_SEED
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING
@@ -40,7 +41,7 @@ def page(templates, study, tables, audit, shown, provenance, figures=()):
         templates: folder of page.html, summary.html and style.css.
         study: `name`, `question`, `margin` (a share), `numbers`: name -> text of what was run, and `warnings`: a text
             for every model that is not what it is called.
-        tables: `answers`, `robust_accuracy` and `verdicts`.
+        tables: `answers`, `robust_accuracy` and `verdicts`, and `unsupported` where something is.
         audit: findings (`audit.findings.read_findings`).
         shown: name -> table of texts (`tables.files.read_texts`), in the order of the page.
         provenance: name -> text.
@@ -48,7 +49,9 @@ def page(templates, study, tables, audit, shown, provenance, figures=()):
     """
     verdicts, shown = tables["verdicts"], [readable(name, table) for name, table in shown.items() if len(table)]
     style = (templates / "style.css").read_text(encoding="utf-8")
-    matrix, findings = verdict_matrix(verdicts) if len(verdicts) else None, worst_findings(audit)
+    unsupported = tables.get("unsupported", NONE)
+    matrix = verdict_matrix(verdicts, unsupported) if len(verdicts) else None
+    findings = worst_findings(audit)
     found = cards(tables["answers"], tables["robust_accuracy"])
     told = {
         **{"study": study, "style": style, "totals": totals(tables["answers"]), "margin": f"{100 * study['margin']:g}"},
@@ -174,8 +177,10 @@ def sentence(row, attack):
     return f"{said} ({source}; verdict on {row.about}): {_difference(row)}; {parts}"
 
 
-def verdict_matrix(verdicts):
-    """A row per data set, compressed model, reference, source and kind of verdict, a column per attack."""
+def verdict_matrix(verdicts, unsupported=NONE):
+    """A row per data set, compressed model, reference, source and kind of verdict, a column per attack; the models that
+    a network does not support come last.
+    """
     attacks = attack_displays(verdicts)
     cells = {}
     for row in verdicts.itertuples():
@@ -184,6 +189,10 @@ def verdict_matrix(verdicts):
         cells.setdefault(key, {})[row.attack] = f"{sign} {_difference(row, unit='')}"
     columns = ["data set", "model", "against its", "images", "verdict on", *attacks.values()]
     rows = [[*key, *(found.get(attack, "") for attack in attacks)] for key, found in cells.items()]
+    rows += [
+        [display_name(row.dataset), _model(row), "", f"not supported: {row.reason}", "", *[""] * len(attacks)]
+        for row in unsupported[unsupported["part"] == COMPRESSION].itertuples()
+    ]
     return Readable("verdicts", "verdicts", columns, rows, [False] * 5 + [True] * len(attacks))
 
 

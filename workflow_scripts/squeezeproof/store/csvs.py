@@ -13,6 +13,7 @@ from pathlib import Path
 
 from squeezeproof.atomic import replacing
 from squeezeproof.errors import InputError
+from squeezeproof.markers import refuse_marker
 
 
 @contextmanager
@@ -30,6 +31,7 @@ def writing_csv(path: str | Path) -> Generator[io.StringIO]:
 def read_text(path: str | Path) -> str:
     """The text of a CSV file; InputError where it is not what was written, as far as a digest beside it tells."""
     path = Path(path)
+    refuse_marker(path)
     try:
         content = path.read_bytes()
     except OSError as error:

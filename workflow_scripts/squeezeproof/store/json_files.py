@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from squeezeproof.atomic import replacing
+from squeezeproof.markers import refuse_marker
 
 
 def write_json(path: str | Path, metadata: Any) -> None:
@@ -13,4 +14,5 @@ def write_json(path: str | Path, metadata: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
+    refuse_marker(path)
     return json.loads(Path(path).read_text())

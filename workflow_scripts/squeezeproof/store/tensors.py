@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from squeezeproof.atomic import replacing
 from squeezeproof.errors import InputError
+from squeezeproof.markers import refuse_marker
 from squeezeproof.store.rows import StoredRows, parts
 from squeezeproof.types import Array
 
@@ -149,8 +150,10 @@ def open_tensors(
 
     `again` says what to do about a file that cannot be read.
 
-    Raises InputError where it is missing, truncated or altered, or lacks one of the named arrays.
+    Raises InputError where it is missing, truncated or altered, or lacks one of the named arrays; NotSupported where it
+    is a marker.
     """
+    refuse_marker(path)
     try:
         with open(path, "rb") as file:
             if int.from_bytes(file.read(8), "little") > MAX_HEADER:

@@ -81,6 +81,8 @@ def _prepared(study):
 
 
 def _models(study, paths):
+    for key in study.checked_networks:
+        yield "check_network", key, [paths.support(*key)]
     for model in study.made_models:
         key = model.dataset, model.name
         history = [] if model.is_ensemble else [paths.history(*key)]

@@ -25,6 +25,10 @@ class Paths:
     def model(self, dataset, model):
         return f"{self.results}/models/{dataset}/{model}.safetensors"
 
+    def support(self, dataset, architecture):
+        """What a network does not support, as its untrained weights tell."""
+        return f"{self.results}/support/{dataset}/{architecture}.json"
+
     def history(self, dataset, model):
         """The course of a model's training."""
         return f"{self.results}/models/{dataset}/{model}.history.csv"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain, product
 
+from squeezeproof.entries import registry
 from squeezeproof.entries.compression import NONE
 from squeezeproof.entries.settings import as_dict
 from squeezeproof.study.combinations import after_contradictions, variant_contradictions
@@ -230,6 +231,37 @@ class Study:
                 parents = [] if model.is_base else [(model.dataset, self.parent(model).name)]
                 pending += [*members, *parents]
         return [model for key, model in self.models.items() if key in made]
+
+    @cached_property
+    def checked_networks(self):
+        """(data set, architecture) -> the first base model of it, where what it supports is found out first."""
+        found = {}
+        for model in self.made_models:
+            settings = self.config["architectures"].get(model.architecture)
+            if model.is_base and settings and registry.architectures()[settings["kind"]].checked_first:
+                found.setdefault((model.dataset, model.architecture), model)
+        return found
+
+    def tried_on(self, dataset, architecture):
+        """(compression instance -> settings of all that makes it, attack instance -> settings) that the study asks of
+        a network.
+        """
+        models = [model for model in self.made_models if (model.dataset, model.architecture) == (dataset, architecture)]
+        made = [model for model in models if self.rule_of(model) == "compress" and not model.is_control]
+        compressed = {model.compression: self._steps(model) for model in made}
+        attacks = {
+            name: self.attacks[name].settings
+            for (of, source), names in self.sets.items()
+            for name in names
+            if of == dataset and self.models[of, source].architecture == architecture
+        }
+        return compressed, attacks
+
+    def _steps(self, model):
+        """Settings of the compressions that make a compressed Model, in order."""
+        parent = self.parent(model)
+        before = [] if parent.compression == NONE else self._steps(parent)
+        return [*before, self.compression_settings(model)]
 
     @cached_property
     def audited_datasets(self):

@@ -18,6 +18,7 @@ def tables(study):
         "write_answers": ["answers"],
         "write_costs": ["crafting"],
         "write_audit": ["audit"],
+        "write_unsupported": ["unsupported"],
         "select_variants": ["selected"],
         "write_stages": ["stages"] if suites(study) else [],
         "write_library_attacks": ["library_attacks"] if of_libraries(study) else [],
@@ -71,7 +72,17 @@ def wide_tables(study):
 def story_tables(study):
     """Names of the tables that the story shows, in its order, as far as the study has them."""
     wide = [f"{WIDE}{name}" for name in wide_tables(study)]
-    shown = ["published", "clean_accuracy", *wide, "max_delta", "selected", "sweeps", "efficiency", "deployed"]
+    shown = [
+        "unsupported",
+        "published",
+        "clean_accuracy",
+        *wide,
+        "max_delta",
+        "selected",
+        "sweeps",
+        "efficiency",
+        "deployed",
+    ]
     made = set(table_names(study))
     return [name for name in [*shown, "compression"] if name in made]
 

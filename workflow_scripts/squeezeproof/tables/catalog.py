@@ -19,6 +19,7 @@ from squeezeproof.tables.columns import (
     LOSS,
     MEAN_SQUARE,
     MODEL_NAME,
+    NOT_SUPPORTED,
     OF_VERDICTS,
     REFERENCE,
     RUNS,
@@ -393,6 +394,18 @@ DEPLOYED = Table(
     title="int8 models on what was crafted for their fake-quantized models",
 )  # fmt: skip
 
+UNSUPPORTED = Table(
+    "unsupported",
+    "What networks do not support, and so is in no other table: a compression, an attack, an export.",
+    (
+        DATASET, *axes(),
+        Column("part", TEXT, "`compression`, the attack with its budget, the sweep, or the ending of the export."),
+        Column("models", COUNT, "How many models, one per seed."),
+        Column("reason", TEXT, "Why, and what to do."),
+    ),
+    title="not supported",
+)  # fmt: skip
+
 # Audit, published numbers, and the layouts of the papers
 
 AUDIT = Table(
@@ -434,7 +447,7 @@ WIDE_MODELS = Table(
     "Accuracy by model and attack, mean over seeds: Tables 1 and 2 of Wang et al. (2018).",
     (
         DATASET, *axes(), IN_WORDS, RUNS, Column(NAMED_BY_STUDY, PERCENT, "Accuracy under the attack of that name."),
-        WARNED,
+        WARNED, NOT_SUPPORTED,
     ),
     title="accuracy by model and attack",
     note="Accuracy in %.",
@@ -449,6 +462,7 @@ WIDE_ATTACKS = Table(
         Column("control", PERCENT, "Accuracy of the base after the same further training, which the papers lack."),
         Column(NAMED_BY_STUDY, PERCENT, "Accuracy at the ratio or bit width of that name."),
         Column("max delta", POINTS, "The largest signed difference; `max_delta` has its honest counterpart."), WARNED,
+        NOT_SUPPORTED,
     ),
     title="accuracy by attack and level",
     note="Accuracy in %; max delta is the largest signed difference compressed − base.",
@@ -472,6 +486,6 @@ TABLES = {
     for table in (
         CLEAN_ACCURACY, ROBUST_ACCURACY, OVER_SEEDS, SWEEPS, STAGES, ANSWERS, COMPARISONS, VERDICTS, EFFECTS, MAX_DELTA,
         FLIPS, CLEAN_DIFFERENCES, SELECTED, COMPRESSION, CRAFTING, LIBRARY_ATTACKS, EFFICIENCY, LATENCY, DEPLOYED,
-        AUDIT, PUBLISHED, WIDE_MODELS, WIDE_ATTACKS, WIDE_STAGES,
+        UNSUPPORTED, AUDIT, PUBLISHED, WIDE_MODELS, WIDE_ATTACKS, WIDE_STAGES,
     )
 }  # fmt: skip

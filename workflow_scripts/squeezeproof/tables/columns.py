@@ -120,6 +120,7 @@ WARNINGS = Column("warnings", TEXT, CHECKS, printed=False, marks="accuracy")
 WARNED = Column(
     "warned", TEXT, "The columns of the row of whose cells the audit warns, between semicolons.", printed=False
 )
+NOT_SUPPORTED = Column("not supported", TEXT, "Why the row has no numbers; see `unsupported`.")
 FAMILY = (
     Column(
         "family", TEXT, "The tests that are corrected together: data set, method, comparison, reference.", printed=False

@@ -11,6 +11,8 @@ class Custom(Architecture):
     `allow_factories` names.
     """
 
+    checked_first = True
+
     kind: Literal["custom"] = "custom"
     factory: Text = setting(
         "`package.module:function`, called as function(in_channels=, num_classes=, image_size=, **arguments); returns "

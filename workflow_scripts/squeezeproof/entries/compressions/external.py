@@ -80,7 +80,8 @@ class External(Compression):
         yield from normalization_contradictions(f"{path}.normalization", self.normalization, study)
         if self.architecture is not None:
             yield from self.architecture.contradictions(f"{path}.architecture", study)
-            if getattr(self.architecture, "checkpoint", None):
-                yield f"{path}.architecture.checkpoint: the weights are those of {path}.file; leave it out here"
+            for key in ("checkpoint", "pretrained"):
+                if getattr(self.architecture, key, None):
+                    yield f"{path}.architecture.{key}: the weights are those of {path}.file; leave it out here"
             if self.normalization is not None:
                 yield f"{path}.normalization: write it as {path}.architecture.normalization"

@@ -1,0 +1,186 @@
+"""What is supported of fourteen networks that people bring, each trained, compressed, attacked and exported for real.
+
+`python benchmarks/networks.py` runs every network in a process of its own and writes docs/networks; with names it runs
+these alone and prints their rows.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from copy import deepcopy
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "workflow_scripts"), str(ROOT / "benchmarks")]
+
+import torch
+
+from squeezeproof import factories
+from squeezeproof.attacks.craft import craft
+from squeezeproof.compression.achieved import achieved
+from squeezeproof.compression.compress import compress
+from squeezeproof.datasets.prepare import prepare
+from squeezeproof.deployment.export import export_onnx
+from squeezeproof.deployment.integer import export_integer, predict_integer
+from squeezeproof.errors import InputError
+from squeezeproof.models.build import initial_model, specification
+from squeezeproof.models.checkpoints import check_rebuilds, load_model, save_model
+from squeezeproof.models.measure import measure
+from squeezeproof.models.onnx_sessions import open_session
+from squeezeproof.models.predict import accuracy, predict
+from squeezeproof.runtime import place, set_up
+from squeezeproof.store.datasets import read_split
+from squeezeproof.study.plan import Study
+from squeezeproof.training.loop import fit
+
+TORCHVISION = [
+    "mobilenet_v3_small", "efficientnet_b0", "shufflenet_v2_x0_5", "squeezenet1_1", "regnet_y_400mf", "mnasnet0_5",
+    "convnext_tiny", "swin_t", "googlenet",
+]  # fmt: skip
+TIMM = ["lcnet_050", "resnet10t", "mobilenetv4_conv_small", "ghostnet_100"]
+NETWORKS = {
+    **{name: {"kind": "torchvision", "name": name} for name in TORCHVISION},
+    "tiny_vit": {"kind": "custom", "factory": "networks:tiny_vit"},
+    **{name: {"kind": "timm", "name": name} for name in TIMM},
+}
+CONFIG = {
+    "study": "networks",
+    "datasets": {"digits": {"size": 32, "train": 96, "validation": 20, "test": 48}},
+    "trainings": {"standard": {"epochs": 4, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.001}},
+    "compressions": {
+        "filter": {"ratio": 0.3},
+        "weight": {"ratio": 0.8},
+        "int": {"method": "quantization", "bits": 8},
+    },
+    "attacks": {"fgsm": {"eps": 0.1}, "pgd": {"eps": 0.1, "steps": 5}},
+    "evaluations": {"all": {"sources": "base"}},
+}
+STEPS = ["trains", "filter 30 %", "weight 80 %", "int8", "fgsm", "pgd", "onnx", "int8 export"]
+FOLDER = ROOT / "docs" / "networks"
+
+
+def tiny_vit(*, in_channels, num_classes, image_size):
+    """A vision transformer of two blocks [dosovitskiy2021]."""
+    from torchvision.models import VisionTransformer
+
+    network = VisionTransformer(image_size, 8, 2, 4, 64, 128, num_classes=num_classes)
+    network.conv_proj = torch.nn.Conv2d(in_channels, 64, 8, 8)
+    return network
+
+
+class Trial:
+    """One network, and what became of each of STEPS."""
+
+    def __init__(self, name, folder):
+        self.name, self.folder, self.row = name, Path(folder), {"network": name}
+        self.study = Study({**CONFIG, "architectures": {"net": NETWORKS[name]}})
+        splits = {split: str(self.folder / f"{split}.safetensors") for split in ("train", "validation", "test")}
+        prepare(self.study.datasets["digits"].settings, splits, "digits")
+        *self.train, self.metadata = read_split(splits["train"])
+        *self.validation, _ = read_split(splits["validation"])
+        *self.test, _ = read_split(splits["test"])
+        self.shape = self.metadata["shape"]
+        self.spec = specification(self.study.architecture_settings("net"), self.metadata)
+
+    def step(self, name, work):
+        """Note what `work` returns, or why the network does not support it."""
+        try:
+            self.row[name] = work()
+        except InputError as error:
+            self.row[name] = f"not supported: {error}"
+
+    def trains(self):
+        self.model = place(initial_model(self.spec, 0), torch.device("cpu"), self.shape)
+        fit(self.model, self.train, self.validation, self.study.training_settings("standard"), seed=0)
+        self.dense = measure(self.model, {}, self.shape)
+        return f"{accuracy(self._reloaded(self.model, {}), *self.test):.0%}"
+
+    def compressed(self, name):
+        model, settings = deepcopy(self.model), self.study.compressions[name].settings
+        masks = compress(model, self.shape, settings, lambda *_: None, *self.train)
+        found = achieved(settings, measure(model, masks, self.shape), self.dense)
+        self.made = self._reloaded(model, masks)
+        return f"{found['achieved']:.1%}"
+
+    def attacked(self, name, model):
+        settings = self.study.attacks[name].settings
+        tensors, _ = craft(model, *self.test, settings, seed=0, batch_size=0)
+        self.adversarial = tensors["adversarial"]
+        return f"{(tensors['predictions'] == tensors['labels']).double().mean():.0%}"
+
+    def exported(self):
+        found = export_onnx(self.folder / "a.onnx", self.model, self.test[0])
+        return f"{found['agreement']:.0%}"
+
+    def integer(self):
+        """Agreement of the int8 model with the simulated one on clean images, and on those of PGD."""
+        path = self.folder / "int8.onnx"
+        found = export_integer(path, self.made, *self.test, self.train[0], len(self.train[1]), 0)
+        self.attacked("pgd-eps0.1", self.made)
+        both = predict_integer(open_session(path), self.adversarial), predict(self.made, self.adversarial)
+        return f"{found['agreement']:.0%}, {(both[0] == both[1]).double().mean():.0%}"
+
+    def _reloaded(self, model, masks):
+        path = self.folder / "model.safetensors"
+        save_model(path, model, self.spec, masks)
+        check_rebuilds(path, model)
+        return load_model(path)[0]
+
+
+def measured(name):
+    """The row of a network: for each of STEPS what it achieved, or why it is not supported."""
+    set_up({"threads": 1, "device": "cpu"})
+    factories.allow("networks")
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Trial(name, folder)
+        trial.step("trains", trial.trains)
+        trial.step("filter 30 %", lambda: trial.compressed("filter-30"))
+        trial.step("weight 80 %", lambda: trial.compressed("weight-80"))
+        trial.step("int8", lambda: trial.compressed("int-8"))
+        trial.step("int8 export", trial.integer)
+        for attack in ("fgsm", "pgd"):
+            trial.step(attack, lambda attack=attack: trial.attacked(f"{attack}-eps0.1", trial.model))
+        trial.step("onnx", trial.exported)
+    row = {key: trial.row[key] for key in ("network", *STEPS)}
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {"network": name, "parameters": trial.dense["parameters"], **row, "memory (MB)": memory}
+
+
+def is_whole(row):
+    """Whether the network supports every one of STEPS."""
+    return not any(str(row[step]).startswith("not supported") for step in STEPS)
+
+
+def write(rows):
+    """The table as CSV and as the page docs/networks/README.md."""
+    import pandas as pd
+
+    from squeezeproof.tables.files import write_csv
+
+    FOLDER.mkdir(exist_ok=True)
+    table = pd.DataFrame(rows)
+    write_csv(FOLDER / "networks.csv", table)
+    lines = [f"| {' | '.join(table.columns)} |", f"|{' --- |' * len(table.columns)}"]
+    lines += [f"| {' | '.join(map(str, row))} |" for row in table.itertuples(index=False)]
+    text = (
+        (FOLDER / "page.md").read_text().format(whole=sum(map(is_whole, rows)), all=len(rows), table="\n".join(lines))
+    )
+    (FOLDER / "README.md").write_text(text)
+
+
+def main(names):
+    if names:
+        print("\n".join(json.dumps(measured(name)) for name in names))
+        return
+    rows = []
+    for name in NETWORKS:
+        done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
+        print(done.stdout, end="", flush=True)
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+    write(rows)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

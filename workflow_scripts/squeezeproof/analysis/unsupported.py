@@ -1,0 +1,59 @@
+"""What networks of a study do not support, from the markers that stand in the place of files; no torch."""
+
+import pandas as pd
+
+from squeezeproof.analysis.names import MODEL, display_name, model_in_words
+from squeezeproof.markers import told_by
+from squeezeproof.tables.catalog import UNSUPPORTED
+
+# Rule -> the wildcard that names the model, and the one that names what was not supported, if any.
+PARTS = {
+    "compress": ("variant", None),
+    "craft": ("source", "attack"),
+    "craft_shard": ("source", "attack"),
+    "fit_attack": ("source", "attack"),
+    "sweep": ("source", "sweep"),
+    "export": ("model", "ending"),
+    "export_int8": ("model", None),
+    "probe": ("source", None),
+}
+COMPRESSION = "compression"
+NAMED = {"compress": COMPRESSION, "export_int8": "int8.onnx", "probe": "the audit's probe"}
+
+
+# Of a study whose networks support all of it.
+NONE = UNSUPPORTED.frame([])
+
+
+def unsupported_table(paths, descriptions):
+    """One row per model without its seed and part of the study that it does not support, where the reason was found.
+
+    Args:
+        paths: of files that may be markers.
+        descriptions: of every model they name (`Study.describe`).
+    """
+    models = {(description["dataset"], description["name"]): description for description in descriptions}
+    # Jobs that read a marker write what it tells.
+    found = {repr(told): told for told in map(told_by, map(str, paths)) if told is not None}
+    rows = [_row(told, models) for told in found.values()]
+    keys = ["dataset", *MODEL, "part", "reason"]
+    table = pd.DataFrame(rows, columns=[*keys, "model"]).groupby(keys, as_index=False)["model"].nunique()
+    return UNSUPPORTED.frame(table.rename(columns={"model": "models"}))
+
+
+def in_words(table):
+    """A sentence for every row of the table."""
+    return [
+        f"{display_name(row.dataset)}, {model_in_words(*(getattr(row, axis) for axis in MODEL))}: not supported: "
+        f"{'' if row.part == COMPRESSION else f'{row.part}: '}{row.reason}"
+        for row in table.itertuples()
+    ]
+
+
+def _row(told, models):
+    names, rule = told["names"], told["rule"]
+    of_model, of_part = PARTS[rule]
+    model = models[names["dataset"], names[of_model]]
+    part = names[of_part] if of_part else NAMED[rule]
+    axes = {axis: model[axis] for axis in ["dataset", *MODEL]}
+    return {**axes, "part": part, "reason": told["reason"], "model": model["name"]}

@@ -1,0 +1,85 @@
+"""Linear layers whose weights a network multiplies with itself, by torch.nn.functional, without calling the layers.
+
+Hooks do not see such a layer, so it would be neither counted, pruned nor quantized: the attention of torchvision's swin
+transformers uses its projections so. Here the network calls them, which computes the same.
+"""
+
+from functools import cache
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+
+class _Called(TorchFunctionMode):
+    """Calls one of the `layers` where its weight and bias are multiplied with by functional.linear."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = {id(layer.weight): layer for layer in layers}
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is functional.linear:
+            fed, weight, bias = _arguments(*args, **(kwargs or {}))
+            layer = self.layers.get(id(weight))
+            if layer is not None and layer.bias is bias:
+                return self.call(layer, fed)
+        return function(*args, **(kwargs or {}))
+
+    def call(self, layer, fed):
+        return layer(fed)
+
+
+class _Watched(_Called):
+    """Notes, in `found`, the layers whose weights are multiplied with while they are not being called."""
+
+    def __init__(self, layers):
+        super().__init__(layers)
+        self.inside, self.found = set(), []
+
+    def call(self, layer, fed):
+        if layer not in self.inside:
+            self.found.append(layer)
+        return functional.linear(fed, layer.weight, layer.bias)
+
+
+def call_layers(network, pixels):
+    """Let the modules of a network call those of their linear layers that they use without a call; in place.
+
+    Args:
+        pixels: images of a pass that shows which those are.
+    """
+    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    watched, hooks = _Watched(layers), []
+    for layer in layers:
+        hooks.append(layer.register_forward_pre_hook(lambda module, _: watched.inside.add(module)))
+        hooks.append(layer.register_forward_hook(lambda module, *_: watched.inside.discard(module)))
+    modes = {module: module.training for module in network.modules()}
+    try:
+        with torch.no_grad(), watched:
+            network.eval()(pixels)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, training in modes.items():
+            module.training = training
+    for module in list(network.modules()):
+        used = tuple(name for name, child in module.named_children() if any(child is layer for layer in watched.found))
+        if used:
+            module.__class__ = _calling(type(module), used)
+
+
+@cache
+def _calling(kind, names):
+    """The class of modules that call their layers of these names."""
+
+    def forward(self, *args, **kwargs):
+        with _Called([getattr(self, name) for name in names]):
+            return kind.forward(self, *args, **kwargs)
+
+    return type(kind.__name__, (kind,), {"forward": forward})
+
+
+def _arguments(input, weight, bias=None):
+    return input, weight, bias
