@@ -42,6 +42,9 @@ class Files(list):
     def items(self):
         return self.named.items()
 
+    def get(self, name, default=None):
+        return self.named.get(name, default)
+
 
 class Names(dict):
     __getattr__ = dict.__getitem__
@@ -136,7 +139,7 @@ class Jobs:
             self._add(f"craft {attack}", "craft", files, Files(output), params, source=BASE, attack=attack)
         for name, model in (("base", BASE), ("pruned", PRUNED)):
             files = Files(target=path(f"{model}.safetensors"), test=test, sets=sets)
-            output, params = Files(path(f"predictions.{name}.safetensors")), {"compute": study.compute}
+            output, params = Files(path(f"predictions.{name}.safetensors")), {"compute": study.compute, "code": ""}
             self._add(f"predict {name}", "predict", files, output, params, target=model, source=BASE)
 
     def _audit(self):

@@ -7,11 +7,13 @@ from squeezeproof.models.checkpoints import load_model
 from squeezeproof.models.predict import predict
 from squeezeproof.runtime import set_up
 from squeezeproof.store.predictions import save_predictions
+from squeezeproof.store.scored import Scored
 
 with job(snakemake, of_one_network=True):
     params, files = snakemake.params, snakemake.input
     model, _, target = load_model(files.target, set_up(params.compute))
-    batch = snakemake.resources.batch_size
-    sets = supported(files.sets)
-    labels, predictions, attacks, split = score(lambda images: predict(model, images, batch), files.test, sets)
-    save_predictions(snakemake.output[0], labels, predictions, snakemake.wildcards, attacks, target, split)
+    batch, output, sets = snakemake.resources.batch_size, snakemake.output[0], supported(files.sets)
+    scored = Scored(f"{output}.scored", [params.code, params.compute, target["fingerprint"]])
+    labels, predictions, attacks, split = score(lambda images: predict(model, images, batch), files.test, sets, scored)
+    scored.save()
+    save_predictions(output, labels, predictions, snakemake.wildcards, attacks, target, split)

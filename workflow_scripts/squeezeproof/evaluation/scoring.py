@@ -4,14 +4,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from squeezeproof.store.datasets import Tensors, open_set, open_split
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED
+from squeezeproof.store.scored import Scored, digest
 
 
 def score(
-    predict: Callable[[Tensors], Tensor], test: str | Path, sets: Iterable[str | Path]
+    predict: Callable[[Tensors], Tensor],
+    test: str | Path,
+    sets: Iterable[str | Path],
+    scored: Scored | None = None,
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, dict[str, Any]], dict[str, Any]]:
     """Score a model on everything that one source crafted.
 
@@ -19,15 +24,22 @@ def score(
         predict: maps images [N, C, H, W], uint8 or float32 Tensors (store.datasets), to labels int64 [N].
         test: path of the prepared test split.
         sets: paths of adversarial sets of one source.
+        scored: what the model said of some of them before.
 
     Returns (labels, predictions, attacks, split) as `store.predictions.save_predictions` takes them. Raises InputError
     where a file cannot be read, or a set is of another split.
     """
     images, labels, split = open_split(test)
-    predictions, attacks = {CLEAN: predict(images)}, {}
+
+    def labels_of(path: str | Path, pixels: Tensors) -> Tensor:
+        if scored is None:
+            return predict(pixels)
+        return torch.from_numpy(scored.labels(digest(path), lambda: predict(pixels)))
+
+    predictions, attacks = {CLEAN: labels_of(test, images)}, {}
     for path in sets:
         adversarial, metadata = open_set(path, split)
-        predicted = predict(adversarial)
+        predicted = labels_of(path, adversarial)
         # The attacker has seen these images.
         predicted[: metadata.get("held_out", 0)] = NOT_SCORED
         attacks[metadata["attack"]] = {**metadata["settings"], "entry": metadata["entry"]}
