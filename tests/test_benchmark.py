@@ -135,6 +135,16 @@ def test_a_card_has_the_answer_the_numbers_and_where_they_come_from():
     assert "- Commit: abc \\| def" in text
 
 
+def test_a_model_has_a_card_where_its_base_was_not_evaluated():
+    found = tables()
+    for key, column in (("compression", "model"), ("clean_accuracy", "model"), ("robust_accuracy", "target")):
+        found[key] = found[key][found[key][column] != name(0.0)]
+    text = card(found)
+    assert "|  | this model |" in text and "| clean images |  | 90.0 [0.0, 0.0] |  |" in text
+    failed = {**found, "clean_accuracy": found["clean_accuracy"][:0]}
+    assert "| clean images |  |  |  |" in card(failed)
+
+
 def test_a_model_that_nothing_is_known_of_has_a_card():
     empty = ("verdicts", "clean_differences", "effects", "robust_accuracy")
     found = {key: table[:0] if key in empty else table for key, table in tables().items()}

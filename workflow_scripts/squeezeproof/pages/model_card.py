@@ -36,9 +36,9 @@ def model_card(tables, findings, study, dataset, name, provenance):
     if name not in set(models["model"]):
         return f"# {markdown_escaped(name)}\n\n{NOT_SUPPORTED}\n"
     [model] = models[models["model"].eq(name)].to_dict("records")
-    [base] = models[models["seed"].eq(model["seed"]) & models["model"].isin(seeds_of(models, base_of(model)))].to_dict(
-        "records"
-    )
+    bases = models[models["seed"].eq(model["seed"]) & models["model"].isin(seeds_of(models, base_of(model)))]
+    # A study need not evaluate the base.
+    base = next(iter(bases.to_dict("records")), None)
     parts = [
         f"# {markdown_escaped(name)}",
         f"{markdown_escaped(model_in_words(*(model[axis] for axis in MODEL)))}, seed {model['seed']}, on "
@@ -47,7 +47,7 @@ def model_card(tables, findings, study, dataset, name, provenance):
         "## What it is",
         to_markdown(_sizes(model, base)),
         "## Accuracy",
-        to_markdown(_accuracies(tables, dataset, name, base["model"])),
+        to_markdown(_accuracies(tables, dataset, name, base and base["model"])),
         "## Attacks and budgets",
         to_markdown(_attacks(tables["crafting"], tables["robust_accuracy"], dataset, name)),
         "## Audit",
@@ -72,12 +72,10 @@ def _answers(answers, model):
 
 
 def _sizes(model, base):
-    rows = [[words, f"{model[key]:,.0f}", f"{base[key]:,.0f}"] for key, words in SIZES.items()]
-    if model["bits"] < base["bits"]:
-        rows.append(["bits of a weight", f"{model['bits']:g}", f"{base['bits']:g}"])
-    return Readable(
-        "sizes", "size, beside its base", ["", "this model", f"its base, {base['model']}"], rows, [False, True, True]
-    )
+    rows = [[words, *(f"{one[key]:,.0f}" for one in (model, base) if one)] for key, words in SIZES.items()]
+    rows.append(["bits of a weight", *(f"{one['bits']:g}" for one in (model, base) if one)])
+    columns = ["", "this model", *([f"its base, {base['model']}"] if base else [])]
+    return Readable("sizes", "size, beside its base", columns, rows, [False, True, True][: len(columns)])
 
 
 def _accuracies(tables, dataset, name, base):
@@ -85,7 +83,8 @@ def _accuracies(tables, dataset, name, base):
     robust, clean = tables["robust_accuracy"], tables["clean_accuracy"]
     robust, clean = robust[robust["dataset"].eq(dataset)], clean[clean["dataset"].eq(dataset)].set_index("model")
     shown = attack_displays(robust)
-    rows = [["clean images", "", _percent(clean.loc[name]), _percent(clean.loc[base]) if base in clean.index else ""]]
+    # What failed the audit is in no table.
+    rows = [["clean images", "", *(_percent(clean.loc[one]) if one in clean.index else "" for one in (name, base))]]
     own = robust[robust["target"].eq(name)]
     own = own.assign(other=own["source"].ne(name)).sort_values(["other", "source", "attack"])
     for row in own.itertuples():
