@@ -204,20 +204,25 @@ def test_what_a_config_says_wrongly_is_told_before_anything_runs(entry, told):
 
 
 ATTACKS = {"fgsm": {"eps": 0.1}, "square": {"eps": 0.1}, "substitute": {"eps": 0.1}, "uap": {"eps": 0.1}}
+OTHERS = {
+    "hop": {"method": "foolbox.HopSkipJumpAttack", "norm": "linf", "eps": 0.1},
+    "boundary": {"method": "art.BoundaryAttack", "norm": "l2", "eps": 0.1},
+    "follows": {"method": "foolbox.LinfPGD", "eps": 0.1},
+}
 SUITES = {"autoattack": {"eps": 0.1}, "blind": {"method": "suite", "stages": ["noise", "square"], "eps": 0.1}}
 BASE = "cnn8.standard.none.none.s0"
 
 
 def deployed(evaluations, **sections):
     mine = {"mine": {"method": "external", "file": "my/a.onnx", "of": "cnn8.*"}}
-    config = {**STUDY, "attacks": {**ATTACKS, **SUITES}, "compressions": mine, "evaluations": evaluations}
+    config = {**STUDY, "attacks": {**ATTACKS, **OTHERS, **SUITES}, "compressions": mine, "evaluations": evaluations}
     return Study({**config, **sections})
 
 
 def test_on_a_file_without_gradients_attacks_are_made_that_need_none():
     planned = deployed({"all": {"sources": "*", "targets": ["*mine*", BASE]}})
-    every = {f"{name}-eps0.1" for name in (*ATTACKS, *SUITES)}
-    without = {"square-eps0.1", "substitute-eps0.1", "blind-eps0.1"}
+    every = {f"{name}-eps0.1" for name in (*ATTACKS, *OTHERS, *SUITES)}
+    without = {f"{name}-eps0.1" for name in ("square", "substitute", "hop", "boundary", "blind")}
     assert set(planned.sets["digits", NAME]) == without and set(planned.sets["digits", BASE]) == every
     assert set(planned.pairs["digits", NAME, BASE]) == every
     told = f"evaluations.all: {NAME} is a file that gives no gradients; fgsm-eps0.1 and the like are not crafted on it"

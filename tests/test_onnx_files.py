@@ -20,6 +20,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.models.checkpoints import check_rebuilds, load_model, save_model
 from squeezeproof.models.foreign import open_file
 from squeezeproof.models.measure import measure
+from squeezeproof.study.plan import Study
 
 SHAPE = (1, 8, 8)
 
@@ -118,6 +119,18 @@ def test_square_attacks_a_file_and_gradients_are_refused(files):
     fgsm = {"method": "fgsm", "loss": "cross_entropy", "gradient": "straight-through"}
     with pytest.raises(InputError, match="gradient"):
         craft(model, pixels, labels, {**fgsm, **shared}, seed=0, batch_size=None)
+
+
+def test_a_decision_based_attack_of_a_library_fools_a_file(files):
+    images, labels = held_out(6)
+    attack = {"method": "foolbox.HopSkipJumpAttack", "norm": "linf", "steps": 3, "eps": 0.3}
+    config = {
+        **{"study": "s", "datasets": {"digits": {"size": 8}}, "architectures": {"cnn8": {}}},
+        **{"trainings": {"t": {"epochs": 0}}, "attacks": {"hop": attack}, "evaluations": {"all": {}}},
+    }
+    settings = Study(config).attacks["hop-eps0.3"].settings
+    tensors, metadata = craft(opened(files["qdq"]), images, labels, settings, seed=0, batch_size=None)
+    assert (tensors["predictions"] == labels).float().mean() < 0.7 and metadata["backwards_per_example"] == 0
 
 
 class Around(nn.Module):
