@@ -9,6 +9,7 @@ rule write_explorer:
         flips=paths.table("flips"),
         audit=paths.table("audit"),
         compression=paths.table("compression"),
+        unsupported=paths.table("unsupported"),
         checksums=checksums(
             [
                 "over_seeds",
@@ -20,6 +21,7 @@ rule write_explorer:
                 "flips",
                 "audit",
                 "compression",
+                "unsupported",
             ]
         ),
         predictions=every(paths.predictions, study.pairs),

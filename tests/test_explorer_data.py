@@ -20,6 +20,7 @@ from squeezeproof.pages import explorer
 from squeezeproof.pages.explorer import PAGE_BYTES, build_page, write_page
 from squeezeproof.pages.explorer_data import explorer_data, first_runs, intervals, packed, template
 from squeezeproof.pages.explorer_images import choose, fitting, sprite, step
+from squeezeproof.tables.catalog import UNSUPPORTED
 
 
 @pytest.fixture(scope="module")
@@ -220,3 +221,12 @@ def test_four_thousand_cells_with_colour_images_stay_below_one_and_a_half_megaby
 def test_build_page_needs_every_template(invented):
     with pytest.raises(ValueError):
         build_page(TEMPLATES[1:], {"study": "x"})
+
+
+def test_what_is_not_supported_is_listed_with_the_matrix(invented):
+    row = {"dataset": "digits", "architecture": "cnn8", "training": "standard", "compression": "filter", "ratio": 0.5}
+    row |= {"bits": 32, "finetuning": "none", "part": "compression", "models": 1, "reason": "no <filters>"}
+    tables = {**invented.tables, "unsupported": UNSUPPORTED.frame([row])}
+    [[dataset, said]] = explorer_data(tables, "study", "question")["unsupported"]
+    assert dataset == "digits" and said.endswith("filter 50 %, not fine-tuned: not supported: no <filters>")
+    assert explorer_data(invented.tables, "study", "question")["unsupported"] == []

@@ -8,7 +8,7 @@ from squeezeproof.tables.files import read_table
 
 with job(snakemake):
     paths, params = snakemake.input, snakemake.params
-    tables = {name: read_table(paths[name]) for name in TABLES}
+    tables = {name: read_table(paths[name]) for name in (*TABLES, "unsupported")}
     tests = dict(zip(params.datasets, paths.tests, strict=True))
     about = params.study, params.question
     sets, predictions = supported(paths.sets), supported(paths.predictions)

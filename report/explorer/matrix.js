@@ -20,6 +20,9 @@ function drawMatrix(state) {
       `Accuracy in per cent on ${state.dataset} under ${state.attack}, source down, target across`),
       make("thead", {}, head), make("tbody", {}, cleanRow(), body));
     byId("matrix").style.maxWidth = `calc(13em + ${matrix.columns.length} * 88px)`;
+    const missing = study.unsupported.filter(([dataset]) => dataset === state.dataset);
+    byId("unsupported").replaceChildren(...missing.map(([, said]) => make("li", {}, said)));
+    byId("unsupported").hidden = missing.length === 0;
     matrix.drawn = name;
   }
   mark(state);

@@ -11,6 +11,7 @@ import pandas as pd
 from squeezeproof.analysis.accuracy import SOURCE, TARGET, seed_relation
 from squeezeproof.analysis.names import MODEL, eps_display, model_label, shared_parts
 from squeezeproof.analysis.pairs import BASE
+from squeezeproof.analysis.unsupported import NONE, in_words
 from squeezeproof.analysis.verdicts import headline
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING
 from squeezeproof.statistics.means import student
@@ -31,7 +32,7 @@ def explorer_data(tables, study, question):
     """Everything but the images, ready for JSON: lists of columns (`packed`) that name models and attacks by position.
 
     Args:
-        tables: name -> table, of those named in TABLES.
+        tables: name -> table, of those named in TABLES, and `unsupported` where something is.
         study, question: name and question of the study.
     """
     models, runs = model_table(tables), run_table(tables)
@@ -45,7 +46,7 @@ def explorer_data(tables, study, question):
         found = models[["dataset", "model"]].rename(columns={"model": side})
         cells[f"{side}_model"] = _positions(cells, found, ["dataset", side])
     cells["attack"] = _positions(cells, attacks, ["attack"])
-    audit = tables["audit"]
+    audit, missing = tables["audit"], tables.get("unsupported", NONE)
     return {
         "study": study,
         "question": question,
@@ -58,6 +59,7 @@ def explorer_data(tables, study, question):
         "curves": packed(_against_base(tables["max_delta"]).drop(columns=["entry", "method", "norm", "eps", *SOURCE])),
         "findings": packed(_findings(tables)),
         "checks": {int(row.check): row.name for row in audit[["check", "name"]].drop_duplicates().itertuples(False)},
+        "unsupported": [[row.dataset, text] for row, text in zip(missing.itertuples(), in_words(missing), strict=True)],
         "audited": {verdict: int(count) for verdict, count in audit["verdict"].value_counts().items()},
     }
 
