@@ -119,7 +119,7 @@ def test_the_study_gives_the_same_tables_though_the_controller_restarts(cluster,
         cluster.restart(pause=3)
         assert run.wait(900) == 0, run.output[-6000:]
     assert fresh.tables() == finished.tables()
-    jobs = int(re.search(r"^total +(\d+)", run.output, re.M)[1])
+    jobs = int(re.search(r"^(\d+) jobs: ", run.output, re.M)[1])
     assert len(run.submitted()) < jobs - 5
 
 
