@@ -73,7 +73,7 @@ rule probe:
         gpu=GPUS,
         batch_size=BATCH_SIZE,
     params:
-        attack=probe_attack(),
+        attack=study.probed_attack,
         attacks=lambda wildcards: study.sets[wildcards.dataset, wildcards.source],
         deep=study.config["audit"]["probe"],
         images=study.config["audit"]["images"],

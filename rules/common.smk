@@ -378,12 +378,6 @@ def parent_name(dataset, name):
     return None if model.is_base or model.is_ensemble else study.parent(model).name
 
 
-def probe_attack():
-    """Settings of the study's first PGD, which the probe runs again, or None."""
-    found = (attack.settings for attack in study.attacks.values() if attack.settings["method"] == "pgd")
-    return next(found, None)
-
-
 def tests():
     """The test splits of the data sets on which anything is attacked."""
     return [prepared(study.datasets[name].key, "test") for name in study.audited_datasets]

@@ -311,6 +311,12 @@ def test_base_of_a_variant_is_its_uncompressed_model():
         study.model("mnist", BASE)
 
 
+def test_probe_runs_the_first_attack_again_that_declares_it():
+    several = {"attacks": {"fgsm": {"eps": 0.1}, "slow": {"method": "pgd", "eps": [0.2, 0.3]}, "pgd": {"eps": 0.1}}}
+    assert Study(small(several)).probed_attack == Study(small(several)).attacks["slow-eps0.2"].settings
+    assert Study(small({"attacks": {"fgsm": {"eps": 0.1}}})).probed_attack is None
+
+
 def test_description_of_a_model_holds_its_axes():
     axes = {"dataset": "digits", "architecture": "cnn3", "training": "standard", "seed": 0, "base": BASE, "control": ""}
     none = {"compression": "none", "ratio": 0.0, "bits": 32, "finetuning": "none"}

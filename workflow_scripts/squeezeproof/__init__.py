@@ -9,6 +9,7 @@ docs/from_python.md has them with runnable examples. The workflow does not depen
 """
 
 from importlib import import_module
+from typing import Any
 
 # Public name -> its module. They are imported when they are asked for: a dry run loads this package, but no torch.
 _PLACES = {
@@ -21,11 +22,11 @@ _PLACES = {
 __all__ = list(_PLACES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _PLACES:
         return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

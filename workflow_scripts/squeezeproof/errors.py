@@ -1,5 +1,7 @@
 """The errors that a job ends in when its input or its settings are at fault."""
 
+from typing import Any
+
 
 class InputError(ValueError):
     """A message for the person who runs the study: what is wrong, where, and what to do."""
@@ -11,7 +13,7 @@ class NotSupported(InputError):
     `told` is what a marker says that was read in the place of a file; None where the reason is found.
     """
 
-    def __init__(self, message, told=None):
+    def __init__(self, message: str, told: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.told = told
 

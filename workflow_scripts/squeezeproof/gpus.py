@@ -7,7 +7,9 @@ import ctypes
 import fcntl
 import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import log
@@ -17,7 +19,13 @@ FREE_SHARE = 0.5
 _held = []
 
 
-def take_gpu(names, *, busy=None, folder=None, interval=1.0):
+def take_gpu(
+    names: Sequence[str],
+    *,
+    busy: Callable[[str], bool] | None = None,
+    folder: Path | None = None,
+    interval: float = 1.0,
+) -> int:
     """Hold a GPU that no other job holds and return its index in `names`; waits, and says so, while there is none.
 
     Args:
@@ -46,7 +54,7 @@ def take_gpu(names, *, busy=None, folder=None, interval=1.0):
         time.sleep(interval)
 
 
-def lock_folder():
+def lock_folder() -> Path:
     """The folder of this user's locks on this machine; InputError where somebody else made it."""
     # Not in TMPDIR or XDG_RUNTIME_DIR, which may differ between two runs that share the GPUs.
     folder = Path("/tmp") / f"squeezeproof-{os.getuid()}"
@@ -56,13 +64,13 @@ def lock_folder():
     return folder
 
 
-def memory_is_used(name):
+def memory_is_used(name: str) -> bool:
     """Whether less than half of a GPU's memory is free, by the driver's library; False where it cannot tell."""
     memory = _memory(name)
     return memory is not None and memory.free < FREE_SHARE * memory.total
 
 
-def _lock(path):
+def _lock(path: Path) -> TextIO | None:
     file = open(path, "a")  # noqa: SIM115 (it is held until the process ends)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -76,7 +84,7 @@ class _Memory(ctypes.Structure):
     _fields_ = [(name, ctypes.c_ulonglong) for name in ("total", "free", "used")]
 
 
-def _memory(name):
+def _memory(name: str) -> _Memory | None:
     """What NVML says of a GPU's memory in bytes, None where it says nothing; torch would first claim some of it."""
     try:
         library = ctypes.CDLL("libnvidia-ml.so.1")

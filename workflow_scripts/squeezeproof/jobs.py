@@ -1,11 +1,13 @@
-"""What every workflow script does around its one library call: a log, progress, and errors a person can read."""
+"""What scripts do around their one library call: log, progress, errors to read; a hack: they end in `os._exit`."""
 
 import logging
 import os
 import signal
 import sys
 import time
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from squeezeproof.atomic import writable
 from squeezeproof.errors import InputError, NotSupported
@@ -18,7 +20,7 @@ at_end = []
 
 
 @contextmanager
-def job(snakemake, of_one_network=False):
+def job(snakemake: Any, of_one_network: bool = False) -> Generator[None]:
     """Log to the rule's log file; an InputError ends the job with its message alone, any other with its traceback.
 
     What its network does not support ends a job `of_one_network` well, with a marker (`squeezeproof.markers`) in the
@@ -68,7 +70,7 @@ def job(snakemake, of_one_network=False):
         os._exit(0)
 
 
-def _mark(snakemake, error):
+def _mark(snakemake: Any, error: NotSupported) -> None:
     """Write markers in the place of a job's outputs; the first in a row says on the terminal what is not supported."""
     told = error.told
     if told is None:
@@ -83,12 +85,12 @@ def _mark(snakemake, error):
 class Progress:
     """Logs `3 of 40 batches, 12 s left`, at most every `interval` seconds and at the end."""
 
-    def __init__(self, total, unit, interval=10.0):
+    def __init__(self, total: int, unit: str, interval: float = 10.0) -> None:
         self.total, self.unit, self.interval = total, unit, interval
         self.done = 0
         self.start = self.last = time.perf_counter()
 
-    def advance(self, count=1, note=""):
+    def advance(self, count: int = 1, note: str = "") -> None:
         self.done += count
         now = time.perf_counter()
         if now - self.last >= self.interval or self.done == self.total:

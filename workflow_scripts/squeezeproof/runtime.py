@@ -3,17 +3,22 @@
 import ctypes
 import os
 import sys
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from squeezeproof.errors import InputError
 from squeezeproof.gpus import take_gpu
+
+Network = TypeVar("Network", bound=nn.Module)
 
 # Parameters of glibc's mallopt, and the largest value that it takes for a size.
 TRIM_THRESHOLD, MMAP_THRESHOLD, LARGEST = -1, -3, 2**31 - 1
 
 
-def set_up(compute):
+def set_up(compute: dict[str, Any]) -> torch.device:
     """Apply the study's compute settings and return the torch.device.
 
     On a GPU the process holds one of the GPUs that CUDA_VISIBLE_DEVICES leaves it, and waits for one while other jobs
@@ -34,7 +39,7 @@ def set_up(compute):
     return torch.device("cuda")
 
 
-def keep_memory():
+def keep_memory() -> None:
     """Let this process use the memory of freed tensors again, in huge pages, where its C library is glibc.
 
     As it stands, glibc asks the kernel for every large tensor and returns it when freed, and the kernel clears each of
@@ -48,19 +53,20 @@ def keep_memory():
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
-def place(model, device, shape=None):
+def place(model: Network, device: torch.device | str, shape: Sequence[int] | None = None) -> Network:
     """Move a model to its device, channels last: convolutions are 10 to 30 % faster so on CPUs and on tensor cores.
 
     With `shape`, (C, H, W) of one image, that layout is tried: a network that fails in it, as x.view(len(x), -1) makes
     one, gets back the layout that it was written for.
     """
-    model = model.to(device, memory_format=torch.channels_last)
+    # The signatures of torch leave this argument out.
+    model = model.to(device, memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
     if shape is not None and not _runs(model, torch.zeros(2, *shape, device=device)):
         model = model.to(memory_format=torch.contiguous_format)
     return model
 
 
-def _runs(model, pixels):
+def _runs(model: nn.Module, pixels: torch.Tensor) -> bool:
     modes = {module: module.training for module in model.modules()}
     try:
         with torch.no_grad():

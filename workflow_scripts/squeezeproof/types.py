@@ -1,6 +1,6 @@
 """Types that several packages name. Annotations alone import this module, so that it is no part of a job's code."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Union
 
 import numpy as np
@@ -37,6 +37,13 @@ class PairNames(Protocol):
     dataset: str
     target: str
     source: str
+
+
+class Placed(Protocol):
+    """An nn.Module, or what stands for one: it has tensors, which lie on a device."""
+
+    def parameters(self) -> "Iterator[torch.nn.Parameter]": ...
+    def buffers(self) -> "Iterator[Tensor]": ...
 
 
 # What a kind of data sets loads: training and test images uint8 [N, C, H, W] with labels int64 [N], and class names.

@@ -1,4 +1,4 @@
-"""The process that starts jobs by forking: it has imported what their scripts import. Started by `study/workers.py`.
+"""A hack: the process that starts jobs by forking, with what their scripts import. Started by `study/workers.py`.
 
 `python worker.py CONTROL PARENT TITLE`: CONTROL is the descriptor of a socket. Each of its messages is a JSON list
 [script to run, source of its imports] and carries one descriptor, the job's line to PARENT, the Snakemake process.
@@ -10,6 +10,7 @@ A job tells what else it imported, which this process imports before it forks th
 """
 
 import sys
+from collections.abc import Iterator, Sequence
 
 # The folder of this file, whose modules are to be imported as squeezeproof.* only.
 sys.path.pop(0)
@@ -34,7 +35,7 @@ PR_SET_PDEATHSIG = 1
 PREAMBLE = ("pickle", "snakemake.logging", "snakemake.iocontainers")
 
 
-def serve(control, parent):
+def serve(control: socket.socket, parent: int) -> tuple[str, str, socket.socket, socket.socket] | None:
     """Fork a job for every message; returns (script, source, line to PARENT, reports) in the job, None at the end."""
     # Ctrl-C reaches the whole process group: the jobs end by it, this process by the end of Snakemake.
     interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -64,7 +65,7 @@ def serve(control, parent):
             os.waitpid(between, 0)
 
 
-def fork():
+def fork() -> int | None:
     """os.fork, None where the system has no room for another process."""
     try:
         return os.fork()
@@ -72,7 +73,7 @@ def fork():
         return None
 
 
-def received(reports):
+def received(reports: socket.socket) -> Iterator[tuple[str, list[str]]]:
     """(source, modules) of the jobs that told what they imported."""
     while True:
         try:
@@ -81,7 +82,7 @@ def received(reports):
             return
 
 
-def import_modules(source, known, imported):
+def import_modules(source: str, known: dict[str, list[str]], imported: dict[str, list[str]]) -> None:
     """Import what a source imports at its top, and what is known of an earlier job of it."""
     if source not in imported:
         imported[source] = []
@@ -103,7 +104,7 @@ def import_modules(source, known, imported):
     gc.freeze()
 
 
-def begin(line, parent):
+def begin(line: socket.socket, parent: int) -> None:
     """Wait until PARENT knows of this process and wants it to run."""
     while os.getppid() != parent:
         if os.getppid() == 1:
@@ -117,7 +118,7 @@ def begin(line, parent):
             os._exit(1)
 
 
-def show_title(command):
+def show_title(command: Sequence[str]) -> None:
     """Let `ps` show a command line in the place of this process's own, cut where that was shorter."""
     # Numbers 48 and 49 of proc(5)'s list, which starts at 1; the second is a name that may hold anything but ")".
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
@@ -126,7 +127,7 @@ def show_title(command):
     ctypes.memmove(start, title.ljust(end - start, b"\0"), end - start)
 
 
-def run(script, source, reports):
+def run(script: str, source: str, reports: socket.socket) -> None:
     """Run a script as `python SCRIPT` does."""
     from squeezeproof.jobs import at_end
 
@@ -139,7 +140,7 @@ def run(script, source, reports):
     exec(compile(Path(script).read_bytes(), script, "exec"), main.__dict__)
 
 
-def report(source, before, reports):
+def report(source: str, before: set[str], reports: socket.socket) -> None:
     """Tell the process that forked this one what was imported since, in order, as far as it was installed."""
     installed = (sys.prefix, sys.base_prefix, str(LIBRARY))
     names = [name for name in sys.modules if name not in before]

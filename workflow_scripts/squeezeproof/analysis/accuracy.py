@@ -4,11 +4,15 @@ Accuracies are in [0, 1]. `low` and `high` bound the 95 % Wilson interval over t
 the standard deviation over seeds (empty for one seed).
 """
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
 from squeezeproof.analysis.names import MODEL
 from squeezeproof.analysis.repeated import repeated
-from squeezeproof.audit.findings import NOTHING_FOUND
+from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.intervals import wilson
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
@@ -21,7 +25,9 @@ BUDGET = ["entry", "method", "norm", "eps"]
 UNATTACKED = {"entry": CLEAN, "method": CLEAN, "norm": "", "eps": 0.0}
 
 
-def read_cells(paths, descriptions, audit=NOTHING_FOUND):
+def read_cells(
+    paths: Iterable[str | Path], descriptions: Iterable[dict[str, Any]], audit: Audit = NOTHING_FOUND
+) -> pd.DataFrame:
     """One row per (target, source, attack) with the number of correct predictions, clean rows included.
 
     Args:
@@ -77,7 +83,7 @@ def read_cells(paths, descriptions, audit=NOTHING_FOUND):
     return cells.sort_values(["dataset", "source", "target", "attack"], kind="stable").reset_index(drop=True)
 
 
-def clean_accuracy(cells):
+def clean_accuracy(cells: pd.DataFrame) -> pd.DataFrame:
     """One row per model: accuracy on the clean test images."""
     clean = cells[cells["attack"] == CLEAN].drop_duplicates(["dataset", "target"])
     columns = {f"target_{axis}": axis for axis in [*MODEL, "seed"]} | {"target": "model"}
@@ -85,17 +91,17 @@ def clean_accuracy(cells):
     return CLEAN_ACCURACY.of(clean.rename(columns=columns)).sort_values(["dataset", "model"], ignore_index=True)
 
 
-def robust_accuracy(cells):
+def robust_accuracy(cells: pd.DataFrame) -> pd.DataFrame:
     """One row per (source, target, attack at one eps): accuracy of the target on the source's adversarial images."""
     return ROBUST_ACCURACY.of(cells[cells["attack"] != CLEAN]).reset_index(drop=True)
 
 
-def seed_relation(source, target):
+def seed_relation(source: pd.Series, target: pd.Series) -> pd.Series:
     """Of two columns of seeds: `same` where they agree, else `other`."""
     return (source == target).map({True: "same", False: "other"})
 
 
-def over_seeds(cells):
+def over_seeds(cells: pd.DataFrame) -> pd.DataFrame:
     """Mean accuracy over seeds and its spread, for the clean images and every attack; seeds of one relation together.
 
     Clean images have one row per model, which is then also the source, and one run per
@@ -112,7 +118,7 @@ def over_seeds(cells):
     return _bases_first(OVER_SEEDS.frame(means), keys)
 
 
-def _bases_first(table, keys):
+def _bases_first(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """The table sorted by its keys, uncompressed models before compressed ones and clean images before attacks."""
     return table.sort_values(
         keys, kind="stable", key=lambda column: column.replace({"none": "", CLEAN: ""}), ignore_index=True

@@ -1,5 +1,8 @@
 """The table of answers: what to do with every compressed model, and the numbers behind it."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pandas as pd
 
 from squeezeproof.analysis.answers import answer, remedies
@@ -7,6 +10,7 @@ from squeezeproof.analysis.evidence import base_of, beside_base, evidence, seeds
 from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, eps_display
 from squeezeproof.analysis.pairs import WHITE_BOX
 from squeezeproof.analysis.verdicts import ITSELF, kinds
+from squeezeproof.audit.findings import Finding
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.tables.catalog import ANSWERS
 
@@ -22,7 +26,9 @@ UNDER_ATTACK = (
 )  # fmt: skip
 
 
-def answers(tables, findings, statistics):
+def answers(
+    tables: Mapping[str, pd.DataFrame], findings: Sequence[Finding], statistics: dict[str, Any]
+) -> pd.DataFrame:
     """One row per compressed model, seeds together, and kind of verdict.
 
     Args:
@@ -40,7 +46,14 @@ def answers(tables, findings, statistics):
     return ANSWERS.frame(rows).sort_values([*KEY, "about"], ignore_index=True)
 
 
-def _row(tables, findings, statistics, model, about, seeds):
+def _row(
+    tables: Mapping[str, pd.DataFrame],
+    findings: Sequence[Finding],
+    statistics: dict[str, Any],
+    model: dict[str, Any],
+    about: str,
+    seeds: int,
+) -> dict[str, Any]:
     margin = statistics["margin"]
     found = evidence(tables, findings, statistics["alpha"], model, about)
     said, reasons = answer(found, margin)
@@ -59,7 +72,7 @@ def _row(tables, findings, statistics, model, about, seeds):
     }
 
 
-def _threat(attacks):
+def _threat(attacks: pd.DataFrame) -> str:
     """The norms and the largest budgets of the attacks under which a loss would have been seen."""
     parts = []
     for norm, rows in attacks.groupby("norm", sort=False):
@@ -69,7 +82,7 @@ def _threat(attacks):
     return f"white-box, {', '.join(parts)}" if parts else ""
 
 
-def _on_clean_images(tables, model, about):
+def _on_clean_images(tables: Mapping[str, pd.DataFrame], model: dict[str, Any], about: str) -> dict[str, Any]:
     models, clean = tables["compression"], tables["clean_accuracy"]
     own, base = (_accuracy(clean[clean["model"].isin(seeds_of(models, axes)) & clean["dataset"].eq(axes["dataset"])])
                  for axes in (model, base_of(model)))  # fmt: skip
@@ -81,7 +94,9 @@ def _on_clean_images(tables, model, about):
     }
 
 
-def _under_attack(tables, attacks, stake, model, about):
+def _under_attack(
+    tables: Mapping[str, pd.DataFrame], attacks: pd.DataFrame, stake: Any, model: dict[str, Any], about: str
+) -> dict[str, Any]:
     """Of the attack that leaves the model least: of those on itself where the base has something to lose; where there
     are none, of those on itself; else of all.
     """
@@ -106,7 +121,7 @@ def _under_attack(tables, attacks, stake, model, about):
     return found
 
 
-def _scored(tables, dataset, own):
+def _scored(tables: Mapping[str, pd.DataFrame], dataset: str, own: Any) -> pd.DataFrame:
     """The rows of `robust_accuracy` with the attack in words, and of their source without its seed the `origin`: those
     of models that were attacked themselves where the own ones were.
     """
@@ -120,7 +135,7 @@ def _scored(tables, dataset, own):
     return robust.assign(origin=robust["source"].map(models.set_index("model")["variant"]))
 
 
-def _accuracy(rows):
+def _accuracy(rows: pd.DataFrame) -> dict[str, Any]:
     """Accuracy over some rows, one per seed, and its interval; nothing of no rows."""
     if rows.empty:
         return dict.fromkeys(ACCURACY)
@@ -130,7 +145,7 @@ def _accuracy(rows):
     return dict(zip(ACCURACY, (values.mean(), float(low), float(high)), strict=True))
 
 
-def _bounds(name, rows, value, low, high):
+def _bounds(name: str, rows: pd.DataFrame, value: str, low: str, high: str) -> dict[str, Any]:
     """A difference and its interval out of a table of at most one row."""
     row = rows.iloc[0] if len(rows) else dict.fromkeys((value, low, high))
     return {name: row[value], f"{name}_low": row[low], f"{name}_high": row[high]}

@@ -5,6 +5,7 @@ gradients for several steps, and every such verdict to be `equivalent` or `more 
 never their absence.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil, log10
 
@@ -46,11 +47,11 @@ class Loss:
     strength: int = ITERATED
     kept: float = 1.0
 
-    def within(self, margin):
+    def within(self, margin: float) -> bool:
         """Whether it was shown to be no larger than the margin."""
         return self.verdict in (EQUIVALENT, MORE) if self.verdict else self.low >= -margin
 
-    def bounded(self, margin):
+    def bounded(self, margin: float) -> bool:
         """Whether it was shown to be no larger than what is tolerated."""
         return self.within(margin) or self.low >= -TOLERATED * margin
 
@@ -75,19 +76,19 @@ class Evidence:
     warnings: list[str] = field(default_factory=list)
 
     @property
-    def own(self):
+    def own(self) -> list[Loss]:
         return [loss for loss in self.attacks if loss.own]
 
-    def at_stake(self, margin):
+    def at_stake(self, margin: float) -> list[Loss]:
         """The attacks on the models themselves that leave the base something to lose."""
         return [loss for loss in self.own if loss.kept > margin]
 
-    def deciding(self, margin):
+    def deciding(self, margin: float) -> list[Loss]:
         """The losses that must be small for a model to be kept."""
         return [*([self.clean] if self.clean else []), *self.at_stake(margin)]
 
 
-def strength_of(method, gradients=SEVERAL):
+def strength_of(method: str, gradients: float = SEVERAL) -> int:
     """The declared strength of a kind of attack; ITERATED where it declares none but follows the model's gradients for
     several steps, 0 for what asks for logits or labels, is blind or fitted, or is not known.
 
@@ -104,7 +105,7 @@ def strength_of(method, gradients=SEVERAL):
     return strength if gradients >= SEVERAL else min(strength, ITERATED - 1)
 
 
-def answer(found, margin):
+def answer(found: Evidence, margin: float) -> tuple[str, list[str]]:
     """(answer, reasons) on an Evidence; the reasons are clauses.
 
     Args:
@@ -126,7 +127,7 @@ def answer(found, margin):
     return KEEP, [f"no loss beyond {_points(margin)} points on {_listed(deciding)}"]
 
 
-def remedies(found, margin, seeds):
+def remedies(found: Evidence, margin: float, seeds: int) -> list[str]:
     """What would change the answer, as clauses: other models, images, seeds, attacks.
 
     Args:
@@ -155,7 +156,7 @@ def remedies(found, margin, seeds):
     return changes
 
 
-def _losses(found, margin):
+def _losses(found: Evidence, margin: float) -> list[str]:
     """Why the model must not be shipped, by what was shown."""
     lost = []
     if found.clean and found.clean.high < -margin:
@@ -168,7 +169,7 @@ def _losses(found, margin):
     return lost
 
 
-def _missing(found, margin):
+def _missing(found: Evidence, margin: float) -> str:
     """Why nothing can be said in the model's favour, whatever the numbers are."""
     if found.same:
         return f"it is {found.same}"
@@ -185,13 +186,13 @@ def _missing(found, margin):
     return ""
 
 
-def _open(loss):
+def _open(loss: Loss) -> str:
     shown = "a loss is shown and" if loss.verdict == LESS else "no loss is shown, but"
     where = f"under {loss.name}" if loss.verdict else f"on {loss.name}"
     return f"{where} {shown} one of {_points(-loss.low)} points is not excluded"
 
 
-def _images(losses, margin, seeds):
+def _images(losses: Sequence[Loss], margin: float, seeds: int) -> str:
     """How many images would place the losses within the margin, if what was observed is the truth."""
     if seeds > 1:
         return "more seeds, and then more images"
@@ -203,19 +204,19 @@ def _images(losses, margin, seeds):
     return f"about {_rounded(max(needed)):,} test images, if the differences stay as observed"
 
 
-def _rounded(number):
+def _rounded(number: float) -> int:
     """Up to two digits."""
     unit = 10 ** max(0, int(log10(number)) - 1)
     return ceil(number / unit) * unit
 
 
-def _listed(losses):
+def _listed(losses: Sequence[Loss]) -> str:
     return ", ".join(loss.name for loss in losses)
 
 
-def _bounds(loss):
+def _bounds(loss: Loss) -> str:
     return f"{_points(-loss.high)} to {_points(-loss.low)}"
 
 
-def _points(share):
+def _points(share: float) -> str:
     return f"{100 * share:.1f}".replace("-", "−").removesuffix(".0")

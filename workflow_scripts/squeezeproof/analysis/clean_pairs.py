@@ -1,18 +1,28 @@
 """What compressed models lose of the accuracy on clean images, paired image by image; no verdict is passed on it."""
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import pandas as pd
 
 from squeezeproof.analysis.names import MODEL
 from squeezeproof.analysis.pairs import references
 from squeezeproof.analysis.repeated import repeated
 from squeezeproof.analysis.verdicts import kinds
-from squeezeproof.audit.findings import NOTHING_FOUND
+from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.statistics.crossed import Mean, interval
 from squeezeproof.store.predictions import CLEAN, read_predictions
 from squeezeproof.tables.catalog import CLEAN_DIFFERENCES
 
 
-def clean_differences(paths, descriptions, statistics, audit=NOTHING_FOUND):
+def clean_differences(
+    paths: Iterable[str | Path],
+    descriptions: Iterable[dict[str, Any]],
+    statistics: dict[str, Any],
+    audit: Audit = NOTHING_FOUND,
+) -> pd.DataFrame:
     """One row per compressed model, reference and kind of verdict, seeds together: compressed minus reference accuracy
     on clean images.
 
@@ -42,7 +52,7 @@ def clean_differences(paths, descriptions, statistics, audit=NOTHING_FOUND):
     rows = []
     for axes, differences in seeds.items():
         found = Mean.of(np.stack(differences))
-        for about in kinds(found.seeds):
+        for about in kinds(int(found.seeds)):
             low, high = interval(found, statistics["alpha"], about)
             rows.append(
                 {

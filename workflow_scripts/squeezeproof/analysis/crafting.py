@@ -1,8 +1,13 @@
 """The tables of adversarial sets: what they cost, and what is left after every attack of a suite."""
 
 from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
-from squeezeproof.audit.findings import NOTHING_FOUND
+import pandas as pd
+
+from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.entries import registry
 from squeezeproof.store import adversarial
 from squeezeproof.store.tensors import read_metadata
@@ -16,7 +21,7 @@ NOTES = {
 }
 
 
-def crafting_table(paths):
+def crafting_table(paths: Iterable[str | Path]) -> pd.DataFrame:
     """What every adversarial set cost and achieved on its own source."""
     rows = []
     for metadata in map(_set_metadata, sorted(map(str, paths))):
@@ -36,7 +41,7 @@ def crafting_table(paths):
     return CRAFTING.frame(rows).astype({"float_successes": "Int64", "queries": "Int64"})
 
 
-def library_table(paths):
+def library_table(paths: Iterable[str | Path]) -> pd.DataFrame:
     """What the attacks of other libraries in some sets did beside what they are for (attacks.library)."""
     rows = []
     for metadata in map(_set_metadata, sorted(map(str, paths))):
@@ -54,7 +59,7 @@ def library_table(paths):
     return LIBRARY_ATTACKS.frame(rows)
 
 
-def stages_table(paths, audit=NOTHING_FOUND):
+def stages_table(paths: Iterable[str | Path], audit: Audit = NOTHING_FOUND) -> pd.DataFrame:
     """The cumulative robust accuracy of every suite on its own source, one row per attack of the sequence.
 
     Suites that failed the audit are left out.
@@ -80,5 +85,5 @@ def stages_table(paths, audit=NOTHING_FOUND):
     return STAGES.frame(rows)
 
 
-def _set_metadata(path):
+def _set_metadata(path: str | Path) -> dict[str, Any]:
     return read_metadata(path, adversarial.KIND)

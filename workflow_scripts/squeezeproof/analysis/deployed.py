@@ -1,17 +1,28 @@
 """Deployed int8 models under attack, beside the fake-quantized models that were attacked in their place."""
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import pandas as pd
 
 from squeezeproof.analysis.accuracy import BUDGET, UNATTACKED
 from squeezeproof.analysis.names import MODEL
-from squeezeproof.audit.findings import NOTHING_FOUND
+from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.paired import tango
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
 from squeezeproof.tables.catalog import DEPLOYED
 
 
-def deployed(integers, simulated, descriptions, alpha, audit=NOTHING_FOUND):
+def deployed(
+    integers: Iterable[str | Path],
+    simulated: Iterable[str | Path],
+    descriptions: Iterable[dict[str, Any]],
+    alpha: float,
+    audit: Audit = NOTHING_FOUND,
+) -> pd.DataFrame:
     """One row per int8 model, source and attack, the clean images of each model once.
 
     `difference` is int8 minus fake-quantized accuracy on the same examples, `low` and `high` Tango's interval of it,
@@ -54,7 +65,7 @@ def deployed(integers, simulated, descriptions, alpha, audit=NOTHING_FOUND):
     return table.sort_values(["dataset", "model", "source", "attack"], kind="stable", ignore_index=True)
 
 
-def _compared(labels, integer, simulated, alpha):
+def _compared(labels: np.ndarray, integer: np.ndarray, simulated: np.ndarray, alpha: float) -> dict[str, Any]:
     """What two models give to the same examples, of which those the attacker has seen do not count."""
     counted = simulated != NOT_SCORED
     labels, integer, simulated = (values[counted] for values in (labels, integer, simulated))

@@ -1,9 +1,13 @@
 """What the further training did and what compression did, which add up to the whole difference to the base."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+import pandas as pd
 
 from squeezeproof.analysis.names import CONTROL
-from squeezeproof.analysis.pairs import BASE
+from squeezeproof.analysis.pairs import BASE, Pair
 from squeezeproof.analysis.verdicts import CELL, ORDER, by_seed, cells, kinds
 from squeezeproof.statistics.crossed import Mean, interval
 from squeezeproof.tables.catalog import EFFECTS
@@ -11,7 +15,7 @@ from squeezeproof.tables.catalog import EFFECTS
 KEY = [column for column in CELL if column != "against"]
 
 
-def effects(pairs, alpha):
+def effects(pairs: list[Pair], alpha: float) -> pd.DataFrame:
     """One row per compressed model, attack and kind of verdict, seeds together.
 
     `total` is compressed minus base accuracy, `by_training` control minus base, `by_compression` compressed minus
@@ -35,7 +39,7 @@ def effects(pairs, alpha):
     return EFFECTS.frame(rows).sort_values([*(key for key in ORDER if key in KEY), "about"], ignore_index=True)
 
 
-def _parts(members):
+def _parts(members: Mapping[str, list[Pair]]) -> dict[str, np.ndarray]:
     """Name -> differences [S, N] over the images that all three models were scored on; none without a control."""
     base, control = members.get(BASE), members.get(CONTROL)
     if not base or not (control or base[0].isolates_compression):
@@ -47,13 +51,13 @@ def _parts(members):
     return {"total": total, "by_training": total - compression, "by_compression": compression}
 
 
-def _matching(control, base):
+def _matching(control: Sequence[Pair], base: Sequence[Pair]) -> list[Pair]:
     """The pairs with controls in the order of those with bases: of the same target and source."""
     known = {(pair.target["name"], pair.source["name"]): pair for pair in control}
     return [known[pair.target["name"], pair.source["name"]] for pair in base]
 
 
-def _columns(means, alpha, about):
+def _columns(means: Mapping[str, Mean], alpha: float, about: str) -> dict[str, Any]:
     columns = {"seeds": means["total"].seeds, "n": means["total"].images}
     for part, mean in means.items():
         low, high = interval(mean, alpha, about)

@@ -1,5 +1,11 @@
 """The tables of what models cost: sizes, exported files, latencies. No torch and no model in memory."""
 
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
 from squeezeproof.analysis.names import CONTROL, MODEL
 from squeezeproof.store.tensors import open_tensors, read_metadata
 from squeezeproof.tables.catalog import COMPRESSION, EFFICIENCY, LATENCY
@@ -21,7 +27,7 @@ CONVERGED = 0.05
 SAME = "the same model as"
 
 
-def latency_table(times, machines):
+def latency_table(times: Mapping[str, pd.DataFrame], machines: Mapping[str, dict[str, Any]]) -> pd.DataFrame:
     """One row per model, back-end, number of threads and algorithm: milliseconds per image over all samples and rounds.
 
     Args:
@@ -31,7 +37,8 @@ def latency_table(times, machines):
     rows = []
     for dataset, table in times.items():
         machine = {f"machine_{key}": machines[dataset][key] for key in MACHINE}
-        for run, samples in table.groupby(RUN, sort=False):
+        groups: Any = table.groupby(RUN, sort=False)
+        for run, samples in groups:
             wall = samples["wall_ms"]
             low, middle, high = wall.quantile([0.25, 0.5, 0.75])
             counts = {"rounds": samples["round"].nunique(), "samples": len(wall)}
@@ -41,7 +48,13 @@ def latency_table(times, machines):
     return LATENCY.frame(rows).sort_values(["dataset", *RUN], kind="stable", ignore_index=True)
 
 
-def efficiency_table(descriptions, sizes, exports, clean_accuracy, latency):
+def efficiency_table(
+    descriptions: Iterable[dict[str, Any]],
+    sizes: Iterable[dict[str, Any]],
+    exports: Mapping[tuple[str, str, str], dict[str, Any]],
+    clean_accuracy: pd.DataFrame,
+    latency: pd.DataFrame,
+) -> pd.DataFrame:
     """One row per deployed model; what was not exported, timed or evaluated is empty.
 
     Args:
@@ -73,7 +86,7 @@ def efficiency_table(descriptions, sizes, exports, clean_accuracy, latency):
     return table.sort_values(["dataset", "model"], kind="stable", ignore_index=True)
 
 
-def compression_table(descriptions, checkpoints):
+def compression_table(descriptions: Iterable[dict[str, Any]], checkpoints: Iterable[str | Path]) -> pd.DataFrame:
     """What every compression was asked to remove, and the sizes that it achieved.
 
     `warning` says where a model is the same as another, bit for bit, and where ADMM had not converged.
@@ -105,7 +118,7 @@ def compression_table(descriptions, checkpoints):
     return COMPRESSION.frame(rows).sort_values(["dataset", "model"], ignore_index=True)
 
 
-def _warnings(metadata, first, name):
+def _warnings(metadata: dict[str, Any], first: str | None, name: str) -> Iterator[str]:
     """What is wrong with a model, given the first of the study that has its tensors."""
     if first != name:
         yield f"{SAME} {first}, bit for bit: one result under two names"
@@ -118,19 +131,19 @@ def _warnings(metadata, first, name):
         )
 
 
-def _removed(left, whole):
+def _removed(left: int, whole: int) -> float:
     """The share that is gone; none of the channels of a network without convolutions."""
     return 1 - left / whole if whole else 0.0
 
 
-def _measure(asked):
+def _measure(asked: dict[str, Any]) -> str:
     """What the ratio of a compression without a setting of that name counts."""
     if asked.get("method") in (None, CONTROL):
         return ""
     return next((what for level, what in (("bits", "bits"), ("ratio", "weights")) if level in asked), "")
 
 
-def _filters(path):
+def _filters(path: str | Path) -> str:
     """Filters of every convolution of a checkpoint, in the order of their names, such as `32-64-64`."""
     with open_tensors(path) as opened:
         shapes = {name: opened.get_slice(name).get_shape() for name in sorted(opened.keys())}

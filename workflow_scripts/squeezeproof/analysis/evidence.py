@@ -1,17 +1,25 @@
 """What a study's tables and its audit know of a compressed model beside its base, as `analysis.answers` weighs it."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
 from squeezeproof.analysis.answers import SEVERAL, Evidence, Loss, strength_of
 from squeezeproof.analysis.efficiency import SAME
 from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays
 from squeezeproof.analysis.pairs import BASE, WHITE_BOX
-from squeezeproof.audit.findings import EVERY, FAILURE, WARNING
+from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
 from squeezeproof.statistics.crossed import Mean, interval
+from squeezeproof.tables.table import records
 
 BROKEN = 22
 CLEAN_IMAGES = "clean images"
 
 
-def evidence(tables, findings, alpha, model, about):
+def evidence(
+    tables: Mapping[str, pd.DataFrame], findings: Sequence[Finding], alpha: float, model: dict[str, Any], about: str
+) -> Evidence:
     """The Evidence on a compressed model, seeds together, of one kind of verdict.
 
     Args:
@@ -40,12 +48,12 @@ def evidence(tables, findings, alpha, model, about):
     )
 
 
-def base_of(model):
+def base_of(model: dict[str, Any]) -> dict[str, Any]:
     """The axes of the base that a compressed model was made from."""
     return {**model, "compression": "none", "ratio": 0, "bits": 32, "finetuning": "none"}
 
 
-def seeds_of(models, axes):
+def seeds_of(models: pd.DataFrame, axes: dict[str, Any]) -> set[str]:
     """The names of the models with these axes in the table `compression`, one per seed."""
     same = models["dataset"].eq(axes["dataset"])
     for axis in MODEL:
@@ -53,7 +61,7 @@ def seeds_of(models, axes):
     return set(models.loc[same, "model"])
 
 
-def beside_base(table, model, about=None):
+def beside_base(table: pd.DataFrame, model: dict[str, Any], about: str | None = None) -> pd.DataFrame:
     """The rows of a table of comparisons on a model beside its base, of one kind of verdict or of both."""
     rows = table[table["against"].eq(BASE)] if "against" in table else table
     rows = rows[rows["about"].eq(about)] if about else rows
@@ -62,24 +70,24 @@ def beside_base(table, model, about=None):
     return rows
 
 
-def _clean_loss(row, table, alpha):
+def _clean_loss(row: Any, table: pd.DataFrame, alpha: float) -> Loss:
     compared = table[table["dataset"].eq(row.dataset) & table["against"].eq(BASE) & table["about"].eq(row.about)]
     low, high = _corrected(row, int(compared["compression"].ne(CONTROL).sum()), alpha)
     return Loss(CLEAN_IMAGES, "", row.difference, low, high, row.n)
 
 
-def _gradients(crafting):
+def _gradients(crafting: pd.DataFrame) -> pd.Series:
     """Attack -> the gradients per image that it took at least; any number where it may stop at its first success."""
     stops = crafting["stop_on_success"].astype(str).eq("True")
     return crafting["backwards_per_example"].where(~stops, SEVERAL).groupby(crafting["attack"]).min()
 
 
-def _losses(verdicts, robust, bases, alpha, gradients):
+def _losses(verdicts: pd.DataFrame, robust: pd.DataFrame, bases: Any, alpha: float, gradients: pd.Series) -> list[Loss]:
     displays = attack_displays(robust)
     kept = robust[robust["source"].eq(robust["target"]) & robust["target"].isin(bases)]
     kept = kept.groupby("attack")["accuracy"].mean()
     losses = []
-    for row in verdicts.itertuples():
+    for row in records(verdicts):
         own = row.comparison == WHITE_BOX
         name = displays[row.attack] + ("" if own else f", images of {row.source}")
         bounds = _corrected(row, row.family_size, alpha)
@@ -88,13 +96,14 @@ def _losses(verdicts, robust, bases, alpha, gradients):
     return losses
 
 
-def _corrected(row, comparisons, alpha):
+def _corrected(row: Any, comparisons: int, alpha: float) -> tuple[float, float]:
     """The interval of a difference at the level that Bonferroni's correction asks for."""
     mean = Mean(row.difference, row.mean_square, row.n, row.seeds, row.std**2)
-    return tuple(map(float, interval(mean, alpha / comparisons, row.about)))
+    low, high = interval(mean, alpha / comparisons, row.about)
+    return float(low), float(high)
 
 
-def _concerns(finding, dataset, names):
+def _concerns(finding: Finding, dataset: str, names: set[str]) -> bool:
     """Whether a finding is on one of some models: as target, on all that they are sources of, or on all models."""
     if finding.dataset != dataset:
         return False
@@ -103,7 +112,7 @@ def _concerns(finding, dataset, names):
     return finding.source in {EVERY, *names}
 
 
-def _counted(findings, verdict):
+def _counted(findings: Sequence[Finding], verdict: str) -> list[str]:
     """The checks with this verdict, such as `check 14, white-box at least as strong as transfer`."""
     found = {finding.check: finding.name for finding in findings if finding.verdict == verdict}
     return [f"check {check}, {name}" for check, name in sorted(found.items())]

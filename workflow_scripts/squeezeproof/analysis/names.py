@@ -1,7 +1,11 @@
 """Display names of what a study names: the attack `pgd` at eps 0.0313725 is `PGD, eps 8/255`."""
 
 from collections import Counter
+from collections.abc import Collection
 from functools import cache
+from typing import Any
+
+import pandas as pd
 
 from squeezeproof.entries import registry
 from squeezeproof.store.predictions import CLEAN
@@ -15,13 +19,13 @@ ENSEMBLE = "ensemble"
 CONTROL = "control"
 
 
-def display_name(name):
+def display_name(name: str) -> str:
     """A data set, architecture, method or entry as the papers write it."""
     return _display_names().get(name, name)
 
 
 @cache
-def _display_names():
+def _display_names() -> dict[str, str]:
     """As the entries write themselves; a name that a study made up stays as it is."""
     names = {CLEAN: "clean images"}
     for entry in registry.every():
@@ -30,14 +34,14 @@ def _display_names():
     return names
 
 
-def entry_display(entry, method):
+def entry_display(entry: str, method: str) -> str:
     """An entry of `attacks` as the papers write it: what a study added to its method's name stays as it is."""
     if entry not in _display_names() and entry.startswith(method):
         return display_name(method) + entry.removeprefix(method)
     return display_name(entry)
 
 
-def eps_display(eps):
+def eps_display(eps: float) -> str:
     """A budget as it is usual: `0.1`, and `8/255` where it is no short decimal but a whole number of grey levels."""
     levels = round(255 * eps)
     # Tables hold six digits.
@@ -46,37 +50,40 @@ def eps_display(eps):
     return f"{eps:g}"
 
 
-def attack_display(entry, method, eps):
+def attack_display(entry: str, method: str, eps: float | None) -> str:
     """An attack instance, such as `PGD, eps 8/255`; without a budget (eps None or NaN) its entry alone."""
     name = entry_display(entry, method)
     return name if eps is None or eps != eps or entry == CLEAN else f"{name}, eps {eps_display(eps)}"
 
 
-def attack_displays(table):
+def attack_displays(table: pd.DataFrame) -> dict[str, str]:
     """Attack instance -> its display name, of a table with the columns of attacks; its own name where two share one."""
     attacks = table.drop_duplicates("attack")
-    found = {row.attack: attack_display(row.entry, row.method, row.eps) for row in attacks.itertuples()}
+    columns = zip(*(attacks[name] for name in ("attack", "entry", "method", "eps")), strict=True)
+    found = {attack: attack_display(*of_attack) for attack, *of_attack in columns}
     shared = {name for name, count in Counter(found.values()).items() if count > 1}
     return {attack: attack if name in shared else name for attack, name in found.items()}
 
 
-def averaged(seeds):
+def averaged(seeds: int) -> str:
     """What a number is that several seeds share."""
     return "one seed" if seeds == 1 else f"mean of {seeds} seeds"
 
 
-def level(ratio, bits):
+def level(ratio: float, bits: float) -> str:
     """How much a compression removed, such as `90 %`, or left, such as `8-bit`; of a model from a file, that it is."""
     if ratio == 0 and bits == FLOAT_BITS:
         return "(external)"
     return f"{bits:g}-bit" if bits < FLOAT_BITS else f"{100 * ratio:g} %"
 
 
-def finetuning_in_words(finetuning):
+def finetuning_in_words(finetuning: str) -> str:
     return "not fine-tuned" if finetuning == "none" else f"{finetuning} fine-tuning"
 
 
-def model_in_words(architecture, training, compression, ratio, bits, finetuning):
+def model_in_words(
+    architecture: str, training: str, compression: str, ratio: float, bits: float, finetuning: str
+) -> str:
     """A model without its seed, such as `CNN-8, standard training, filter 60 %, standard fine-tuning`."""
     if training == ENSEMBLE:
         return f"{display_name(architecture)}, {ENSEMBLE}"
@@ -88,7 +95,7 @@ def model_in_words(architecture, training, compression, ratio, bits, finetuning)
     return f"{model}, {compression} {level(ratio, bits)}, {finetuning_in_words(finetuning)}"
 
 
-def short_names(table):
+def short_names(table: pd.DataFrame) -> dict[Any, str]:
     """Index -> name of a compressed model, such as `CNN-8, filter 60 %`, without what those of a table share."""
     parts = {
         "architecture": table["architecture"].map(display_name),
@@ -101,12 +108,12 @@ def short_names(table):
     return dict(zip(table.index, map(", ".join, zip(*chosen, strict=True)), strict=True))
 
 
-def _removed(compression, ratio, bits):
+def _removed(compression: str, ratio: float, bits: float) -> str:
     unlevelled = {"none": "base", CONTROL: CONTROL}
     return unlevelled.get(compression) or f"{compression} {level(ratio, bits)}"
 
 
-def model_label(row, side, shared):
+def model_label(row: Any, side: str, shared: Collection[str]) -> str:
     """A model's name without the parts that all models of the figure share, such as `cnn3 weight 90 %`."""
     architecture, training, compression, ratio, bits, finetuning = (row[f"{side}_{axis}"] for axis in MODEL)
     parts = [architecture, training]
@@ -118,7 +125,7 @@ def model_label(row, side, shared):
     return " ".join(kept) or parts[-1]
 
 
-def shared_parts(table, side):
+def shared_parts(table: pd.DataFrame, side: str) -> set[str]:
     """Name parts that do not tell the models of a table apart."""
     shared = set()
     for axis in ("architecture", "training"):

@@ -1,6 +1,9 @@
 """Every compressed model paired with its base and its control, image by image, from stored predictions; no torch."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,7 +11,7 @@ import pandas as pd
 from squeezeproof.analysis.accuracy import BUDGET
 from squeezeproof.analysis.names import CONTROL
 from squeezeproof.analysis.repeated import repeated
-from squeezeproof.audit.findings import NOTHING_FOUND
+from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.multiplicity import holm
 from squeezeproof.statistics.paired import mcnemar, tango
@@ -37,12 +40,12 @@ class Pair:
         reference_clean, compressed_clean: bool [N], right before the attack.
     """
 
-    target: dict
-    source: dict
+    target: dict[str, Any]
+    source: dict[str, Any]
     against: str
     comparison: str
     attack: str
-    settings: dict
+    settings: dict[str, Any]
     reference_right: np.ndarray
     compressed_right: np.ndarray
     scored: np.ndarray
@@ -50,22 +53,22 @@ class Pair:
     compressed_clean: np.ndarray
 
     @property
-    def difference(self):
+    def difference(self) -> np.ndarray:
         """Compressed minus reference, int8 [N] in {-1, 0, 1}, to be read where `scored`."""
         return self.compressed_right.astype(np.int8) - self.reference_right.astype(np.int8)
 
     @property
-    def clean_difference(self):
+    def clean_difference(self) -> np.ndarray:
         """The same before the attack."""
         return self.compressed_clean.astype(np.int8) - self.reference_clean.astype(np.int8)
 
     @property
-    def both_right(self):
+    def both_right(self) -> np.ndarray:
         """Which images both classify rightly before the attack, bool [N]."""
         return self.reference_clean & self.compressed_clean
 
     @property
-    def columns(self):
+    def columns(self) -> dict[str, Any]:
         """What the tables say of the pair."""
         return {
             "dataset": self.target["dataset"],
@@ -80,19 +83,21 @@ class Pair:
         }
 
     @property
-    def family(self):
+    def family(self) -> str:
         """Tests that answer one question together: all of a data set, attack method, comparison and kind of reference,
         at any eps, of all models.
         """
         return f"{self.target['dataset']}/{self.settings['method']}/{self.comparison}/{self.against}"
 
     @property
-    def isolates_compression(self):
+    def isolates_compression(self) -> bool:
         """Whether compression is all that the target has and the reference has not."""
         return self.target["compression"] != CONTROL and self.target["control"] == self.target[self.against]
 
 
-def read_pairs(paths, descriptions, audit=NOTHING_FOUND):
+def read_pairs(
+    paths: Iterable[str | Path], descriptions: Iterable[dict[str, Any]], audit: Audit = NOTHING_FOUND
+) -> list[Pair]:
     """Every pair of a compressed model and its base or control that the predictions files hold, by the columns UNIQUE.
 
     Args:
@@ -134,7 +139,7 @@ def read_pairs(paths, descriptions, audit=NOTHING_FOUND):
     return sorted(pairs, key=lambda pair: [pair.columns[key] for key in UNIQUE])
 
 
-def references(target):
+def references(target: dict[str, Any]) -> list[tuple[str, str]]:
     """(kind, name) of the models that a described one is compared with: its base, and its control where it has one."""
     if target["compression"] == "none":
         return []
@@ -142,7 +147,7 @@ def references(target):
     return [(BASE, target["base"])] + [(CONTROL, target["control"])] * control
 
 
-def comparisons(pairs, alpha):
+def comparisons(pairs: list[Pair], alpha: float) -> pd.DataFrame:
     """One row per pair: the 2 x 2 counts, compressed minus reference with Tango's interval, and P values.
 
     `p_mcnemar` is McNemar's, `p_holm` that after Holm's correction over all rows of a `family`.
@@ -168,7 +173,7 @@ def comparisons(pairs, alpha):
     return adjusted(table, {"p_mcnemar": "p_holm"}, ["family"]).pipe(COMPARISONS.frame)
 
 
-def adjusted(table, columns, by):
+def adjusted(table: pd.DataFrame, columns: Mapping[str, str], by: Sequence[str]) -> pd.DataFrame:
     """The table with Holm's P values and the number of tests in each group of the columns `by`.
 
     Args:
@@ -181,7 +186,7 @@ def adjusted(table, columns, by):
     return table
 
 
-def flips(pairs):
+def flips(pairs: list[Pair]) -> pd.DataFrame:
     """One row per pair: images right on the reference and wrong on the compressed model (`broken`) and the reverse.
 
     The first FLIPS_SHOWN of each are listed by their index in the test split.
@@ -195,5 +200,5 @@ def flips(pairs):
     return FLIPS.frame(rows)
 
 
-def _first(indices):
+def _first(indices: np.ndarray) -> str:
     return " ".join(map(str, indices[:FLIPS_SHOWN]))

@@ -1,5 +1,8 @@
 """The study's numbers beside published ones."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -19,7 +22,7 @@ TELLING = 3
 NOTHING = {"runs": 0, **dict.fromkeys(("mean", "std", "low", "high", "min", "max"), np.nan)}
 
 
-def compare(means, trials, published, settings):
+def compare(means: pd.DataFrame, trials: Any, published: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
     """One row per published accuracy with ours beside it, in per cent.
 
     Args:
@@ -57,7 +60,7 @@ def compare(means, trials, published, settings):
     return PUBLISHED.frame(result).reset_index(drop=True)
 
 
-def agreement(row):
+def agreement(row: Any) -> str:
     """Whether the published value of a row lies in our interval: no, yes, or yes in one too wide to confirm anything.
 
     Empty where nothing was run.
@@ -69,7 +72,7 @@ def agreement(row):
     return AGREES if (row.high - row.low) / 2 <= TELLING else TOO_WIDE
 
 
-def of_stages(stages, descriptions):
+def of_stages(stages: pd.DataFrame, descriptions: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Rows as those of `over_seeds` for what stands after every stage of a suite; the attack is `suite-eps0.1/2`.
 
     Args:
@@ -85,12 +88,12 @@ def of_stages(stages, descriptions):
     return result.assign(threat="white-box", seed_relation="same", eps=np.nan)
 
 
-def _number(text):
+def _number(text: str) -> float:
     numerator, _, denominator = str(text).partition("/")
     return float(numerator) / float(denominator or 1)
 
 
-def _ours(means, trials, row, settings):
+def _ours(means: pd.DataFrame, trials: Any, row: Any, settings: dict[str, Any]) -> dict[str, Any]:
     """Mean, spread and interval of the study's cell that a published row stands for, or nothing."""
     found = means[_of_model(means, row, settings)]
     if row.attack == "none":
@@ -117,19 +120,19 @@ def _ours(means, trials, row, settings):
     return {"runs": runs, **{name: 100 * share for name, share in shares.items()}}
 
 
-def _ours_of(row, axis, settings):
+def _ours_of(row: Any, axis: str, settings: dict[str, Any]) -> Any:
     """The study's name for what a published row calls something else."""
     return settings[f"{axis}s"].get(getattr(row, axis), getattr(row, axis))
 
 
-def _of_training(means, row, settings):
+def _of_training(means: pd.DataFrame, row: Any, settings: dict[str, Any]) -> pd.Series:
     """Which rows are of the data set, the architecture and the training that a published row names."""
     chosen = means["dataset"].eq(_ours_of(row, "dataset", settings))
     chosen &= means["target_architecture"].eq(_ours_of(row, "architecture", settings))
     return chosen & means["target_training"].eq(_ours_of(row, "training", settings).partition("/")[0])
 
 
-def _of_model(means, row, settings):
+def _of_model(means: pd.DataFrame, row: Any, settings: dict[str, Any]) -> pd.Series:
     """Which rows are of the model that a published row names."""
     compression = _ours_of(row, "compression", settings)
     finetuning = _ours_of(row, "training", settings).partition("/")[2]
@@ -141,7 +144,7 @@ def _of_model(means, row, settings):
     return chosen & np.isclose(means["target_ratio"], float(row.ratio))
 
 
-def _from_source(means, threat):
+def _from_source(means: pd.DataFrame, threat: str) -> pd.DataFrame:
     """The rows of the papers' threat model: the model itself, its base, or a base of another seed."""
     if threat == "white-box":
         return means[means["threat"] == "white-box"]

@@ -1,10 +1,14 @@
 """Compressed models of a study that are the same, bit for bit: one result under several names."""
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 from squeezeproof.store.predictions import KIND, METADATA
 from squeezeproof.store.tensors import read_metadata
 
 
-def repeated(paths, descriptions):
+def repeated(paths: Iterable[str | Path], descriptions: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
     """(data set, name) of every compressed model that has the tensors of one before it, which stands for both.
 
     Args:

@@ -5,7 +5,9 @@ the base or on the compressed model, within a budget. Both models face the same 
 gradients of one of the two alone, the images favour the other, and nothing is proved in its favour.
 """
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ import pandas as pd
 from squeezeproof.analysis.names import attack_display, eps_display
 from squeezeproof.analysis.pairs import BASE, SAME_SOURCE, WHITE_BOX, Pair
 from squeezeproof.analysis.verdicts import EQUIVALENT, ITSELF, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE, verdicts
-from squeezeproof.audit.findings import EVERY, FAILURE
+from squeezeproof.audit.findings import EVERY, FAILURE, Finding
 from squeezeproof.entries import registry
 from squeezeproof.statistics.crossed import MODELS, Mean, interval
 
@@ -43,16 +45,16 @@ class Faced:
     """
 
     source: str
-    settings: dict
-    right: dict
+    settings: dict[str, Any]
+    right: dict[str, np.ndarray]
     scored: np.ndarray
 
     @property
-    def budget(self):
+    def budget(self) -> tuple[str, float | None]:
         return self.settings["norm"], self.settings["eps"]
 
     @property
-    def follows_gradients(self):
+    def follows_gradients(self) -> bool:
         """Whether the attack follows the gradients of the model that it attacks."""
         known = registry.attacks()
         entries = [known[stage["method"]] for stage in known[self.settings["method"]].parts(self.settings)]
@@ -75,18 +77,24 @@ class Answer:
 
     verdict: str
     headline: str
-    sentences: list
+    sentences: list[str]
     classes: int
-    clean: dict
+    clean: dict[str, Any]
     table: pd.DataFrame
 
     @property
-    def together(self):
+    def together(self) -> pd.DataFrame:
         """The rows of `table` that the answer rests on, one per budget."""
         return self.table[self.table["attack"] == TOGETHER]
 
 
-def replacement(clean, faced, classes, statistics, audit=()):
+def replacement(
+    clean: dict[str, np.ndarray],
+    faced: Sequence[Faced],
+    classes: int,
+    statistics: dict[str, Any],
+    audit: Sequence[Finding] = (),
+) -> Answer:
     """The Answer on two models.
 
     Args:
@@ -113,12 +121,14 @@ def replacement(clean, faced, classes, statistics, audit=()):
     return Answer(verdict, headline, sentences, classes, before, table)
 
 
-def followed_gradients(faced):
+def followed_gradients(faced: Sequence[Faced]) -> list[str]:
     """The models whose gradients an attack followed, in the order in which they were attacked."""
     return list(dict.fromkeys(one.source for one in faced if one.follows_gradients))
 
 
-def concerning(findings, dataset, models, followed):
+def concerning(
+    findings: Sequence[Finding], dataset: str, models: Collection[str], followed: Collection[str]
+) -> list[Finding]:
     """The findings on two models.
 
     Args:
@@ -136,19 +146,22 @@ def concerning(findings, dataset, models, followed):
     ]
 
 
-def _budgets(faced):
+def _budgets(faced: Sequence[Faced]) -> list[tuple[str, float | None]]:
     return sorted({one.budget for one in faced}, key=lambda budget: (budget[0], budget[1] or 0))
 
 
-def _pairs(clean, faced, budget, followed):
+def _pairs(
+    clean: dict[str, np.ndarray], faced: Sequence[Faced], budget: tuple[str, float | None], followed: Collection[str]
+) -> Iterator[Pair]:
     """The pairs of one budget: each attack on each model itself, on the same images, and all together."""
     here = [one for one in faced if one.budget == budget]
     by_source = {source: {one.settings["entry"]: one for one in here if one.source == source} for source in clean}
     for entry in dict.fromkeys(one.settings["entry"] for one in here):
-        own = [by_source[source].get(entry) for source in (BASE, COMPRESSED)]
-        if all(own):
-            yield _pair(clean, own[0], COMPRESSED, WHITE_BOX, own[0].right[BASE], own[1].right[COMPRESSED])
-        for one in filter(None, own):
+        on_base, on_compressed = (by_source[source].get(entry) for source in (BASE, COMPRESSED))
+        if on_base is not None and on_compressed is not None:
+            right = on_base.right[BASE], on_compressed.right[COMPRESSED]
+            yield _pair(clean, on_base, COMPRESSED, WHITE_BOX, *right)
+        for one in filter(None, (on_base, on_compressed)):
             yield _pair(clean, one, one.source, SAME_SOURCE, one.right[BASE], one.right[COMPRESSED])
     alike = set(followed) in (set(), {BASE, COMPRESSED})
     # Of attacks that were stronger on one model, the images favour the other.
@@ -163,7 +176,14 @@ def _pairs(clean, faced, budget, followed):
     yield _pair(clean, Faced(source, named, {}, scored), source, comparison, *stands)
 
 
-def _pair(clean, one, source, comparison, base_right, compressed_right):
+def _pair(
+    clean: dict[str, np.ndarray],
+    one: Faced,
+    source: str,
+    comparison: str,
+    base_right: np.ndarray,
+    compressed_right: np.ndarray,
+) -> Pair:
     target, attacked = ({**UNKNOWN, "name": name} for name in (COMPRESSED, source))
     settings = {key: one.settings[key] for key in ("entry", "method", "norm", "eps")}
     name = f"{one.settings['entry']} {one.settings['norm']} {one.settings['eps']}"
@@ -172,7 +192,7 @@ def _pair(clean, one, source, comparison, base_right, compressed_right):
     return Pair(target, attacked, BASE, comparison, name, settings, *outcomes)
 
 
-def _row(row, pairs):
+def _row(row: Any, pairs: Sequence[Pair]) -> dict[str, Any]:
     """A row of Answer.table from one of the table of verdicts and the pair that it judges."""
     pair = next(
         pair
@@ -189,7 +209,7 @@ def _row(row, pairs):
     return {name: own[name] if name in own else getattr(row, name) for name in COLUMNS}
 
 
-def _clean(clean, statistics):
+def _clean(clean: dict[str, np.ndarray], statistics: dict[str, Any]) -> dict[str, Any]:
     difference = clean[COMPRESSED].astype(int) - clean[BASE].astype(int)
     found = Mean.of(difference[None])
     low, high = interval(found, statistics["alpha"], MODELS)
@@ -197,12 +217,12 @@ def _clean(clean, statistics):
     return {**accuracies, "difference": float(found.mean), "low": float(low), "high": float(high), "n": found.images}
 
 
-def falls(row, classes):
+def falls(row: Any, classes: int) -> bool:
     """Whether neither model does better than chance in a row of Answer.table."""
     return max(row["base_accuracy"], row["compressed_accuracy"]) <= 1 / classes
 
 
-def _verdict(together, classes, favoured, audit):
+def _verdict(together: list[Any], classes: int, favoured: Any, audit: Sequence[Finding]) -> str:
     """The verdict; where attacks could follow the gradients of the base alone (`favoured`), never YES."""
     if any(finding.verdict == FAILURE for finding in audit):
         return NO_ANSWER
@@ -214,7 +234,14 @@ def _verdict(together, classes, favoured, audit):
     return YES if not favoured and all(row["verdict"] in (EQUIVALENT, MORE) for row in standing) else NOT_KNOWN
 
 
-def _headline(verdict, together, clean, favoured, statistics, audit):
+def _headline(
+    verdict: str,
+    together: list[Any],
+    clean: dict[str, Any],
+    favoured: Any,
+    statistics: dict[str, Any],
+    audit: Sequence[Finding],
+) -> str:
     margin = f"{100 * statistics['margin']:g} points"
     if verdict == NO_ANSWER:
         failures = [finding for finding in audit if finding.verdict == FAILURE]
@@ -242,28 +269,28 @@ def _headline(verdict, together, clean, favoured, statistics, audit):
     )
 
 
-def points(difference):
+def points(difference: float) -> str:
     """A difference of accuracies in points, such as `−1.2`."""
     return f"{100 * difference:+.1f}".replace("-", "−")
 
 
-def bounds(row):
+def bounds(row: Any) -> str:
     """The interval of a row in points, such as `[−2.4, +0.1]`."""
     return f"[{points(row['low'])}, {points(row['high'])}]"
 
 
-def budget_display(norm, eps):
+def budget_display(norm: str, eps: float | None) -> str:
     """A ball in words, such as `Linf, eps 8/255`."""
     return norm.capitalize() if eps is None or eps != eps else f"{norm.capitalize()}, eps {eps_display(eps)}"
 
 
-def attack_name(entry, eps):
+def attack_name(entry: str, eps: float | None) -> str:
     """An attack of the table as pages write it."""
     name = attack_display(entry, entry, eps)
     return name[:1].upper() + name[1:]
 
 
-def _sentence(row, classes):
+def _sentence(row: Any, classes: int) -> str:
     base, compressed = (f"{100 * row[f'{model}_accuracy']:.1f} %" for model in (BASE, COMPRESSED))
     text = (
         f"{budget_display(row['norm'], row['eps'])}, {TOGETHER}: the base labels {base} of the images rightly, the "
@@ -276,7 +303,7 @@ def _sentence(row, classes):
     return f"{text}."
 
 
-def _clean_sentence(clean):
+def _clean_sentence(clean: dict[str, Any]) -> str:
     return (
         f"Clean images: {100 * clean['base_accuracy']:.1f} % and {100 * clean['compressed_accuracy']:.1f} %: "
         f"{points(clean['difference'])} points {bounds(clean)}."

@@ -1,12 +1,19 @@
 """What predictions say of a compressed model beside its base, as `analysis.replacement` takes it; no torch."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
 from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.replacement import COMPRESSED, Faced
 from squeezeproof.errors import InputError
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
 
 
-def read_faced(paths, base, compressed):
+def read_faced(
+    paths: Sequence[str | Path], base: str, compressed: str
+) -> tuple[dict[str, np.ndarray], list[Faced], int]:
     """(whether each model labels the clean images rightly, every Faced, number of classes).
 
     Args:

@@ -4,6 +4,8 @@ Wang et al. (2018) report such rows without saying how they were chosen; this ch
 tables, so a cell that failed the audit is no candidate.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -12,6 +14,7 @@ from squeezeproof.analysis.pairs import BASE
 from squeezeproof.statistics.crossed import MODELS, TRAININGS, Mean, interval
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.catalog import SELECTED
+from squeezeproof.tables.table import records
 
 GROUP = ["dataset", "architecture", "training", "compression"]
 LEVEL = ["ratio", "bits", "finetuning"]
@@ -25,7 +28,7 @@ NOT_SHOWN = "not shown"
 SLACK = 1e-9
 
 
-def strongest_attack(means, dataset):
+def strongest_attack(means: pd.DataFrame, dataset: str) -> str | None:
     """The white-box attack of a data set with the lowest mean accuracy among those that attack the most models.
 
     Args:
@@ -40,7 +43,7 @@ def strongest_attack(means, dataset):
     return attacks.sort_values(["count", "mean", "attack"], ascending=[False, True, True])["attack"].iloc[0]
 
 
-def accuracies(means, attack):
+def accuracies(means: pd.DataFrame, attack: str | None) -> pd.DataFrame:
     """One row per variant: data set, axes without `target_`, `runs` and `mean` on clean images or under its own attack.
 
     Args:
@@ -52,7 +55,7 @@ def accuracies(means, attack):
     return rows.rename(columns=names)[[*GROUP, *LEVEL, "runs", "mean"]]
 
 
-def paired_differences(verdicts, clean):
+def paired_differences(verdicts: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
     """The differences compressed minus base that a selection may name, with what their intervals are made of.
 
     Args:
@@ -64,7 +67,15 @@ def paired_differences(verdicts, clean):
     return pd.concat([own[keep], clean.assign(attack=CLEAN)[keep]]).drop_duplicates(keep[:8], ignore_index=True)
 
 
-def select_variants(means, sizes, differences, *, tolerance, attack, alpha):
+def select_variants(
+    means: pd.DataFrame,
+    sizes: pd.DataFrame,
+    differences: pd.DataFrame,
+    *,
+    tolerance: float,
+    attack: str | None,
+    alpha: float,
+) -> pd.DataFrame:
     """One row per data set, architecture, training, compression and criterion: the smallest model that holds.
 
     Args:
@@ -85,7 +96,8 @@ def select_variants(means, sizes, differences, *, tolerance, attack, alpha):
     packed = sizes.groupby([*GROUP, *LEVEL], sort=True)["packed_bytes"].mean().reset_index()
     compressed = packed[~packed["compression"].isin(["none", CONTROL])]
     rows = []
-    for group, variants in compressed.groupby(GROUP, sort=True):
+    groups: Any = compressed.groupby(GROUP, sort=True)
+    for group, variants in groups:
         base = packed[(packed[GROUP[:3]] == list(group[:3])).all(axis=1) & (packed["compression"] == "none")]
         base_bytes = base["packed_bytes"].iloc[0] if len(base) else np.nan
         for criterion, fixed in CRITERIA.items():
@@ -102,7 +114,9 @@ def select_variants(means, sizes, differences, *, tolerance, attack, alpha):
     )
 
 
-def _choose(found, variants, differences, tolerance, alpha):
+def _choose(
+    found: pd.DataFrame, variants: pd.DataFrame, differences: pd.DataFrame, tolerance: float, alpha: float
+) -> dict[str, Any]:
     """The columns of a row that the choice decides."""
     base = found[found["compression"] == "none"]
     if base.empty:
@@ -129,10 +143,10 @@ def _choose(found, variants, differences, tolerance, alpha):
     }
 
 
-def _bounds(found, tolerance, alpha):
+def _bounds(found: pd.DataFrame, tolerance: float, alpha: float) -> dict[str, Any]:
     """The intervals of the difference of the model chosen, as far as its predictions and its base's were paired."""
     bounds, shown = {}, []
-    for row in found.itertuples():
+    for row in records(found):
         mean = Mean(row.difference, row.mean_square, row.n, row.seeds, row.std**2)
         for about, name in ((MODELS, "models"), (TRAININGS, "trainings"))[: 1 + (row.seeds > 1)]:
             bounds[f"{name}_low"], bounds[f"{name}_high"] = interval(mean, alpha, about)

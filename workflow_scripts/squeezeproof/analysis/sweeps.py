@@ -1,18 +1,23 @@
 """The table of sweeps: white-box accuracy against rising eps."""
 
+from collections.abc import Iterable
 from itertools import groupby
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from squeezeproof.analysis.accuracy import read_cells
 from squeezeproof.analysis.names import MODEL
-from squeezeproof.audit.findings import NOTHING_FOUND
+from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.store.predictions import CLEAN, KIND
 from squeezeproof.store.tensors import read_metadata
 from squeezeproof.tables.catalog import SWEEPS
 
 
-def sweeps_table(paths, descriptions, audit=NOTHING_FOUND):
+def sweeps_table(
+    paths: Iterable[str | Path], descriptions: Iterable[dict[str, Any]], audit: Audit = NOTHING_FOUND
+) -> pd.DataFrame:
     """One row per model and eps of every sweep, in the order of eps; the clean images stand at eps 0.
 
     `stopped` marks the eps at which the sweep of a model ended because its accuracy was below `chance`, 1 / classes.

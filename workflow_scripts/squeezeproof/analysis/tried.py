@@ -1,8 +1,11 @@
 """What was tried on two models, and what that leaves open, in words; no torch."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from squeezeproof.analysis.names import display_name, entry_display, eps_display
 from squeezeproof.analysis.pairs import BASE
-from squeezeproof.analysis.replacement import COMPRESSED, followed_gradients
+from squeezeproof.analysis.replacement import COMPRESSED, Faced, followed_gradients
 from squeezeproof.entries import registry
 
 NORMS = ("linf", "l2")
@@ -10,7 +13,7 @@ NORMS = ("linf", "l2")
 STRONGER = ("autoattack", "apgd_t", "fab_t", "square")
 
 
-def tried(faced):
+def tried(faced: Sequence[Faced]) -> list[str]:
     """A sentence for every attack: its length, its budgets, the models that it was crafted on.
 
     Args:
@@ -27,18 +30,18 @@ def tried(faced):
     return sentences
 
 
-def _name(entry, settings):
+def _name(entry: str, settings: dict[str, Any]) -> str:
     name = entry_display(entry, settings["method"])
     return name[:1].upper() + name[1:]
 
 
-def _length(settings):
+def _length(settings: dict[str, Any]) -> list[str]:
     """How long an attack was, such as `10 steps`."""
     units = registry.attacks()[settings["method"]].units
     return [f"{settings[unit]:,} {unit}" for unit in units if settings.get(unit, 1) > 1]
 
 
-def not_tried(faced):
+def not_tried(faced: Sequence[Faced]) -> list[str]:
     """What stays open, a sentence each."""
     followed = followed_gradients(faced)
     sentences = [

@@ -1,10 +1,15 @@
 """What networks of a study do not support, from the markers that stand in the place of files; no torch."""
 
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
 from squeezeproof.analysis.names import MODEL, display_name, model_in_words
 from squeezeproof.markers import told_by
 from squeezeproof.tables.catalog import UNSUPPORTED
+from squeezeproof.tables.table import records
 
 # Rule -> the wildcard that names the model, and the one that names what was not supported, if any.
 PARTS = {
@@ -25,7 +30,7 @@ NAMED = {"compress": COMPRESSION, "export_int8": "int8.onnx", "probe": "the audi
 NONE = UNSUPPORTED.frame([])
 
 
-def unsupported_table(paths, descriptions):
+def unsupported_table(paths: Iterable[str | Path], descriptions: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """One row per model without its seed and part of the study that it does not support, where the reason was found.
 
     Args:
@@ -37,20 +42,21 @@ def unsupported_table(paths, descriptions):
     found = {repr(told): told for told in map(told_by, map(str, paths)) if told is not None}
     rows = [_row(told, models) for told in found.values()]
     keys = ["dataset", *MODEL, "part", "reason"]
-    table = pd.DataFrame(rows, columns=[*keys, "model"]).groupby(keys, as_index=False)["model"].nunique()
+    counts: Any = pd.DataFrame(rows, columns=[*keys, "model"]).groupby(keys, as_index=False)
+    table: Any = counts["model"].nunique()
     return UNSUPPORTED.frame(table.rename(columns={"model": "models"}))
 
 
-def in_words(table):
+def in_words(table: pd.DataFrame) -> list[str]:
     """A sentence for every row of the table."""
     return [
         f"{display_name(row.dataset)}, {model_in_words(*(getattr(row, axis) for axis in MODEL))}: not supported: "
         f"{'' if row.part == COMPRESSION else f'{row.part}: '}{row.reason}"
-        for row in table.itertuples()
+        for row in records(table)
     ]
 
 
-def _row(told, models):
+def _row(told: dict[str, Any], models: Mapping[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
     names, rule = told["names"], told["rule"]
     of_model, of_part = PARTS[rule]
     model = models[names["dataset"], names[of_model]]

@@ -4,12 +4,14 @@ Two kinds of verdict are passed and never mixed (`statistics.crossed`): on these
 on trainings, from two seeds or more. Each keeps the chance of any false verdict of its kind in a family below alpha.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from squeezeproof.analysis.accuracy import BUDGET
 from squeezeproof.analysis.names import CONTROL, MODEL
-from squeezeproof.analysis.pairs import WHITE_BOX, adjusted
+from squeezeproof.analysis.pairs import WHITE_BOX, Pair, adjusted
 from squeezeproof.statistics.crossed import (
     MODELS,
     TRAININGS,
@@ -20,6 +22,7 @@ from squeezeproof.statistics.crossed import (
     p_equivalence,
 )
 from squeezeproof.tables.catalog import MAX_DELTA, VERDICTS
+from squeezeproof.tables.table import records
 
 MORE, LESS, EQUIVALENT, NOT_SHOWN = "more robust", "less robust", "equivalent", "no difference shown"
 TRANSFERS_WORSE = "transfers worse"
@@ -33,7 +36,7 @@ CURVE = [key for key in CELL if key not in LEVELS]
 ITSELF = "itself"
 
 
-def cells(pairs):
+def cells(pairs: list[Pair]) -> dict[tuple[Any, ...], list[Pair]]:
     """Pairs by what they compare, seeds together: a dictionary from the values of CELL to a list of pairs.
 
     `source` names the attacked model without its seed, or is `itself` where base and compressed model are each attacked
@@ -57,7 +60,7 @@ def cells(pairs):
     return found
 
 
-def verdicts(pairs, statistics):
+def verdicts(pairs: list[Pair], statistics: dict[str, Any]) -> pd.DataFrame:
     """One row per cell and kind of verdict with what its data allow to say, and no more.
 
     Every compressed model is judged `against` its base, as it would be shipped in its place, and against its control, a
@@ -111,23 +114,23 @@ def verdicts(pairs, statistics):
     new = {f"p_{test}": f"p_{test}_holm" for test in ("difference", "equivalence")}
     table = adjusted(pd.DataFrame(rows), new, ["family", "about"])
     alpha = statistics["alpha"]
-    table["detectable"] = [half_width(row.found, alpha / row.family_size, row.about) for row in table.itertuples()]
+    table["detectable"] = [half_width(row.found, alpha / row.family_size, row.about) for row in records(table)]
     table["verdict"] = [verdict(row, alpha) for row in table.itertuples()]
     table["sentence"] = [sentence(row, statistics) for row in table.itertuples()]
     return VERDICTS.frame(table.drop(columns="found")).sort_values([*ORDER, "about"], ignore_index=True)
 
 
-def kinds(seeds):
+def kinds(seeds: int) -> list[str]:
     """The kinds of verdict that data of so many seeds allow."""
     return [MODELS] if seeds == 1 else [MODELS, TRAININGS]
 
 
-def headline(table):
+def headline(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of a table that reach furthest: about trainings where there are several seeds, else these models."""
     return table[table["about"].eq(TRAININGS) | table["seeds"].eq(1)]
 
 
-def max_delta(pairs, statistics):
+def max_delta(pairs: list[Pair], statistics: dict[str, Any]) -> pd.DataFrame:
     """One row per curve over ratios and kind of verdict: the poster's max delta and its honest counterpart.
 
     `max_delta` is the largest SIGNED difference compressed minus base [vora2023], which hides every loss where
@@ -144,7 +147,7 @@ def max_delta(pairs, statistics):
         found = [Mean.of(by_seed(members, _scored(members))) for _, members in levels]
         means = np.array([level.mean for level in found])
         signed, largest = int(means.argmax()), int(np.abs(means).argmax())
-        for about in kinds(found[largest].seeds):
+        for about in kinds(int(found[largest].seeds)):
             low, high = interval(found[largest], statistics["alpha"] / len(levels), about)
             rows.append(
                 {
@@ -158,12 +161,12 @@ def max_delta(pairs, statistics):
     return MAX_DELTA.frame(rows).sort_values([*(key for key in ORDER if key in CURVE), "about"], ignore_index=True)
 
 
-def _at(name, delta, level):
+def _at(name: str, delta: float, level: tuple[float, float]) -> dict[str, float]:
     """A delta and the level where it is, (ratio, -bits)."""
     return {name: delta, f"{name}_ratio": level[0], f"{name}_bits": -level[1]}
 
 
-def verdict(row, alpha):
+def verdict(row: Any, alpha: float) -> str:
     """The verdict on a row of the table that has its P values after Holm's correction.
 
     Images that were made for another model prove nothing in favour of the one they were not made for.
@@ -178,7 +181,7 @@ def verdict(row, alpha):
     return MORE if compressed_gains else LESS
 
 
-def sentence(row, statistics):
+def sentence(row: Any, statistics: dict[str, Any]) -> str:
     """The row in plain words."""
     crafted = "each attacked itself" if row.source == ITSELF else f"on images crafted on {row.source}"
     if row.seed_relation == "other":
@@ -202,7 +205,7 @@ def sentence(row, statistics):
     return f"{text}. {_beside_clean(row)}"
 
 
-def _compared(row):
+def _compared(row: Any) -> str:
     """Who is how far from whom, and what that may be due to."""
     one = row.seeds == 1
     subject = "control" if row.compression == CONTROL else "compressed model"
@@ -216,7 +219,7 @@ def _compared(row):
     return f"{text}, whose training differs too"
 
 
-def _beside_clean(row):
+def _beside_clean(row: Any) -> str:
     """What the clean images have to do with the difference."""
     text = f"On clean images it is {_apart(row.clean_difference)}"
     if not row.both_right:
@@ -230,19 +233,19 @@ def _beside_clean(row):
     return f"{text}: most of the difference comes from these." if row.explained_by else f"{text}."
 
 
-def _apart(difference):
+def _apart(difference: float) -> str:
     """A difference of accuracies, such as `1.2 points below`."""
     return f"{100 * abs(difference):.1f} points {'above' if difference > 0 else 'below'}" if difference else "exactly"
 
 
-def _favours(pair):
+def _favours(pair: Pair) -> str:
     """Which of the two has the easier task because the images were crafted on the other, if either."""
     if pair.comparison == WHITE_BOX:
         return ""
     return {pair.target["base"]: "compressed", pair.target["name"]: "base"}.get(pair.source["name"], "")
 
 
-def _explained(pairs):
+def _explained(pairs: list[Pair]) -> dict[str, Any]:
     """The columns that set the difference under attack beside the one on clean images."""
     scored = _scored(pairs)
     clean = np.mean([pair.clean_difference[scored].mean() for pair in pairs])
@@ -258,23 +261,23 @@ def _explained(pairs):
     }
 
 
-def _scored(pairs):
+def _scored(pairs: list[Pair]) -> np.ndarray:
     """Which images all of the pairs scored."""
     return np.logical_and.reduce([pair.scored for pair in pairs])
 
 
-def _runs(pairs, scored):
+def _runs(pairs: list[Pair], scored: np.ndarray) -> np.ndarray:
     """Differences int8 [runs, N] of pairs over some images."""
     return np.stack([pair.difference[scored] for pair in pairs])
 
 
-def by_seed(pairs, scored):
+def by_seed(pairs: list[Pair], scored: np.ndarray) -> np.ndarray:
     """Differences float [S, N] of pairs over some images, the mean over the runs of every seed of the target."""
     seeds = np.array([pair.target["seed"] for pair in pairs])
     runs = _runs(pairs, scored)
     return np.stack([runs[seeds == seed].mean(0) for seed in np.unique(seeds)])
 
 
-def _reference_accuracy(pairs):
+def _reference_accuracy(pairs: list[Pair]) -> float:
     scored = _scored(pairs)
     return float(np.mean([pair.reference_right[scored].mean() for pair in pairs]))

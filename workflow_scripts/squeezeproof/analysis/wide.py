@@ -4,6 +4,9 @@
 of whose cells the audit warns.
 """
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import pandas as pd
 
 from squeezeproof.analysis.accuracy import seed_relation
@@ -11,6 +14,7 @@ from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, display
 from squeezeproof.analysis.unsupported import COMPRESSION, NONE
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.catalog import WIDE_ATTACKS, WIDE_MODELS, WIDE_STAGES
+from squeezeproof.tables.table import records
 
 CELL = ["dataset", *(f"{side}_{axis}" for side in ("source", "target") for axis in MODEL), "seed_relation", "attack"]
 ITSELF, ITS_BASE = "itself", "its base"
@@ -18,7 +22,7 @@ UNSUPPORTED = "not supported"
 OTHER_SEED = ", another seed"
 
 
-def read_cells(over_seeds, robust, compression):
+def read_cells(over_seeds: pd.DataFrame, robust: pd.DataFrame, compression: pd.DataFrame) -> pd.DataFrame:
     """The rows of `over_seeds` with `crafted_on` in words, `warned` and the row's place in the files.
 
     Args:
@@ -31,7 +35,7 @@ def read_cells(over_seeds, robust, compression):
     return cells.assign(warned=[key in warned for key in keys])
 
 
-def crafted_on(row):
+def crafted_on(row: Any) -> str:
     """The source of a row of `over_seeds` as its target sees it."""
     if row.threat == CLEAN:
         return ""
@@ -47,7 +51,7 @@ def crafted_on(row):
     return f"{row.source_architecture}.{row.source_training}, {removed}{seed}"
 
 
-def _warned(robust, compression):
+def _warned(robust: pd.DataFrame, compression: pd.DataFrame) -> set[tuple[Any, ...]]:
     """The values of CELL of the means that hold a cell the audit warns of."""
     marked = robust[robust["warnings"] != ""]
     axes = compression[["dataset", "model", *MODEL, "seed"]]
@@ -58,7 +62,7 @@ def _warned(robust, compression):
     return set(zip(*(marked[key] for key in CELL), strict=True))
 
 
-def models_by_attack(cells, unsupported=NONE):
+def models_by_attack(cells: pd.DataFrame, unsupported: pd.DataFrame = NONE) -> pd.DataFrame:
     """A row per model and source, a column per attack (Wang et al. 2018, Tables 1 and 2), clean images first.
 
     `unsupported` is the table of that name: its models have rows that say so.
@@ -66,7 +70,8 @@ def models_by_attack(cells, unsupported=NONE):
     keys = ["dataset", *(f"target_{axis}" for axis in MODEL)]
     attacks = [attack for attack in dict.fromkeys(cells["attack"]) if attack != CLEAN]
     titles, rows = attack_displays(cells), []
-    for key, model in cells.groupby(keys, sort=False, dropna=False):
+    groups: Any = cells.groupby(keys, sort=False, dropna=False)
+    for key, model in groups:
         clean = model[model["attack"] == CLEAN]
         for source, found in model[model["attack"] != CLEAN].groupby("crafted_on", sort=False):
             row = dict(zip(["dataset", *MODEL], key, strict=True)) | {"crafted on": source}
@@ -74,14 +79,16 @@ def models_by_attack(cells, unsupported=NONE):
             row |= {titles[cell.attack]: 100 * cell.mean for cell in both.itertuples()}
             warned = "; ".join(titles[cell.attack] for cell in both.itertuples() if cell.warned)
             rows.append(row | {"runs": int(found["runs"].max()), "warned": warned})
-    for row in unsupported.itertuples():
+    for row in records(unsupported):
         reason = row.reason if row.part == COMPRESSION else f"{row.part}: {row.reason}"
         rows.append({axis: getattr(row, axis) for axis in ["dataset", *MODEL]} | {UNSUPPORTED: reason})
     columns = ["dataset", *MODEL, "crafted on", "runs", *map(titles.get, [CLEAN, *attacks]), "warned", UNSUPPORTED]
     return WIDE_MODELS.frame(pd.DataFrame(rows, columns=columns))
 
 
-def attacks_by_level(cells, compression, controls, unsupported=NONE):
+def attacks_by_level(
+    cells: pd.DataFrame, compression: str, controls: Mapping[tuple[Any, ...], str], unsupported: pd.DataFrame = NONE
+) -> pd.DataFrame:
     """A row per model and attack, a column per ratio or bit width of one compression ([vora2023], and theirs of
     benign accuracy in the rows of the clean images). `max delta` is the largest SIGNED difference compressed minus
     base; `control` is the base after the same further training, which the papers lack.
@@ -126,7 +133,7 @@ def attacks_by_level(cells, compression, controls, unsupported=NONE):
     return WIDE_ATTACKS.frame(pd.DataFrame(rows, columns=[*columns, *names, "max delta", "warned", UNSUPPORTED]))
 
 
-def controls_of(descriptions):
+def controls_of(descriptions: Iterable[dict[str, Any]]) -> dict[tuple[Any, ...], str]:
     """(data set, architecture, training, compression, fine-tuning) -> fine-tuning of the control, from descriptions of
     models (`Study.describe`).
     """
@@ -139,7 +146,7 @@ def controls_of(descriptions):
     }
 
 
-def _controls(cells):
+def _controls(cells: pd.DataFrame) -> dict[tuple[Any, ...], Any]:
     """(data set, architecture, training, fine-tuning, crafted on, attack) -> row of the control there."""
     axes = ["dataset", "target_architecture", "target_training", "target_finetuning", "crafted_on", "attack"]
     return {
@@ -148,7 +155,7 @@ def _controls(cells):
     }
 
 
-def _bases(cells):
+def _bases(cells: pd.DataFrame) -> dict[tuple[Any, ...], Any]:
     """(data set, architecture, training, crafted on, attack) -> row of the base model there."""
     bases = {}
     for row in cells[cells["target_compression"] == "none"].itertuples():
@@ -160,7 +167,7 @@ def _bases(cells):
     return bases
 
 
-def stages_by_model(stages, clean):
+def stages_by_model(stages: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
     """A row per suite and model, a column per attack of the sequence: what is left standing after it (Marshall 2020,
     Table 4.2), seeds together.
 
@@ -174,7 +181,8 @@ def stages_by_model(stages, clean):
     keys = ["dataset", "attack", *MODEL]
     titles = attack_displays(stages.drop(columns="method").rename(columns={"suite": "method"}))
     rows = []
-    for key, found in stages.groupby(keys, sort=False, dropna=False):
+    groups: Any = stages.groupby(keys, sort=False, dropna=False)
+    for key, found in groups:
         means = 100 * found.groupby("stage", sort=False)["accuracy"].mean()
         row = dict(zip(keys, key, strict=True)) | {"kept": f"{100 * (1 - found['ratio'].iloc[0]):g} %"}
         row |= {"runs": found["source"].nunique(), "images": int(found["n"].iloc[0])}
@@ -184,7 +192,7 @@ def stages_by_model(stages, clean):
     return WIDE_STAGES.frame(table.assign(attack=table["attack"].map(titles)))
 
 
-def _stage(row):
+def _stage(row: Any) -> str:
     loss = {"cross_entropy": "-CE", "dlr": "-DLR"}.get(row.loss, "") if row.method == "apgd" else ""
     # Suites that try several slopes have the same attack several times.
     slope = f", {row.gradient}" if row.gradient not in ("", "straight-through") else ""

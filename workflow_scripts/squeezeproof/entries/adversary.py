@@ -42,7 +42,7 @@ class Adversary(Entry):
     )
 
     @classmethod
-    def passes_of(cls, settings: dict) -> float:
+    def passes_of(cls, settings: dict[str, Any]) -> float:
         """Passes forward and backward per example that crafting takes."""
         return 2 * settings.get("steps", 1)
 

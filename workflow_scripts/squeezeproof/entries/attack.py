@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import cache
 from math import prod
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, create_model
 
@@ -83,6 +83,7 @@ class Attack(Entry):
         least_classes: of a data set that it can attack.
         strength: its place among attacks that the audit holds to an order, None for no place.
         draws_by_batch: whether what it does to an example may depend on the others of its batch.
+        probed: whether it is PGD in its own settings, which the audit runs again (audit/probe.py).
         blind: whether it looks at neither gradient nor logits of the source at the example.
         fit: what learns from images before any is attacked; `trains_on_images` if those are the training images.
         units, per_unit: the settings that its cost is proportional to, and forward and backward passes per example
@@ -105,6 +106,7 @@ class Attack(Entry):
     least_classes: ClassVar[int] = 2
     strength: ClassVar[int | None] = None
     draws_by_batch: ClassVar[bool] = False
+    probed: ClassVar[bool] = False
     blind: ClassVar[bool] = False
     fit: ClassVar[str] = ""
     trains_on_images: ClassVar[bool] = False
@@ -112,6 +114,10 @@ class Attack(Entry):
     per_unit: ClassVar[tuple[float, float]] = (0, 0)
 
     method: str
+    if TYPE_CHECKING:
+        # What `with_budget` adds.
+        eps: list[Any]
+        norm: str
 
     @classmethod
     def may_be_stage(cls) -> bool:
@@ -119,18 +125,18 @@ class Attack(Entry):
         return bool(cls.function) and not cls.fit
 
     @classmethod
-    def passes_of(cls, settings: dict) -> tuple[float, float]:
+    def passes_of(cls, settings: dict[str, Any]) -> tuple[float, float]:
         """(forward, backward) passes per example of an attack with these settings."""
         units = prod(settings[unit] for unit in (*cls.units, "expectation") if settings.get(unit))
         return units * cls.per_unit[0], units * cls.per_unit[1]
 
     @classmethod
-    def parts(cls, settings: dict) -> list[dict]:
+    def parts(cls, settings: dict[str, Any]) -> list[dict[str, Any]]:
         """The attacks that an entry with these settings runs one after the other; most entries are their only one."""
         return [settings]
 
     @classmethod
-    def sequence(cls, settings: dict) -> list[dict]:
+    def sequence(cls, settings: dict[str, Any]) -> list[dict[str, Any]]:
         """The same as complete settings, with those that all of them share."""
         shared = {key: settings[key] for key in SHARED}
         return [
@@ -138,7 +144,7 @@ class Attack(Entry):
         ]
 
     @classmethod
-    def held_out(cls, settings: dict) -> int:
+    def held_out(cls, settings: dict[str, Any]) -> int:
         """How many of the first test images belong to the attacker and are not scored."""
         return 0
 
@@ -150,7 +156,7 @@ class Attack(Entry):
             yield cls.fit.partition(":")[0]
 
     @classmethod
-    def meaning(cls, settings: dict) -> Any:
+    def meaning(cls, settings: dict[str, Any]) -> Any:
         """See Entry: the stages of a sequence are its settings."""
         return [cls.function, cls.fit, settings]
 

@@ -9,6 +9,8 @@ from squeezeproof.entries.entry import Entry
 from squeezeproof.entries.settings import Distinct, Flag, Real, Whole, setting
 
 NONE = "none"
+# The method of a base that is trained on like a compressed model; a job of `compress` makes it, no config names it.
+CONTROL = "control"
 Fraction = Annotated[Real, Field(gt=0, lt=1)]
 Share = Annotated[
     Real,
@@ -55,12 +57,12 @@ class Compression(Entry):
     method: str
 
     @classmethod
-    def kept(cls, settings: dict) -> float:
+    def kept(cls, settings: dict[str, Any]) -> float:
         """The share of the base's MACs, and of its bytes, that is left: about, before it is built."""
         return 1
 
     @classmethod
-    def gives_gradients(cls, settings: dict) -> bool:
+    def gives_gradients(cls, settings: dict[str, Any]) -> bool:
         """Whether attacks can follow the gradients of the model."""
         return True
 

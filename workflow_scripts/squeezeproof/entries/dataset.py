@@ -1,7 +1,7 @@
 """What a kind of data sets declares, and the settings that several kinds have."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from squeezeproof.entries.entry import Entry
 from squeezeproof.entries.settings import Flag, Text, Whole, setting
@@ -31,6 +31,10 @@ class Dataset(Entry):
     images: ClassVar[dict[str, int]] = {}
 
     kind: str
+    if TYPE_CHECKING:
+        # Of a kind whose `shape` leaves them open.
+        channels: int
+        size: int
     train: Whole | None = setting(
         "Number of training images kept (all when null), the same share of every class.", None, ge=1
     )
@@ -64,14 +68,14 @@ class Dataset(Entry):
         return getattr(self, split) or self.images.get(split)
 
     @classmethod
-    def image_counts(cls, settings: dict) -> tuple[int, int, int]:
+    def image_counts(cls, settings: dict[str, Any]) -> tuple[int, int, int]:
         """Images of the train, validation and test split; those of files are counted."""
         known = cls.images or cls.count_files(settings)
         train = known["train"] - settings["validation"] if settings["train"] is None else settings["train"]
         return train, settings["validation"], known["test"] if settings["test"] is None else settings["test"]
 
     @classmethod
-    def count_files(cls, settings: dict) -> dict[str, int]:
+    def count_files(cls, settings: dict[str, Any]) -> dict[str, int]:
         """Split -> images that its files hold, of a kind without `images`."""
         raise NotImplementedError
 

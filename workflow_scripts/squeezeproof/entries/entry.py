@@ -47,7 +47,7 @@ class Entry(Settings):
             yield cls.function.partition(":")[0]
 
     @classmethod
-    def meaning(cls, settings: dict) -> Any:
+    def meaning(cls, settings: dict[str, Any]) -> Any:
         """What of this declaration, as JSON, decides a result of a job with these settings, beside its code."""
         return cls.function
 

@@ -31,12 +31,12 @@ class Optimizer(Entry):
         return [name for name in cls.model_fields if name != cls.key]
 
     @classmethod
-    def options(cls, settings: dict) -> dict[str, Any]:
+    def options(cls, settings: dict[str, Any]) -> dict[str, Any]:
         """The arguments of the function that checked settings of a training give, but for the learning rate."""
         return {cls.arguments.get(name, name): settings[name] for name in cls.own()}
 
     @classmethod
-    def meaning(cls, settings: dict) -> Any:
+    def meaning(cls, settings: dict[str, Any]) -> Any:
         """See Entry."""
         return [cls.function, cls.options(settings)]
 

@@ -25,7 +25,7 @@ E = TypeVar("E", bound=Entry)
 class Section(Mapping[str, type[E]], Generic[E]):
     """Name -> entry of the modules of a folder, each imported when it is asked for."""
 
-    def __init__(self, folder: str, base: type[E]):
+    def __init__(self, folder: str, base: type[E]) -> None:
         self.package, self.base = f"squeezeproof.entries.{folder}", base
         self._entries: dict[str, type[E]] = {}
 
@@ -123,7 +123,7 @@ def every() -> Iterator[type[Entry]]:
 class Functions(Mapping[str, Callable[..., Any]]):
     """Name -> function of the entries of a section that have one of that attribute, imported when it is asked for."""
 
-    def __init__(self, section: Section, attribute: str = "function"):
+    def __init__(self, section: Section[Any], attribute: str = "function") -> None:
         self.section, self.attribute = section, attribute
 
     def __iter__(self) -> Iterator[str]:
@@ -138,7 +138,7 @@ class Functions(Mapping[str, Callable[..., Any]]):
         return self.section[name].imported(self.attribute)
 
 
-def used(section: str, settings: dict) -> list[tuple[type[Entry], dict]]:
+def used(section: str, settings: dict[str, Any]) -> list[tuple[type[Entry], dict[str, Any]]]:
     """The entries that a job with these settings of a section runs, each with its settings.
 
     `section` is `attacks`, `compressions`, `architectures`, `datasets`, or `trainings` (also for fine-tunings), whose
@@ -146,19 +146,19 @@ def used(section: str, settings: dict) -> list[tuple[type[Entry], dict]]:
     """
     if section == "trainings":
         adversary = settings["adversary"]
-        own: list[tuple[type[Entry], dict]] = [(optimizers()[settings["optimizer"]], settings)]
+        own: list[tuple[type[Entry], dict[str, Any]]] = [(optimizers()[settings["optimizer"]], settings)]
         return [*own, *([(adversaries()[adversary["method"]], adversary)] if adversary else [])]
     if section == "attacks":
         stages = attacks()[settings["method"]].parts(settings)
         return [(attacks()[stage["method"]], stage) for stage in stages]
-    known: dict[str, Section] = {
+    known: dict[str, Section[Any]] = {
         "compressions": compressions(), "architectures": architectures(), "datasets": datasets()
     }  # fmt: skip
     entries = known[section]
     return [(entries[settings[entries.base.key]], settings)]
 
 
-def modules_of(section: str, settings: dict) -> list[str]:
+def modules_of(section: str, settings: dict[str, Any]) -> list[str]:
     """Dotted names of the modules that a job with these settings runs, beside what its script imports.
 
     The user's own module of a custom architecture is not among them.

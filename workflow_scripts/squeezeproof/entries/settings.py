@@ -85,11 +85,11 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _listed(value: Any) -> list:
+def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _distinct(values: list) -> list:
+def _distinct(values: list[Any]) -> list[Any]:
     if any(value in values[:index] for index, value in enumerate(values)):
         shown = [str(getattr(value, "text", value)) for value in values]
         raise problem(f"{shown} holds the same value twice")
@@ -99,7 +99,8 @@ def _distinct(values: list) -> list:
 # A fraction such as 8/255 is a number, and 30.0 is a whole one.
 Real = Annotated[float, Field(strict=True), WrapValidator(_real)]
 Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
-Text, Flag = StrictStr, StrictBool
+Text = StrictStr
+Flag = StrictBool
 Positive = Annotated[Real, Field(gt=0)]
 # Lists may be written as one value.
 Several = Annotated[list[T], BeforeValidator(_listed)]

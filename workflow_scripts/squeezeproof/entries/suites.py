@@ -1,10 +1,12 @@
 """Attacks in sequence, each on the examples that those before it left standing [croce2020autoattack]."""
 
+from typing import Any
+
 from squeezeproof.entries import registry
 from squeezeproof.entries.attack import Attack
 
 
-def completed(stage: dict) -> dict:
+def completed(stage: dict[str, Any]) -> dict[str, Any]:
     """A stage with the defaults of what it leaves out."""
     return {**registry.attacks()[stage["method"]].defaults(), **stage}
 
@@ -15,6 +17,6 @@ class Sequence(Attack):
     is_sequence = True
 
     @classmethod
-    def parts(cls, settings: dict) -> list[dict]:
+    def parts(cls, settings: dict[str, Any]) -> list[dict[str, Any]]:
         """The stages of an entry with these settings, without the settings that they share."""
         raise NotImplementedError

@@ -1,7 +1,7 @@
 """Values that are one of several entries, told apart by the key that names the entry."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial, reduce
 from operator import or_
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ class _Unnameable:
     """In the place of an entry whose name no path can carry."""
 
 
-def one_of(entries: dict[str, type[Entry]], *, by_name: bool = False) -> Any:
+def one_of(entries: Mapping[str, type[Entry]], *, by_name: bool = False) -> Any:
     """The type of a value that is one of the entries; with `by_name` the name alone stands for its defaults."""
     key = next(iter(entries.values())).key
     tagged = tuple(Annotated[entry, Tag(TAG.format(key, name))] for name, entry in entries.items())
@@ -42,7 +42,7 @@ class OfLibraries:
     `made` turns the attack in its own settings into the class that is checked.
     """
 
-    def __init__(self, made: Callable[[type[Attack]], type[Entry]]):
+    def __init__(self, made: Callable[[type[Attack]], type[Entry]]) -> None:
         self.made = made
 
     def entry(self, value: Any) -> type[Entry] | None:
@@ -142,5 +142,5 @@ def stage_type() -> Any:
 
 
 @cache
-def _stages() -> TypeAdapter:
+def _stages() -> TypeAdapter[Any]:
     return TypeAdapter(stage_type())

@@ -1,5 +1,10 @@
 """White-box accuracy against eps, of sweeps."""
 
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
 from squeezeproof.analysis.names import MODEL, averaged, display_name
 from squeezeproof.errors import NothingToShow
 from squeezeproof.figures.curves import by_model, curves_figure
@@ -24,12 +29,12 @@ FIGURE = Figure(
 )
 
 
-def draw(files, names, params):
+def draw(files: Any, names: Any, params: dict[str, Any]) -> plt.Figure:
     """See Figure."""
     return accuracy_against_eps(read_table(files.sweeps), names.dataset, names.sweep)
 
 
-def accuracy_against_eps(table, dataset, sweep):
+def accuracy_against_eps(table: pd.DataFrame, dataset: str, sweep: str) -> plt.Figure:
     """White-box accuracy of every model of a sweep against eps, seeds together, with 95 % intervals.
 
     A curve ends at the last eps that all its seeds reached; a cross marks that one of them stopped there below chance.

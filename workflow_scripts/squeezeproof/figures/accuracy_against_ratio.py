@@ -1,6 +1,10 @@
 """Accuracy against what a compression removed, or the bits it left."""
 
+from typing import Any
+
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 from squeezeproof.analysis.names import CONTROL, display_name
 from squeezeproof.errors import NothingToShow
@@ -24,12 +28,12 @@ FIGURE = Figure(
 )
 
 
-def draw(files, names, params):
+def draw(files: Any, names: Any, params: dict[str, Any]) -> plt.Figure:
     """See Figure."""
     return accuracy_against_ratio(read_table(files.over_seeds), names.dataset, names.architecture)
 
 
-def accuracy_against_ratio(table, dataset, architecture):
+def accuracy_against_ratio(table: pd.DataFrame, dataset: str, architecture: str) -> plt.Figure:
     """Accuracy against the fraction removed, or the bits left: one panel per training, compression and fine-tuning,
     one curve per attack ([thorsteinsson2024], Figures 1, 3 and 4).
 
@@ -61,7 +65,7 @@ def accuracy_against_ratio(table, dataset, architecture):
     return figure
 
 
-def _threats(table):
+def _threats(table: pd.DataFrame) -> np.ndarray:
     """The curve that each row of `over_seeds` belongs to: that of clean images, white-box, from the base, or none."""
     from_base = (
         (table["source_compression"] == "none")

@@ -1,5 +1,8 @@
 """What compression changes of the accuracy, against what it removed, or the bits it left."""
 
+from typing import Any
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -29,13 +32,13 @@ FIGURE = Figure(
 )
 
 
-def draw(files, names, params):
+def draw(files: Any, names: Any, params: dict[str, Any]) -> plt.Figure:
     """See Figure."""
     tables = read_table(files.verdicts), read_table(files.clean)
     return accuracy_differences(*tables, names.dataset, names.architecture)
 
 
-def accuracy_differences(verdicts, clean, dataset, architecture):
+def accuracy_differences(verdicts: pd.DataFrame, clean: pd.DataFrame, dataset: str, architecture: str) -> plt.Figure:
     """Compressed minus base accuracy against the fraction removed, on clean images and under every attack (Wang et al.
     2018, Figures 1 and 2); bars are the intervals of the verdicts.
 
@@ -91,7 +94,7 @@ def accuracy_differences(verdicts, clean, dataset, architecture):
     return figure
 
 
-def _curves(table):
+def _curves(table: pd.DataFrame) -> np.ndarray:
     """The curve of each row of verdicts or of differences on clean images; none to rows by transfer against controls,
     where models are attacked themselves.
     """

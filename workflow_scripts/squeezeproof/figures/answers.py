@@ -1,7 +1,11 @@
 """What every compressed model lost, clean and under the worst attack, and what to do with it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 from squeezeproof.analysis.answers import CARE, KEEP, STOP, UNKNOWN
 from squeezeproof.analysis.names import attack_display, display_name, short_names
@@ -27,12 +31,12 @@ FIGURE = Figure(
 COLOR = {KEEP: COLORS[2], CARE: COLORS[4], STOP: COLORS[1], UNKNOWN: "#777777"}
 
 
-def draw(files, names, params):
+def draw(files: Any, names: Any, params: dict[str, Any]) -> plt.Figure:
     """See Figure."""
     return answers_figure(read_table(files.answers), read_table(files.robust), names.dataset, params["margin"])
 
 
-def answers_figure(answers, robust, dataset, margin):
+def answers_figure(answers: pd.DataFrame, robust: pd.DataFrame, dataset: str, margin: float) -> plt.Figure:
     """A row per compressed model: its answer, and the differences to its base with their intervals in points.
 
     Args:
@@ -66,7 +70,7 @@ def answers_figure(answers, robust, dataset, margin):
     return figure
 
 
-def _points(axes, table, name, shift, marker, colors):
+def _points(axes: plt.Axes, table: pd.DataFrame, name: str, shift: float, marker: str, colors: Sequence[str]) -> None:
     values, low, high = (100 * table[column].to_numpy(float) for column in (name, f"{name}_low", f"{name}_high"))
     for place, (value, below, above, color) in enumerate(zip(values, low, high, colors, strict=True)):
         if np.isfinite(value):
@@ -74,7 +78,7 @@ def _points(axes, table, name, shift, marker, colors):
             axes.errorbar(value, place + shift, xerr=errors, marker=marker, ms=5, color=color, capsize=2, lw=1.3)
 
 
-def _worst(row, attacks):
+def _worst(row: Any, attacks: pd.DataFrame) -> str:
     """The worst attack and what it leaves, such as `PGD, eps 0.1 leaves 24.7 %`."""
     if not row.attack or row.robust_accuracy != row.robust_accuracy:
         return "not attacked"

@@ -1,6 +1,10 @@
 """Curves of accuracy against eps with their intervals: what two figures share."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import matplotlib.pyplot as plt
+import pandas as pd
 
 from squeezeproof.analysis.names import MODEL, model_label, shared_parts
 from squeezeproof.figures.style import COLORS, MARKERS
@@ -9,19 +13,21 @@ from squeezeproof.statistics.means import mean_interval
 DASHES = ["-", "--", ":", "-."]
 
 
-def by_model(table, side):
+def by_model(table: pd.DataFrame, side: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """(label, rows) of every model of a table, seeds together."""
     shared = shared_parts(table, side)
     for _, rows in table.groupby([f"{side}_{axis}" for axis in MODEL], sort=False):
         yield model_label(rows.iloc[0], side, shared), rows
 
 
-def curves_figure(title, curves, chance, norm):
+def curves_figure(
+    title: str, curves: Sequence[tuple[str, pd.DataFrame, dict[str, Any]]], chance: float, norm: str
+) -> plt.Figure:
     """A figure of (label, points, style) as lines with bands; points have eps, mean, std, runs, n and stopped."""
     figure, axes = plt.subplots(figsize=(7, 3.4 + 0.1 * len(curves)), layout="constrained")
     for index, (label, points, style) in enumerate(curves):
         color, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
-        line = {"lw": 1.4, "ls": DASHES[index // len(COLORS) % len(DASHES)]} | style
+        line: dict[str, Any] = {"lw": 1.4, "ls": DASHES[index // len(COLORS) % len(DASHES)]} | style
         low, high = mean_interval(*(points[key].to_numpy(float) for key in ("mean", "std", "runs", "n")))
         axes.plot(points["eps"], points["mean"], color=color, marker=marker, ms=4, label=label, **line)
         axes.fill_between(points["eps"], low, high, color=color, alpha=0.15, lw=0)

@@ -1,6 +1,9 @@
 """The loss of every compressed model under the worst attack: what further training did and what compression did."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
+import pandas as pd
 
 from squeezeproof.analysis.names import display_name, short_names
 from squeezeproof.figures.style import COLORS, INK
@@ -31,12 +34,12 @@ PARTS = {
 }
 
 
-def draw(files, names, params):
+def draw(files: Any, names: Any, params: dict[str, Any]) -> plt.Figure:
     """See Figure."""
     return effects_figure(read_table(files.answers), names.dataset)
 
 
-def effects_figure(answers, dataset):
+def effects_figure(answers: pd.DataFrame, dataset: str) -> plt.Figure:
     """A row per compressed model with a control: the total difference to its base and its two parts, in points.
 
     Args:

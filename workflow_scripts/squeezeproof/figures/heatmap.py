@@ -1,9 +1,11 @@
 """The source x target matrix: a table in, a matplotlib figure out."""
 
 import textwrap
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 from squeezeproof.analysis.names import MODEL, attack_displays, averaged, display_name, model_label, shared_parts
 from squeezeproof.analysis.unsupported import COMPRESSION, NONE
@@ -32,12 +34,12 @@ FIGURE = Figure(
 )
 
 
-def draw(files, names, params):
+def draw(files: Any, names: Any, params: dict[str, Any]) -> plt.Figure:
     """See Figure."""
     return heatmap(read_table(files.over_seeds), names.dataset, names.attack, read_table(files.unsupported))
 
 
-def heatmap(table, dataset, attack, unsupported=NONE):
+def heatmap(table: pd.DataFrame, dataset: str, attack: str, unsupported: pd.DataFrame = NONE) -> plt.Figure:
     """Accuracy of every target (column) on the examples that one attack crafted on every source (row).
 
     A first row shows the clean accuracy; white-box cells are framed; a cell is the mean over seeds. Models that a
@@ -99,10 +101,10 @@ def heatmap(table, dataset, attack, unsupported=NONE):
     return figure
 
 
-def _labels(table, side):
+def _labels(table: pd.DataFrame, side: str) -> list[str]:
     shared = shared_parts(table, side) if len(table) else set()
     return [model_label(row, side, shared) for _, row in table.iterrows()]
 
 
-def _seeds(table):
+def _seeds(table: pd.DataFrame) -> str:
     return averaged(int(table.loc[table["attack"] == CLEAN, "runs"].max()))

@@ -1,5 +1,9 @@
 """What the attacks made of single images: clean, adversarial, and the perturbation magnified."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -42,7 +46,7 @@ CLASSES = 10
 FACTORS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500)
 
 
-def draw(files, names, params):
+def draw(files: Any, names: Any, params: dict[str, Any]) -> plt.Figure:
     """See Figure. Raises NothingToShow where no set of the source passed the audit."""
     failed = read_audit(files.audit).failed
     attacks = zip(*supported_with(files.sets, params["attacks"]), strict=True)
@@ -52,7 +56,7 @@ def draw(files, names, params):
     return adversarial_panels(read_panels(sound, files.test), names.dataset, names.base)
 
 
-def read_panels(paths, test):
+def read_panels(paths: Sequence[str | Path], test: str | Path) -> dict[str, Any]:
     """What `adversarial_panels` shows of the sets of one source.
 
     The images are chosen by rule: of every class, in the order of the classes and up to CLASSES of them, the first test
@@ -85,13 +89,13 @@ def read_panels(paths, test):
     return {"names": split["classes"], "images": images, "labels": first["labels"][chosen], "attacks": attacks}
 
 
-def _read(path, name, chosen):
+def _read(path: str | Path, name: str, chosen: list[int]) -> np.ndarray:
     """The chosen images of a file as pixels in [0, 1]; no other is read."""
     images = open_rows(path, name)[chosen]
     return images.astype(np.float32) / (255 if images.dtype == np.uint8 else 1)
 
 
-def adversarial_panels(shown, dataset, source):
+def adversarial_panels(shown: dict[str, Any], dataset: str, source: str) -> plt.Figure:
     """A column per image: clean, then for every attack the adversarial image under the source's label for it and the
     perturbation around grey, times the factor in the row's name; wrong labels are marked.
 
@@ -123,13 +127,13 @@ def adversarial_panels(shown, dataset, source):
     return figure
 
 
-def magnification(perturbations):
+def magnification(perturbations: np.ndarray) -> int:
     """The largest factor of FACTORS at which perturbations around grey stay inside [0, 1]."""
     largest = float(np.abs(perturbations).max())
     return max([factor for factor in FACTORS if factor * largest <= 0.5 + 1e-6], default=1)
 
 
-def _image(axes, image):
+def _image(axes: plt.Axes, image: np.ndarray) -> None:
     image = np.clip(image, 0, 1)
     pixels = image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0)
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -138,5 +142,5 @@ def _image(axes, image):
     axes.spines[:].set_visible(False)
 
 
-def _short(name):
+def _short(name: str) -> str:
     return name if len(name) <= 11 else f"{name[:10]}…"

@@ -1,6 +1,9 @@
 """How long an image takes on every back-end."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
+import pandas as pd
 
 from squeezeproof.analysis.efficiency import BACKENDS, IN_MEMORY
 from squeezeproof.analysis.names import MODEL, display_name, model_in_words
@@ -27,12 +30,12 @@ FIGURE = Figure(
 HATCHES = {"eager": "", "onnxruntime": "//", "onnxruntime-int8": "..", "litert": "xx"}
 
 
-def draw(files, names, params):
+def draw(files: Any, names: Any, params: dict[str, Any]) -> plt.Figure:
     """See Figure."""
     return latency_bars(read_table(files.efficiency), read_table(files.latency), names.dataset)
 
 
-def latency_bars(efficiency, latency, dataset):
+def latency_bars(efficiency: pd.DataFrame, latency: pd.DataFrame, dataset: str) -> plt.Figure:
     """Median latency of one image in memory per model and back-end, with the quartiles; seeds are pooled by medians."""
     chosen = latency[(latency["dataset"] == dataset) & (latency["algorithm"] == IN_MEMORY)]
     chosen = chosen[chosen["threads"] == chosen["threads"].min()]
@@ -68,10 +71,10 @@ def latency_bars(efficiency, latency, dataset):
     return figure
 
 
-def _none_first(column):
+def _none_first(column: pd.Series) -> pd.Series:
     return column.replace({"none": ""}) if column.dtype == object or str(column.dtype) == "str" else column
 
 
-def _threads(table):
+def _threads(table: pd.DataFrame) -> str:
     count = int(table["threads"].iloc[0])
     return "one thread" if count == 1 else f"{count} threads"

@@ -1,6 +1,7 @@
 """Panels of curves over what a compression removed, or the bits it left: what two figures share."""
 
 from itertools import product
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,7 +19,7 @@ WHITE_BOX, FROM_BASE, MINUS_CONTROL = "white-box", "from the base model", "minus
 LINES = {WHITE_BOX: "-", FROM_BASE: "--", MINUS_CONTROL: ":"}
 
 
-def attack_groups(table):
+def attack_groups(table: pd.DataFrame) -> list[dict[str, dict[str, Any]]]:
     """The attacks of a table in groups of at most CURVES, budgets of one entry together: a list of name -> style.
 
     Attacks without a budget have groups of their own, as their numbers are of another size.
@@ -41,7 +42,7 @@ def attack_groups(table):
     return [_styles(group) for group in groups or [[]]]
 
 
-def _styles(group):
+def _styles(group: list[list[str]]) -> dict[str, dict[str, Any]]:
     styles = {CLEAN: {"color": INK, "marker": MARKERS[0]}}
     for color, names in zip(COLORS, group, strict=False):
         for rank, name in enumerate(names, start=1):
@@ -49,7 +50,7 @@ def _styles(group):
     return styles
 
 
-def panels(table, compressed, label):
+def panels(table: pd.DataFrame, compressed: pd.DataFrame, label: str) -> plt.Figure:
     """A figure of one panel per PANEL and group of attacks; a row of panels has its own legend."""
     shown = list(dict.fromkeys(zip(*(compressed[axis] for axis in PANEL), strict=True)))
     groups, names = attack_groups(compressed), attack_displays(table)
@@ -80,7 +81,9 @@ def panels(table, compressed, label):
     return figure
 
 
-def _panel(axes, table, panel, styles):
+def _panel(
+    axes: plt.Axes, table: pd.DataFrame, panel: tuple[str, ...], styles: dict[str, dict[str, Any]]
+) -> set[tuple[str, str]]:
     """Draw one panel; returns the (attack, curve) drawn."""
     training, compression, finetuning = panel
     base = table["compression"].eq("none") & table["training"].eq(training)
@@ -119,7 +122,7 @@ def _panel(axes, table, panel, styles):
     return drawn
 
 
-def _with_base(points, rows, attack):
+def _with_base(points: pd.DataFrame, rows: pd.DataFrame, attack: str) -> pd.DataFrame:
     """The base model's white-box point opens the curve of images crafted on it too."""
     if points.empty or _of_base(points).any():
         return points
@@ -127,11 +130,11 @@ def _with_base(points, rows, attack):
     return pd.concat([base[:1], points])
 
 
-def has_level(table):
+def has_level(table: pd.DataFrame) -> pd.Series:
     """Which rows are of a compression at a ratio or bit width; a model from a file has neither."""
     return ~_of_base(table)
 
 
-def _of_base(points):
+def _of_base(points: pd.DataFrame) -> pd.Series:
     """Which points are of a model of which nothing was removed, and that keeps its bits."""
     return points["ratio"].eq(0) & points["bits"].eq(FLOAT_BITS)

@@ -1,8 +1,13 @@
 """Robust accuracy against what a model costs."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.ticker import LogLocator, NullFormatter
+from numpy.typing import ArrayLike
 
 from squeezeproof.analysis.names import MODEL, attack_displays, display_name, level
 from squeezeproof.analysis.selection import accuracies, strongest_attack
@@ -36,12 +41,12 @@ FIGURE = Figure(
 WIDE = 5
 
 
-def draw(files, names, params):
+def draw(files: Any, names: Any, params: dict[str, Any]) -> plt.Figure:
     """See Figure."""
     return pareto(read_table(files.over_seeds), read_table(files.efficiency), names.dataset, params["attack"])
 
 
-def pareto(means, efficiency, dataset, attack=None):
+def pareto(means: pd.DataFrame, efficiency: pd.DataFrame, dataset: str, attack: str | None = None) -> plt.Figure:
     """Robust accuracy of every deployed variant under its own white-box attack, against packed bytes and latency.
 
     Args:
@@ -54,7 +59,7 @@ def pareto(means, efficiency, dataset, attack=None):
     """
     attack = attack or strongest_attack(means, dataset)
     points = points_of(means, efficiency, dataset, attack)
-    if points.empty:
+    if attack is None or points.empty:
         raise NothingToShow(f"no deployed model of {dataset} has a white-box accuracy under {attack}; see evaluations")
     panels = {"packed_bytes": "packed bytes"}
     if points["latency"].notna().any():
@@ -74,7 +79,7 @@ def pareto(means, efficiency, dataset, attack=None):
     return figure
 
 
-def points_of(means, efficiency, dataset, attack):
+def points_of(means: pd.DataFrame, efficiency: pd.DataFrame, dataset: str, attack: str | None) -> pd.DataFrame:
     """One row per variant that was scored and deployed: `mean` accuracy, `packed_bytes`, `latency`, its `color` key."""
     costs = efficiency[efficiency["dataset"] == dataset]
     runtime = costs["onnxruntime_ms"].fillna(costs["int8_ms"])
@@ -88,35 +93,35 @@ def points_of(means, efficiency, dataset, attack):
     return points
 
 
-def front(costs, gains):
+def front(costs: ArrayLike, gains: ArrayLike) -> np.ndarray:
     """Which points no other point beats: none is at most as dear and at least as good, and better in one. bool [N]."""
     costs, gains = np.asarray(costs, float), np.asarray(gains, float)
     no_dearer = costs[None] <= costs[:, None]
     no_worse = gains[None] >= gains[:, None]
     better = (costs[None] < costs[:, None]) | (gains[None] > gains[:, None])
-    return ~(no_dearer & no_worse & better).any(1)
+    return np.logical_not((no_dearer & no_worse & better).any(1))
 
 
-def _scatter(axes, points, column):
+def _scatter(axes: plt.Axes, points: pd.DataFrame, column: str) -> None:
     colors, markers = _keys(points, "color", COLORS), _keys(points, "compression", MARKERS)
     best = points[front(points[column], points["mean"])].drop_duplicates([column, "mean"]).sort_values(column)
     axes.step(best[column], best["mean"], where="post", color="#888888", lw=1.2, zorder=1)
-    for place, row in enumerate(points.sort_values(column).itertuples()):
-        cost = getattr(row, column)
-        axes.scatter(cost, row.mean, color=colors[row.color], marker=markers[row.compression], s=34, zorder=2)
-        name = "base" if row.compression == "none" else f"{row.compression} {level(row.ratio, row.bits)}"
-        axes.annotate(name, (cost, row.mean), xytext=(4, (-10, 5)[place % 2]), textcoords="offset points", fontsize=6.5)
+    for place, (_, row) in enumerate(points.sort_values(column).iterrows()):
+        cost, mean, compression = row[column], row["mean"], row["compression"]
+        axes.scatter(cost, mean, color=colors[row["color"]], marker=markers[compression], s=34, zorder=2)
+        name = "base" if compression == "none" else f"{compression} {level(row['ratio'], row['bits'])}"
+        axes.annotate(name, (cost, mean), xytext=(4, (-10, 5)[place % 2]), textcoords="offset points", fontsize=6.5)
     axes.margins(x=0.15, y=0.12)
 
 
-def _within_accuracies(axes):
+def _within_accuracies(axes: plt.Axes) -> None:
     """Show no more of the y axis below 0 and above 1 than a margin."""
     low, high = axes.get_ylim()
     margin = 0.05 * (high - low)
     axes.set_ylim(max(low, -margin), min(high, 1 + margin))
 
 
-def _cost_axis(axes, costs):
+def _cost_axis(axes: plt.Axes, costs: pd.Series) -> None:
     """A logarithmic axis where costs span a factor of WIDE or more, with plain numbers."""
     if costs.max() >= WIDE * costs.min():
         axes.set_xscale("log")
@@ -125,13 +130,13 @@ def _cost_axis(axes, costs):
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
 
 
-def _keys(points, column, choices):
+def _keys(points: pd.DataFrame, column: str, choices: Sequence[str]) -> dict[str, str]:
     """A choice for every value, the same in all panels."""
     values = sorted(points[column].unique())
     return {value: choices[index % len(choices)] for index, value in enumerate(values)}
 
 
-def _legend(points):
+def _legend(points: pd.DataFrame) -> list[plt.Line2D]:
     colors, markers = _keys(points, "color", COLORS), _keys(points, "compression", MARKERS)
     handles = [plt.Line2D([], [], ls="", marker="o", color=color, label=name) for name, color in colors.items()]
     for name, marker in markers.items():

@@ -1,5 +1,7 @@
 """Ours beside published."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import pandas as pd
 
@@ -23,12 +25,12 @@ PANELS_IN_A_ROW = 6
 MODEL = ["dataset", "architecture", "training", "compression", "ratio"]
 
 
-def draw(files, names, params):
+def draw(files: Any, names: Any, params: dict[str, Any]) -> plt.Figure:
     """See Figure."""
     return dumbbell(read_table(files.published))
 
 
-def dumbbell(table):
+def dumbbell(table: pd.DataFrame) -> plt.Figure:
     """Published accuracy and ours with its interval, a line per cell, a panel per model; cells not run are left out."""
     table = table[table["mean"].notna()]
     models = list(dict.fromkeys(table[MODEL].astype(str).itertuples(index=False, name=None)))
@@ -38,6 +40,7 @@ def dumbbell(table):
     rows = -(-len(models) // columns)
     size = (2.7 * columns + 1.2, rows * (1.1 + 0.22 * len(names)) + 0.5)
     figure, grid = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
+    drawn: list[Any] = []
     for axes, model in zip(grid.flat, models, strict=False):
         for row in table[table[MODEL].astype(str).eq(list(model)).all(axis=1)].itertuples():
             height = len(names) - 1 - names.index(_cell_name(row))
@@ -47,6 +50,7 @@ def dumbbell(table):
                 fmt="o", ms=5, color=COLORS[0], capsize=3, zorder=3,
             )  # fmt: skip
             theirs = axes.scatter(row.published, height, marker="D", s=26, color=COLORS[1], zorder=2)
+            drawn = [ours, theirs]
         axes.set_title(_panel_title(model, several=several), loc="left")
         axes.set_xlim(-3, 103)
         axes.set_xlabel("accuracy in %")
@@ -55,16 +59,16 @@ def dumbbell(table):
     grid[0, 0].set_yticks(range(len(names)), names[::-1])
     runs = int(table["runs"].max())
     label = f"ours, mean of {runs} seeds with 95 % interval" if runs > 1 else "ours, with 95 % interval"
-    figure.legend([ours, theirs], [label, "published"], loc="outside lower center", ncols=2)
+    figure.legend(drawn, [label, "published"], loc="outside lower center", ncols=2)
     return figure
 
 
-def _cell_name(row):
+def _cell_name(row: Any) -> str:
     eps = "" if pd.isna(row.eps) else f" {row.eps:.3g}"
     return "clean images" if row.attack == "none" else f"{row.attack.replace('_', ' ')}{eps}"
 
 
-def _panel_title(model, several):
+def _panel_title(model: tuple[str, ...], several: bool) -> str:
     dataset, architecture, training, compression, ratio = model
     level = ratio if ratio.startswith("int") else f"{100 * float(ratio):g} % removed"
     removed = "base" if compression == "none" else f"{compression.replace('_', ' ')}, {level}"

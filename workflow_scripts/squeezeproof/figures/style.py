@@ -1,6 +1,7 @@
 """One style for every figure: readable in print and by the colour-blind."""
 
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib
@@ -41,14 +42,14 @@ plt.rcParams.update(
 )
 
 
-def words(text):
+def words(text: str) -> plt.Figure:
     """A figure of words, in the place of one that has nothing to show."""
     figure = plt.figure(figsize=(6, 1))
     figure.text(0.02, 0.5, textwrap.fill(text, 100), va="center")
     return figure
 
 
-def save(figure, paths):
+def save(figure: plt.Figure, paths: Iterable[str | Path]) -> None:
     """Write one figure to every path, the format by its ending, and close it."""
     for path in paths:
         metadata = {"Date": None} if str(path).endswith(".svg") else {"Software": None}

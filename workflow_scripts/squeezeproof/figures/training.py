@@ -1,7 +1,11 @@
 """How the models were trained: losses against epochs (Marshall 2020), and what ADMM's solver saw."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 from squeezeproof.analysis.names import display_name, finetuning_in_words, level
 from squeezeproof.errors import NothingToShow
@@ -33,14 +37,14 @@ LOSSES = {"clean_loss": ("-", "clean loss"), "adversarial_loss": ("--", "adversa
 SOLVER = {"primal_residual": ("-", "residual |w − z| / |w|"), "sparsity": ("--", "share of zeros in z")}
 
 
-def draw(files, names, params):
+def draw(files: Any, names: Any, params: dict[str, Any]) -> plt.Figure:
     """See Figure."""
     paths, models = supported_with(files.histories, params["models"])
     histories = [(model, read_csv(path)) for model, path in zip(models, paths, strict=True)]
     return training_curves(histories, names.dataset)
 
 
-def training_curves(histories, dataset):
+def training_curves(histories: Sequence[tuple[dict[str, Any], pd.DataFrame]], dataset: str) -> plt.Figure:
     """Loss against epochs: a panel per training, or compression and fine-tuning, a curve per level (solid on clean
     images, dashed on adversarial ones), mean over seeds with their range; beside those of ADMM a panel of its residual
     and sparsity.
@@ -70,7 +74,7 @@ def training_curves(histories, dataset):
     return figure
 
 
-def _groups(histories):
+def _groups(histories: Sequence[tuple[dict[str, Any], pd.DataFrame]]) -> dict[str, dict[str, list[pd.DataFrame]]]:
     """Title -> level -> histories of all seeds; models that were not trained are left out."""
     groups = {}
     for description, history in histories:
@@ -86,7 +90,9 @@ def _groups(histories):
     return groups
 
 
-def _panels(title, levels):
+def _panels(
+    title: str, levels: dict[str, list[pd.DataFrame]]
+) -> Iterator[tuple[str, dict[str, list[pd.DataFrame]], dict[str, tuple[str, str]]]]:
     """The panels of one group: its losses in parts of at most as many levels as there are colors, then its solver."""
     shown = list(levels.items())
     parts = [dict(shown[start : start + len(COLORS)]) for start in range(0, len(shown), len(COLORS))]
@@ -97,7 +103,7 @@ def _panels(title, levels):
             yield f"{title}{suffix}: solver", part, SOLVER
 
 
-def _panel(axes, levels, lines):
+def _panel(axes: plt.Axes, levels: dict[str, list[pd.DataFrame]], lines: dict[str, tuple[str, str]]) -> None:
     kinds = set()
     colors = [INK] if list(levels) == ["base"] else COLORS
     for runs, color in zip(levels.values(), colors, strict=False):
@@ -122,5 +128,5 @@ def _panel(axes, levels, lines):
     if colors is COLORS:
         handles += [plt.Line2D([], [], color=color, label=name) for name, color in zip(levels, COLORS, strict=False)]
     axes.legend(handles=handles, fontsize=7, handlelength=1.6, borderaxespad=0.2)
-    highest = max((line.get_ydata().max() for line in axes.get_lines()), default=1)
+    highest = max((np.max(line.get_ydata()) for line in axes.get_lines()), default=1)
     axes.set_ylim(0, 1.1 * (np.nan_to_num(highest) or 1))

@@ -1,5 +1,9 @@
 """What one attack, crafted once on one source, does to every target, against eps."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
 import pandas as pd
 
 from squeezeproof.analysis.names import MODEL, averaged, display_name, entry_display
@@ -33,7 +37,7 @@ FIGURE = Figure(
 )
 
 
-def draw(files, names, params):
+def draw(files: Any, names: Any, params: dict[str, Any]) -> plt.Figure:
     """See Figure."""
     clean = read_table(files.clean_accuracy)
     trials = int(clean.loc[clean["dataset"] == names.dataset, "n"].max())
@@ -41,7 +45,9 @@ def draw(files, names, params):
     return transfer(read_table(files.over_seeds), trials, chance, names.dataset, params["source"], params["attacks"])
 
 
-def transfer(table, trials, chance, dataset, source, attacks):
+def transfer(
+    table: pd.DataFrame, trials: int, chance: float, dataset: str, source: dict[str, Any], attacks: Sequence[str]
+) -> plt.Figure:
     """Accuracy of every target against the eps of one attack, crafted once on each seed of one source.
 
     The source itself (white-box) is drawn thicker; targets of other seeds than the source's have curves of their own.
@@ -68,7 +74,8 @@ def transfer(table, trials, chance, dataset, source, attacks):
     for name, rows in by_model(crafted, "target"):
         # Clean accuracy has no source.
         start = clean.merge(rows[[f"target_{axis}" for axis in MODEL]].head(1))
-        for (threat, relation), found in rows.groupby(["threat", "seed_relation"], sort=False):
+        for _, found in rows.groupby(["threat", "seed_relation"], sort=False):
+            threat, relation = found[["threat", "seed_relation"]].iloc[0]
             other = "" if relation == "same" else " (other seed)"
             points = pd.concat([start, found], ignore_index=True).sort_values("eps").assign(n=trials)
             curves.append((name + other, points, {"lw": 2.6} if threat == "white-box" else {}))

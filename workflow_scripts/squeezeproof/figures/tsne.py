@@ -1,6 +1,9 @@
 """Layer features of clean and adversarial images in two dimensions."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
+import pandas as pd
 
 from squeezeproof.figures.style import COLORS
 from squeezeproof.store.tensors import read_metadata
@@ -27,14 +30,14 @@ PANELS_IN_A_ROW = 4
 KINDS = {"clean": (COLORS[0], "o"), "adversarial": (COLORS[1], "^")}
 
 
-def draw(files, names, params):
+def draw(files: Any, names: Any, params: dict[str, Any]) -> plt.Figure:
     """See Figure."""
     metadata = read_metadata(files.features, "features")
     title = f"{names.dataset}, {names.model}: images of class {metadata['class']}, clean and under {metadata['attack']}"
     return tsne_panels(read_csv(files.coordinates), title)
 
 
-def tsne_panels(table, title):
+def tsne_panels(table: pd.DataFrame, title: str) -> plt.Figure:
     """The images of one class in the inputs and in every layer, a panel each ([thorsteinsson2024], Figure 2).
 
     Circles are clean and triangles adversarial images; hollow ones are misclassified. The axes of t-SNE have no unit.
@@ -66,7 +69,7 @@ def tsne_panels(table, title):
     return figure
 
 
-def _legend():
+def _legend() -> list[plt.Line2D]:
     handles = []
     for kind, (color, marker) in KINDS.items():
         for right in (True, False):

@@ -1,5 +1,9 @@
 """How compression and adversarial training change the weights (Marshall 2020: log y, normalised x)."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -32,20 +36,22 @@ BINS = np.linspace(-1, 1, 81)
 COLUMNS = 3
 
 
-def draw(files, names, params):
+def draw(files: Any, names: Any, params: dict[str, Any]) -> plt.Figure:
     """See Figure."""
     paths, models = supported_with(files.models, params["models"])
     return weight_histograms(read_histograms(list(zip(models, paths, strict=True))), names.dataset)
 
 
-def read_weights(path):
+def read_weights(path: str | Path) -> np.ndarray:
     """All weights of convolutions and linear layers of a checkpoint, one float32 vector."""
     arrays = read_arrays(path)
     names = [name for name in arrays if name.startswith("network.") and name.endswith(".weight")]
     return np.concatenate([arrays[name].ravel() for name in names if arrays[name].ndim > 1])
 
 
-def read_histograms(models):
+def read_histograms(
+    models: Sequence[tuple[dict[str, Any], str | Path]],
+) -> list[tuple[dict[str, Any], tuple[np.ndarray, float]]]:
     """(description, histogram) of the models that the figure shows: those of the first seed with weights in float32.
 
     The checkpoint of a quantized model holds its weights before rounding.
@@ -58,14 +64,14 @@ def read_histograms(models):
     return [(description, histogram(read_weights(path))) for description, path in shown]
 
 
-def histogram(weights):
+def histogram(weights: np.ndarray) -> tuple[np.ndarray, float]:
     """Share of all weights in every bin of BINS, in units of the largest magnitude, zeros left out; and their share."""
     largest = np.abs(weights).max()
     counts, _ = np.histogram(weights[weights != 0] / (largest or 1), BINS)
     return counts / len(weights), float(np.mean(weights == 0))
 
 
-def weight_histograms(models, dataset):
+def weight_histograms(models: list[tuple[dict[str, Any], tuple[np.ndarray, float]]], dataset: str) -> plt.Figure:
     """Weights of a data set's models: a first panel per architecture with its base models, then a panel
     per training, compression and fine-tuning with the base model and every level.
 
@@ -103,7 +109,9 @@ def weight_histograms(models, dataset):
     return figure
 
 
-def _panels(models):
+def _panels(
+    models: list[tuple[dict[str, Any], tuple[np.ndarray, float]]],
+) -> dict[str, list[tuple[str, tuple[np.ndarray, float]]]]:
     """Title -> [(label, histogram)], at most as many as there are colors, more levels in further panels."""
     panels = {}
     bases = {description["name"]: (description, found) for description, found in models if _is_base(description)}
@@ -127,5 +135,5 @@ def _panels(models):
     }
 
 
-def _is_base(description):
+def _is_base(description: dict[str, Any]) -> bool:
     return description["compression"] == "none"

@@ -1,11 +1,14 @@
 """`attack`: one attack on a model in memory, example by example."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import torch
 from pydantic import ValidationError
+from torch import nn
 
 from squeezeproof.analysis.names import attack_display
 from squeezeproof.attacks.craft import craft
@@ -38,7 +41,7 @@ class Attacked:
     """
 
     attack: str
-    settings: dict
+    settings: dict[str, Any]
     images: torch.Tensor
     labels: torch.Tensor
     clean_predictions: torch.Tensor
@@ -53,21 +56,21 @@ class Attacked:
     seconds: float
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> float:
         """Share of the scored images that the model still labels rightly."""
         return (~self.success[self.scored]).double().mean().item()
 
     @property
-    def clean_accuracy(self):
+    def clean_accuracy(self) -> float:
         """The same before the attack."""
         return (self.clean_predictions == self.labels)[self.scored].double().mean().item()
 
     @property
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """One row per example, a pandas.DataFrame."""
         return pd.DataFrame({name: getattr(self, name).numpy() for name in PER_EXAMPLE})
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         name = attack_display(self.attack, self.attack, self.settings["eps"])
         cost = f"{self.forwards:.0f} forward and {self.backwards:.0f} backward passes an image, {self.seconds:.1f} s"
         return (
@@ -76,7 +79,19 @@ class Attacked:
         )
 
 
-def attack(model, images, labels, name, *, eps=None, norm=None, seed=0, batch_size=None, training=None, **settings):
+def attack(
+    model: Callable[..., Any],
+    images: Any,
+    labels: Any,
+    name: str,
+    *,
+    eps: float | None = None,
+    norm: str | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    training: tuple[Any, Any] | None = None,
+    **settings: Any,
+) -> Attacked:
     """Attack a model on some images with any attack of docs/choose_an_attack.md.
 
     Args:
@@ -112,7 +127,9 @@ def attack(model, images, labels, name, *, eps=None, norm=None, seed=0, batch_si
     return crafted(name, module, pixels, targets, checked, seed=seed, batch_size=batch_size, training=training)
 
 
-def crafted(name, model, images, labels, settings, **options):
+def crafted(
+    name: str, model: nn.Module, images: torch.Tensor, labels: torch.Tensor, settings: dict[str, Any], **options: Any
+) -> Attacked:
     """Attacked, by checked settings on checked inputs."""
     tensors, metadata = craft(model, images, labels, settings, **options)
     scored = torch.ones(len(labels), dtype=torch.bool)
@@ -132,7 +149,7 @@ def crafted(name, model, images, labels, settings, **options):
     )
 
 
-def checked_settings(name, settings):
+def checked_settings(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     """All settings of the attack of that name, at one eps; those that are None are its defaults.
 
     Raises InputError with every problem at once, unknown names with the nearest that there is.
@@ -145,11 +162,11 @@ def checked_settings(name, settings):
     try:
         checked = entry.model_validate(given)
     except ValidationError as error:
-        problems = in_words(error, given, entry)
+        checked, problems = None, in_words(error, given, entry)
     else:
         problems = list(checked.contradictions(name, SimpleNamespace(datasets={})))
         if len(checked.eps) != 1:
             problems.append(f"eps: {len(checked.eps)} values, give one at a time")
-    if problems:
+    if checked is None or problems:
         raise InputError(f"{name}: " + "; ".join(problem.removeprefix(f"{name}.") for problem in problems))
     return plain({**as_dict(checked), "eps": checked.eps[0]})

@@ -1,9 +1,12 @@
 """`check`: may a compressed model in memory replace its base? Attacks on both, the audit, and the answer."""
 
 import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import torch
 
 from squeezeproof.analysis.names import eps_display
@@ -11,7 +14,7 @@ from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.replacement import COMPRESSED, Answer, replacement
 from squeezeproof.analysis.tried import not_tried, tried
 from squeezeproof.atomic import replacing
-from squeezeproof.audit.findings import FAILURE, WARNING
+from squeezeproof.audit.findings import FAILURE, WARNING, Finding
 from squeezeproof.entries import registry
 from squeezeproof.entries.settings import Number
 from squeezeproof.errors import InputError
@@ -19,6 +22,7 @@ from squeezeproof.in_memory.attack import checked_settings
 from squeezeproof.in_memory.inputs import as_images, as_labels, as_model
 from squeezeproof.in_memory.run import Run
 from squeezeproof.pages import answer_page
+from squeezeproof.study.entities import Instance
 from squeezeproof.study.instances import attack_at
 from squeezeproof.study.quick import ATTACKS
 
@@ -36,29 +40,29 @@ class Checked:
     """
 
     answer: Answer
-    tried: list
-    not_tried: list
-    audit: list
-    told: dict
+    tried: list[str]
+    not_tried: list[str]
+    audit: list[Finding]
+    told: dict[str, str]
     margin: float
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """`yes`, `no`, `not shown`, `nothing to lose` or `no answer`."""
         return self.answer.verdict
 
     @property
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """One row per attack, budget and model that it was crafted on, a pandas.DataFrame; accuracies in [0, 1]."""
         return self.answer.table
 
-    def write(self, path):
+    def write(self, path: str | Path) -> None:
         """Write all of it as one HTML page that needs no other file."""
         text = answer_page.page(self.answer, self.tried, self.not_tried, self.audit, self.told, self.margin)
         with replacing(path) as temporary:
             Path(temporary).write_text(text, encoding="utf-8")
 
-    def __str__(self):
+    def __str__(self) -> str:
         problems = [finding for finding in self.audit if finding.verdict in (FAILURE, WARNING)]
         audited = [f"{finding.target}, {finding.verdict}: {finding.message}" for finding in problems]
         parts = {"Tried": self.tried, "Not tried": self.not_tried, "Audit": list(dict.fromkeys(audited))}
@@ -69,9 +73,20 @@ class Checked:
 
 
 def check(
-    base, compressed, images, labels, *, eps, norm="linf", attacks=None, margin=0.02, alpha=0.05, seed=0,
-    batch_size=None, page=None,
-):  # fmt: skip
+    base: Callable[..., Any],
+    compressed: Callable[..., Any],
+    images: Any,
+    labels: Any,
+    *,
+    eps: float | Sequence[float],
+    norm: str = "linf",
+    attacks: str | Iterable[str] | Mapping[str, dict[str, Any]] | None = None,
+    margin: float = 0.02,
+    alpha: float = 0.05,
+    seed: int = 0,
+    batch_size: int | None = None,
+    page: str | Path | None = None,
+) -> Checked:
     """May the compressed model replace its base, under attacks within a ball around every image?
 
     Every attack is crafted on each of the two models, and every image scored on both. A model without gradients, such
@@ -121,7 +136,9 @@ def check(
     return checked
 
 
-def _instances(attacks, eps, norm):
+def _instances(
+    attacks: str | Iterable[str] | Mapping[str, dict[str, Any]] | None, eps: float | Sequence[float], norm: str
+) -> list[Instance]:
     """The attacks of `check` at every eps, checked."""
     listed = [eps] if isinstance(eps, int | float) else list(eps)
     if not listed:

@@ -1,5 +1,8 @@
 """What a person hands over in memory, as the library takes it; an InputError says what to write instead."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -16,7 +19,7 @@ PROBE = 2
 CHANNELS = (1, 3, 4)
 
 
-def as_images(images):
+def as_images(images: Any) -> torch.Tensor:
     """Images [N, C, H, W] on the CPU: uint8, or float32 in [0, 1]; a copy unless they are uint8."""
     found = _as_tensor(images, "images")
     shape = tuple(found.shape)
@@ -37,7 +40,7 @@ def as_images(images):
     return found.to(torch.float32, copy=True)
 
 
-def _check_range(images):
+def _check_range(images: torch.Tensor) -> None:
     low, high = images.min().item(), images.max().item()
     if not np.isfinite([low, high]).all():
         raise InputError("images: hold values that are not finite")
@@ -52,7 +55,7 @@ def _check_range(images):
         raise InputError(f"images: none has a pixel above {high:.3g} in [0, 1]; were they divided by 255 twice?")
 
 
-def as_labels(labels, count):
+def as_labels(labels: Any, count: int) -> torch.Tensor:
     """Labels int64 [N] on the CPU, of as many images."""
     found = _as_tensor(labels, "labels")
     if found.dim() == 2:
@@ -66,7 +69,9 @@ def as_labels(labels, count):
     return found.to(torch.int64)
 
 
-def as_model(model, images, labels, what="model"):
+def as_model(
+    model: Callable[..., Any], images: torch.Tensor, labels: torch.Tensor, what: str = "model"
+) -> tuple[nn.Module, int]:
     """A torch.nn.Module that maps pixels [N, C, H, W] in [0, 1] to logits [N, K], and K.
 
     Args:
@@ -111,14 +116,16 @@ class Function(nn.Module):
     Such are functions that compute with NumPy, ONNX Runtime or another program.
     """
 
-    def __init__(self, function, pixels):
+    place: torch.Tensor
+
+    def __init__(self, function: Callable[[torch.Tensor], Any], pixels: torch.Tensor) -> None:
         super().__init__()
         self.function = function
         # Tells where the model lies.
         self.register_buffer("place", torch.empty(0, device=pixels.device))
         self.is_black_box = not self._takes(pixels)
 
-    def _takes(self, pixels):
+    def _takes(self, pixels: torch.Tensor) -> bool:
         try:
             with torch.enable_grad():
                 self.function(pixels.clone().requires_grad_(True))
@@ -127,7 +134,7 @@ class Function(nn.Module):
             return False
         return True
 
-    def forward(self, pixels):
+    def forward(self, pixels: torch.Tensor) -> Any:
         output = self.function(pixels.detach() if self.is_black_box else pixels)
         if isinstance(output, torch.Tensor):
             return output
@@ -135,14 +142,14 @@ class Function(nn.Module):
         return torch.from_numpy(array.astype(np.float32)).to(self.place) if array.dtype.kind in "fiu" else output
 
 
-def gives_gradients(model, images):
+def gives_gradients(model: nn.Module, images: torch.Tensor) -> bool:
     """Whether the logits of a module follow the pixels of the first images through autograd."""
     points = to_pixels(images[:PROBE], device_of(model)).clone().requires_grad_(True)
     with frozen(model), torch.enable_grad():
         return model(points).requires_grad
 
 
-def _as_tensor(values, what):
+def _as_tensor(values: Any, what: str) -> torch.Tensor:
     if isinstance(values, torch.Tensor):
         return values.detach().cpu()
     try:
@@ -151,5 +158,5 @@ def _as_tensor(values, what):
         raise InputError(f"{what}: a {type(values).__name__} makes no array of numbers: {error}") from None
 
 
-def _dtype(tensor):
+def _dtype(tensor: torch.Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")

@@ -1,10 +1,16 @@
 """The attacks of `check`: what every attack crafts on either of two models, and what both make of it."""
 
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
 from squeezeproof.analysis.replacement import Faced, concerning, followed_gradients
 from squeezeproof.attacks.source import frozen
 from squeezeproof.audit.cells import Cell, below_clean
 from squeezeproof.audit.comparisons import audit_target
-from squeezeproof.audit.findings import EVERY
+from squeezeproof.audit.findings import EVERY, Finding
 from squeezeproof.audit.models import Models, works
 from squeezeproof.audit.probe import Trial, agrees, has_gradients, returns_logits
 from squeezeproof.audit.sets import moved, spent
@@ -14,6 +20,7 @@ from squeezeproof.in_memory.inputs import gives_gradients
 from squeezeproof.models.predict import predict
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.predictions import CLEAN
+from squeezeproof.study.entities import Instance
 
 # Images that the audit passes through each model, the first ones.
 PROBED = 200
@@ -30,7 +37,14 @@ class Run:
         followed: names of the models that give gradients.
     """
 
-    def __init__(self, models, images, labels, seed, batch_size):
+    def __init__(
+        self,
+        models: Mapping[str, nn.Module],
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        seed: int,
+        batch_size: int | None,
+    ) -> None:
         self.models, self.images, self.labels = models, images, labels
         self.seed, self.batch_size = seed, batch_size
         self.followed = [name for name, model in models.items() if gives_gradients(model, images)]
@@ -42,11 +56,11 @@ class Run:
         for name in models:
             self._probe(name)
 
-    def _predict(self, name, images):
+    def _predict(self, name: str, images: torch.Tensor) -> np.ndarray:
         with frozen(self.models[name]):
             return predict(self.models[name], images, self.batch_size).numpy()
 
-    def _probe(self, name):
+    def _probe(self, name: str) -> None:
         key, sample = (DATA, EVERY, name, EVERY), slice(PROBED)
         with frozen(self.models[name]):
             trial = Trial(self.models[name], self.images[sample], self.labels[sample], self.seed, self.batch_size)
@@ -55,13 +69,13 @@ class Run:
                 self.findings.append(has_gradients(key, trial))
         self.findings.append(works(key, self.predictions[name], self.labels.numpy()))
 
-    def attack(self, instance):
+    def attack(self, instance: Instance) -> None:
         """Craft an attack on each model that gives it what it needs, and score both on every image."""
         for source in self.models:
             if registry.attacks()[instance.settings["method"]].needs != "gradients" or source in self.followed:
                 self._craft(instance, source)
 
-    def _craft(self, instance, source):
+    def _craft(self, instance: Instance, source: str) -> None:
         options = {"seed": derive_seed(self.seed, source, instance.name), "batch_size": self.batch_size}
         found = crafted(instance.entry, self.models[source], self.images, self.labels, instance.settings, **options)
         labels, scored = self.labels.numpy(), found.scored.numpy()
@@ -78,7 +92,7 @@ class Run:
         arrays["clean_predictions"] = found.clean_predictions.numpy()
         self.findings += [check(key, instance.settings, arrays, found.norm.numpy(), "") for check in (moved, spent)]
 
-    def audited(self):
+    def audited(self) -> list[Finding]:
         """Every finding on both models and on what was crafted."""
         found = list(self.findings)
         for target, cells in self.cells.items():

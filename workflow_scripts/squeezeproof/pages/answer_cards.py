@@ -1,8 +1,11 @@
 """The table of answers as paragraphs, one per compressed model, and what their words mean."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import pandas as pd
 from markupsafe import Markup, escape
 
 from squeezeproof.analysis.answers import CARE, KEEP, STOP, UNKNOWN
@@ -41,11 +44,11 @@ class Card:
     answer: str
     look: str
     sign: str
-    sentences: list
-    notes: list
+    sentences: list[tuple[str, Any]]
+    notes: list[str]
 
 
-def cards(answers, robust):
+def cards(answers: pd.DataFrame, robust: pd.DataFrame) -> list[Card]:
     """A Card per compressed model, in the order of the table.
 
     Args:
@@ -64,7 +67,7 @@ def cards(answers, robust):
     return found
 
 
-def totals(answers):
+def totals(answers: pd.DataFrame) -> str:
     """How many compressed models have which answer, in a sentence."""
     of_models = answers[answers["about"].eq(MODELS)]
     if of_models.empty:
@@ -74,12 +77,12 @@ def totals(answers):
     return f"{len(of_models)} compressed model{'s' * (len(of_models) > 1)}: {said}."
 
 
-def explained(text, seen):
+def explained(text: str, seen: set[str]) -> Markup:
     """HTML of a text in which those of WORDS that were not yet `seen` tell what they mean when the pointer rests on
     them; these are added to `seen`.
     """
 
-    def abbreviation(match):
+    def abbreviation(match: re.Match[str]) -> str:
         word = next(word for word in WORDS if word.lower() == match[1].lower())
         if word in seen:
             return match[1]
@@ -89,11 +92,11 @@ def explained(text, seen):
     return Markup(TERMS.sub(abbreviation, str(escape(text))))
 
 
-def _key(row):
+def _key(row: Any) -> tuple[Any, ...]:
     return row.dataset, *(getattr(row, axis) for axis in MODEL)
 
 
-def _sentences(row, attacks):
+def _sentences(row: Any, attacks: Any) -> Iterator[tuple[str, str]]:
     """(name, text) of what a reader must know."""
     numbers = [f"clean images {_accuracy(row, 'clean')}"] if row.clean_accuracy == row.clean_accuracy else []
     if row.attack:
@@ -104,7 +107,7 @@ def _sentences(row, attacks):
     yield "Would change the answer", row.changes
 
 
-def _notes(row, trainings):
+def _notes(row: Any, trainings: Any) -> Iterator[str]:
     if row.threat:
         yield f"Threat model: {row.threat}."
     if row.no_stake:
@@ -116,13 +119,13 @@ def _notes(row, trainings):
         yield f"Another training of the same recipe: {trainings.answer}; {trainings.reasons}."
 
 
-def _accuracy(row, kind):
+def _accuracy(row: Any, kind: str) -> str:
     values = (100 * getattr(row, name) for name in (f"{kind}_accuracy", f"{kind}_low", f"{kind}_high"))
     base = 100 * getattr(row, f"base_{kind}_accuracy")
     beside = f" (base {base:.1f})" if base == base else ""
     return "{:.1f}\N{NO-BREAK SPACE}% [{:.1f},\N{NO-BREAK SPACE}{:.1f}]".format(*values) + beside
 
 
-def _change(row, name):
+def _change(row: Any, name: str) -> str:
     value, low, high = (signed(100 * getattr(row, f"{name}{end}")) for end in ("", "_low", "_high"))
     return f"{value} [{low},\N{NO-BREAK SPACE}{high}]"

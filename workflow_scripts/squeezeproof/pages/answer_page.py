@@ -3,7 +3,11 @@
 Every sentence is made from the answer, and says no more than it does.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.replacement import (
@@ -14,6 +18,7 @@ from squeezeproof.analysis.replacement import (
     NOTHING_TO_LOSE,
     TOGETHER,
     YES,
+    Answer,
     attack_name,
     bounds,
     budget_display,
@@ -21,6 +26,7 @@ from squeezeproof.analysis.replacement import (
     points,
 )
 from squeezeproof.analysis.verdicts import ITSELF, TRANSFERS_WORSE
+from squeezeproof.audit.findings import Finding
 from squeezeproof.pages.render import render
 from squeezeproof.pages.story import audited, worst_findings
 
@@ -31,7 +37,15 @@ SCALES = (5, 10, 20, 50, 100)
 ABSENT = "–"
 
 
-def page(answer, tried, not_tried, audit, told, margin, question=None):
+def page(
+    answer: Answer,
+    tried: Sequence[str],
+    not_tried: Sequence[str],
+    audit: Sequence[Finding],
+    told: Mapping[str, str],
+    margin: float,
+    question: str | None = None,
+) -> str:
     """The page as HTML that needs no other file.
 
     Args:
@@ -42,7 +56,7 @@ def page(answer, tried, not_tried, audit, told, margin, question=None):
         margin: difference in accuracy, a share, within which the two count as equivalent.
         question: the page's first line.
     """
-    rows = [{"name": "Clean images", "verdict": "", "falls": False, **answer.clean}]
+    rows: list[dict[str, Any]] = [{"name": "Clean images", "verdict": "", "falls": False, **answer.clean}]
     for row in answer.together.to_dict("records"):
         rows.append({"name": budget_display(row["norm"], row["eps"]), "falls": falls(row, answer.classes), **row})
     reach = 100 * max(margin, *(abs(row[bound]) for row in rows for bound in ("low", "high")))
@@ -66,7 +80,7 @@ def page(answer, tried, not_tried, audit, told, margin, question=None):
     )
 
 
-def _line(row, scale):
+def _line(row: Any, scale: float) -> dict[str, Any]:
     """A row of the figure: texts, and places in per cent of its width."""
     low, high, middle = (_place(row[key], scale) for key in ("low", "high", "difference"))
     return {
@@ -80,17 +94,17 @@ def _line(row, scale):
     }
 
 
-def _place(share, scale):
+def _place(share: float, scale: float) -> float:
     """Where on the scale a difference is, in per cent of its width."""
     return round(50 + 50 * max(-1.0, min(1.0, 100 * share / scale)), 2)
 
 
-def _attacks(table):
+def _attacks(table: pd.DataFrame) -> list[list[str]]:
     """A row per attack and budget: accuracy of either model on what was crafted on itself and on the other."""
     found = []
-    for (_, eps, attack), rows in table[table["attack"] != TOGETHER].groupby(
-        ["norm", "eps", "attack"], sort=False, dropna=False
-    ):
+    alone = table[table["attack"] != TOGETHER]
+    groups: Any = alone.groupby(["norm", "eps", "attack"], sort=False, dropna=False)
+    for (_, eps, attack), rows in groups:
         by = {row["crafted_on"]: row for row in rows.to_dict("records")}
         cells = [_accuracy(by, source, target) for source in (BASE, COMPRESSED) for target in (BASE, COMPRESSED)]
         own = by.get(ITSELF)
@@ -99,5 +113,5 @@ def _attacks(table):
     return found
 
 
-def _accuracy(rows, source, target):
+def _accuracy(rows: Mapping[str, Any], source: str, target: str) -> str:
     return f"{100 * rows[source][f'{target}_accuracy']:.1f}" if source in rows else ABSENT

@@ -1,25 +1,29 @@
 """docs/attacks: every attack on one network, dense and pruned. Each number and sentence is computed from the tables."""
 
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from squeezeproof.analysis.names import level
 from squeezeproof.entries import registry
 from squeezeproof.tables.files import read_table
+from squeezeproof.tables.table import records
 
 # Entries from the weakest to the strongest, and the budget at which they are compared.
 ORDER = ["noise", "fgsm", "pgd", "cumulative"]
 EPS = 0.02
 
 
-def attack_page(folder):
+def attack_page(folder: Path) -> None:
     """Write README.md beside the tables of one study: clean and robust accuracy, crafting, stages and audit."""
     tables = {name: read_table(folder / f"{name}.csv") for name in ("robust_accuracy", "crafting", "stages", "audit")}
     clean = read_table(folder / "clean_accuracy.csv").set_index("model")
     accuracy = tables["robust_accuracy"].pivot(index="attack", columns=["source", "target"], values="accuracy")
     base = clean.index[clean["compression"] == "none"][0]
-    names = {row.Index: _name(row) for row in clean.itertuples()}
+    names = {row.Index: _name(row) for row in records(clean)}
     models = [base, *(model for model in clean.index if model != base)]
     columns = [(model, model) for model in models] + [(base, model) for model in models[1:]]
     # The dense network's row comes first where it was attacked.
@@ -54,7 +58,7 @@ def attack_page(folder):
     (folder / "README.md").write_text("\n".join(lines) + "\n")
 
 
-def _stages(stages, names):
+def _stages(stages: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
     yield "| model | attack | attacked | left standing | accuracy |"
     yield "| --- | --- | --- | --- | --- |"
     for row in stages[stages["entry"] == ORDER[-1]].itertuples():
@@ -64,7 +68,7 @@ def _stages(stages, names):
         )
 
 
-def _audit(audit):
+def _audit(audit: pd.DataFrame) -> Iterator[str]:
     counts = audit["verdict"].value_counts()
     failures, warnings = counts.get("failure", 0), audit[audit["verdict"] == "warning"]
     yield (
@@ -77,7 +81,7 @@ def _audit(audit):
         yield f"- {where}, {row.attack}, check {row.check}: {row.message}."
 
 
-def _sentences(accuracy, crafting, models, names):
+def _sentences(accuracy: Any, crafting: pd.DataFrame, models: Any, names: Mapping[str, str]) -> Iterator[str]:
     base = models[0]
     attacks = crafting.drop_duplicates("attack").set_index("attack")
     bounded = attacks[attacks["eps"] == EPS]
@@ -124,14 +128,14 @@ def _sentences(accuracy, crafting, models, names):
     )
 
 
-def _percent(accuracy, attack, column):
+def _percent(accuracy: Any, attack: str, column: Any) -> str:
     value = accuracy[column].get(attack) if column in accuracy else None
     return "" if value is None or pd.isna(value) else f"{100 * value:.1f}"
 
 
-def _column(source, target, base, names):
+def _column(source: str, target: str, base: str, names: Mapping[str, str]) -> str:
     return names[target] if source == target else f"from {names[base]} to {names[target]}"
 
 
-def _name(row):
+def _name(row: Any) -> str:
     return "dense" if row.compression == "none" else f"{row.compression} {level(row.ratio, row.bits)}"

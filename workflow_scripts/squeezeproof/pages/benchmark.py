@@ -3,11 +3,15 @@
 schemas/benchmark.schema.json describes the file.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
 import pandas as pd
 
 from squeezeproof.analysis.evidence import beside_base, seeds_of
 from squeezeproof.analysis.names import MODEL
 from squeezeproof.analysis.verdicts import ITSELF
+from squeezeproof.audit.findings import Finding
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.crossed import MODELS
 
@@ -21,7 +25,9 @@ ATTACK = ["attack", "method", "norm", "eps", "source", "verdict", "difference", 
 SIZES = ["parameters", "nonzeros", "macs", "packed_bytes"]
 
 
-def benchmark(tables, findings, study, statistics):
+def benchmark(
+    tables: Mapping[str, pd.DataFrame], findings: Sequence[Finding], study: dict[str, Any], statistics: dict[str, Any]
+) -> dict[str, Any]:
     """What the study found, ready for JSON; missing numbers are None.
 
     Args:
@@ -42,7 +48,7 @@ def benchmark(tables, findings, study, statistics):
     }
 
 
-def _model(tables, answers):
+def _model(tables: Mapping[str, pd.DataFrame], answers: Any) -> dict[str, Any]:
     """A compressed model, its answers of each kind of verdict, and its accuracies on these very models."""
     row = answers[answers["about"].eq(MODELS)].iloc[0]
     models = tables["compression"]
@@ -65,12 +71,12 @@ def _model(tables, answers):
     }
 
 
-def _parts(text):
+def _parts(text: str) -> list[str]:
     """The clauses of a text of the table."""
     return [part for part in text.split("; ") if part]
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """A value of a table as JSON has it."""
     if pd.isna(value):
         return None
@@ -81,7 +87,7 @@ def _plain(value):
 # The gate
 
 
-def gate(found, most):
+def gate(found: dict[str, Any], most: float) -> list[str]:
     """What keeps compressed models from passing, a sentence each; none where all pass.
 
     A model passes where it lost no more than `most`, a share, of clean accuracy and under every attack that was made
@@ -99,7 +105,7 @@ def gate(found, most):
     return [problem for model in found["models"] for problem in _problems(model, most)]
 
 
-def _problems(model, most):
+def _problems(model: dict[str, Any], most: float) -> Iterator[str]:
     name = f"{model['dataset']}, {model['models'][0].rpartition('.s')[0]}"
     own = [attack for attack in model["attacks"] if attack["source"] == ITSELF]
     if model["failures"]:
@@ -107,7 +113,8 @@ def _problems(model, most):
     elif not own or model["clean"]["difference"] is None:
         yield f"{name}: cannot tell, {'; '.join(model['answers'][MODELS]['reasons'])}"
         return
-    for lost in ({"attack": "clean images", **model["clean"]}, *own):
+    losses: list[dict[str, Any]] = [{"attack": "clean images", **model["clean"]}, *own]
+    for lost in losses:
         if lost["difference"] is not None and -lost["difference"] > most:
             low, high = (lost.get(f"difference_{bound}", lost[bound]) for bound in ("low", "high"))
             yield (

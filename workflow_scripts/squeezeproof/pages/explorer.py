@@ -4,7 +4,11 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from squeezeproof.atomic import replacing
 from squeezeproof.errors import InputError
@@ -16,7 +20,15 @@ from squeezeproof.pages.render import render
 PAGE_BYTES = 1_450_000
 
 
-def explorer_page(tables, templates, tests, sets, predictions, study, question):
+def explorer_page(
+    tables: Mapping[str, pd.DataFrame],
+    templates: Sequence[str | Path],
+    tests: Mapping[str, str | Path],
+    sets: Sequence[str | Path],
+    predictions: Sequence[str | Path],
+    study: str,
+    question: str,
+) -> str:
     """The page of a study as text, with as many images as its size allows.
 
     Args:
@@ -35,7 +47,7 @@ def explorer_page(tables, templates, tests, sets, predictions, study, question):
     return build_page(templates, data)
 
 
-def build_page(templates, data):
+def build_page(templates: Sequence[str | Path], data: dict[str, Any]) -> str:
     """The page as text.
 
     The scripts and styles it may run are named by their hashes in its Content-Security-Policy, which allows nothing
@@ -56,7 +68,7 @@ def build_page(templates, data):
     return render(page, title=data["study"], policy=policy, style=style, script=script, data=_json(data))
 
 
-def write_page(path, text):
+def write_page(path: str | Path, text: str) -> None:
     """Write the page; InputError where a browser would show it blank in the report."""
     if len(text.encode()) > PAGE_BYTES:
         raise InputError(
@@ -67,10 +79,10 @@ def write_page(path, text):
         temporary.write_text(text, encoding="utf-8")
 
 
-def _hash(text):
+def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _json(data):
+def _json(data: Any) -> str:
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return re.sub("[<>&]", lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -5,6 +5,8 @@ at one budget. Its runs are rows of `robust_accuracy`, one per pair of seeds.
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -16,6 +18,7 @@ from squeezeproof.analysis.verdicts import headline
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING
 from squeezeproof.statistics.means import student
 from squeezeproof.store.predictions import CLEAN
+from squeezeproof.tables.table import records
 
 TABLES = [
     "over_seeds", "robust_accuracy", "clean_accuracy", "verdicts", "effects", "max_delta", "flips", "audit",
@@ -28,7 +31,7 @@ MESSAGES = 150_000
 NUMBER = re.compile(r"[+-]?\d+\.\d+")
 
 
-def explorer_data(tables, study, question):
+def explorer_data(tables: Mapping[str, pd.DataFrame], study: str, question: str) -> dict[str, Any]:
     """Everything but the images, ready for JSON: lists of columns (`packed`) that name models and attacks by position.
 
     Args:
@@ -59,12 +62,12 @@ def explorer_data(tables, study, question):
         "curves": packed(_against_base(tables["max_delta"]).drop(columns=["entry", "method", "norm", "eps", *SOURCE])),
         "findings": packed(_findings(tables)),
         "checks": {int(row.check): row.name for row in audit[["check", "name"]].drop_duplicates().itertuples(False)},
-        "unsupported": [[row.dataset, text] for row, text in zip(missing.itertuples(), in_words(missing), strict=True)],
+        "unsupported": [[row.dataset, text] for row, text in zip(records(missing), in_words(missing), strict=True)],
         "audited": {verdict: int(count) for verdict, count in audit["verdict"].value_counts().items()},
     }
 
 
-def first_runs(tables):
+def first_runs(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The run of every cell that its images show, that of the first seeds: dataset, source, target (names), attack, and
     `model`, the source without its seed.
 
@@ -76,15 +79,15 @@ def first_runs(tables):
     return first[["dataset", *names, "attack"]].rename(columns=names)
 
 
-def packed(table):
+def packed(table: pd.DataFrame) -> dict[str, Any]:
     """Column name -> list of values; texts and repetitive numbers as `{"values": distinct, "rows": positions}`.
 
     Missing values become None.
     """
-    return {name: _packed(column) for name, column in table.items()}
+    return {str(name): _packed(column) for name, column in table.items()}
 
 
-def _packed(column):
+def _packed(column: pd.Series) -> Any:
     values = [None if pd.isna(value) else value for value in column.tolist()]
     values = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
     distinct = list(dict.fromkeys(values))
@@ -94,7 +97,7 @@ def _packed(column):
     return {"values": distinct, "rows": [position[value] for value in values]}
 
 
-def model_table(tables):
+def model_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """One row per model without its seed: label, axes, base, sizes (of the first seed), clean accuracy over seeds."""
     sizes = tables["compression"].sort_values("seed", kind="stable").drop_duplicates(["dataset", "variant"])
     order = ["dataset", *MODEL]
@@ -110,12 +113,12 @@ def model_table(tables):
     return models[[*shown, "clean_high", "clean_n"]].rename(columns={"variant": "model"})
 
 
-def _labels(models):
+def _labels(models: pd.DataFrame) -> pd.Series:
     shared = shared_parts(models, "target")
     return pd.Series([model_label(row, "target", shared) for _, row in models.iterrows()], models.index)
 
 
-def run_table(tables):
+def run_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The rows of `robust_accuracy` with models and seeds apart, sorted by seeds."""
     runs = tables["robust_accuracy"].drop(columns=["entry", "method", "norm", "eps", "threat"])
     for side in ("source", "target"):
@@ -128,7 +131,7 @@ def run_table(tables):
     return runs.sort_values(["source_seed", "target_seed"], kind="stable", ignore_index=True)
 
 
-def cell_table(tables, models, runs):
+def cell_table(tables: Mapping[str, pd.DataFrame], models: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """The cells of `over_seeds`, clean images left out, with their interval, images scored and audit warnings."""
     cells = tables["over_seeds"]
     cells = cells[cells["attack"] != CLEAN]
@@ -143,7 +146,7 @@ def cell_table(tables, models, runs):
     return cells.merge(warnings.reset_index(), on=KEY, how="left")
 
 
-def intervals(runs, keys):
+def intervals(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Mean accuracy, its 95 % interval and the images scored: Student's t over runs, Wilson's of the only run."""
     found = {}
     for key, group in runs.groupby(keys):
@@ -156,7 +159,7 @@ def intervals(runs, keys):
     return table
 
 
-def effect_table(tables, models, cells):
+def effect_table(tables: Mapping[str, pd.DataFrame], models: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """By cell what further training and what compression did, of the kind of verdict that reaches furthest, to 0.1
     points.
     """
@@ -170,7 +173,7 @@ def effect_table(tables, models, cells):
     return effects[["cell", "comparison", "about", *parts]].round(3)
 
 
-def verdict_table(tables, models, cells):
+def verdict_table(tables: Mapping[str, pd.DataFrame], models: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """The verdicts by cell, their sentences as templates with the numbers apart, and the flips summed over seeds."""
     verdicts = tables["verdicts"].merge(models[["dataset", "model", *MODEL]], on=["dataset", *MODEL], how="left")
     verdicts = verdicts.rename(columns={"model": "target", "source": "named"})
@@ -193,19 +196,19 @@ def verdict_table(tables, models, cells):
     return verdicts[[*keep, "template", "numbers"]].rename(columns={"p_difference_holm": "p"})
 
 
-def _against_base(deltas):
+def _against_base(deltas: pd.DataFrame) -> pd.DataFrame:
     deltas = headline(deltas)
     return deltas[deltas["against"] == BASE]
 
 
-def template(sentence, attack, source):
+def template(sentence: str, attack: str, source: str) -> tuple[str, str]:
     """A verdict's sentence with `{attack}`, `{source}` and `{}` in place of its names and decimals; the decimals."""
     text = sentence.replace(f"under {attack},", "under {attack},", 1)
     text = text.replace(f"crafted on {source}", "crafted on {source}", 1)
     return NUMBER.sub("{}", text), " ".join(NUMBER.findall(text))
 
 
-def _findings(tables):
+def _findings(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Failures and warnings with the models they are of, without their messages where these would fill the page."""
     audit = tables["audit"]
     found = audit[audit["verdict"].isin([FAILURE, WARNING])].drop(columns="name")
@@ -216,7 +219,7 @@ def _findings(tables):
     return found.assign(message="") if found["message"].str.len().sum() > MESSAGES else found
 
 
-def _positions(table, among, keys):
+def _positions(table: pd.DataFrame, among: pd.DataFrame, keys: list[str]) -> Any:
     """Position in `among` of every row of a table, by the values of the keys; None where there is none."""
     known = {key: position for position, key in enumerate(among[keys].itertuples(index=False, name=None))}
     return pd.array([known.get(key) for key in table[keys].itertuples(index=False, name=None)], dtype="Int64")

@@ -1,5 +1,9 @@
 """A page of what a study found. Each number and sentence is computed from its tables."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
 from squeezeproof.analysis.names import CONTROL, attack_display, attack_displays, level
@@ -7,6 +11,7 @@ from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN, TR
 from squeezeproof.statistics.crossed import MODELS, TRAININGS
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.files import read_table
+from squeezeproof.tables.table import records
 
 MODEL = [f"target_{axis}" for axis in ("training", "compression", "ratio", "bits", "finetuning")]
 BASE_SOURCE, OTHER_SOURCE = "from the base model", "from another seed"
@@ -14,7 +19,7 @@ TABLES = ["over_seeds", "selected", "audit"]
 VERDICTS = [LESS, MORE, EQUIVALENT, TRANSFERS_WORSE, NOT_SHOWN]
 
 
-def findings_page(folder, title, introduction, notes):
+def findings_page(folder: Path, title: str, introduction: str, notes: Any) -> None:
     """Write README.md beside the tables of one study.
 
     Args:
@@ -41,7 +46,7 @@ def findings_page(folder, title, introduction, notes):
     (folder / "README.md").write_text("\n".join(lines) + "\n")
 
 
-def _accuracy(means):
+def _accuracy(means: pd.DataFrame) -> Iterator[str]:
     """A row per model, a column per attack: mean over seeds and standard deviation, in per cent."""
     rows = means.assign(column=[_column(row) for row in means.itertuples()])
     rows = rows[rows["column"].notna()]
@@ -63,7 +68,7 @@ def _accuracy(means):
     yield f"In %, {averaged}. White-box unless a column says otherwise{''.join(told)}."
 
 
-def _column(row):
+def _column(row: Any) -> str | None:
     """The column of a row of `over_seeds`, None where the page leaves it out."""
     if row.attack == CLEAN:
         return "clean"
@@ -74,26 +79,26 @@ def _column(row):
     return f"{_attack(row)}, {BASE_SOURCE if row.seed_relation == 'same' else OTHER_SOURCE}"
 
 
-def _attack(row):
+def _attack(row: Any) -> str:
     return attack_display(row.entry, row.method, row.eps)
 
 
-def _order(column):
+def _order(column: str) -> tuple[Any, ...]:
     return (column != "clean", BASE_SOURCE in column, OTHER_SOURCE in column, column)
 
 
-def _cell(row):
+def _cell(row: Any) -> str:
     spread = "" if pd.isna(row["std"]) else f" ± {100 * row['std']:.1f}"
     return f"{100 * row['mean']:.1f}{spread}"
 
 
-def _model(axes):
+def _model(axes: Any) -> str:
     training, compression, ratio, bits, _ = axes
     unlevelled = {"none": "base", CONTROL: CONTROL}
     return f"{training}, {unlevelled.get(compression) or f'{compression} {level(ratio, bits)}'}"
 
 
-def _verdicts(verdicts):
+def _verdicts(verdicts: pd.DataFrame) -> Iterator[str]:
     """How often each verdict was reached, and every difference that was shown, by reference and kind of verdict."""
     shown = verdicts[verdicts["compression"] != CONTROL]
     for against in dict.fromkeys(shown["against"]):
@@ -106,7 +111,7 @@ def _verdicts(verdicts):
         yield "The compressed models also trained longer than their bases, so no verdict says what compression did."
 
 
-def _verdicts_of(verdicts, against, about):
+def _verdicts_of(verdicts: pd.DataFrame, against: str, about: str) -> Iterator[str]:
     seeds, reach = int(verdicts["seeds"].max()), 100 * verdicts["detectable"].median()
     yield f"Beside their {against}s, verdicts on {about} ([what they promise](../verdicts/README.md)):"
     yield ""
@@ -142,17 +147,17 @@ def _verdicts_of(verdicts, against, about):
     )
 
 
-def _images(row):
+def _images(row: Any) -> str:
     """Whose adversarial images a verdict compares on."""
     if row.comparison == "white-box":
         return "each model's own images"
     return "images made for the base" if row.seed_relation == "same" else "images made for a base of another seed"
 
 
-def _selected(selected, attacks):
+def _selected(selected: pd.DataFrame, attacks: Any) -> Iterator[str]:
     yield "| training | compression | keeps | the smallest | accuracy, base | accuracy | bytes left |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
-    for row in selected.itertuples():
+    for row in records(selected):
         kept = "clean accuracy" if row.attack == CLEAN else attacks[row.attack]
         head = f"| {row.training} | {row.compression} | {kept} "
         if row.selected != "smallest within tolerance":
@@ -170,7 +175,7 @@ def _selected(selected, attacks):
     )
 
 
-def _deployed(table):
+def _deployed(table: pd.DataFrame) -> Iterator[str]:
     """The int8 models beside their fake-quantized models, clean and attacked, and how far apart they are."""
     yield "| model | attack | simulated | int8 | points | 95 % interval | one label |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
@@ -190,7 +195,7 @@ def _deployed(table):
     )
 
 
-def _audit(audit):
+def _audit(audit: pd.DataFrame) -> Iterator[str]:
     counts = audit["verdict"].value_counts()
     yield (
         f"- {counts.get('pass', 0)} checks pass, {counts.get('warning', 0)} warn, {counts.get('failure', 0)} fail; "

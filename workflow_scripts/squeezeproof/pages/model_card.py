@@ -1,8 +1,13 @@
 """The card of one compressed model, as Markdown, from the study's tables ([mitchell2019] proposed such cards)."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
 from squeezeproof.analysis.evidence import base_of, seeds_of
 from squeezeproof.analysis.names import MODEL, attack_displays, display_name, model_in_words
-from squeezeproof.audit.findings import FAILURE, WARNING
+from squeezeproof.audit.findings import FAILURE, WARNING, Finding
 from squeezeproof.statistics.crossed import MODELS
 from squeezeproof.tables.formats import Readable, markdown_escaped, to_markdown
 
@@ -20,7 +25,14 @@ LIMITS = (
 NOT_SUPPORTED = "Its network does not support this compression, as tables/unsupported.csv says; there is no such model."
 
 
-def model_card(tables, findings, study, dataset, name, provenance):
+def model_card(
+    tables: Mapping[str, pd.DataFrame],
+    findings: Sequence[Finding],
+    study: dict[str, Any],
+    dataset: str,
+    name: str,
+    provenance: Mapping[str, str],
+) -> str:
     """The card as text.
 
     Args:
@@ -60,7 +72,7 @@ def model_card(tables, findings, study, dataset, name, provenance):
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _answers(answers, model):
+def _answers(answers: pd.DataFrame, model: Any) -> Iterator[str]:
     rows = answers[answers["dataset"].eq(model["dataset"])]
     for axis in MODEL:
         rows = rows[rows[axis].eq(model[axis])]
@@ -71,14 +83,14 @@ def _answers(answers, model):
         )
 
 
-def _sizes(model, base):
+def _sizes(model: Any, base: Any) -> Readable:
     rows = [[words, *(f"{one[key]:,.0f}" for one in (model, base) if one)] for key, words in SIZES.items()]
     rows.append(["bits of a weight", *(f"{one['bits']:g}" for one in (model, base) if one)])
     columns = ["", "this model", *([f"its base, {base['model']}"] if base else [])]
     return Readable("sizes", "size, beside its base", columns, rows, [False, True, True][: len(columns)])
 
 
-def _accuracies(tables, dataset, name, base):
+def _accuracies(tables: Mapping[str, pd.DataFrame], dataset: str, name: str, base: Any) -> Readable:
     """Clean images first, then what was made for the model itself, then for others."""
     robust, clean = tables["robust_accuracy"], tables["clean_accuracy"]
     robust, clean = robust[robust["dataset"].eq(dataset)], clean[clean["dataset"].eq(dataset)].set_index("model")
@@ -100,12 +112,12 @@ def _accuracies(tables, dataset, name, base):
     )
 
 
-def _percent(row):
+def _percent(row: Any) -> str:
     low, high = 100 * row["low"], 100 * row["high"]
     return f"{100 * row['accuracy']:.1f} [{low:.1f}, {high:.1f}]"
 
 
-def _attacks(crafting, robust, dataset, name):
+def _attacks(crafting: pd.DataFrame, robust: pd.DataFrame, dataset: str, name: str) -> Readable:
     faced = robust.loc[robust["dataset"].eq(dataset) & robust["target"].eq(name), ["source", "attack"]]
     rows = crafting[crafting["dataset"].eq(dataset)].merge(faced, on=["source", "attack"])
     rows = rows.sort_values(["attack", "source"])
@@ -120,7 +132,7 @@ def _attacks(crafting, robust, dataset, name):
     )
 
 
-def _audit(findings, dataset, name):
+def _audit(findings: Sequence[Finding], dataset: str, name: str) -> Iterator[str]:
     found = [finding for finding in findings if finding.dataset == dataset and name in (finding.target, finding.source)]
     for verdict in (FAILURE, WARNING):
         for finding in found:

@@ -5,8 +5,12 @@ import platform
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterable, Mapping
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from squeezeproof.errors import InputError
 from squeezeproof.tables.files import read_csv
@@ -14,7 +18,9 @@ from squeezeproof.tables.files import read_csv
 UNSHARED = "not counted: the jobs ran on machines that share no disk; their benchmark files are in the storage"
 
 
-def provenance(root, benchmarks, crafting, images):
+def provenance(
+    root: str | Path, benchmarks: Iterable[str | Path] | None, crafting: pd.DataFrame, images: Any
+) -> dict[str, str]:
     """Name -> text, for the end of the story.
 
     Args:
@@ -32,12 +38,12 @@ def provenance(root, benchmarks, crafting, images):
     }
 
 
-def origin(root):
+def origin(root: str | Path) -> dict[str, str]:
     """The part of it that says which code ran: packages and commit."""
     return {**packages(root, {item.name: item.version for item in distributions()}), "Commit": commit(root)}
 
 
-def packages(root, installed):
+def packages(root: str | Path, installed: Mapping[str, str]) -> dict[str, str]:
     """The versions of what the project declares and the lock lists.
 
     Args:
@@ -54,7 +60,7 @@ def packages(root, installed):
     locked = {}
     for name, version in re.findall(r"^([a-z0-9-]+)==([^ ]+)", lock, re.M):
         locked.setdefault(name, set()).add(version)
-    declared = [_normal(re.match(r"[\w-]+", line)[0]) for line in project["dependencies"]]
+    declared = [_normal(name) for line in project["dependencies"] for name in re.findall(r"^[\w-]+", line)]
     shown = [f"{name} {installed[name]}" for name in sorted(declared) if name in installed]
     known = locked.keys() & installed.keys()
     other = sorted(name for name in known if installed[name] not in locked[name])
@@ -65,12 +71,12 @@ def packages(root, installed):
     }
 
 
-def _normal(name):
+def _normal(name: str) -> str:
     """A package's name as the lock spells it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def commit(root):
+def commit(root: str | Path) -> str:
     """The commit of the workflow's folder, and whether files differ from it."""
     try:
         name = _git(root, "rev-parse", "HEAD")
@@ -80,11 +86,11 @@ def commit(root):
     return name + (", with uncommitted changes" if changed else "")
 
 
-def _git(root, *arguments):
+def _git(root: str | Path, *arguments: str) -> str:
     return subprocess.run(["git", "-C", root, *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def processor():
+def processor() -> str:
     """The processor as the system names it."""
     information = Path("/proc/cpuinfo")
     lines = information.read_text().splitlines() if information.exists() else []
@@ -92,14 +98,14 @@ def processor():
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def hours(seconds):
+def hours(seconds: Mapping[str, float]) -> str:
     """The hours of all jobs, and of the rules that took longest, from rule -> seconds."""
     longest = sorted(seconds.items(), key=lambda item: -item[1])[:5]
     parts = ", ".join(f"{rule} {part / 3600:.2f}" for rule, part in longest)
     return f"{sum(seconds.values()) / 3600:.2f} in all jobs as last run ({parts})"
 
 
-def seconds_by_rule(benchmarks):
+def seconds_by_rule(benchmarks: Iterable[str | Path]) -> dict[str, float]:
     """Rule -> wall seconds of its jobs, by Snakemake's files `benchmarks/{rule}...` that are still there."""
     seconds = {}
     for path in sorted(map(Path, benchmarks)):
@@ -114,12 +120,12 @@ def seconds_by_rule(benchmarks):
     return seconds
 
 
-def passes(crafting, images):
+def passes(crafting: pd.DataFrame, images: Any) -> str:
     """Forward and backward passes of all attacks, counted in images."""
     attacked = crafting["dataset"].map(images)
     totals = [(crafting[f"{kind}_per_example"] * attacked).sum() for kind in ("forwards", "backwards")]
     return f"{totals[0]:,.0f} forward and {totals[1]:,.0f} backward, counted in images"
 
 
-def _devices(crafting):
+def _devices(crafting: pd.DataFrame) -> str:
     return ", ".join(sorted(crafting["device"].unique()))

@@ -1,18 +1,22 @@
 """A page that sets a study beside published numbers. Each number and sentence is computed from its tables."""
 
 import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from squeezeproof.analysis.published import AGREES, DISAGREES, TELLING, TOO_WIDE
 from squeezeproof.tables.files import read_table
+from squeezeproof.tables.table import records
 
 MODEL = ["training", "compression", "ratio"]
 # Spread of clean accuracy over seeds, in points, above which the page looks for the reason.
 WIDE = 5
 
 
-def published_page(folder, title, introduction, names, notes):
+def published_page(folder: Path, title: str, introduction: str, names: Mapping[str, str], notes: Any) -> None:
     """Write README.md beside published.csv, published.svg and compression.csv of one study.
 
     Args:
@@ -37,7 +41,7 @@ def published_page(folder, title, introduction, names, notes):
     (folder / "README.md").write_text("\n".join(lines) + "\n")
 
 
-def _interval(ran):
+def _interval(ran: pd.DataFrame) -> str:
     if ran["runs"].max() == 1:
         return (
             "Ours: one seed with the 95 % interval of Wilson over the test images, which says nothing of other seeds."
@@ -45,10 +49,10 @@ def _interval(ran):
     return "Ours: mean over seeds with the 95 % interval of Student's t."
 
 
-def _table(table):
+def _table(table: pd.DataFrame) -> Iterator[str]:
     yield "| training | model | attack | eps | published | ours | 95 % interval | difference | published value |"
     yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
-    for row in table.itertuples():
+    for row in records(table):
         eps = "" if pd.isna(row.eps) else f"{row.eps:.3g}"
         ours = "not run | | | "
         if pd.notna(row.mean):
@@ -56,7 +60,7 @@ def _table(table):
         yield f"| {row.training} | {_model(row)} | {_attack(row)} | {eps} | {row.published:.1f} | {ours} |"
 
 
-def _agreement(table, ran):
+def _agreement(table: pd.DataFrame, ran: pd.DataFrame) -> Iterator[str]:
     count = ran["agreement"].value_counts()
     found = {name: int(count.get(name, 0)) for name in (AGREES, DISAGREES, TOO_WIDE)}
     yield (
@@ -78,7 +82,7 @@ def _agreement(table, ran):
             )
 
 
-def _unstable(ran, sizes, names):
+def _unstable(ran: pd.DataFrame, sizes: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
     """Models whose clean accuracy depends on the seed, with the filters that pruning left them."""
     clean = ran[ran["attack"] == "none"]
     for row in clean[clean["max"] - clean["min"] > WIDE].itertuples():
@@ -94,12 +98,13 @@ def _unstable(ran, sizes, names):
         )
 
 
-def _directions(ran):
+def _directions(ran: pd.DataFrame) -> Iterator[str]:
     """One row per compressed model and attack: the step from the base model here and as published."""
     yield "| training | model | attack | eps | ours | published | |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     agree, opposite, shown = 0, 0, 0
-    for (training, _, eps), rows in ran.groupby(["training", "attack", "eps"], sort=False, dropna=False):
+    groups: Any = ran.groupby(["training", "attack", "eps"], sort=False, dropna=False)
+    for (training, _, eps), rows in groups:
         bases = rows[rows["compression"] == "none"]
         budget = "" if pd.isna(eps) else f"{eps:.3g}"
         for row in rows[rows["compression"] != "none"].itertuples() if len(bases) else ():
@@ -124,16 +129,16 @@ def _directions(ran):
     )
 
 
-def _model(row):
+def _model(row: Any) -> str:
     if row.compression == "none":
         return "base"
     level = row.ratio if row.ratio.startswith("int") else f"{100 * float(row.ratio):g} %"
     return f"{row.compression.replace('_', ' ')} {level}"
 
 
-def _attack(row):
+def _attack(row: Any) -> str:
     return "clean images" if row.attack == "none" else row.attack.replace("_", " ")
 
 
-def _at(eps):
+def _at(eps: Any) -> str:
     return "" if pd.isna(eps) else f" at {eps:.3g}"

@@ -1,5 +1,9 @@
 """One page above those of the papers: every table and figure of each, what of it was run, and how it compares."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
 from squeezeproof.analysis.published import AGREES, DISAGREES, METRICS, TOO_WIDE
@@ -16,7 +20,7 @@ COLUMNS += ["page", "not run, or in part, because"]
 KEYS = {"part", "numbers", "study", "pages", "not_run", "suspect"}
 
 
-def reproductions_page(docs, published, parts):
+def reproductions_page(docs: Path, published: Path, parts: Any) -> str:
     """The text of docs/reproductions.md.
 
     Args:
@@ -41,7 +45,7 @@ def reproductions_page(docs, published, parts):
     return "\n".join(lines) + "\n"
 
 
-def _check(source, entries, printed, docs):
+def _check(source: Any, entries: Any, printed: Any, docs: Path) -> None:
     for entry in entries:
         if unknown := entry.keys() - KEYS:
             raise InputError(f"{source}, {entry.get('part')}: unknown keys {', '.join(sorted(unknown))}")
@@ -55,7 +59,7 @@ def _check(source, entries, printed, docs):
         raise InputError(f"{source}: parts and printed numbers differ in {', '.join(sorted(named ^ stored))}")
 
 
-def _row(docs, printed, entry):
+def _row(docs: Path, printed: Any, entry: dict[str, Any]) -> dict[str, Any]:
     """What the page says of one table or figure."""
     numbers = printed[printed["table"].isin(entry.get("numbers", [])) & printed["metric"].isin(METRICS)]
     tables = [docs / page / "published.csv" for page in entry.get("pages", [])]
@@ -68,7 +72,7 @@ def _row(docs, printed, entry):
     return entry | {"printed": len(numbers), "ran": ran}
 
 
-def _sum_up(rows):
+def _sum_up(rows: list[dict[str, Any]]) -> Iterator[str]:
     frames = [row["ran"] for row in rows if row["ran"] is not None]
     printed = sum(row["printed"] for row in rows)
     if not frames:
@@ -83,7 +87,7 @@ def _sum_up(rows):
     )
 
 
-def _table(rows):
+def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
     yield "| " + " | ".join(COLUMNS) + " |"
     yield "| --- " * len(COLUMNS) + "|"
     for row in rows:
@@ -98,7 +102,7 @@ def _table(rows):
     yield ""
 
 
-def _hours(folder):
+def _hours(folder: Path) -> str:
     path = folder / "hours.csv"
     if not path.is_file():
         return "its hours were not recorded"

@@ -1,5 +1,9 @@
 """The page on what verdicts promise and how a simulation bears it out. Each number is computed from its table."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
 from squeezeproof.statistics.crossed import MODELS, TRAININGS
@@ -52,7 +56,7 @@ robustness.
 """
 
 
-def simulation_page(folder):
+def simulation_page(folder: Path) -> None:
     """Write README.md beside simulation.csv (`statistics.simulation.table`).
 
     Args:
@@ -64,7 +68,7 @@ def simulation_page(folder):
     (folder / "README.md").write_text("\n".join(lines) + "\n")
 
 
-def _simulated(table):
+def _simulated(table: pd.DataFrame) -> Iterator[str]:
     changed = 200 * CHANGING * OFTEN
     settings = table.drop_duplicates(["seeds", "images", "tau", "comparisons"])
     yield (
@@ -78,7 +82,7 @@ def _simulated(table):
     )
 
 
-def _worst(table):
+def _worst(table: pd.DataFrame) -> Iterator[str]:
     yield (
         f"| kind of verdict | {' | '.join(f'studies with {IN_WORDS[name]}, at most' for name in FALSE)} | "
         f"{' | '.join(f'truth in {IN_WORDS[name]}, at least' for name in COVERED)} |"
@@ -98,7 +102,7 @@ def _worst(table):
     )
 
 
-def _shown(table):
+def _shown(table: pd.DataFrame) -> Iterator[str]:
     yield (
         f"The smallest difference, in points, that a study of {SHOWN_IMAGES:,} images can show of a comparison (median "
         f"of the simulated studies). Below it the verdict is `no difference shown`, whatever the truth."
@@ -123,11 +127,11 @@ def _shown(table):
     )
 
 
-def _smallest(rows, seeds):
+def _smallest(rows: pd.DataFrame, seeds: int) -> float:
     chosen = rows["seeds"].eq(seeds) & rows["about"].eq(TRAININGS) & rows["tau"].eq(SHOWN_TAUS[-1])
     return rows[chosen & rows["comparisons"].eq(SHOWN_FAMILY)]["detectable"].item()
 
 
-def _listed(column):
+def _listed(column: Any) -> str:
     *most, last = [f"{value:,g}" for value in sorted(column.unique())]
     return f"{', '.join(most)} or {last}"

@@ -1,9 +1,11 @@
 """Which slope in the place of rounding's let suites break most of quantized models, in words."""
 
+import pandas as pd
+
 from squeezeproof.analysis.names import FLOAT_BITS
 
 
-def slopes(stages, models):
+def slopes(stages: pd.DataFrame, models: pd.DataFrame) -> list[str]:
     """A sentence for every quantized model and suite that tries several slopes.
 
     Args:

@@ -4,19 +4,24 @@ Every sentence is made from a table, and says no more than the table does.
 """
 
 import base64
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, display_name, level, model_in_words
 from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.unsupported import COMPRESSION, NONE
 from squeezeproof.analysis.verdicts import EQUIVALENT, ITSELF, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE, headline
 from squeezeproof.analysis.wide import OTHER_SEED
-from squeezeproof.audit.findings import EVERY, FAILURE, WARNING
+from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
 from squeezeproof.pages.answer_cards import WORDS, cards, totals
 from squeezeproof.pages.render import render
 from squeezeproof.statistics.crossed import MODELS
 from squeezeproof.tables.formats import Readable, readable
+from squeezeproof.tables.table import records
 
 # Snakemake's report shows a blank frame for embedded pages above about 1.5 MB.
 LARGEST = 1_400_000
@@ -34,7 +39,15 @@ LEGEND = (
 )
 
 
-def page(templates, study, tables, audit, shown, provenance, figures=()):
+def page(
+    templates: Path,
+    study: dict[str, Any],
+    tables: Mapping[str, pd.DataFrame],
+    audit: Sequence[Finding],
+    shown: Any,
+    provenance: Mapping[str, str],
+    figures: Sequence[Any] = (),
+) -> str:
     """The page as HTML below LARGEST bytes: of long tables the first rows are shown.
 
     Args:
@@ -59,6 +72,7 @@ def page(templates, study, tables, audit, shown, provenance, figures=()):
         "more": f"and {len(found) - CARDS} more in tables/answers.csv" if len(found) > CARDS else "",
         **{"sentences": sentences(verdicts, SENTENCES), "audited": audited(audit), "provenance": provenance},
     }
+    text = ""
     for rows in ROWS:
         text = render(
             templates / "page.html",
@@ -74,7 +88,13 @@ def page(templates, study, tables, audit, shown, provenance, figures=()):
     return text
 
 
-def summary(templates, study, tables, audit, figures=()):
+def summary(
+    templates: Path,
+    study: dict[str, Any],
+    tables: Mapping[str, pd.DataFrame],
+    audit: Sequence[Finding],
+    figures: Sequence[Any] = (),
+) -> str:
     """The page in brief, for the front of Snakemake's report, which cuts off the top of more than a screen."""
     found = cards(tables["answers"], tables["robust_accuracy"])
     return render(
@@ -97,7 +117,7 @@ class Embedded:
     data: str
 
 
-def embedded(files, answers, most=FIGURES_BYTES):
+def embedded(files: Iterable[Any], answers: pd.DataFrame, most: int = FIGURES_BYTES) -> list[Embedded]:
     """The figures of a page as Embedded ones, of the matrices those of the worst attacks, of at most `most` bytes.
 
     Args:
@@ -116,7 +136,7 @@ def embedded(files, answers, most=FIGURES_BYTES):
     return found
 
 
-def counted(verdicts, margin):
+def counted(verdicts: pd.DataFrame, margin: float) -> list[str] | str:
     """How many comparisons have which verdict, of each kind, and what was beyond the study's reach."""
     shown = verdicts[verdicts["compression"] != CONTROL]
     if shown.empty:
@@ -134,7 +154,7 @@ def counted(verdicts, margin):
     return text
 
 
-def _counted(verdicts, against, about, margin):
+def _counted(verdicts: pd.DataFrame, against: str, about: str, margin: float) -> str:
     counts = verdicts["verdict"].value_counts()
     number = {verdict: int(counts.get(verdict, 0)) for verdict in SIGNS}
     seeds = int(verdicts["seeds"].max())
@@ -148,7 +168,7 @@ def _counted(verdicts, against, about, margin):
     )
 
 
-def sentences(verdicts, most):
+def sentences(verdicts: pd.DataFrame, most: int) -> Any:
     """The shown differences in words, those of trainings where there are several seeds: because of compression first,
     white-box first, then by size; at most `most`, and how many more there are.
     """
@@ -164,7 +184,7 @@ def sentences(verdicts, most):
     return lines
 
 
-def sentence(row, attack):
+def sentence(row: Any, attack: str) -> str:
     """One verdict in words: `..., filter 60 %: less robust than its base to PGD, eps 0.1 (...): −7.3 points ...`."""
     favoured = {"compressed": "made for its base, which favours it", "base": "made for it, which favours its base"}
     source = f"images {favoured[row.favours]}" if row.favours else _source(row)
@@ -177,13 +197,13 @@ def sentence(row, attack):
     return f"{said} ({source}; verdict on {row.about}): {_difference(row)}; {parts}"
 
 
-def verdict_matrix(verdicts, unsupported=NONE):
+def verdict_matrix(verdicts: pd.DataFrame, unsupported: pd.DataFrame = NONE) -> Readable:
     """A row per data set, compressed model, reference, source and kind of verdict, a column per attack; the models that
     a network does not support come last.
     """
     attacks = attack_displays(verdicts)
     cells = {}
-    for row in verdicts.itertuples():
+    for row in records(verdicts):
         key = (display_name(row.dataset), _model(row), row.against, _source(row), row.about)
         sign = SIGNS[row.verdict] + ("*" if row.favours else "")
         cells.setdefault(key, {})[row.attack] = f"{sign} {_difference(row, unit='')}"
@@ -196,11 +216,11 @@ def verdict_matrix(verdicts, unsupported=NONE):
     return Readable("verdicts", "verdicts", columns, rows, [False] * 5 + [True] * len(attacks))
 
 
-def _model(row):
+def _model(row: Any) -> str:
     return model_in_words(*(getattr(row, axis) for axis in MODEL))
 
 
-def _source(row):
+def _source(row: Any) -> str:
     if row.source == ITSELF:
         return "each attacked itself"
     name = (
@@ -212,16 +232,16 @@ def _source(row):
     return f"images of {model}{OTHER_SEED * (row.seed_relation == 'other')}"
 
 
-def _difference(row, unit=" points"):
+def _difference(row: Any, unit: str = " points") -> str:
     bounds = f"[{100 * row.low:+.1f}, {100 * row.high:+.1f}]".replace("-", "−")
     return f"{_points(row.difference)}{unit} {bounds}"
 
 
-def _points(difference):
+def _points(difference: float) -> str:
     return f"{100 * difference:+.1f}".replace("-", "−")
 
 
-def audited(audit):
+def audited(audit: Sequence[Finding]) -> str:
     """The state of the audit in a sentence."""
     cells = {verdict: {_cell(row) for row in audit if row.verdict == verdict} for verdict in (FAILURE, WARNING)}
     passed = sum(row.verdict == "pass" for row in audit)
@@ -231,7 +251,7 @@ def audited(audit):
     return text + (f"Cells with a warning: {len(cells[WARNING])}." if cells[WARNING] else "No cell has a warning.")
 
 
-def worst_findings(audit):
+def worst_findings(audit: Sequence[Finding]) -> Readable | None:
     """A table of every failure, and of the warnings of one check the first; None where there are none."""
     failures = [[row] for row in audit if row.verdict == FAILURE]
     warnings = {}
@@ -249,10 +269,10 @@ def worst_findings(audit):
     return Readable("audit", "audit", columns, lines, [False, False, True, False, False])
 
 
-def _place(row):
+def _place(row: Any) -> str:
     named = zip(("", "crafted on ", "scored on ", ""), (row.attack, row.source, row.target, row.dataset), strict=True)
     return ", ".join(f"{how}{name}" for how, name in named if name not in ("", EVERY))
 
 
-def _cell(row):
+def _cell(row: Any) -> tuple[str, str, str, str]:
     return row.dataset, row.source, row.target, row.attack

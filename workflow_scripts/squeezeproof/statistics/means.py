@@ -4,12 +4,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
+from squeezeproof.statistics.crossed import Numbers
 from squeezeproof.statistics.intervals import wilson
 
 
-def mean_interval(
-    mean: np.ndarray, std: np.ndarray, runs: np.ndarray, trials: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def mean_interval(mean: Numbers, std: Numbers, runs: Numbers, trials: Numbers) -> tuple[np.ndarray, np.ndarray]:
     """95 % interval of mean accuracies in [0, 1], element by element: (low, high).
 
     Student's t over `runs` of standard deviation `std`, Wilson over the `trials` test images where there is one run.

@@ -10,8 +10,10 @@ them. Standard library only.
 import ast
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from squeezeproof.factories import module_files
 
@@ -22,7 +24,7 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @cache
-def code_digest(script, *modules, root=LIBRARY.parent):
+def code_digest(script: str, *modules: str, root: Path = LIBRARY.parent) -> str:
     """Digest of a script, of extra dotted modules, and of every module under `root` they import, directly or not.
 
     Imports inside functions count; a module that is not found under `root` (the standard library, torch) does not.
@@ -32,19 +34,19 @@ def code_digest(script, *modules, root=LIBRARY.parent):
 
 
 @cache
-def module_digest(module, root):
+def module_digest(module: str, root: str | Path) -> str:
     """Digest of one importable module under `root` and its imports there; of nothing if it is installed elsewhere."""
     return _digest(module_files(module, Path(root)), Path(root))
 
 
-def _digest(paths, root):
+def _digest(paths: Iterable[Path], root: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(closure(paths, root)):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + _read(path, root)[0])
     return digest.hexdigest()[:16]
 
 
-def closure(paths, root):
+def closure(paths: Iterable[Path], root: Path) -> set[Path]:
     """The given files and every module file under `root` that they import, transitively.
 
     What all entries share of their declarations is passed over.
@@ -59,7 +61,7 @@ def closure(paths, root):
 
 
 @cache
-def _read(path, root):
+def _read(path: Path, root: Path) -> tuple[bytes, tuple[Path, ...]]:
     """(digest of the syntax tree, files that it imports) of a module file; nearly every rule asks for nearly each."""
     tree, parts, modules = _without_annotations(ast.parse(path.read_bytes(), str(path))), [], {}
     _walk(tree, parts, modules, path.relative_to(root).parent.parts)
@@ -67,7 +69,7 @@ def _read(path, root):
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).digest(), tuple(files)
 
 
-def _without_annotations(tree):
+def _without_annotations(tree: ast.Module) -> ast.AST:
     """The tree of a module without what only type checkers read."""
     bare = _Bare()
     tree = bare.visit(tree)
@@ -78,39 +80,39 @@ def _without_annotations(tree):
 class _Bare(ast.NodeTransformer):
     """Drops annotations; keeps the names that stood in them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.annotating = set()
 
-    def _drop(self, annotation):
+    def _drop(self, annotation: ast.expr | None) -> None:
         for node in ast.walk(annotation) if annotation is not None else ():
             if isinstance(node, ast.Name):
                 self.annotating.add(node.id)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 self.annotating.update(re.findall(r"\w+", node.value))
 
-    def visit_arg(self, node):
+    def visit_arg(self, node: ast.arg) -> ast.arg:
         self._drop(node.annotation)
         node.annotation = None
         return node
 
-    def visit_FunctionDef(self, node):
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         self._drop(node.returns)
         node.returns = None
         return self.generic_visit(node)
 
     visit_AsyncFunctionDef = visit_FunctionDef
 
-    def visit_AnnAssign(self, node):
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.Assign | None:
         self._drop(node.annotation)
         self.generic_visit(node)
         return None if node.value is None else ast.Assign(targets=[node.target], value=node.value)
 
-    def visit_ClassDef(self, node):
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
         body = [line if isinstance(line, ast.AnnAssign) else self.visit(line) for line in node.body]
         node.body = [line for line in body if line is not None]
         return node
 
-    def visit_If(self, node):
+    def visit_If(self, node: ast.If) -> ast.AST | None:
         if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
             return self.generic_visit(node)
         self.annotating.add("TYPE_CHECKING")
@@ -120,17 +122,17 @@ class _Bare(ast.NodeTransformer):
 class _Imports(ast.NodeTransformer):
     """Drops imports of the given names."""
 
-    def __init__(self, names):
+    def __init__(self, names: set[str]) -> None:
         self.names = names
 
-    def visit_Import(self, node):
+    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> ast.AST | None:
         node.names = [alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) not in self.names]
         return node if node.names else None
 
     visit_ImportFrom = visit_Import
 
 
-def _walk(node, parts, modules, package):
+def _walk(node: ast.AST, parts: list[str], modules: dict[str, None], package: tuple[str, ...]) -> None:
     """Append what a node of the tree is to `parts`, and to `modules` what it imports into a module of `package`.
 
     Empty fields are left out: other versions of Python have other ones.
@@ -139,7 +141,7 @@ def _walk(node, parts, modules, package):
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         modules.update(dict.fromkeys(_imports(node, package)))
     for name in node._fields:
-        value = getattr(node, name, None)
+        value: Any = getattr(node, name, None)
         if name == "body" and isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             value = value[1:]
         if value is None or value == []:
@@ -153,7 +155,7 @@ def _walk(node, parts, modules, package):
     parts.append(")")
 
 
-def _imports(node, package):
+def _imports(node: ast.Import | ast.ImportFrom, package: tuple[str, ...]) -> list[str]:
     """Dotted names of the modules that an import statement in a module of `package` may load."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]

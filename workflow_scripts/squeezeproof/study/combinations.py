@@ -1,10 +1,15 @@
 """Contradictions of compressions with the models that they are to be applied to."""
 
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
 from squeezeproof.entries.compression import NONE
 from squeezeproof.entries.settings import suggest
+from squeezeproof.study.config import StudyConfig
+from squeezeproof.study.entities import Instance, Model
 
 
-def after_contradictions(config, compressions):
+def after_contradictions(config: dict[str, Any], compressions: Mapping[str, Instance]) -> Iterator[str]:
     """Contradictions of quantizations that come after a pruning; `compressions` are the plan's instances."""
     for entry, settings in config["compressions"].items():
         if settings.get("after") is None:
@@ -22,7 +27,9 @@ def after_contradictions(config, compressions):
             yield f"{path}: {name} has weights that are zero, and 1 bit has none; write bits of 2 or more"
 
 
-def variant_contradictions(config, models, compressions):
+def variant_contradictions(
+    config: StudyConfig, models: Iterable[Model], compressions: Mapping[str, Instance]
+) -> Iterator[str]:
     """Contradictions between the compression, the fine-tuning and the architecture of the planned models, each once.
 
     Args:

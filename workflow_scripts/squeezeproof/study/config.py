@@ -141,17 +141,13 @@ class TrainingSettings(Settings):
             yield f"{path}.extend: {self.schedule} ends at a learning rate near 0; write schedule: constant or step"
 
 
-Training = create_model(
-    "Training",
-    __base__=TrainingSettings,
-    __doc__=TrainingSettings.__doc__,
-    **{
-        name: (field.annotation, field)
-        for optimizer in registry.optimizers().values()
-        for name, field in optimizer.model_fields.items()
-        if name != optimizer.key
-    },
-)
+OF_OPTIMIZERS: dict[str, Any] = {
+    name: (field.annotation, field)
+    for optimizer in registry.optimizers().values()
+    for name, field in optimizer.model_fields.items()
+    if name != optimizer.key
+}
+Training = create_model("Training", __base__=TrainingSettings, __doc__=TrainingSettings.__doc__, **OF_OPTIMIZERS)
 
 
 class Variants(Settings):

@@ -4,12 +4,15 @@ A fine-tuned compressed model has trained longer than its base. Its difference t
 that of the compression together; the control tells them apart.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from squeezeproof.entries.compression import NONE
+from squeezeproof.entries.compression import CONTROL, NONE
+from squeezeproof.study.entities import Model
 
-# The method of the job that trains one, and its compression in the tables.
-CONTROL = "control"
+if TYPE_CHECKING:
+    from squeezeproof.study.plan import Study
 
 
 @dataclass(frozen=True)
@@ -28,17 +31,17 @@ class Schedule:
     scratch: bool = False
 
     @property
-    def label(self):
+    def label(self) -> str:
         between = f"-after-{self.steps - 1}x{self.step_epochs}" if self.steps > 1 else ""
         return f"{self.finetuning}{between}{'-from-scratch' if self.scratch else ''}"
 
     @property
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         """Of the job that trains it, in the place of a compression's entry."""
         return {"method": CONTROL, "steps": self.steps, "step_epochs": self.step_epochs, "scratch": self.scratch}
 
 
-def schedules_of(study, model):
+def schedules_of(study: "Study", model: Model) -> tuple[Schedule, ...]:
     """The Schedules of a compressed Model's control, in order; none where it trained no longer than its base."""
     if model.is_base:
         return ()
@@ -61,18 +64,20 @@ def schedules_of(study, model):
     return (*before, Schedule(model.finetuning, steps, step_epochs))
 
 
-def control_of(study, model):
+def control_of(study: "Study", model: Model) -> tuple[Model, tuple[Schedule, ...]]:
     """(control Model, its Schedules) of a compressed Model; the base and none where it trained no longer."""
     schedules = schedules_of(study, model)
     return with_schedules(model.base, schedules), schedules
 
 
-def with_schedules(base, schedules):
+def with_schedules(base: Model, schedules: Sequence[Schedule]) -> Model:
     """The Model of a base that was trained on by Schedules."""
     return replace(base, finetuning="-then-".join(schedule.label for schedule in schedules) or NONE)
 
 
-def expand_controls(study, problems):
+def expand_controls(
+    study: "Study", problems: list[str]
+) -> tuple[dict[Model, tuple[Schedule, ...]], dict[Model, Model]]:
     """Model -> Schedules of every control that a compressed target of the study needs, with those that it starts from;
     and compressed Model -> its control.
 
@@ -94,7 +99,11 @@ def expand_controls(study, problems):
     return controls, references
 
 
-def control_pairs(pairs, models, references):
+def control_pairs(
+    pairs: Mapping[tuple[str, str, str], Sequence[str]],
+    models: Mapping[tuple[str, str], Model],
+    references: Mapping[Model, Model],
+) -> dict[tuple[str, str, str], list[str]]:
     """(data set, target, source) -> attacks of the controls, each scored as the compressed models it is a control of.
 
     A control is attacked itself where such a model is; else it meets the images of the same source.

@@ -27,24 +27,24 @@ class Cost:
     work: float | None = None
 
     @property
-    def cpu_seconds(self):
+    def cpu_seconds(self) -> float:
         """CPU seconds, wall seconds where its log does not tell."""
-        return self.seconds if self.work is None else self.startup + self.work
+        return self.seconds if self.startup is None or self.work is None else self.startup + self.work
 
 
-def read_costs(results):
+def read_costs(results: str | Path) -> list[Cost]:
     """The Cost of every benchmark file under a study's results folder, retried jobs by their last attempt."""
     results = Path(results)
     return [_cost(path, results) for path in sorted((results / "benchmarks").rglob("*.tsv"))]
 
 
-def read_benchmark(path):
+def read_benchmark(path: str | Path) -> dict[str, str]:
     """The last row of a benchmark file, column -> text: that of the last attempt."""
     with open(path, newline="") as file:
         return list(csv.DictReader(file, delimiter="\t"))[-1]
 
 
-def _cost(path, results):
+def _cost(path: Path, results: Path) -> Cost:
     name, row = path.relative_to(results / "benchmarks"), read_benchmark(path)
     log = (results / "logs" / name).with_name(f"{name.stem}.log")
     told = CPU.findall(log.read_text()) if log.is_file() else []
@@ -52,7 +52,7 @@ def _cost(path, results):
     return Cost(name.parts[0].removesuffix(".tsv"), path, float(row["s"]), _number(row["max_rss"]), startup, work)
 
 
-def _number(text):
+def _number(text: str) -> float | None:
     """Snakemake writes NA, - or 0 for what it could not sample."""
     try:
         return float(text) or None

@@ -4,6 +4,7 @@ Snakemake's handler of the screen is exchanged; its log files under .snakemake/l
 """
 
 import csv
+import logging
 import os
 import re
 import shutil
@@ -11,12 +12,17 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from snakemake.logging import ColorizingTextHandler, DefaultFilter, get_event, logger
 from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from squeezeproof.study.paths import Paths
 from squeezeproof.study.time_left import TimeLeft, in_words
+
+if TYPE_CHECKING:
+    from squeezeproof.study.plan import Study
 
 # What Snakemake says of itself that no reader of a study acts on.
 CHATTER = re.compile(
@@ -50,7 +56,7 @@ REFRESH = 1.0
 TAIL = 4000
 
 
-def show_in_words(study, benchmarks, cores):
+def show_in_words(study: "Study", benchmarks: str, cores: int) -> None:
     """Let Snakemake's screen show this study in words, unless its user asked for more, for less or for a dry run."""
     handler = next((handler for handler in logger.handlers if handler.name == "DefaultStreamHandler"), None)
     if isinstance(handler, Display):
@@ -58,7 +64,14 @@ def show_in_words(study, benchmarks, cores):
         handler.studies.append(study)
         return
     settings = next((found for found in getattr(handler, "filters", []) if isinstance(found, DefaultFilter)), None)
-    if settings is None or settings.dryrun or settings.verbose or settings.printshellcmds or settings.debug_dag:
+    if (
+        handler is None
+        or settings is None
+        or settings.dryrun
+        or settings.verbose
+        or settings.printshellcmds
+        or settings.debug_dag
+    ):
         return
     if set(settings.quiet) - {Quietness.HOST, Quietness.REASON}:
         return
@@ -69,7 +82,7 @@ def show_in_words(study, benchmarks, cores):
 class Display(ColorizingTextHandler):
     """Writes a study's run in words to the stream of the handler whose place it takes."""
 
-    def __init__(self, handler, study, benchmarks, cores):
+    def __init__(self, handler: Any, study: "Study", benchmarks: str, cores: int) -> None:
         super().__init__(handler.nocolor, handler.stream, handler.formatter)
         self.name = handler.name
         for found in handler.filters:
@@ -79,7 +92,7 @@ class Display(ColorizingTextHandler):
         self.time_left, self.started, self.ended = None, time.monotonic(), threading.Event()
         self.live = self.is_tty and os.environ.get("TERM") != "dumb"
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         """Write what a record has to tell, if anything, above the line that shows the state of the run."""
         with self._output_lock:
             try:
@@ -94,7 +107,7 @@ class Display(ColorizingTextHandler):
             except Exception:
                 self.handleError(record)
 
-    def format(self, record):
+    def format(self, record: logging.LogRecord) -> str:
         event = get_event(record)
         words = {
             LogEvent.RUN_INFO: self.opening,
@@ -108,7 +121,7 @@ class Display(ColorizingTextHandler):
             return ""
         return super().format(record)
 
-    def opening(self, record):
+    def opening(self, record: Any) -> str:
         """The study and what will run."""
         counts = {rule: count for rule, count in record.stats.items() if rule not in ("total", "all")}
         self.total = sum(counts.values())
@@ -123,12 +136,12 @@ class Display(ColorizingTextHandler):
         time = "" if whole is None else f", about {in_words(whole)} by the jobs that ran here before"
         return "\n".join([*questions, f"{self.total} jobs: {', '.join(jobs)}{time}"])
 
-    def start(self, record):
+    def start(self, record: Any) -> str:
         if record.rule_name != "all":
             self.running[record.jobid] = (record, time.monotonic())
         return ""
 
-    def finish(self, record):
+    def finish(self, record: Any) -> str:
         """One line for a job that is done."""
         if record.job_id not in self.running:
             return ""
@@ -139,25 +152,25 @@ class Display(ColorizingTextHandler):
             self.time_left.finish(job.rule_name, job.benchmark, seconds)
         return f"{self.done:{len(str(self.total))}} of {self.total}  {what(job)}: {in_words(seconds)}"
 
-    def fail(self, record):
+    def fail(self, record: Any) -> str:
         """A job that failed, with its log."""
         job, _ = self.running.pop(record.jobid, (record, 0))
         logs = {log: last_lines(log) for log in record.log}
         lines = [line for log, end in logs.items() if end for line in [f"  {log}:", *(f"    {line}" for line in end)]]
         return "\n".join([f"FAILED  {what(job)}", *lines])
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Show the state anew until the run ends."""
         while not self.ended.wait(REFRESH):
             with self._output_lock:
                 self.show_state()
                 self.flush()
 
-    def show_state(self):
+    def show_state(self) -> None:
         """The last line of a terminal: what is done, the time left, and what the job that runs longest does."""
         if not self.live or self.ended.is_set() or not self.total or self.done >= self.total:
             return
-        left = self.time_left.after(time.monotonic() - self.started)
+        left = self.time_left.after(time.monotonic() - self.started) if self.time_left is not None else None
         state = f"{self.done} of {self.total} jobs" + (f", about {in_words(left)} left" if left is not None else "")
         if self.running:
             job, _ = next(iter(self.running.values()))
@@ -165,7 +178,7 @@ class Display(ColorizingTextHandler):
         width = shutil.get_terminal_size().columns
         self.stream.write(f"{ERASE}{state[: width - 1]}")
 
-    def close(self):
+    def close(self) -> None:
         if not self.ended.is_set():
             self.ended.set()
             if self.live:
@@ -174,12 +187,12 @@ class Display(ColorizingTextHandler):
         super().close()
 
 
-def what(job):
+def what(job: Any) -> str:
     """What a job does, in the words of its rule."""
     return job.rule_msg or job.rule_name
 
 
-def last_lines(log):
+def last_lines(log: str) -> list[str]:
     """The end of a job's log, without an unfinished first line; [] where there is none."""
     try:
         with open(log, "rb") as file:
@@ -190,13 +203,13 @@ def last_lines(log):
         return []
 
 
-def progress(job):
+def progress(job: Any) -> str:
     """How far a job is, as the last line of its log says, without the time of day."""
     lines = [line for log in job.log for line in last_lines(log)]
     return lines[-1].partition(" ")[2] if lines else ""
 
 
-def closing(paths):
+def closing(paths: Paths) -> list[str]:
     """Where to look first after a run, as far as it made that, with the answers and how the verdicts came out."""
     results = Path(paths.results)
     lines = []

@@ -12,7 +12,7 @@ VALUES = ("default", "enum", "const", "required")
 ABOUT = ("description", "default")
 
 
-def editor_schema(*, overlay: bool = False) -> dict:
+def editor_schema(*, overlay: bool = False) -> dict[str, Any]:
     """The JSON schema of a study as a person writes it.
 
     A fraction is a number, a list may be one value, null removes a key, and an entry whose name is a kind need not say
@@ -28,9 +28,9 @@ def editor_schema(*, overlay: bool = False) -> dict:
 class _Writer:
     """Turns the schema of checked settings into one of what may be written; `kinds` are its definitions."""
 
-    def __init__(self, kinds: dict, overlay: bool):
+    def __init__(self, kinds: dict[str, Any], overlay: bool) -> None:
         self.kinds, self.overlay = kinds, overlay
-        self.unions: dict[str, dict] = {}
+        self.unions: dict[str, dict[str, Any]] = {}
 
     def written(self, schema: Any) -> Any:
         if isinstance(schema, list):
@@ -55,7 +55,7 @@ class _Writer:
             return {**_about(schema), "anyOf": [{"enum": [*names, *_of_libraries(schema)]}, entry]}
         return _as_one_value(found)
 
-    def _named(self, values: dict) -> dict:
+    def _named(self, values: dict[str, Any]) -> dict[str, Any]:
         """The schemas of named entries, which are of the kind that their name is where they say no other."""
         key, names = self._names(values["oneOf"])
         said = self._entry(key, names, _of_libraries(values))
@@ -65,7 +65,7 @@ class _Writer:
             "additionalProperties": _or_null(said),
         }
 
-    def _entry(self, key: str, names: dict[str, dict], others: list[str]) -> dict:
+    def _entry(self, key: str, names: dict[str, dict[str, Any]], others: list[str]) -> dict[str, Any]:
         """A reference to the schema of an entry that says its kind; that of the others has any keys."""
         cases = [
             {"if": {"required": [key], "properties": {key: {"const": name}}}, "then": kind}
@@ -77,7 +77,7 @@ class _Writer:
         self.unions[title] = schema
         return {"$ref": f"#/$defs/{title}"}
 
-    def _names(self, cases: list[dict]) -> tuple[str, dict[str, dict]]:
+    def _names(self, cases: list[dict[str, Any]]) -> tuple[str, dict[str, dict[str, Any]]]:
         """(the key that names an entry, name -> reference to its schema) of the entries of a union."""
         names, key = {}, ""
         for case in cases:
@@ -87,12 +87,12 @@ class _Writer:
         return key, names
 
 
-def _of_libraries(schema: dict) -> list[str]:
+def _of_libraries(schema: dict[str, Any]) -> list[str]:
     """The names of attacks of libraries that a value may have beside those of the schema."""
     return [method for name in schema.get("x-libraries", ()) for method in registry.libraries()[name].methods()]
 
 
-def _as_one_value(schema: dict) -> dict:
+def _as_one_value(schema: dict[str, Any]) -> dict[str, Any]:
     """A number may be a fraction, and a list its only value."""
     about, rest = _about(schema), {key: value for key, value in schema.items() if key not in ABOUT}
     if schema.get("type") == "number":
@@ -102,10 +102,10 @@ def _as_one_value(schema: dict) -> dict:
     return schema
 
 
-def _or_null(schema: dict) -> dict:
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
     rest = {key: value for key, value in schema.items() if key not in ABOUT}
     return {**_about(schema), "anyOf": [*(rest["anyOf"] if rest.keys() == {"anyOf"} else [rest]), {"type": "null"}]}
 
 
-def _about(schema: dict) -> dict:
+def _about(schema: dict[str, Any]) -> dict[str, Any]:
     return {key: schema[key] for key in ABOUT if key in schema}

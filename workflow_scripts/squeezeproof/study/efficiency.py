@@ -1,10 +1,16 @@
 """Which models of a study are deployed: exported, measured in bytes and timed."""
 
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from squeezeproof.entries.settings import suggest
+from squeezeproof.study.entities import Instance, Model
 from squeezeproof.study.external import gives_gradients
 from squeezeproof.study.selection import select, select_models
+
+if TYPE_CHECKING:
+    from squeezeproof.study.plan import Study
 
 # Format of the config -> ending of its file.
 ENDINGS = {"onnx": "onnx", "torch_export": "pt2", "int8": "int8.onnx"}
@@ -14,7 +20,13 @@ OWN = {".onnx": FLOAT, ".tflite": LITE}
 INT8 = 8
 
 
-def expand_efficiency(config, models, evaluated, compressions, problems):
+def expand_efficiency(
+    config: dict[str, Any],
+    models: Sequence[Model],
+    evaluated: Iterable[tuple[str, str]],
+    compressions: Mapping[str, Instance],
+    problems: list[str],
+) -> dict[tuple[str, str], list[str]]:
     """(data set, model name) -> endings of the files it is exported to; empty without a section `efficiency`.
 
     Args:
@@ -45,21 +57,21 @@ def expand_efficiency(config, models, evaluated, compressions, problems):
     }
 
 
-def has_int8(compression):
+def has_int8(compression: Instance | None) -> bool:
     """Whether a compression instance (None for none) rounds weights and inputs to 8 bits, which int8 kernels do too."""
     settings = compression.settings if compression else {}
     bits = settings.get("bits")
     return bits == INT8 and (settings["activation_bits"] or bits) == INT8
 
 
-def selection_contradictions(settings, attacks):
+def selection_contradictions(settings: dict[str, Any], attacks: Collection[str]) -> Iterator[str]:
     """Contradictions between the section `select` and the names of the attack instances."""
     attack = settings["attack"]
     if attack is not None and attack not in attacks:
         yield f"select.attack: {attack!r} is no attack with its budget{suggest(attack, attacks)}"
 
 
-def backends_of(bits, endings, backends):
+def backends_of(bits: int, endings: Collection[str], backends: Sequence[str]) -> list[str]:
     """The back-ends that a model of weights of `bits` is timed on.
 
     Rounding that is only simulated takes time instead of saving it, so a quantized model is timed as int8 or not at
@@ -70,21 +82,21 @@ def backends_of(bits, endings, backends):
     return [backend for backend in backends if backend != FLOAT or ENDINGS["onnx"] in endings]
 
 
-def exports(study):
+def exports(study: "Study") -> list[tuple[str, str, str]]:
     """(data set, model, ending) of every exported file."""
     return [(*key, ending) for key, endings in study.exports.items() for ending in endings]
 
 
-def int8_pairs(study):
+def int8_pairs(study: "Study") -> list[tuple[str, str, str]]:
     """(data set, target, source) of every evaluation of a model that is deployed as int8."""
     return [pair for pair in study.pairs if ENDINGS["int8"] in study.exports.get(pair[:2], [])]
 
 
-def deployed_datasets(study):
+def deployed_datasets(study: "Study") -> list[str]:
     return list(dict.fromkeys(dataset for dataset, _ in study.exports))
 
 
-def timed_runs(study, dataset):
+def timed_runs(study: "Study", dataset: str) -> list[tuple[str, str]]:
     """(model, back-end) of everything that is timed on a data set."""
     chosen, runs = study.config["efficiency"]["backends"], []
     for (found, name), endings in study.exports.items():
@@ -99,5 +111,5 @@ def timed_runs(study, dataset):
     return runs
 
 
-def timed_datasets(study):
+def timed_datasets(study: "Study") -> list[str]:
     return [dataset for dataset in deployed_datasets(study) if timed_runs(study, dataset)]

@@ -1,11 +1,14 @@
 """The ensembles that a study declares: one per data set and seed."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 from squeezeproof.entries.compression import NONE
 from squeezeproof.study.entities import ENSEMBLE, Model
 from squeezeproof.study.selection import select
 
 
-def expand_ensembles(config, models, problems):
+def expand_ensembles(config: dict[str, Any], models: Sequence[Model], problems: list[str]) -> dict[Model, list[str]]:
     """Model -> names of its members, for every seed and every data set on which each pattern finds a member.
 
     The Model of an ensemble has its name in the place of the architecture.
@@ -34,7 +37,7 @@ def expand_ensembles(config, models, problems):
     return found
 
 
-def _names_taken(path, name, config):
+def _names_taken(path: str, name: str, config: dict[str, Any]) -> Iterator[str]:
     if name in config["architectures"]:
         yield f"{path}: architectures.{name} has that name, which is then that of two models; choose another"
     if ENSEMBLE in config["trainings"]:

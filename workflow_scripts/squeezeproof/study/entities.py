@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from squeezeproof.entries.compression import NONE
 
@@ -19,13 +20,13 @@ class Dataset:
     """
 
     name: str
-    settings: dict
+    settings: dict[str, Any]
     channels: int
     size: int
     shards: int = 1
 
     @cached_property
-    def key(self):
+    def key(self) -> str:
         text = json.dumps(self.settings, sort_keys=True)
         return f"{self.name}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
@@ -45,30 +46,30 @@ class Model:
     seed: int
 
     @cached_property
-    def name(self):
+    def name(self) -> str:
         return f"{self.variant}.s{self.seed}"
 
     @property
-    def variant(self):
+    def variant(self) -> str:
         """The name without the seed, which models that differ in nothing else share."""
         return f"{self.architecture}.{self.training}.{self.compression}.{self.finetuning}"
 
     @property
-    def is_base(self):
+    def is_base(self) -> bool:
         """Whether nothing was compressed and nothing trained since; an ensemble is its own base."""
         return self.compression == self.finetuning == NONE
 
     @property
-    def is_control(self):
+    def is_control(self) -> bool:
         """Whether it is a base that was trained on without a compression."""
         return self.compression == NONE and self.finetuning != NONE
 
     @property
-    def is_ensemble(self):
+    def is_ensemble(self) -> bool:
         return self.training == ENSEMBLE
 
     @property
-    def base(self):
+    def base(self) -> "Model":
         return Model(self.dataset, self.architecture, self.training, NONE, NONE, self.seed)
 
 
@@ -78,10 +79,10 @@ class Instance:
 
     name: str
     entry: str
-    settings: dict
+    settings: dict[str, Any]
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """The same structure with plain floats, which any process can unpickle."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}

@@ -4,13 +4,19 @@ What an attack, an adversary or a compression costs, their entries declare. No t
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from squeezeproof.entries import registry
+from squeezeproof.study.entities import Dataset, Model
+
+if TYPE_CHECKING:
+    from squeezeproof.study.plan import Study
 
 # Per example of an adversarial set beside its pixels: three int64 and one stage, three float32.
 SET_ROW = 4 * 8 + 3 * 4
@@ -42,23 +48,23 @@ class Job:
     macs: float
 
     @property
-    def work(self):
+    def work(self) -> float:
         """Multiply-accumulates; towards the input a pass backward costs about what one forward does."""
         return (self.forwards + self.backwards) * self.macs
 
 
 @cache
-def defaults():
+def defaults() -> dict[str, Any]:
     """The committed start-up seconds and the factor of a GPU (estimate_defaults.yaml)."""
     return yaml.safe_load(Path(__file__).with_name("estimate_defaults.yaml").read_text())
 
 
-def image_counts(dataset):
+def image_counts(dataset: Dataset) -> tuple[int, int, int]:
     """Images of the train, validation and test split; those of an image folder are counted there."""
     return registry.datasets()[dataset.settings["kind"]].image_counts(dataset.settings)
 
 
-def jobs(study, sizes):
+def jobs(study: "Study", sizes: Mapping[tuple[str, str], Size]) -> list[Job]:
     """Every Job of a study that passes images through a network.
 
     Args:
@@ -95,7 +101,16 @@ def jobs(study, sizes):
     return found
 
 
-def _job(study, sizes, rule, dataset, name, path, forwards, backwards):
+def _job(
+    study: "Study",
+    sizes: Mapping[tuple[str, str], Size],
+    rule: str,
+    dataset: str,
+    name: str,
+    path: str,
+    forwards: float,
+    backwards: float,
+) -> Job:
     model = study.models[dataset, name]
     members = study.ensembles.get((dataset, name), [name])
     macs = sum(size_of(study, sizes, study.models[dataset, member])[0] for member in members)
@@ -103,16 +118,16 @@ def _job(study, sizes, rule, dataset, name, path, forwards, backwards):
     return Job(rule, f"{rule}/{dataset}/{path}.tsv", kind, forwards, backwards, macs)
 
 
-def _kind(study, model):
+def _kind(study: "Study", model: Model) -> str:
     return study.architecture_settings(model.architecture)["kind"]
 
 
-def attack_passes(settings):
+def attack_passes(settings: dict[str, Any]) -> tuple[float, float]:
     """(forward, backward) passes per example, an upper bound where an attack stops at its first success."""
     return registry.attacks()[settings["method"]].passes_of(settings)
 
 
-def training_passes(study, model):
+def training_passes(study: "Study", model: Model) -> float:
     """Passes forward, or their equivalents, of every training image while a model is trained or fine-tuned."""
     if model.is_base:
         return _epochs_passes(study.training_settings(model.training))
@@ -123,7 +138,7 @@ def training_passes(study, model):
     return _epochs_passes(finetuning) + between * _epochs_passes({**finetuning, "epochs": 1})
 
 
-def _epochs_passes(settings):
+def _epochs_passes(settings: dict[str, Any]) -> float:
     adversary = settings.get("adversary")
     if adversary is None:
         return TRAINING_PASS * settings["epochs"]
@@ -132,7 +147,7 @@ def _epochs_passes(settings):
     return settings["epochs"] * (both + registry.adversaries()[adversary["method"]].passes_of(adversary))
 
 
-def size_of(study, sizes, model):
+def size_of(study: "Study", sizes: Mapping[tuple[str, str], Size], model: Model) -> tuple[float, float]:
     """(MACs per image, bytes of the checkpoint's tensors) of a model: filters that go take their share of both."""
     size = sizes[model.dataset, model.architecture]
     if model.is_base:
@@ -146,9 +161,9 @@ def size_of(study, sizes, model):
     return size.macs * share, size.bytes * share + (size.weights if compression.masks_stored else 0)
 
 
-def file_bytes(study, sizes):
+def file_bytes(study: "Study", sizes: Mapping[tuple[str, str], Size]) -> dict[str, float]:
     """Kind of file -> bytes of its tensors: prepared splits, checkpoints, adversarial sets, predictions."""
-    total = defaultdict(int)
+    total: defaultdict[str, float] = defaultdict(int)
     for dataset in {name for name, _ in study.evaluated_models}:
         plan = study.datasets[dataset]
         total["prepared"] += sum(image_counts(plan)) * (plan.channels * plan.size**2 + 8)

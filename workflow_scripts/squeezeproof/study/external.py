@@ -1,20 +1,23 @@
 """Models that come from files of the user's: which bases they belong to, and what can be asked of them."""
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import Any
 
 from squeezeproof.entries import registry
 from squeezeproof.entries.compression import NONE
 from squeezeproof.entries.settings import suggest
+from squeezeproof.study.entities import Instance, Model
 
 
-def is_given(instance):
+def is_given(instance: Instance | None) -> bool:
     """Whether an Instance of a compression (None for none) is a file of the user's."""
     return instance is not None and registry.compressions()[instance.settings["method"]].given
 
 
-def placed(model, compressions):
+def placed(model: Model, compressions: Mapping[str, Instance]) -> Model | None:
     """What a combination of `variants` stands for: the Model, and of a file, which is never trained, one of its base's.
 
     Returns None where the file belongs to another base.
@@ -25,7 +28,7 @@ def placed(model, compressions):
     return replace(model, finetuning=NONE) if fnmatchcase(model.base.name, instance.settings["of"]) else None
 
 
-def file_of(model, settings):
+def file_of(model: Model, settings: dict[str, Any]) -> str:
     """The path of the file that a Model with the settings of its compression comes from."""
     path = settings["file"]
     for axis in ("dataset", "architecture", "training", "seed"):
@@ -33,13 +36,13 @@ def file_of(model, settings):
     return path
 
 
-def gives_gradients(model, compressions):
+def gives_gradients(model: Model, compressions: Mapping[str, Instance]) -> bool:
     """Whether attacks can follow the gradients of a Model."""
     instance = compressions.get(model.compression)
     return instance is None or registry.compressions()[instance.settings["method"]].gives_gradients(instance.settings)
 
 
-def external_contradictions(models, compressions):
+def external_contradictions(models: Iterable[Model], compressions: Mapping[str, Instance]) -> Iterator[str]:
     """Files that belong to no base of the study, or to several.
 
     Args:

@@ -1,10 +1,21 @@
 """Which layers of which models a study looks into."""
 
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
 from squeezeproof.entries.settings import suggest
+from squeezeproof.study.entities import Model
 from squeezeproof.study.selection import select, select_models
 
 
-def expand_features(config, models, datasets, attacks, sets, problems):
+def expand_features(
+    config: dict[str, Any],
+    models: Sequence[Model],
+    datasets: Sequence[str],
+    attacks: Collection[str],
+    sets: Mapping[tuple[str, str], Collection[str]],
+    problems: list[str],
+) -> list[tuple[str, str, str]]:
     """(data set, model name, name of the entry of `features`) of everything that is looked into.
 
     Args:

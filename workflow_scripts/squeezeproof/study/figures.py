@@ -10,6 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from squeezeproof.study.paths import Paths
+
+if TYPE_CHECKING:
+    from squeezeproof.study.plan import Study
 
 FOLDER = Path(__file__).resolve().parents[1] / "figures"
 FORMATS = ("svg", "png")
@@ -30,38 +36,40 @@ class Figure:
     """
 
     file: str
-    each: Callable
-    needs: Callable
+    each: "Callable[[Study], list[dict[str, str]]]"
+    needs: "Callable[[Study, Paths, Any], dict[str, Any]]"
     caption: str
     subcategory: str
     labels: dict[str, str]
-    params: Callable = lambda study, names: {}
+    params: "Callable[[Study, Any], dict[str, Any]]" = lambda study, names: {}
     mem_mb: int = 1000
 
     @property
-    def wildcards(self):
+    def wildcards(self) -> list[str]:
         return re.findall(r"{(\w+)}", self.file)
 
-    def files(self, paths, **names):
+    def files(self, paths: Paths, **names: str) -> list[str]:
         """Its files; of the kind where no names of wildcards are given."""
         file = self.file.format(**names) if names else self.file
         return [paths.figure(file, ending) for ending in FORMATS]
 
 
 @cache
-def figures(folder=FOLDER):
+def figures(folder: Path = FOLDER) -> dict[str, Figure]:
     """Name -> Figure of every module of a folder that declares one."""
     found = {path.stem: _declared(path) for path in sorted(folder.glob("*.py"))}
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
-def _declared(path):
+def _declared(path: Path) -> Figure | None:
     body = ast.parse(path.read_bytes(), str(path)).body
     assigned = [node for node in body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FIGURE"]
     if not assigned:
         return None
     imported = [
-        node for node in body if isinstance(node, ast.ImportFrom) and node.module.startswith("squeezeproof.study")
+        node
+        for node in body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("squeezeproof.study")
     ]
     namespace = {}
     try:
@@ -76,7 +84,7 @@ def _declared(path):
 OF_THE_STORY = ("answers", "effects", "heatmap", "accuracy_differences", "pareto")
 
 
-def story_figures(study):
+def story_figures(study: "Study") -> list[tuple[str, dict[str, str]]]:
     """(kind, wildcard -> name) of the figures that the story may show, in its order."""
     known = figures()
     return [(kind, names) for kind in OF_THE_STORY for names in known[kind].each(study)]
@@ -85,12 +93,12 @@ def story_figures(study):
 # For what a study has a figure
 
 
-def for_datasets(study):
+def for_datasets(study: "Study") -> list[dict[str, str]]:
     """Every data set on which anything is attacked."""
     return [{"dataset": dataset} for dataset in study.audited_datasets]
 
 
-def for_compressed(study):
+def for_compressed(study: "Study") -> list[dict[str, str]]:
     """Every architecture of which a model is evaluated that the study compresses, or trains on."""
     targets = [study.models[dataset, target] for dataset, target, _ in study.pairs]
     made = [target for target in targets if study.rule_of(target) == "compress"]
@@ -98,7 +106,7 @@ def for_compressed(study):
     return [{"dataset": dataset, "architecture": architecture} for dataset, architecture in sorted(found)]
 
 
-def with_weights(study, dataset):
+def with_weights(study: "Study", dataset: str) -> list[str]:
     """Names of the evaluated models of a data set, without ensembles, which have no weights of their own, and files,
     which do not show theirs.
     """

@@ -1,18 +1,22 @@
 """Entries of compressions and attacks, expanded over their list of levels."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from squeezeproof.entries import registry
+from squeezeproof.entries.settings import Number
 from squeezeproof.study.entities import Instance, plain
 
 
-def _percent(ratio):
+def _percent(ratio: float) -> str:
     return f"{100 * ratio:.10g}".replace(".", "p")
 
 
-def _eps(eps):
+def _eps(eps: Number | None) -> str:
     return "" if eps is None else f"eps{eps.text.replace('/', 'of')}"
 
 
-def _levels(section, settings):
+def _levels(section: str, settings: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     """(how the level is written in names, and in messages, the settings) at every level that an entry is built at."""
     level, label = "eps", _eps
     if section != "attacks":
@@ -26,7 +30,7 @@ def _levels(section, settings):
     ]
 
 
-def expand(entries, section, problems):
+def expand(entries: Mapping[str, dict[str, Any]], section: str, problems: list[str]) -> dict[str, Instance]:
     """Instance name -> Instance of every entry at every level; two entries that give one name are a problem."""
     instances = {}
     for entry, settings in entries.items():
@@ -41,28 +45,28 @@ def expand(entries, section, problems):
     return instances
 
 
-def attack_at(entry, settings, eps, name=None):
+def attack_at(entry: str, settings: dict[str, Any], eps: Number | None, name: str | None = None) -> Instance:
     """The Instance of an attack entry at one eps, a Number or None; its name starts with `name`, if given."""
     return Instance(named(name or entry, _eps(eps)), entry, plain({**settings, "eps": eps}))
 
 
-def fitted_on_training_images(attack):
+def fitted_on_training_images(attack: Instance) -> bool:
     """Whether the Instance of an attack learns from the training split before it attacks the test split."""
     return registry.attacks()[attack.settings["method"]].trains_on_images
 
 
-def needs_gradients(attack):
+def needs_gradients(attack: Instance) -> bool:
     """Whether the Instance of an attack, or a part of it, follows the gradients of its source."""
     known = registry.attacks()
     parts = known[attack.settings["method"]].parts(attack.settings)
     return any(known[part["method"]].needs == "gradients" for part in parts)
 
 
-def learns_first(attack):
+def learns_first(attack: Instance) -> bool:
     """Whether the Instance of an attack learns something before it attacks any image."""
     return bool(registry.attacks()[attack.settings["method"]].fit)
 
 
-def named(entry, label):
+def named(entry: str, label: str) -> str:
     # A minimum-norm attack without a budget, or a model from a file, goes by its entry's name.
     return "-".join(filter(None, [entry, label]))

@@ -8,7 +8,7 @@ from squeezeproof.entries.settings import Settings
 BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
 
 
-def properties(settings: type[Settings]) -> dict[str, dict]:
+def properties(settings: type[Settings]) -> dict[str, dict[str, Any]]:
     """Key -> JSON schema of its value, the one that names an entry first."""
     found = renamed(settings.model_json_schema(by_alias=True))["properties"]
     # Pydantic leaves out a description that is also that of the class.
@@ -29,7 +29,7 @@ def renamed(schema: Any) -> Any:
     }
 
 
-def interval(field: dict) -> str:
+def interval(field: dict[str, Any]) -> str:
     """The numbers that a field's schema allows, such as `(0, 1]`."""
     low, high = "(-inf", "inf)"
     for part in options(field):
@@ -44,16 +44,16 @@ def interval(field: dict) -> str:
     return f"{low}, {high}"
 
 
-def choices(field: dict) -> list:
+def choices(field: dict[str, Any]) -> list[Any]:
     """The values that a field's schema lists."""
     return [value for part in options(field) for value in part.get("enum", [part["const"]] if "const" in part else [])]
 
 
-def types_of(field: dict) -> list[str]:
+def types_of(field: dict[str, Any]) -> list[str]:
     """The types that a field's schema allows, as JSON calls them."""
     return [part["type"] for part in options(field) if "type" in part]
 
 
-def options(field: dict) -> list[dict]:
+def options(field: dict[str, Any]) -> list[dict[str, Any]]:
     """The schemas of which one must hold."""
     return field.get("anyOf", [field])

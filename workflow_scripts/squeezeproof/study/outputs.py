@@ -1,5 +1,6 @@
 """Every job of a study and every file that it leaves, from the plan alone; standard library only."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -7,10 +8,14 @@ from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_da
 from squeezeproof.study.figures import figures
 from squeezeproof.study.instances import learns_first
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
+from squeezeproof.study.plan import Study
 from squeezeproof.study.tables import compressed_models, table_names, tables
 
 # Rules whose files are removed once the set that they are for is whole.
 TEMPORARY = ("craft_shard", "fit_attack")
+
+# Rule, the names that tell its job from others, its outputs.
+Made = tuple[str, tuple[str, ...], list[str]]
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,12 @@ class Job:
     temporary: bool = False
 
 
-def targets(study):
+def targets(study: "Study") -> list[str]:
     """Every file that a finished study has, so that whatever is lost is made again."""
     return [path for job in jobs(study) if not job.temporary for path in job.outputs]
 
 
-def named_paths(study):
+def named_paths(study: "Study") -> set[str]:
     """Every file that the plan names: outputs, temporary ones and those that are made where they are asked for, too;
     logs and benchmarks.
     """
@@ -43,7 +48,7 @@ def named_paths(study):
     return {path for job in known for path in (*job.outputs, job.log, job.benchmark)}
 
 
-def jobs(study):
+def jobs(study: "Study") -> list[Job]:
     """The Jobs of a study, rule by rule."""
     paths = Paths(study.name)
     made = {}
@@ -59,7 +64,7 @@ def jobs(study):
     return [*_prepared(study), *(_job(paths, *key, outputs) for key, outputs in made.items())]
 
 
-def jobs_on_request(study):
+def jobs_on_request(study: "Study") -> Iterator[Job]:
     """The Jobs whose files are no part of a finished study, but made where somebody asks for them by name."""
     paths = Paths(study.name)
     for model in study.made_models:
@@ -68,19 +73,19 @@ def jobs_on_request(study):
             yield _job(paths, "write_replacement", key, [paths.replacement(*key)])
 
 
-def _job(paths, rule, names, outputs):
+def _job(paths: Paths, rule: str, names: tuple[str, ...], outputs: list[str]) -> Job:
     outputs = [*outputs, *(checksum(path) for path in outputs if path.endswith(".csv"))]
     return Job(rule, outputs, paths.log(rule, *names), paths.benchmark(rule, *names), temporary=rule in TEMPORARY)
 
 
-def _prepared(study):
+def _prepared(study: "Study") -> Iterator[Job]:
     for name in dict.fromkeys(model.dataset for model in study.made_models):
         key = study.datasets[name].key
         splits = [prepared(key, split) for split in ("train", "validation", "test")]
         yield Job("prepare", splits, f"data/prepared/{key}/prepare.log", f"data/prepared/{key}/prepare.tsv")
 
 
-def _models(study, paths):
+def _models(study: "Study", paths: Paths) -> Iterator[Made]:
     for key in study.checked_networks:
         yield "check_network", key, [paths.support(*key)]
     for model in study.made_models:
@@ -89,7 +94,7 @@ def _models(study, paths):
         yield study.rule_of(model), key, [paths.model(*key), *history]
 
 
-def _attacks(study, paths):
+def _attacks(study: "Study", paths: Paths) -> Iterator[Made]:
     for (dataset, source), attacks in study.sets.items():
         shards = study.datasets[dataset].shards
         for attack in attacks:
@@ -105,7 +110,7 @@ def _attacks(study, paths):
             yield "join_shards", key, [paths.adversarial_set(*key)]
 
 
-def _evaluations(study, paths):
+def _evaluations(study: "Study", paths: Paths) -> Iterator[Made]:
     for pair in study.pairs:
         yield "predict", pair, [paths.predictions(*pair)]
     for key in study.curves:
@@ -121,7 +126,7 @@ def _evaluations(study, paths):
     yield "check_audit", (), [paths.audit_passed()]
 
 
-def _deployment(study, paths):
+def _deployment(study: "Study", paths: Paths) -> Iterator[Made]:
     for dataset, model, ending in exports(study):
         files = [paths.export(dataset, model, ending), paths.export_metadata(dataset, model, ending)]
         if ending == ENDINGS["int8"]:
@@ -134,7 +139,7 @@ def _deployment(study, paths):
         yield "measure_latency", (dataset,), [paths.times(dataset), paths.machine(dataset)]
 
 
-def _tables(study, paths):
+def _tables(study: "Study", paths: Paths) -> Iterator[Made]:
     for rule, names in tables(study).items():
         if names:
             yield rule, (), [paths.table(name) for name in names]
@@ -146,7 +151,7 @@ def _tables(study, paths):
     yield "write_explorer", (), [paths.page("explorer")]
 
 
-def _figures(study, paths):
+def _figures(study: "Study", paths: Paths) -> Iterator[Made]:
     for name, figure in figures().items():
         for names in figure.each(study):
             yield f"plot_{name}", tuple(names[key] for key in figure.wildcards), figure.files(paths, **names)

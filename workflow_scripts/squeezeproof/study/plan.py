@@ -4,18 +4,20 @@ Everything that names a file is computed here, once, from a checked config, with
 Snakefile imports this module, and torch never loads there.
 """
 
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain, product
+from typing import Any
 
 from squeezeproof.entries import registry
-from squeezeproof.entries.compression import NONE
+from squeezeproof.entries.compression import CONTROL, NONE
 from squeezeproof.entries.settings import as_dict
 from squeezeproof.study.combinations import after_contradictions, variant_contradictions
-from squeezeproof.study.controls import CONTROL, control_pairs, expand_controls, with_schedules
+from squeezeproof.study.controls import control_pairs, expand_controls, with_schedules
 from squeezeproof.study.efficiency import expand_efficiency, selection_contradictions
 from squeezeproof.study.ensembles import expand_ensembles
-from squeezeproof.study.entities import Dataset, Model, plain
+from squeezeproof.study.entities import Dataset, Instance, Model, plain
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.external import external_contradictions, file_of, gives_gradients, is_given, placed
 from squeezeproof.study.features import expand_features
@@ -51,7 +53,7 @@ class Study:
         exports: (dataset, model name) -> endings of the files it is deployed as; empty without `efficiency`.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: Any) -> None:
         config, self.notices = with_new_keys(config)
         typed = validated(config)
         checked = as_dict(typed)
@@ -107,11 +109,11 @@ class Study:
         if problems:
             raise ConfigError(problems)
 
-    def model(self, dataset, name):
+    def model(self, dataset: str, name: str) -> Model:
         """The Model of that name; KeyError when the plan has none."""
         return self.models[dataset, name]
 
-    def parent(self, model):
+    def parent(self, model: Model) -> Model:
         """The Model that a compressed one is made from: its base, or the pruned one that a quantization comes after.
 
         That of a control is its base, or the control of one fine-tuning less.
@@ -126,11 +128,11 @@ class Study:
             return model.base
         return replace(model, compression=compression, finetuning=finetuning)
 
-    def compression_settings(self, model):
+    def compression_settings(self, model: Model) -> dict[str, Any]:
         """What the job that makes a compressed Model, or a control, is told of it."""
         return self.controls[model][-1].settings if model.is_control else self.compressions[model.compression].settings
 
-    def rule_of(self, model):
+    def rule_of(self, model: Model) -> str:
         """The rule that makes a Model."""
         if model.is_ensemble:
             return "build_ensemble"
@@ -138,19 +140,19 @@ class Study:
             return "train"
         return "import_model" if is_given(self.compressions.get(model.compression)) else "compress"
 
-    def gives_gradients(self, model):
+    def gives_gradients(self, model: Model) -> bool:
         """Whether attacks can follow the gradients of a Model."""
         return gives_gradients(model, self.compressions)
 
-    def can_craft(self, attack, model):
+    def can_craft(self, attack: Instance, model: Model) -> bool:
         """Whether the Instance of an attack can be made on a Model."""
         return self.gives_gradients(model) or not needs_gradients(attack)
 
-    def file_of(self, model):
+    def file_of(self, model: Model) -> str:
         """The path of the user's file that an external Model comes from."""
         return file_of(model, self.compression_settings(model))
 
-    def architectures_of(self, dataset, name):
+    def architectures_of(self, dataset: str, name: str) -> list[dict[str, Any]]:
         """The settings of the networks of a model: its own, or those of an ensemble's members."""
         members = [self.models[dataset, member] for member in self.ensembles.get((dataset, name), [name])]
         own = [{} if model.is_base else self.compression_settings(model) for model in members]
@@ -159,7 +161,7 @@ class Study:
             for model, settings in zip(members, own, strict=True)
         ]
 
-    def describe(self, dataset, name):
+    def describe(self, dataset: str, name: str) -> dict[str, Any]:
         """What the tables say of a model: names, axes, the compression's entry, ratio and weight bits, its base.
 
         `control` is the name of its control, the base's where it trained no longer, and empty where there is none.
@@ -183,33 +185,33 @@ class Study:
             "control": self.references[model].name if model in self.references else "",
         }
 
-    def _removed(self, model):
+    def _removed(self, model: Model) -> float:
         """The ratio that the compression of a Model removes, or the pruning that its quantization comes after."""
         compression = self.compressions.get(model.compression)
         if compression is None or "ratio" in compression.settings:
             return compression.settings["ratio"] if compression else 0.0
         return self._removed(self.parent(model))
 
-    def fits_on_training_images(self, attack):
+    def fits_on_training_images(self, attack: str) -> bool:
         """Whether an attack instance is fitted on the training split before it attacks the test split."""
         return fitted_on_training_images(self.attacks[attack])
 
-    def architecture_settings(self, name):
+    def architecture_settings(self, name: str) -> dict[str, Any]:
         return self.config["architectures"][name]
 
-    def training_settings(self, name):
+    def training_settings(self, name: str) -> dict[str, Any]:
         return self.config["trainings"][name]
 
-    def finetuning_settings(self, name):
+    def finetuning_settings(self, name: str) -> dict[str, Any] | None:
         """Settings of a fine-tuning, None for `none`."""
         return None if name == NONE else self.config["finetunings"][name]
 
-    def finetuning_of(self, model):
+    def finetuning_of(self, model: Model) -> dict[str, Any] | None:
         """Settings of the fine-tuning of a compressed Model or a control, None where it has none."""
         return self.finetuning_settings(self.controls[model][-1].finetuning if model.is_control else model.finetuning)
 
     @cached_property
-    def evaluated_models(self):
+    def evaluated_models(self) -> list[tuple[str, str]]:
         """(dataset, model name) of every model that a pair or a sweep needs, in plan order: also members and bases."""
         needed = {(dataset, name) for dataset, *pair in self.pairs for name in pair}
         needed |= {(dataset, name) for dataset, name, _ in self.curves}
@@ -218,7 +220,7 @@ class Study:
         return [key for key in self.models if key in needed]
 
     @cached_property
-    def made_models(self):
+    def made_models(self) -> list[Model]:
         """Every Model that a study makes, in plan order: what is used anywhere, and what that is made from."""
         pending = [*self.evaluated_models, *self.sets, *(key[:2] for key in self.features), *self.exports]
         made = set()
@@ -233,7 +235,7 @@ class Study:
         return [model for key, model in self.models.items() if key in made]
 
     @cached_property
-    def checked_networks(self):
+    def checked_networks(self) -> dict[tuple[str, str], Model]:
         """(data set, architecture) -> the first base model of it, where what it supports is found out first."""
         found = {}
         for model in self.made_models:
@@ -242,7 +244,9 @@ class Study:
                 found.setdefault((model.dataset, model.architecture), model)
         return found
 
-    def tried_on(self, dataset, architecture):
+    def tried_on(
+        self, dataset: str, architecture: str
+    ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, dict[str, Any]]]:
         """(compression instance -> settings of all that makes it, attack instance -> settings) that the study asks of
         a network.
         """
@@ -257,19 +261,25 @@ class Study:
         }
         return compressed, attacks
 
-    def _steps(self, model):
+    def _steps(self, model: Model) -> list[dict[str, Any]]:
         """Settings of the compressions that make a compressed Model, in order."""
         parent = self.parent(model)
         before = [] if parent.compression == NONE else self._steps(parent)
         return [*before, self.compression_settings(model)]
 
     @cached_property
-    def audited_datasets(self):
+    def audited_datasets(self) -> list[str]:
         """Data sets on which anything is attacked."""
         return list(dict.fromkeys(dataset for dataset, *_ in [*self.sets, *self.curves]))
 
     @cached_property
-    def transfers(self):
+    def probed_attack(self) -> dict[str, Any] | None:
+        """Settings of the study's first attack that the audit's probe runs again, None where it has none."""
+        found = (attack.settings for attack in self.attacks.values())
+        return next((settings for settings in found if registry.attacks()[settings["method"]].probed), None)
+
+    @cached_property
+    def transfers(self) -> dict[tuple[str, str, str], list[str]]:
         """(dataset, source without its seed, attack entry) -> names of the entry's attacks scored on other models.
 
         Only where they are at two eps or more, which they are in the order of.
@@ -282,7 +292,7 @@ class Study:
                     found.setdefault(key, {})[attack.name] = attack.settings["eps"]
         return {key: sorted(levels, key=levels.get) for key, levels in found.items() if len(levels) > 1}
 
-    def _expand_models(self, problems):
+    def _expand_models(self, problems: list[str]) -> dict[tuple[str, str], Model]:
         config = self.config
         bases = [
             Model(dataset, architecture, training, NONE, NONE, seed)
@@ -307,14 +317,14 @@ class Study:
             chosen["finetunings"] = select(
                 selection["finetunings"], finetunings, f"{path}.finetunings", problems, literal=[NONE]
             )
-            for axes in product(*chosen.values(), self.seeds):
-                model = placed(Model(*axes), self.compressions)
+            for axes, seed in product(product(*chosen.values()), self.seeds):
+                model = placed(Model(*axes, seed), self.compressions)
                 # What another compression starts from comes before it.
                 for needed in () if model is None else (self.parent(model), model):
                     models.setdefault((needed.dataset, needed.name), needed)
         return models
 
-    def _expand_pairs(self, problems):
+    def _expand_pairs(self, problems: list[str]) -> dict[tuple[str, str, str], list[str]]:
         pairs = {}
         for name, evaluation in self.config["evaluations"].items():
             path = f"evaluations.{name}"
@@ -346,7 +356,9 @@ class Study:
             problems += self._stopped_early(path, crafted, found)
         return pairs
 
-    def _stopped_early(self, path, crafted, pairs):
+    def _stopped_early(
+        self, path: str, crafted: Mapping[Model, Sequence[str]], pairs: Iterable[tuple[Model, Model]]
+    ) -> list[str]:
         """A problem where examples that end at their success on a source, `crafted` on it, meet another target."""
         stopped = {name for name, attack in self.attacks.items() if attack.settings["stop_on_success"]}
         for source, target in pairs if stopped else ():
@@ -357,7 +369,9 @@ class Study:
                 ]
         return []
 
-    def _meeting(self, evaluation, dataset, sources, targets):
+    def _meeting(
+        self, evaluation: dict[str, Any], dataset: str, sources: Collection[str], targets: Collection[str]
+    ) -> Iterator[tuple[Model, Model]]:
         """(source, target) of a data set's Models with names in two sets that meet the conditions of an evaluation."""
         shared = [SAME[condition] for condition in evaluation["where"] if condition in SAME]
         differing = [OTHER[condition] for condition in evaluation["where"] if condition in OTHER]
@@ -372,7 +386,7 @@ class Study:
                     yield source, target
 
 
-def _dataset(name, typed, settings):
+def _dataset(name: str, typed: Any, settings: dict[str, Any]) -> Dataset:
     return Dataset(
         name=name,
         settings={key: value for key, value in settings.items() if key != "shards"},

@@ -3,18 +3,25 @@
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from squeezeproof.errors import InputError
 from squeezeproof.study.outputs import named_paths
 from squeezeproof.study.paths import Paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from squeezeproof.study.plan import Study
 
 PREPARED = "data/prepared"
 # What `snakemake --report` is told to write beside the pages.
 REPORTS = ("report.html", "report.zip")
 
 
-def stale_results(study, remove=False):
+def stale_results(study: "Study", remove: bool = False) -> list[tuple[str, int]]:
     """[(path, bytes)] of the files under the study's results that its plan does not name.
 
     What belongs to a named file stays too: the state of a killed training or sweep, and labels that were
@@ -26,13 +33,13 @@ def stale_results(study, remove=False):
     return _stale(results, lambda path: path in kept, remove)
 
 
-def stale_data(studies, remove=False):
+def stale_data(studies: "Iterable[Study]", remove: bool = False) -> list[tuple[str, int]]:
     """[(path, bytes)] of the files under data/prepared of data sets that none of the studies has."""
     keys = {dataset.key for study in studies for dataset in study.datasets.values()}
     return _stale(PREPARED, lambda path: Path(path).relative_to(PREPARED).parts[0] in keys, remove)
 
 
-def _stale(folder, is_kept, remove):
+def _stale(folder: str, is_kept: Callable[[str], bool], remove: bool) -> list[tuple[str, int]]:
     """The files below a folder that are not kept; where `remove`, they and the folders that they leave empty go.
 
     A link counts as a file: what it leads to is neither read nor touched. Raises InputError where the folder itself
@@ -58,11 +65,11 @@ def _stale(folder, is_kept, remove):
     return sorted(found)
 
 
-def _refuse(error):
+def _refuse(error: OSError) -> None:
     raise InputError(f"{error.filename}: cannot be read ({error.strerror}); make it readable and run again")
 
 
-def _remove(remove, name, place, path):
+def _remove(remove: Callable[..., None], name: str, place: int, path: str) -> None:
     """Remove a file, or a folder that is empty."""
     try:
         remove(name, dir_fd=place)

@@ -10,7 +10,7 @@ ATTACKS = {
 LARGE = 64
 
 
-def budgets(channels, side):
+def budgets(channels: int, side: int) -> list[str]:
     """Two radii of linf balls for images of so many channels and pixels a side, as a config writes them.
 
     The larger one is what attacks on MNIST, CIFAR and ImageNet usually have, the smaller one no person sees.

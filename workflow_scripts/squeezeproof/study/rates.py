@@ -1,9 +1,10 @@
 """Seconds of jobs, fitted to finished ones or taken from committed defaults."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from squeezeproof.entries import registry
-from squeezeproof.study.estimate import defaults
+from squeezeproof.study.estimate import Job, defaults
 
 # A network that is more times as large or as small as another computes at another rate.
 COMPARABLE = 4
@@ -21,7 +22,12 @@ class Rates:
         factor: how many times faster than the defaults' CPU core the device is, where nothing was measured.
     """
 
-    def __init__(self, finished=(), others=None, factor=1.0):
+    def __init__(
+        self,
+        finished: Iterable[tuple[Job, float]] = (),
+        others: Mapping[str, Sequence[float]] | None = None,
+        factor: float = 1.0,
+    ) -> None:
         self.factor = factor
         self.finished = defaultdict(list)
         for job, seconds in finished:
@@ -29,7 +35,7 @@ class Rates:
         self.fits, self.used = {}, Counter()
         self.others = {rule: sum(values) / len(values) for rule, values in (others or {}).items()}
 
-    def seconds(self, job):
+    def seconds(self, job: Job) -> float:
         """Estimated wall seconds of a Job."""
         key = _work(job), job.kind
         if (*key, job.macs) not in self.fits:
@@ -43,20 +49,20 @@ class Rates:
         startup, per_mac = self.fits[*key, job.macs]
         return startup + per_mac * job.work
 
-    def seconds_of(self, rule):
+    def seconds_of(self, rule: str) -> float:
         """Estimated wall seconds of one job of a rule that passes no images through a network."""
         return self.others.get(rule, defaults()["startup"]["other"])
 
-    def _default(self, kind):
+    def _default(self, kind: str) -> tuple[float, float]:
         return defaults()["startup"]["torch"], 1 / (registry.architectures()[kind].macs_per_second * self.factor)
 
 
-def _work(job):
+def _work(job: Job) -> str:
     """The rule whose jobs do the same work."""
     return job.rule.removesuffix("_shard")
 
 
-def _fit(pairs):
+def _fit(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """(start-up, seconds per MAC), neither negative, of least relative squared error over (work, seconds) pairs."""
     weights = [1 / max(seconds, 1e-3) for _, seconds in pairs]
     ss = sum(w * w for w in weights)

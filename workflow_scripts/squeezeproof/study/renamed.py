@@ -1,9 +1,11 @@
 """Keys of an older version that a config may still use, for this version only."""
 
+from typing import Any
+
 STOPS = {"whitebox": True, "transfer": False}
 
 
-def with_new_keys(config):
+def with_new_keys(config: Any) -> tuple[Any, list[str]]:
     """(the config with `stop_on_success` for the attacks' old key `mode`, a notice for every one that was replaced).
 
     What does not fit the old version either is left for the check of the config to refuse.

@@ -7,7 +7,9 @@ code (study/code.py) the times of large files and of scripts mean nothing; other
 
 import hashlib
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from snakemake.io import _IOFile
 from snakemake.jobs import Job
@@ -20,19 +22,19 @@ _is_small_enough = _IOFile.is_checksum_eligible
 _older_than_script = Job.outputs_older_than_script_or_notebook
 
 
-def content_decides():
+def content_decides() -> None:
     """Let Snakemake compare files of rules of this workflow by content; rules of others stay as they are."""
-    _IOFile.checksum = _checksum
-    _IOFile.is_checksum_eligible = _is_eligible
-    Job.outputs_older_than_script_or_notebook = _outputs_older_than_script
+    _IOFile.checksum = _checksum  # ty: ignore[invalid-assignment]
+    _IOFile.is_checksum_eligible = _is_eligible  # ty: ignore[invalid-assignment]
+    Job.outputs_older_than_script_or_notebook = _outputs_older_than_script  # ty: ignore[invalid-assignment]
 
 
-def carries_digest(rule):
+def carries_digest(rule: Any) -> bool:
     """Whether a rule of Snakemake is one of this workflow, whose params have a digest of its code."""
     return rule is not None and str(rule.script or "").endswith(".py") and "code" in rule.params.keys()  # noqa: SIM118
 
 
-def header_digest(path):
+def header_digest(path: str | Path) -> str | None:
     """Digest of the size and of the header of a tensor file, which holds digests of all that follows; else None."""
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -45,7 +47,9 @@ def header_digest(path):
     return hashlib.sha256(f"{path.stat().st_size} ".encode() + header).hexdigest()
 
 
-async def _checksum(file, threshold=None, force=False, algorithm=None):
+async def _checksum(
+    file: Any, threshold: int | None = None, force: bool = False, algorithm: str | None = None
+) -> str | None:
     large = not file.is_storage and carries_digest(file.rule) and await file.exists_local()
     if large and not force and algorithm in (None, "sha256") and await file.size() > SMALL:
         digest = header_digest(file.file)
@@ -54,11 +58,11 @@ async def _checksum(file, threshold=None, force=False, algorithm=None):
     return await _checksum_of_all(file, threshold, force, algorithm)
 
 
-async def _is_eligible(file, threshold):
+async def _is_eligible(file: Any, threshold: int) -> bool:
     return await _is_small_enough(file, sys.maxsize if carries_digest(file.rule) else threshold)
 
 
-async def _outputs_older_than_script(job):
+async def _outputs_older_than_script(job: Job) -> AsyncIterator[Any]:
     if not carries_digest(job.rule):
         async for output in _older_than_script(job):
             yield output

@@ -2,10 +2,11 @@
 
 import types
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import Tag, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from squeezeproof.entries.settings import Settings, as_dict, read_number, suggest
 from squeezeproof.entries.unions import OfLibraries, Stage, stage_type
@@ -15,7 +16,7 @@ from squeezeproof.study.json_schema import choices, interval, properties, types_
 from squeezeproof.untrusted import oversized
 
 
-def check_config(config: Any) -> dict:
+def check_config(config: Any) -> dict[str, Any]:
     """`config` with numbers parsed and defaults filled in; raises ConfigError with every violation."""
     return as_dict(validated(config))
 
@@ -44,11 +45,11 @@ def in_words(error: ValidationError, config: Any, settings: type[Settings] = Stu
     return list(dict.fromkeys(problems))
 
 
-def _is_choice(field):
+def _is_choice(field: dict[str, Any]) -> bool:
     return len([kind for kind in field.get("anyOf", ()) if kind.get("type") != "null"]) > 1
 
 
-def _of_no_type(item, path, field):
+def _of_no_type(item: ErrorDetails, path: str, field: dict[str, Any]) -> str:
     kinds = " or ".join(
         kind.get("type", "value") + (f" in {interval(kind)}" if "minimum" in kind or "exclusiveMinimum" in kind else "")
         for kind in field["anyOf"]
@@ -59,7 +60,7 @@ def _of_no_type(item, path, field):
 UNKNOWN = ("extra_forbidden", "invalid_key")
 
 
-def _in_words(item, path, owner, field):
+def _in_words(item: ErrorDetails, path: str, owner: type[Settings], field: dict[str, Any]) -> str:
     """One problem; `owner` are the Settings that the place belongs to, `field` the schema of the value there."""
     value, context = item["input"], item.get("ctx", {})
     shown = repr(value)
@@ -90,7 +91,9 @@ def _in_words(item, path, owner, field):
     return f"{path}: {item['msg']}"
 
 
-def _place(loc, config, settings):
+def _place(
+    loc: Sequence[int | str], config: Any, settings: type[Settings]
+) -> tuple[str, type[Settings], dict[str, Any]]:
     """(the path of an error as a person writes it, the Settings it is in, the schema of the field it is at)."""
     path, value, annotation, owner, name, items = "", config, settings, settings, None, 0
     for part in loc:
@@ -119,14 +122,14 @@ def _place(loc, config, settings):
     return path, owner, field
 
 
-def _value_at(value, part):
+def _value_at(value: Any, part: Any) -> Any:
     if isinstance(value, dict):
         # Names that YAML reads as numbers are texts by then.
         return value.get(part, next((item for key, item in value.items() if str(key) == part), None))
     return None
 
 
-def _of_library(annotation, value):
+def _of_library(annotation: Any, value: Any) -> tuple[Any, dict[str, Any]] | None:
     """(the class that checks a value, no tags) where the value is an attack of a library, else None."""
     if annotation is Stage:
         annotation = stage_type()
@@ -138,14 +141,14 @@ def _of_library(annotation, value):
     return None
 
 
-def _known(mark, value):
+def _known(mark: OfLibraries, value: Any) -> Any:
     try:
         return mark.entry(value)
     except PydanticCustomError:
         return None
 
 
-def _unwrapped(annotation):
+def _unwrapped(annotation: Any) -> tuple[Any, dict[str, Any]]:
     """(a type without its validators and its None, tag -> class where it is one of several entries)."""
     if annotation is Stage:
         annotation = stage_type()
@@ -166,5 +169,5 @@ def _unwrapped(annotation):
     return annotation, {}
 
 
-def _join(path, key):
+def _join(path: str, key: Any) -> str:
     return f"{path}.{key}" if path else str(key)

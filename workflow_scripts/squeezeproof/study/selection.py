@@ -1,11 +1,15 @@
 """Names of a study that shell patterns select."""
 
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from squeezeproof.entries.settings import suggest
+from squeezeproof.study.entities import Model
 
 
-def select(patterns, names, path, problems, literal=()):
+def select(
+    patterns: Iterable[str], names: Sequence[str], path: str, problems: list[str], literal: Sequence[str] = ()
+) -> list[str]:
     """The names that match one of the patterns, in plan order; a pattern without a match is a problem."""
     chosen = []
     for pattern in patterns:
@@ -17,7 +21,7 @@ def select(patterns, names, path, problems, literal=()):
     return chosen
 
 
-def select_models(patterns, models, path, problems):
+def select_models(patterns: Iterable[str], models: Iterable[Model], path: str, problems: list[str]) -> set[str]:
     """The set of names of the Models that match a pattern or are meant by `base` or `compressed`.
 
     Ensembles are neither; a pattern without a match is a problem.

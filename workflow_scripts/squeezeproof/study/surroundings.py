@@ -6,7 +6,7 @@ from pathlib import Path
 from squeezeproof.errors import InputError
 
 
-def check_surroundings(workflow, encoding=None, folder=None):
+def check_surroundings(workflow: str | Path, encoding: str | None = None, folder: str | Path | None = None) -> None:
     """Raise InputError with every problem at once.
 
     Args:

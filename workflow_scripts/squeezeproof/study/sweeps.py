@@ -1,10 +1,13 @@
 """White-box accuracy against rising eps, as a study declares it (Marshall 2020, Algorithm 2)."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from squeezeproof.entries.attack import eps_contradictions
 from squeezeproof.entries.settings import suggest
-from squeezeproof.study.instances import attack_at
+from squeezeproof.study.entities import Model
+from squeezeproof.study.instances import Instance, attack_at
 from squeezeproof.study.selection import select, select_models
 
 
@@ -19,11 +22,13 @@ class Sweep:
     """
 
     name: str
-    attacks: tuple
+    attacks: tuple[Instance, ...]
     stops: bool
 
 
-def expand_sweeps(config, models, datasets, problems):
+def expand_sweeps(
+    config: dict[str, Any], models: Sequence[Model], datasets: Sequence[str], problems: list[str]
+) -> tuple[dict[str, Sweep], list[tuple[str, str, str]]]:
     """(name -> Sweep, (data set, model name, sweep name) of every curve).
 
     Args:
@@ -53,7 +58,7 @@ def expand_sweeps(config, models, datasets, problems):
     return sweeps, curves
 
 
-def _eps_problems(path, levels, attack):
+def _eps_problems(path: str, levels: Sequence[Any], attack: dict[str, Any]) -> Iterator[str]:
     if None in levels:
         yield f"{path}.eps: missing, and the attack {attack['method']} has none of its own; write a rising list"
         return

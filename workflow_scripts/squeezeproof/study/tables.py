@@ -1,7 +1,13 @@
 """Which tables a study has, and what its story tells of its design."""
 
+from typing import TYPE_CHECKING, Any
+
 from squeezeproof.entries import registry
+from squeezeproof.entries.attack import Attack
 from squeezeproof.study.efficiency import int8_pairs
+
+if TYPE_CHECKING:
+    from squeezeproof.study.plan import Study
 
 # Tables by the rule that writes them, in every study.
 ACCURACY = ["clean_accuracy", "robust_accuracy", "over_seeds", "compression"]
@@ -10,7 +16,7 @@ DEPLOYMENT = ["efficiency", "latency"]
 WIDE = "wide_"
 
 
-def tables(study):
+def tables(study: "Study") -> dict[str, list[str]]:
     """Rule -> names of the tables that it writes."""
     return {
         "write_tables": ACCURACY,
@@ -30,11 +36,11 @@ def tables(study):
     }
 
 
-def table_names(study):
+def table_names(study: "Study") -> list[str]:
     return [name for names in tables(study).values() for name in names]
 
 
-def suites(study):
+def suites(study: "Study") -> list[tuple[str, str, str]]:
     """(data set, source, attack) of every adversarial set of attacks in sequence."""
     sequences = {
         name for name, found in study.attacks.items() if registry.attacks()[found.settings["method"]].is_sequence
@@ -42,34 +48,36 @@ def suites(study):
     return [(*key, attack) for key, attacks in study.sets.items() for attack in attacks if attack in sequences]
 
 
-def compressed_models(study):
+def compressed_models(study: "Study") -> list[tuple[str, str]]:
     """(data set, model) of every compressed model that an evaluation has, controls left out."""
     return [key for key in study.evaluated_models if study.models[key].compression in study.compressions]
 
 
-def of_libraries(study):
+def of_libraries(study: "Study") -> list[tuple[str, str, str]]:
     """(data set, source, attack) of every adversarial set that an attack of a library has a part in."""
     theirs = {
         name
         for name, found in study.attacks.items()
-        if any(entry.draws_by_batch for entry, _ in registry.used("attacks", found.settings))
+        if any(
+            issubclass(entry, Attack) and entry.draws_by_batch for entry, _ in registry.used("attacks", found.settings)
+        )
     }
     return [(*key, attack) for key, attacks in study.sets.items() for attack in attacks if attack in theirs]
 
 
-def compressions(study):
+def compressions(study: "Study") -> list[str]:
     """Entries of `compressions` that a model of an evaluation has, in the config's order."""
     models = [study.models[key] for key in study.evaluated_models]
     used = {study.compressions[model.compression].entry for model in models if model.compression in study.compressions}
     return [name for name in study.config["compressions"] if name in used]
 
 
-def wide_tables(study):
+def wide_tables(study: "Study") -> list[str]:
     """Names of the tables in the layout of the papers, without their prefix."""
     return ["models", *(f"attacks.{name}" for name in compressions(study)), *(["stages"] if suites(study) else [])]
 
 
-def story_tables(study):
+def story_tables(study: "Study") -> list[str]:
     """Names of the tables that the story shows, in its order, as far as the study has them."""
     wide = [f"{WIDE}{name}" for name in wide_tables(study)]
     shown = [
@@ -87,7 +95,7 @@ def story_tables(study):
     return [name for name in [*shown, "compression"] if name in made]
 
 
-def design(study):
+def design(study: "Study") -> dict[str, Any]:
     """What the story says of the study's design."""
     config = study.config
     cells = sum(len(attacks) for attacks in study.pairs.values())

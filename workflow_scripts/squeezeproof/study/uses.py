@@ -2,12 +2,19 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from squeezeproof.entries import registry
 from squeezeproof.study.code import code_digest
 
+if TYPE_CHECKING:
+    from squeezeproof.study.plan import Study
 
-def used_code(study, script, *, models=(), **entries):
+
+def used_code(
+    study: "Study", script: str, *, models: Iterable[tuple[str, str]] = (), **entries: list[dict[str, Any]]
+) -> str:
     """Digest of a script and of the attacks, compressions, networks and the like that one of its jobs uses.
 
     Args:

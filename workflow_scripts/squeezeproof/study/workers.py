@@ -35,14 +35,14 @@ _start_alone = PythonScript.execute_script
 _workers, _lock = {}, threading.Lock()
 
 
-def fork_jobs():
+def fork_jobs() -> None:
     """Let workers start the scripts of this workflow in the Snakemake process that calls this."""
-    if PythonScript.execute_script is _start_alone and adopt_jobs():
-        PythonScript.execute_script = _start
+    if PythonScript.execute_script is _start_alone and adopt_jobs():  # ty: ignore[redundant-condition-strict]
+        PythonScript.execute_script = _start  # ty: ignore[invalid-assignment]
         atexit.register(_close_workers)
 
 
-def adopt_jobs():
+def adopt_jobs() -> bool:
     """Become the parent of what workers fork; False, and said so, where the system has no such thing."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
     if prctl is None or prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
@@ -51,7 +51,7 @@ def adopt_jobs():
     return True
 
 
-def _start(script, path, edit=False):
+def _start(script: PythonScript, path: str, edit: bool = False) -> None:
     """Run one script as a job of Snakemake, which waits in a thread of its own."""
     reason = why_alone(script)
     if reason:
@@ -73,7 +73,7 @@ def _start(script, path, edit=False):
         raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), f"{sys.executable} {path}")
 
 
-def why_alone(script):
+def why_alone(script: PythonScript) -> str | None:
     """Which jobs start in the usual way, if this one must; "" where that needs no word, None where a worker serves."""
     if not script.is_local or Path(script.local_path).resolve().parent != SCRIPTS:
         return ""
@@ -94,23 +94,23 @@ def why_alone(script):
 
 
 @cache
-def _say_once(text):
+def _say_once(text: str) -> None:
     logger.info(text)
 
 
-def may_use_gpu(script):
+def may_use_gpu(script: PythonScript) -> bool:
     """Whether a job may compute on a GPU, for which CUDA wants a process of its own."""
     compute = script.params.get("compute") or {"device": "cpu"}
     return compute["device"] == "cuda" or (compute["device"] == "auto" and has_gpu())
 
 
 @cache
-def has_gpu():
+def has_gpu() -> bool:
     """Whether this machine has a GPU of NVIDIA's or AMD's."""
     return Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists()
 
 
-def environment(script):
+def environment(script: PythonScript) -> dict[str, str]:
     """The environment variables that Snakemake gives to a job; BLAS and OpenMP read theirs while they are imported."""
     threads = {f"{name}_NUM_THREADS": str(script.threads) for name in THREADS}
     folder = script.resources.get("tmpdir")
@@ -118,7 +118,7 @@ def environment(script):
     return {**os.environ, **threads, "VECLIB_MAXIMUM_THREADS": str(script.threads), **folders}
 
 
-def _fork(script, path):
+def _fork(script: PythonScript, path: str) -> tuple[int, socket.socket] | None:
     """(process id, line) of a forked job that waits for a word on its line; None, and said so, where there is none."""
     variables = environment(script)
     message = json.dumps([path, script.local_path]).encode()
@@ -135,7 +135,7 @@ def _fork(script, path):
     return None
 
 
-def _ask(variables, message, far_end):
+def _ask(variables: dict[str, str], message: bytes, far_end: socket.socket) -> bool:
     key = tuple(sorted(variables.items()))
     with _lock:
         if key not in _workers:
@@ -148,7 +148,7 @@ def _ask(variables, message, far_end):
     return True
 
 
-def _start_worker(variables):
+def _start_worker(variables: dict[str, str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
     control, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with far_end:
         arguments = [far_end.fileno(), os.getpid(), " " * 512]
@@ -156,12 +156,12 @@ def _start_worker(variables):
         return subprocess.Popen(command, env=variables, pass_fds=[far_end.fileno()]), control
 
 
-def _close(process, control):
+def _close(process: subprocess.Popen[bytes], control: socket.socket) -> None:
     control.close()
     process.wait()
 
 
-def _close_workers():
+def _close_workers() -> None:
     with _lock:
         while _workers:
             _close(*_workers.popitem()[1])

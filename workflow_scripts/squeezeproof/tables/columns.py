@@ -9,6 +9,7 @@ from squeezeproof.tables.table import (
     SIZE,
     TEXT,
     Column,
+    Kind,
 )  # fmt: skip
 
 DATASET = Column("dataset", TEXT, "The study's entry of `datasets`.")
@@ -50,7 +51,7 @@ MEAN_SQUARE = Column(
 STD = Column("std", SHARE, "Standard deviation of the difference over seeds; empty for one.")
 
 
-def axes(side="", *, printed=True):
+def axes(side: str = "", *, printed: bool = True) -> tuple[Column, ...]:
     """The columns that tell what a model is, without its seed; `side` is `source_` or `target_` where there are two."""
     of = f" of the {side.rstrip('_')}" if side else ""
     return (
@@ -69,7 +70,7 @@ def axes(side="", *, printed=True):
     )  # fmt: skip
 
 
-def attack(*, method=False):
+def attack(*, method: bool = False) -> tuple[Column, ...]:
     """The columns of an attack instance. Where the attack's name is printed it tells the method, too."""
     return (
         Column("attack", TEXT, "The attack with its budget; `clean` stands for the clean images."),
@@ -85,7 +86,9 @@ BUDGET = (
 )
 
 
-def interval(sentence, kind=SHARE, low="low", high="high", title="interval"):
+def interval(
+    sentence: str, kind: Kind = SHARE, low: str = "low", high: str = "high", title: str = "interval"
+) -> tuple[Column, Column]:
     """Two columns, printed as one."""
     return (
         Column(low, kind, f"Lower bound of {sentence}", title=title, upper=high),
@@ -93,17 +96,17 @@ def interval(sentence, kind=SHARE, low="low", high="high", title="interval"):
     )
 
 
-def change(name, sentence):
+def change(name: str, sentence: str) -> tuple[Column, ...]:
     """A difference of accuracies and its interval, of the kind of verdict that `about` names."""
     title = f"{name.replace('_', ' ')}, interval"
     return Column(name, GAIN, sentence), *interval("its interval.", SHARE, f"{name}_low", f"{name}_high", title)
 
 
-def accuracy():
+def accuracy() -> Column:
     return Column("accuracy", SHARE, "Share of the images that get their true label.")
 
 
-def spread(kind=SHARE):
+def spread(kind: Kind = SHARE) -> tuple[Column, ...]:
     return (
         Column("mean", kind, "Mean accuracy over the runs."),
         Column("std", kind, "Standard deviation over the runs; empty for one."),

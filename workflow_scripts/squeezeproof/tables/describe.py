@@ -3,7 +3,7 @@
 import re
 
 from squeezeproof.tables.catalog import TABLES
-from squeezeproof.tables.table import NAMED_BY_STUDY
+from squeezeproof.tables.table import NAMED_BY_STUDY, Column, Table
 
 HEAD = """# Every column of every table
 
@@ -13,31 +13,31 @@ cent, bounds as intervals, and not every column.
 """
 
 
-def reference():
+def reference() -> str:
     """docs/tables.md."""
     return "\n".join([HEAD, *map(_section, TABLES.values())])
 
 
-def caption(table):
+def caption(table: Table) -> str:
     """The caption of a table as reStructuredText: what its rows are, then its columns."""
     columns = [_rst(f"{_name(column)}\n    {column.sentence}") for column in table.columns]
     return "\n".join([_rst(table.rows), "", *columns, ""])
 
 
-def _section(table):
+def _section(table: Table) -> str:
     rows = [f"| {_name(column)} | {_unit(column)} | {column.sentence} |" for column in table.columns]
     return "\n".join(
         [f"## {table.name}\n", f"{table.rows}\n", "| column | unit | what |", "| --- | --- | --- |", *rows, ""]
     )
 
 
-def _unit(column):
+def _unit(column: Column) -> str:
     return f"{column.kind.name}, {column.unit}" if column.unit else column.kind.name
 
 
-def _name(column):
+def _name(column: Column) -> str:
     return "named by the study" if column.name == NAMED_BY_STUDY else f"`{column.name}`"
 
 
-def _rst(text):
+def _rst(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"``\1``", text)

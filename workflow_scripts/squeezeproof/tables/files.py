@@ -2,32 +2,34 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from squeezeproof.errors import InputError
 from squeezeproof.store.csvs import read_text, writing_csv
 from squeezeproof.tables.catalog import TABLES
+from squeezeproof.tables.table import Table
 
 
-def table_of(path):
+def table_of(path: str | Path) -> tuple[Table, str]:
     """(Table, part) of a file: `wide_attacks.weight.csv` holds the part `weight` of the table `wide_attacks`."""
     name, _, part = Path(path).stem.partition(".")
     return TABLES[name], part
 
 
-def write_table(path, frame):
+def write_table(path: str | Path, frame: pd.DataFrame) -> None:
     """Write a data frame as the table that the file's name tells."""
     write_csv(path, table_of(path)[0].frame(frame))
 
 
-def write_csv(path, frame):
+def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
     """Write any data frame, numbers to six digits."""
     with writing_csv(path) as file:
         frame.to_csv(file, index=False, float_format="%.6g", lineterminator="\n")
 
 
-def read_table(path):
+def read_table(path: str | Path) -> pd.DataFrame:
     """A table as it was written: texts stay texts, empty ones too; a number that is missing is NaN.
 
     Raises InputError where the file was altered, or has other columns than the table.
@@ -39,13 +41,13 @@ def read_table(path):
     return read_csv(path, dtype=texts, keep_default_na=False, na_values=missing)
 
 
-def read_texts(path):
+def read_texts(path: str | Path) -> pd.DataFrame:
     """A table with every value as the text of the file."""
     _header(path, table_of(path)[0])
     return read_csv(path, dtype=str, keep_default_na=False)
 
 
-def read_csv(path, **options):
+def read_csv(path: str | Path, **options: Any) -> pd.DataFrame:
     """`pandas.read_csv` of any file as it was written; InputError names one that is altered or no table."""
     text = read_text(path)
     try:
@@ -55,7 +57,7 @@ def read_csv(path, **options):
         raise InputError(f"{path}: is no table in CSV ({error})") from None
 
 
-def _header(path, table):
+def _header(path: str | Path, table: Table) -> list[str]:
     names = list(read_csv(path, nrows=0))
     table.check(path, names)
     return names

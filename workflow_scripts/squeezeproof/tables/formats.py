@@ -4,12 +4,15 @@ What print leaves out is in the CSV file, as are all digits.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+import pandas as pd
 
 from squeezeproof.audit.findings import NAMES
 from squeezeproof.tables.catalog import WARNED
 from squeezeproof.tables.files import table_of
-from squeezeproof.tables.table import NAMED_BY_STUDY, as_number
+from squeezeproof.tables.table import NAMED_BY_STUDY, Column, Table, as_number
 
 MARK = "†"
 LONG = 45
@@ -21,12 +24,12 @@ class Readable:
 
     name: str
     title: str
-    columns: list
-    rows: list
-    numeric: list
-    notes: list = field(default_factory=list)
+    columns: list[str]
+    rows: list[list[str]]
+    numeric: list[bool]
+    notes: list[str] = field(default_factory=list)
 
-    def head(self, count):
+    def head(self, count: int) -> "Readable":
         """Its first rows, with a note where there are more."""
         if len(self.rows) <= count:
             return self
@@ -34,7 +37,7 @@ class Readable:
         return Readable(self.name, self.title, self.columns, self.rows[:count], self.numeric, [note, *self.notes])
 
 
-def readable(name, texts):
+def readable(name: str, texts: pd.DataFrame) -> Readable:
     """The Readable of a table of texts (`tables.files.read_texts`); `name` is that of its file, without the ending.
 
     A column with one value in all of several rows becomes a note, unless its values are results.
@@ -61,20 +64,20 @@ def readable(name, texts):
     )
 
 
-def _heading(name, column):
+def _heading(name: str, column: Column) -> str:
     return name if column.name == NAMED_BY_STUDY else column.heading
 
 
-def _folded(column, values):
+def _folded(column: Column, values: pd.Series) -> bool:
     return len(values) > 1 and not column.kind.measured and values.nunique() == 1
 
 
-def _numeric(column, values):
+def _numeric(column: Column, values: Iterable[str]) -> bool:
     """Whether all of a column's values are numbers, or bounds of them."""
     return column.kind.show is not None and all(as_number(text) is not None for text in values if text)
 
 
-def _cells(column, texts, name):
+def _cells(column: Column, texts: pd.DataFrame, name: str) -> list[str]:
     """A column's values as print shows them."""
     values = [column.kind.shown(text) for text in texts[name]]
     if not column.upper:
@@ -83,7 +86,7 @@ def _cells(column, texts, name):
     return [f"[{low}, {high}]".replace("-", "−") if low and high else "" for low, high in bounds]
 
 
-def _marks(table, texts):
+def _marks(table: Table, texts: pd.DataFrame) -> list[dict[str, str]]:
     """For every row the columns to mark and their marks."""
     for column in (table[name] for name in texts):
         if column.marks:
@@ -93,7 +96,7 @@ def _marks(table, texts):
     return []
 
 
-def _legend(marks):
+def _legend(marks: list[dict[str, str]]) -> list[str]:
     used = {mark for row in marks for mark in row.values()}
     numbers = sorted({int(number) for mark in used for number in mark.removeprefix(MARK).split(",") if number})
     checks = "; ".join(f"{number}: {NAMES[number]}" for number in numbers)
@@ -109,11 +112,11 @@ LATEX = {
 }  # fmt: skip
 
 
-def latex_escaped(text):
+def latex_escaped(text: str) -> str:
     return "".join(LATEX.get(character, character) for character in text)
 
 
-def to_latex(table):
+def to_latex(table: Readable) -> str:
     """A booktabs table to be included, or a longtable above LONG rows; needs the packages booktabs and longtable."""
     columns = "".join("r" if numeric else "l" for numeric in table.numeric)
     header = " & ".join(map(latex_escaped, table.columns)) + r" \\"
@@ -130,11 +133,11 @@ def to_latex(table):
     return "\n".join(["% Needs \\usepackage{booktabs,longtable}.", *lines]) + "\n"
 
 
-def markdown_escaped(text):
+def markdown_escaped(text: str) -> str:
     return re.sub(r"([\\|*_`~#])", r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
 
 
-def to_markdown(table):
+def to_markdown(table: Readable) -> str:
     """A table as GitHub renders it, under its title."""
     rules = [" ---: " if numeric else " --- " for numeric in table.numeric]
     lines = [f"**{markdown_escaped(table.title)}**", "", _markdown_row(table.columns), f"|{'|'.join(rules)}|"]
@@ -142,5 +145,5 @@ def to_markdown(table):
     return "\n".join([*lines, *(f"\n{markdown_escaped(note)}" for note in table.notes)]) + "\n"
 
 
-def _markdown_row(cells):
+def _markdown_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(map(markdown_escaped, cells))} |"

@@ -1,7 +1,8 @@
 """What a table is: its columns, said once. Files, prints, captions, docs/tables.md and the explorer follow from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -30,13 +31,13 @@ class Kind:
     measured: bool = False
     text: bool = False
 
-    def shown(self, text):
+    def shown(self, text: str) -> str:
         """A value of the CSV file as print shows it."""
         number = None if self.show is None else as_number(text)
-        return text if number is None else self.show(text, number)
+        return text if number is None or self.show is None else self.show(text, number)
 
 
-def as_number(text):
+def as_number(text: str) -> float | None:
     """The number that a text is, None where it is none."""
     try:
         return float(text)
@@ -44,28 +45,28 @@ def as_number(text):
         return None
 
 
-def _whole(text, number):
+def _whole(text: str, number: float) -> str:
     return text
 
 
-def _plain(text, number):
+def _plain(text: str, number: float) -> str:
     return text if number == int(number) else f"{number:.4g}"
 
 
-def _per_cent(text, number):
+def _per_cent(text: str, number: float) -> str:
     return f"{100 * number:.1f}"
 
 
-def _one_decimal(text, number):
+def _one_decimal(text: str, number: float) -> str:
     return f"{number:.1f}"
 
 
-def signed(number):
+def signed(number: float) -> str:
     """A number with one decimal and its sign; a minus is not a hyphen."""
     return f"{round(number, 1) + 0.0:+.1f}".replace("-", "−")
 
 
-def _p_value(text, number):
+def _p_value(text: str, number: float) -> str:
     return "< 0.001" if number < 0.001 else f"{number:.3f}"
 
 
@@ -115,8 +116,13 @@ class Column:
     value: Callable[[pd.DataFrame], Any] | None = None
 
     @property
-    def heading(self):
+    def heading(self) -> str:
         return (self.title or self.name.replace("_", " ")) + self.kind.heading
+
+
+def records(frame: pd.DataFrame) -> Iterator[Any]:
+    """The rows of a data frame as named tuples, whose names no type checker knows."""
+    yield from frame.itertuples()
 
 
 @dataclass(frozen=True)
@@ -137,23 +143,23 @@ class Table:
     title: str = ""
     note: str = ""
 
-    def titled(self, part=""):
+    def titled(self, part: str = "") -> str:
         """The table's name in words."""
         return f"{self.title or self.name.replace('_', ' ')}{f': {part}' if part else ''}"
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Column:
         """The Column of that name; KeyError where the table has none."""
         found = {column.name: column for column in self.columns}
         return found[name] if name in found else found[NAMED_BY_STUDY]
 
-    def names(self, given):
+    def names(self, given: Collection[str]) -> list[str]:
         """The columns in order; those that the study names stand in the order in which they are given."""
         known = {column.name for column in self.columns}
         own = [name for name in given if name not in known]
         names = [[column.name] if column.name != NAMED_BY_STUDY else own for column in self.columns]
         return [name for group in names for name in group]
 
-    def frame(self, rows):
+    def frame(self, rows: Any) -> pd.DataFrame:
         """The table as a data frame with its columns in order, those computed that have a `value`.
 
         Args:
@@ -171,11 +177,11 @@ class Table:
             raise ValueError(f"table {self.name} {problem}")
         return frame[self.names(frame.columns)]
 
-    def of(self, cells):
+    def of(self, cells: pd.DataFrame) -> pd.DataFrame:
         """The table from a data frame that has other columns, too."""
         return self.frame(cells[[column.name for column in self.columns if column.name in cells]])
 
-    def problem(self, given):
+    def problem(self, given: Collection[str]) -> str:
         """What is wrong with the names of some columns, or nothing."""
         named = {column.name for column in self.columns}
         missing = [name for name in named - {NAMED_BY_STUDY} if name not in set(given)]
@@ -184,7 +190,7 @@ class Table:
             return f"lacks the column{'s' * (len(missing) > 1)} {', '.join(sorted(missing))}"
         return f"has the unknown column{'s' * (len(unknown) > 1)} {', '.join(unknown)}" if unknown else ""
 
-    def check(self, path, given):
+    def check(self, path: str | Path, given: Collection[str]) -> None:
         """InputError where a file has other columns than the table."""
         if problem := self.problem(given):
             raise InputError(f"{path}: {problem}; it is of another version, remove it and run again")

@@ -23,6 +23,6 @@ class AutoAttack(Sequence):
     method: Literal["autoattack"] = "autoattack"
 
     @classmethod
-    def parts(cls, settings: dict) -> list[dict]:
+    def parts(cls, settings: dict[str, Any]) -> list[dict[str, Any]]:
         """See Sequence."""
         return [completed(stage) for stage in cls.standard]

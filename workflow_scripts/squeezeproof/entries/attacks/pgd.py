@@ -11,6 +11,7 @@ class Pgd(GradientAttack):
     function = "squeezeproof.attacks.pgd:pgd"
     display = "PGD"
     strength = 2
+    probed = True
     units = ("steps", "restarts")
     per_unit = (1.025, 1)
 

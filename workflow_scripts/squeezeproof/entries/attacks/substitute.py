@@ -27,7 +27,7 @@ class Substitute(SourceAttack):
     batch_size: Whole = setting("Images per training step.", 128, ge=1)
 
     @classmethod
-    def held_out(cls, settings: dict) -> int:
+    def held_out(cls, settings: dict[str, Any]) -> int:
         """See Attack."""
         return settings["seeds"]
 

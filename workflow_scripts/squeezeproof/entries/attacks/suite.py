@@ -41,12 +41,12 @@ class Suite(Sequence):
         return self
 
     @classmethod
-    def parts(cls, settings: dict) -> list[dict]:
+    def parts(cls, settings: dict[str, Any]) -> list[dict[str, Any]]:
         """See Sequence."""
         return settings["stages"] or [completed(stage) for stage in WORST_CASE]
 
     @classmethod
-    def passes_of(cls, settings: dict) -> tuple[float, float]:
+    def passes_of(cls, settings: dict[str, Any]) -> tuple[float, float]:
         """See Attack."""
         costs = [registry.attacks()[stage["method"]].passes_of(stage) for stage in cls.parts(settings)]
         return sum(forwards for forwards, _ in costs), sum(backwards for _, backwards in costs)
@@ -56,7 +56,8 @@ class Suite(Sequence):
         yield from super().contradictions(path, study)
         if self.suite:
             yield from few_classes(path, f"suite: {self.suite}", AutoAttack.least_classes, study)
-        for index, stage in enumerate(self.stages):
+        stages: list[Any] = list(self.stages)
+        for index, stage in enumerate(stages):
             at = f"{path}.stages[{index}]"
             yield from stage.contradictions(at, study)
             if self.norm not in stage.norms:

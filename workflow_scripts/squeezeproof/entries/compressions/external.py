@@ -60,7 +60,7 @@ class External(Compression):
     )
 
     @classmethod
-    def gives_gradients(cls, settings: dict) -> bool:
+    def gives_gradients(cls, settings: dict[str, Any]) -> bool:
         """See Compression."""
         return not settings["file"].endswith(DEPLOYED)
 

@@ -41,7 +41,7 @@ class Filter(Pruning):
     )
 
     @classmethod
-    def kept(cls, settings: dict) -> float:
+    def kept(cls, settings: dict[str, Any]) -> float:
         """See Compression: channels that go take their inputs with them."""
         kept = 1 - settings["ratio"]
         return kept**2 if settings["measure"] == "channels" else kept

@@ -1,6 +1,6 @@
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from squeezeproof.entries.dataset import Dataset
 from squeezeproof.entries.settings import Text, Whole, setting
@@ -32,7 +32,7 @@ class ImageFolder(Dataset):
         return sum(entry.is_dir() and not entry.name.startswith(".") for entry in train.iterdir())
 
     @classmethod
-    def count_files(cls, settings: dict) -> dict[str, int]:
+    def count_files(cls, settings: dict[str, Any]) -> dict[str, int]:
         """See Dataset."""
         root = Path(settings["root"])
         return {split: sum(path.is_file() for path in (root / split).glob("*/*")) for split in ("train", "test")}
