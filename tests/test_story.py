@@ -308,6 +308,13 @@ def test_packages_of_this_repository_are_installed():
     assert " packages have the versions of requirements.lock" in said["Lock"]
 
 
+def test_the_origin_says_what_it_is_of():
+    said = provenance.origin(ROOT)
+    assert said["Packages"].endswith(", when this page was written")
+    assert "; what other code had made would have been made again" in said["Commit"]
+    assert said["Lock"] == provenance.packages(ROOT, {item.name: item.version for item in distributions()})["Lock"]
+
+
 def test_hours_are_summed_by_rule(tmp_path):
     for name, seconds in (("craft/a/x.tsv", 60), ("craft/b.tsv", 30), ("write_tables.tsv", 2)):
         path = tmp_path / "benchmarks" / name

@@ -40,7 +40,12 @@ def provenance(
 
 def origin(root: str | Path) -> dict[str, str]:
     """The part of it that says which code ran: packages and commit."""
-    return {**packages(root, {item.name: item.version for item in distributions()}), "Commit": commit(root)}
+    told = packages(root, {item.name: item.version for item in distributions()})
+    return {
+        **told,
+        "Packages": f"{told['Packages']}, when this page was written",
+        "Commit": f"{commit(root)}, when this page was written; what other code had made would have been made again",
+    }
 
 
 def packages(root: str | Path, installed: Mapping[str, str]) -> dict[str, str]:
