@@ -15,6 +15,7 @@ from torch import nn
 from squeezeproof.attacks.craft import craft
 from squeezeproof.compression.external import compare, read_external
 from squeezeproof.deployment.export import onnx_bytes
+from squeezeproof.deployment.latency import contenders
 from squeezeproof.entries.compressions.external import External
 from squeezeproof.errors import InputError
 from squeezeproof.models.checkpoints import check_rebuilds, load_model, save_model
@@ -103,6 +104,15 @@ def test_a_checkpoint_holds_the_file_and_rebuilds_it(files, tmp_path):
     check_rebuilds(tmp_path / "model", model)
     loaded = copy.deepcopy(load_model(tmp_path / "model")[0])
     assert torch.equal(loaded(images()), model(images()))
+
+
+def test_a_file_is_timed_in_its_own_runtime_from_its_checkpoint(files, tmp_path):
+    model, spec, masks, _ = read_external(files["qdq"], entry(), SPEC, DATASET)
+    save_model(tmp_path / "model.safetensors", model, spec, masks)
+    [timed] = contenders([("mine", "onnxruntime")], [tmp_path / "model.safetensors"], [1], torch.device("cpu"))
+    timed.set_up()
+    assert (timed.model, timed.backend, timed.threads) == ("mine", "onnxruntime", 1)
+    assert torch.equal(timed.forward(images()[:3]), model(images()[:3]))
 
 
 def entry(**settings):

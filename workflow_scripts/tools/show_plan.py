@@ -76,13 +76,11 @@ def main(paths):
         for name, attack in study.attacks.items()
     ]
     print_table("Attacks", ["attack", "method", "norm", "eps", "stop_on_success"], rows)
-    ensembles = {key for key in study.evaluated_models if study.models[key].is_ensemble}
-    bases = {key for key in study.evaluated_models if study.models[key].is_base} - ensembles
+    made = Counter(study.rule_of(study.models[key]) for key in study.evaluated_models)
     jobs = {
         "prepare": len({dataset for dataset, _ in study.evaluated_models}),
-        "train": len(bases),
-        "compress": len(study.evaluated_models) - len(bases) - len(ensembles),
-        **({"build_ensemble": len(ensembles)} if ensembles else {}),
+        **{rule: made[rule] for rule in ("train", "compress")},
+        **{rule: made[rule] for rule in ("import_model", "build_ensemble") if made[rule]},
         **crafting_jobs(study),
         "predict": len(study.pairs),
         **({"sweep": len(study.curves)} if study.curves else {}),
