@@ -16,7 +16,9 @@ SHORT = {
 def settings(method, **changes):
     """A complete entry of an attack of a library, with one eps and small where its defaults are long."""
     entry = registry.attacks()[method]
-    short = {key: value for key, value in SHORT.items() if key in entry.row["parameters"]}
+    short = {
+        key: value for key, value in SHORT.items() if key in entry.row["parameters"] or key in entry.row["required"]
+    }
     norm = changes.setdefault("norm", entry.norms[0])
     eps = changes.pop("eps", None if entry.minimum_norm or entry.own_budget else BUDGETS[norm])
     checked = with_budget(entry)(method=method, eps=[eps], **{**short, **changes})

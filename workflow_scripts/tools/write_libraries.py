@@ -166,7 +166,7 @@ def foolbox(package):
 
 def _norms_of_foolbox(package, attack, kind, fills):
     if "norm" in fills:
-        return ["l2", "linf"] if fills["norm"] == "constraint" else ["l2", "linf", "l1", "l0"]
+        return ["l2", "linf"] if fills["norm"] == "constraint" else ["l2", "linf", "l1"]
     distance = attack.distance
     if isinstance(distance, package.distances.LpDistance):
         return ["linf" if math.isinf(distance.p) else f"l{distance.p:g}"]
@@ -229,11 +229,9 @@ def art(package):
         "SaliencyMapMethod": (["l0"], "gradients", own),
         "ShadowAttack": (["l2"], "gradients", own),
         "SignOPTAttack": (["l2"], "labels", nearest),
-        "SimBA": (["l2"], "logits", own),
         "SquareAttack": (["linf", "l2"], "logits", ball),
         "ThresholdAttack": (["linf"], "logits", own),
         "UniversalPerturbation": (["linf", "l2"], "gradients", ball),
-        "VirtualAdversarialMethod": (["l2"], "gradients", ball),
         "ZooAttack": (["l2"], "logits", nearest),
     }  # fmt: skip
     left_out = {
@@ -245,6 +243,7 @@ def art(package):
         "LowProFool": "it is for tables",
         "SpatialTransformation": "it moves and turns images, which is no ball",
         "TargetedUniversalPerturbation": "its targets are those of its fit",
+        **dict.fromkeys(("SimBA", "VirtualAdversarialMethod"), "it attacks models that return probabilities"),
         "Wasserstein": "its ball is one of transport",
     }
     fills = {**FILLED, "targeted": "targeted", "batch_size": "batch", "verbose": "quiet"}
@@ -253,6 +252,8 @@ def art(package):
         call = getattr(package, name).__init__
         targeted = "targeted" in inspect.signature(call).parameters
         attacks[name] = row(call, norms, needs=needs, finds=finds, targeted=targeted, skip=2, fills=fills)
+    # It takes one image only.
+    attacks["ShadowAttack"]["alone"] = True
     return attacks, left_out
 
 

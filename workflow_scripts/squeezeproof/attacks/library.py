@@ -7,7 +7,7 @@ that it failed with are replaced by the strongest point that it looked at, and t
 import random
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from io import StringIO
@@ -70,8 +70,9 @@ def attack(
 
     Raises AttackFailed where the library ends in an exception, InputError where it is not installed.
     """
-    if queries is not None and len(inputs) > 1:
-        # A library that takes the images of a batch in turn would spend the budget of all on the first.
+    if (queries is not None or declared.row.get("alone")) and len(inputs) > 1:
+        # A library that takes the images of a batch in turn would spend the budget of all on the first; others take
+        # one image only.
         options: dict[str, Any] = {"eps": eps, "norm": norm, "stop_on_success": stop_on_success}
         options |= {"keep": keep, "queries": queries}
         alone = [
@@ -92,9 +93,10 @@ def attack(
         package, name, watched, *given, eps=eps, norm=norm, seed=start ^ 1, classes=classes,
         fills=declared.row["fills"], parameters=declared.own(parameters),
     )  # fmt: skip
-    with own_randomness(start, inputs.device) as randomness, redirect_stdout(StringIO()), torch.enable_grad():
+    with own_randomness(start, inputs.device) as randomness, redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         try:
-            points = run(call)
+            with torch.enable_grad():
+                points = run(call)
         except Exhausted:
             points = None
             model.notes["ended_by_queries"] += 1

@@ -58,10 +58,12 @@ class Watched(nn.Module):
         self.eval()
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
-        """Logits [n, K] of points [n, C, H, W] of any floating type; ValueError where one is not finite."""
-        if not torch.isfinite(points).all():
-            raise ValueError("it asks the model for the logits of a point that is not finite")
+        """Logits [n, K] of points [n, C, H, W] of any floating type; NaN where one is not finite."""
         points = points.to(self.inputs.dtype)
+        finite = torch.isfinite(points).flatten(1).all(1)
+        if not finite.all():
+            # The source would be blamed for what it makes of them.
+            points = torch.where(finite[:, None, None, None], points, 0)
         if self.left is not None:
             self.left -= len(points)
             if self.left < 0:
@@ -69,8 +71,8 @@ class Watched(nn.Module):
         with torch.set_grad_enabled(self.gradients and torch.is_grad_enabled()):
             logits = self.source(points)
         with torch.no_grad():
-            self._note(points.detach(), logits.detach())
-        return logits
+            self._note(points.detach()[finite], logits.detach()[finite])
+        return torch.where(finite[:, None], logits, torch.nan)
 
     def _note(self, points: torch.Tensor, logits: torch.Tensor) -> None:
         if points.shape[1:] != self.inputs.shape[1:]:
