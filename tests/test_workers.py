@@ -252,6 +252,25 @@ def test_a_killed_snakemake_leaves_no_process(write, tmp_path):
     wait_for(lambda: all(map(gone, children)), seconds=3)
 
 
+BEGIN = """
+import sys
+sys.path[:0] = {path!r}
+import os, socket
+from squeezeproof import worker
+ours, theirs = socket.socketpair()
+ours.send(b"1")
+worker.begin(theirs, between=0, parent=int({parent}))
+print("ran")
+"""
+
+
+def test_a_job_whose_snakemake_is_gone_ends_before_it_begins():
+    for parent, output in (("os.getppid()", "ran\n"), ("os.getppid() + 1", "")):
+        code = BEGIN.format(path=[str(ROOT / "workflow_scripts")], parent=parent)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+        assert (done.stdout, done.returncode) == (output, 0 if output else 1)
+
+
 # --- Where no worker serves
 
 

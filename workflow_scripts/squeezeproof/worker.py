@@ -35,8 +35,11 @@ PR_SET_PDEATHSIG = 1
 PREAMBLE = ("pickle", "snakemake.logging", "snakemake.iocontainers")
 
 
-def serve(control: socket.socket, parent: int) -> tuple[str, str, socket.socket, socket.socket] | None:
-    """Fork a job for every message; returns (script, source, line to PARENT, reports) in the job, None at the end."""
+def serve(control: socket.socket, parent: int) -> tuple[str, str, socket.socket, int, socket.socket] | None:
+    """Fork a job for every message.
+
+    Returns in the job (script, source, line to PARENT, id of the process between, reports), here at the end None.
+    """
     # Ctrl-C reaches the whole process group: the jobs end by it, this process by the end of Snakemake.
     interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
     reports, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -53,12 +56,13 @@ def serve(control: socket.socket, parent: int) -> tuple[str, str, socket.socket,
         line = socket.socket(fileno=descriptors[0])
         between = fork()
         if between == 0:
+            between = os.getpid()
             if fork():
                 os._exit(0)
             control.close()
             reports.close()
             signal.signal(signal.SIGINT, interrupted)
-            return script, source, line, far_end
+            return script, source, line, between, far_end
         # A job that could not be forked closes its line, and its Snakemake starts it in the usual way.
         line.close()
         if between:
@@ -104,17 +108,17 @@ def import_modules(source: str, known: dict[str, list[str]], imported: dict[str,
     gc.freeze()
 
 
-def begin(line: socket.socket, parent: int) -> None:
-    """Wait until PARENT knows of this process and wants it to run."""
-    while os.getppid() != parent:
-        if os.getppid() == 1:
-            os._exit(1)
+def begin(line: socket.socket, between: int, parent: int) -> None:
+    """Wait until PARENT has adopted this process and wants it to run; ends this process where PARENT is gone."""
+    while os.getppid() == between:
         time.sleep(0.0005)
     # Without Snakemake nobody would read what this job ends with.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     with line:
+        if os.getppid() != parent:
+            os._exit(1)
         line.send(str(os.getpid()).encode())
-        if os.getppid() != parent or not line.recv(1):
+        if not line.recv(1):
             os._exit(1)
 
 
@@ -157,6 +161,6 @@ if __name__ == "__main__":
     sys.path.append(str(LIBRARY))
     JOB = serve(socket.socket(fileno=CONTROL), PARENT)
     if JOB is not None:
-        SCRIPT, SOURCE, LINE, REPORTS = JOB
-        begin(LINE, PARENT)
+        SCRIPT, SOURCE, LINE, BETWEEN, REPORTS = JOB
+        begin(LINE, BETWEEN, PARENT)
         run(SCRIPT, SOURCE, REPORTS)
