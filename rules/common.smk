@@ -197,18 +197,15 @@ def checkpoint_of(wildcards):
 
 
 def support_of(wildcards):
-    """What a network that may be any supports, which is found out first; another answer trains nothing anew."""
+    """What a network that may be any supports, which is found out first."""
     key = wildcards.dataset, planned(wildcards, "base").architecture
-    return ancient(paths.support(*key)) if key in study.checked_networks else []
+    return paths.support(*key) if key in study.checked_networks else []
 
 
 def checking_code(wildcards):
-    """Digest of the code that tries what a network supports, and of the user's module."""
+    """Digest of the code of the network that is tried, and of the user's module; a part of the code of its training."""
     base = study.checked_networks[wildcards.dataset, wildcards.architecture]
-    compressions, attacks = study.tried_on(wildcards.dataset, wildcards.architecture)
-    entries = {"compressions": [step for steps in compressions.values() for step in steps]}
-    entries["attacks"] = list(attacks.values())
-    used = used_code(study, "check_network.py", models=[(wildcards.dataset, base.name)], **entries)
+    used = used_code(study, "train.py", models=[(wildcards.dataset, base.name)])
     return used + factory_code(wildcards.architecture)
 
 

@@ -1,4 +1,5 @@
-# First of all jobs, so that what a network does not support is told before anything is trained.
+# First of all jobs, so that what a network does not support is told before it is trained. What the study asks of it is
+# none of its params, nor is the code of that: a network that is trained would be trained again for a new ratio.
 rule check_network:
     input:
         train=split_of("train"),
@@ -17,9 +18,6 @@ rule check_network:
         runtime=growing(60),
     params:
         architecture=lambda wildcards: study.architecture_settings(wildcards.architecture),
-        compressions=lambda wildcards: study.tried_on(wildcards.dataset, wildcards.architecture)[0],
-        attacks=lambda wildcards: study.tried_on(wildcards.dataset, wildcards.architecture)[1],
-        seed=study.seeds[0],
         compute=COMPUTE,
         code=checking_code,
     message:

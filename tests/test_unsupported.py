@@ -89,6 +89,11 @@ def test_the_study_ends_well_with_tables_of_the_rest_and_reasons(mixed):
     assert {"rolled.standard.weight-50.short.s0", "rolled.standard.none.none.s0"} <= set(robust["target"])
     assert not robust["target"].str.contains(r"rolled.*filter|spectral.*(?:filter|weight)").any()
     assert mixed.planned() == {}
+    # What is asked of a network that is trained is tried by the job that does it.
+    mixed.config["compressions"]["filter"]["ratio"] = [0.25, 0.5]
+    planned = mixed.planned()
+    mixed.config["compressions"]["filter"]["ratio"] = 0.5
+    assert planned["compress"] == 3 and not planned.keys() & {"check_network", "train"}
 
 
 def test_story_matrices_and_figures_say_so(mixed):

@@ -8,14 +8,16 @@ from squeezeproof.models.build import initial_model, specification
 from squeezeproof.runtime import place, set_up
 from squeezeproof.store.datasets import read_split
 from squeezeproof.store.json_files import write_json
+from squeezeproof.study.plan import Study
 
 with job(snakemake):
-    params, name = snakemake.params, snakemake.wildcards.architecture
+    params, names = snakemake.params, snakemake.wildcards
+    compressions, attacks = Study(snakemake.config).tried_on(names.dataset, names.architecture)
     device = set_up({**params.compute, "device": "cpu"})
     *train, metadata = read_split(snakemake.input.train)
-    model = place(initial_model(specification(params.architecture, metadata), params.seed), device, metadata["shape"])
-    found = not_supported(model, metadata["shape"], params.compressions, params.attacks, *train, seed=params.seed)
+    model = place(initial_model(specification(params.architecture, metadata), seed=0), device, metadata["shape"])
+    found = not_supported(model, metadata["shape"], compressions, attacks, *train)
     for part, reason in found.items():
         log.warning("%s: not supported: %s", part, reason)
-        print(f"{name}: {part} is not supported, the study goes on without it: {reason}", file=sys.stderr)
+        print(f"{names.architecture}: {part} is not supported, the study goes on without it: {reason}", file=sys.stderr)
     write_json(snakemake.output[0], found)
