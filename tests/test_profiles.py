@@ -6,6 +6,10 @@ from collections import Counter
 import pytest
 import yaml
 from conftest import ROOT
+from show_plan import read_config
+
+from squeezeproof.study.outputs import jobs as planned_jobs
+from squeezeproof.study.plan import Study
 
 SLURM = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
 GROUPS = dict(entry.split("=") for entry in SLURM["groups"])
@@ -59,6 +63,29 @@ def test_both_profiles_try_again_and_default_stays_as_it_is():
     assert {"default", "slurm", "cluster-generic"} <= profiles.keys()
     assert Counter(profile.get("retries") for profile in profiles.values())[2] >= 2
     assert profiles["slurm"]["slurm-status-command"] == "squeue"
+
+
+def submissions(paths):
+    """(jobs, submissions to Slurm at least) of a study, each of which holds as many jobs as its group may have."""
+    components = dict(entry.split("=") for entry in SLURM["group-components"])
+    counts = Counter(job.rule for job in planned_jobs(Study(read_config(paths))))
+    groups = Counter()
+    for rule, count in counts.items():
+        groups["figures" if rule.startswith("plot_") else GROUPS.get(rule, rule)] += count
+    # The jobs of these depend on one another, so that each is one submission.
+    connected = {"tables", "report"}
+    parts = (1 if name in connected else -(-count // int(components.get(name, 1))) for name, count in groups.items())
+    return counts.total(), sum(parts)
+
+
+@pytest.mark.parametrize("study", ["config.yaml", "studies/vora2023.yaml"])
+def test_the_page_on_clusters_tells_how_many_submissions_a_study_takes(study):
+    count, least = submissions([ROOT / study])
+    text = " ".join((ROOT / "docs/run_on_a_cluster.md").read_text().split())
+    name = "the default study" if study == "config.yaml" else f"`{study}`"
+    told = re.search(rf"([\d,]+) (?:jobs )?of {re.escape(name)} (?:take )?([\d,]+) (?:submissions )?or more", text)
+    # A rule more is no other page.
+    assert [int(number.replace(",", "")) for number in told.groups()] == pytest.approx([count, least], rel=0.1)
 
 
 CLOUDS = {"kubernetes": "namespace", "aws-batch": "job_queue"}
