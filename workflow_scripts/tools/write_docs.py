@@ -63,7 +63,7 @@ def photograph(study, page, height):
         command = [browser, *CHROMIUM, *options, f"--screenshot={taken}", source.as_uri()]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         # As sharp as the README shows it, in few bytes.
-        Image.open(taken).convert("RGB").resize((960, 3 * height // 4)).quantize(128).save(target, optimize=True)
+        Image.open(taken).convert("RGB").resize((960, 3 * height // 4)).quantize(64).save(target, optimize=True)
 
 
 def configs_of(study):
