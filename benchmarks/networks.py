@@ -1,9 +1,10 @@
 """What is supported of fourteen networks that people bring, each trained, compressed, attacked and exported for real.
 
-`python benchmarks/networks.py` runs every network in a process of its own and writes docs/networks; with names it runs
-these alone and prints their rows.
+`python benchmarks/networks.py` runs every network in a process of its own and writes docs/networks after each; with
+names it runs these alone. `--row NAME` prints the row of one and writes nothing.
 """
 
+import csv
 import json
 import resource
 import subprocess
@@ -62,7 +63,7 @@ FOLDER = ROOT / "docs" / "networks"
 
 
 def tiny_vit(*, in_channels, num_classes, image_size):
-    """A vision transformer of two blocks [dosovitskiy2021]."""
+    """A vision transformer of two blocks."""
     from torchvision.models import VisionTransformer
 
     network = VisionTransformer(image_size, 8, 2, 4, 64, 128, num_classes=num_classes)
@@ -155,31 +156,28 @@ def is_whole(row):
 
 def write(rows):
     """The table as CSV and as the page docs/networks/README.md."""
-    import pandas as pd
-
-    from squeezeproof.tables.files import write_csv
-
-    FOLDER.mkdir(exist_ok=True)
-    table = pd.DataFrame(rows)
-    write_csv(FOLDER / "networks.csv", table)
-    lines = [f"| {' | '.join(table.columns)} |", f"|{' --- |' * len(table.columns)}"]
-    lines += [f"| {' | '.join(map(str, row))} |" for row in table.itertuples(index=False)]
-    text = (
-        (FOLDER / "page.md").read_text().format(whole=sum(map(is_whole, rows)), all=len(rows), table="\n".join(lines))
-    )
-    (FOLDER / "README.md").write_text(text)
+    columns = list(rows[0])
+    with open(FOLDER / "networks.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    lines += [f"| {' | '.join(map(str, row.values()))} |" for row in rows]
+    whole, page = sum(map(is_whole, rows)), (FOLDER / "page.md").read_text()
+    (FOLDER / "README.md").write_text(page.format(whole=whole, all=len(rows), table="\n".join(lines)))
 
 
-def main(names):
-    if names:
-        print("\n".join(json.dumps(measured(name)) for name in names))
+def main(arguments):
+    if arguments[:1] == ["--row"]:
+        print(json.dumps(measured(arguments[1])))
         return
-    rows = []
-    for name in NETWORKS:
-        done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
-        print(done.stdout, end="", flush=True)
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
-    write(rows)
+    path = FOLDER / "networks.csv"
+    known = {row["network"]: row for row in csv.DictReader(path.open())} if path.exists() else {}
+    for name in arguments or NETWORKS:
+        command = [sys.executable, __file__, "--row", name]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        known[name] = json.loads(done.stdout.splitlines()[-1])
+        write([known[name] for name in NETWORKS if name in known])
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from conftest import Workspace
 
+from squeezeproof.analysis.sweeps import sweeps_table
 from squeezeproof.analysis.unsupported import unsupported_table
 from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.jobs import job
@@ -177,3 +178,7 @@ def test_seeds_are_counted_and_a_reason_is_listed_once(tmp_path):
 def test_the_card_of_a_model_that_there_is_not_says_so(mixed):
     card = (mixed.results / "models/digits/rolled.standard.filter-50.short.s0.model_card.md").read_text()
     assert "does not support this compression" in card
+
+
+def test_a_study_whose_models_support_no_sweep_has_an_empty_table_of_them():
+    assert sweeps_table([], []).empty

@@ -76,7 +76,9 @@ def read_cells(
                 }
             )
     if not rows:
-        raise InputError("every cell failed the audit; tables/audit.csv says why and what to do")
+        raise InputError(
+            "no cell is supported and passed the audit; tables/unsupported.csv and tables/audit.csv say why"
+        )
     cells = pd.DataFrame(rows)
     cells["accuracy"] = cells["correct"] / cells["n"]
     cells["low"], cells["high"] = wilson(cells["correct"], cells["n"])

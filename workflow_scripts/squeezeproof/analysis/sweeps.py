@@ -43,6 +43,8 @@ def sweeps_table(
         table["chance"] = 1 / len(facts["classes"])
         below = (table["correct"] * len(facts["classes"]) < table["n"]) & (table["attack"] != CLEAN)
         tables.append(table.assign(sweep=sweep, stopped=below & facts["stops"]))
+    if not tables:
+        return SWEEPS.frame([])
     table = pd.concat(tables, ignore_index=True)
     names = {f"target_{axis}": axis for axis in [*MODEL, "seed"]} | {"target": "model"}
     table = table.drop(columns=[name for name in names.values() if name in table]).rename(columns=names)

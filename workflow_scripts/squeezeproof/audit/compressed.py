@@ -16,7 +16,8 @@ def audit_compressed(dataset: str, model: str, metadata: dict[str, Any]) -> list
     apart = abs(told["achieved"] - told["asked"])
     message = (
         f"{100 * told['achieved']:.4g} % {told['of']}, {100 * told['asked']:.4g} % were asked for: some layers are not "
-        f"covered, or only in part; read the achieved figures, not the ratio, or leave this network out"
+        f"covered, or only in part, or their filters go in groups; read the achieved figures, not the ratio, or leave "
+        f"this network out"
     )
     verdict = FAILURE if apart > told["tolerance"] + FAR else WARNING
     key = (dataset, EVERY, model, EVERY)

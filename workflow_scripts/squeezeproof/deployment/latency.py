@@ -111,7 +111,7 @@ def measure_latency(contenders, path, count, rounds):
     images = _load(path, count)
     if len(images) < count:
         raise InputError(f"efficiency.images: {count}, but the test split {path} has {len(images)}; write at most that")
-    most = max(contender.threads for contender in contenders)
+    most = max((contender.threads for contender in contenders), default=0)
     if most > available_cores():
         raise InputError(f"efficiency.threads: {most}, but this machine offers {available_cores()} cores")
     pixels = to_pixels(images, "cpu")
