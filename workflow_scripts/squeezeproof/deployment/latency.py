@@ -6,13 +6,16 @@ import platform
 import time
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from torch import nn
 
 from squeezeproof.deployment.plain import run_session
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import Progress
 from squeezeproof.models.checkpoints import load_model
 from squeezeproof.models.device import device_of
+from squeezeproof.models.foreign import run
 from squeezeproof.models.onnx_sessions import open_session
 from squeezeproof.store.csvs import writing_csv
 from squeezeproof.store.datasets import to_pixels
@@ -59,14 +62,21 @@ def onnxruntime(name, path, threads, backend="onnxruntime"):
     return Contender(name, backend, threads, lambda pixels: run_session(session, pixels.numpy()))
 
 
-def foreign(name, model, threads, backend):
-    """A model from a file of the user's in its own runtime, on the CPU."""
+def foreign(name: str, model: nn.Module, threads: int, backend: str) -> Contender:
+    """A model from a file of the user's in its own runtime, on the CPU, with the normalisation that is not in it."""
+    mean, std = (getattr(model.normalize, key)[0].numpy() for key in ("mean", "std"))
+    inside = not mean.any() and (std == 1).all()
+    network, opened = model.network, []
 
-    def set_up():
+    def set_up() -> None:
         torch.set_num_threads(threads)
-        model.network.opened()
+        opened[:] = [network.opened()]
 
-    return Contender(name, backend, threads, torch.inference_mode()(model), set_up)
+    def forward(pixels: torch.Tensor) -> np.ndarray:
+        values = pixels.numpy() if inside else (pixels.numpy() - mean) / std
+        return run(opened[0], network.arranged(values), network.reading["output"], network.reading["batch"])
+
+    return Contender(name, backend, threads, forward, set_up)
 
 
 def contenders(runs, files, threads, device):

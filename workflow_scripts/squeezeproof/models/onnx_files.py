@@ -64,11 +64,11 @@ class OnnxFile:
         if self.dtype.startswith(("int", "uint")):
             limits = np.iinfo(self.dtype)
             return np.clip(np.rint(values), limits.min, limits.max).astype(self.dtype)
-        return values.astype(self.dtype)
+        return values.astype(self.dtype, copy=False)
 
     def run(self, values, output):
         """One output, float32, of inputs of the file's own layout, float32."""
-        return self.session.run([output], {self.name: self.encode(values)})[0].astype(np.float32)
+        return self.session.run([output], {self.name: self.encode(values)})[0].astype(np.float32, copy=False)
 
     def step(self, output):
         """The distance of two neighbouring values of an output that is stored in integers, 0 for another."""

@@ -60,7 +60,7 @@ class TfliteFile:
         scale, zero = self.input["quantization"]
         kind = np.dtype(self.input["dtype"])
         if kind.kind not in "iu":
-            return values.astype(kind)
+            return values.astype(kind, copy=False)
         limits = np.iinfo(kind)
         return np.clip(np.rint(values / scale if scale else values) + zero, limits.min, limits.max).astype(kind)
 
