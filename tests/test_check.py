@@ -3,7 +3,9 @@
 import copy
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import check as check_command
 import pytest
 import torch
 import torchvision
@@ -245,6 +247,16 @@ def check(folder, **said):
     command = [sys.executable, "workflow_scripts/tools/check.py", "--cores", "2"]
     command += [part for name, value in values.items() for part in (f"--{name.lower()}", value)]
     return subprocess.run(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+@pytest.mark.parametrize("name", ["base", "compressed"])
+def test_a_whole_module_is_refused_with_the_lines_that_make_a_state_dict(base, tmp_path, name):
+    files = {one: tmp_path / f"{one}.pt" for one in ("base", "compressed")}
+    for one, path in files.items():
+        torch.save(base if one == name else base.state_dict(), path)
+    given = {**dict.fromkeys(check_command.FURTHER), **{one: str(path) for one, path in files.items()}, "images": ""}
+    with pytest.raises(InputError, match=rf"(?s){name}\.pt.*state_dict\(\)"):
+        check_command.ask(SimpleNamespace(**given))
 
 
 def test_make_runs_the_command():

@@ -97,7 +97,7 @@ def test_the_wheel_holds_what_the_calls_need(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if name.startswith("squeezeproof/")}
     library = ROOT / "workflow_scripts/squeezeproof"
-    needed = [path for path in library.rglob("*") if path.suffix in (".py", ".html", ".yaml")]
+    needed = [path for path in library.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     assert held == {path.relative_to(library.parent).as_posix() for path in needed}
 
 
