@@ -161,6 +161,7 @@ def test_a_model_is_left_as_it_was():
 
 WRONG = {
     "name": ({"name": "apdg"}, "no attack 'apdg', did you mean apgd?"),
+    "of a library": ({"name": "torchattacks.PDG"}, "no attack 'torchattacks.PDG', did you mean torchattacks.PGD?"),
     "setting": ({"step": 3}, "pgd: step: unknown, did you mean steps?"),
     "several": ({"steps": 0, "restarts": 0}, r"steps: 0 is not in \[1, 100000\]; restarts: 0 is not"),
     "no eps": ({"eps": None}, "pgd: eps: missing"),
@@ -269,6 +270,17 @@ def test_a_black_box_is_attacked_without_gradients_and_never_found_equal():
 
 def test_a_black_box_may_be_found_wanting():
     assert check(network(), black_box(worse(network(), 0.15)), 300).verdict == NO
+
+
+def test_a_suite_that_follows_gradients_is_made_on_what_gives_them():
+    suite = {"suite": {"stages": ["fgsm", "square"]}, **QUICK}
+    checked = check(network(), black_box(network()), 20, attacks=suite)
+    assert set(checked.table["crafted_on"][checked.table["attack"] == "suite"]) == {"base"}
+
+
+def test_an_attack_of_a_library_goes_by_its_name():
+    found = squeezeproof.attack(network(), *held_out(20), "torchattacks.PGD", eps=0.1, steps=3)
+    assert found.accuracy < found.clean_accuracy and found.norm.max() <= 0.1 + 1e-6
 
 
 def test_where_both_fall_there_is_nothing_to_lose():

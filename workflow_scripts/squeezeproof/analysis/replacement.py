@@ -16,8 +16,9 @@ from squeezeproof.analysis.names import attack_display, eps_display
 from squeezeproof.analysis.pairs import BASE, SAME_SOURCE, WHITE_BOX, Pair
 from squeezeproof.analysis.verdicts import EQUIVALENT, ITSELF, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE, verdicts
 from squeezeproof.audit.findings import EVERY, FAILURE, Finding
-from squeezeproof.entries import registry
 from squeezeproof.statistics.crossed import MODELS, Mean, interval
+from squeezeproof.study.entities import Instance
+from squeezeproof.study.instances import needs_gradients
 
 COMPRESSED, BOTH = "compressed", "both"
 TOGETHER = "all attacks together"
@@ -56,9 +57,8 @@ class Faced:
     @property
     def follows_gradients(self) -> bool:
         """Whether the attack follows the gradients of the model that it attacks."""
-        known = registry.attacks()
-        entries = [known[stage["method"]] for stage in known[self.settings["method"]].parts(self.settings)]
-        return any(entry.needs == "gradients" and not entry.blind for entry in entries)
+        entry = self.settings["entry"]
+        return needs_gradients(Instance(entry, entry, self.settings))
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,9 @@ def checked_settings(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     """
     known = registry.attacks()
     if name not in known:
-        raise InputError(f"there is no attack {name!r}{suggest(name, known)}")
+        library = str(name).partition(".")[0]
+        own = registry.libraries()[library].methods() if library in registry.libraries() else known
+        raise InputError(f"there is no attack {name!r}{suggest(name, own)}")
     entry = with_budget(known[name])
     given = {"method": name, **{key: value for key, value in settings.items() if value is not None}}
     try:

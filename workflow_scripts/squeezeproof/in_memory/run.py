@@ -14,13 +14,13 @@ from squeezeproof.audit.findings import EVERY, Finding
 from squeezeproof.audit.models import Models, works
 from squeezeproof.audit.probe import Trial, agrees, has_gradients, returns_logits
 from squeezeproof.audit.sets import moved, spent
-from squeezeproof.entries import registry
 from squeezeproof.in_memory.attack import crafted
 from squeezeproof.in_memory.inputs import gives_gradients
 from squeezeproof.models.predict import predict
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.study.entities import Instance
+from squeezeproof.study.instances import needs_gradients
 
 # Images that the audit passes through each model, the first ones.
 PROBED = 200
@@ -72,7 +72,7 @@ class Run:
     def attack(self, instance: Instance) -> None:
         """Craft an attack on each model that gives it what it needs, and score both on every image."""
         for source in self.models:
-            if registry.attacks()[instance.settings["method"]].needs != "gradients" or source in self.followed:
+            if source in self.followed or not needs_gradients(instance):
                 self._craft(instance, source)
 
     def _craft(self, instance: Instance, source: str) -> None:
