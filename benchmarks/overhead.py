@@ -1,15 +1,16 @@
 """What the workflow costs besides its useful work: `python benchmarks/overhead.py [--run CONFIG | --finished STUDY]`.
 
-`--seeds 26` runs the default study with so many seeds, a thousand jobs.
+`--seeds 26` runs the default study with so many seeds, a thousand jobs; `--write FILE` writes the last table as CSV.
 
 Three tables. Planning: a dry run of the default study and of the full vora2023 (thousands of jobs), in CPU seconds and
 as a multiple of Snakemake's own start-up (a Snakefile with one rule). Start-up: CPU seconds until each script has
-imported all it needs, and as a multiple of `import torch` (of `import pandas` for scripts without torch). Share: a run
-of the default study from nothing, the CPU seconds that each rule's jobs spend before their work, and how much of the
-run's core time is no useful work. Medians of interleaved rounds for the first two; the third wants a quiet machine.
+imported all it needs, and as a multiple of `import torch` (of `import pandas` for scripts without torch). Share: runs
+of the default study from nothing, one whose jobs start by themselves and one whose jobs are forked by workers, and what
+became of their CPU seconds; both must make the same tables. Medians of interleaved rounds for the first two.
 """
 
 import argparse
+import csv
 import resource
 import statistics
 import subprocess
@@ -26,6 +27,8 @@ sys.path.insert(0, str(ROOT / "workflow_scripts"))
 from squeezeproof.study.costs import read_costs
 
 SCRIPTS = ["prepare", "train", "compress", "craft", "predict", "write_tables", "plot_heatmap"]
+MODES = ["started", "forked"]
+COLUMNS = ["study", "jobs", "mode", "part", "cpu_seconds", "share"]
 TORCH_FREE = {"prepare", "write_tables", "plot_heatmap"}
 
 
@@ -91,42 +94,55 @@ def start_up(rounds):
         print(f"{label:32} {cpu:8.2f} {cpu / measured[peer][1]:7.2f} x {peer}")
 
 
-def run(path, seeds, cores):
-    """Run a study from nothing, with so many seeds or its own, and tell what became of its core time."""
+def run(path, seeds, cores, modes):
+    """Run a study from nothing in each mode, with so many seeds or its own; rows of what became of the CPU seconds."""
     config = yaml.safe_load(Path(path).read_text())
     if seeds:
         config["seeds"] = list(range(seeds))
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "studies").symlink_to(ROOT / "studies")
-        study = Path(folder) / "study.yaml"
-        study.write_text(yaml.safe_dump(config))
-        options = ["--cores", cores, "--quiet", "all", "--snakefile", ROOT / "Snakefile", "--directory", folder]
-        wall, _ = seconds(snakemake(*options, "--configfile", study), ROOT)
-        share(config["study"], read_costs(Path(folder) / "results" / config["study"]), wall, cores)
+    tables, rows = {}, []
+    for mode in modes:
+        config["compute"] = {**(config.get("compute") or {}), "workers": mode == "forked"}
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "studies").symlink_to(ROOT / "studies")
+            study, results = Path(folder) / "study.yaml", Path(folder) / "results" / config["study"]
+            study.write_text(yaml.safe_dump(config))
+            options = ["--cores", cores, "--quiet", "all", "--snakefile", ROOT / "Snakefile", "--directory", folder]
+            wall, cpu = seconds(snakemake(*options, "--configfile", study), ROOT)
+            # One table holds measured seconds.
+            files = [path for path in results.glob("tables/*.csv") if path.stem != "crafting"]
+            tables[mode] = {path.name: path.read_bytes() for path in files}
+            rows += share(config["study"], mode, read_costs(results), wall, cpu)
+    if any(made != tables[modes[0]] for made in tables.values()):
+        sys.exit("The runs made different tables.")
+    return rows
 
 
-def finished(name, cores):
-    """Tell what became of the core time of a study under `results`, from its first job to the end of its last."""
+def finished(name):
+    """Tell what became of the CPU seconds of a study under `results`, from its first job to the end of its last."""
     costs = read_costs(ROOT / "results" / name)
     ends = [cost.path.stat().st_mtime for cost in costs]
     starts = [end - cost.seconds for end, cost in zip(ends, costs, strict=True)]
-    share(name, costs, max(ends) - min(starts), cores)
+    share(name, "as it was run", costs, max(ends) - min(starts), None)
 
 
-def share(name, costs, wall, cores):
-    print(f"\n{'CPU s before the work of a job':32} {'median':>8} {'most':>7}")
+def share(name, mode, costs, wall, cpu):
+    """Print the start of each rule's jobs and the CPU seconds of a run, and return these as rows."""
+    print(f"\n{f'CPU s before the work, {mode}':32} {'median':>8} {'most':>7}")
     for rule in dict.fromkeys(cost.rule for cost in costs):
         startups = [cost.startup for cost in costs if cost.rule == rule]
         print(f"{rule:32} {statistics.median(startups):8.2f} {max(startups):7.2f}")
-    jobs, startup, work = (sum(getattr(cost, key) for cost in costs) for key in ("seconds", "startup", "work"))
-    print(f"\n{f'{name}: {len(costs)} jobs in {wall:.0f} s':32} {'core s':>8} {'share':>7}")
-    for label, spent in (
-        ("useful work of jobs", work),
-        ("starting them", startup),
-        ("waiting in them, ending them", jobs - work - startup),
-        ("Snakemake and idle cores", wall * cores - jobs),
-    ):
-        print(f"{label:32} {spent:8.1f} {spent / (wall * cores):7.0%}")
+    startup, work = (sum(getattr(cost, key) for cost in costs) for key in ("startup", "work"))
+    parts = {"work of jobs": work, "start of jobs": startup}
+    if cpu is not None:
+        parts["Snakemake, workers and the end of jobs"] = cpu - startup - work
+    total = sum(parts.values())
+    print(f"\n{f'{name}, jobs {mode}':40} {'CPU s':>8} {'share':>7}")
+    rows = []
+    for label, spent in {**parts, "all": total}.items():
+        print(f"{label:40} {spent:8.1f} {spent / total:7.0%}")
+        rows.append([name, len(costs), mode, label, f"{spent:.1f}", f"{spent / total:.3f}"])
+    print(f"{len(costs)} jobs in {wall:.0f} s")
+    return rows
 
 
 if __name__ == "__main__":
@@ -135,12 +151,17 @@ if __name__ == "__main__":
     parser.add_argument("--run", default=ROOT / "config.yaml", help="study that the third table runs, with one thread")
     parser.add_argument("--seeds", type=int, help="only the third table, of that study with so many seeds")
     parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    parser.add_argument("--write", type=Path, help="CSV file of the third table")
     parser.add_argument("--finished", metavar="STUDY", help="only the third table, of results/STUDY as it was run")
     arguments = parser.parse_args()
     if arguments.finished:
-        finished(arguments.finished, arguments.cores)
+        finished(arguments.finished)
     else:
         if not arguments.seeds:
             planning(arguments.rounds)
             start_up(arguments.rounds)
-        run(arguments.run, arguments.seeds, arguments.cores)
+        rows = run(arguments.run, arguments.seeds, arguments.cores, arguments.modes)
+        if arguments.write:
+            with arguments.write.open("w", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
