@@ -150,7 +150,8 @@ def test_the_images_that_would_do_are_those_of_the_interval():
     wide = Loss("PGD, eps 0.1", NOT_SHOWN, 0.0, -0.06, 0.06, images=1000)
     assert remedies(replace(SOUND, attacks=[wide]), MARGIN, 2)[0] == "more seeds, and then more images"
     assert remedies(replace(SOUND, attacks=[wide]), MARGIN, 1)[0].startswith("about 9,000 test images")
-    assert remedies(replace(SOUND, attacks=[]), MARGIN, 1)[0].startswith("an attack on the model itself")
+    first = remedies(replace(SOUND, attacks=[]), MARGIN, 1)[0]
+    assert first.startswith("an attack on the model itself") and "of a file that gives no gradients, on the" in first
     assert "AutoAttack" in remedies(SOUND, MARGIN, 1)[0]
     assert "AutoAttack" not in remedies(replace(SOUND, attacks=[replace(SAME, strength=3)]), MARGIN, 1)[0]
 

@@ -142,7 +142,10 @@ def remedies(found: Evidence, margin: float, seeds: int) -> list[str]:
     open_losses = [loss for loss in deciding if not loss.within(margin)]
     changes = []
     if not found.own or not any(loss.strength >= ITERATED for loss in found.own):
-        changes.append("an attack on the model itself that takes several steps (PGD, AutoAttack)")
+        changes.append(
+            "an attack on the model itself that takes several steps (PGD, AutoAttack); of a file that gives no "
+            "gradients, on the network that it was made of"
+        )
     elif not found.at_stake(margin):
         changes.append("a smaller eps, or a base that resists anything")
     if open_losses and deciding:
