@@ -335,4 +335,7 @@ def test_script_that_plots_nothing_does_not_depend_on_the_figures(script):
 def test_package_files_hold_no_code():
     packages = sorted(LIBRARY.rglob("__init__.py"))
     assert LIBRARY / "models" / "__init__.py" in packages
-    assert [path for path in packages if path.read_text().strip()] == []
+    # That of the library itself has the two calls for Python alone, which no job makes.
+    doors = LIBRARY / "__init__.py"
+    assert [path for path in packages if path.read_text().strip() and path != doors] == []
+    assert not [path for path in LIBRARY.parent.glob("*.py") if "import squeezeproof\n" in path.read_text()]
