@@ -190,7 +190,7 @@ ABOUT = f"""# Attacks of other libraries, measured
 
 Written by `python benchmarks/libraries.py` from [benchmarks/libraries.csv](benchmarks/libraries.csv).
 
-Every attack that `method: library.Name` can name was run on {IMAGES} images of scikit-learn's digits, {SIZE} x {SIZE}
+The attacks that `method: library.Name` can name were run on {IMAGES} images of scikit-learn's digits, {SIZE} x {SIZE}
 pixels in three channels, with its library's own settings, but for at most {STEPS} steps and {SEARCHES} searches or
 restarts. Attacks that need no gradients were ended after {QUERIES} queries per image and have the first {FEWER} images
 alone. Ours stand first, at settings that cost about as much. One network was trained plainly, one with PGD examples of
@@ -222,6 +222,8 @@ def page(table):
     for row in failed.drop_duplicates(["attack", "norm"]).itertuples():
         reason = " ".join(str(row.failed).split()).replace("|", "\\|")[:200]
         lines.append(f"| `{row.attack}` | {row.norm} | {reason} |")
+    if missing := [f"`{name}`" for name in every() if name not in set(table["attack"])]:
+        lines += ["\n## What was not measured yet\n", f"{', '.join(missing)}."]
     return "\n".join(lines) + "\n"
 
 
