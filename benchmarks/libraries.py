@@ -10,6 +10,7 @@ measures these alone, and keeps the other rows; `--page` only writes the page.
 """
 
 import argparse
+import re
 import sys
 import time
 from pathlib import Path
@@ -44,7 +45,7 @@ OURS = {
     **{name: {"steps": STEPS} for name in ("pgd", "bim", "mifgsm", "difgsm", "apgd")},
     **{"apgd_t": {"steps": 10}, "fab": {"steps": 50}, "fab_t": {"steps": 5}, "square": {"queries": QUERIES}},
     **{
-        "cw": {"searches": SEARCHES, "steps": STEPS, "learning_rate": 0.05},
+        "cw": {"searches": SEARCHES, "steps": STEPS, "learning_rate": 0.05, "initial_c": 1},
         "noise": {"samples": QUERIES},
         "fgsm": {},
         "deepfool": {},
@@ -54,20 +55,19 @@ OURS = {
 SEVERAL = ("binary_search_steps", "restarts", "n_restarts", "nb_restarts", "nb_random_init", "eot_iter")
 # What the libraries give required parameters without a default.
 REQUIRED = {"foolbox.VirtualAdversarialAttack": {"steps": 20}}
-# Names under which a library has an attack of ours.
+# Names under which a library has an attack of ours, without the norm before and `attack` behind.
 SAME = {
-    "fgsm": ("fgsm", "fastgradient", "fgm"),
-    "bim": ("bim", "basiciterative"),
-    "pgd": ("pgd", "projectedgradientdescent"),
-    "mifgsm": ("mifgsm", "momentumiterative"),
+    "fgsm": ("fgsm", "fastgradient", "fastgradientmethod", "fgm"),
+    "bim": ("bim", "basiciterative", "basiciterativemethod"),
+    "pgd": ("pgd", "pgdl2", "pgd_linf", "projectedgradientdescent", "projectedgradientdescentpytorch"),
+    "mifgsm": ("mifgsm", "momentumiterativefastgradientmethod", "momentumiterativemethod"),
     "difgsm": ("difgsm",),
     "apgd": ("apgd", "autoprojectedgradientdescent"),
     "apgd_t": ("apgdt", "apgd_targeted"),
     "fab": ("fab",),
     "square": ("square",),
-    "cw": ("cw", "carlini"),
+    "cw": ("cw", "carliniwagner", "carlinil2method", "carlini_wagner_l2"),
     "deepfool": ("deepfool", "df"),
-    "noise": ("noise",),
 }
 COLUMNS = [
     *("network", "attack", "norm", "eps", "accuracy", "median_norm", "forwards", "backwards", "seconds"),
@@ -191,7 +191,7 @@ ABOUT = f"""# Attacks of other libraries, measured
 Written by `python benchmarks/libraries.py` from [benchmarks/libraries.csv](benchmarks/libraries.csv).
 
 The attacks that `method: library.Name` can name were run on {IMAGES} images of scikit-learn's digits, {SIZE} x {SIZE}
-pixels in three channels, with its library's own settings, but for at most {STEPS} steps and {SEARCHES} searches or
+pixels in three channels, with their libraries' own settings, but for at most {STEPS} steps and {SEARCHES} searches or
 restarts. Attacks that need no gradients were ended after {QUERIES} queries per image and have the first {FEWER} images
 alone. Ours stand first, at settings that cost about as much. One network was trained plainly, one with PGD examples of
 radius {EPS["linf"]}.
@@ -248,9 +248,8 @@ def _ours(attack, norm, table):
 
 def same_as(attack):
     """The attack of ours that a library's is by its name, or nothing."""
-    name = attack.partition(".")[2].lower()
-    found = [(len(spelled), ours) for ours, names in SAME.items() for spelled in names if spelled in name]
-    return max(found)[1] if found else ""
+    name = re.sub("^(linf|l2|l1)|attack$", "", attack.partition(".")[2].lower())
+    return next((ours for ours, names in SAME.items() if name in names), "")
 
 
 def _percent(share):

@@ -11,6 +11,7 @@ from library_fixtures import BUDGETS, settings
 from study_examples import changed
 from write_libraries import written
 
+import squeezeproof
 from squeezeproof.analysis.crafting import library_table
 from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.craft import craft
@@ -336,6 +337,16 @@ def test_a_table_tells_what_they_did(monkeypatch, tmp_path):
     plan = study({"method": "torchattacks.FGSM", "eps": 0.1})
     assert "library_attacks" in table_names(plan)
     assert "library_attacks" not in table_names(study({"method": "fgsm", "eps": 0.1}))
+
+
+def test_they_are_called_from_python_as_ours_are(monkeypatch):
+    images, labels = held_out(FEW)
+    found = squeezeproof.attack(network(), images, labels, "torchattacks.APGD", eps=0.1, steps=5, seed=1)
+    tensors, _ = crafted("torchattacks.APGD", steps=5)
+    assert found.success.equal(tensors["predictions"] != labels)
+    monkeypatch.setattr(RUN, failing)
+    with pytest.raises(InputError, match=REASON):
+        squeezeproof.attack(network(), images, labels, "torchattacks.FGSM", eps=0.1)
 
 
 def test_a_library_that_is_not_installed_is_told_with_what_to_install(monkeypatch):

@@ -99,7 +99,7 @@ def attack(
             [0, 1] to logits [N, K]. The normalisation belongs to it.
         images: [N, C, H, W], tensor or array, uint8 or float in [0, 1].
         labels: [N], whole numbers from 0.
-        name: of the attack, such as `apgd`.
+        name: of the attack, such as `apgd` or `torchattacks.NIFGSM`.
         eps: radius of the ball in pixels of [0, 1], such as 8 / 255; may be left out for attacks that look for the
             nearest adversarial image.
         norm: `linf` or `l2`; None for the attack's default.
@@ -109,7 +109,7 @@ def attack(
         settings: of the attack, by the names of docs/config.md; left out, its defaults.
 
     Returns Attacked. Raises InputError where an argument is not what it should be, the model gives no gradients to an
-    attack that needs them, or its outputs are no logits.
+    attack that needs them, its outputs are no logits, or another library's attack ends in an exception.
     """
     checked = checked_settings(name, {"eps": eps, "norm": norm, **settings})
     pixels = as_images(images)
@@ -132,6 +132,8 @@ def crafted(
 ) -> Attacked:
     """Attacked, by checked settings on checked inputs."""
     tensors, metadata = craft(model, images, labels, settings, **options)
+    if "failed" in metadata:
+        raise InputError(metadata["failed"])
     scored = torch.ones(len(labels), dtype=torch.bool)
     # The attacker has seen these images.
     scored[: metadata.get("held_out", 0)] = False
