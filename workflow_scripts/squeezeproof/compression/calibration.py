@@ -1,6 +1,10 @@
 """Calibration: from values to the scales and zero points of the grid that they are rounded to."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
+from torch import nn
 
 from squeezeproof.errors import NotSupported
 from squeezeproof.models.device import device_of
@@ -13,13 +17,15 @@ SAMPLE = 2**17
 SHARES = [percent / 100 for percent in range(100, 0, -1)]
 
 
-def draw(images, count, seed):
+def draw(images: torch.Tensor, count: int, seed: int) -> tuple[torch.Tensor, torch.Generator]:
     """`count` random images (or all, where there are fewer) for the ranges of a model, and the generator they took."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "calibration"))
     return images[torch.randperm(len(images), generator=generator)[:count]], generator
 
 
-def calibrate(values, bits, *, symmetric, method, percentile):
+def calibrate(
+    values: torch.Tensor, bits: int, *, symmetric: bool, method: str, percentile: float
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Scale and zero point of each row of `values` [R, n], both [R].
 
     Args:
@@ -48,7 +54,9 @@ def calibrate(values, bits, *, symmetric, method, percentile):
     return scale, zero_point
 
 
-def observe(model, names, images, generator):
+def observe(
+    model: nn.Module, names: Sequence[str], images: torch.Tensor, generator: torch.Generator
+) -> dict[str, torch.Tensor]:
     """What layers are fed: layer name -> a sample [1, n] of the values of its inputs, their extremes included.
 
     Args:
@@ -61,8 +69,8 @@ def observe(model, names, images, generator):
     quota = -(-SAMPLE // len(images))
     seen, ends = {name: [] for name in names}, {name: [] for name in names}
 
-    def record(name):
-        def hook(module, args, kwargs):
+    def record(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             values = (*args, *kwargs.values())[0].flatten(1)
             ends[name] += values.aminmax()
             if values.shape[1] > quota:
@@ -89,7 +97,7 @@ def observe(model, names, images, generator):
     return {name: torch.cat(values)[None] for name, values in seen.items()}
 
 
-def _ends(values, percentile):
+def _ends(values: torch.Tensor, percentile: float) -> tuple[torch.Tensor, torch.Tensor]:
     if percentile == 100:
         return values.amin(1), values.amax(1)
     ordered = values.sort(1).values
@@ -97,13 +105,13 @@ def _ends(values, percentile):
     return ordered[:, -1 - rank], ordered[:, rank]
 
 
-def _grid(low, high, bits, symmetric):
+def _grid(low: torch.Tensor, high: torch.Tensor, bits: int, symmetric: bool) -> tuple[torch.Tensor, torch.Tensor]:
     top = 2**bits - 1
     scale = ((high - low) / top).clamp_min(SMALLEST_SCALE)
     zero_point = torch.full_like(scale, 2 ** (bits - 1)) if symmetric else (-low / scale).round().clamp(0, top)
     return scale, zero_point
 
 
-def _error(values, scale, zero_point, bits):
+def _error(values: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, bits: int) -> torch.Tensor:
     rounded = FakeQuantize.apply(values, scale[:, None], zero_point[:, None], 2**bits - 1)
     return (rounded - values).square().mean(1)

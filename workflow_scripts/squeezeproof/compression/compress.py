@@ -1,12 +1,30 @@
 """Compression in one or more steps, with training in between and after."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from squeezeproof.compression.steps import untrained_model
 from squeezeproof.entries import registry
+from squeezeproof.types import Masks
 
 # The method of a base that is trained on like a compressed model.
 CONTROL = "control"
 
 
-def compress(model, shape, settings, train_on, images=None, labels=None, seed=0, masks=None, initial=None):
+def compress(
+    model: nn.Module,
+    shape: Sequence[int],
+    settings: dict[str, Any],
+    train_on: Callable[..., None],
+    images: torch.Tensor | None = None,
+    labels: torch.Tensor | None = None,
+    seed: int = 0,
+    masks: Masks | None = None,
+    initial: Callable[[], nn.Module] | None = None,
+) -> Masks:
     """Compress a model in place as a checked `compressions` entry says, at its one `ratio` or `bits`; return the masks.
 
     Args:
@@ -32,10 +50,12 @@ def compress(model, shape, settings, train_on, images=None, labels=None, seed=0,
     )
 
 
-def train_alone(model, settings, train_on, initial):
+def train_alone(
+    model: nn.Module, settings: dict[str, Any], train_on: Callable[..., None], initial: Callable[[], nn.Module] | None
+) -> Masks:
     """Train a base as long as a compressed model is trained, and compress nothing."""
     if settings["scratch"]:
-        model.load_state_dict(initial().state_dict())
+        model.load_state_dict(untrained_model(initial).state_dict())
     for stage in range(settings["steps"]):
         train_on(model, {}, stage)
     return {}

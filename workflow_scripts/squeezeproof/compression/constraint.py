@@ -1,20 +1,25 @@
 """Sparse sets of weights, and what is kept of a point by the nearest point of a set (Marshall 2020)."""
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 
 from squeezeproof.compression.projections import funnel, irregular, redundant
 from squeezeproof.errors import NotSupported
+from squeezeproof.types import Masks
 
 
-def constraint(settings):
+def constraint(settings: dict[str, Any]) -> Callable[..., Masks]:
     """`project(values, fraction, final)` as a checked compression entry of method admm says."""
     return partial(project, scope=settings["scope"], funnel_slope=settings["funnel_slope"])
 
 
-def project(values, fraction, final=True, *, scope, funnel_slope=0.5):
+def project(
+    values: Mapping[str, torch.Tensor], fraction: float, final: bool = True, *, scope: str, funnel_slope: float = 0.5
+) -> Masks:
     """Masks (name -> bool tensor) of what is kept where `fraction` of all weights becomes zero.
 
     Args:
@@ -39,6 +44,8 @@ def project(values, fraction, final=True, *, scope, funnel_slope=0.5):
             masks = funnel(tensors, keep, funnel_slope)
         case "redundant":
             masks = redundant(tensors, keep)
+        case _:
+            raise ValueError(f"unknown scope {scope!r}")
     masks = dict(zip(values, masks, strict=True))
     if empty := [name for name, mask in masks.items() if not mask.any()]:
         hint = {"global": ", or write scope: layer", "funnel": ", or funnel_slope"}.get(scope, "")
@@ -50,7 +57,7 @@ def project(values, fraction, final=True, *, scope, funnel_slope=0.5):
     return masks
 
 
-def _filled(tensors, keep):
+def _filled(tensors: Sequence[torch.Tensor], keep: int) -> list[torch.Tensor]:
     """The masks of `irregular`, but a layer that it would empty keeps the largest weight of each output instead.
 
     As many others, the smallest, go for them. Layers stay empty where `keep` is too little for that.
@@ -67,12 +74,12 @@ def _filled(tensors, keep):
     return masks
 
 
-def _kept(fraction, tensors):
+def _kept(fraction: float, tensors: Sequence[torch.Tensor]) -> int:
     count = sum(tensor.numel() for tensor in tensors)
     return count - round(fraction * count)
 
 
-def _check_narrowing(masks, fraction):
+def _check_narrowing(masks: Masks, fraction: float) -> None:
     shares = {name: int(mask.sum()) / mask.numel() for name, mask in masks.items()}
     for (before, wider), (name, narrower) in pairwise(shares.items()):
         if narrower >= wider:

@@ -6,17 +6,21 @@ MACs is searched without pruning anything. Filters that cannot be removed right 
 """
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import nn
 
 from squeezeproof.compression.groups import groups_and_layers, remove_filters, root_name
 from squeezeproof.compression.silence import Refused, refused
-from squeezeproof.compression.sizes import size_after
+from squeezeproof.compression.sizes import Group, Size, size_after
 from squeezeproof.compression.steps import prune
 from squeezeproof.errors import NotSupported
 from squeezeproof.models.measure import filtering, width_of
 from squeezeproof.seeds import derive_seed
+from squeezeproof.types import Masks
 
 log = logging.getLogger("squeezeproof")
 
@@ -25,8 +29,19 @@ OPTIONS = ("scope", "importance", "measure", "max_layer_ratio")
 
 
 def prune_filters(
-    model, shape, dense, fraction, *, importance, scope, measure, max_layer_ratio=1, sample=None, seed=0, final=True
-):
+    model: nn.Module,
+    shape: Sequence[int],
+    dense: tuple[Size, dict[str, int]],
+    fraction: float,
+    *,
+    importance: str,
+    scope: str,
+    measure: str,
+    max_layer_ratio: float = 1,
+    sample: tuple[torch.Tensor, torch.Tensor] | None = None,
+    seed: int = 0,
+    final: bool = True,
+) -> dict[str, list[int]]:
     """Remove filters in place until `fraction` of the dense model is gone; return what `remove_filters` was told.
 
     Args:
@@ -78,18 +93,20 @@ class Asked:
     final: bool
 
 
-def _choose(model, groups, layers, dense, asked, whole):
+def _choose(
+    model: nn.Module, groups: list[Group], layers: list[Any], dense: tuple[Size, dict[str, int]], asked: Any, whole: Any
+) -> Any:
     """Root name -> indices of the filters that go; and the parameters left; `whole` tells why layers keep theirs."""
     dense_size, dense_filters = dense
     names = [root_name(model, group) for group in groups]
     full = [dense_filters[name] // len(group.units[0]) for name, group in zip(names, groups, strict=True)]
 
-    def choose(level):
+    def choose(level: float) -> list[list[int]]:
         if asked.scope == "layer":
             return _uniform(groups, full, level)
         return _ranked(groups, full, level, asked.max_layer_ratio)
 
-    def removed(level):
+    def removed(level: float) -> float:
         size = size_after(layers, groups, [len(indices) for indices in choose(level)])
         return 1 - getattr(size, asked.measure) / getattr(dense_size, asked.measure)
 
@@ -110,7 +127,7 @@ def _choose(model, groups, layers, dense, asked, whole):
     }, parameters
 
 
-def dense_sizes(model, shape):
+def dense_sizes(model: nn.Module, shape: Sequence[int]) -> tuple[Size, dict[str, int]]:
     """(Size, filters of every convolution by its name) of a dense model: what every step measures its fraction by."""
     groups, layers, _ = groups_and_layers(model, shape, "l1")
     size = size_after(layers, groups, [0] * len(groups))
@@ -118,7 +135,7 @@ def dense_sizes(model, shape):
     return size, {names[layer]: width_of(layer) for layer in filtering(model)}
 
 
-def _out_of_reach(asked, achieved):
+def _out_of_reach(asked: Any, achieved: float) -> str:
     kept, way_out = "every layer keeps one", ""
     if asked.scope == "global" and asked.max_layer_ratio < 1:
         kept = f"max_layer_ratio: {asked.max_layer_ratio:g} of a layer may go"
@@ -130,7 +147,7 @@ def _out_of_reach(asked, achieved):
     )
 
 
-def _uniform(groups, full, level):
+def _uniform(groups: list[Group], full: list[int], level: float) -> list[list[int]]:
     """The lowest-scored filters of every group, `level` of its dense filters, at least one kept."""
     chosen = []
     for group, dense_filters in zip(groups, full, strict=True):
@@ -139,7 +156,7 @@ def _uniform(groups, full, level):
     return chosen
 
 
-def _ranked(groups, full, level, max_layer_ratio):
+def _ranked(groups: list[Group], full: list[int], level: float, max_layer_ratio: float) -> list[list[int]]:
     """The lowest-scored filters of all groups together, `level` of all dense filters, each group's best kept."""
     gone = sum(full) - sum(group.filters for group in groups)
     count = max(0, round(level * sum(full)) - gone)
@@ -155,7 +172,7 @@ def _ranked(groups, full, level, max_layer_ratio):
     return chosen
 
 
-def _search(removed, fraction):
+def _search(removed: Callable[[float], float], fraction: float) -> float:
     """The level in [0, 1] whose removed share comes nearest to `fraction`; `removed` does not fall with the level."""
     low, high = 0.0, 1.0
     for _ in range(40):
@@ -167,12 +184,23 @@ def _search(removed, fraction):
     return min(low, high, key=lambda level: abs(removed(level) - fraction))
 
 
-def compress_filters(model, shape, settings, train_on, *, images, labels, seed, masks, initial):
+def compress_filters(
+    model: nn.Module,
+    shape: Sequence[int],
+    settings: dict[str, Any],
+    train_on: Callable[..., None],
+    *,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    seed: int,
+    masks: Masks | None,
+    initial: Callable[[], nn.Module] | None,
+) -> Masks:
     """Filter pruning as `compression.compress.compress` calls it."""
     dense = dense_sizes(model, shape)
     options = {key: settings[key] for key in OPTIONS if key in settings}
 
-    def remove(untrained, fraction, seed, final):
+    def remove(untrained: nn.Module | None, fraction: float, seed: int, final: bool) -> Masks:
         drawn = settings["importance"] == "taylor"
         sample = _draw(images, labels, settings["taylor_images"], seed) if drawn else None
         chosen = prune_filters(model, shape, dense, fraction, **options, sample=sample, seed=seed, final=final)
@@ -183,7 +211,7 @@ def compress_filters(model, shape, settings, train_on, *, images, labels, seed, 
     return prune(model, settings, train_on, remove, seed, initial)
 
 
-def _draw(images, labels, count, seed):
+def _draw(images: torch.Tensor, labels: torch.Tensor, count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """(images, labels) of `count` random examples, or of all where there are fewer."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "taylor"))
     chosen = torch.randperm(len(labels), generator=generator)[:count]

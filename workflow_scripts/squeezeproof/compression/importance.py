@@ -3,6 +3,9 @@
 The functions of IMPORTANCES look at one convolution: weight [filters, in_channels, height, width] -> scores [filters].
 """
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -13,26 +16,29 @@ from squeezeproof.models.measure import width_of
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
 
+if TYPE_CHECKING:
+    from squeezeproof.compression.sizes import Group
+
 BATCH = 128
 
 
-def l1(weight):
+def l1(weight: torch.Tensor) -> torch.Tensor:
     """L1 norm of each filter [li2017]."""
     return weight.flatten(1).abs().sum(1)
 
 
-def l2(weight):
+def l2(weight: torch.Tensor) -> torch.Tensor:
     """L2 norm of each filter."""
     return weight.flatten(1).norm(dim=1)
 
 
-def geometric_median(weight):
+def geometric_median(weight: torch.Tensor) -> torch.Tensor:
     """Sum of each filter's L2 distances to its layer's filters [he2019]: the most replaceable are lowest."""
     filters = weight.flatten(1)
     return torch.cdist(filters, filters, compute_mode="donot_use_mm_for_euclid_dist").sum(1)
 
 
-def l1_per_parameter(weight):
+def l1_per_parameter(weight: torch.Tensor) -> torch.Tensor:
     """L1 norm over the number of weights (Wang et al. 2018), comparable across layers of different size."""
     return weight.flatten(1).abs().mean(1)
 
@@ -40,7 +46,13 @@ def l1_per_parameter(weight):
 IMPORTANCES = {function.__name__: function for function in (l1, l2, geometric_median, l1_per_parameter)}
 
 
-def score_filters(model, groups, importance, sample=None, seed=0):
+def score_filters(
+    model: nn.Module,
+    groups: "list[Group]",
+    importance: str,
+    sample: tuple[torch.Tensor, torch.Tensor] | None = None,
+    seed: int = 0,
+) -> list[torch.Tensor]:
     """Scores [filters] of every group of tied filters: the mean of what its convolutions say, but for `random`.
 
     Args:
@@ -56,7 +68,9 @@ def score_filters(model, groups, importance, sample=None, seed=0):
         names = {module: name for name, module in model.named_modules()}
         return [random_scores(sum(map(len, group.units)), seed, names[group.tied[0][0]]) for group in groups]
     if importance == "taylor":
-        score = taylor(model, [layer for group in groups for layer, _ in group.tied], *sample).get
+        if sample is None:
+            raise ValueError("importance: taylor needs a sample of images")
+        score = taylor(model, [layer for group in groups for layer, _ in group.tied], *sample).__getitem__
     elif importance == "lamp":
         score = _squared_norms
     else:
@@ -65,7 +79,7 @@ def score_filters(model, groups, importance, sample=None, seed=0):
     return [lamp(mean) for mean in means] if importance == "lamp" else means
 
 
-def lamp(squares):
+def lamp(squares: torch.Tensor) -> torch.Tensor:
     """LAMP scores [n] of the squared magnitudes [n] of one layer's weights [lee2021].
 
     A square over the sum of all that are not smaller, of equal ones of the later: the layer's largest scores 1, zeros
@@ -78,7 +92,9 @@ def lamp(squares):
     return scores.to(squares.device)
 
 
-def taylor(model, layers, images, labels):
+def taylor(
+    model: nn.Module, layers: Sequence[nn.Conv2d], images: torch.Tensor, labels: torch.Tensor
+) -> dict[nn.Module, torch.Tensor]:
     """First-order Taylor importance ([molchanov2019], Eq. 6): layer -> scores [filters].
 
     (sum of w dL/dw over a filter's weights and its bias)^2, the squared first-order change of the cross-entropy L when
@@ -113,22 +129,22 @@ def taylor(model, layers, images, labels):
     return {layer: (total / len(images)).to(device) for layer, total in totals.items()}
 
 
-def random_scores(count, *names):
+def random_scores(count: int, *names: object) -> torch.Tensor:
     """Uniform numbers [count] in [0, 1) that are a function of the names, a seed among them."""
     generator = torch.Generator().manual_seed(derive_seed(*names))
     return torch.rand(count, generator=generator, dtype=torch.float64)
 
 
-def _squared_norms(layer):
+def _squared_norms(layer: nn.Conv2d) -> torch.Tensor:
     return layer.weight.detach().flatten(1).square().sum(1)
 
 
-def _of_weight(importance):
+def _of_weight(importance: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[nn.Conv2d], torch.Tensor]:
     return lambda layer: importance(layer.weight.detach())
 
 
-def _multiply_by(gate):
-    def hook(layer, inputs, output):
+def _multiply_by(gate: torch.Tensor) -> Callable[[nn.Module, Any, torch.Tensor], torch.Tensor]:
+    def hook(layer: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
         if isinstance(layer, nn.Conv2d):
             return output * gate[:, :, None, None]
         return output * gate.view(len(gate), *[1] * (output.dim() - 2), -1)

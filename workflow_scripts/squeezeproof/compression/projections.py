@@ -3,17 +3,19 @@
 Every projection keeps exactly `keep` of all elements; tensors come in the order of their layers.
 """
 
+from collections.abc import Sequence
+
 import torch
 
 
-def irregular(tensors, keep):
+def irregular(tensors: Sequence[torch.Tensor], keep: int) -> list[torch.Tensor]:
     """Masks of the `keep` largest magnitudes of all tensors together; of equal ones the earlier goes first."""
     mask = _largest(torch.cat([tensor.detach().abs().flatten() for tensor in tensors]), keep)
     parts = mask.split([tensor.numel() for tensor in tensors])
     return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
 
-def funnel(tensors, keep, slope):
+def funnel(tensors: Sequence[torch.Tensor], keep: int, slope: float) -> list[torch.Tensor]:
     """Masks whose kept fraction falls from layer to layer by a constant, of the largest magnitudes of each.
 
     Args:
@@ -29,7 +31,7 @@ def funnel(tensors, keep, slope):
     ]
 
 
-def redundant(tensors, keep):
+def redundant(tensors: Sequence[torch.Tensor], keep: int) -> list[torch.Tensor]:
     """Masks without the near-duplicates among the filters of convolutions (Marshall 2020).
 
     Of each pair of filters of equal length, of one layer or two, closer than phi (L2 distance) the one of smaller norm
@@ -51,13 +53,13 @@ def redundant(tensors, keep):
     return irregular(left, keep)
 
 
-def _largest(magnitudes, keep):
+def _largest(magnitudes: torch.Tensor, keep: int) -> torch.Tensor:
     mask = torch.ones_like(magnitudes, dtype=torch.bool)
     mask[magnitudes.argsort(stable=True)[: len(magnitudes) - keep]] = False
     return mask
 
 
-def _funnel_counts(sizes, keep, slope):
+def _funnel_counts(sizes: list[int], keep: int, slope: float) -> list[int]:
     """How many elements each layer keeps: fractions d + b (m - n), where d is the mean and m the mean depth."""
     total, last = sum(sizes), len(sizes) - 1
     density = keep / total
@@ -72,7 +74,7 @@ def _funnel_counts(sizes, keep, slope):
     return counts
 
 
-def _redundancy(tensors):
+def _redundancy(tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Of every filter its distance to the nearest larger one (inf for the largest of a layer) and its non-zeros."""
     rows = [tensor.detach().flatten(1) for tensor in tensors if tensor.dim() == 4]
     if not rows:
@@ -89,7 +91,7 @@ def _redundancy(tensors):
     return distances, torch.cat([row.count_nonzero(1) for row in rows]).cpu()
 
 
-def _to_nearest_larger(filters):
+def _to_nearest_larger(filters: torch.Tensor) -> torch.Tensor:
     order = filters.norm(dim=1).argsort(descending=True, stable=True)
     ranked = torch.cdist(filters[order], filters[order])
     larger = torch.ones_like(ranked, dtype=torch.bool).tril(-1)

@@ -1,20 +1,24 @@
 """Quantization, post-training and as the start of quantization-aware training."""
 
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import torch
+from torch import nn
 
 from squeezeproof.compression.calibration import calibrate, draw, observe
 from squeezeproof.errors import NotSupported
 from squeezeproof.models.device import device_of
 from squeezeproof.models.measure import layer_macs
-from squeezeproof.models.quantized import Binarizer, Quantizer, not_covered, quantize_layers, unlike_base
+from squeezeproof.models.quantized import Quantizer, not_covered, quantize_layers, unlike_base
+from squeezeproof.types import Masks
 
 FLOAT = 32
 KEPT_BITS = 8
 
 
-def quantize(model, shape, settings, images, seed):
+def quantize(model: nn.Module, shape: Sequence[int], settings: dict[str, Any], images: torch.Tensor, seed: int) -> None:
     """Quantize the convolutions and linear layers of a model in place, their weights and their inputs.
 
     Args:
@@ -41,22 +45,22 @@ def quantize(model, shape, settings, images, seed):
     options = {"method": settings["calibration"], "percentile": settings["percentile"]}
     for name in names:
         layer = model.get_submodule(name)
-        if not isinstance(layer.weight_quantizer, Binarizer):
-            weight, bits = layer.weight.detach().flatten(1), layer.weight_quantizer.bits
-            layer.weight_quantizer.set(*calibrate(weight, bits, symmetric=True, **options))
-        if isinstance(layer.input_quantizer, Quantizer):
-            bits = layer.input_quantizer.bits
-            layer.input_quantizer.set(*calibrate(seen[name], bits, symmetric=False, **options))
+        of_weight, of_input = layer.weight_quantizer, layer.input_quantizer
+        if isinstance(of_weight, Quantizer):
+            weight = model.get_parameter(f"{name}.weight").detach().flatten(1)
+            of_weight.set(*calibrate(weight, of_weight.bits, symmetric=True, **options))
+        if isinstance(of_input, Quantizer):
+            of_input.set(*calibrate(seen[name], of_input.bits, symmetric=False, **options))
 
 
-def _check_covered(model, shape, names):
+def _check_covered(model: nn.Module, shape: Sequence[int], names: Sequence[str]) -> None:
     """Raise NotSupported for a layer that computes something else than torch.nn.Conv2d or torch.nn.Linear."""
     unlike, pixels = [], torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)).to(device_of(model))
     with ExitStack() as hooks:
         for name in names:
             layer = model.get_submodule(name)
 
-            def hook(layer, fed, output, name=name):
+            def hook(layer: nn.Module, fed: Sequence[torch.Tensor], output: torch.Tensor, name: str = name) -> None:
                 unlike.extend([name] if unlike_base(layer, fed, output) else [])
 
             hooks.callback(layer.register_forward_hook(hook).remove)
@@ -66,7 +70,7 @@ def _check_covered(model, shape, names):
         raise not_covered(unlike[0], model.get_submodule(unlike[0]))
 
 
-def _layer_settings(settings, is_end):
+def _layer_settings(settings: dict[str, Any], is_end: bool) -> dict[str, Any]:
     """What `quantize_layers` takes for one layer."""
     bits, input_bits = settings["bits"], settings["activation_bits"] or settings["bits"]
     if is_end and settings["first_last"] == "keep":
@@ -77,11 +81,22 @@ def _layer_settings(settings, is_end):
     }
 
 
-def _quantizer_settings(settings, bits):
+def _quantizer_settings(settings: dict[str, Any], bits: int) -> dict[str, Any]:
     return {"bits": bits, "learned": settings["mode"] == "qat"}
 
 
-def compress_bits(model, shape, settings, train_on, *, images, labels, seed, masks, initial):
+def compress_bits(
+    model: nn.Module,
+    shape: Sequence[int],
+    settings: dict[str, Any],
+    train_on: Callable[..., None],
+    *,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    seed: int,
+    masks: Masks | None,
+    initial: Callable[[], nn.Module] | None,
+) -> Masks:
     """Quantization as `compression.compress.compress` calls it."""
     quantize(model, shape, settings, images, seed)
     train_on(model, masks or {}, 0)

@@ -6,13 +6,15 @@ network in which the filters and their normalisations give zeros.
 """
 
 import copy
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from squeezeproof.errors import NotSupported
+from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.models.device import device_of
 
 IMAGES = 4
@@ -25,7 +27,7 @@ ULPS = 1000
 class Refused(NotSupported):
     """Filters cannot be removed as they are tied; `reasons` has for the name of each of their layers why."""
 
-    def __init__(self, reasons, more=""):
+    def __init__(self, reasons: Mapping[str, str], more: str = "") -> None:
         first = next(iter(reasons.values()))
         names = [name for name, reason in reasons.items() if reason == first]
         super().__init__(
@@ -35,7 +37,7 @@ class Refused(NotSupported):
         self.reasons = reasons
 
 
-def refused(names, reason):
+def refused(names: Iterable[str], reason: str) -> InputError:
     """The Refused of layers that share a reason."""
     return Refused(dict.fromkeys(names, reason))
 
@@ -43,12 +45,12 @@ def refused(names, reason):
 class Reference:
     """A network as it was before its filters were removed, and what it computes with some of them silent."""
 
-    def __init__(self, model, shape):
+    def __init__(self, model: nn.Module, shape: Sequence[int]) -> None:
         self.pixels = torch.rand(IMAGES, *shape, generator=torch.Generator().manual_seed(0)).to(device_of(model))
         # In double precision rounding hides nothing, where the network takes it.
         self.double, self.model = _in_double(model, self.pixels)
 
-    def difference(self, pruned, removed):
+    def difference(self, pruned: nn.Module, removed: dict[str, Any]) -> str | None:
         """What tells `pruned` from the network with the `removed` channels silent (of `silent`), None if nothing."""
         with torch.no_grad():
             with silent(self.model, removed) as strays:
@@ -68,11 +70,11 @@ class Reference:
             "reordered, split at fixed places, or pass a function that is not 0 at 0"
         )
 
-    def _logits(self, model):
+    def _logits(self, model: nn.Module) -> torch.Tensor:
         return model.eval()(self.pixels.double() if self.double else self.pixels)
 
 
-def same_logits(expected, found):
+def same_logits(expected: torch.Tensor, found: torch.Tensor) -> bool:
     """Whether two networks give the same logits [N, K], but for what is small beside how they change from image to
     image and beside their own rounding. Neither an offset of all logits nor a masked class (of -1e9, or -inf) hides a
     difference in the others."""
@@ -92,7 +94,7 @@ def same_logits(expected, found):
 
 
 @contextmanager
-def silent(model, removed):
+def silent(model: nn.Module, removed: dict[str, Any]) -> Generator[list[str]]:
     """The model with channels held at zero: `removed` maps names of layers to the indices of outputs, of bare
     parameters to (dimension, indices).
 
@@ -116,8 +118,10 @@ def silent(model, removed):
                 parameter.data.copy_(values)
 
 
-def _silencer(name, indices, strays):
-    def hook(module, inputs, output):
+def _silencer(
+    name: str, indices: torch.Tensor, strays: list[str]
+) -> Callable[[nn.Module, Any, torch.Tensor], torch.Tensor]:
+    def hook(module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
         at = indices.to(output.device)
         place = channel_dimension(module, output)
         if isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)):
@@ -130,7 +134,7 @@ def _silencer(name, indices, strays):
     return hook
 
 
-def channel_dimension(module, tensor):
+def channel_dimension(module: nn.Module, tensor: torch.Tensor) -> int:
     """The dimension of a layer's input or output that holds its channels."""
     if isinstance(module, nn.Linear):
         return tensor.dim() - 1
@@ -143,12 +147,15 @@ def channel_dimension(module, tensor):
     return 1
 
 
-def _normalized(module, values, gone, place):
+def _normalized(
+    module: nn.LayerNorm | nn.GroupNorm, values: torch.Tensor, gone: torch.Tensor, place: int
+) -> torch.Tensor:
     """A LayerNorm or GroupNorm over the channels that are left, zero elsewhere."""
     count = values.shape[place]
     kept = torch.ones(count, dtype=torch.bool, device=values.device)
     kept[gone] = False
-    weight, bias = (None if p is None else p[kept] for p in (module.weight, module.bias))
+    parameters: list[Any] = [module.weight, module.bias]
+    weight, bias = (None if parameter is None else parameter[kept] for parameter in parameters)
     moved = values.movedim(place, -1 if isinstance(module, nn.LayerNorm) else 1)
     output = torch.zeros_like(moved)
     if isinstance(module, nn.LayerNorm):
@@ -158,7 +165,7 @@ def _normalized(module, values, gone, place):
     return output.movedim(1, place)
 
 
-def _in_double(model, pixels):
+def _in_double(model: nn.Module, pixels: torch.Tensor) -> tuple[bool, nn.Module]:
     """(True, a copy in double precision), or (False, a copy as it is) of a network that does not take it."""
     try:
         copied = copy.deepcopy(model).double()

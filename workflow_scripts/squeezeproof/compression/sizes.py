@@ -1,6 +1,8 @@
 """What a group of tied filters stands for, and the size of a network without some of its groups' filters."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,14 +23,14 @@ class Group:
 
     root: nn.Conv2d
 
-    units: list
-    tied: list
-    outs: dict
-    ins: dict
-    scores: torch.Tensor | None = None
+    units: list[list[int]]
+    tied: list[tuple[Any, torch.Tensor]]
+    outs: dict[Any, float]
+    ins: dict[Any, float]
+    scores: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
     @property
-    def filters(self):
+    def filters(self) -> int:
         return len(self.units)
 
 
@@ -41,7 +43,7 @@ class Size:
     macs: int
 
 
-def size_after(layers, groups, removals):
+def size_after(layers: list[Any], groups: list[Group], removals: Sequence[int]) -> Size:
     """The Size that removing `removals[i]` units of `groups[i]` leaves."""
     channels = parameters = macs = 0
     for layer, layer_macs_now, filters in layers:
@@ -60,7 +62,7 @@ def size_after(layers, groups, removals):
     return Size(channels, parameters, macs)
 
 
-def _kept_of_channels(layer, lost):
+def _kept_of_channels(layer: Any, lost: int) -> int:
     """Parameters that a normalisation, a PReLU or a bare parameter has left without some channels."""
     own = [layer] if isinstance(layer, nn.Parameter) else list(layer.parameters(recurse=False))
     # torch-pruning cuts a bare parameter along its last dimension that is longer than 1, and leaves a single slope.
@@ -71,5 +73,5 @@ def _kept_of_channels(layer, lost):
     )
 
 
-def is_depthwise(layer):
+def is_depthwise(layer: Any) -> bool:
     return isinstance(layer, nn.Conv2d) and 1 < layer.groups == layer.in_channels == layer.out_channels

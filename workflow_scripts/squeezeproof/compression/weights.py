@@ -1,5 +1,8 @@
 """Weight pruning: boolean masks over the weights of convolutions and linear layers."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -8,11 +11,12 @@ from squeezeproof.compression.importance import lamp, random_scores
 from squeezeproof.compression.steps import prune
 from squeezeproof.errors import NotSupported
 from squeezeproof.models.products import products, weights_in_use
+from squeezeproof.types import Masks
 
 OPTIONS = ("scope", "importance", "funnel_slope")
 
 
-def prunable(model, shape=None):
+def prunable(model: nn.Module, shape: Sequence[int] | None = None) -> dict[str, nn.Parameter]:
     """Parameter name -> weight of everything that activations are multiplied with; biases and norms are never pruned.
 
     Args:
@@ -41,7 +45,17 @@ def prunable(model, shape=None):
     return {name: model.get_parameter(name) for name in names}
 
 
-def prune_weights(model, fraction, *, scope, importance="magnitude", funnel_slope=0.5, seed=0, shape=None, final=True):
+def prune_weights(
+    model: nn.Module,
+    fraction: float,
+    *,
+    scope: str,
+    importance: str = "magnitude",
+    funnel_slope: float = 0.5,
+    seed: int = 0,
+    shape: Sequence[int] | None = None,
+    final: bool = True,
+) -> Masks:
     """Zero the `fraction` of weights of least importance, in place, and return the masks of those kept.
 
     Args:
@@ -70,7 +84,7 @@ def prune_weights(model, fraction, *, scope, importance="magnitude", funnel_slop
     return masks
 
 
-def _score(name, weight, importance, seed):
+def _score(name: str, weight: torch.Tensor, importance: str, seed: int) -> torch.Tensor:
     match importance:
         case "magnitude":
             return weight.abs()
@@ -81,11 +95,22 @@ def _score(name, weight, importance, seed):
     raise ValueError(f"unknown importance {importance!r}")
 
 
-def compress_weights(model, shape, settings, train_on, *, images, labels, seed, masks, initial):
+def compress_weights(
+    model: nn.Module,
+    shape: Sequence[int],
+    settings: dict[str, Any],
+    train_on: Callable[..., None],
+    *,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    seed: int,
+    masks: Masks | None,
+    initial: Callable[[], nn.Module] | None,
+) -> Masks:
     """Weight pruning as `compression.compress.compress` calls it."""
     options = {key: settings[key] for key in OPTIONS if key in settings}
 
-    def remove(untrained, fraction, seed, final):
+    def remove(untrained: nn.Module | None, fraction: float, seed: int, final: bool) -> Masks:
         return prune_weights(model, fraction, **options, seed=seed, shape=shape, final=final)
 
     return prune(model, settings, train_on, remove, seed, initial)

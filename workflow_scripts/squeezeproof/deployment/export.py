@@ -7,6 +7,9 @@ normalisations.
 
 import io
 import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,6 +23,7 @@ from squeezeproof.models.device import device_of
 from squeezeproof.models.logits import close
 from squeezeproof.models.onnx_sessions import open_session
 from squeezeproof.models.quantized import quantized_layers
+from squeezeproof.types import Images
 
 INPUT, OUTPUT = "pixels", "logits"
 OPSET = 17
@@ -27,7 +31,7 @@ OPSET = 17
 TRACED = 13
 
 
-def onnx_bytes(model, shape):
+def onnx_bytes(model: nn.Module, shape: Sequence[int]) -> bytes:
     """The ONNX file of a model (of `plain`) that maps [N, *shape] to logits, N free; batch normalisations are folded.
 
     Raises NotSupported where the network cannot be traced.
@@ -39,7 +43,8 @@ def onnx_bytes(model, shape):
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
-                model, (torch.zeros(TRACED, *shape),), buffer, dynamo=False, opset_version=OPSET,
+                model, (torch.zeros(TRACED, *shape),), buffer,  # ty: ignore[invalid-argument-type]
+                dynamo=False, opset_version=OPSET,
                 input_names=[INPUT], output_names=[OUTPUT], dynamic_axes=axes,
             )  # fmt: skip
         except (RuntimeError, TypeError, ValueError) as error:
@@ -47,7 +52,7 @@ def onnx_bytes(model, shape):
     return _with_free_batch(buffer.getvalue())
 
 
-def _with_free_batch(text):
+def _with_free_batch(text: bytes) -> bytes:
     """The ONNX file in which a shape that begins with the number of images traced begins with that of its input.
 
     Python's len(x) is a number when it is traced, where x.shape[0] is part of the graph.
@@ -65,13 +70,13 @@ def _with_free_batch(text):
     return model.SerializeToString()
 
 
-def export_onnx(path, model, images):
+def export_onnx(path: str | Path, model: nn.Module, images: Images) -> dict[str, Any]:
     """Write a model as ONNX; returns what `compare` says of it and the model on uint8 images [N, C, H, W].
 
     Raises NotSupported, and leaves no file, where the network cannot be traced or the two disagree (`judge`).
     """
 
-    def run(copied):
+    def run(copied: nn.Module) -> tuple[bytes, np.ndarray]:
         text = onnx_bytes(copied, images.shape[1:])
         return text, logits_of_session(open_session(text), images)
 
@@ -82,7 +87,7 @@ def export_onnx(path, model, images):
     return metadata
 
 
-def export_program(path, model, images):
+def export_program(path: str | Path, model: nn.Module, images: Images) -> dict[str, Any]:
     """Write a model as a torch.export program (.pt2, for torch.export.load); as `export_onnx` otherwise.
 
     The file is PyTorch's archive of JSON, raw weights and a pickled example input; nothing in this project reads it.
@@ -90,7 +95,7 @@ def export_program(path, model, images):
     size = torch.export.Dim("images")
     example = torch.zeros(2, *images.shape[1:])
 
-    def run(copied):
+    def run(copied: nn.Module) -> tuple[Any, np.ndarray]:
         try:
             program = torch.export.export(copied, (example,), dynamic_shapes=({0: size},))
         except Exception as error:
@@ -107,7 +112,7 @@ def export_program(path, model, images):
     return metadata
 
 
-def compare(model, images, found):
+def compare(model: nn.Module, images: Images, found: np.ndarray) -> dict[str, Any]:
     """How logits `found` [N, K] of a deployed model compare with those of `model`, on uint8 images [N, C, H, W].
 
     Returns `images`, their number; `close`, the share of images that both give the same logits, to rounding;
@@ -130,7 +135,9 @@ def compare(model, images, found):
     }
 
 
-def judge(model, images, found, run, form):
+def judge(
+    model: nn.Module, images: Images, found: np.ndarray, run: Callable[[nn.Module], np.ndarray], form: str
+) -> dict[str, Any]:
     """What `compare` says of an exported model's logits `found`; NotSupported where it is another network.
 
     A rounding at a tie may fall either way, and every later layer sees it: of a rounded model the network without the
@@ -146,7 +153,7 @@ def judge(model, images, found, run, form):
     return metadata
 
 
-def check(metadata, form):
+def check(metadata: dict[str, Any], form: str) -> dict[str, Any]:
     """The metadata of `compare`; NotSupported where logits differ by more than rounding, or are not finite."""
     if metadata["close"] < 1 or not np.isfinite(metadata["max_difference"]):
         raise NotSupported(

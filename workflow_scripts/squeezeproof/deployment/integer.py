@@ -11,7 +11,9 @@ images; and roundings at ties.
 import io
 import tempfile
 from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,8 +27,9 @@ from squeezeproof.deployment.export import compare, onnx_bytes
 from squeezeproof.deployment.plain import logits_of_session, plain
 from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.models.onnx_sessions import open_session
-from squeezeproof.models.quantized import SMALLEST_SCALE, quantized_layers
+from squeezeproof.models.quantized import SMALLEST_SCALE, Quantizer, quantized_layers
 from squeezeproof.store.datasets import to_pixels
+from squeezeproof.types import Images
 
 BITS = 8
 TOP = 2**BITS - 1
@@ -39,13 +42,15 @@ LARGEST_BIAS = 2**30
 CALIBRATION_BATCH = 128
 
 
-def has_integer_kernels(layers):
+def has_integer_kernels(layers: Mapping[str, dict[str, Any]]) -> bool:
     """Whether every quantized layer (of `quantized_layers`) has weights and inputs of 8 bits."""
     grids = [grid for layer in layers.values() for grid in (layer["weight"], layer["input"])]
     return bool(grids) and all(grid and grid["bits"] == BITS for grid in grids)
 
 
-def export_integer(path, model, images, labels, train, count, seed):
+def export_integer(
+    path: str | Path, model: nn.Module, images: Images, labels: torch.Tensor, train: torch.Tensor, count: int, seed: int
+) -> dict[str, Any]:
     """Write the int8 model of a fake-quantized model; returns how the two compare on the test images.
 
     Args:
@@ -72,7 +77,7 @@ def export_integer(path, model, images, labels, train, count, seed):
         }
 
 
-def predict_integer(session, images):
+def predict_integer(session: Any, images: Images) -> torch.Tensor:
     """Labels int64 [N] that an int8 model (of `models.onnx_sessions.open_session`) gives to uint8 or float images.
 
     Raises InputError where a logit is not finite.
@@ -80,7 +85,7 @@ def predict_integer(session, images):
     return torch.from_numpy(_finite_logits(session, images).argmax(1))
 
 
-def _finite_logits(session, images):
+def _finite_logits(session: Any, images: Images) -> np.ndarray:
     logits = logits_of_session(session, images)
     if not np.isfinite(logits).all():
         raise InputError(
@@ -89,7 +94,9 @@ def _finite_logits(session, images):
     return logits
 
 
-def integer_graph(model, shape, calibration):
+def integer_graph(
+    model: nn.Module, shape: Sequence[int], calibration: torch.Tensor
+) -> tuple[onnx.ModelProto, int, int]:
     """(ONNX model with integer weights, number of layers, number of added ranges) of a fake-quantized model."""
     if not has_integer_kernels(quantized_layers(model)):
         raise NotSupported("int8 needs a quantization of 8 bits, weights and inputs; other widths are only simulated")
@@ -99,12 +106,12 @@ def integer_graph(model, shape, calibration):
     return graph, len(calls), _integer_outputs(graph, calibration)
 
 
-def integer_layers(path):
+def integer_layers(path: str | Path) -> int:
     """How many nodes of an ONNX file run as integer kernels in ONNX Runtime on this machine."""
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
+        options = onnxruntime.SessionOptions()  # ty: ignore[possibly-missing-attribute]
         options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
         options.log_severity_level = 4
         onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -116,22 +123,23 @@ def integer_layers(path):
 class QuantizeDequantize(nn.Module):
     """An 8-bit Quantizer of inputs, exported as QuantizeLinear and DequantizeLinear."""
 
-    def __init__(self, quantizer):
+    def __init__(self, quantizer: Quantizer) -> None:
         super().__init__()
         self.scale = max(quantizer.scale.item(), SMALLEST_SCALE)
         self.zero_point = int(quantizer.zero_point)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, 0, TOP)
 
 
-def _calls(model, shape):
+def _calls(model: nn.Module, shape: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
     """(layer's weight scales, largest rounded weights), both [channels], of every pass through a quantized layer."""
     copied, calls, hooks = plain(model), [], []
     for name in quantized_layers(model):
-        scale = model.get_submodule(name).weight_quantizer.scale.detach().cpu().clamp_min(SMALLEST_SCALE)
+        quantizer: Any = model.get_submodule(f"{name}.weight_quantizer")
+        scale = quantizer.scale.detach().cpu().clamp_min(SMALLEST_SCALE)
         layer = copied.get_submodule(name)
-        peak = layer.weight.flatten(1).abs().amax(1)
+        peak = copied.get_parameter(f"{name}.weight").flatten(1).abs().amax(1)
         call = (scale.numpy().astype(np.float64), peak.numpy().astype(np.float64))
         hooks.append(layer.register_forward_hook(lambda *_, call=call: calls.append(call)))
     with torch.no_grad():
@@ -139,7 +147,7 @@ def _calls(model, shape):
     return calls
 
 
-def _integer_weights(model, calls):
+def _integer_weights(model: onnx.ModelProto, calls: list[tuple[np.ndarray, np.ndarray]]) -> None:
     """Turn the weights of every quantized layer into int8 and the biases into int32, in place.
 
     A folded batch normalisation multiplies every channel by a factor, which the largest weight of the channel tells.
@@ -175,7 +183,7 @@ def _integer_weights(model, calls):
     _tidy(graph)
 
 
-def _constants(graph):
+def _constants(graph: Any) -> dict[str, np.ndarray]:
     """Name -> array of everything in a graph that depends on no input."""
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     for node in graph.node:
@@ -187,7 +195,7 @@ def _constants(graph):
     return values
 
 
-def _dequantized(graph, name, levels, step, axis):
+def _dequantized(graph: Any, name: str, levels: np.ndarray, step: np.ndarray, axis: int) -> str:
     """Add integers and the node that dequantizes them per channel; the name of its output."""
     arrays = {
         name: levels,
@@ -201,7 +209,7 @@ def _dequantized(graph, name, levels, step, axis):
     return node.output[0]
 
 
-def _integer_outputs(model, calibration):
+def _integer_outputs(model: onnx.ModelProto, calibration: torch.Tensor) -> int:
     """Round, in place, the results of convolutions that do not go straight into a rounding.
 
     A ReLU that follows alone is part of the convolution's kernel, and the rounding comes after it. A rounding further
@@ -230,7 +238,7 @@ def _integer_outputs(model, calibration):
     return len(unknown)
 
 
-def _through(graph, name, kinds, once=False):
+def _through(graph: Any, name: str, kinds: Collection[str], once: bool = False) -> tuple[str, list[Any]]:
     """The tensor at the end of a chain of such nodes, each the only user of the one before, and its users."""
     users = _users(graph, name)
     while len(users) == 1 and users[0].op_type in kinds:
@@ -241,11 +249,11 @@ def _through(graph, name, kinds, once=False):
     return name, users
 
 
-def _users(graph, name):
+def _users(graph: Any, name: str) -> list[Any]:
     return [node for node in graph.node if name in node.input]
 
 
-def _ranges(model, names, calibration):
+def _ranges(model: onnx.ModelProto, names: Sequence[str], calibration: torch.Tensor) -> dict[str, tuple[float, float]]:
     """Smallest and largest value of named tensors over images, zero included."""
     if not names:
         return {}
@@ -262,7 +270,7 @@ def _ranges(model, names, calibration):
     return ranges
 
 
-def _insert_rounding(graph, name, step, zero_point):
+def _insert_rounding(graph: Any, name: str, step: float, zero_point: float) -> None:
     grid = [f"{name}.scale", f"{name}.zero_point"]
     for key, value in zip(grid, (np.float32(step), np.uint8(zero_point)), strict=True):
         graph.initializer.append(numpy_helper.from_array(np.asarray(value), key))
@@ -280,7 +288,7 @@ def _insert_rounding(graph, name, step, zero_point):
             dequantize.output[0] = name
 
 
-def _tidy(graph):
+def _tidy(graph: Any) -> None:
     """Drop initializers that no node takes any more."""
     taken = {name for node in graph.node for name in node.input}
     kept = [tensor for tensor in graph.initializer if tensor.name in taken]

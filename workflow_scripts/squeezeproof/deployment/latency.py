@@ -4,7 +4,10 @@ import csv
 import os
 import platform
 import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,16 +41,16 @@ class Contender:
     model: str
     backend: str
     threads: int
-    forward: callable
-    set_up: callable = lambda: None
+    forward: Callable[[torch.Tensor], Any]
+    set_up: Callable[[], None] = lambda: None
 
 
-def eager(name, model, threads):
+def eager(name: str, model: nn.Module, threads: int) -> Contender:
     """A PyTorch model on its own device, in eager mode; copies to and from a GPU are part of the time."""
     device = device_of(model)
 
     @torch.inference_mode()
-    def forward(pixels):
+    def forward(pixels: torch.Tensor) -> torch.Tensor:
         logits = model(pixels.to(device, memory_format=torch.channels_last)).cpu()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
@@ -56,7 +59,7 @@ def eager(name, model, threads):
     return Contender(name, "eager", threads, forward, lambda: torch.set_num_threads(threads))
 
 
-def onnxruntime(name, path, threads, backend="onnxruntime"):
+def onnxruntime(name: str, path: str | Path, threads: int, backend: str = "onnxruntime") -> Contender:
     """An ONNX file in ONNX Runtime on the CPU."""
     session = open_session(path, threads)
     return Contender(name, backend, threads, lambda pixels: run_session(session, pixels.numpy()))
@@ -66,7 +69,8 @@ def foreign(name: str, model: nn.Module, threads: int, backend: str) -> Contende
     """A model from a file of the user's in its own runtime, on the CPU, with the normalisation that is not in it."""
     mean, std = (getattr(model.normalize, key)[0].numpy() for key in ("mean", "std"))
     inside = not mean.any() and (std == 1).all()
-    network, opened = model.network, []
+    network: Any = model.get_submodule("network")
+    opened: list[Any] = []
 
     def set_up() -> None:
         torch.set_num_threads(threads)
@@ -79,7 +83,9 @@ def foreign(name: str, model: nn.Module, threads: int, backend: str) -> Contende
     return Contender(name, backend, threads, forward, set_up)
 
 
-def contenders(runs, files, threads, device):
+def contenders(
+    runs: Iterable[tuple[str, str]], files: Iterable[str | Path], threads: Sequence[int], device: torch.device
+) -> list[Contender]:
     """Everything that is timed of a data set.
 
     Args:
@@ -100,7 +106,7 @@ def contenders(runs, files, threads, device):
     return found
 
 
-def write_times(path, rows):
+def write_times(path: str | Path, rows: Iterable[tuple[Any, ...]]) -> None:
     """Rows of `measure_latency` as CSV."""
     with writing_csv(path) as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -108,7 +114,9 @@ def write_times(path, rows):
         writer.writerows((*row[:-2], f"{row[-2]:.6f}", f"{row[-1]:.6f}") for row in rows)
 
 
-def measure_latency(contenders, path, count, rounds):
+def measure_latency(
+    contenders: Sequence[Contender], path: str | Path, count: int, rounds: int
+) -> list[tuple[Any, ...]]:
     """Times of every contender, one row (a tuple in the order of COLUMNS) per sample, in milliseconds per image.
 
     Algorithm 4 (`in memory`): the first `count` images of the prepared split `path`, one after the other, each a
@@ -133,7 +141,7 @@ def measure_latency(contenders, path, count, rounds):
     return rows
 
 
-def _turn(contender, path, pixels, index):
+def _turn(contender: Contender, path: str | Path, pixels: torch.Tensor, index: int) -> list[tuple[Any, ...]]:
     contender.set_up()
     for step in range(WARM_UP):
         contender.forward(pixels[step % len(pixels)][None])
@@ -146,18 +154,18 @@ def _turn(contender, path, pixels, index):
     return [*rows, (*label, LOADED, index, 0, *(value / count for value in loaded))]
 
 
-def _load(path, count):
+def _load(path: str | Path, count: int) -> torch.Tensor:
     return open_tensors(path, "pt", ["images"]).get_slice("images")[:count]
 
 
-def _timed(call):
+def _timed(call: Callable[[], object]) -> tuple[float, float]:
     """Wall and CPU milliseconds of a call."""
     cpu, wall = time.process_time_ns(), time.perf_counter_ns()
     call()
     return (time.perf_counter_ns() - wall) / 1e6, (time.process_time_ns() - cpu) / 1e6
 
 
-def machine(device):
+def machine(device: torch.device) -> dict[str, Any]:
     """The machine that was timed, as names and numbers."""
     import onnxruntime
 
@@ -172,12 +180,12 @@ def machine(device):
     }
 
 
-def available_cores():
+def available_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def _processor():
+def _processor() -> str:
     try:
         with open("/proc/cpuinfo") as file:
             lines = [line.partition(":") for line in file]

@@ -4,6 +4,9 @@ torch's own holds the input projections as one bare parameter, and takes a fused
 export and module hooks do not see. As linear layers they are pruned, quantized, counted and named like all others.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -20,7 +23,7 @@ class Attention(nn.Module):
     # torch's transformer layers ask for it before they take the fused path.
     _qkv_same_embed_dim = False
 
-    def __init__(self, original):
+    def __init__(self, original: nn.MultiheadAttention) -> None:
         super().__init__()
         self.embed_dim, self.head_dim = original.embed_dim, original.head_dim
         self.dropout, self.batch_first = original.dropout, original.batch_first
@@ -30,22 +33,29 @@ class Attention(nn.Module):
         self.train(original.training)
 
     @property
-    def num_heads(self):
+    def num_heads(self) -> int:
         """Those that its projections have; fewer than the original's where some were removed."""
         return self.in_proj.out_features // (3 * self.head_dim)
 
     @property
-    def in_proj_weight(self):
+    def in_proj_weight(self) -> torch.Tensor:
         return self.in_proj.weight
 
     @property
-    def in_proj_bias(self):
+    def in_proj_bias(self) -> torch.Tensor:
         return self.in_proj.bias
 
     def forward(
-        self, query, key, value, key_padding_mask=None, need_weights=True, attn_mask=None,
-        average_attn_weights=True, is_causal=False,
-    ):  # fmt: skip
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        key_padding_mask: torch.Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: torch.Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """As nn.MultiheadAttention's, batched or not."""
         batched, turned = query.dim() == 3, query.dim() == 3 and not self.batch_first
         if key is query and value is query:
@@ -62,7 +72,7 @@ class Attention(nn.Module):
             weights = (scores if mask is None else scores + mask).softmax(-1)
             mixed = functional.dropout(weights, dropout) @ heads[2]
         else:
-            weights, mixed = None, functional.scaled_dot_product_attention(*heads, mask, dropout)
+            weights, mixed = None, functional.scaled_dot_product_attention(heads[0], heads[1], heads[2], mask, dropout)
         output = mixed.transpose(1, 2).flatten(2)
         output = self.out_proj(output.transpose(0, 1) if turned else output)
         if weights is not None:
@@ -71,7 +81,7 @@ class Attention(nn.Module):
         return output if batched else output.squeeze(0), weights
 
 
-def unfold_attention(network, pixels):
+def unfold_attention(network: nn.Module, pixels: torch.Tensor) -> None:
     """Turn the attention layers of a network into Attention in place, where it computes the same on pixels afterwards.
 
     Left as they are: those with keys or values of other widths or with learned ones, and classes that inherit.
@@ -95,7 +105,7 @@ def unfold_attention(network, pixels):
             setattr(parent, name, child)
 
 
-def _logits(network, pixels):
+def _logits(network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     modes = {module: module.training for module in network.modules()}
     with torch.no_grad():
         logits = network.eval()(pixels)
@@ -104,7 +114,7 @@ def _logits(network, pixels):
     return logits
 
 
-def _linear(weight, bias):
+def _linear(weight: Any, bias: Any) -> nn.Linear:
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight = weight
     if bias is not None:
@@ -112,13 +122,15 @@ def _linear(weight, bias):
     return layer
 
 
-def _rename(module, state, prefix, *_):
+def _rename(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     for kind in ("weight", "bias"):
         if f"{prefix}in_proj_{kind}" in state:
             state[f"{prefix}in_proj.{kind}"] = state.pop(f"{prefix}in_proj_{kind}")
 
 
-def _joined(mask, padding, heads, causal):
+def _joined(
+    mask: torch.Tensor | None, padding: torch.Tensor | None, heads: Sequence[torch.Tensor], causal: bool
+) -> torch.Tensor | None:
     """The masks as one that is added to the scores [N, heads, queries, keys], None without any."""
     if causal and mask is None:
         mask = torch.ones(heads[0].shape[-2], heads[1].shape[-2], dtype=torch.bool, device=heads[0].device).triu(1)

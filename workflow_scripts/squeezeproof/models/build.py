@@ -2,6 +2,7 @@
 
 import importlib
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,7 +25,7 @@ IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 APART = ("kind", "normalization", "checkpoint", "pretrained")
 
 
-def specification(settings, dataset):
+def specification(settings: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
     """What rebuilds a model: the checked `architectures` entry and the metadata of the data set it takes.
 
     Args:
@@ -42,7 +43,7 @@ def specification(settings, dataset):
     }
 
 
-def moments(dataset):
+def moments(dataset: dict[str, Any]) -> dict[str, tuple[list[float], list[float]]]:
     """Normalization of a config -> (mean, std) per channel, for the metadata of a prepared split."""
     channels = dataset["shape"][0]
     found = {
@@ -54,7 +55,7 @@ def moments(dataset):
     return found | {"imagenet": IMAGENET} if channels == len(IMAGENET[0]) else found
 
 
-def build(spec, seed):
+def build(spec: dict[str, Any], seed: int) -> nn.Sequential:
     """The model of a specification with random weights drawn from `seed`; the global RNG is left as it was.
 
     Returns an nn.Sequential of `normalize` and `network` that maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
@@ -77,17 +78,17 @@ def build(spec, seed):
     return _behind(spec, network)
 
 
-def _behind(spec, network):
+def _behind(spec: dict[str, Any], network: nn.Module) -> nn.Sequential:
     """A network behind the normalisation of its specification."""
     return nn.Sequential(OrderedDict(normalize=Normalize(spec["mean"], spec["std"]), network=network))
 
 
-def initial_model(spec, seed):
+def initial_model(spec: dict[str, Any], seed: int) -> nn.Sequential:
     """The model that the base model of a study's `seed` is before its training."""
     return build(spec, derive_seed(seed, "weights"))
 
 
-def _build_known(settings, shape):
+def _build_known(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
     """A network of FACTORIES; before memory is taken for its weights, that they are of a size that can be meant."""
     check_specification(settings, shape)
     arguments = {key: value for key, value in settings.items() if key not in APART}
@@ -102,7 +103,7 @@ def _build_known(settings, shape):
     return factory(**shape, **arguments)
 
 
-def how_to_wrap(output):
+def how_to_wrap(output: Any) -> str:
     """What to write where a network returns a collection instead of logits; nothing for a tensor."""
     if isinstance(output, torch.Tensor):
         return ""
@@ -113,7 +114,7 @@ def how_to_wrap(output):
     )
 
 
-def _build_custom(settings, shape):
+def _build_custom(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
     if problem := refusal(settings["factory"]):
         raise InputError(f"factory {settings['factory']}: {problem}")
     name, _, function = settings["factory"].partition(":")

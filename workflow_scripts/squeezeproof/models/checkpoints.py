@@ -3,6 +3,9 @@
 import json
 import random
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +19,15 @@ from squeezeproof.models.quantized import quantize_layers, quantized_layers
 from squeezeproof.models.state_dicts import plain_state
 from squeezeproof.runtime import place
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_foreign, read_metadata, write_tensors
+from squeezeproof.types import Masks
 
 KIND = "model"
 MASK = "mask:"
 
 
-def save_model(path, model, spec, masks=None, **record):
+def save_model(
+    path: str | Path, model: nn.Module, spec: dict[str, Any], masks: Masks | None = None, **record: Any
+) -> None:
     """Write a model, its specification, its pruning masks (parameter name -> bool tensor) and further JSON metadata."""
     arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in model.state_dict().items()}
     for name, mask in (masks or {}).items():
@@ -31,7 +37,7 @@ def save_model(path, model, spec, masks=None, **record):
     write_tensors(path, arrays, {**metadata, "versions": _versions(model), **record})
 
 
-def check_rebuilds(path, model):
+def check_rebuilds(path: str | Path, model: nn.Module) -> None:
     """Read back what `save_model` wrote; InputError where what is rebuilt is not, bit for bit, what was saved."""
     rebuilt, _, metadata = load_model(path, device_of(model))
     tensors, found = model.state_dict(), rebuilt.state_dict()
@@ -50,7 +56,7 @@ def check_rebuilds(path, model):
         )
 
 
-def _logits(model, pixels):
+def _logits(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     """Logits in eval mode, with the global generators at one place and back where they were afterwards."""
     states = random.getstate(), np.random.get_state()
     try:
@@ -64,23 +70,25 @@ def _logits(model, pixels):
         np.random.set_state(states[1])
 
 
-def _versions(model):
+def _versions(model: nn.Module) -> dict[str, int]:
     """Module name -> version of its state, which decides how torch loads it; of those that have had several."""
     metadata = getattr(model.state_dict(), "_metadata", {})
     return {name: entry["version"] for name, entry in metadata.items() if entry.get("version", 1) > 1}
 
 
-def state_of(model, tensors, versions=None):
+def state_of(
+    model: nn.Module, tensors: Mapping[str, torch.Tensor], versions: Mapping[str, int] | None = None
+) -> OrderedDict[str, torch.Tensor]:
     """Tensors as the state_dict of a model: with the versions that its modules had, or have where none are known."""
     state = OrderedDict(tensors)
     own = getattr(model.state_dict(), "_metadata", {})
     if versions is not None:
         own = {name: {**entry, "version": versions.get(name, 1)} for name, entry in own.items()}
-    state._metadata = own
+    state._metadata = own  # ty: ignore[missing-attribute]
     return state
 
 
-def load_model(path, device="cpu"):
+def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Sequential, Masks, dict[str, Any]]:
     """Rebuild the model of a checkpoint, bit-equal to what was saved, in eval mode on `device`.
 
     Returns (model, masks, metadata). Raises InputError for files that are truncated, altered or not a model.
@@ -101,7 +109,12 @@ def load_model(path, device="cpu"):
     return place(model, device, shape), {name: mask.to(device) for name, mask in masks.items()}, metadata
 
 
-def _rebuild(spec, quantization, tensors, versions):
+def _rebuild(
+    spec: dict[str, Any],
+    quantization: Mapping[str, dict[str, Any]],
+    tensors: Mapping[str, torch.Tensor],
+    versions: Mapping[str, int] | None,
+) -> nn.Sequential:
     model = build(spec, seed=0).eval()
     fit_shapes(model, tensors)
     quantize_layers(model, quantization)
@@ -114,23 +127,24 @@ def _rebuild(spec, quantization, tensors, versions):
     return model
 
 
-def load_weights(model, path, resize=False):
+def load_weights(model: nn.Module, path: str | Path, resize: bool = False) -> list[str]:
     """Load a foreign safetensors state_dict (`state_dicts.plain_state`) into the network of `model`.
 
     With `resize` layers first get the sizes of the weights, as those of a pruned network. Returns what was done to the
     state_dict, in words. Raises InputError where names or shapes differ.
     """
     tensors, notes = plain_state(read_foreign(path, framework="pt"))
+    network = model.get_submodule("network")
     if resize:
-        fit_shapes(model.network, tensors)
+        fit_shapes(network, tensors)
     try:
-        model.network.load_state_dict(state_of(model.network, tensors), strict=True)
+        network.load_state_dict(state_of(network, tensors), strict=True)
     except RuntimeError as error:
         raise InputError(f"{path}: does not fit the network: {error}") from None
     return notes
 
 
-def fit_shapes(model, tensors):
+def fit_shapes(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     """Give the layers of a freshly built model the sizes of (pruned) tensors; depthwise convolutions stay depthwise."""
     for name, module in model.named_modules():
         prefix = f"{name}." if name else ""
@@ -148,7 +162,7 @@ def fit_shapes(model, tensors):
         _fit_sizes(module, changed.get(leading, next(iter(changed.values()))).shape)
 
 
-def _fit_sizes(module, shape):
+def _fit_sizes(module: nn.Module, shape: Sequence[int]) -> None:
     """Set what a layer says of its own size, from the shape of its weight or of a statistic."""
     match module:
         case nn.Conv2d():

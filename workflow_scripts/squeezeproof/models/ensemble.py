@@ -2,12 +2,15 @@
 
 import math
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from squeezeproof.errors import InputError
+from squeezeproof.types import Masks
 
 KIND = "ensemble"
 
@@ -21,21 +24,21 @@ class Averaged(nn.Module):
     own attacks, scored on it, tell.
     """
 
-    def __init__(self, members):
+    def __init__(self, members: Iterable[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
 
-    def forward(self, pixels):
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         shares = torch.stack([functional.log_softmax(member(pixels), dim=1) for member in self.members])
         return shares.logsumexp(0) - math.log(len(self.members))
 
 
-def averaged(members):
+def averaged(members: Iterable[nn.Module]) -> nn.Sequential:
     """The ensemble of some models, built as every other: a network behind a normalisation, which the members have."""
     return nn.Sequential(OrderedDict(normalize=nn.Identity(), network=Averaged(members)))
 
 
-def join(members):
+def join(members: Sequence[tuple[Masks, dict[str, Any]]]) -> tuple[dict[str, Any], Masks]:
     """(specification, masks) of the ensemble of the members' (masks, checkpoint metadata), in their order.
 
     Raises InputError where they do not map images of one form to as many classes.

@@ -1,8 +1,11 @@
 """What the named layers of a model say of images, for t-SNE and histograms of activations."""
 
 import difflib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
+from torch import nn
 
 from squeezeproof.errors import InputError
 from squeezeproof.models.measure import layer_macs
@@ -10,7 +13,7 @@ from squeezeproof.models.measure import layer_macs
 SUGGESTED = 3
 
 
-def layer_names(model, shape):
+def layer_names(model: nn.Module, shape: Sequence[int]) -> list[str]:
     """Names of the convolutions and linear layers of a model that maps [N, *shape] to logits, in order of execution.
 
     A layer that is used several times is named once, where it is first used.
@@ -18,7 +21,7 @@ def layer_names(model, shape):
     return list(layer_macs(model, shape))
 
 
-def features(model, names, images):
+def features(model: nn.Module, names: Sequence[str], images: torch.Tensor) -> dict[str, torch.Tensor]:
     """Outputs of the named layers for `images` [N, C, H, W] in [0, 1], each a tensor [N, ...], in the order of `names`.
 
     A name is one of `model.named_modules()`, such as those of `layer_names`. The outputs are the layers' own, before
@@ -35,8 +38,8 @@ def features(model, names, images):
             raise InputError(f"the model has no layer {name!r}; the nearest are {', '.join(nearest)}")
     found = {}
 
-    def record(name):
-        def hook(module, inputs, output):
+    def record(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             # An in-place activation that follows would overwrite it.
             found[name] = output.clone() if isinstance(output, torch.Tensor) else output
 

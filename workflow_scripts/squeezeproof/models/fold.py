@@ -15,7 +15,7 @@ log = logging.getLogger("squeezeproof")
 GRADIENT = 1e-2
 
 
-def fold(model, images):
+def fold(model: nn.Module, images: torch.Tensor) -> nn.Module:
     """A copy of the model without the batch normalisations that directly follow a convolution, or the model itself.
 
     The copy computes the same logits and input gradients up to rounding, in fewer passes over memory; it is made for a
@@ -34,7 +34,7 @@ def fold(model, images):
     return folded if same else model
 
 
-def agrees(model, other, images):
+def agrees(model: nn.Module, other: nn.Module, images: torch.Tensor) -> bool:
     """Whether another model has the logits and input gradients of `model` on every image, in all that attacks see.
 
     The gradients are those of a random sum of the logits of the classes that are not masked.

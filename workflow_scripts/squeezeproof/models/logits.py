@@ -9,7 +9,7 @@ ULPS = 16
 MASKED = 1e4
 
 
-def close(expected, found):
+def close(expected: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
     """Whether each example of `found` [N, K] has the logits of `expected`, to rounding: bool [N].
 
     They are compared without their mean over the classes that are not masked, beside their spread.
@@ -22,7 +22,7 @@ def close(expected, found):
     return (apart <= LOGITS * values.abs().amax(1) + rounding) & (seen == unmasked(found)).all(1)
 
 
-def unmasked(logits):
+def unmasked(logits: torch.Tensor) -> torch.Tensor:
     """Which classes [N, K] of logits can matter: those that are finite and not far below the largest, at least two."""
     finite = logits.isfinite()
     top = torch.where(finite, logits, -torch.inf).amax(1, keepdim=True)
@@ -30,7 +30,7 @@ def unmasked(logits):
     return torch.where(near.sum(1, keepdim=True) > 1, near, finite)
 
 
-def centred(logits, seen):
+def centred(logits: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
     """Logits [N, K] minus their mean over the classes `seen`; zero in the others."""
     values = torch.where(seen, logits, 0).double()
     return torch.where(seen, values - values.sum(1, keepdim=True) / seen.sum(1, keepdim=True), 0)

@@ -1,5 +1,8 @@
 """The size of a model: parameters, non-zeros, channels, MACs and bytes."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -7,11 +10,12 @@ from squeezeproof.models.device import device_of
 from squeezeproof.models.foreign import Foreign
 from squeezeproof.models.products import products, weights_in_use
 from squeezeproof.models.quantized import Quantizer, quantized_layers
+from squeezeproof.types import Masks
 
 FLOAT_BITS = 32
 
 
-def measure(model, masks, shape):
+def measure(model: nn.Module, masks: Masks, shape: Sequence[int]) -> dict[str, int]:
     """Count what a model holds and does.
 
     Args:
@@ -27,8 +31,9 @@ def measure(model, masks, shape):
     and quantized weights at their bit width. Scales and zero points of quantized layers are no parameters; they
     count in `packed_bytes`, with four bytes each.
     """
-    if isinstance(getattr(model, "network", None), Foreign):
-        return model.network.size(shape)
+    network = getattr(model, "network", None)
+    if isinstance(network, Foreign):
+        return network.size(shape)
     layers = quantized_layers(model)
     bits = {f"{name}.weight": settings["weight"]["bits"] for name, settings in layers.items()}
     parameters = {name: p for name, p in model.named_parameters() if not name.endswith("_quantizer.scale")}
@@ -55,32 +60,32 @@ def measure(model, masks, shape):
     }
 
 
-def filtering(model):
+def filtering(model: nn.Module) -> list[nn.Module]:
     """The layers whose outputs are the filters of a network: its convolutions, and where there is but the one that cuts
     the image into patches, as in transformers, its linear layers too.
     """
     layers = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     if len(layers) == 1 and layers[0].kernel_size == layers[0].stride != (1, 1):
-        layers += [module for module in model.modules() if isinstance(module, nn.Linear)]
-    return layers
+        return [*layers, *(module for module in model.modules() if isinstance(module, nn.Linear))]
+    return [*layers]
 
 
-def width_of(layer):
+def width_of(layer: Any) -> int:
     """Outputs of a convolution or a linear layer."""
     return layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features
 
 
-def _quantizer_bytes(layer):
+def _quantizer_bytes(layer: Any) -> int:
     """Four bytes for every scale, of a binary weight too, and for every zero point that is not known anyway."""
     return 4 * len(layer.weight) + (8 if isinstance(layer.input_quantizer, Quantizer) else 0)
 
 
-def layer_macs(model, shape):
+def layer_macs(model: nn.Module, shape: Sequence[int]) -> dict[str, int]:
     """Multiply-accumulates for one image of every convolution and linear layer by its name, in order of execution."""
     macs, hooks = {}, []
 
-    def record(name):
-        def hook(module, inputs, output):
+    def record(name: str) -> Callable[..., None]:
+        def hook(module: nn.Conv2d | nn.Linear, inputs: Any, output: Any) -> None:
             positions = output[0].numel() // len(module.weight)
             macs[name] = macs.get(name, 0) + module.weight.numel() * positions
 

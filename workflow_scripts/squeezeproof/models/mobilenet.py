@@ -10,7 +10,7 @@ from squeezeproof.models.vision import SMALL_IMAGE
 BLOCKS = [(2, 1), (4, 2), (4, 1), (8, 2), (8, 1), (16, 2), *[(16, 1)] * 5, (32, 2), (32, 1)]
 
 
-def mobilenet_v1(*, in_channels, num_classes, image_size, width=32):
+def mobilenet_v1(*, in_channels: int, num_classes: int, image_size: int, width: int = 32) -> nn.Sequential:
     """MobileNetV1 [howard2017]: 3,217,226 parameters for colour images and 10 classes.
 
     `width` is the number of the stem's filters (32 in the paper); the later layers scale with it. The stem of images
@@ -30,5 +30,5 @@ def mobilenet_v1(*, in_channels, num_classes, image_size, width=32):
     return nn.Sequential(layers)
 
 
-def _normalized(conv):
+def _normalized(conv: nn.Conv2d) -> nn.Sequential:
     return nn.Sequential(OrderedDict(conv=conv, norm=nn.BatchNorm2d(conv.out_channels), relu=nn.ReLU()))

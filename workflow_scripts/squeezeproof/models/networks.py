@@ -5,7 +5,7 @@ from collections import OrderedDict
 from torch import nn
 
 
-def cnn3(*, in_channels, num_classes, image_size, width=32):
+def cnn3(*, in_channels: int, num_classes: int, image_size: int, width: int = 32) -> nn.Sequential:
     """CNN-3 of Wang et al. (2018): 178,986 parameters for 28x28 grey images, 10 classes and width 32."""
     side = _out(_out(_out(image_size, 8, 2, 3), 6, 2, 0), 5, 1, 0)
     return nn.Sequential(
@@ -22,7 +22,7 @@ def cnn3(*, in_channels, num_classes, image_size, width=32):
     )
 
 
-def cnn8(*, in_channels, num_classes, image_size, width=32):
+def cnn8(*, in_channels: int, num_classes: int, image_size: int, width: int = 32) -> nn.Sequential:
     """CNN-8 of [thorsteinsson2024]: 549,994 parameters for 28x28 grey images, 10 classes and width 32."""
     layers, channels = OrderedDict(), in_channels
     for index, (out, stride) in enumerate([(1, 1), (1, 2), (2, 1), (2, 2), (4, 1), (4, 2)], start=1):
@@ -37,5 +37,5 @@ def cnn8(*, in_channels, num_classes, image_size, width=32):
     return nn.Sequential(layers)
 
 
-def _out(size, kernel, stride, padding):
+def _out(size: int, kernel: int, stride: int, padding: int) -> int:
     return (size + 2 * padding - kernel) // stride + 1

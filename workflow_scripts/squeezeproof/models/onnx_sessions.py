@@ -1,9 +1,12 @@
 """ONNX Runtime as every part of the workflow runs it."""
 
+from pathlib import Path
+from typing import Any
+
 from squeezeproof.markers import refuse_marker
 
 
-def open_session(model, threads=1):
+def open_session(model: str | Path | bytes, threads: int = 1) -> Any:
     """ONNX Runtime on the CPU for an ONNX file (a path) or its bytes, with a number of threads.
 
     Integer kernels are exact on every processor: where one would saturate 16-bit sums (AVX2 and AVX-512 without VNNI),
@@ -13,7 +16,7 @@ def open_session(model, threads=1):
 
     if not isinstance(model, bytes):
         refuse_marker(model)
-    options = onnxruntime.SessionOptions()
+    options = onnxruntime.SessionOptions()  # ty: ignore[possibly-missing-attribute]
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.x64quantprecision", "1")
     # Idle threads of one session would slow the next one that is timed.

@@ -4,10 +4,13 @@ Only so are weights seen that are recomputed from other parameters (spectral_nor
 leftovers of torch.nn.utils.prune), shared, held bare (the projections of attention), or never used.
 """
 
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -40,7 +43,7 @@ class Product:
     parameter: str | None = None
 
 
-def products(model, shape):
+def products(model: nn.Module, shape: Sequence[int]) -> list[Product]:
     """Every Product of a pass of the model over one image [1, *shape], in order of execution."""
     image = torch.zeros(1, *shape, device=device_of(model))
     with _plain_attention():
@@ -61,7 +64,7 @@ def products(model, shape):
     return [replace(product, parameter=_parameter_of(product.weight, names)) for product in found]
 
 
-def weights_in_use(found):
+def weights_in_use(found: Sequence[Product]) -> dict[Any, tuple[str, str | None, torch.Tensor]]:
     """The weights of products, each once however often it is used: key -> (module, parameter or None, tensor)."""
     weights = {}
     for index, product in enumerate(found):
@@ -75,11 +78,13 @@ def weights_in_use(found):
 class _Recorder(TorchDispatchMode):
     """Records (module, macs, factors, whether each takes a gradient) of every multiplication."""
 
-    def __init__(self, stack):
+    def __init__(self, stack: list[str]) -> None:
         super().__init__()
         self.stack, self.found = stack, []
 
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+    def __torch_dispatch__(  # ty: ignore[lost-keyword-for-regular-parameter]
+        self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         output = operation(*args, **(kwargs or {}))
         places = FACTORS.get(operation.overloadpacket)
         if places is not None:
@@ -94,7 +99,7 @@ class _Recorder(TorchDispatchMode):
         return output
 
 
-def _record(model, image):
+def _record(model: nn.Module, image: torch.Tensor) -> list[tuple[str, int, list[torch.Tensor], list[bool]]]:
     stack = [""]
     recorder = _Recorder(stack)
     modes = {module: module.training for module in model.modules()}
@@ -117,7 +122,7 @@ def _record(model, image):
 
 
 @contextmanager
-def _gradients(model, wanted):
+def _gradients(model: nn.Module, wanted: bool) -> Generator[None]:
     before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
         model.requires_grad_(wanted)
@@ -128,7 +133,7 @@ def _gradients(model, wanted):
 
 
 @contextmanager
-def _plain_attention():
+def _plain_attention() -> Generator[None]:
     """Attention as the products that it is made of, not as one kernel."""
     fused = torch.backends.mha.get_fastpath_enabled()
     try:
@@ -139,7 +144,7 @@ def _plain_attention():
         torch.backends.mha.set_fastpath_enabled(fused)
 
 
-def _places(model):
+def _places(model: nn.Module) -> list[tuple[int, int, str]]:
     """(first byte, last byte, name) of every parameter's values."""
     spans = []
     for name, parameter in model.named_parameters():
@@ -148,7 +153,7 @@ def _places(model):
     return spans
 
 
-def _parameter_of(weight, spans):
+def _parameter_of(weight: torch.Tensor | None, spans: list[tuple[int, int, str]]) -> str | None:
     if weight is None:
         return None
     place = weight.data_ptr()

@@ -1,18 +1,20 @@
-"""Layers that compute with quantized weights and inputs, simulated in float32 (fake quantization).
+"""Layers that compute with quantized weights and inputs, simulated in float32; a hack: layers change their class.
 
-Every value that such a layer multiplies lies on a grid of at most 2^bits levels. The gradient passes straight through
-the rounding [bengio2013], so the layers can be trained and attacked. Ranges are state, set once: neither
-training mode nor the batch moves them.
+This is fake quantization. Every value that such a layer multiplies lies on a grid of at most 2^bits levels. The
+gradient passes straight through the rounding [bengio2013], so the layers can be trained and attacked. Ranges are state,
+set once: neither training mode nor the batch moves them.
 """
 
 import math
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from squeezeproof.errors import NotSupported
+from squeezeproof.errors import InputError, NotSupported
 
 SMALLEST_SCALE = torch.finfo(torch.float32).eps
 
@@ -26,7 +28,14 @@ class FakeQuantize(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, scale, zero_point, top, gradient="straight-through"):
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        scale: torch.Tensor,
+        zero_point: torch.Tensor,
+        top: int,
+        gradient: str = "straight-through",
+    ) -> torch.Tensor:
         ctx.save_for_backward(x, scale, zero_point)
         ctx.top, ctx.gradient = top, gradient
         steps = (x * _positive(scale).reciprocal()).round_()
@@ -34,7 +43,7 @@ class FakeQuantize(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, scale, zero_point = ctx.saved_tensors
         position = x * _positive(scale).reciprocal()
         low, high = -zero_point, ctx.top - zero_point
@@ -49,18 +58,18 @@ class FakeQuantize(torch.autograd.Function):
         return gradient * SLOPES[ctx.gradient](position, rounded, low, high), along_scale, None, None, None
 
 
-def _inside(position, rounded, low, high):
+def _inside(position: torch.Tensor, rounded: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     """1 where x rounds into the range, 0 where it is clipped: half a step more at each end than in LSQ, so that the
     ends of the range, where saturated pixels lie, take part in attacks."""
     return (rounded >= low) & (rounded <= high)
 
 
-def _everywhere(position, rounded, low, high):
+def _everywhere(position: torch.Tensor, rounded: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     """1, also where x is clipped."""
     return torch.ones_like(position)
 
 
-def _staircase(position, rounded, low, high):
+def _staircase(position: torch.Tensor, rounded: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     """The slope of a staircase of tanh [gong2019]: steepest between two levels, and of mean 1 between them."""
     step = position.floor().clamp(low, high - 1)
     away = (SHARPNESS * (position - step - 0.5)).clamp(-FLAT, FLAT)
@@ -74,7 +83,7 @@ SHARPNESS, FLAT = 2.5, 40
 
 
 @contextmanager
-def rounding_slope(model, name):
+def rounding_slope(model: nn.Module, name: str) -> Generator[None]:
     """Within the context, gradients pass the rounding of the inputs of a model's layers as a name of SLOPES says."""
     quantizers = [module for module in model.modules() if isinstance(module, Quantizer)]
     before = [quantizer.gradient for quantizer in quantizers]
@@ -87,7 +96,7 @@ def rounding_slope(model, name):
             quantizer.gradient = gradient
 
 
-def _positive(scale):
+def _positive(scale: torch.Tensor) -> torch.Tensor:
     # A learned scale may step below zero; its gradient then still brings it back.
     return scale.clamp_min(SMALLEST_SCALE)
 
@@ -103,7 +112,10 @@ class Quantizer(nn.Module):
     State: float32 `scale` and int32 `zero_point`, the level in [0, 2^bits - 1] that stands for 0; both [count].
     """
 
-    def __init__(self, bits, count=1, *, learned=False, device=None):
+    scale: torch.Tensor
+    zero_point: torch.Tensor
+
+    def __init__(self, bits: int, count: int = 1, *, learned: bool = False, device: torch.device | None = None) -> None:
         super().__init__()
         self.bits, self.learned, self.gradient = bits, learned, "straight-through"
         scale = torch.ones(count, device=device)
@@ -113,13 +125,13 @@ class Quantizer(nn.Module):
             self.register_buffer("scale", scale)
         self.register_buffer("zero_point", torch.zeros(count, dtype=torch.int32, device=device))
 
-    def set(self, scale, zero_point):
+    def set(self, scale: torch.Tensor, zero_point: torch.Tensor) -> None:
         """Set the scales and zero points, each [count] or one for all."""
         with torch.no_grad():
             self.scale.copy_(scale)
             self.zero_point.copy_(zero_point)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         shape = [-1] + [1] * (x.dim() - 1)
         # The rounding is in float32 under autocast too.
         zero_point = self.zero_point.float().view(shape)
@@ -135,7 +147,7 @@ class Binarizer(nn.Module):
 
     bits, learned = 1, False
 
-    def forward(self, weight):
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
         scale = weight.detach().abs().flatten(1).mean(1).view([-1] + [1] * (weight.dim() - 1))
         binary = torch.where(weight.detach() >= 0, scale, -scale)
         through = weight.clamp(-1, 1)
@@ -145,21 +157,27 @@ class Binarizer(nn.Module):
 class QuantizedConv2d(nn.Conv2d):
     """A convolution whose weight and input pass `weight_quantizer` and `input_quantizer`."""
 
-    def forward(self, input):
+    weight_quantizer: nn.Module
+    input_quantizer: nn.Module
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
         return self._conv_forward(self.input_quantizer(input), self.weight_quantizer(self.weight), self.bias)
 
 
 class QuantizedLinear(nn.Linear):
     """A linear layer whose weight and input pass `weight_quantizer` and `input_quantizer`."""
 
-    def forward(self, input):
+    weight_quantizer: nn.Module
+    input_quantizer: nn.Module
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
         return nn.functional.linear(self.input_quantizer(input), self.weight_quantizer(self.weight), self.bias)
 
 
-QUANTIZED = {nn.Conv2d: QuantizedConv2d, nn.Linear: QuantizedLinear}
+QUANTIZED: dict[type[nn.Module], type[nn.Module]] = {nn.Conv2d: QuantizedConv2d, nn.Linear: QuantizedLinear}
 
 
-def quantize_layers(model, layers):
+def quantize_layers(model: nn.Module, layers: Mapping[str, dict[str, Any]]) -> None:
     """Turn layers of a model into quantized ones in place; their ranges are still to be set (`Quantizer.set`).
 
     Args:
@@ -169,7 +187,7 @@ def quantize_layers(model, layers):
     torch.nn.Linear; whether a subclass computes what those do is for `unlike_base` to say.
     """
     for name, settings in layers.items():
-        layer = model.get_submodule(name)
+        layer: Any = model.get_submodule(name)
         base = _base(layer)
         if base is None:
             raise not_covered(name, layer)
@@ -181,7 +199,7 @@ def quantize_layers(model, layers):
         layer.train(layer.training)
 
 
-def not_covered(name, layer):
+def not_covered(name: str, layer: nn.Module) -> InputError:
     """The NotSupported of a layer that cannot be quantized."""
     return NotSupported(
         f"quantization covers torch.nn.Conv2d and torch.nn.Linear, and what computes as they do; {name} is a "
@@ -189,7 +207,7 @@ def not_covered(name, layer):
     )
 
 
-def unlike_base(layer, fed, output):
+def unlike_base(layer: Any, fed: Sequence[torch.Tensor], output: torch.Tensor) -> bool:
     """Whether a layer gave another `output` for its inputs `fed` than torch.nn.Conv2d or torch.nn.Linear would."""
     base = _base(layer)
     if type(layer) is base:
@@ -198,7 +216,7 @@ def unlike_base(layer, fed, output):
         return base is None or len(fed) != 1 or not torch.equal(base.forward(layer, fed[0]), output)
 
 
-def _base(layer):
+def _base(layer: nn.Module) -> type[nn.Module] | None:
     """torch.nn.Conv2d or torch.nn.Linear, where a layer is one with a weight of its own and not quantized yet."""
     if isinstance(layer, tuple(QUANTIZED.values())):
         return None
@@ -206,7 +224,7 @@ def _base(layer):
     return base if type(layer) is base or "weight" in layer._parameters else None
 
 
-def quantized_layers(model):
+def quantized_layers(model: nn.Module) -> dict[str, dict[str, Any]]:
     """The settings that `quantize_layers` was called with, read off the model; empty for a float model."""
     return {
         name: {"weight": _settings(layer.weight_quantizer), "input": _settings(layer.input_quantizer)}
@@ -215,7 +233,7 @@ def quantized_layers(model):
     }
 
 
-def _settings(quantizer):
+def _settings(quantizer: nn.Module) -> dict[str, Any] | None:
     if isinstance(quantizer, nn.Identity):
         return None
     return {"bits": quantizer.bits, "learned": quantizer.learned}

@@ -1,5 +1,7 @@
 """Whether a stranger's specification of a network is one that a config could have."""
 
+from typing import Any
+
 from pydantic import ValidationError
 
 from squeezeproof.entries import registry
@@ -7,7 +9,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.untrusted import MAX_SIDE, oversized
 
 
-def check_specification(settings, shape):
+def check_specification(settings: dict[str, Any], shape: dict[str, int]) -> None:
     """Raise InputError where no config could have these settings of an architecture, or `shape` is no image's.
 
     `shape` has `in_channels`, `num_classes` and `image_size`.

@@ -1,5 +1,9 @@
 """State_dicts as other programs leave them, as those of the plain network."""
 
+from collections.abc import Mapping
+
+import torch
+
 # What other programs put before the names of a wrapped network.
 WRAPPERS = ("module.", "_orig_mod.")
 # Of torch.optim.swa_utils.AveragedModel, which is no part of the network.
@@ -7,7 +11,7 @@ COUNTER = "n_averaged"
 ORIGINAL, MASK = "_orig", "_mask"
 
 
-def plain_state(tensors):
+def plain_state(tensors: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], list[str]]:
     """(the tensors under the plain network's names, what was done to them in words).
 
     Prefixes of WRAPPERS that all names share are left out, and `_orig_mod.` of compiled parts anywhere; leftovers of

@@ -1,6 +1,11 @@
-"""Fast input gradients of first layers: convolutions of few channels, whose own backward pass is slow on a CPU."""
+"""Fast input gradients of first layers, by a hack: convolutions of few channels change their class for a while.
 
+Their own backward pass is slow on a CPU.
+"""
+
+from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,13 +18,17 @@ class _StemConvolution(torch.autograd.Function):
     """A convolution whose input gradient is a matrix product and a sum over overlapping patches."""
 
     @staticmethod
-    def forward(context, points, weight, bias, stride, padding):
+    def forward(
+        context: Any, points: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: Any, padding: Any
+    ) -> torch.Tensor:
         context.save_for_backward(weight)
         context.geometry = points.shape[2:], stride, padding
         return functional.conv2d(points, weight, bias, stride, padding)
 
     @staticmethod
-    def backward(context, gradient):
+    def backward(  # ty: ignore[incompatible-method-override]
+        context: Any, gradient: torch.Tensor
+    ) -> tuple[torch.Tensor | None, ...]:
         (weight,) = context.saved_tensors
         size, stride, padding = context.geometry
         patches = torch.matmul(weight.to(gradient.dtype).flatten(1).t(), gradient.flatten(2))
@@ -29,13 +38,13 @@ class _StemConvolution(torch.autograd.Function):
 class StemConv2d(nn.Conv2d):
     """An nn.Conv2d of few channels with a fast input gradient; only while its parameters take no gradient."""
 
-    def forward(self, points):
-        if self.weight.requires_grad or points.is_cuda:
-            return super().forward(points)
-        return _StemConvolution.apply(points, self.weight, self.bias, self.stride, self.padding)
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if self.weight.requires_grad or input.is_cuda:
+            return super().forward(input)
+        return _StemConvolution.apply(input, self.weight, self.bias, self.stride, self.padding)
 
 
-def is_stem(module):
+def is_stem(module: nn.Module) -> bool:
     """Whether a module is a plain convolution of at most FEW channels that StemConv2d computes."""
     return (
         type(module) is nn.Conv2d
@@ -48,7 +57,7 @@ def is_stem(module):
 
 
 @contextmanager
-def fast_stems(model):
+def fast_stems(model: nn.Module) -> Generator[nn.Module]:
     """Every convolution of few channels of the model as a StemConv2d; they are what they were afterwards."""
     stems = [module for module in model.modules() if is_stem(module)]
     try:

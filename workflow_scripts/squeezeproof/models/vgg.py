@@ -8,7 +8,7 @@ from torch import nn
 STAGES = [(2, 1), (2, 2), (4, 4), (4, 8), (4, 8)]
 
 
-def vgg19(*, in_channels, num_classes, image_size, width=64):
+def vgg19(*, in_channels: int, num_classes: int, image_size: int, width: int = 64) -> nn.Sequential:
     """VGG-19 [simonyan2015]: 20,029,514 parameters for colour images and 10 classes.
 
     The convolutions and pools are the paper's (configuration E). Their maps are averaged and one linear layer follows,
@@ -19,19 +19,19 @@ def vgg19(*, in_channels, num_classes, image_size, width=64):
     return _vgg(in_channels, num_classes, width, batch_norm=False)
 
 
-def vgg19_bn(*, in_channels, num_classes, image_size, width=64):
+def vgg19_bn(*, in_channels: int, num_classes: int, image_size: int, width: int = 64) -> nn.Sequential:
     """`vgg19` with batch normalisation after every convolution: 20,040,522 parameters, as torchvision's variant."""
     return _vgg(in_channels, num_classes, width, batch_norm=True)
 
 
-def _vgg(in_channels, num_classes, width, *, batch_norm):
+def _vgg(in_channels: int, num_classes: int, width: int, *, batch_norm: bool) -> nn.Sequential:
     layers, channels = [], in_channels
     for count, multiple in STAGES:
         for _ in range(count):
             conv = nn.Conv2d(channels, multiple * width, 3, padding=1)
             # By the inputs, not the outputs as in torchvision: without normalisation the signal would fade.
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-            nn.init.zeros_(conv.bias)
+            nn.init.zeros_(conv.get_parameter("bias"))
             channels = multiple * width
             layers += [conv, nn.BatchNorm2d(channels), nn.ReLU()] if batch_norm else [conv, nn.ReLU()]
         layers.append(nn.MaxPool2d(2, ceil_mode=True))

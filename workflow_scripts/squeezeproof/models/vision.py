@@ -1,11 +1,13 @@
 """torchvision's networks, with a stem for small images."""
 
+from typing import Any
+
 from torch import nn
 
 SMALL_IMAGE = 64
 
 
-def resnet18(*, in_channels, num_classes, image_size, width=64):
+def resnet18(*, in_channels: int, num_classes: int, image_size: int, width: int = 64) -> nn.Module:
     """ResNet-18 [he2016resnet]; images up to 64 pixels get a 3x3 stem of stride 1 and no first pool.
 
     `width` is the number of the stem's filters (64 in the paper); later stages scale with it.
@@ -15,14 +17,14 @@ def resnet18(*, in_channels, num_classes, image_size, width=64):
     return _resnet(BasicBlock, [2, 2, 2, 2], in_channels, num_classes, image_size, width)
 
 
-def resnet34(*, in_channels, num_classes, image_size, width=64):
+def resnet34(*, in_channels: int, num_classes: int, image_size: int, width: int = 64) -> nn.Module:
     """ResNet-34 [he2016resnet]: 21.3 million parameters for 32x32 colour images and 10 classes; see `resnet18`."""
     from torchvision.models.resnet import BasicBlock
 
     return _resnet(BasicBlock, [3, 4, 6, 3], in_channels, num_classes, image_size, width)
 
 
-def resnet50(*, in_channels, num_classes, image_size, width=64):
+def resnet50(*, in_channels: int, num_classes: int, image_size: int, width: int = 64) -> nn.Module:
     """ResNet-50 [he2016resnet]: 23.5 million parameters for 32x32 colour images and 10 classes; see `resnet18`.
 
     As in torchvision, a block that halves the map does so in its 3x3 convolution, not in its first 1x1.
@@ -32,7 +34,14 @@ def resnet50(*, in_channels, num_classes, image_size, width=64):
     return _resnet(Bottleneck, [3, 4, 6, 3], in_channels, num_classes, image_size, width)
 
 
-def densenet121(*, in_channels, num_classes, image_size, growth=32, blocks=(6, 12, 24, 16)):
+def densenet121(
+    *,
+    in_channels: int,
+    num_classes: int,
+    image_size: int,
+    growth: int = 32,
+    blocks: tuple[int, int, int, int] = (6, 12, 24, 16),
+) -> nn.Module:
     """DenseNet-121, the DenseNet-BC of [huang2017]: 6,956,426 parameters for colour images and 10 classes.
 
     Images up to 64 pixels get a 3x3 stem of stride 1 and no first pool. `growth` is the number of maps that every
@@ -44,14 +53,15 @@ def densenet121(*, in_channels, num_classes, image_size, growth=32, blocks=(6, 1
 
     stem = 2 * growth
     network = DenseNet(growth, blocks, num_init_features=stem, num_classes=num_classes)
-    network.features.conv0 = _stem(in_channels, stem, image_size)
-    nn.init.kaiming_normal_(network.features.conv0.weight)
+    first = _stem(in_channels, stem, image_size)
+    nn.init.kaiming_normal_(first.weight)
+    network.features.conv0 = first
     if image_size <= SMALL_IMAGE:
         network.features.pool0 = nn.Identity()
     return network
 
 
-def mobilenet_v2(*, in_channels, num_classes, image_size, width=32):
+def mobilenet_v2(*, in_channels: int, num_classes: int, image_size: int, width: int = 32) -> nn.Module:
     """MobileNetV2 [sandler2018]: 2,236,682 parameters for colour images and 10 classes.
 
     Images up to 64 pixels are halved three times instead of five: the stem and the first block that would halve them
@@ -74,18 +84,23 @@ def mobilenet_v2(*, in_channels, num_classes, image_size, width=32):
         [6, 320, 1, 1],
     ]
     network = MobileNetV2(num_classes, width / 32, stages, round_nearest=1)
-    network.features[0][0] = nn.Conv2d(in_channels, width, 3, stride=stem_stride, padding=1, bias=False)
+    first = nn.Conv2d(in_channels, width, 3, stride=stem_stride, padding=1, bias=False)
+    network.set_submodule("features.0.0", first)
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             module.reset_parameters()
     return network
 
 
-def _resnet(block, layers, in_channels, num_classes, image_size, width):
+def _resnet(
+    block: Any, layers: list[int], in_channels: int, num_classes: int, image_size: int, width: int
+) -> nn.Module:
     from torchvision.models.resnet import ResNet
 
     class Narrowed(ResNet):
-        def _make_layer(self, block, planes, blocks, stride=1, dilate=False):
+        def _make_layer(
+            self, block: Any, planes: int, blocks: int, stride: int = 1, dilate: bool = False
+        ) -> nn.Sequential:
             if self.inplanes == 64 and planes == 64:
                 self.inplanes = width
             return super()._make_layer(block, planes * width // 64, blocks, stride, dilate)
@@ -96,10 +111,10 @@ def _resnet(block, layers, in_channels, num_classes, image_size, width):
     network.fc = nn.Linear(width * 8 * block.expansion, num_classes)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
     if image_size <= SMALL_IMAGE:
-        network.maxpool = nn.Identity()
+        network.set_submodule("maxpool", nn.Identity())
     return network
 
 
-def _stem(in_channels, width, image_size):
+def _stem(in_channels: int, width: int, image_size: int) -> nn.Conv2d:
     kernel, stride, padding = (3, 1, 1) if image_size <= SMALL_IMAGE else (7, 2, 3)
     return nn.Conv2d(in_channels, width, kernel, stride=stride, padding=padding, bias=False)

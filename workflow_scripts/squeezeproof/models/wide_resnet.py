@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 
+import torch
 from torch import nn
 from torch.nn import functional
 
@@ -14,7 +15,7 @@ class PreActivation(nn.Module):
     Where the shape changes the shortcut is a 1x1 convolution of the activated input, as in the authors' code.
     """
 
-    def __init__(self, inputs, outputs, stride):
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
@@ -23,13 +24,15 @@ class PreActivation(nn.Module):
         same = inputs == outputs and stride == 1
         self.shortcut = None if same else nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
 
-    def forward(self, maps):
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
         activated = functional.relu(self.norm1(maps))
         shortcut = maps if self.shortcut is None else self.shortcut(activated)
         return shortcut + self.conv2(functional.relu(self.norm2(self.conv1(activated))))
 
 
-def wrn(*, in_channels, num_classes, image_size, depth=28, widen_factor=4):
+def wrn(
+    *, in_channels: int, num_classes: int, image_size: int, depth: int = 28, widen_factor: int = 4
+) -> nn.Sequential:
     """WRN-`depth`-`widen_factor` [zagoruyko2016] without dropout.
 
     WRN-28-4 has 5,849,050 parameters for colour images and 10 classes. `depth` is 6n + 4, with n blocks in each of
@@ -39,7 +42,8 @@ def wrn(*, in_channels, num_classes, image_size, depth=28, widen_factor=4):
     count, rest = divmod(depth - 4, 6)
     if rest or count < 1:
         raise ValueError(f"depth {depth} is not 6n + 4 with n of at least 1")
-    layers, channels = OrderedDict(conv=nn.Conv2d(in_channels, STEM, 3, padding=1, bias=False)), STEM
+    layers: OrderedDict[str, nn.Module] = OrderedDict(conv=nn.Conv2d(in_channels, STEM, 3, padding=1, bias=False))
+    channels = STEM
     for group, stride in enumerate((1, 2, 2)):
         blocks = []
         for index in range(count):
