@@ -9,7 +9,6 @@ rule check_network:
         paths.log("check_network", "{dataset}", "{architecture}"),
     benchmark:
         paths.benchmark("check_network", "{dataset}", "{architecture}")
-    priority: 1
     conda:
         "../envs/torch.yaml"
     threads: study.compute["threads"]

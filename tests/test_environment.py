@@ -21,6 +21,10 @@ MODULES = {
     "pydantic-core": "pydantic_core",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
+    "snakemake-interface-logger-plugins": "snakemake_interface_logger_plugins",
+    "snakemake-interface-executor-plugins": "snakemake_interface_executor_plugins",
+    "snakemake-interface-storage-plugins": "snakemake_interface_storage_plugins",
+    "axe-playwright-python": "axe_playwright_python",
     "torch-pruning": "torch_pruning",
 }
 # They are run, or loaded by what is run.
@@ -30,7 +34,9 @@ COMMANDS = {
     "snakemake-storage-plugin-fs",
     "uv",
 }
-TEST_COMMANDS = {"pytest-xdist", "ruff", "snakefmt"}
+# Imported where a study asks for it, or by what makes files for tests; no part of the lock.
+ASKED_FOR = {"timm", "tensorflow"}
+TEST_COMMANDS = {"pytest-xdist", "ruff", "snakefmt", "ty"}
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 
 
@@ -60,9 +66,20 @@ def declared():
     return [{re.match(r"[\w-]+", line)[0] for line in packages} for packages in lists]
 
 
+def run_nodes(path):
+    """The nodes of a file but those that a type checker alone reads."""
+    pending = [ast.parse(path.read_text())]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        yield node
+        pending += ast.iter_child_nodes(node)
+
+
 def imported(folder):
     """The top-level modules that the files of a folder import, but those of the standard library."""
-    nodes = [node for path in (ROOT / folder).rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
+    nodes = [node for path in (ROOT / folder).rglob("*.py") for node in run_nodes(path)]
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
     return {name.split(".")[0] for name in names} - sys.stdlib_module_names
@@ -80,12 +97,12 @@ def modules(packages):
 
 def test_what_is_imported_is_declared_and_the_reverse():
     library, tests = declared()
-    assert imported("workflow_scripts") - own("workflow_scripts") == modules(library - COMMANDS)
+    assert imported("workflow_scripts") - own("workflow_scripts") - ASKED_FOR == modules(library - COMMANDS)
     peers = {
         name.replace("-", "_") for name in re.findall(r"^([\w-]+)==", (ROOT / "benchmarks/peers.txt").read_text(), re.M)
     }
     further = imported("tests") | imported("benchmarks")
-    further -= own("tests", "benchmarks", "workflow_scripts") | modules(library) | peers
+    further -= own("tests", "benchmarks", "workflow_scripts") | modules(library) | peers | ASKED_FOR
     assert further == modules(tests - TEST_COMMANDS)
 
 
@@ -145,10 +162,10 @@ def test_the_conda_environment_of_a_rule_covers_what_its_script_imports(name):
     offered = {MODULES.get(package, package) for package in pins(ROOT / environment)} | sys.stdlib_module_names
     figures = (ROOT / "workflow_scripts/squeezeproof/figures").glob("*.py") if name == "plot" else ()
     for path in runs([script, *figures]):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in run_nodes(path):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module] if isinstance(node, ast.ImportFrom) else []
-            assert {module.split(".")[0] for module in modules} <= offered | {"squeezeproof"}, path
+            assert {module.split(".")[0] for module in modules} <= offered | {"squeezeproof", *ASKED_FOR}, path
 
 
 def test_scripts_are_short_and_shadow_no_installed_module():
