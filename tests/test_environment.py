@@ -24,7 +24,6 @@ MODULES = {
     "snakemake-interface-logger-plugins": "snakemake_interface_logger_plugins",
     "snakemake-interface-executor-plugins": "snakemake_interface_executor_plugins",
     "snakemake-interface-storage-plugins": "snakemake_interface_storage_plugins",
-    "axe-playwright-python": "axe_playwright_python",
     "torch-pruning": "torch_pruning",
 }
 # They are run, or loaded by what is run.
@@ -36,7 +35,7 @@ COMMANDS = {
 }
 # Imported where a study asks for it, or by what makes files for tests; no part of the lock.
 ASKED_FOR = {"timm", "tensorflow"}
-TEST_COMMANDS = {"pytest-xdist", "ruff", "snakefmt", "ty"}
+TEST_COMMANDS = {"axe-playwright-python", "pytest-xdist", "ruff", "snakefmt", "ty"}
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 
 
