@@ -68,7 +68,8 @@ def asked(workspace, code):
 
 def test_there_is_a_drill_for_every_section():
     sections = {path.parent.name for path in (ROOT / "workflow_scripts/squeezeproof/entries").glob("*/__init__.py")}
-    assert {module.parent.name for module in MODULES} == sections
+    # A library of attacks comes with a table of its functions, which its own tests hold.
+    assert {module.parent.name for module in MODULES} == sections - {"libraries"}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)

@@ -274,7 +274,7 @@ def test_a_damaged_resume_file_starts_over_and_ends_the_same(jobs, undisturbed, 
     with monkeypatch.context() as patch:
         # The end of the training is never reached.
         patch.setattr("squeezeproof.training.history.write_history", interrupt)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SystemExit, match="130"):
             jobs.run(name)
     [path] = output.parent.glob(f"{resume.name}*")
     damage(path, how, random.Random(f"{name} {how}"))

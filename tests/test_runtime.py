@@ -62,7 +62,8 @@ def scripts():
 @pytest.mark.parametrize("path", scripts(), ids=lambda path: path.stem)
 def test_nothing_follows_the_job_in_a_script(path):
     last = ast.parse(path.read_text()).body[-1]
-    assert isinstance(last, ast.With) and ast.unparse(last.items[0]) == "job(snakemake)"
+    assert isinstance(last, ast.With) and ast.unparse(last.items[0].context_expr.args[0]) == "snakemake"
+    assert ast.unparse(last.items[0].context_expr.func) == "job"
 
 
 JOB = """

@@ -179,7 +179,7 @@ def cells():
 
 def test_attacks_by_level_hold_the_means_and_the_signed_delta(cells):
     table = wide.attacks_by_level(cells, "filter", {})
-    assert list(table.columns[7:]) == ["base", "control", "25 %", "50 %", "max delta", "warned"]
+    assert list(table.columns[7:]) == ["base", "control", "25 %", "50 %", "max delta", "warned", "not supported"]
     assert table["control"].isna().all()
     assert table["attack"].iloc[0] == "clean images"
     white_box = table[(table["crafted on"] == "itself") & (table["attack"] == "FGSM, eps 0.1")].iloc[0]

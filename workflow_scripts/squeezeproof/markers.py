@@ -23,11 +23,11 @@ def write_marker(path: str | Path, told: dict[str, Any]) -> None:
 
 
 def told_by(path: str | Path) -> dict[str, Any] | None:
-    """What a marker tells; None where the file is none, or there is no file. InputError where it was altered."""
+    """What a marker tells; None where the file is none, or there is no such file. InputError where it was altered."""
     try:
         with open(path, "rb") as file:
             text = file.read() if file.read(len(HEAD)) == HEAD else None
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return None
     try:
         return None if text is None else json.loads(text)

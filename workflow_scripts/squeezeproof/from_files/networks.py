@@ -12,7 +12,7 @@ from squeezeproof.entries import registry
 from squeezeproof.entries.architecture import WEIGHTS
 from squeezeproof.entries.settings import as_dict
 from squeezeproof.errors import InputError
-from squeezeproof.models.build import build, specification
+from squeezeproof.models.build import APART, build, specification
 from squeezeproof.models.checkpoints import load_weights
 from squeezeproof.models.predict import accuracy, predict
 from squeezeproof.models.state_dicts import plain_state
@@ -173,7 +173,7 @@ def _shapes(settings, dataset):
     """Name -> shape of the tensors of a network; None where it takes no such images."""
     entry = registry.architectures()[settings["kind"]]
     arguments = {**entry.defaults(), **settings}
-    for key in ("kind", "normalization", "checkpoint"):
+    for key in APART:
         arguments.pop(key, None)
     channels, side, _ = dataset["shape"]
     try:
