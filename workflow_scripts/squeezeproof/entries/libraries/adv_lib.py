@@ -4,7 +4,7 @@ from squeezeproof.entries.library import Library
 
 
 class AdvLib(Library):
-    """adv-lib, https://pypi.org/project/adv-lib."""
+    """adv-lib, https://github.com/jeromerony/adversarial-library."""
 
     function = "squeezeproof.attacks.libraries.adv_lib:run"
     distribution = "adv-lib"

@@ -4,7 +4,7 @@ from squeezeproof.entries.library import Library
 
 
 class Art(Library):
-    """ART, https://pypi.org/project/adversarial-robustness-toolbox."""
+    """ART, https://github.com/Trusted-AI/adversarial-robustness-toolbox."""
 
     function = "squeezeproof.attacks.libraries.art:run"
     distribution = "adversarial-robustness-toolbox"
