@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from squeezeproof.entries import registry
+from squeezeproof.entries.compression import CONTROL
 from squeezeproof.store.predictions import CLEAN
 
 FLOAT_BITS = 32
@@ -15,8 +16,6 @@ FLOAT_BITS = 32
 MODEL = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
 # The training of a model that averages others.
 ENSEMBLE = "ensemble"
-# The compression of a model that was trained on like a compressed one.
-CONTROL = "control"
 
 
 def display_name(name: str) -> str:

@@ -8,10 +8,8 @@ from torch import nn
 
 from squeezeproof.compression.steps import untrained_model
 from squeezeproof.entries import registry
+from squeezeproof.entries.compression import CONTROL
 from squeezeproof.types import Masks
-
-# The method of a base that is trained on like a compressed model.
-CONTROL = "control"
 
 
 def compress(

@@ -1,6 +1,7 @@
 """Networks of libraries by their names, with a stem for small images."""
 
 import difflib
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -28,12 +29,8 @@ def torchvision_network(*, in_channels, num_classes, image_size, name, stem="aut
     options = OPTIONS.get(name, {})
     if name.startswith("vit_"):
         options = {"image_size": image_size}
-    try:
+    with _takes_images("torchvision", name, image_size):
         network = models.get_model(name, weights=None, num_classes=num_classes, **options)
-    except NotImplementedError:
-        raise
-    except (ValueError, RuntimeError, AssertionError) as error:
-        raise InputError(f"name: torchvision's {name} takes no images of {image_size} pixels ({error})") from error
     adapt_stem(network, in_channels, _is_small(stem, image_size))
     return network
 
@@ -46,18 +43,26 @@ def timm_network(*, in_channels, num_classes, image_size, name, stem="auto"):
         raise InputError("kind: timm needs the package timm: pip install 'timm>=1.0.31,<2'") from error
     _check_name("timm", name, timm.list_models())
     options = {"num_classes": num_classes, "in_chans": in_channels}
-    try:
+    with _takes_images("timm", name, image_size):
         try:
             network = timm.create_model(name, img_size=image_size, **options)
         except TypeError:
             # Most convolutional networks do not ask for it.
             network = timm.create_model(name, **options)
-    except NotImplementedError:
-        raise
-    except (ValueError, RuntimeError, AssertionError) as error:
-        raise InputError(f"name: timm's {name} takes no images of {image_size} pixels ({error})") from error
     adapt_stem(network, in_channels, _is_small(stem, image_size))
     return network
+
+
+@contextmanager
+def _takes_images(library, name, image_size):
+    """Raise InputError where a library cannot build a network for images of that size."""
+    try:
+        yield
+    except NotImplementedError:
+        # A RuntimeError of another kind: what a network computes with on the meta device, not its images.
+        raise
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise InputError(f"name: {library}'s {name} takes no images of {image_size} pixels ({error})") from error
 
 
 def _check_name(library, name, names):

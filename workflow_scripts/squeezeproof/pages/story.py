@@ -61,7 +61,7 @@ def page(
         figures: Embedded ones, in the order of the page.
     """
     verdicts, shown = tables["verdicts"], [readable(name, table) for name, table in shown.items() if len(table)]
-    style = (templates / "style.css").read_text(encoding="utf-8")
+    style = render(templates / "style.css")
     unsupported = tables.get("unsupported", NONE)
     matrix = verdict_matrix(verdicts, unsupported) if len(verdicts) else None
     findings = worst_findings(audit)
