@@ -182,7 +182,7 @@ def _shapes(settings, dataset):
             network = entry.imported()(
                 in_channels=channels, num_classes=len(dataset["classes"]), image_size=side, **arguments
             )
-    except Exception:
-        # A network that cannot be built for such images is none that the weights are of.
+    except (RuntimeError, ValueError, AssertionError):
+        # A network that cannot be built for such images is none that the weights are of; any other error is ours.
         return None
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
