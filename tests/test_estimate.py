@@ -1,9 +1,11 @@
 """What a study is said to cost, beside what it did cost."""
 
 import copy
+import os
 import random
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from conftest import TINY, Workspace
 from safetensors.numpy import load_file
 
 from squeezeproof.entries import registry
+from squeezeproof.errors import InputError
 from squeezeproof.study.costs import Cost, read_costs
 from squeezeproof.study.estimate import Job, Size, attack_passes, file_bytes, image_counts, jobs
 from squeezeproof.study.plan import Study
@@ -38,8 +41,33 @@ def test_image_counts_follow_the_settings():
     datasets = {"whole": {"kind": "digits"}, "part": {"kind": "digits", "train": 100, "validation": 20, "test": 30}}
     datasets["rest"] = {"kind": "digits", "validation": 258}
     study = plan(datasets=datasets)
-    counts = {name: image_counts(dataset) for name, dataset in study.datasets.items()}
-    assert counts == {"whole": (1258, 0, 539), "part": (100, 20, 30), "rest": (1000, 258, 539)}
+    assert image_counts(study) == {"whole": (1258, 0, 539), "part": (100, 20, 30), "rest": (1000, 258, 539)}
+
+
+def folder_study(root, **settings):
+    return plan(datasets={"mine": {"kind": "image_folder", "root": str(root), "size": 8, "channels": 1, **settings}})
+
+
+def test_images_of_a_folder_are_counted_once_and_without_a_look_at_each(tmp_path, monkeypatch):
+    for place, count in (("train/a", 3), ("train/b", 2), ("test/a", 1), ("test/b", 1), ("train/.hidden", 5)):
+        (tmp_path / place).mkdir(parents=True)
+        for index in range(count):
+            (tmp_path / place / f"{index}.png").touch()
+        (tmp_path / place / ".DS_Store").touch()
+    study = folder_study(tmp_path)
+    assert image_counts(study) == {"mine": (5, 0, 2)}
+    read = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: read.append(path) or scandir(path))
+    monkeypatch.setattr(Path, "is_file", None)
+    file_bytes(study, of_size(study))
+    assert len(read) == 6
+
+
+def test_images_that_are_not_there_are_no_estimate_of_nothing(tmp_path):
+    with pytest.raises(InputError, match=r"train: no such directory.*`train` and `test`"):
+        image_counts(folder_study(tmp_path / "missing"))
+    assert image_counts(folder_study(tmp_path / "missing", train=40, test=20)) == {"mine": (40, 0, 20)}
 
 
 @pytest.mark.parametrize(

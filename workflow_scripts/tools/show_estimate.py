@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from show_plan import print_table, read_config
 
+from squeezeproof.errors import InputError
 from squeezeproof.models.build import initial_model, specification
 from squeezeproof.models.measure import measure
 from squeezeproof.study.costs import read_costs
@@ -56,7 +57,11 @@ def calibrated(compute, studies):
         alike = device_of(study.compute) == device and study.compute["threads"] == compute["threads"]
         if not costs or not alike:
             continue
-        known = jobs(study, measured_sizes(study))
+        try:
+            known = jobs(study, measured_sizes(study))
+        except InputError:
+            # Its images or its network's code are gone since it ran: nothing tells what its jobs did.
+            continue
         finished += [(job, spent(costs.pop(job.benchmark), device)) for job in known if job.benchmark in costs]
         for cost in costs.values():
             others[cost.rule].append(spent(cost, device))
@@ -99,13 +104,17 @@ def rows_of(study, sizes, rates):
 
 
 def main(arguments):
-    try:
-        study = read_study(arguments.config)
-    except ConfigError as error:
-        sys.exit(str(error))
     sys.path.insert(0, str(Path.cwd()))
+    try:
+        show(read_study(arguments.config), arguments.finished)
+    except (ConfigError, InputError) as error:
+        sys.exit(str(error))
+
+
+def show(study, finished):
+    """Print what a study will take, by the jobs of the studies in the config files `finished`."""
     device = device_of(study.compute)
-    rates = calibrated(study.compute, finished_studies(arguments.finished))
+    rates = calibrated(study.compute, finished_studies(finished))
     sizes = measured_sizes(study)
     unit = "GPU" if device == "cuda" else "CPU"
     header = ["rule", "jobs", "passes forward", "backward", f"{unit} hours"]

@@ -69,10 +69,16 @@ class Dataset(Entry):
 
     @classmethod
     def image_counts(cls, settings: dict[str, Any]) -> tuple[int, int, int]:
-        """Images of the train, validation and test split; those of files are counted."""
+        """Images of the train, validation and test split; those of files are counted where the settings do not say.
+
+        Raises InputError where files that must be counted are not there.
+        """
+        asked = {split: settings[split] for split in ("train", "test")}
+        if asked["train"] is not None and asked["test"] is not None:
+            return asked["train"], settings["validation"], asked["test"]
         known = cls.images or cls.count_files(settings)
-        train = known["train"] - settings["validation"] if settings["train"] is None else settings["train"]
-        return train, settings["validation"], known["test"] if settings["test"] is None else settings["test"]
+        train = known["train"] - settings["validation"] if asked["train"] is None else asked["train"]
+        return train, settings["validation"], known["test"] if asked["test"] is None else asked["test"]
 
     @classmethod
     def count_files(cls, settings: dict[str, Any]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from squeezeproof.entries import registry
-from squeezeproof.study.entities import Dataset, Model
+from squeezeproof.study.entities import Model
 
 if TYPE_CHECKING:
     from squeezeproof.study.plan import Study
@@ -59,9 +59,12 @@ def defaults() -> dict[str, Any]:
     return yaml.safe_load(Path(__file__).with_name("estimate_defaults.yaml").read_text())
 
 
-def image_counts(dataset: Dataset) -> tuple[int, int, int]:
-    """Images of the train, validation and test split; those of an image folder are counted there."""
-    return registry.datasets()[dataset.settings["kind"]].image_counts(dataset.settings)
+def image_counts(study: "Study") -> dict[str, tuple[int, int, int]]:
+    """Data set -> images of its train, validation and test split; those of an image folder are counted there."""
+    kinds = registry.datasets()
+    return {
+        name: kinds[dataset.settings["kind"]].image_counts(dataset.settings) for name, dataset in study.datasets.items()
+    }
 
 
 def jobs(study: "Study", sizes: Mapping[tuple[str, str], Size]) -> list[Job]:
@@ -71,7 +74,7 @@ def jobs(study: "Study", sizes: Mapping[tuple[str, str], Size]) -> list[Job]:
         study: the plan.
         sizes: (dataset, architecture entry) -> Size.
     """
-    counts = {name: image_counts(dataset) for name, dataset in study.datasets.items()}
+    counts = image_counts(study)
     found = []
     for dataset, name in study.evaluated_models:
         model = study.models[dataset, name]
@@ -164,9 +167,10 @@ def size_of(study: "Study", sizes: Mapping[tuple[str, str], Size], model: Model)
 def file_bytes(study: "Study", sizes: Mapping[tuple[str, str], Size]) -> dict[str, float]:
     """Kind of file -> bytes of its tensors: prepared splits, checkpoints, adversarial sets, predictions."""
     total: defaultdict[str, float] = defaultdict(int)
+    counts = image_counts(study)
     for dataset in {name for name, _ in study.evaluated_models}:
         plan = study.datasets[dataset]
-        total["prepared"] += sum(image_counts(plan)) * (plan.channels * plan.size**2 + 8)
+        total["prepared"] += sum(counts[dataset]) * (plan.channels * plan.size**2 + 8)
     for key in study.evaluated_models:
         if not study.models[key].is_ensemble:
             total["models"] += size_of(study, sizes, study.models[key])[1]
@@ -175,7 +179,7 @@ def file_bytes(study: "Study", sizes: Mapping[tuple[str, str], Size]) -> dict[st
         pixels = plan.channels * plan.size**2
         for attack in attacks:
             wide = 1 if study.attacks[attack].settings["stored"] == "uint8" else 4
-            total["adversarial"] += image_counts(plan)[2] * (wide * pixels + SET_ROW)
+            total["adversarial"] += counts[dataset][2] * (wide * pixels + SET_ROW)
     for (dataset, _, _), attacks in study.pairs.items():
-        total["predictions"] += image_counts(study.datasets[dataset])[2] * 4 * (2 + len(attacks))
+        total["predictions"] += counts[dataset][2] * 4 * (2 + len(attacks))
     return dict(total)

@@ -1,5 +1,6 @@
 """JSON schemas of settings, and what they allow, in words."""
 
+from functools import cache
 from typing import Any
 
 from squeezeproof.entries.settings import Settings
@@ -8,6 +9,7 @@ from squeezeproof.entries.settings import Settings
 BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
 
 
+@cache
 def properties(settings: type[Settings]) -> dict[str, dict[str, Any]]:
     """Key -> JSON schema of its value, the one that names an entry first."""
     found = renamed(settings.model_json_schema(by_alias=True))["properties"]

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from itertools import islice
 from pathlib import Path
 
+from squeezeproof.errors import InputError
 from squeezeproof.study.costs import read_benchmark
 from squeezeproof.study.estimate import Size, defaults, jobs
 
@@ -28,7 +29,11 @@ class TimeLeft:
     def __init__(self, study, benchmarks, counts, cores=1):
         self.open, self.benchmarks = Counter(counts), Path(benchmarks)
         sizes = defaultdict(lambda: Size(macs=1, bytes=0, weights=0))
-        known = {job.benchmark: job for job in jobs(study, sizes)}
+        try:
+            known = {job.benchmark: job for job in jobs(study, sizes)}
+        except InputError:
+            # Images that were prepared need not be kept: without their number every job counts as one of its rule.
+            known = {}
         self.jobs = {name: job for name, job in known.items() if job.rule in counts}
         self.left = defaultdict(Counter)
         for job in self.jobs.values():

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from squeezeproof.entries.dataset import Dataset
 from squeezeproof.entries.settings import Text, Whole, setting
+from squeezeproof.errors import InputError
 
 
 class ImageFolder(Dataset):
@@ -34,5 +35,20 @@ class ImageFolder(Dataset):
     @classmethod
     def count_files(cls, settings: dict[str, Any]) -> dict[str, int]:
         """See Dataset."""
-        root = Path(settings["root"])
-        return {split: sum(path.is_file() for path in (root / split).glob("*/*")) for split in ("train", "test")}
+        root = Path(os.path.expanduser(settings["root"]))
+        return {split: _files_in_folders(root / split) for split in ("train", "test")}
+
+
+def _files_in_folders(split: Path) -> int:
+    """Files that are not hidden in the folders of a directory."""
+    if not split.is_dir():
+        raise InputError(
+            f"{split}: no such directory, so its images cannot be counted; put them there, or give the data set's "
+            f"`train` and `test`, the images that the study keeps of each"
+        )
+    # The entries of a directory know whether they are files: no look at each of them, of which there may be a million.
+    count = 0
+    for folder in os.scandir(split):
+        if folder.is_dir() and not folder.name.startswith("."):
+            count += sum(entry.is_file() and not entry.name.startswith(".") for entry in os.scandir(folder))
+    return count
