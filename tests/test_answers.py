@@ -53,6 +53,14 @@ def test_what_was_shown_to_lose_is_not_shipped():
     assert said(attacks=[], broken="predicts one class for every image") == STOP
 
 
+def test_a_loss_that_the_interval_does_not_tell_from_none_has_no_lower_bound():
+    nearly = replace(LESS_ROBUST, difference=-0.09, low=-0.177, high=0.0004)
+    assert answer(replace(SOUND, attacks=[nearly]), MARGIN) == (STOP, ["it loses up to 17.7 points under PGD, eps 0.1"])
+    assert answer(replace(SOUND, attacks=[replace(nearly, high=-0.0)]), MARGIN)[1] == [
+        "it loses up to 17.7 points under PGD, eps 0.1"
+    ]
+
+
 def test_a_loss_of_a_few_points_is_for_the_reader_to_weigh():
     small = replace(LESS_ROBUST, difference=-0.025, low=-TOLERATED * MARGIN, high=-0.01)
     assert said(attacks=[small]) == CARE

@@ -218,8 +218,11 @@ def _listed(losses: Sequence[Loss]) -> str:
 
 
 def _bounds(loss: Loss) -> str:
-    return f"{_points(-loss.high)} to {_points(-loss.low)}"
+    """The bounds of a loss that was shown; Holm shows some that the simultaneous interval does not tell from 0."""
+    least = _points(max(-loss.high, 0.0))
+    return f"up to {_points(-loss.low)}" if least == "0" else f"{least} to {_points(-loss.low)}"
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:.1f}".replace("-", "−").removesuffix(".0")
+    # Adding 0 turns -0.0 into 0.0.
+    return f"{round(100 * share, 1) + 0.0:.1f}".replace("-", "−").removesuffix(".0")

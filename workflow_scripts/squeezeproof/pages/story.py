@@ -21,7 +21,7 @@ from squeezeproof.pages.answer_cards import WORDS, cards, totals
 from squeezeproof.pages.render import render
 from squeezeproof.statistics.crossed import MODELS
 from squeezeproof.tables.formats import Readable, readable
-from squeezeproof.tables.table import records
+from squeezeproof.tables.table import records, signed
 
 # Snakemake's report shows a blank frame for embedded pages above about 1.5 MB.
 LARGEST = 1_400_000
@@ -233,12 +233,11 @@ def _source(row: Any) -> str:
 
 
 def _difference(row: Any, unit: str = " points") -> str:
-    bounds = f"[{100 * row.low:+.1f}, {100 * row.high:+.1f}]".replace("-", "−")
-    return f"{_points(row.difference)}{unit} {bounds}"
+    return f"{_points(row.difference)}{unit} [{_points(row.low)}, {_points(row.high)}]"
 
 
 def _points(difference: float) -> str:
-    return f"{100 * difference:+.1f}".replace("-", "−")
+    return signed(100 * difference)
 
 
 def audited(audit: Sequence[Finding]) -> str:
