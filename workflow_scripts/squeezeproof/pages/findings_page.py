@@ -11,7 +11,7 @@ from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN, TR
 from squeezeproof.statistics.crossed import MODELS, TRAININGS
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.files import read_table
-from squeezeproof.tables.table import records
+from squeezeproof.tables.table import records, signed
 
 MODEL = [f"target_{axis}" for axis in ("training", "compression", "ratio", "bits", "finetuning")]
 BASE_SOURCE, OTHER_SOURCE = "from the base model", "from another seed"
@@ -24,8 +24,8 @@ def findings_page(folder: Path, title: str, introduction: str, notes: Any) -> No
 
     Args:
         folder: pathlib.Path with over_seeds.csv, audit.csv, selected.csv; where verdicts were passed, verdicts.csv;
-            where suites ran, wide_stages.md; where int8 models were built, deployed.csv; figures beside them (*.png)
-            are shown. It gets the page.
+            where models have controls, effects.csv; where suites ran, wide_stages.md; where int8 models were built,
+            deployed.csv; figures beside them (*.png) are shown. It gets the page.
         title, introduction: of the page.
         notes: what the reader must know, one sentence or more each.
     """
@@ -38,6 +38,9 @@ def findings_page(folder: Path, title: str, introduction: str, notes: Any) -> No
     if (folder / "verdicts.csv").is_file():
         lines += ["", "## Compressed models beside their bases and controls", ""]
         lines += _verdicts(read_table(folder / "verdicts.csv"))
+    if (folder / "effects.csv").is_file():
+        lines += ["", "## What the extra training did, and what compression did", ""]
+        lines += _split(read_table(folder / "effects.csv"))
     lines += ["", "## What may be removed", "", *_selected(tables["selected"], attack_displays(tables["over_seeds"]))]
     if (folder / "deployed.csv").is_file():
         lines += ["", "## What is deployed", "", *_deployed(read_table(folder / "deployed.csv"))]
@@ -126,18 +129,18 @@ def _verdicts_of(verdicts: pd.DataFrame, against: str, about: str) -> Iterator[s
     yield ""
     shown = verdicts[verdicts["verdict"].isin([LESS, MORE])]
     if shown.empty:
-        yield "No difference was shown that does not follow from images made for another model."
+        yield "No model was shown to be more or less robust."
         return
     columns = ["training", "compression", "attack", "compared on", "verdict", "points", "interval"]
     columns += ["clean", "both right", "mostly"]
     yield f"| {' | '.join(columns)} |"
     yield "|" + " --- |" * len(columns)
     for row in shown.reindex(shown["difference"].abs().sort_values(ascending=False, kind="stable").index).itertuples():
-        both = "" if pd.isna(row.difference_both_right) else f"{100 * row.difference_both_right:+.1f}"
+        both = "" if pd.isna(row.difference_both_right) else f"{signed(100 * row.difference_both_right)}"
         yield (
             f"| {row.training} | {row.compression} {level(row.ratio, row.bits)} | {_attack(row)} | "
-            f"{_images(row)} | {row.verdict} | {100 * row.difference:+.1f} | "
-            f"{100 * row.low:+.1f} to {100 * row.high:+.1f} | {100 * row.clean_difference:+.1f} | {both} | "
+            f"{_images(row)} | {row.verdict} | {signed(100 * row.difference)} | "
+            f"{signed(100 * row.low)} to {signed(100 * row.high)} | {signed(100 * row.clean_difference)} | {both} | "
             f"{row.explained_by} |"
         )
     yield ""
@@ -152,6 +155,31 @@ def _images(row: Any) -> str:
     if row.comparison == "white-box":
         return "each model's own images"
     return "images made for the base" if row.seed_relation == "same" else "images made for a base of another seed"
+
+
+def _split(effects: pd.DataFrame) -> Iterator[str]:
+    """The differences from the bases as the training's part and compression's, each model attacked itself."""
+    seeds = int(effects["seeds"].max())
+    about = TRAININGS if seeds > 1 else MODELS
+    rows = effects[effects["about"].eq(about) & effects["comparison"].eq("white-box")]
+    parts = ["total", "by_training", "by_compression"]
+    yield "| training | compression | attack | in all | by the training | by compression |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for row in rows.itertuples():
+        cells = [_with_bounds(*(getattr(row, f"{part}{end}") for end in ("", "_low", "_high"))) for part in parts]
+        model = f"{row.training} | {row.compression} {level(row.ratio, row.bits)} | {_attack(row)}"
+        yield f"| {model} | {' | '.join(cells)} |"
+    yield ""
+    larger = int(rows["by_training"].abs().gt(rows["by_compression"].abs()).sum())
+    yield (
+        f"In points, with 95 % intervals on {about}, each by itself; every model attacked itself. Compressed minus "
+        f"base is control minus base, which the longer training did, plus compressed minus control, which compression "
+        f"did. The training's part is the larger one in {larger} of {len(rows)} comparisons."
+    )
+
+
+def _with_bounds(middle: float, low: float, high: float) -> str:
+    return f"{signed(100 * middle)} ({signed(100 * low)} to {signed(100 * high)})"
 
 
 def _selected(selected: pd.DataFrame, attacks: Any) -> Iterator[str]:
@@ -182,15 +210,16 @@ def _deployed(table: pd.DataFrame) -> Iterator[str]:
     for row in table[(table["attack"] == CLEAN) | (table["source"] == table["model"])].itertuples():
         yield (
             f"| {row.training}, {row.compression} {level(row.ratio, row.bits)} | {_attack(row)} | "
-            f"{100 * row.fake_quantized_accuracy:.1f} | {100 * row.int8_accuracy:.1f} | {100 * row.difference:+.1f} | "
-            f"{100 * row.low:+.1f} to {100 * row.high:+.1f} | {100 * row.agreement:.1f} % |"
+            f"{100 * row.fake_quantized_accuracy:.1f} | {100 * row.int8_accuracy:.1f} | "
+            f"{signed(100 * row.difference)} | {signed(100 * row.low)} to {signed(100 * row.high)} | "
+            f"{100 * row.agreement:.1f} % |"
         )
     yield ""
     lowest, highest = 100 * table["difference"].min(), 100 * table["difference"].max()
     yield (
         f"Integer kernels on what was crafted on their fake-quantized models, in %. Over all {len(table)} cells, "
-        f"images made for other models included, the int8 model is {lowest:+.1f} to {highest:+.1f} points from its "
-        f"fake-quantized model, and the two give one label to at least "
+        f"images made for other models included, the int8 model is {signed(lowest)} to {signed(highest)} points from "
+        f"its fake-quantized model, and the two give one label to at least "
         f"{100 * table['agreement'].min():.1f} % of a cell's images."
     )
 

@@ -1,0 +1,53 @@
+"""The page of findings beside tables that are known."""
+
+import pytest
+from table_examples import over_seeds, whole
+
+from squeezeproof.pages.findings_page import findings_page
+from squeezeproof.statistics.crossed import MODELS, TRAININGS
+from squeezeproof.tables.files import write_table
+
+ROW = {
+    "training": "standard",
+    "compression": "filter",
+    "ratio": 0.5,
+    "bits": 32,
+    "comparison": "white-box",
+    "entry": "fgsm",
+    "method": "fgsm",
+    "eps": 0.1,
+    "seeds": 3,
+}
+EFFECT = {"total": -0.08, "total_low": -0.1, "total_high": -0.06}
+EFFECT |= {"by_training": -0.07, "by_training_low": -0.09, "by_training_high": -0.05}
+EFFECT |= {"by_compression": -0.01, "by_compression_low": -0.02, "by_compression_high": -0.0}
+
+
+def page(folder, effects):
+    selected = {"dataset": "digits", "compression": "filter", "selected": "not evaluated", "attack": "clean"}
+    tables = {
+        "over_seeds": over_seeds(),
+        "selected": whole("selected", [{**selected, "tolerance": 0.01}]),
+        "audit": whole("audit", []),
+        "effects": whole("effects", effects),
+    }
+    for name, table in tables.items():
+        write_table(folder / f"{name}.csv", table)
+    findings_page(folder, "t", "i", [])
+    return (folder / "README.md").read_text()
+
+
+def test_the_parts_of_a_difference_stand_beside_it(tmp_path):
+    transfer = ROW | EFFECT | {"comparison": "transfer", "about": TRAININGS}
+    small = {"by_training": 0.001, "by_compression": -0.02}
+    said = page(tmp_path, [ROW | EFFECT | {"about": TRAININGS}, ROW | EFFECT | small | {"about": TRAININGS}, transfer])
+    cells = "−8.0 (−10.0 to −6.0) | −7.0 (−9.0 to −5.0) | −1.0 (−2.0 to +0.0)"
+    assert f"| standard | filter 50 % | FGSM, eps 0.1 | {cells} |" in said
+    assert "intervals on trainings" in said and "larger one in 1 of 2 comparisons" in said
+
+
+@pytest.mark.parametrize(("seeds", "about"), [(1, MODELS), (2, TRAININGS)])
+def test_one_seed_speaks_of_its_models_alone(tmp_path, seeds, about):
+    effects = [ROW | EFFECT | {"seeds": seeds, "about": kind} for kind in {about, MODELS}]
+    said = page(tmp_path, effects)
+    assert f"intervals on {about}" in said and "larger one in 1 of 1 comparisons" in said
