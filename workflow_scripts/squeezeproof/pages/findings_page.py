@@ -6,9 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from squeezeproof.analysis.names import CONTROL, attack_display, attack_displays, level
-from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE
-from squeezeproof.statistics.crossed import MODELS, TRAININGS
+from squeezeproof.analysis.names import CONTROL, attack_displays, level
+from squeezeproof.pages.sections import attack_of, robustness_sections
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.files import read_table
 from squeezeproof.tables.table import records, signed
@@ -16,16 +15,14 @@ from squeezeproof.tables.table import records, signed
 MODEL = [f"target_{axis}" for axis in ("training", "compression", "ratio", "bits", "finetuning")]
 BASE_SOURCE, OTHER_SOURCE = "from the base model", "from another seed"
 TABLES = ["over_seeds", "selected", "audit"]
-VERDICTS = [LESS, MORE, EQUIVALENT, TRANSFERS_WORSE, NOT_SHOWN]
 
 
 def findings_page(folder: Path, title: str, introduction: str, notes: Any) -> None:
     """Write README.md beside the tables of one study.
 
     Args:
-        folder: pathlib.Path with over_seeds.csv, audit.csv, selected.csv; where verdicts were passed, verdicts.csv;
-            where models have controls, effects.csv; where suites ran, wide_stages.md; where int8 models were built,
-            deployed.csv; figures beside them (*.png) are shown. It gets the page.
+        folder: pathlib.Path with over_seeds.csv, audit.csv, selected.csv; where int8 models were built, deployed.csv;
+            figures (*.png) and what `robustness_sections` reads are shown where they are beside them. It gets the page.
         title, introduction: of the page.
         notes: what the reader must know, one sentence or more each.
     """
@@ -33,14 +30,7 @@ def findings_page(folder: Path, title: str, introduction: str, notes: Any) -> No
     lines = [f"# {title}", "", introduction, "", "## Accuracy", "", *_accuracy(tables["over_seeds"])]
     for figure in sorted(folder.glob("*.png")):
         lines += ["", f"![{figure.stem}]({figure.name})"]
-    if (folder / "wide_stages.md").is_file():
-        lines += ["", "## Attack after attack on what is left", "", (folder / "wide_stages.md").read_text().rstrip()]
-    if (folder / "verdicts.csv").is_file():
-        lines += ["", "## Compressed models beside their bases and controls", ""]
-        lines += _verdicts(read_table(folder / "verdicts.csv"))
-    if (folder / "effects.csv").is_file():
-        lines += ["", "## What the extra training did, and what compression did", ""]
-        lines += _split(read_table(folder / "effects.csv"))
+    lines += robustness_sections(folder)
     lines += ["", "## What may be removed", "", *_selected(tables["selected"], attack_displays(tables["over_seeds"]))]
     if (folder / "deployed.csv").is_file():
         lines += ["", "## What is deployed", "", *_deployed(read_table(folder / "deployed.csv"))]
@@ -76,14 +66,10 @@ def _column(row: Any) -> str | None:
     if row.attack == CLEAN:
         return "clean"
     if row.threat == "white-box":
-        return _attack(row)
+        return attack_of(row)
     if row.source_compression != "none" or row.source_training != row.target_training:
         return None
-    return f"{_attack(row)}, {BASE_SOURCE if row.seed_relation == 'same' else OTHER_SOURCE}"
-
-
-def _attack(row: Any) -> str:
-    return attack_display(row.entry, row.method, row.eps)
+    return f"{attack_of(row)}, {BASE_SOURCE if row.seed_relation == 'same' else OTHER_SOURCE}"
 
 
 def _order(column: str) -> tuple[Any, ...]:
@@ -99,87 +85,6 @@ def _model(axes: Any) -> str:
     training, compression, ratio, bits, _ = axes
     unlevelled = {"none": "base", CONTROL: CONTROL}
     return f"{training}, {unlevelled.get(compression) or f'{compression} {level(ratio, bits)}'}"
-
-
-def _verdicts(verdicts: pd.DataFrame) -> Iterator[str]:
-    """How often each verdict was reached, and every difference that was shown, by reference and kind of verdict."""
-    shown = verdicts[verdicts["compression"] != CONTROL]
-    for against in dict.fromkeys(shown["against"]):
-        for about in (TRAININGS, MODELS):
-            rows = shown[shown["about"].eq(about) & shown["against"].eq(against)]
-            if len(rows):
-                yield from _verdicts_of(rows, against, about)
-                yield ""
-    if not shown["isolates_compression"].astype(str).eq("True").any():
-        yield "The compressed models also trained longer than their bases, so no verdict says what compression did."
-
-
-def _verdicts_of(verdicts: pd.DataFrame, against: str, about: str) -> Iterator[str]:
-    seeds, reach = int(verdicts["seeds"].max()), 100 * verdicts["detectable"].median()
-    yield f"Beside their {against}s, verdicts on {about} ([what they promise](../verdicts/README.md)):"
-    yield ""
-    for where, rows in verdicts.groupby(verdicts.apply(_images, axis=1), sort=False):
-        counts = rows["verdict"].value_counts()
-        shares = ", ".join(f"{verdict} in {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
-        yield f"- On {where}: {shares} of {len(rows)} comparisons."
-    yield (
-        f"- With {seeds} seed{'s' * (seeds > 1)} and {int(verdicts['n'].max())} images, a difference below {reach:.1f} "
-        f"points could not be shown (median)."
-    )
-    yield ""
-    shown = verdicts[verdicts["verdict"].isin([LESS, MORE])]
-    if shown.empty:
-        yield "No model was shown to be more or less robust."
-        return
-    columns = ["training", "compression", "attack", "compared on", "verdict", "points", "interval"]
-    columns += ["clean", "both right", "mostly"]
-    yield f"| {' | '.join(columns)} |"
-    yield "|" + " --- |" * len(columns)
-    for row in shown.reindex(shown["difference"].abs().sort_values(ascending=False, kind="stable").index).itertuples():
-        both = "" if pd.isna(row.difference_both_right) else f"{signed(100 * row.difference_both_right)}"
-        yield (
-            f"| {row.training} | {row.compression} {level(row.ratio, row.bits)} | {_attack(row)} | "
-            f"{_images(row)} | {row.verdict} | {signed(100 * row.difference)} | "
-            f"{signed(100 * row.low)} to {signed(100 * row.high)} | {signed(100 * row.clean_difference)} | {both} | "
-            f"{row.explained_by} |"
-        )
-    yield ""
-    yield (
-        "`clean` is the difference on clean images, `both right` that under attack on the images that both models "
-        "classify rightly when clean; `mostly` says which of the two explains more of the difference."
-    )
-
-
-def _images(row: Any) -> str:
-    """Whose adversarial images a verdict compares on."""
-    if row.comparison == "white-box":
-        return "each model's own images"
-    return "images made for the base" if row.seed_relation == "same" else "images made for a base of another seed"
-
-
-def _split(effects: pd.DataFrame) -> Iterator[str]:
-    """The differences from the bases as the training's part and compression's, each model attacked itself."""
-    seeds = int(effects["seeds"].max())
-    about = TRAININGS if seeds > 1 else MODELS
-    rows = effects[effects["about"].eq(about) & effects["comparison"].eq("white-box")]
-    parts = ["total", "by_training", "by_compression"]
-    yield "| training | compression | attack | in all | by the training | by compression |"
-    yield "| --- | --- | --- | --- | --- | --- |"
-    for row in rows.itertuples():
-        cells = [_with_bounds(*(getattr(row, f"{part}{end}") for end in ("", "_low", "_high"))) for part in parts]
-        model = f"{row.training} | {row.compression} {level(row.ratio, row.bits)} | {_attack(row)}"
-        yield f"| {model} | {' | '.join(cells)} |"
-    yield ""
-    larger = int(rows["by_training"].abs().gt(rows["by_compression"].abs()).sum())
-    yield (
-        f"In points, with 95 % intervals on {about}, each by itself; every model attacked itself. Compressed minus "
-        f"base is control minus base, which the longer training did, plus compressed minus control, which compression "
-        f"did. The training's part is the larger one in {larger} of {len(rows)} comparisons."
-    )
-
-
-def _with_bounds(middle: float, low: float, high: float) -> str:
-    return f"{signed(100 * middle)} ({signed(100 * low)} to {signed(100 * high)})"
 
 
 def _selected(selected: pd.DataFrame, attacks: Any) -> Iterator[str]:
@@ -209,7 +114,7 @@ def _deployed(table: pd.DataFrame) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for row in table[(table["attack"] == CLEAN) | (table["source"] == table["model"])].itertuples():
         yield (
-            f"| {row.training}, {row.compression} {level(row.ratio, row.bits)} | {_attack(row)} | "
+            f"| {row.training}, {row.compression} {level(row.ratio, row.bits)} | {attack_of(row)} | "
             f"{100 * row.fake_quantized_accuracy:.1f} | {100 * row.int8_accuracy:.1f} | "
             f"{signed(100 * row.difference)} | {signed(100 * row.low)} to {signed(100 * row.high)} | "
             f"{100 * row.agreement:.1f} % |"

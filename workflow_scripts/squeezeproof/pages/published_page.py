@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from squeezeproof.analysis.published import AGREES, DISAGREES, TELLING, TOO_WIDE
+from squeezeproof.pages.sections import robustness_sections
 from squeezeproof.tables.files import read_table
 from squeezeproof.tables.table import records
 
@@ -20,7 +21,8 @@ def published_page(folder: Path, title: str, introduction: str, names: Mapping[s
     """Write README.md beside published.csv, published.svg and compression.csv of one study.
 
     Args:
-        folder: pathlib.Path of the three, which gets the page; figures beside them (*.png) are shown.
+        folder: pathlib.Path of the three, which gets the page; figures (*.png) and what `robustness_sections` reads are
+            shown where they are beside them.
         title, introduction: of the page.
         names: the file's compression names, each with the study's.
         notes: what the reader must know of the recipe, one sentence or more each.
@@ -37,6 +39,7 @@ def published_page(folder: Path, title: str, introduction: str, names: Mapping[s
     lines += [f"- {sentence}" for sentence in _unstable(ran, sizes, names)]
     if (ran["compression"] == "none").any():
         lines += ["", "## Compressed against base", "", *_directions(ran)]
+    lines += robustness_sections(folder)
     lines += ["", "## What to know of the recipe", "", *(f"- {note}" for note in notes)]
     (folder / "README.md").write_text("\n".join(lines) + "\n")
 

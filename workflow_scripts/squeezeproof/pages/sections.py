@@ -1,0 +1,121 @@
+"""What pages of several kinds say of a study's tables: verdicts, and the parts of training and of compression."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from squeezeproof.analysis.names import CONTROL, attack_display, level
+from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE
+from squeezeproof.statistics.crossed import MODELS, TRAININGS
+from squeezeproof.tables.files import read_table
+from squeezeproof.tables.table import signed
+
+VERDICTS = [LESS, MORE, EQUIVALENT, TRANSFERS_WORSE, NOT_SHOWN]
+
+
+def robustness_sections(folder: Path) -> Iterator[str]:
+    """The sections that a page has where its folder holds their tables: the papers' layouts (wide_stages.md,
+    wide_attacks.*.md), verdicts (verdicts.csv), and the parts of training and of compression (effects.csv).
+    """
+    for path in sorted(folder.glob("wide_attacks.*.md")):
+        yield from ["", f"## Accuracy by attack and level: {path.stem.partition('.')[2]}", "", _untitled(path)]
+    if (folder / "wide_stages.md").is_file():
+        yield from ["", "## Attack after attack on what is left", "", (folder / "wide_stages.md").read_text().rstrip()]
+    if (folder / "verdicts.csv").is_file():
+        yield from ["", "## Compressed models beside their bases and controls", ""]
+        yield from verdicts_section(read_table(folder / "verdicts.csv"))
+    if (folder / "effects.csv").is_file():
+        yield from ["", "## What the extra training did, and what compression did", ""]
+        yield from split_section(read_table(folder / "effects.csv"))
+
+
+def _untitled(path: Path) -> str:
+    """A table in Markdown without the line that names it."""
+    return path.read_text().partition("\n")[2].strip()
+
+
+def verdicts_section(verdicts: pd.DataFrame) -> Iterator[str]:
+    """How often each verdict was reached, and every difference that was shown, by reference and kind of verdict."""
+    shown = verdicts[verdicts["compression"] != CONTROL]
+    for against in dict.fromkeys(shown["against"]):
+        for about in (TRAININGS, MODELS):
+            rows = shown[shown["about"].eq(about) & shown["against"].eq(against)]
+            if len(rows):
+                yield from _verdicts_of(rows, against, about)
+                yield ""
+    if not shown["isolates_compression"].astype(str).eq("True").any():
+        yield "The compressed models also trained longer than their bases, so no verdict says what compression did."
+
+
+def _verdicts_of(verdicts: pd.DataFrame, against: str, about: str) -> Iterator[str]:
+    seeds, reach = int(verdicts["seeds"].max()), 100 * verdicts["detectable"].median()
+    yield f"Beside their {against}s, verdicts on {about} ([what they promise](../verdicts/README.md)):"
+    yield ""
+    for where, rows in verdicts.groupby(verdicts.apply(_images, axis=1), sort=False):
+        counts = rows["verdict"].value_counts()
+        shares = ", ".join(f"{verdict} in {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
+        yield f"- On {where}: {shares} of {len(rows)} comparisons."
+    yield (
+        f"- With {seeds} seed{'s' * (seeds > 1)} and {int(verdicts['n'].max())} images, a difference below {reach:.1f} "
+        f"points could not be shown (median)."
+    )
+    yield ""
+    shown = verdicts[verdicts["verdict"].isin([LESS, MORE])]
+    if shown.empty:
+        yield "No model was shown to be more or less robust."
+        return
+    columns = ["training", "compression", "attack", "compared on", "verdict", "points", "interval"]
+    columns += ["clean", "both right", "mostly"]
+    yield f"| {' | '.join(columns)} |"
+    yield "|" + " --- |" * len(columns)
+    for row in shown.reindex(shown["difference"].abs().sort_values(ascending=False, kind="stable").index).itertuples():
+        both = "" if pd.isna(row.difference_both_right) else f"{signed(100 * row.difference_both_right)}"
+        yield (
+            f"| {row.training} | {row.compression} {level(row.ratio, row.bits)} | {attack_of(row)} | "
+            f"{_images(row)} | {row.verdict} | {signed(100 * row.difference)} | "
+            f"{signed(100 * row.low)} to {signed(100 * row.high)} | {signed(100 * row.clean_difference)} | {both} | "
+            f"{row.explained_by} |"
+        )
+    yield ""
+    yield (
+        "`clean` is the difference on clean images, `both right` that under attack on the images that both models "
+        "classify rightly when clean; `mostly` says which of the two explains more of the difference."
+    )
+
+
+def _images(row: Any) -> str:
+    """Whose adversarial images a verdict compares on."""
+    if row.comparison == "white-box":
+        return "each model's own images"
+    return "images made for the base" if row.seed_relation == "same" else "images made for a base of another seed"
+
+
+def split_section(effects: pd.DataFrame) -> Iterator[str]:
+    """The differences from the bases as the training's part and compression's, each model attacked itself."""
+    seeds = int(effects["seeds"].max())
+    about = TRAININGS if seeds > 1 else MODELS
+    rows = effects[effects["about"].eq(about) & effects["comparison"].eq("white-box")]
+    parts = ["total", "by_training", "by_compression"]
+    yield "| training | compression | attack | in all | by the training | by compression |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for row in rows.itertuples():
+        cells = [_with_bounds(*(getattr(row, f"{part}{end}") for end in ("", "_low", "_high"))) for part in parts]
+        model = f"{row.training} | {row.compression} {level(row.ratio, row.bits)} | {attack_of(row)}"
+        yield f"| {model} | {' | '.join(cells)} |"
+    yield ""
+    larger = int(rows["by_training"].abs().gt(rows["by_compression"].abs()).sum())
+    yield (
+        f"In points, with 95 % intervals on {about}, each by itself; every model attacked itself. Compressed minus "
+        f"base is control minus base, which the longer training did, plus compressed minus control, which compression "
+        f"did. The training's part is the larger one in {larger} of {len(rows)} comparisons."
+    )
+
+
+def _with_bounds(middle: float, low: float, high: float) -> str:
+    return f"{signed(100 * middle)} ({signed(100 * low)} to {signed(100 * high)})"
+
+
+def attack_of(row: Any) -> str:
+    return attack_display(row.entry, row.method, row.eps)
