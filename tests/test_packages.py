@@ -7,7 +7,7 @@ from itertools import takewhile
 
 from conftest import ROOT
 
-from squeezeproof.study.code import LIBRARY, _without_annotations
+from squeezeproof.study.code import LIBRARY, _Reader
 
 MODULES = {
     ".".join(path.relative_to(LIBRARY.parent).with_suffix("").parts): path
@@ -23,15 +23,22 @@ def layers():
     return [re.findall(r"`(\w+)`", row.split("|")[1]) for row in rows]
 
 
-def imported(path, annotations=True):
-    """The modules of the library that a module imports, inside functions too; or those alone that its code imports."""
-    found, tree = set(), ast.parse(path.read_text())
-    for node in ast.walk(tree if annotations else _without_annotations(tree)):
+def imported(path):
+    """The modules of the library that a module imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found & MODULES.keys()
+
+
+def imported_by_code(path):
+    """Those of them that not only annotations need."""
+    reader = _Reader(())
+    reader.read(ast.parse(path.read_text()))
+    return reader.modules.keys() & MODULES.keys()
 
 
 IMPORTS = {module: imported(path) for module, path in MODULES.items()}
@@ -61,7 +68,7 @@ def test_no_import_goes_up():
 
 
 def test_no_import_goes_round():
-    running = {module: imported(path, annotations=False) for module, path in MODULES.items()}
+    running = {module: imported_by_code(path) for module, path in MODULES.items()}
     list(TopologicalSorter(running).static_order())
     graph = {}
     for module, others in IMPORTS.items():

@@ -20,7 +20,11 @@ from squeezeproof.factories import module_files
 LIBRARY = Path(__file__).resolve().parents[1]
 # They declare what there is; what of it a job uses is given by name.
 DECLARATIONS = Path("squeezeproof/entries")
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+DOCUMENTED = (ast.Module, ast.ClassDef, *FUNCTIONS)
+IMPORTS = (ast.Import, ast.ImportFrom)
+# Field -> the nodes whose annotation it is.
+ANNOTATIONS = {"annotation": (ast.arg,), "returns": FUNCTIONS}
 
 
 @cache
@@ -63,96 +67,121 @@ def closure(paths: Iterable[Path], root: Path) -> set[Path]:
 @cache
 def _read(path: Path, root: Path) -> tuple[bytes, tuple[Path, ...]]:
     """(digest of the syntax tree, files that it imports) of a module file; nearly every rule asks for nearly each."""
-    tree, parts, modules = _without_annotations(ast.parse(path.read_bytes(), str(path))), [], {}
-    _walk(tree, parts, modules, path.relative_to(root).parent.parts)
-    files = {file: None for module in modules for file in module_files(module, root)}
-    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).digest(), tuple(files)
+    reader = _Reader(path.relative_to(root).parent.parts)
+    text = reader.read(ast.parse(path.read_bytes(), str(path)))
+    files = {file: None for module in reader.modules for file in _files(module, root)}
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), tuple(files)
 
 
-def _without_annotations(tree: ast.Module) -> ast.AST:
-    """The tree of a module without what only type checkers read."""
-    bare = _Bare()
-    tree = bare.visit(tree)
-    unused = bare.annotating - {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    return _Imports(unused).visit(tree) if unused else tree
+@cache
+def _files(module: str, root: Path) -> tuple[Path, ...]:
+    return tuple(module_files(module, root))
 
 
-class _Bare(ast.NodeTransformer):
-    """Drops annotations; keeps the names that stood in them."""
+class _Reader:
+    """Reads the syntax tree of one module in one go, and passes over what only type checkers and people read.
 
-    def __init__(self) -> None:
-        self.annotating = set()
-
-    def _drop(self, annotation: ast.expr | None) -> None:
-        for node in ast.walk(annotation) if annotation is not None else ():
-            if isinstance(node, ast.Name):
-                self.annotating.add(node.id)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                self.annotating.update(re.findall(r"\w+", node.value))
-
-    def visit_arg(self, node: ast.arg) -> ast.arg:
-        self._drop(node.annotation)
-        node.annotation = None
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
-        self._drop(node.returns)
-        node.returns = None
-        return self.generic_visit(node)
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.Assign | None:
-        self._drop(node.annotation)
-        self.generic_visit(node)
-        return None if node.value is None else ast.Assign(targets=[node.target], value=node.value)
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
-        body = [line if isinstance(line, ast.AnnAssign) else self.visit(line) for line in node.body]
-        node.body = [line for line in body if line is not None]
-        return node
-
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
-            return self.generic_visit(node)
-        self.annotating.add("TYPE_CHECKING")
-        return None
-
-
-class _Imports(ast.NodeTransformer):
-    """Drops imports of the given names."""
-
-    def __init__(self, names: set[str]) -> None:
-        self.names = names
-
-    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> ast.AST | None:
-        node.names = [alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) not in self.names]
-        return node if node.names else None
-
-    visit_ImportFrom = visit_Import
-
-
-def _walk(node: ast.AST, parts: list[str], modules: dict[str, None], package: tuple[str, ...]) -> None:
-    """Append what a node of the tree is to `parts`, and to `modules` what it imports into a module of `package`.
-
-    Empty fields are left out: other versions of Python have other ones.
+    Attributes:
+        modules: dotted names of what the module may import, after `read`.
     """
-    parts.append(type(node).__name__)
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        modules.update(dict.fromkeys(_imports(node, package)))
-    for name in node._fields:
-        value: Any = getattr(node, name, None)
-        if name == "body" and isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            value = value[1:]
-        if value is None or value == []:
-            continue
-        parts.append(name)
-        for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, ast.AST):
-                _walk(item, parts, modules, package)
+
+    def __init__(self, package: tuple[str, ...]) -> None:
+        self.package = package
+        self.modules: dict[str, None] = {}
+        # Names that stand in annotations, and elsewhere.
+        self._annotating: set[str] = set()
+        self._used: set[str] = set()
+        # (place among the parts, name of the field or "", imports): said at the end, when it is known what uses them.
+        self._open: list[tuple[int, str, list[ast.stmt]]] = []
+
+    def read(self, tree: ast.Module) -> str:
+        """The tree in words, a line each. Empty fields are left out: other versions of Python have other ones."""
+        parts: list[str] = []
+        self._node(tree, parts)
+        unused = self._annotating - self._used
+        for place, name, nodes in self._open:
+            said: list[str] = []
+            for node in nodes:
+                self._import(node, unused, said)
+            parts[place] = "\n".join([name, *said] if name and said else said)
+        return "\n".join(filter(None, parts)) if self._open else "\n".join(parts)
+
+    def _node(self, node: ast.AST, parts: list[str]) -> None:
+        parts.append(type(node).__name__)
+        if isinstance(node, ast.Name):
+            self._used.add(node.id)
+        for name in node._fields:
+            value: Any = getattr(node, name, None)
+            if value is None or value == []:
+                continue
+            if name in ANNOTATIONS and isinstance(node, ANNOTATIONS[name]):
+                self._annotation(value)
+            elif isinstance(value, ast.AST):
+                parts.append(name)
+                self._node(value, parts)
+            elif isinstance(value, list):
+                self._list(node, name, value, parts)
             else:
-                parts.append(repr(item))
-    parts.append(")")
+                parts += (name, repr(value))
+        parts.append(")")
+
+    def _list(self, node: ast.AST, name: str, values: list[Any], parts: list[str]) -> None:
+        """Say a field that is a list; for what became empty, nothing."""
+        if isinstance(values[0], ast.stmt):
+            values = self._statements(values, isinstance(node, ast.ClassDef))
+            if isinstance(node, DOCUMENTED) and values and _is_text(values[0]):
+                values = values[1:]
+            if all(isinstance(value, IMPORTS) for value in values):
+                self._open.append((len(parts), name, values))
+                parts.append("")
+                return
+        parts.append(name)
+        for value in values:
+            if isinstance(value, IMPORTS):
+                self._open.append((len(parts), "", [value]))
+                parts.append("")
+            elif isinstance(value, ast.AST):
+                self._node(value, parts)
+            else:
+                parts.append(repr(value))
+
+    def _statements(self, statements: list[ast.stmt], of_class: bool) -> list[ast.stmt]:
+        """A block without what only type checkers read; in the body of a class, annotations are read by others too."""
+        kept: list[ast.stmt] = []
+        for line in statements:
+            if isinstance(line, ast.If) and isinstance(line.test, ast.Name) and line.test.id == "TYPE_CHECKING":
+                self._annotating.add("TYPE_CHECKING")
+            elif isinstance(line, ast.AnnAssign) and not of_class:
+                self._annotation(line.annotation)
+                if line.value is not None:
+                    kept.append(ast.Assign(targets=[line.target], value=line.value))
+            else:
+                kept.append(line)
+        return kept
+
+    def _annotation(self, annotation: ast.expr) -> None:
+        for node in ast.walk(annotation):
+            if isinstance(node, ast.Name):
+                self._annotating.add(node.id)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                self._annotating.update(re.findall(r"\w+", node.value))
+
+    def _import(self, node: ast.stmt, unused: set[str], parts: list[str]) -> None:
+        """Say an import without the names that annotations alone need."""
+        assert isinstance(node, IMPORTS)
+        node.names = [alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) not in unused]
+        if node.names:
+            self.modules.update(dict.fromkeys(_imports(node, self.package)))
+            self._node(node, parts)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is a string, as docstrings are."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
 
 
 def _imports(node: ast.Import | ast.ImportFrom, package: tuple[str, ...]) -> list[str]:
