@@ -7,23 +7,17 @@ from squeezeproof.pages.findings_page import findings_page
 from squeezeproof.statistics.crossed import MODELS, TRAININGS
 from squeezeproof.tables.files import write_table
 
-ROW = {
-    "training": "standard",
-    "compression": "filter",
-    "ratio": 0.5,
-    "bits": 32,
-    "comparison": "white-box",
-    "entry": "fgsm",
-    "method": "fgsm",
-    "eps": 0.1,
-    "seeds": 3,
-}
+VARIANT = {"training": "standard", "compression": "filter", "ratio": 0.5, "bits": 32, "seeds": 3}
+ROW = VARIANT | {"comparison": "white-box", "entry": "fgsm", "method": "fgsm", "eps": 0.1}
 EFFECT = {"total": -0.08, "total_low": -0.1, "total_high": -0.06}
 EFFECT |= {"by_training": -0.07, "by_training_low": -0.09, "by_training_high": -0.05}
 EFFECT |= {"by_compression": -0.01, "by_compression_low": -0.02, "by_compression_high": -0.0}
 
 
-def page(folder, effects):
+CLEAN = {"difference": 0.012, "low": 0.005, "high": 0.019, "about": TRAININGS, "n": 2000}
+
+
+def page(folder, effects, clean=()):
     selected = {"dataset": "digits", "compression": "filter", "selected": "not evaluated", "attack": "clean"}
     tables = {
         "over_seeds": over_seeds(),
@@ -31,6 +25,8 @@ def page(folder, effects):
         "audit": whole("audit", []),
         "effects": whole("effects", effects),
     }
+    if clean:
+        tables["clean_differences"] = whole("clean_differences", clean)
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
     findings_page(folder, "t", "i", [])
@@ -51,3 +47,12 @@ def test_one_seed_speaks_of_its_models_alone(tmp_path, seeds, about):
     effects = [ROW | EFFECT | {"seeds": seeds, "about": kind} for kind in {about, MODELS}]
     said = page(tmp_path, effects)
     assert f"intervals on {about}" in said and "larger one in 1 of 1 comparisons" in said
+
+
+def test_clean_accuracy_stands_beside_base_and_control(tmp_path):
+    small = {"difference": 0.006, "low": -0.005, "high": 0.017}
+    rows = [VARIANT | CLEAN | {"against": "base"}, VARIANT | CLEAN | small | {"against": "control"}]
+    rows += [VARIANT | CLEAN | {"against": "base", "compression": "control", "ratio": 0.0}]
+    said = page(tmp_path, [ROW | EFFECT | {"about": TRAININGS}], rows)
+    assert "| standard | filter 50 % | +1.2 (+0.5 to +1.9) | +0.6 (−0.5 to +1.7) |" in said
+    assert said.count("| +1.2") == 1 and "; 2000 images." in said

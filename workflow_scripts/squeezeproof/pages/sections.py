@@ -7,20 +7,30 @@ from typing import Any
 import pandas as pd
 
 from squeezeproof.analysis.names import CONTROL, attack_display, level
+from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE
 from squeezeproof.statistics.crossed import MODELS, TRAININGS
 from squeezeproof.tables.files import read_table
 from squeezeproof.tables.table import signed
 
+VARIANT = ["training", "compression", "ratio", "bits"]
 VERDICTS = [LESS, MORE, EQUIVALENT, TRANSFERS_WORSE, NOT_SHOWN]
 
 
 def robustness_sections(folder: Path) -> Iterator[str]:
-    """The sections that a page has where its folder holds their tables: the papers' layouts (wide_stages.md,
-    wide_attacks.*.md), verdicts (verdicts.csv), and the parts of training and of compression (effects.csv).
+    """The sections that a page has where its folder holds their tables: the papers' layouts (wide_attacks.*.md,
+    wide_stages.md), clean accuracy (clean_differences.csv), verdicts (verdicts.csv), and the parts of training and of
+    compression (effects.csv).
     """
     for path in sorted(folder.glob("wide_attacks.*.md")):
         yield from ["", f"## Accuracy by attack and level: {path.stem.partition('.')[2]}", "", _untitled(path)]
+    if (folder / "clean_differences.csv").is_file():
+        yield from [
+            "",
+            "## Accuracy on clean images",
+            "",
+            *_clean_section(read_table(folder / "clean_differences.csv")),
+        ]
     if (folder / "wide_stages.md").is_file():
         yield from ["", "## Attack after attack on what is left", "", (folder / "wide_stages.md").read_text().rstrip()]
     if (folder / "verdicts.csv").is_file():
@@ -29,6 +39,21 @@ def robustness_sections(folder: Path) -> Iterator[str]:
     if (folder / "effects.csv").is_file():
         yield from ["", "## What the extra training did, and what compression did", ""]
         yield from split_section(read_table(folder / "effects.csv"))
+
+
+def _clean_section(differences: pd.DataFrame) -> Iterator[str]:
+    """The differences in clean accuracy from the bases and from the controls, which trained as long."""
+    seeds, shown = int(differences["seeds"].max()), differences[differences["compression"] != CONTROL]
+    about = TRAININGS if seeds > 1 else MODELS
+    yield "| training | compression | beside the base | beside the control |"
+    yield "| --- | --- | --- | --- |"
+    rows = shown[shown["about"].eq(about)]
+    for (training, compression, ratio, bits), cells in rows.groupby(VARIANT, sort=False):
+        bounds = {row.against: _with_bounds(row.difference, row.low, row.high) for row in cells.itertuples()}
+        beside = " | ".join(bounds.get(against, "") for against in (BASE, CONTROL))
+        yield f"| {training} | {compression} {level(ratio, bits)} | {beside} |"
+    yield ""
+    yield f"In points, with 95 % intervals on {about}, each by itself; {int(shown['n'].max())} images."
 
 
 def _untitled(path: Path) -> str:
