@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked_snakemake
 import hypothesis
 import pytest
 import yaml
@@ -85,13 +86,18 @@ class Workspace:
         (self.path / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
         return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
 
-    def run(self, *arguments, ok=True):
-        """Run Snakemake here; returns its output, and asserts that it ended as expected."""
-        done = subprocess.run(
-            self.command(*arguments), cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert (done.returncode == 0) is ok, done.stdout[-6000:]
-        return done.stdout
+    def run(self, *arguments, ok=True, forked=True):
+        """Run Snakemake here, forked or as people do; returns its output, and asserts that it ended as expected."""
+        command = self.command(*arguments)
+        if forked:
+            status, output = forked_snakemake.run(command[3:], self.path)
+        else:
+            done = subprocess.run(
+                command, cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            )
+            status, output = done.returncode, done.stdout
+        assert (status == 0) is ok, output[-6000:]
+        return output
 
     def planned(self, *arguments):
         """Rule -> number of jobs that a run would do now, `all` left out."""
