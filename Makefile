@@ -2,7 +2,8 @@ PYTHON ?= python3
 CORES ?= $(shell nproc)
 STUDY ?= config.yaml
 MAX_DROP ?= 2
-PYTEST = .venv/bin/python -m pytest
+# Python keeps what it compiled, of the tests and of what they copy, whatever the shell says.
+PYTEST = PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest
 # Set-up is done when this file is newer than the lock.
 READY = .venv/.ready
 
@@ -12,7 +13,7 @@ demo: $(READY)
 	.venv/bin/snakemake --cores $(CORES) --report results/demo/report.html --report-after-run
 
 test: $(READY) lint
-	$(PYTEST) -m "not slow and not cluster" -n 2 --dist loadfile
+	$(PYTEST) -m "not slow and not cluster" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: $(READY) lint
 	$(PYTEST)

@@ -1,6 +1,7 @@
 """A tiny study, run once for all tests by the real workflow, and the means to run variations of it."""
 
 import copy
+import fcntl
 import os
 import re
 import shutil
@@ -145,11 +146,29 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"fault matrix: {cases} cases passed")
 
 
+def pytest_collection_modifyitems(items):
+    """Files that run the workflow come first: the last files that two processes share are short ones then."""
+    whole = {item.path for item in items if {"finished", "fresh"} & set(item.fixturenames)}
+    whole |= {path for path in {item.path for item in items} if "Workspace.create" in path.read_text()}
+    items.sort(key=lambda item: item.path not in whole)
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """The tiny study after one complete run; tests must not change it."""
-    workspace = Workspace.create(tmp_path_factory.mktemp("tiny") / "study", copy.deepcopy(TINY))
-    workspace.output = workspace.run()
+    """The tiny study after one complete run; tests must not change it. Processes that share the tests share it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with (folder / "tiny.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        output = folder / "tiny" / "output.txt"
+        if not output.exists():
+            # Whatever a process left that failed.
+            shutil.rmtree(folder / "tiny", ignore_errors=True)
+            text = Workspace.create(folder / "tiny" / "study", copy.deepcopy(TINY)).run()
+            output.write_text(text)
+    workspace = Workspace(folder / "tiny" / "study", copy.deepcopy(TINY))
+    workspace.output = output.read_text()
     return workspace
 
 
