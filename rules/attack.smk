@@ -1,9 +1,9 @@
 rule craft:
     input:
-        source=model_of("source"),
-        test=split_of("test"),
-        train=training_images_of_attack,
-        fitted=fitted_of,
+        source=inputs.model("source"),
+        test=inputs.split("test"),
+        train=inputs.training_images_of_attack,
+        fitted=inputs.fitted,
     output:
         paths.adversarial_set("{dataset}", "{source}", "{attack}"),
     log:
@@ -25,7 +25,7 @@ rule craft:
         entry=lambda wildcards: study.attacks[wildcards.attack].entry,
         seed=lambda wildcards: derive_seed(wildcards.source, wildcards.attack),
         compute=COMPUTE,
-        code=crafting_code,
+        code=job_code.crafting,
     message:
         "Crafting {wildcards.attack} on {wildcards.source} ({wildcards.dataset})"
     script:
@@ -35,9 +35,9 @@ rule craft:
 # Once for all shards of a set.
 rule fit_attack:
     input:
-        source=model_of("source"),
-        test=split_of("test"),
-        train=training_images_of_attack,
+        source=inputs.model("source"),
+        test=inputs.split("test"),
+        train=inputs.training_images_of_attack,
     output:
         temp(paths.fitted("{dataset}", "{source}", "{attack}")),
     log:
@@ -58,7 +58,7 @@ rule fit_attack:
         attack=lambda wildcards: study.attacks[wildcards.attack].settings,
         seed=lambda wildcards: derive_seed(wildcards.source, wildcards.attack),
         compute=COMPUTE,
-        code=lambda wildcards: crafting_code(wildcards, "fit_attack.py"),
+        code=lambda wildcards: job_code.crafting(wildcards, "fit_attack.py"),
     message:
         "Fitting {wildcards.attack} to {wildcards.source} ({wildcards.dataset})"
     script:
@@ -85,10 +85,10 @@ use rule craft as craft_shard with:
 # It has the inputs and params of its shards, for these are gone when it is asked whether the set is up to date.
 rule join_shards:
     input:
-        shards=shards_of,
-        source=model_of("source"),
-        test=split_of("test"),
-        train=training_images_of_attack,
+        shards=inputs.shards,
+        source=inputs.model("source"),
+        test=inputs.split("test"),
+        train=inputs.training_images_of_attack,
     output:
         paths.adversarial_set("{dataset}", "{source}", "{attack}"),
     log:
@@ -108,7 +108,7 @@ rule join_shards:
         entry=lambda wildcards: study.attacks[wildcards.attack].entry,
         seed=lambda wildcards: derive_seed(wildcards.source, wildcards.attack),
         compute=COMPUTE,
-        code=lambda wildcards: code_digest("join_shards.py") + crafting_code(wildcards),
+        code=lambda wildcards: code_digest("join_shards.py") + job_code.crafting(wildcards),
     message:
         "Joining the shards of {wildcards.attack} on {wildcards.source} ({wildcards.dataset})"
     script:

@@ -1,9 +1,9 @@
 rule audit_sets:
     input:
-        sets=sets_crafted_on("source"),
-        source=model_of("source"),
-        test=split_of("test"),
-        evaluated=evaluated_on_itself,
+        sets=inputs.sets_of_source,
+        source=inputs.model("source"),
+        test=inputs.split("test"),
+        evaluated=inputs.evaluated_on_itself,
     output:
         paths.findings("{dataset}", "{source}", "sets"),
         checksum(paths.findings("{dataset}", "{source}", "sets")),
@@ -28,9 +28,9 @@ rule audit_sets:
 
 rule audit_data:
     input:
-        train=split_of("train"),
-        validation=split_of("validation"),
-        test=split_of("test"),
+        train=inputs.split("train"),
+        validation=inputs.split("validation"),
+        test=inputs.split("test"),
     output:
         paths.data_findings("{dataset}"),
         checksum(paths.data_findings("{dataset}")),
@@ -54,9 +54,9 @@ rule audit_data:
 
 rule probe:
     input:
-        source=model_of("source"),
-        test=split_of("test"),
-        sets=sets_crafted_on("source"),
+        source=inputs.model("source"),
+        test=inputs.split("test"),
+        sets=inputs.sets_of_source,
     output:
         paths.findings("{dataset}", "{source}", "probe"),
         checksum(paths.findings("{dataset}", "{source}", "probe")),
@@ -79,7 +79,7 @@ rule probe:
         images=study.config["audit"]["images"],
         seed=lambda wildcards: derive_seed(wildcards.source, "probe"),
         compute=COMPUTE,
-        code=code_on("probe.py", "source"),
+        code=job_code.on("probe.py", "source"),
     message:
         "Probing {wildcards.source} ({wildcards.dataset})"
     script:
@@ -88,13 +88,13 @@ rule probe:
 
 rule write_audit:
     input:
-        found=findings_of_jobs(),
-        checksums=list(map(checksum, findings_of_jobs())),
+        found=inputs.findings(),
+        checksums=list(map(checksum, inputs.findings())),
         predictions=every(paths.predictions, study.pairs) + every(paths.sweep, study.curves),
         models=every(paths.model, study.evaluated_models),
         int8=every(paths.int8_predictions, int8_pairs(study)),
         fake_quantized=every(paths.predictions, int8_pairs(study)),
-        tests=tests(),
+        tests=inputs.test_splits(),
     output:
         table("audit"),
         checksums(["audit"]),
@@ -110,7 +110,7 @@ rule write_audit:
         runtime=growing(60),
     params:
         models=study.evaluated_models,
-        parents=[parent_name(*model) for model in study.evaluated_models],
+        parents=[inputs.parent_name(*model) for model in study.evaluated_models],
         datasets=study.audited_datasets,
         code=code_digest("write_audit.py"),
     message:

@@ -12,14 +12,15 @@ sys.path.insert(0, str(Path(str(workflow.current_basedir)).parent / "workflow_sc
 
 from squeezeproof.errors import InputError
 from squeezeproof.seeds import derive_seed
-from squeezeproof.study.code import code_digest, module_digest
+from squeezeproof.study.code import code_digest
 from squeezeproof.study.display import closing, show_in_words
 from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_datasets, timed_runs
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.external import is_given
 from squeezeproof.study.files import lying_over, read_file, with_numbers
 from squeezeproof.study.figures import figures, story_figures
-from squeezeproof.study.instances import fitted_on_training_images, learns_first
+from squeezeproof.study.inputs import Inputs
+from squeezeproof.study.job_code import JobCode
 from squeezeproof.study.outputs import jobs, targets
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
 from squeezeproof.study.plan import Study
@@ -28,7 +29,6 @@ from squeezeproof.study.reruns import content_decides
 from squeezeproof.study.rule_graph import one_node_a_rule
 from squeezeproof.study.scheduling import one_look_at_a_function, one_timer_at_a_time
 from squeezeproof.study.surroundings import check_surroundings
-from squeezeproof.study.uses import used_code
 from squeezeproof.study.workers import fork_jobs
 from squeezeproof.study.tables import (
     ACCURACY,
@@ -60,6 +60,8 @@ except (ConfigError, InputError) as error:
     raise WorkflowError("\n".join([str(error), *lying_over(workflow.configfiles, given)])) from None
 
 paths = Paths(study.name)
+inputs = Inputs(study, paths)
+job_code = JobCode(study)
 
 # Once, and not again in the process of every job.
 if workflow.is_main_process:
@@ -167,26 +169,11 @@ def dataset_of(wildcards):
     return next(dataset for dataset in study.datasets.values() if dataset.key == wildcards.prepared)
 
 
-def split_of(name):
-    """Input function: the prepared split of the job's data set."""
-    return lambda wildcards: prepared(study.datasets[wildcards.dataset].key, name)
-
-
 # Models
 
 
-def planned(wildcards, wildcard):
-    """The Model of the plan that a wildcard names."""
-    return study.model(wildcards.dataset, wildcards[wildcard])
-
-
-def model_of(wildcard):
-    """Input function: the checkpoint of the model that a wildcard names."""
-    return lambda wildcards: paths.model(wildcards.dataset, wildcards[wildcard])
-
-
 def architecture_of(wildcards):
-    return study.architecture_settings(planned(wildcards, "base").architecture)
+    return study.architecture_settings(inputs.planned(wildcards, "base").architecture)
 
 
 def checkpoint_of(wildcards):
@@ -196,82 +183,21 @@ def checkpoint_of(wildcards):
     return brought(weights) if weights else []
 
 
-def support_of(wildcards):
-    """What a network that may be any supports, which is found out first."""
-    key = wildcards.dataset, planned(wildcards, "base").architecture
-    return paths.support(*key) if key in study.checked_networks else []
-
-
-def checking_code(wildcards):
-    """Digest of the code of the network that is tried, and of the user's module; a part of the code of its training."""
-    base = study.checked_networks[wildcards.dataset, wildcards.architecture]
-    used = used_code(study, "train.py", models=[(wildcards.dataset, base.name)])
-    return used + factory_code(wildcards.architecture)
-
-
-def factory_code(architecture):
-    """Digest of the user's module that makes a custom architecture, of nothing for another."""
-    factory = study.architecture_settings(architecture).get("factory", "")
-    return module_digest(factory.partition(":")[0], Path.cwd())
-
-
 def training_of(wildcards):
-    return study.training_settings(planned(wildcards, "base").training)
-
-
-def training_code(wildcards):
-    """Digest of the training code and, for a custom architecture, of the user's module."""
-    models, training = [(wildcards.dataset, wildcards.base)], training_of(wildcards)
-    used = used_code(study, "train.py", models=models, trainings=[training])
-    return used + factory_code(planned(wildcards, "base").architecture)
-
-
-def code_on(script, *wildcard):
-    """Params function: digest of the code of a job that builds the models that some wildcards name."""
-    return lambda wildcards: used_code(
-        study, script, models=[(wildcards.dataset, wildcards[name]) for name in wildcard]
-    )
-
-
-def compressing_code(wildcards):
-    """Digest of the code of the compression, of the network that it compresses and of the fine-tuning."""
-    models = [(wildcards.dataset, wildcards.variant)]
-    # A control is not compressed.
-    compressions = [] if planned(wildcards, "variant").is_control else [compression_of(wildcards)]
-    trainings = [settings for settings in [finetuning_of(wildcards)] if settings is not None]
-    return used_code(study, "compress.py", models=models, compressions=compressions, trainings=trainings)
-
-
-def parent_of(wildcards):
-    """The checkpoint that a compressed model is made from."""
-    return paths.model(wildcards.dataset, study.parent(planned(wildcards, "variant")).name)
+    return study.training_settings(inputs.planned(wildcards, "base").training)
 
 
 def file_of_model(wildcards):
     """The user's file that a model comes from."""
-    return brought(study.file_of(planned(wildcards, "variant")))
-
-
-def importing_code(wildcards):
-    """Digest of the code that reads a model of the user's and, for a custom architecture, of the user's module."""
-    settings, models = compression_of(wildcards), [(wildcards.dataset, wildcards.variant)]
-    factory = (settings["architecture"] or {}).get("factory", "")
-    used = used_code(study, "import_model.py", models=models, compressions=[settings])
-    return used + module_digest(factory.partition(":")[0], Path.cwd())
-
-
-def members_of(wildcards):
-    """The checkpoints of an ensemble's members."""
-    names = study.ensembles[wildcards.dataset, wildcards.ensemble]
-    return [paths.model(wildcards.dataset, name) for name in names]
+    return brought(study.file_of(inputs.planned(wildcards, "variant")))
 
 
 def finetuning_of(wildcards):
-    return study.finetuning_of(planned(wildcards, "variant"))
+    return study.finetuning_of(inputs.planned(wildcards, "variant"))
 
 
 def compression_of(wildcards):
-    return study.compression_settings(planned(wildcards, "variant"))
+    return study.compression_settings(inputs.planned(wildcards, "variant"))
 
 
 # Adversarial sets, predictions, tables
@@ -281,103 +207,14 @@ UNSHARDED = any_of(name for name, dataset in study.datasets.items() if dataset.s
 SHARDED = any_of(name for name, dataset in study.datasets.items() if dataset.shards > 1)
 
 
-def crafting_code(wildcards, script="craft.py"):
-    """Digest of the code of the attack and of the network that it attacks."""
-    attack = study.attacks[wildcards.attack].settings
-    return used_code(study, script, models=[(wildcards.dataset, wildcards.source)], attacks=[attack])
-
-
-def fitted_of(wildcards):
-    """What the attack learnt from the source, where several jobs need it."""
-    several = study.datasets[wildcards.dataset].shards > 1
-    names = wildcards.dataset, wildcards.source, wildcards.attack
-    return paths.fitted(*names) if several and learns_first(study.attacks[wildcards.attack]) else []
-
-
-def shards_of(wildcards):
-    """The shards of an adversarial set, in order."""
-    count = study.datasets[wildcards.dataset].shards
-    names = [SHARD.format(attack=wildcards.attack, shard=shard, shards=count) for shard in range(1, count + 1)]
-    return [paths.adversarial_set(wildcards.dataset, wildcards.source, name) for name in names]
-
-
-def training_images_of_attack(wildcards):
-    """The training split where the attack is fitted on it."""
-    return split_of("train")(wildcards) if study.fits_on_training_images(wildcards.attack) else []
-
-
-def sets_of(wildcards):
-    """The adversarial sets of the source that the pair is scored on."""
-    attacks = study.pairs[wildcards.dataset, wildcards.target, wildcards.source]
-    return [paths.adversarial_set(wildcards.dataset, wildcards.source, attack) for attack in attacks]
-
-
 def sets():
     """(data set, source, attack) of every adversarial set."""
     return [(*key, attack) for key, attacks in study.sets.items() for attack in attacks]
 
 
-def set_of_features(wildcards):
-    """The adversarial set that an entry of `features` looks at."""
-    attack = study.config["features"][wildcards.features]["attack"]
-    return paths.adversarial_set(wildcards.dataset, wildcards.model, attack)
-
-
-# Accuracy against eps
-
-
 def attacks_of_sweep(wildcards):
     """(name, settings) of the attacks of a sweep, in the order of their eps."""
     return [(attack.name, attack.settings) for attack in study.sweeps[wildcards.sweep].attacks]
-
-
-def sweeping_code(wildcards):
-    """Digest of the code of the sweep's attack and of the network that it attacks."""
-    # A sweep goes on where an earlier one ended, so that one eps more is no other code.
-    attacks = [{**settings, "eps": None} for _, settings in attacks_of_sweep(wildcards)]
-    return used_code(study, "sweep.py", models=[(wildcards.dataset, wildcards.source)], attacks=attacks)
-
-
-def training_images_of_sweep(wildcards):
-    """The training split where the sweep's attack is fitted on it."""
-    fitted = fitted_on_training_images(study.sweeps[wildcards.sweep].attacks[0])
-    return split_of("train")(wildcards) if fitted else []
-
-
-# Audit
-
-
-def sets_crafted_on(wildcard):
-    """Input function: the adversarial sets of the source that a wildcard names."""
-    return lambda wildcards: [
-        paths.adversarial_set(wildcards.dataset, wildcards[wildcard], attack)
-        for attack in study.sets[wildcards.dataset, wildcards[wildcard]]
-    ]
-
-
-def evaluated_on_itself(wildcards):
-    """The source's own predictions of its sets, where the study makes them."""
-    if (wildcards.dataset, wildcards.source, wildcards.source) not in study.pairs:
-        return []
-    return paths.predictions(wildcards.dataset, wildcards.source, wildcards.source)
-
-
-def findings_of_jobs():
-    """The findings on every data set, on every source and on every int8 model."""
-    data = [paths.data_findings(dataset) for dataset in study.audited_datasets]
-    int8 = [(dataset, name, "int8") for dataset, name, ending in exports(study) if ending == INT8]
-    return data + every(paths.findings, [*((*key, kind) for key in study.sets for kind in ("sets", "probe")), *int8])
-
-
-def parent_name(dataset, name):
-    """The model that a compressed model was made from, None for base models and ensembles."""
-    model = study.model(dataset, name)
-    return None if model.is_base or model.is_ensemble else study.parent(model).name
-
-
-def tests():
-    """The test splits of the data sets on which anything is attacked."""
-    return [prepared(study.datasets[name].key, "test") for name in study.audited_datasets]
 
 
 # Deployment
@@ -389,28 +226,9 @@ EFFICIENCY = study.config["efficiency"] or {"threads": [1], "images": 1, "rounds
 EVERY_CORE = max(workflow.resource_settings.cores or 1, *EFFICIENCY["threads"])
 
 
-def files_of_runs(wildcards):
-    """The file that each run is timed from."""
-    endings = {"onnxruntime": ENDINGS["onnx"], "onnxruntime-int8": INT8}
-    return [
-        (
-            paths.export(wildcards.dataset, name, endings[backend])
-            if endings.get(backend) in study.exports[wildcards.dataset, name]
-            else paths.model(wildcards.dataset, name)
-        )
-        for name, backend in timed_runs(study, wildcards.dataset)
-    ]
-
-
-def timing_code(wildcards):
-    """Digest of the code that times models, and of their networks."""
-    runs = timed_runs(study, wildcards.dataset)
-    return used_code(study, "measure_latency.py", models=[(wildcards.dataset, name) for name, _ in runs])
-
-
 def calibration_of(wildcards):
     """How many training images a quantization was calibrated on."""
-    return study.compressions[planned(wildcards, "model").compression].settings["calibration_images"]
+    return study.compressions[inputs.planned(wildcards, "model").compression].settings["calibration_images"]
 
 
 # Tables, figures, pages
@@ -501,13 +319,6 @@ EXPLORER_SCRIPTS = ["data", "matrix", "facts", "charts", "images", "table", "pag
 def library_file(name):
     """A file of the library that is no module."""
     return local(os.path.relpath(TEMPLATES.parent / "workflow_scripts" / "squeezeproof" / name))
-
-
-def predictions_of_pair(wildcards):
-    """Predictions of a compressed model and of its base, on what was crafted on either."""
-    pair = [planned(wildcards, "model").base.name, wildcards.model]
-    keys = [(wildcards.dataset, target, source) for target in pair for source in pair]
-    return every(paths.predictions, [key for key in keys if key in study.pairs])
 
 
 def story_templates():

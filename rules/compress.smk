@@ -1,8 +1,8 @@
 rule compress:
     input:
-        parent=parent_of,
-        train=split_of("train"),
-        validation=split_of("validation"),
+        parent=inputs.parent,
+        train=inputs.split("train"),
+        validation=inputs.split("validation"),
     output:
         model=paths.model("{dataset}", "{variant}"),
         history=paths.history("{dataset}", "{variant}"),
@@ -21,9 +21,9 @@ rule compress:
     params:
         compression=compression_of,
         finetuning=finetuning_of,
-        seed=lambda wildcards: planned(wildcards, "variant").seed,
+        seed=lambda wildcards: inputs.planned(wildcards, "variant").seed,
         compute=COMPUTE,
-        code=compressing_code,
+        code=job_code.compressing,
     message:
         "Compressing to {wildcards.variant} on {wildcards.dataset}"
     script:
@@ -33,9 +33,9 @@ rule compress:
 rule import_model:
     input:
         file=file_of_model,
-        base=parent_of,
-        train=split_of("train"),
-        validation=split_of("validation"),
+        base=inputs.parent,
+        train=inputs.split("train"),
+        validation=inputs.split("validation"),
     output:
         model=paths.model("{dataset}", "{variant}"),
         history=paths.history("{dataset}", "{variant}"),
@@ -56,7 +56,7 @@ rule import_model:
     params:
         compression=compression_of,
         compute=COMPUTE,
-        code=importing_code,
+        code=job_code.importing,
     message:
         "Reading {wildcards.variant} ({wildcards.dataset}) from {input.file}"
     script:

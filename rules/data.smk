@@ -18,7 +18,7 @@ rule prepare:
     params:
         settings=lambda wildcards: dataset_of(wildcards).settings,
         name=lambda wildcards: dataset_of(wildcards).name,
-        code=lambda wildcards: used_code(study, "prepare.py", datasets=[dataset_of(wildcards).settings]),
+        code=job_code.preparing,
     message:
         "Preparing the data set {params.name}"
     script:

@@ -4,8 +4,8 @@ COMPARED_IMAGES = 1000
 
 rule export:
     input:
-        model=model_of("model"),
-        test=split_of("test"),
+        model=inputs.model("model"),
+        test=inputs.split("test"),
     output:
         file=paths.export("{dataset}", "{model}", "{ending}"),
         metadata=paths.export_metadata("{dataset}", "{model}", "{ending}"),
@@ -22,7 +22,7 @@ rule export:
     params:
         images=COMPARED_IMAGES,
         compute=COMPUTE,
-        code=code_on("export_model.py", "model"),
+        code=job_code.on("export_model.py", "model"),
     message:
         "Exporting {wildcards.model} ({wildcards.dataset}) as {wildcards.ending}"
     script:
@@ -31,9 +31,9 @@ rule export:
 
 rule export_int8:
     input:
-        model=model_of("model"),
-        test=split_of("test"),
-        train=split_of("train"),
+        model=inputs.model("model"),
+        test=inputs.split("test"),
+        train=inputs.split("train"),
     output:
         file=paths.export("{dataset}", "{model}", INT8),
         metadata=paths.export_metadata("{dataset}", "{model}", INT8),
@@ -51,9 +51,9 @@ rule export_int8:
         runtime=growing(60),
     params:
         calibration_images=calibration_of,
-        seed=lambda wildcards: planned(wildcards, "model").seed,
+        seed=lambda wildcards: inputs.planned(wildcards, "model").seed,
         compute=COMPUTE,
-        code=code_on("export_int8.py", "model"),
+        code=job_code.on("export_int8.py", "model"),
     message:
         "Building the int8 model of {wildcards.model} ({wildcards.dataset})"
     script:
@@ -64,9 +64,9 @@ rule export_int8:
 rule predict_int8:
     input:
         int8=paths.export("{dataset}", "{target}", INT8),
-        fake_quantized=model_of("target"),
-        test=split_of("test"),
-        sets=sets_of,
+        fake_quantized=inputs.model("target"),
+        test=inputs.split("test"),
+        sets=inputs.sets_of_pair,
     output:
         paths.int8_predictions("{dataset}", "{target}", "{source}"),
     log:
@@ -120,8 +120,8 @@ rule write_deployed:
 # One job for all models, so that they take turns; it takes every core, so that nothing disturbs it.
 rule measure_latency:
     input:
-        runs=files_of_runs,
-        test=split_of("test"),
+        runs=inputs.timed_files,
+        test=inputs.split("test"),
     output:
         times=paths.times("{dataset}"),
         checksum=checksum(paths.times("{dataset}")),
@@ -141,7 +141,7 @@ rule measure_latency:
         **{key: EFFICIENCY[key] for key in ("threads", "images", "rounds")},
         runs=lambda wildcards: timed_runs(study, wildcards.dataset),
         compute=COMPUTE,
-        code=timing_code,
+        code=job_code.timing,
     message:
         "Timing the models of {wildcards.dataset}, alone on this machine"
     script:

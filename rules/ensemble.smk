@@ -1,6 +1,6 @@
 rule build_ensemble:
     input:
-        members_of,
+        inputs.members,
     output:
         paths.model("{dataset}", "{ensemble}"),
     log:
@@ -14,7 +14,7 @@ rule build_ensemble:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        code=code_on("build_ensemble.py", "ensemble"),
+        code=job_code.on("build_ensemble.py", "ensemble"),
     message:
         "Joining the members of {wildcards.ensemble} ({wildcards.dataset})"
     script:

@@ -1,8 +1,8 @@
 rule predict:
     input:
-        target=model_of("target"),
-        test=split_of("test"),
-        sets=sets_of,
+        target=inputs.model("target"),
+        test=inputs.split("test"),
+        sets=inputs.sets_of_pair,
     output:
         paths.predictions("{dataset}", "{target}", "{source}"),
     log:
@@ -19,7 +19,7 @@ rule predict:
         batch_size=BATCH_SIZE,
     params:
         compute=COMPUTE,
-        code=code_on("predict.py", "target"),
+        code=job_code.on("predict.py", "target"),
     message:
         "Scoring {wildcards.target} on the sets of {wildcards.source} ({wildcards.dataset})"
     script:

@@ -26,7 +26,7 @@ rule write_explorer:
         ),
         predictions=every(paths.predictions, study.pairs),
         sets=every(paths.adversarial_set, sets()),
-        tests=tests(),
+        tests=inputs.test_splits(),
         templates=explorer_templates(),
     output:
         report(

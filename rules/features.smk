@@ -1,8 +1,8 @@
 rule features:
     input:
-        model=model_of("model"),
-        test=split_of("test"),
-        set=set_of_features,
+        model=inputs.model("model"),
+        test=inputs.split("test"),
+        set=inputs.set_of_features,
     output:
         paths.features("{dataset}", "{model}", "{features}"),
     log:
@@ -20,7 +20,7 @@ rule features:
     params:
         settings=lambda wildcards: study.config["features"][wildcards.features],
         compute=COMPUTE,
-        code=code_on("features.py", "model"),
+        code=job_code.on("features.py", "model"),
     message:
         "Reading the layers of {wildcards.model} ({wildcards.dataset}) for {wildcards.features}"
     script:

@@ -112,7 +112,7 @@ rule write_cards:
 # Made where it is asked for: may a compressed model replace its base?
 rule write_replacement:
     input:
-        predictions=predictions_of_pair,
+        predictions=inputs.predictions_of_pair,
         audit=paths.table("audit"),
         checksums=checksums(["audit"]),
         template=library_file("pages/answer.html"),
@@ -131,7 +131,7 @@ rule write_replacement:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        base=lambda wildcards: planned(wildcards, "model").base.name,
+        base=lambda wildcards: inputs.planned(wildcards, "model").base.name,
         study=study.name,
         question=study.question,
         statistics=study.config["statistics"],

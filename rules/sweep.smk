@@ -1,8 +1,8 @@
 rule sweep:
     input:
-        source=model_of("source"),
-        test=split_of("test"),
-        train=training_images_of_sweep,
+        source=inputs.model("source"),
+        test=inputs.split("test"),
+        train=inputs.training_images_of_sweep,
     output:
         paths.sweep("{dataset}", "{source}", "{sweep}"),
     log:
@@ -23,7 +23,7 @@ rule sweep:
         stops=lambda wildcards: study.sweeps[wildcards.sweep].stops,
         shards=lambda wildcards: study.datasets[wildcards.dataset].shards,
         compute=COMPUTE,
-        code=sweeping_code,
+        code=job_code.sweeping,
     message:
         "Attacking {wildcards.source} ({wildcards.dataset}) at the rising eps of {wildcards.sweep}"
     script:

@@ -2,7 +2,7 @@
 # none of its params, nor is the code of that: a network that is trained would be trained again for a new ratio.
 rule check_network:
     input:
-        train=split_of("train"),
+        train=inputs.split("train"),
     output:
         paths.support("{dataset}", "{architecture}"),
     log:
@@ -18,7 +18,7 @@ rule check_network:
     params:
         architecture=lambda wildcards: study.architecture_settings(wildcards.architecture),
         compute=COMPUTE,
-        code=checking_code,
+        code=job_code.checking,
     message:
         "Trying what {wildcards.architecture} supports on {wildcards.dataset}"
     script:
@@ -27,9 +27,9 @@ rule check_network:
 
 rule train:
     input:
-        train=split_of("train"),
-        validation=split_of("validation"),
-        support=support_of,
+        train=inputs.split("train"),
+        validation=inputs.split("validation"),
+        support=inputs.support,
         checkpoint=checkpoint_of,
     output:
         model=paths.model("{dataset}", "{base}"),
@@ -49,9 +49,9 @@ rule train:
     params:
         architecture=architecture_of,
         training=training_of,
-        seed=lambda wildcards: planned(wildcards, "base").seed,
+        seed=lambda wildcards: inputs.planned(wildcards, "base").seed,
         compute=COMPUTE,
-        code=training_code,
+        code=job_code.training,
     message:
         "Training {wildcards.base} on {wildcards.dataset}"
     script:
