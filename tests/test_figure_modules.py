@@ -5,6 +5,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import forked_snakemake
 import pytest
 import yaml
 from conftest import ROOT, TINY, WORKFLOW
@@ -61,10 +62,9 @@ def copy(tmp_path):
 
 
 def snakemake(folder, *arguments):
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    status, output = forked_snakemake.run(["--cores", "1", *arguments], folder)
+    assert status == 0, output
+    return output
 
 
 def test_a_new_figure_is_its_module(copy):

@@ -2,9 +2,8 @@
 
 import copy
 import re
-import subprocess
-import sys
 
+import forked_snakemake
 import pandas as pd
 import pytest
 import yaml
@@ -34,10 +33,9 @@ def elsewhere(tmp_path):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(copy.deepcopy(TINY), sort_keys=False))
 
     def run(*arguments):
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        assert done.returncode == 0, done.stdout[-4000:]
-        return done.stdout
+        status, output = forked_snakemake.run(["--cores", "2", *arguments], tmp_path)
+        assert status == 0, output[-4000:]
+        return output
 
     return tmp_path, run
 

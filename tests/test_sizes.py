@@ -1,0 +1,63 @@
+"""Files and functions stay short enough to be read in one sitting; what is longer has a reason, and grows no more."""
+
+import ast
+
+import pytest
+from conftest import ROOT
+
+LINES, FUNCTION_LINES = 300, 60
+# File -> (its lines at most, why they stay together).
+LONGER = {
+    "rules/common.smk": (340, "the names that every file of rules uses"),
+    "workflow_scripts/squeezeproof/analysis/replacement.py": (340, "one question, from the counts to the words"),
+    "workflow_scripts/squeezeproof/attacks/craft.py": (345, "the checks that every attack's images go through"),
+    "workflow_scripts/squeezeproof/compression/groups.py": (330, "all that is worked around in one library"),
+    "workflow_scripts/squeezeproof/study/config.py": (550, "a list of sections, none longer than a page"),
+    "workflow_scripts/squeezeproof/study/plan.py": (410, "the plan, which all of the workflow asks"),
+    "workflow_scripts/squeezeproof/tables/catalog.py": (520, "a list of tables and columns"),
+    "benchmarks/attacks.py": (330, "a list of cases"),
+    "benchmarks/peers.py": (330, "one adapter for each library"),
+}
+# Function -> (its lines at most without its docstring, why).
+LONGER_FUNCTIONS = {
+    "workflow_scripts/squeezeproof/training/loop.py:fit": (65, "another line of it trains every model of a user anew"),
+}
+FILES = {
+    path.relative_to(ROOT).as_posix(): path
+    for pattern in ("workflow_scripts/**/*.py", "rules/*.smk", "benchmarks/*.py", "Snakefile")
+    for path in ROOT.glob(pattern)
+}
+
+
+def function_lines(path):
+    """Name of each function of a file -> its lines without its docstring."""
+    found = {}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = node.end_lineno - node.lineno + 1
+            if ast.get_docstring(node) is not None:
+                lines -= node.body[0].end_lineno - node.body[0].lineno + 1
+            found[node.name] = max(lines, found.get(node.name, 0))
+    return found
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_short_or_has_a_reason(name):
+    lines = len(FILES[name].read_text().splitlines())
+    assert lines <= LONGER.get(name, (LINES, ""))[0], f"{lines} lines: split it where a reader gains, or say why not"
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".py")])
+def test_a_function_is_short_or_has_a_reason(name):
+    long = {function: lines for function, lines in function_lines(FILES[name]).items() if lines > FUNCTION_LINES}
+    allowed = {function: LONGER_FUNCTIONS.get(f"{name}:{function}", (0, ""))[0] for function in long}
+    assert all(lines <= allowed[function] for function, lines in long.items()), f"{long}: split them, or say why not"
+
+
+def test_no_reason_outlives_what_it_is_for():
+    short = [name for name in LONGER if name not in FILES or len(FILES[name].read_text().splitlines()) <= LINES]
+    for place in LONGER_FUNCTIONS:
+        name, _, function = place.partition(":")
+        if function_lines(FILES[name]).get(function, 0) <= FUNCTION_LINES:
+            short.append(place)
+    assert short == []
