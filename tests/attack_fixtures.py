@@ -35,6 +35,7 @@ SMALL = {
     "apgd_t": {"steps": 10, "targets": 4},
     "fab": {"steps": 10},
     "fab_t": {"steps": 10, "targets": 3},
+    "rays": {"queries": 60},
     "square": {"queries": 60},
     "cw": {"steps": 20, "searches": 3, "learning_rate": 0.05},
     "uap": {"images": 60, "passes": 2},
@@ -42,7 +43,7 @@ SMALL = {
 }
 
 
-GRADIENT_METHODS = [name for name in ATTACKS if name not in ("square", "noise", "substitute", "uap")]
+GRADIENT_METHODS = [name for name in ATTACKS if name not in ("square", "rays", "noise", "substitute", "uap")]
 
 
 @cache

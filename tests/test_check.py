@@ -185,7 +185,7 @@ def test_a_file_that_holds_its_network_is_read_by_trying_too(base, tmp_path):
     assert "those with gradients on the base alone" in found.lines[4]
     study = Study(config)
     followed = {attack for (_, source), attacks in study.sets.items() if ".small." in source for attack in attacks}
-    assert {name.partition("-")[0] for name in followed} == {"noise", "square"}
+    assert {name.partition("-")[0] for name in followed} == {"noise", "square", "rays"}
 
 
 def test_options_that_cannot_be_meant_are_named(base, tmp_path):

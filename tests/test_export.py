@@ -6,19 +6,23 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from attack_fixtures import run
 from entry_examples import complete
 from model_examples import EXAMPLES, custom_spec, digits, model_of, pixels_of, shape_of, spec_of, split
 from onnx import numpy_helper
 from torch import nn
 
+from squeezeproof.attacks.objective import fooled
 from squeezeproof.audit.deployed import audit_integer
 from squeezeproof.audit.findings import Audit
+from squeezeproof.compression.external import read_external
 from squeezeproof.compression.filters import dense_sizes, prune_filters
 from squeezeproof.compression.quantization import quantize
 from squeezeproof.compression.weights import prune_weights
 from squeezeproof.deployment import export, integer
 from squeezeproof.deployment.plain import logits_of, logits_of_session, plain, run_session
 from squeezeproof.errors import InputError
+from squeezeproof.models.measure import measure
 from squeezeproof.models.onnx_sessions import open_session
 from squeezeproof.runtime import place
 
@@ -193,6 +197,32 @@ def test_int8_model_of_a_trained_network_labels_as_its_twin_and_its_accuracy_is_
     before = path.read_bytes()
     integer.export_integer(path, trained(), images, labels, digits()[0][:1000], 512, 0)
     assert path.read_bytes() == before
+
+
+def test_the_exported_int8_file_is_attacked_itself(tmp_path):
+    """As whoever has the file alone would: by scores and by labels, and it falls as what it was made of falls."""
+    twin, (images, labels) = trained(), split(1200, 1350)
+    integer.export_integer(tmp_path / "int8.onnx", twin, images, labels, split(0, 1000)[0], 100, 0)
+    settings = complete("compressions", "external", file=str(tmp_path / "int8.onnx"))
+    dataset = {"shape": list(images.shape[1:]), "classes": list(range(10)), "mean": [0.0], "std": [1.0]}
+    artifact, *_ = read_external(settings["file"], settings, {}, dataset)
+    pixels = images / 255
+    size = measure(artifact, {}, images.shape[1:])
+    assert size["weight_bits"] == 8 * size["weights"] == measure(twin, {}, images.shape[1:])["weight_bits"]
+
+    def accuracy(model, points):
+        return (~fooled(model(points), labels)).double().mean().item()
+
+    clean = accuracy(artifact, pixels)
+    assert clean > 0.85
+    for method in ("square", "rays"):
+        own, theirs = (
+            run(method, model, pixels, labels, eps=0.15, norm="linf", queries=150) for model in (artifact, twin)
+        )
+        assert accuracy(artifact, own) < clean - 0.2
+        # Within the few images that a search at random may differ by.
+        assert accuracy(artifact, own) <= accuracy(artifact, theirs) + 0.03
+        assert accuracy(artifact, own) == pytest.approx(accuracy(twin, theirs), abs=0.05)
 
 
 def test_int8_weights_and_input_grids_are_the_twins():

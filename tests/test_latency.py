@@ -122,7 +122,8 @@ def description(name, compression, ratio=0.0, bits=32):
 
 
 MODELS = [description("base", "none"), description("int8", "q", 0.75, 8), description("half", "weight", 0.5)]
-SIZES = [dict.fromkeys(["parameters", "nonzeros", "macs", "bytes", "packed_bytes"], value) for value in (400, 100, 250)]
+COUNTS = ["parameters", "nonzeros", "macs", "bytes", "packed_bytes", "weights", "weight_bits"]
+SIZES = [dict.fromkeys(COUNTS, value) for value in (400, 100, 250)]
 
 
 def tables():

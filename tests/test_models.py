@@ -180,6 +180,7 @@ def test_measure_equals_hand_computed_numbers():
         "weights": 128 + 288 + 400 + 40,
         "zero_weights": 0,
         "quantized_weights": 0,
+        "weight_bits": 32 * (128 + 288 + 400 + 40),
         "macs": sum(macs.values()),
         "bytes": 4 * parameters,
         "packed_bytes": 4 * parameters,

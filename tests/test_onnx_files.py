@@ -83,9 +83,11 @@ def test_sizes_are_measured_in_the_file(files):
     # The file holds the mean and the std of its normalisation too.
     more = {"parameters": 2, "bytes": 8, "packed_bytes": 8}
     assert {key: found["float"][key] for key in keys} == {key: own[key] + more.get(key, 0) for key in keys}
+    assert found["float"]["weight_bits"] == own["weight_bits"] == 32 * own["weights"]
     for name in ("qdq", "qoperator", "dynamic"):
         assert {key: found[name][key] for key in ("weights", "macs")} == {key: own[key] for key in ("weights", "macs")}
         assert found[name]["quantized_weights"] == own["weights"]
+        assert found[name]["weight_bits"] == 8 * own["weights"]
         assert 0.25 < found[name]["packed_bytes"] / own["packed_bytes"] < 0.45
 
 

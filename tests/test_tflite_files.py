@@ -71,6 +71,9 @@ def test_sizes_are_measured_in_the_file(name):
     integers = name not in ("float", "softmax")
     assert (found["quantized_weights"] > 0.5 * LAYERS) == integers
     assert (found["packed_bytes"] < 0.7 * found["bytes"]) == integers
+    # The dynamic one leaves its small layers in float.
+    bits = found["weight_bits"] / found["weights"]
+    assert bits == (32 if not integers else 8) or (name == "dynamic" and 8 < bits < 20)
 
 
 @pytest.mark.parametrize("count", [1, 3, 50])

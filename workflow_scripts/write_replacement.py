@@ -14,7 +14,7 @@ with job(snakemake):
     pair = {params.base, names.model}
     followed = [{"base": params.base, "compressed": names.model}[model] for model in followed_gradients(faced)]
     audit = concerning(read_findings(files.audit), names.dataset, pair, followed)
-    answer = replacement(clean, faced, classes, params.statistics, audit)
+    answer = replacement(clean, faced, classes, params.statistics, audit, names.model)
     images = f"{answer.clean['n']} of the test split of {names.dataset}, {classes} classes"
     told = {"Base": params.base, "Compressed": names.model, "Images": images, "Study": params.study}
     text = page(answer, tried(faced), not_tried(faced), audit, told, params.statistics["margin"], params.question)

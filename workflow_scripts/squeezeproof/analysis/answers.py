@@ -127,11 +127,11 @@ def answer(found: Evidence, margin: float) -> tuple[str, list[str]]:
     return KEEP, [f"no loss beyond {_points(margin)} points on {_listed(deciding)}"]
 
 
-def remedies(found: Evidence, margin: float, seeds: int) -> list[str]:
+def remedies(found: Evidence, margin: float, seeds: int | None) -> list[str]:
     """What would change the answer, as clauses: other models, images, seeds, attacks.
 
     Args:
-        seeds: how many the verdicts are of.
+        seeds: how many the verdicts are of; None for finished models, of which there are no others.
     """
     said, _ = answer(found, margin)
     if said == STOP:
@@ -195,9 +195,9 @@ def _open(loss: Loss) -> str:
     return f"{where} {shown} one of {_points(-loss.low)} points is not excluded"
 
 
-def _images(losses: Sequence[Loss], margin: float, seeds: int) -> str:
+def _images(losses: Sequence[Loss], margin: float, seeds: int | None) -> str:
     """How many images would place the losses within the margin, if what was observed is the truth."""
-    if seeds > 1:
+    if seeds and seeds > 1:
         return "more seeds, and then more images"
     rooms = [max(margin - abs(loss.difference), loss.difference) for loss in losses]
     if min(rooms) <= 0:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from squeezeproof.analysis.names import CONTROL, MODEL
+from squeezeproof.entries.compressions.external import DEPLOYED
 from squeezeproof.store.tensors import open_tensors, read_metadata
 from squeezeproof.tables.catalog import COMPRESSION, EFFICIENCY, LATENCY
 
@@ -73,6 +74,7 @@ def efficiency_table(
         key = (description["dataset"], description["name"])
         row = {"dataset": key[0], "model": key[1], **{axis: description[axis] for axis in [*MODEL, "seed"]}}
         row |= {name: size[name] for name in SIZES} | {"accuracy": accuracies.get(key)}
+        row["weight_bits"] = size["weight_bits"] / size["weights"] if size["weights"] else None
         for ending, form in FORMATS.items():
             facts = exports.get((*key, ending), {})
             row |= {f"{form}_bytes": facts.get("file_bytes"), f"{form}_agreement": facts.get("agreement")}
@@ -107,7 +109,7 @@ def compression_table(descriptions: Iterable[dict[str, Any]], checkpoints: Itera
                 "model": description["name"],
                 "variant": description["variant"],
                 **{axis: description[axis] for axis in [*MODEL, "seed"]},
-                "activation_bits": asked.get("activation_bits") or description["bits"],
+                "activation_bits": _activation_bits(asked, description["bits"]),
                 "measure": asked.get("measure", _measure(asked)),
                 **{f"{key}_removed": _removed(size[key], dense[key]) for key in ("channels", "parameters", "macs")},
                 **{key: size[key] for key in ("channels", "parameters", "nonzeros", "macs", "bytes", "packed_bytes")},
@@ -134,6 +136,12 @@ def _warnings(metadata: dict[str, Any], first: str | None, name: str) -> Iterato
 def _removed(left: int, whole: int) -> float:
     """The share that is gone; none of the channels of a network without convolutions."""
     return 1 - left / whole if whole else 0.0
+
+
+def _activation_bits(asked: dict[str, Any], bits: int) -> int | None:
+    """Those that were asked for; a file that holds its network says nothing of them."""
+    holds_network = str(asked.get("file", "")).endswith(DEPLOYED)
+    return None if holds_network else asked.get("activation_bits") or bits
 
 
 def _measure(asked: dict[str, Any]) -> str:

@@ -37,14 +37,13 @@ def evidence(
     robust, crafting = tables["robust_accuracy"], tables["crafting"]
     gradients = _gradients(crafting[crafting["dataset"].eq(model["dataset"]) & crafting["source"].isin(own)])
     warned = models.loc[models["dataset"].eq(model["dataset"]) & models["model"].isin(own), "warning"]
-    broken = [finding.message for finding in on_model if (finding.check, finding.verdict) == (BROKEN, FAILURE)]
     return Evidence(
         clean=next((_clean_loss(row, tables["clean_differences"], alpha) for row in clean.itertuples()), None),
         attacks=_losses(verdicts, robust[robust["dataset"].eq(model["dataset"])], bases, alpha, gradients),
         same=next((text for text in warned if text.startswith(SAME)), ""),
-        broken=broken[0].removeprefix("the model is broken: it ").partition(";")[0] if broken else "",
-        failures=_counted([*on_model, *on_base], FAILURE),
-        warnings=[*dict.fromkeys(filter(None, warned)), *_counted([*on_model, *on_base], WARNING)],
+        broken=broken(on_model),
+        failures=counted([*on_model, *on_base], FAILURE),
+        warnings=[*dict.fromkeys(filter(None, warned)), *counted([*on_model, *on_base], WARNING)],
     )
 
 
@@ -72,7 +71,7 @@ def beside_base(table: pd.DataFrame, model: dict[str, Any], about: str | None = 
 
 def _clean_loss(row: Any, table: pd.DataFrame, alpha: float) -> Loss:
     compared = table[table["dataset"].eq(row.dataset) & table["against"].eq(BASE) & table["about"].eq(row.about)]
-    low, high = _corrected(row, int(compared["compression"].ne(CONTROL).sum()), alpha)
+    low, high = corrected(row, int(compared["compression"].ne(CONTROL).sum()), alpha)
     return Loss(CLEAN_IMAGES, "", row.difference, low, high, row.n)
 
 
@@ -90,17 +89,23 @@ def _losses(verdicts: pd.DataFrame, robust: pd.DataFrame, bases: Any, alpha: flo
     for row in records(verdicts):
         own = row.comparison == WHITE_BOX
         name = displays[row.attack] + ("" if own else f", images of {row.source}")
-        bounds = _corrected(row, row.family_size, alpha)
+        bounds = corrected(row, row.family_size, alpha)
         beside = own, strength_of(row.method, gradients.get(row.attack, 0)), float(kept.get(row.attack, 0))
         losses.append(Loss(name, row.verdict, row.difference, *bounds, row.n, *beside))
     return losses
 
 
-def _corrected(row: Any, comparisons: int, alpha: float) -> tuple[float, float]:
+def corrected(row: Any, comparisons: int, alpha: float) -> tuple[float, float]:
     """The interval of a difference at the level that Bonferroni's correction asks for."""
     mean = Mean(row.difference, row.mean_square, row.n, row.seeds, row.std**2)
     low, high = interval(mean, alpha / comparisons, row.about)
     return float(low), float(high)
+
+
+def broken(findings: Sequence[Finding]) -> str:
+    """Why a model is broken, as a clause on it, by the findings on it; nothing where it is not."""
+    found = [finding.message for finding in findings if (finding.check, finding.verdict) == (BROKEN, FAILURE)]
+    return found[0].removeprefix("the model is broken: it ").partition(";")[0] if found else ""
 
 
 def _concerns(finding: Finding, dataset: str, names: set[str]) -> bool:
@@ -112,7 +117,7 @@ def _concerns(finding: Finding, dataset: str, names: set[str]) -> bool:
     return finding.source in {EVERY, *names}
 
 
-def _counted(findings: Sequence[Finding], verdict: str) -> list[str]:
+def counted(findings: Sequence[Finding], verdict: str) -> list[str]:
     """The checks with this verdict, such as `check 14, white-box at least as strong as transfer`."""
     found = {finding.check: finding.name for finding in findings if finding.verdict == verdict}
     return [f"check {check}, {name}" for check, name in sorted(found.items())]

@@ -1,8 +1,9 @@
 """May a compressed model replace its base under a threat model? What both do on images crafted on either; no torch.
 
-The answer rests on all attacks together: an image stands where it stands against every image that was made of it, on
-the base or on the compressed model, within a budget. Both models face the same images. Where attacks could follow the
-gradients of one of the two alone, the images favour the other, and nothing is proved in its favour.
+The answer is one of four, by the rule of `analysis.answers`. It rests on clean images and on all attacks together: an
+image stands where it stands against every image that was made of it, on the base or on the compressed model, within a
+budget. Both models face the same images. Where attacks could follow the gradients of one of the two alone, the images
+favour the other, and nothing is proved in its favour.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -12,17 +13,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from squeezeproof.analysis.answers import Evidence, Loss, answer, remedies, strength_of
+from squeezeproof.analysis.evidence import CLEAN_IMAGES, broken, corrected, counted
 from squeezeproof.analysis.names import attack_display, eps_display
 from squeezeproof.analysis.pairs import BASE, SAME_SOURCE, WHITE_BOX, Pair
-from squeezeproof.analysis.verdicts import EQUIVALENT, ITSELF, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE, verdicts
-from squeezeproof.audit.findings import EVERY, FAILURE, Finding
+from squeezeproof.analysis.verdicts import ITSELF, NOT_SHOWN, verdicts
+from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
+from squeezeproof.entries import registry
 from squeezeproof.statistics.crossed import MODELS, Mean, interval
 from squeezeproof.study.entities import Instance
 from squeezeproof.study.instances import needs_gradients
+from squeezeproof.tables.table import records
 
 COMPRESSED, BOTH = "compressed", "both"
 TOGETHER = "all attacks together"
-YES, NO, NOT_KNOWN, NOTHING_TO_LOSE, NO_ANSWER = "yes", "no", "not shown", "nothing to lose", "no answer"
 # The check that white-box attacks are at least as strong as transfer.
 TRANSFER = 14
 COLUMNS = [
@@ -60,14 +64,23 @@ class Faced:
         entry = self.settings["entry"]
         return needs_gradients(Instance(entry, entry, self.settings))
 
+    @property
+    def strength(self) -> int:
+        """Of `answers.strength_of`, by the gradients that the settings ask for."""
+        method = self.settings["method"]
+        known = registry.attacks()
+        parts = known[method].parts(self.settings)
+        return strength_of(method, sum(known[part["method"]].passes_of(part)[1] for part in parts))
+
 
 @dataclass(frozen=True)
 class Answer:
     """What the data allow to say, and no more.
 
     Attributes:
-        verdict: YES, NO, NOT_KNOWN, NOTHING_TO_LOSE or NO_ANSWER.
-        headline: the verdict as a sentence.
+        verdict: KEEP, CARE, STOP or UNKNOWN (analysis.answers).
+        headline: the verdict and its reasons, a sentence.
+        changes: what would change it, a sentence.
         sentences: the numbers behind it, one sentence for each budget and one for the clean images.
         classes: of the data.
         clean: base_accuracy, compressed_accuracy, difference, low, high and n on the clean images.
@@ -77,6 +90,7 @@ class Answer:
 
     verdict: str
     headline: str
+    changes: str
     sentences: list[str]
     classes: int
     clean: dict[str, Any]
@@ -94,6 +108,7 @@ def replacement(
     classes: int,
     statistics: dict[str, Any],
     audit: Sequence[Finding] = (),
+    compressed: str = COMPRESSED,
 ) -> Answer:
     """The Answer on two models.
 
@@ -102,23 +117,51 @@ def replacement(
         faced: every Faced; at each budget at least one attack on each of the models that was attacked at all.
         classes: of the data; 1 / classes is the accuracy of chance.
         statistics: alpha and margin, as a study has them.
-        audit: findings on both models; a failure leaves no answer.
+        audit: findings on both models; after a failure nothing but the failure counts.
+        compressed: the name of the compressed model in them.
     """
     followed = followed_gradients(faced)
     pairs = [pair for budget in _budgets(faced) for pair in _pairs(clean, faced, budget, followed)]
     judged = verdicts(pairs, statistics)
     table = pd.DataFrame([_row(row, pairs) for row in judged.itertuples()], columns=COLUMNS)
+    losses = [
+        _loss(row, base, faced, statistics["alpha"])
+        for row, base in zip(records(judged), table["base_accuracy"], strict=True)
+        if row.entry == TOGETHER
+    ]
     table = table.assign(place=table["crafted_on"].map([BOTH, ITSELF, BASE, COMPRESSED].index))
     entries = [TOGETHER, *dict.fromkeys(one.settings["entry"] for one in faced)]
     table = table.assign(turn=table["attack"].map(entries.index))
     table = table.sort_values(["norm", "eps", "turn", "place"], kind="stable", ignore_index=True)[COLUMNS]
-    together = table[table["attack"] == TOGETHER].to_dict("records")
     before = _clean(clean, statistics)
-    favoured = list(followed) == [BASE]
-    verdict = _verdict(together, classes, favoured, audit)
+    on_clean = Loss(CLEAN_IMAGES, "", *(before[name] for name in ("difference", "low", "high", "n")))
+    found = _weighed(on_clean, losses, audit, compressed)
+    verdict, reasons = answer(found, statistics["margin"])
+    headline = f"{verdict.capitalize()}: {'; '.join(reasons)}."
+    changes = f"{'; '.join(remedies(found, statistics['margin'], None))}."
+    together = table[table["attack"] == TOGETHER].to_dict("records")
     sentences = [*(_sentence(row, classes) for row in together), _clean_sentence(before)]
-    headline = _headline(verdict, together, before, favoured, statistics, audit)
-    return Answer(verdict, headline, sentences, classes, before, table)
+    return Answer(verdict, headline, changes[:1].upper() + changes[1:], sentences, classes, before, table)
+
+
+def _loss(row: Any, base_accuracy: float, faced: Sequence[Faced], alpha: float) -> Loss:
+    """What a verdict on all attacks together says, as the rule of the answers weighs it."""
+    name = f"{TOGETHER} ({budget_display(row.norm, row.eps)})"
+    here = [one for one in faced if one.source == COMPRESSED and one.budget == (row.norm, row.eps)]
+    bounds = corrected(row, row.family_size, alpha)
+    strength = max((one.strength for one in here), default=0)
+    return Loss(name, row.verdict, row.difference, *bounds, row.n, strength=strength, kept=base_accuracy)
+
+
+def _weighed(clean: Loss, losses: list[Loss], audit: Sequence[Finding], compressed: str) -> Evidence:
+    """The Evidence on a compressed model. What an audit that failed says of its cells is not told here, so that none
+    of them counts.
+    """
+    failures, warnings = (counted(audit, verdict) for verdict in (FAILURE, WARNING))
+    reason = broken([finding for finding in audit if finding.target == compressed])
+    if failures:
+        return Evidence(broken=reason, failures=failures, warnings=warnings)
+    return Evidence(clean, losses, warnings=warnings)
 
 
 def followed_gradients(faced: Sequence[Faced]) -> list[str]:
@@ -220,53 +263,6 @@ def _clean(clean: dict[str, np.ndarray], statistics: dict[str, Any]) -> dict[str
 def falls(row: Any, classes: int) -> bool:
     """Whether neither model does better than chance in a row of Answer.table."""
     return max(row["base_accuracy"], row["compressed_accuracy"]) <= 1 / classes
-
-
-def _verdict(together: list[Any], classes: int, favoured: Any, audit: Sequence[Finding]) -> str:
-    """The verdict; where attacks could follow the gradients of the base alone (`favoured`), never YES."""
-    if any(finding.verdict == FAILURE for finding in audit):
-        return NO_ANSWER
-    standing = [row for row in together if not falls(row, classes)]
-    if not standing:
-        return NOTHING_TO_LOSE
-    if any(row["verdict"] == LESS for row in standing):
-        return NO
-    return YES if not favoured and all(row["verdict"] in (EQUIVALENT, MORE) for row in standing) else NOT_KNOWN
-
-
-def _headline(
-    verdict: str,
-    together: list[Any],
-    clean: dict[str, Any],
-    favoured: Any,
-    statistics: dict[str, Any],
-    audit: Sequence[Finding],
-) -> str:
-    margin = f"{100 * statistics['margin']:g} points"
-    if verdict == NO_ANSWER:
-        failures = [finding for finding in audit if finding.verdict == FAILURE]
-        return f"No answer: the audit failed. {failures[0].message[:1].upper()}{failures[0].message[1:]}"
-    if verdict == NO:
-        return "No: under these attacks the compressed model is less robust than its base."
-    if verdict == NOTHING_TO_LOSE:
-        return "There is no robustness to lose: under these attacks both models do no better than chance."
-    if verdict == YES:
-        alike = "as" if all(row["verdict"] == EQUIVALENT for row in together) else "no less"
-        than = "as" if alike == "as" else "than"
-        text = f"Yes, within {margin}: under these attacks the compressed model is {alike} robust {than} its base."
-        if clean["low"] < -statistics["margin"]:
-            text += f" On clean images it may lose more: {points(clean['difference'])} points {bounds(clean)}."
-        return text
-    if favoured and all(row["verdict"] in (EQUIVALENT, TRANSFERS_WORSE) for row in together):
-        return (
-            f"Not shown, though nothing was found against it: the compressed model stands as often as its base, within "
-            f"{margin}, or more often. But no attack had its gradients, and images that were made for its base prove "
-            f"nothing in its favour."
-        )
-    return (
-        f"Not shown: these images show neither that the compressed model is less robust nor that it is as robust, "
-        f"within {margin}."
-    )
 
 
 def points(difference: float) -> str:

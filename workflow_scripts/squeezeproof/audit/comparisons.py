@@ -14,6 +14,8 @@ import numpy as np
 from squeezeproof.attacks.suite import stages
 from squeezeproof.audit.cells import Cell, gap, together
 from squeezeproof.audit.findings import WARNING, Finding, judge, listed, not_applicable
+from squeezeproof.study.entities import Instance
+from squeezeproof.study.instances import needs_gradients
 
 LARGE_EPS = 0.5
 ABOUT_ZERO = 0.01
@@ -111,9 +113,17 @@ def large_budget(cell: Cell, labels: np.ndarray) -> Finding:
     return judge(cell.key, 13, cell.accuracy, most, message)
 
 
+def _follows_gradients(cell: Cell) -> bool:
+    return needs_gradients(Instance(cell.attack, cell.attack, cell.settings))
+
+
 def beats_transfer(own: list[Cell], others: list[Cell]) -> Iterator[Finding]:
     """Check 14: at one budget, the white-box attacks together leave no more standing than any transfer set does."""
     if not own:
+        return
+    if not any(map(_follows_gradients, own)):
+        reason = "no attack follows its gradients, so that images of another model may well break more"
+        yield from (not_applicable(cell.key, 14, reason) for cell in own)
         return
     if not others or own[0].settings["eps"] is None:
         reason = "no set of another source is scored on it at this eps and norm"
@@ -133,7 +143,7 @@ def beats_transfer(own: list[Cell], others: list[Cell]) -> Iterator[Finding]:
 def beats_square(own: list[Cell]) -> Iterator[Finding]:
     """Check 15: at one budget, Square breaks at most 0.2 points more than the suite (all gradient attacks together)."""
     square = [cell for cell in own if cell.method == "square"]
-    gradient = [cell for cell in own if not cell.entry.blind and cell.method != "square"]
+    gradient = [cell for cell in own if not cell.entry.blind and _follows_gradients(cell)]
     suites = [cell for cell in gradient if cell.entry.is_sequence]
     judged = suites or gradient
     if not square:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from pydantic import ValidationError
+from torch.overrides import TorchFunctionMode
 
 from squeezeproof.compression.external import read_external
 from squeezeproof.entries import registry
@@ -24,6 +25,8 @@ STEMS = ("small", "original")
 NORMALIZATIONS = ("none", "half", "imagenet", "bytes")
 # Standard errors by which a model that was read rightly is better than the largest class.
 ERRORS = 3.0
+# What weights are made by.
+FILLED = (torch.empty, torch.zeros, torch.ones, torch.full, torch.randn)
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,16 @@ def _known():
         yield [{"kind": "torchvision", "name": name, "stem": stem} for stem in STEMS]
 
 
+class WithoutValues(TorchFunctionMode):
+    """Tensors that are made to hold weights have shapes and no values; others are computed with, such as the widths of
+    RegNets' stages.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = {"device": "meta", **(kwargs or {})} if func in FILLED else kwargs or {}
+        return func(*args, **kwargs)
+
+
 def _shapes(settings, dataset):
     """Name -> shape of the tensors of a network; None where it takes no such images."""
     entry = registry.architectures()[settings["kind"]]
@@ -178,7 +191,7 @@ def _shapes(settings, dataset):
     channels, side, _ = dataset["shape"]
     try:
         # Some of torchvision's networks warn of their initial weights, which are not used.
-        with torch.device("meta"), warnings.catch_warnings(action="ignore"):
+        with WithoutValues(), warnings.catch_warnings(action="ignore"):
             network = entry.imported()(
                 in_channels=channels, num_classes=len(dataset["classes"]), image_size=side, **arguments
             )

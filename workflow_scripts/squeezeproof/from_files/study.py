@@ -13,7 +13,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.from_files.images import read_images
 from squeezeproof.from_files.networks import find_external, find_network
 from squeezeproof.study.paths import Paths
-from squeezeproof.study.quick import ATTACKS, budgets
+from squeezeproof.study.quick import attacks, budgets
 
 # Images that the base is tried on before anything is attacked.
 TRIED = 200
@@ -77,6 +77,8 @@ def understand(asked):
     # An entry's name begins with a letter.
     entry = stem if stem[:1].isalpha() else f"m{stem}"
     name, count = f"check-{entry}", min(images.count, asked.count or MOST)
+    follows = registry.compressions()["external"].gives_gradients(external)
+    methods = attacks(follows)
     config = {
         "study": name,
         "question": f"May {compressed.name} replace {base.name}?",
@@ -85,18 +87,17 @@ def understand(asked):
         "architectures": {"base": {**network.settings, "checkpoint": asked.base}},
         "trainings": {"given": {"epochs": 0}},
         "compressions": {entry: external},
-        "attacks": {method: {**settings, "eps": list(eps)} for method, settings in ATTACKS.items()},
+        "attacks": {method: {**settings, "eps": list(eps)} for method, settings in methods.items()},
         "evaluations": {"both": {"sources": "*", "targets": "*"}},
     }  # fmt: skip
-    follows = registry.compressions()["external"].gives_gradients(external)
     attacked = "each model" if follows else "each model, those with gradients on the base alone"
-    attacks = ", ".join(_attack(method, settings) for method, settings in ATTACKS.items())
+    named = ", ".join(_attack(method, settings) for method, settings in methods.items())
     lines = [
         f"Base: {base}, {network.note}",
         f"Compressed: {compressed}, {note}",
         f"Images: {images.note}" + (f"; {count} are attacked" if count < images.count else ""),
         f"Threat: changes of every pixel by at most {' and '.join(map(str, eps))} (Linf)",
-        f"Attacks on {attacked}, scored on both: {attacks}",
+        f"Attacks on {attacked}, scored on both: {named}",
     ]
     page = Paths(name).replacement("images", f"base.given.{entry}.none.s0")
     return Understood(_text(config, asked, page), lines, Path(page))

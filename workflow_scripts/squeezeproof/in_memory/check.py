@@ -19,12 +19,12 @@ from squeezeproof.entries import registry
 from squeezeproof.entries.settings import Number
 from squeezeproof.errors import InputError
 from squeezeproof.in_memory.attack import checked_settings
-from squeezeproof.in_memory.inputs import as_images, as_labels, as_model
+from squeezeproof.in_memory.inputs import as_images, as_labels, as_model, gives_gradients
 from squeezeproof.in_memory.run import Run
 from squeezeproof.pages import answer_page
+from squeezeproof.study import quick
 from squeezeproof.study.entities import Instance
 from squeezeproof.study.instances import attack_at
-from squeezeproof.study.quick import ATTACKS
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,7 +48,7 @@ class Checked:
 
     @property
     def verdict(self) -> str:
-        """`yes`, `no`, `not shown`, `nothing to lose` or `no answer`."""
+        """`keep`, `keep with care`, `do not ship` or `cannot tell`; docs/answers.md says when."""
         return self.answer.verdict
 
     @property
@@ -67,7 +67,8 @@ class Checked:
         audited = [f"{finding.target}, {finding.verdict}: {finding.message}" for finding in problems]
         parts = {"Tried": self.tried, "Not tried": self.not_tried, "Audit": list(dict.fromkeys(audited))}
         listed = [f"{title}:\n" + "\n".join(f"  {line}" for line in lines) for title, lines in parts.items() if lines]
-        return "\n".join([self.answer.headline, *self.answer.sentences, *listed])
+        told = [self.answer.headline, f"Would change the answer: {self.answer.changes}", *self.answer.sentences]
+        return "\n".join([*told, *listed])
 
     __repr__ = __str__
 
@@ -97,7 +98,8 @@ def check(
         images, labels: as `attack` takes them; hundreds of images that neither model was trained on.
         eps: radius of the ball in pixels of [0, 1], or a list of them.
         norm: `linf` or `l2`.
-        attacks: names of attacks, or a mapping of names to settings; None for noise, PGD, APGD and Square.
+        attacks: names of attacks, or a mapping of names to settings; None for noise, PGD, APGD and Square,
+            and RayS where a model gives no gradients.
         margin: difference in accuracy, in [0, 1], below which the two count as equivalent.
         alpha: chance of a false verdict, of the answer and of every attack's.
         seed: of the attacks' random numbers.
@@ -109,7 +111,6 @@ def check(
     for name, value, most in (("margin", margin, 0.5), ("alpha", alpha, 0.2)):
         if not 0 < value <= most:
             raise InputError(f"{name}: {value} is not in (0, {most}]")
-    instances = _instances(attacks, eps, norm)
     pixels = as_images(images)
     targets = as_labels(labels, len(pixels))
     models, counts = {}, {}
@@ -118,6 +119,8 @@ def check(
     classes = counts[BASE]
     if classes != counts[COMPRESSED]:
         raise InputError(f"base: has {classes} classes, compressed: {counts[COMPRESSED]}; they cannot be compared")
+    gradients = all(gives_gradients(model, pixels) for model in models.values())
+    instances = _instances(quick.attacks(gradients, norm) if attacks is None else attacks, eps, norm)
     run = Run(models, pixels, targets, seed, batch_size)
     for instance in instances:
         run.attack(instance)
@@ -137,15 +140,15 @@ def check(
 
 
 def _instances(
-    attacks: str | Iterable[str] | Mapping[str, dict[str, Any]] | None, eps: float | Sequence[float], norm: str
+    attacks: str | Iterable[str] | Mapping[str, dict[str, Any]], eps: float | Sequence[float], norm: str
 ) -> list[Instance]:
     """The attacks of `check` at every eps, checked."""
     listed = [eps] if isinstance(eps, int | float) else list(eps)
     if not listed:
         raise InputError("eps: is empty, give at least one")
-    entries = ATTACKS if attacks is None else attacks
+    entries, usual = attacks, quick.attacks(gradients=False)
     if not isinstance(entries, dict):
-        entries = {name: ATTACKS.get(name, {}) for name in ([entries] if isinstance(entries, str) else entries)}
+        entries = {name: usual.get(name, {}) for name in ([entries] if isinstance(entries, str) else entries)}
     if not entries:
         raise InputError("attacks: is empty, name at least one")
     found = []

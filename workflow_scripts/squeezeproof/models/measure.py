@@ -25,7 +25,8 @@ def measure(model: nn.Module, masks: Masks, shape: Sequence[int]) -> dict[str, i
 
     Returns a dictionary of ints: `parameters`; `nonzeros` among them; `channels`, the filters of all
     `convolutions`, the layers that `filtering` finds; `weights`, the values that activations are multiplied with,
-    as they are used, `zero_weights` among them and `quantized_weights`; `macs`, multiply-accumulates for one image,
+    as they are used, `zero_weights` among them and `quantized_weights`; `weight_bits`, what all of them take at their
+    width, zeros too; `macs`, multiply-accumulates for one image,
     those of attention too and zeros counted (unstructured zeros save no time on CPUs and GPUs); `bytes` of the
     parameters in float32; `packed_bytes` with masked tensors stored as their non-zeros and one bit per position,
     and quantized weights at their bit width. Scales and zero points of quantized layers are no parameters; they
@@ -54,6 +55,10 @@ def measure(model: nn.Module, masks: Masks, shape: Sequence[int]) -> dict[str, i
         "weights": sum(weight.numel() for _, _, weight in used),
         "zero_weights": sum(int((weight == 0).sum()) for _, _, weight in used),
         "quantized_weights": sum(weight.numel() for module, _, weight in used if module in layers),
+        "weight_bits": sum(
+            weight.numel() * (layers[module]["weight"]["bits"] if module in layers else FLOAT_BITS)
+            for module, _, weight in used
+        ),
         "macs": sum(product.macs for product in found),
         "bytes": 4 * total,
         "packed_bytes": packed,

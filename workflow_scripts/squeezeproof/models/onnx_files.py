@@ -80,7 +80,8 @@ class OnnxFile:
         layers = [node for node in self.model.graph.node if node.op_type in LAYERS]
         shapes = self._shapes(layers, image)
         parameters = _parameters(self.model.graph, values)
-        found = dict.fromkeys(("channels", "convolutions", "weights", "zero_weights", "quantized_weights", "macs"), 0)
+        counts = "channels", "convolutions", "weights", "zero_weights", "quantized_weights", "weight_bits", "macs"
+        found = dict.fromkeys(counts, 0)
         counted = set()
         for node in layers:
             place, _ = LAYERS[node.op_type]
@@ -100,6 +101,7 @@ class OnnxFile:
                 found["weights"] += weight.size
                 found["zero_weights"] += self._zeros(node, key, values)
                 found["quantized_weights"] += weight.size * (bits_of(weight.dtype) <= 8)
+                found["weight_bits"] += weight.size * bits_of(weight.dtype)
         count = sum(array.size for array in parameters.values())
         zeros = sum(int((array == 0).sum()) for name, array in parameters.items() if name not in counted)
         scales = [name for name in values if name not in parameters and values[name].dtype == np.float32]

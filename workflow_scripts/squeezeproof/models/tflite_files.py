@@ -115,7 +115,8 @@ class _Graph:
 
     def size(self, shapes):
         """The counts of the layers, by the shapes of all tensors for one image."""
-        found = dict.fromkeys(("channels", "convolutions", "weights", "zero_weights", "quantized_weights", "macs"), 0)
+        counts = "channels", "convolutions", "weights", "zero_weights", "quantized_weights", "weight_bits", "macs"
+        found = dict.fromkeys(counts, 0)
         learned, zeros = {}, {}
         for kind, inputs, outputs in self.nodes:
             weight = self._constant(inputs[1]) if kind in LAYERS else None
@@ -129,6 +130,7 @@ class _Graph:
                 found["weights"] += count
                 zeros[weight] = self._zeros(weight)
                 found["quantized_weights"] += count * (self._bits(weight) <= 8)
+                found["weight_bits"] += count * self._bits(weight)
             learned |= dict.fromkeys([weight, *(bias for bias in map(self._constant, inputs[2:3]) if bias is not None)])
         floats = [
             index

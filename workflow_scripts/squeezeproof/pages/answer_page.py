@@ -12,12 +12,7 @@ import pandas as pd
 from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.replacement import (
     COMPRESSED,
-    NO,
-    NO_ANSWER,
-    NOT_KNOWN,
-    NOTHING_TO_LOSE,
     TOGETHER,
-    YES,
     Answer,
     attack_name,
     bounds,
@@ -27,11 +22,11 @@ from squeezeproof.analysis.replacement import (
 )
 from squeezeproof.analysis.verdicts import ITSELF, TRANSFERS_WORSE
 from squeezeproof.audit.findings import Finding
+from squeezeproof.pages.answer_cards import LOOKS
 from squeezeproof.pages.render import render
 from squeezeproof.pages.story import audited, worst_findings
 
 TEMPLATE = Path(__file__).with_name("answer.html")
-SIGNS = {YES: "✓", NO: "✕", NOT_KNOWN: "?", NOTHING_TO_LOSE: "○", NO_ANSWER: "!"}
 # Points to either side of zero that a scale may have.
 SCALES = (5, 10, 20, 50, 100)
 ABSENT = "–"
@@ -61,11 +56,12 @@ def page(
         rows.append({"name": budget_display(row["norm"], row["eps"]), "falls": falls(row, answer.classes), **row})
     reach = 100 * max(margin, *(abs(row[bound]) for row in rows for bound in ("low", "high")))
     scale = next((most for most in SCALES if most >= reach), SCALES[-1])
+    kind, sign = LOOKS[answer.verdict]
     return render(
         TEMPLATE,
         question=question or "May the compressed model replace its base?",
-        kind=answer.verdict.replace(" ", "-"),
-        sign=SIGNS[answer.verdict],
+        kind=kind,
+        sign=sign,
         answer=answer,
         lines=[_line(row, scale) for row in rows],
         scale=scale,

@@ -1,5 +1,7 @@
 """What is tried where a person asks about two models and no more: attacks and budgets that take minutes."""
 
+from typing import Any
+
 # Method -> what is not its default. Noise is the control that every attack must beat.
 ATTACKS = {
     "noise": {"samples": 5},
@@ -7,7 +9,19 @@ ATTACKS = {
     "apgd": {"steps": 25},
     "square": {"queries": 80, "reference": False},
 }
+# Beside them where one of the two models gives no gradients: it asks for labels alone, as everybody can who is served.
+BY_LABELS = {"rays": {"queries": 200}}
 LARGE = 64
+
+
+def attacks(gradients: bool, norm: str = "linf") -> dict[str, dict[str, Any]]:
+    """Method -> what is not its default.
+
+    Args:
+        gradients: whether both models give them.
+        norm: of the ball; nothing here asks for labels alone in another one than linf.
+    """
+    return ATTACKS if gradients or norm != "linf" else ATTACKS | BY_LABELS
 
 
 def budgets(channels: int, side: int) -> list[str]:

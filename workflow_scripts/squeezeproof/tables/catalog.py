@@ -283,7 +283,7 @@ COMPRESSION = Table(
     "What every compression was asked to remove and what it achieved.",
     (
         DATASET, MODEL_NAME, VARIANT, *axes(), SEED,
-        Column("activation_bits", COUNT, "Bits of an activation."),
+        Column("activation_bits", COUNT, "Bits of an activation; of an ONNX or TFLite file they are not measured."),
         Column("measure", TEXT, "What the ratio counts."),
         Column("channels_removed", SHARE, "Share of the base's channels that is gone."),
         Column("parameters_removed", SHARE, "Share of the base's parameters that is gone."),
@@ -339,6 +339,10 @@ EFFICIENCY = Table(
     "What every model costs; what was not exported, timed or evaluated is empty.",
     (
         DATASET, MODEL_NAME, *axes(), SEED, *ACHIEVED,
+        Column(
+            "weight_bits", NUMBER, "Bits that a weight takes, measured: the mean over all weights of the model, or of "
+            "the file that it is.",
+        ),
         Column("onnx_bytes", SIZE, "The exported ONNX file.", unit="bytes"),
         Column("torch_export_bytes", SIZE, "The file of torch.export.", unit="bytes"),
         Column("int8_bytes", SIZE, "The ONNX file of the int8 model.", unit="bytes"), accuracy(),

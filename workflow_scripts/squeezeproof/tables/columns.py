@@ -65,7 +65,10 @@ def axes(side: str = "", *, printed: bool = True) -> tuple[Column, ...]:
             f"{side}ratio", REMOVED, f"The ratio{of} to be removed; of a quantization that of the pruning before it.",
             printed=printed,
         ),
-        Column(f"{side}bits", COUNT, f"Bits of a weight{of}.", printed=printed),
+        Column(
+            f"{side}bits", COUNT, f"Bits of a weight{of} that the study asks for, 32 where it asks for none.",
+            printed=printed,
+        ),
         Column(f"{side}finetuning", TEXT, f"The fine-tuning's entry{of}.", printed=printed),
     )  # fmt: skip
 
