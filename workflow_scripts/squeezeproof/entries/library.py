@@ -69,11 +69,13 @@ class Library(Entry):
         """The attack of that name; KeyError where the library has none."""
         row = cls.table()["attacks"][name]
         parameters = row["parameters"]
-        fields = {key: (_type(value), setting("The library's own.", value)) for key, value in parameters.items()}
+        fields: dict[str, Any] = {
+            key: (_type(value), setting("The library's own.", value)) for key, value in parameters.items()
+        }
         fields |= {key: (Parameter, setting("The library's own, without a default.")) for key in row["required"]}
         method = f"{cls.label()}.{name}"
         bases = (LibraryAttack, GradientAttack) if row["needs"] == "gradients" else (LibraryAttack,)
-        made = create_model(
+        made: Any = create_model(
             f"{cls.__name__}{name}",
             __base__=bases,
             __module__=cls.__module__,
@@ -127,12 +129,12 @@ class LibraryAttack(SourceAttack):
         yield from cls.library_of.modules()
 
     @classmethod
-    def meaning(cls, settings: dict) -> Any:
+    def meaning(cls, settings: dict[str, Any]) -> Any:
         """See Entry: another version of the library is another attack."""
         return [super().meaning(settings), cls.library_of.table()["version"], cls.row]
 
     @classmethod
-    def own(cls, settings: dict) -> dict[str, Any]:
+    def own(cls, settings: dict[str, Any]) -> dict[str, Any]:
         """The library's own parameters among some settings, as it takes them."""
         values = {key: settings[key] for key in (*cls.row["parameters"], *cls.row["required"])}
         return {key: INFINITE.get(str(value), value) for key, value in values.items()}

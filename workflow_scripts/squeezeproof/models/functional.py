@@ -4,7 +4,9 @@ Hooks do not see such a layer, so it would be neither counted, pruned nor quanti
 transformers uses its projections so. Here the network calls them, which computes the same.
 """
 
+from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,11 +17,14 @@ from torch.overrides import TorchFunctionMode
 class _Called(TorchFunctionMode):
     """Calls one of the `layers` where its weight and bias are multiplied with by functional.linear."""
 
-    def __init__(self, layers):
+    def __init__(self, layers: Iterable[nn.Linear]) -> None:
         super().__init__()
         self.layers = {id(layer.weight): layer for layer in layers}
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    # torch passes them by place.
+    def __torch_function__(  # ty: ignore[lost-keyword-for-regular-parameter]
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         if function is functional.linear:
             fed, weight, bias = _arguments(*args, **(kwargs or {}))
             layer = self.layers.get(id(weight))
@@ -27,24 +32,24 @@ class _Called(TorchFunctionMode):
                 return self.call(layer, fed)
         return function(*args, **(kwargs or {}))
 
-    def call(self, layer, fed):
+    def call(self, layer: nn.Linear, fed: torch.Tensor) -> torch.Tensor:
         return layer(fed)
 
 
 class _Watched(_Called):
     """Notes, in `found`, the layers whose weights are multiplied with while they are not being called."""
 
-    def __init__(self, layers):
+    def __init__(self, layers: Iterable[nn.Linear]) -> None:
         super().__init__(layers)
         self.inside, self.found = set(), []
 
-    def call(self, layer, fed):
+    def call(self, layer: nn.Linear, fed: torch.Tensor) -> torch.Tensor:
         if layer not in self.inside:
             self.found.append(layer)
         return functional.linear(fed, layer.weight, layer.bias)
 
 
-def call_layers(network, pixels):
+def call_layers(network: nn.Module, pixels: torch.Tensor) -> None:
     """Let the modules of a network call those of their linear layers that they use without a call; in place.
 
     Args:
@@ -71,15 +76,15 @@ def call_layers(network, pixels):
 
 
 @cache
-def _calling(kind, names):
+def _calling(kind: Any, names: tuple[str, ...]) -> type[nn.Module]:
     """The class of modules that call their layers of these names."""
 
-    def forward(self, *args, **kwargs):
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         with _Called([getattr(self, name) for name in names]):
             return kind.forward(self, *args, **kwargs)
 
     return type(kind.__name__, (kind,), {"forward": forward})
 
 
-def _arguments(input, weight, bias=None):
+def _arguments(input: Any, weight: Any, bias: Any = None) -> tuple[Any, Any, Any]:
     return input, weight, bias

@@ -9,16 +9,20 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from squeezeproof.entries import registry
 from squeezeproof.factories import module_files
+
+if TYPE_CHECKING:
+    from squeezeproof.study.plan import Study
 
 # An import of torch, in a process of its own: nothing of CUDA may be set up where jobs are forked.
 SEES_GPU = "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 1)"
 NO_GPU = "compute.device: cuda, but torch sees no GPU here; write auto or cpu, or run on a GPU node"
 
 
-def problems(study, here=True):
+def problems(study: "Study", here: bool = True) -> list[str]:
     """What is wrong with the user's files and with this machine, one text each; `here` where jobs run on it."""
     found = [NO_GPU] if here and study.compute["device"] == "cuda" and not sees_gpu() else []
     for name, settings in study.config["architectures"].items():
@@ -30,7 +34,7 @@ def problems(study, here=True):
     return found + (_libraries(study) if here else [])
 
 
-def _libraries(study):
+def _libraries(study: "Study") -> list[str]:
     """Which attacks are of a library that is not installed."""
     found = []
     for name in dict.fromkeys(attack.entry for attack in study.attacks.values()):
@@ -46,12 +50,12 @@ def _libraries(study):
     return found
 
 
-def sees_gpu():
+def sees_gpu() -> bool:
     """Whether a job on this machine would find a GPU."""
     return subprocess.run([sys.executable, "-c", SEES_GPU], capture_output=True).returncode == 0
 
 
-def _weights(path, file):
+def _weights(path: str, file: str) -> list[str]:
     """Why a file is no safetensors file, in an empty list where it is one."""
     try:
         with open(file, "rb") as opened:
@@ -67,16 +71,19 @@ def _weights(path, file):
     return [] if 8 + length + end == size else [f"{path}: {file}: is truncated; copy it again"]
 
 
-def _factory(path, factory):
+def _factory(path: str, factory: str) -> list[str]:
     """Why the factory of a network cannot be called, as far as the text of its module tells."""
     module, _, function = factory.partition(":")
-    files = list(module_files(module, Path.cwd()))
-    for file in files:
+    trees: dict[Path, ast.Module] = {}
+    for file in module_files(module, Path.cwd()):
         try:
-            tree = ast.parse(file.read_bytes(), str(file))
+            trees[file] = ast.parse(file.read_bytes(), str(file))
         except SyntaxError as error:
             return [f"{path}: {file.name}, line {error.lineno}: {error.msg}"]
-    if not files or any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in tree.body):
+    if not trees:
+        return []
+    last, tree = list(trees.items())[-1]
+    if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in tree.body):
         return []
     names = set()
     for node in ast.walk(tree):
@@ -86,4 +93,4 @@ def _factory(path, factory):
             names |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
-    return [] if function.partition(".")[0] in names else [f"{path}: {files[-1].name} defines no {function}"]
+    return [] if function.partition(".")[0] in names else [f"{path}: {last.name} defines no {function}"]

@@ -1,12 +1,17 @@
 """How long a run will take and still takes, from the jobs that it has finished and from those of earlier runs."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from squeezeproof.errors import InputError
 from squeezeproof.study.costs import read_benchmark
-from squeezeproof.study.estimate import Size, defaults, jobs
+from squeezeproof.study.estimate import Job, Size, defaults, jobs
+
+if TYPE_CHECKING:
+    from squeezeproof.study.plan import Study
 
 # Benchmark files of earlier runs that are looked at.
 EARLIER = 500
@@ -26,7 +31,7 @@ class TimeLeft:
         cores: of this run; so many jobs are taken to run side by side until some are finished.
     """
 
-    def __init__(self, study, benchmarks, counts, cores=1):
+    def __init__(self, study: "Study", benchmarks: str | Path, counts: Mapping[str, int], cores: int = 1) -> None:
         self.open, self.benchmarks = Counter(counts), Path(benchmarks)
         sizes = defaultdict(lambda: Size(macs=1, bytes=0, weights=0))
         try:
@@ -46,7 +51,7 @@ class TimeLeft:
         for name, job in islice(((name, job) for name, job in known.items() if self._ran(name)), EARLIER):
             self._count(*self.earlier, job.rule, job, float(read_benchmark(self.benchmarks / name)["s"]))
 
-    def finish(self, rule, benchmark, seconds):
+    def finish(self, rule: str, benchmark: str | Path | None, seconds: float) -> None:
         """Count one job of a rule as finished, with its benchmark file or None."""
         job = self.jobs.pop(self._name(benchmark), None)
         self.open[rule] -= 1
@@ -56,7 +61,7 @@ class TimeLeft:
             self.left[rule][job.kind] -= _work(job)
         self._count(self.seconds, self.work, rule, job, seconds)
 
-    def after(self, elapsed):
+    def after(self, elapsed: float) -> float | None:
         """Wall seconds that are left after `elapsed` of them; None while no job tells how fast a network is."""
         total = 0.0
         for rule, count in self.open.items():
@@ -72,7 +77,7 @@ class TimeLeft:
                 total += count * (self._rate((rule, None)) or defaults()["startup"]["other"])
         return total / (max(self.busy / elapsed, 1.0) if self.busy else self.cores)
 
-    def _rate(self, key):
+    def _rate(self, key: Any) -> float | None:
         """Seconds per pass, or per job, of a (rule, kind of network) or of a kind; None where nothing tells."""
         for seconds, work in ((self.seconds, self.work), self.earlier):
             if work[key]:
@@ -80,26 +85,26 @@ class TimeLeft:
         return None
 
     @staticmethod
-    def _count(seconds, work, rule, job, spent):
+    def _count(seconds: Any, work: Any, rule: str, job: Job | None, spent: float) -> None:
         for key in ((rule, job.kind), job.kind) if job else ((rule, None),):
             seconds[key] += spent
             work[key] += _work(job) if job else 1.0
 
-    def _ran(self, name):
+    def _ran(self, name: str) -> bool:
         path = self.benchmarks / name
         return path.is_file() and path.stat().st_size > 0
 
-    def _name(self, benchmark):
+    def _name(self, benchmark: str | Path | None) -> str:
         path = Path(benchmark or "")
         return path.relative_to(self.benchmarks).as_posix() if path.is_relative_to(self.benchmarks) else ""
 
 
-def _work(job):
+def _work(job: Job) -> float:
     """Passes of a job through its network; one where it makes none, so that no rate is a division by zero."""
     return max(job.forwards + job.backwards, 1.0)
 
 
-def in_words(seconds):
+def in_words(seconds: float) -> str:
     """A duration as a person says it: 40 s, 3 min, 2.5 h."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
