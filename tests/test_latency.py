@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_examples import EXAMPLES, model_of, pixels_of
 from study_examples import changed
+from torch import nn
 
 from squeezeproof.analysis.efficiency import efficiency_table, latency_table
 from squeezeproof.deployment import latency
@@ -20,6 +21,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.figures.latency import latency_bars
 from squeezeproof.figures.pareto import front, pareto
 from squeezeproof.figures.style import save
+from squeezeproof.runtime import place
 from squeezeproof.store.tensors import write_tensors
 from squeezeproof.study.efficiency import backends_of
 from squeezeproof.study.errors import ConfigError
@@ -93,6 +95,22 @@ def test_back_ends_give_the_logits_of_the_model(tmp_path):
         one.set_up()
         assert np.allclose(one.forward(pixels), model(pixels).detach(), atol=1e-4)
     assert [one.backend for one in found] == ["eager", "onnxruntime"]
+
+
+class Views(nn.Module):
+    """Views its feature maps as they lie in memory, which channels-last maps do not allow."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4 * 64, 10)
+
+    def forward(self, pixels):
+        return self.linear(self.conv(pixels).view(len(pixels), -1))
+
+
+def test_a_network_is_timed_in_the_layout_that_it_runs_in():
+    model, pixels = place(Views(), "cpu", (3, 8, 8)), torch.rand(2, 3, 8, 8)
+    assert torch.equal(latency.eager("m", model, 1).forward(pixels), model(pixels))
 
 
 def test_machine_is_described():
