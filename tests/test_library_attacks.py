@@ -94,7 +94,19 @@ def test_a_minimum_norm_attack_needs_no_budget():
         ({"method": "torchattack.FGSM", "eps": 0.1}, "method: 'torchattack.FGSM' is unknown, did you mean"),
         ({"method": "torchattacks.LGV", "eps": 0.1}, "method: 'torchattacks.LGV' is not offered: it trains the source"),
         ({"method": "torchattacks.FGSM", "eps": 0.1, "stepz": 3}, "stepz: unknown"),
-        ({"method": "torchattacks.PGD", "eps": 0.1, "steps": "many"}, "steps: 'many' is not a number"),
+        ({"method": "torchattacks.PGD", "eps": 0.1, "steps": "many"}, "steps: 'many' is not of type integer"),
+        # The libraries take all of these, and find that every model is robust.
+        ({"method": "torchattacks.PGD", "eps": 0.1, "steps": 0}, "steps: 0 is not in [1, inf)"),
+        ({"method": "torchattacks.PGD", "eps": 0.1, "steps": 2.5}, "steps: 2.5 is not of type integer"),
+        ({"method": "torchattacks.APGD", "eps": 0.1, "n_restarts": -1}, "n_restarts: -1 is not in [1, inf)"),
+        ({"method": "torchattacks.PGD", "eps": 0.1, "alpha": "-1/255"}, "alpha: -0.00392156862745 is not in (0, inf)"),
+        ({"method": "foolbox.LinfPGD", "eps": 0.1, "steps": 0}, "steps: 0 is not in [1, inf)"),
+        ({"method": "foolbox.LinfPGD", "eps": 0.1, "abs_stepsize": 0}, "abs_stepsize: 0 is not in (0, inf)"),
+        ({"method": "art.ProjectedGradientDescent", "eps": 0.1, "max_iter": 0}, "max_iter: 0 is not in [1, inf)"),
+        ({"method": "adv_lib.apgd", "eps": 0.1, "n_iter": 0}, "n_iter: 0 is not in [1, inf)"),
+        ({"method": "torchattacks.CW", "norm": "l2", "kappa": -3}, "kappa: -3 is not in [0, inf)"),
+        ({"method": "torchattacks.OnePixel", "eps": 1, "pixels": 0}, "pixels: 0 is not in (0, inf)"),
+        ({"method": "torchattacks.NIFGSM", "eps": 0.1, "decay": -1}, "decay: -1 is not in [0, inf)"),
         ({"method": "torchattacks.PGD", "eps": 0.1, "random_start": 1}, "random_start: 1 is not of type boolean"),
         ({"method": "torchattacks.PGD", "eps": 0.1, "norm": "l2"}, "norm: 'l2' is unknown; allowed: linf"),
         ({"method": "torchattacks.PGD", "eps": 25}, "eps: 25 is not in (0, 1]; pixels are in [0, 1], did you mean"),
@@ -114,6 +126,20 @@ def test_what_is_wrong_is_told_in_a_config(attack, problem):
         study(attack)
     (found,) = caught.value.problems
     assert found.startswith(f"attacks.theirs.{problem}")
+
+
+def test_numbers_that_mean_something_are_taken():
+    attacks = {
+        "torchattacks.JSMA": {"eps": 3, "theta": -1},
+        "torchattacks.NIFGSM": {"eps": 0.1, "decay": 0},
+        "art.ProjectedGradientDescent": {"eps": 0.1, "num_random_init": 0},
+        "foolbox.LinfPGD": {"eps": 0.1, "abs_stepsize": None},
+    }
+    for method, given in attacks.items():
+        (attack,) = study({"method": method, **given}).attacks.values()
+        assert {key: attack.settings[key] for key in given if key != "eps"} == {
+            key: value for key, value in given.items() if key != "eps"
+        }
 
 
 def test_another_version_or_other_code_of_a_library_is_another_attack(monkeypatch):

@@ -15,8 +15,26 @@ from pydantic import BeforeValidator, create_model
 
 from squeezeproof.entries.attack import Attack, GradientAttack, SourceAttack
 from squeezeproof.entries.entry import Entry
-from squeezeproof.entries.settings import Flag, Number, Real, Several, Text, Whole, problem, read_number, setting
+from squeezeproof.entries.settings import (
+    Flag,
+    Number,
+    Positive,
+    Real,
+    Several,
+    Text,
+    Whole,
+    problem,
+    read_number,
+    setting,
+)
 
+# Parameters that say how far a step goes.
+STEP_SIZES = (
+    *("alpha", "eps_step", "stepsize", "abs_stepsize", "rel_stepsize", "initial_stepsize", "max_stepsize", "lr"),
+    *("learning_rate", "absolute_step_size", "relative_step_size", "lr_init", "primal_lr", "dual_lr"),
+)
+# Parameters of which any number has a meaning: JSMA darkens pixels by a negative theta, es numbers a strategy.
+UNBOUNDED = ("theta", "es")
 # No JSON has such a number.
 INFINITE = {"inf": float("inf")}
 # Parameters that an attack's cost is proportional to, by the names that the libraries give them.
@@ -69,10 +87,8 @@ class Library(Entry):
         """The attack of that name; KeyError where the library has none."""
         row = cls.table()["attacks"][name]
         parameters = row["parameters"]
-        fields: dict[str, Any] = {
-            key: (_type(value), setting("The library's own.", value)) for key, value in parameters.items()
-        }
-        fields |= {key: (Parameter, setting("The library's own, without a default.")) for key in row["required"]}
+        fields: dict[str, Any] = {key: _field(key, value) for key, value in parameters.items()}
+        fields |= {key: _field(key) for key in row["required"]}
         method = f"{cls.label()}.{name}"
         bases = (LibraryAttack, GradientAttack) if row["needs"] == "gradients" else (LibraryAttack,)
         made: Any = create_model(
@@ -161,7 +177,21 @@ Parameter = Annotated[Any, BeforeValidator(_parameter)]
 Numeric = Annotated[Any, BeforeValidator(_numeric)]
 
 
-def _type(default: Any) -> Any:
-    """The type of the values of a parameter with this default."""
+def _field(name: str, default: Any = ...) -> tuple[Any, Any]:
+    """The type and the setting of a parameter with this name and default, none where it must be given.
+
+    The libraries take what is no number of steps, or a step backwards, without a word: an attack of no step finds that
+    every model is robust.
+    """
+    setting_of = partial(setting, "The library's own, without a default." if default is ... else "The library's own.")
+    is_number = isinstance(default, int | float) and not isinstance(default, bool)
+    if name in UNITS and (is_number or default in (None, ...)):
+        return (Whole if default is not None else Whole | None), setting_of(default, ge=1)
+    if name in STEP_SIZES and (is_number or default is None):
+        return (Positive if default is not None else Positive | None), setting_of(default)
+    if is_number and name not in UNBOUNDED:
+        # Whole numbers count something, such as pixels.
+        bound = {"gt": 0} if isinstance(default, int) and default > 0 else {"ge": 0}
+        return (Real if isinstance(default, float) else Numeric), setting_of(default, **bound)
     kinds: dict[type, Any] = {bool: Flag, int: Numeric, float: Real, str: Text, list: Several[Parameter]}
-    return kinds.get(type(default), Parameter)
+    return kinds.get(type(default), Parameter), setting_of(default)
