@@ -159,6 +159,7 @@ WRONG = {
     "several": ({"steps": 0, "restarts": 0}, r"steps: 0 is not in \[1, 100000\]; restarts: 0 is not"),
     "no eps": ({"eps": None}, "pgd: eps: missing"),
     "eps of 255": ({"eps": 8}, "did you mean 8/255"),
+    "l2 of 255": ({"eps": 128, "norm": "l2"}, r"eps: 128 is not in \(0, .*\], the l2 distance.*did you mean 128/255"),
     "two eps": ({"eps": [0.1, 0.2]}, "2 values, give one"),
     "norm": ({"norm": "l1"}, "norm: 'l1' is unknown"),
     "0 to 255": ({"images": held_out(8)[0].float()}, r"lie in \[0, 255\].*divide them by 255"),

@@ -152,6 +152,20 @@ def test_differences_of_logits_need_three_or_four_classes(tmp_path, attacks, pro
             {"substitute": {"eps": 0.1, "seeds": 300}},
             "attacks.substitute.seeds: 300 leaves none of the 300 test images of datasets.digits",
         ),
+        (
+            {"pgd": {"norm": "l2", "eps": 128}},
+            "attacks.pgd.eps: 128 is not in (0, 28], the l2 distance from black to white; pixels are in [0, 1], did "
+            "you mean 128/255?",
+        ),
+        ({"pgd": {"norm": "l2", "eps": 1e30}}, "attacks.pgd.eps: 1e+30 is not in (0, 28], the l2 distance"),
+        (
+            {"theirs": {"method": "torchattacks.EADL1", "eps": 1000}},
+            "attacks.theirs.eps: 1000 is not in (0, 784], the l1 distance",
+        ),
+        (
+            {"theirs": {"method": "torchattacks.JSMA", "eps": 785}},
+            "attacks.theirs.eps: 785 is more than the 784 values of an image; write at most 784",
+        ),
         ({"cw": {"norm": "linf"}}, "attacks.cw.norm: 'linf' is unknown"),
         ({"cw": {"steps": 1}}, "attacks.cw.steps: 1 is not in [2, 100000]"),
     ],

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
-from squeezeproof.entries.attack import eps_contradictions
+from squeezeproof.entries.attack import eps_contradictions, most_values
 from squeezeproof.entries.entry import Entry
 from squeezeproof.entries.settings import Positive, Real, setting
 
@@ -48,7 +48,7 @@ class Adversary(Entry):
 
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
-        if self.norm == "linf" and self.space == "pixel":
-            yield from eps_contradictions(path, self.eps, self.norm)
+        if self.space == "pixel":
+            yield from eps_contradictions(path, self.eps, self.norm, most_values(study))
         if self.norm == "l2" and self.space == "normalized":
             yield f"{path}.norm: space: normalized has boxes, not balls; write norm: linf"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cache
-from math import prod
+from math import prod, sqrt
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, create_model
@@ -163,7 +163,7 @@ class Attack(Entry):
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
         for eps in getattr(self, "eps", ()):
-            yield from eps_contradictions(path, eps, self.norm)
+            yield from eps_contradictions(path, eps, self.norm, most_values(study))
         if type(self).least_classes > 2:
             yield from few_classes(path, self.method, type(self).least_classes, study)
         if getattr(self, "loss", None) == "dlr":
@@ -201,13 +201,30 @@ def few_classes(path: str, what: str, least: int, study: Any) -> Iterator[str]:
             yield f"{path}: {what} needs at least {least} classes, datasets.{name} has {classes}"
 
 
-def eps_contradictions(path: str, eps: Any, norm: str) -> Iterator[str]:
-    """A contradiction of a Linf radius that is larger than the box, or of an L0 radius that is no whole number."""
-    if eps is not None and norm == "l0" and eps != int(eps):
+def most_values(study: Any) -> int | None:
+    """Numbers in the largest image of a study, None where it has no data set."""
+    return max((dataset.values() for dataset in study.datasets.values()), default=None)
+
+
+def eps_contradictions(path: str, eps: Any, norm: str, values: int | None) -> Iterator[str]:
+    """A contradiction of a radius that is larger than the box, or of an L0 radius that is no whole number.
+
+    Args:
+        values: numbers in the largest image, channels times pixels; None where nobody knows.
+    """
+    if eps is None:
+        return
+    if norm == "l0" and eps != int(eps):
         yield f"{path}.eps: {eps.text} is no number of changed values, which l0 counts; write a whole number"
-    if eps is not None and norm == "linf" and eps > 1:
-        hint = f", did you mean {eps.text}/255?" if eps <= 255 and "/" not in eps.text else ""
-        yield f"{path}.eps: {eps.text} is not in (0, 1]; pixels are in [0, 1]{hint}"
+    diameter = 1 if norm == "linf" else values and {"l0": values, "l1": values, "l2": sqrt(values)}[norm]
+    if diameter is None or eps <= diameter:
+        return
+    if norm == "l0":
+        yield f"{path}.eps: {eps.text} is more than the {values} values of an image; write at most {values}"
+        return
+    hint = f", did you mean {eps.text}/255?" if eps <= 255 * diameter and "/" not in eps.text else ""
+    room = "(0, 1]" if norm == "linf" else f"(0, {diameter:.4g}], the {norm} distance from black to white"
+    yield f"{path}.eps: {eps.text} is not in {room}; pixels are in [0, 1]{hint}"
 
 
 STOP = (

@@ -63,6 +63,10 @@ class Dataset(Entry):
         """Side of its images in pixels."""
         return self.shape[1] or self.size
 
+    def values(self) -> int:
+        """Numbers in one of its images."""
+        return self.channels_of_images() * self.side() ** 2
+
     def count(self, split: str) -> int | None:
         """Images of `train` (those for validation included) or `test`, None where only the files tell."""
         return getattr(self, split) or self.images.get(split)

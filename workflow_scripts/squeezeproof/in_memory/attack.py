@@ -111,8 +111,8 @@ def attack(
     Returns Attacked. Raises InputError where an argument is not what it should be, the model gives no gradients to an
     attack that needs them, its outputs are no logits, or another library's attack ends in an exception.
     """
-    checked = checked_settings(name, {"eps": eps, "norm": norm, **settings})
     pixels = as_images(images)
+    checked = checked_settings(name, {"eps": eps, "norm": norm, **settings}, pixels[0].numel())
     targets = as_labels(labels, len(pixels))
     module, classes = as_model(model, pixels, targets)
     if registry.attacks()[name].least_classes > classes:
@@ -151,8 +151,24 @@ def crafted(
     )
 
 
-def checked_settings(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Images:
+    """What of images in memory can contradict the settings of an attack, as entries.dataset.Dataset says it."""
+
+    numbers: int
+
+    def values(self) -> int:
+        return self.numbers
+
+    def classes(self) -> None:
+        return None
+
+
+def checked_settings(name: str, settings: dict[str, Any], values: int) -> dict[str, Any]:
     """All settings of the attack of that name, at one eps; those that are None are its defaults.
+
+    Args:
+        values: numbers in one image.
 
     Raises InputError with every problem at once, unknown names with the nearest that there is.
     """
@@ -168,7 +184,7 @@ def checked_settings(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         checked, problems = None, in_words(error, given, entry)
     else:
-        problems = list(checked.contradictions(name, SimpleNamespace(datasets={})))
+        problems = list(checked.contradictions(name, SimpleNamespace(datasets={"images": _Images(values)})))
         if len(checked.eps) != 1:
             problems.append(f"eps: {len(checked.eps)} values, give one at a time")
     if checked is None or problems:

@@ -120,7 +120,8 @@ def check(
     if classes != counts[COMPRESSED]:
         raise InputError(f"base: has {classes} classes, compressed: {counts[COMPRESSED]}; they cannot be compared")
     gradients = all(gives_gradients(model, pixels) for model in models.values())
-    instances = _instances(quick.attacks(gradients, norm) if attacks is None else attacks, eps, norm)
+    chosen = quick.attacks(gradients, norm) if attacks is None else attacks
+    instances = _instances(chosen, eps, norm, pixels[0].numel())
     run = Run(models, pixels, targets, seed, batch_size)
     for instance in instances:
         run.attack(instance)
@@ -140,9 +141,12 @@ def check(
 
 
 def _instances(
-    attacks: str | Iterable[str] | Mapping[str, dict[str, Any]], eps: float | Sequence[float], norm: str
+    attacks: str | Iterable[str] | Mapping[str, dict[str, Any]],
+    eps: float | Sequence[float],
+    norm: str,
+    values: int,
 ) -> list[Instance]:
-    """The attacks of `check` at every eps, checked."""
+    """The attacks of `check` at every eps, checked; `values` are the numbers in one image."""
     listed = [eps] if isinstance(eps, int | float) else list(eps)
     if not listed:
         raise InputError("eps: is empty, give at least one")
@@ -156,7 +160,7 @@ def _instances(
         if taken := {"eps", "norm", "stop_on_success"} & settings.keys():
             raise InputError(f"attacks: {name}: {min(taken)} is no setting here; all attacks have those of `check`")
         for value in listed:
-            checked = checked_settings(name, {**settings, "eps": value, "norm": norm})
+            checked = checked_settings(name, {**settings, "eps": value, "norm": norm}, values)
             entry = registry.attacks()[name]
             if entry.trains_on_images:
                 raise InputError(f"attacks: {name} learns from training images; run it by `attack`")

@@ -11,6 +11,7 @@ from itertools import chain, product
 from typing import Any
 
 from squeezeproof.entries import registry
+from squeezeproof.entries.attack import most_values
 from squeezeproof.entries.compression import CONTROL, NONE
 from squeezeproof.entries.settings import as_dict
 from squeezeproof.study.combinations import after_contradictions, variant_contradictions
@@ -96,7 +97,7 @@ class Study:
         for (dataset, _, source), attacks in self.pairs.items():
             known = self.sets.setdefault((dataset, source), [])
             known.extend(attack for attack in attacks if attack not in known)
-        self.sweeps, curves = expand_sweeps(checked, models, datasets, problems)
+        self.sweeps, curves = expand_sweeps(checked, models, datasets, most_values(typed), problems)
         self.curves = [
             (dataset, name, sweep)
             for dataset, name, sweep in curves

@@ -27,7 +27,11 @@ class Sweep:
 
 
 def expand_sweeps(
-    config: dict[str, Any], models: Sequence[Model], datasets: Sequence[str], problems: list[str]
+    config: dict[str, Any],
+    models: Sequence[Model],
+    datasets: Sequence[str],
+    values: int | None,
+    problems: list[str],
 ) -> tuple[dict[str, Sweep], list[tuple[str, str, str]]]:
     """(name -> Sweep, (data set, model name, sweep name) of every curve).
 
@@ -35,6 +39,7 @@ def expand_sweeps(
         config: the checked config, whose numbers remember how they were written.
         models: the Models of the plan, ensembles included.
         datasets: names of the data sets.
+        values: numbers in their largest image.
         problems: what is wrong is appended here.
     """
     sweeps, curves = {}, []
@@ -49,7 +54,7 @@ def expand_sweeps(
             continue
         attack = config["attacks"][entry]
         levels = settings["eps"] or attack["eps"]
-        problems += _eps_problems(path, levels, attack)
+        problems += _eps_problems(path, levels, attack, values)
         points = tuple(attack_at(entry, {**attack, "stop_on_success": True}, eps, name) for eps in levels)
         sweeps[name] = Sweep(name, points, settings["stop"] == "chance")
         curves += [
@@ -58,12 +63,12 @@ def expand_sweeps(
     return sweeps, curves
 
 
-def _eps_problems(path: str, levels: Sequence[Any], attack: dict[str, Any]) -> Iterator[str]:
+def _eps_problems(path: str, levels: Sequence[Any], attack: dict[str, Any], values: int | None) -> Iterator[str]:
     if None in levels:
         yield f"{path}.eps: missing, and the attack {attack['method']} has none of its own; write a rising list"
         return
     for eps in levels:
-        yield from eps_contradictions(path, eps, attack["norm"])
+        yield from eps_contradictions(path, eps, attack["norm"], values)
     if sorted(levels) != levels:
         rising = ", ".join(eps.text for eps in sorted(levels))
         yield f"{path}.eps: {[eps.text for eps in levels]} does not rise; write [{rising}]"
