@@ -74,7 +74,7 @@ if workflow.is_main_process:
 def refuse_what_cannot_run():
     """Raise a WorkflowError with all that is known to make jobs fail."""
     here = not workflow.non_local_exec and not workflow.deployment_settings.deployment_method
-    found = problems(study, here)
+    found = problems(study, here, not workflow.storage_settings.default_storage_provider)
     if found:
         raise WorkflowError(str(ConfigError(found)))
 

@@ -390,11 +390,11 @@ def assert_shares(labels, whole, slack):
     [
         (None, 0, None),
         (None, 13, None),
-        (None, TRAIN - 1, 1),
+        (None, TRAIN - 15, 1),
         (40, 0, 20),
         (40, 20, TEST),
         (TRAIN - 5, 5, 7),
-        (1, 0, 1),
+        (12, 0, 1),
     ],
 )
 def test_splits_have_the_asked_size_and_shares(split, train, validation, test):
@@ -454,6 +454,15 @@ def test_the_test_images_do_not_depend_on_the_training_images(split):
 )
 def test_more_training_images_than_there_are(split, tmp_path, train, validation, said):
     with pytest.raises(InputError, match=rf"datasets\.mine: train: {said} with validation: {validation} .* {TRAIN} "):
+        split(train, validation)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("train", "validation", "lost"), [(3, 0, "[a-e], [a-e]"), (3, 2, ""), (None, TRAIN - 3, "")])
+def test_a_class_without_a_training_image_in_the_subset_is_named(split, tmp_path, train, validation, lost):
+    with pytest.raises(
+        InputError, match=rf"datasets\.mine: .* leaves no training image of {lost or '[a-e], '}.*larger"
+    ):
         split(train, validation)
     assert not (tmp_path / "run").exists()
 

@@ -357,6 +357,36 @@ def test_every_bad_file_is_named_at_once(tmp_path):
     assert last == f"{folder / 'note.png'}: {foreign}"
 
 
+@pytest.mark.parametrize("target", ["nowhere", "again"], ids=["dangling", "circle"])
+def test_links_that_lead_nowhere_are_named(tmp_path, target):
+    tree(tmp_path, {"cat": 1, "dog": 1})
+    for folder in (tmp_path / "train", tmp_path / "train" / "cat"):
+        (folder / "again").symlink_to(target)
+    assert refusal(tmp_path) == (
+        f"{tmp_path / 'train' / 'again'}: a link to what is not there; put it there, or remove the link"
+    )
+    (tmp_path / "train" / "again").unlink()
+    assert refusal(tmp_path).startswith(f"{tmp_path / 'train' / 'cat' / 'again'}: a link to a file that is not there")
+
+
+def test_a_link_to_a_folder_is_a_class(tmp_path):
+    tree(tmp_path / "images", {"cat": 1, "dog": 1}).joinpath("train", "dog").rename(tmp_path / "elsewhere")
+    (tmp_path / "images" / "train" / "dog").symlink_to(tmp_path / "elsewhere")
+    *_, classes = load(tmp_path / "images")
+    assert classes == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("extension", ["gif", "tif", "png", "webp"])
+def test_of_several_images_in_a_file_the_first_is_taken_with_a_word(tmp_path, caplog, extension):
+    tree(tmp_path, {"cat": 1, "dog": 1})
+    first, second = (Image.fromarray(np.full((4, 4, 3), level, np.uint8)) for level in (40, 200))
+    path = tmp_path / "train" / "cat" / f"moving.{extension}"
+    first.save(path, save_all=True, append_images=[second])
+    (images, _), *_ = load(tmp_path)
+    assert abs(images[1].astype(int) - 40).max() <= 2
+    assert caplog.messages == [f"{path}: holds 2 images; the first is taken"]
+
+
 def test_a_long_list_of_bad_files_is_cut(tmp_path):
     tree(tmp_path, {"cat": 3, "dog": 1})
     for index in range(50):

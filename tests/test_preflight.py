@@ -8,6 +8,7 @@ from conftest import TINY
 from safetensors.numpy import save_file
 
 from squeezeproof.study import preflight
+from squeezeproof.study.paths import prepared
 from squeezeproof.study.plan import Study
 
 
@@ -51,6 +52,24 @@ def test_weights_that_no_job_could_load_are_named(place, content, told):
 def test_weights_that_are_not_there_are_named(place):
     [problem] = preflight.problems(with_weights("w.safetensors"))
     assert "w.safetensors: cannot be read" in problem and "No such file" in problem
+
+
+def test_raw_images_that_are_not_there_are_named_until_they_are_prepared(place):
+    folder = {"kind": "image_folder", "root": "images", "size": 28}
+    plan = study(datasets={"mine": folder, "theirs": {"kind": "mnist", "root": "raw", "download": False}})
+    told = [
+        "datasets.mine.root: images/train: there is no such folder; images belong in images/train/CLASS/NAME.png",
+        "datasets.theirs.root: raw: there is no such folder; put the files there, or write download: true",
+    ]
+    assert preflight.problems(plan) == told
+    assert preflight.problems(plan, here=False) == preflight.problems(plan, stored_here=False) == []
+    for split in preflight.SPLITS:
+        path = place / prepared(plan.datasets["mine"].key, split)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert preflight.problems(plan) == told[1:]
+    (place / "raw").mkdir()
+    assert preflight.problems(plan) == []
 
 
 def test_a_library_of_attacks_that_is_not_installed_is_named(monkeypatch):

@@ -454,6 +454,7 @@ NO_PAIR = "no (source, target) pair meets where"
             f"architectures.cnn3: cnn3 needs images of at least {SMALLEST} pixels, datasets.digits has {SMALLEST - 1}",
         ),
         ({"datasets.mnist": {"validation": 60000}}, "datasets.mnist.validation: 60000 leaves none of the 60000"),
+        ({"datasets.mnist": {"train": 9}}, "datasets.mnist.train: 9 is less than an image for each of the 10 classes"),
         (
             {"datasets.mnist": {"train": 60001}},
             "datasets.mnist.train: 60001 with 0 for validation is more than the 60000",

@@ -29,11 +29,12 @@ def load_image_folder(settings: dict[str, Any]) -> Loaded:
     """Images under root/{train,test}/{class}/: ((images, labels), (images, labels), class names).
 
     Images are upright as their EXIF orientation says, composited on `background` where they are transparent, and their
-    central square is resized (bilinear). Hidden files, folders within a class, and empty or stray class folders are
-    passed over with a word in the log; any other file of a class must be an image of one of FORMATS.
+    central square is resized (bilinear). Of a file with several images the first is taken, with a word in the log.
+    Hidden files, folders within a class, and empty or stray class folders are passed over with a word in the log; any
+    other file of a class must be an image of one of FORMATS.
 
     Raises InputError that names everything at once which cannot be meant: fewer than two classes, a class without a
-    training image, images one folder too deep.
+    training image, images one folder too deep, links to what is not there.
     """
     root = Path(os.path.expanduser(settings["root"]))
     folders = {split: _class_folders(root / split) for split in ("train", "test")}
@@ -76,7 +77,7 @@ class ImageFiles(Rows):
     def __init__(self, paths: list[str], size: int, channels: int, background: str) -> None:
         super().__init__((len(paths), channels, size, size), np.uint8)
         self.paths, self.background = paths, background
-        self.composited = set()
+        self.composited, self.several = set(), set()
 
     def take(self, rows: range | np.ndarray) -> np.ndarray:
         try:
@@ -95,7 +96,9 @@ class ImageFiles(Rows):
     def _read(self, row: int) -> np.ndarray:
         _, channels, size, _ = self.shape
         path = Path(self.paths[row])
-        image = _decode(path)
+        image, frames = _decode(path)
+        if frames > 1:
+            _tell_once(self.several, path, f"holds {frames} images; the first is taken")
         if image.has_transparency_data:
             image = self._composite(image, path)
         image = image.convert("L" if channels == 1 else "RGB")
@@ -108,16 +111,21 @@ class ImageFiles(Rows):
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema()[0] == 255:
             return image
-        if path not in self.composited:
-            self.composited.add(path)
-            if len(self.composited) <= LISTED:
-                log.warning("%s: transparent; composited on the background %s", path, self.background)
+        _tell_once(self.composited, path, f"transparent; composited on the background {self.background}")
         ground = Image.new("RGBA", image.size, ImageColor.getrgb(self.background))
         return Image.alpha_composite(ground, image)
 
 
-def _decode(path: Path) -> Image.Image:
-    """One upright image, decoded; one that is too large is refused before its pixels are decoded."""
+def _tell_once(told: set[Path], path: Path, text: str) -> None:
+    """A word in the log on a file that is not in `told`, on the first LISTED of them."""
+    if path not in told:
+        told.add(path)
+        if len(told) <= LISTED:
+            log.warning("%s: %s", path, text)
+
+
+def _decode(path: Path) -> tuple[Image.Image, int]:
+    """(one upright image, decoded; how many its file holds); one too large is refused before its pixels are decoded."""
     try:
         check_image_file(path)
         with Image.open(path, formats=FORMATS) as image:
@@ -130,16 +138,20 @@ def _decode(path: Path) -> Image.Image:
                 with Image.open(path, formats=FORMATS) as unread:
                     unread.verify()
             image.load()
-            return ImageOps.exif_transpose(image)
+            # What a camera adds to a JPEG file are previews of its image.
+            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+            return ImageOps.exif_transpose(image), frames
     except InputError:
         raise
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: a link to a file that is not there; put the file there, or move the link out of the folder"
-        ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{path}: more than {untrusted.MAX_IMAGE_PIXELS:,} pixels") from None
     except Exception as error:
+        if _leads_nowhere(path):
+            raise InputError(
+                f"{path}: a link to a file that is not there; put the file there, or move the link out of the folder"
+            ) from None
+        if isinstance(error, OSError) and error.errno is not None:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
         # On a damaged file Pillow's decoders raise errors of almost any type.
         if _known_format(path):
             raise InputError(f"{path}: not a readable image, truncated or altered ({error})") from None
@@ -167,13 +179,25 @@ def _visible(folder: Path) -> list[os.DirEntry[str]]:
     """Entries of a folder in the order of their names, without hidden ones."""
     if not folder.is_dir():
         return []
-    with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror})") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one; no error where links go round in a circle."""
+    return os.path.isdir(entry.path)
+
+
+def _leads_nowhere(path: str | Path) -> bool:
+    return os.path.islink(path) and not os.path.exists(path)
 
 
 def _image_files(folder: Path) -> list[str]:
     """Paths, as texts, of the files of a class in the order of their names."""
-    return [f"{folder}/{entry.name}" for entry in _visible(folder) if not entry.is_dir()]
+    return [f"{folder}/{entry.name}" for entry in _visible(folder) if not _is_folder(entry)]
 
 
 def _class_folders(folder: Path) -> list[str]:
@@ -183,7 +207,7 @@ def _class_folders(folder: Path) -> list[str]:
     for entry in _visible(folder):
         if entry.name in STRAY:
             log.warning("%s: is no class, it is passed over", entry.path)
-        elif entry.is_dir():
+        elif _is_folder(entry):
             classes.append(entry.name)
     if not classes:
         raise InputError(f"{folder}: has no class folders; images belong in {folder}/CLASS/NAME.png")
@@ -194,18 +218,22 @@ def _class_folders(folder: Path) -> list[str]:
 
 def _too_deep(folder: Path, files: list[str]) -> list[str]:
     """Folders of a class that has no image of its own, in which there are files."""
-    return [] if files else [entry.path for entry in _visible(folder) if entry.is_dir() and _image_files(Path(entry))]
+    return (
+        [] if files else [entry.path for entry in _visible(folder) if _is_folder(entry) and _image_files(Path(entry))]
+    )
 
 
 def _misplaced(folder: Path, classes: dict[str, list[str]]) -> Iterator[str]:
     """Problems of images that lie in a split itself or one folder too deep; a word on folders that are passed over."""
     for entry in _visible(folder):
-        if entry.is_file() and _known_format(Path(entry)):
+        if _leads_nowhere(entry.path):
+            yield f"{entry.path}: a link to what is not there; put it there, or remove the link"
+        elif os.path.isfile(entry.path) and _known_format(Path(entry)):
             yield f"{entry.path}: an image of no class; images belong in {folder}/CLASS/"
     for name, files in classes.items():
         if deep := _too_deep(folder / name, files):
             yield f"{folder / name}: its images lie one folder deeper, in {', '.join(deep)}; move them up into {name}/"
             continue
         for entry in _visible(folder / name):
-            if entry.is_dir() and entry.name not in STRAY:
+            if _is_folder(entry) and entry.name not in STRAY:
                 log.warning("%s: a folder within a class, its images are not used", entry.path)

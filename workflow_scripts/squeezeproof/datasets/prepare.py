@@ -27,7 +27,7 @@ def prepare(settings: dict[str, Any], paths: Mapping[str, str | Path], name: str
 
     Each file holds `images` uint8 [N, C, H, W] and `labels` int64 [N]; the metadata holds the class names, the
     training images' mean and std per channel in [0, 1], and a fingerprint. Raises InputError for raw files that
-    are missing, truncated or altered, and for subsets larger than the data.
+    are missing, truncated or altered, and for subsets larger than the data or without a training image of a class.
     """
     (images, labels), (test_images, test_labels), classes = registry.datasets()[settings["kind"]].imported()(settings)
     rng = np.random.default_rng(settings["subset_seed"])
@@ -42,6 +42,12 @@ def prepare(settings: dict[str, Any], paths: Mapping[str, str | Path], name: str
     chosen = stratified(labels, total, order)
     held_out = np.sort(chosen[stratified(labels[chosen], validation)])
     kept = np.setdiff1d(chosen, held_out)
+    if lost := sorted(set(labels) - set(labels[kept])):
+        names = ", ".join(str(classes[label]) for label in lost)
+        raise InputError(
+            f"datasets.{name}: train: {settings['train'] or 'null'} with validation: {validation} leaves no training "
+            f"image of {names}; write a larger train: or a smaller validation:, or give these classes more images"
+        )
     tested = np.arange(len(test_labels))
     if settings["test"] is not None:
         if settings["test"] > len(test_labels):

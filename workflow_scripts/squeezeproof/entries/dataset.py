@@ -1,5 +1,6 @@
 """What a kind of data sets declares, and the settings that several kinds have."""
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -85,6 +86,11 @@ class Dataset(Entry):
         return train, settings["validation"], known["test"] if asked["test"] is None else asked["test"]
 
     @classmethod
+    def missing(cls, settings: dict[str, Any]) -> str | None:
+        """What of its raw files is known not to be there, with what to do; None where nothing is."""
+        return None
+
+    @classmethod
     def count_files(cls, settings: dict[str, Any]) -> dict[str, int]:
         """Split -> images that its files hold, of a kind without `images`."""
         raise NotImplementedError
@@ -99,6 +105,8 @@ class Dataset(Entry):
             )
         elif self.train is None and train is not None and self.validation >= train:
             yield f"{path}.validation: {self.validation} leaves none of the {train} training images"
+        if self.train is not None and self.train < (self.known_classes or 0):
+            yield f"{path}.train: {self.train} is less than an image for each of the {self.known_classes} classes"
         if self.test is not None and known and self.test > known["test"]:
             yield f"{path}.test: {self.test} is more than the {known['test']} test images"
         test = self.count("test")
@@ -115,3 +123,10 @@ class Downloaded(Dataset):
         "data/raw",
     )
     download: Flag = setting("Download missing files (checksums verified); with false they must be under `root`.", True)
+
+    @classmethod
+    def missing(cls, settings: dict[str, Any]) -> str | None:
+        """See Dataset."""
+        if settings["download"] or os.path.isdir(os.path.expanduser(settings["root"])):
+            return None
+        return f"{settings['root']}: there is no such folder; put the files there, or write download: true"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from squeezeproof.entries import registry
 from squeezeproof.factories import module_files
+from squeezeproof.study.paths import prepared
 
 if TYPE_CHECKING:
     from squeezeproof.study.plan import Study
@@ -20,10 +21,16 @@ if TYPE_CHECKING:
 # An import of torch, in a process of its own: nothing of CUDA may be set up where jobs are forked.
 SEES_GPU = "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 1)"
 NO_GPU = "compute.device: cuda, but torch sees no GPU here; write auto or cpu, or run on a GPU node"
+SPLITS = ("train", "validation", "test")
 
 
-def problems(study: "Study", here: bool = True) -> list[str]:
-    """What is wrong with the user's files and with this machine, one text each; `here` where jobs run on it."""
+def problems(study: "Study", here: bool = True, stored_here: bool = True) -> list[str]:
+    """What is wrong with the user's files and with this machine, one text each.
+
+    Args:
+        here: whether jobs run on this machine.
+        stored_here: whether what they write stays on it.
+    """
     found = [NO_GPU] if here and study.compute["device"] == "cuda" and not sees_gpu() else []
     for name, settings in study.config["architectures"].items():
         path = f"architectures.{name}"
@@ -31,7 +38,20 @@ def problems(study: "Study", here: bool = True) -> list[str]:
             found += _weights(f"{path}.checkpoint", settings["checkpoint"])
         if settings.get("factory"):
             found += _factory(f"{path}.factory", settings["factory"])
+    if here and stored_here:
+        found += _datasets(study)
     return found + (_libraries(study) if here else [])
+
+
+def _datasets(study: "Study") -> list[str]:
+    """Which raw images are not there, of data sets that are yet to be prepared."""
+    found = []
+    for name, dataset in study.datasets.items():
+        if not all(Path(prepared(dataset.key, split)).is_file() for split in SPLITS):
+            settings = study.config["datasets"][name]
+            told = registry.datasets()[settings["kind"]].missing(settings)
+            found += [f"datasets.{name}.root: {told}"] if told else []
+    return found
 
 
 def _libraries(study: "Study") -> list[str]:

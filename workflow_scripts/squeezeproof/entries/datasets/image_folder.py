@@ -33,6 +33,15 @@ class ImageFolder(Dataset):
         return sum(entry.is_dir() and not entry.name.startswith(".") for entry in train.iterdir())
 
     @classmethod
+    def missing(cls, settings: dict[str, Any]) -> str | None:
+        """See Dataset."""
+        for split in ("train", "test"):
+            folder = os.path.join(os.path.expanduser(settings["root"]), split)
+            if not os.path.isdir(folder):
+                return f"{folder}: there is no such folder; images belong in {folder}/CLASS/NAME.png"
+        return None
+
+    @classmethod
     def count_files(cls, settings: dict[str, Any]) -> dict[str, int]:
         """See Dataset."""
         root = Path(os.path.expanduser(settings["root"]))
