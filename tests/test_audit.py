@@ -429,6 +429,23 @@ def test_a_model_with_a_generator_of_its_own_is_caught():
     assert found[6].verdict == "failure" and found[6].value > 0.1
 
 
+def of_the_batch(points):
+    """Batch normalisation without running statistics."""
+    return (points - points.mean((0, 2, 3), keepdim=True)) / points.std((0, 2, 3), keepdim=True)
+
+
+def never_alone(points):
+    if len(points) < 2:
+        raise ValueError("Expected more than 1 value per channel when training")
+    return points
+
+
+@pytest.mark.parametrize("before", [of_the_batch, never_alone])
+def test_a_model_that_looks_at_the_rest_of_a_batch_is_caught(before):
+    finding = probed(Wrapped(before=before))[6]
+    assert finding.verdict == "failure" and "depend on the other images of its batch" in finding.message
+
+
 @pytest.mark.parametrize(
     "number, verdict, model, changes",
     [

@@ -4,6 +4,7 @@ Indicators of attack failure after [pintor2022]. Ours are shares of the probed e
 whose sign gradient flips by rounding marks nothing.
 """
 
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +33,8 @@ DEFAULT = {
 }
 AGREE = 1e-5
 PASSES = 10
+# Images that are classified alone, and the share of the largest logit by which those of a batch may differ then.
+ALONE, APART = 8, 0.01
 POINT = 0.01
 RISING = 0.05
 LAST_STEPS = 10
@@ -135,7 +138,7 @@ class Trial:
 
 
 def agrees(key: Key, trial: Trial) -> Finding:
-    """Check 6: PASSES passes give the same logits, to rounding, and none draws random numbers.
+    """Check 6: PASSES passes give the same logits, to rounding, none draws random numbers, and batches do not count.
 
     A model whose draws seldom matter agrees with itself in a few passes; that it draws is seen at the generators.
     """
@@ -144,12 +147,30 @@ def agrees(key: Key, trial: Trial) -> Finding:
     drawn = [name for name, state in _generators(trial.labels.device).items() if state != before[name]]
     spread = max((trial.logits(trial.inputs) - first).abs().max().item() for _ in range(PASSES - 1))
     limit = AGREE * max(1.0, first.abs().max().item())
+    if not drawn and spread <= limit and (moved := _alone(trial, first)) > APART * max(1.0, first.abs().max().item()):
+        message = (
+            "the logits of an image depend on the other images of its batch, as by batch normalisation without running "
+            "statistics, so that no number here is one of the model; let it look at every image alone in eval mode"
+        )
+        return judge(key, 6, moved, limit, message, bad=True)
     source = f" from {' and '.join(drawn)}" if drawn else ""
     message = (
         f"passes differ, or draw random numbers{source}, in eval mode; make the model deterministic, or attack the "
         f"expectation over several passes"
     )
     return judge(key, 6, spread, limit, message, bad=bool(drawn) or spread > limit)
+
+
+def _alone(trial: Trial, logits: torch.Tensor) -> float:
+    """By how much the logits of an image move when it is alone, the median of a few; rounding moves those of some."""
+    few = range(min(ALONE, len(trial.inputs)))
+    try:
+        with torch.no_grad():
+            found = [(trial.model(trial.inputs[row : row + 1]) - logits[row]).abs().max().item() for row in few]
+    except (RuntimeError, ValueError):
+        # Such as batch normalisation that has one value of a channel.
+        return math.inf
+    return float(np.median(found))
 
 
 def _generators(device: torch.device) -> dict[str, Any]:
