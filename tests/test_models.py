@@ -1,8 +1,10 @@
 """Networks have the papers' sizes, are functions of specification and seed, and are measured as by hand."""
 
+import random
 import sys
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -132,13 +134,57 @@ def test_checking_a_custom_network_leaves_it_as_it_was_made(factory):
     assert made[0].num_batches_tracked == 0
 
 
+@pytest.mark.parametrize("draw", [random.random, np.random.rand], ids=["Python", "numpy"])
+def test_a_factory_that_draws_elsewhere_than_in_torch_is_as_its_seed_says(factory, draw):
+    def make(**_):
+        network = linear()
+        with torch.no_grad():
+            network[1].weight[0, 0] = draw()
+        return network
+
+    before = random.getstate()
+    first, again, other = (build(factory(make), seed=seed).network[1].weight[0, 0].item() for seed in (1, 1, 2))
+    assert first == again != other
+    assert random.getstate() == before
+
+
 def fails(**_):
     raise KeyError("depth")
+
+
+class InOneMemory(nn.Module):
+    """A decoder whose weight is a view of its encoder's, and yet a parameter of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.encode, self.decode, self.last = nn.Linear(64, 8), nn.Linear(8, 64), nn.Linear(64, 10)
+        self.decode.weight = nn.Parameter(self.encode.weight.t())
+
+    def forward(self, pixels):
+        return self.last(self.decode(self.encode(pixels.flatten(1))))
+
+
+class InHalf(nn.Module):
+    def forward(self, pixels):
+        return pixels.flatten(1)[:, :10].half()
+
+
+class InDouble(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = linear().double()
+
+    def forward(self, pixels):
+        return self.inner(pixels.double()).float()
 
 
 @pytest.mark.parametrize(
     ("function", "problem"),
     [
+        (lambda **_: InHalf(), "its network has its logits in float16, float32 is needed"),
+        (lambda **_: InDouble(), "its network has inner.1.weight in float64, inner.1.bias in float64, float32"),
+        (lambda **_: InOneMemory(), "decode.weight and encode.weight are two parameters in one memory"),
+        (lambda **_: torch.jit.script(linear()), "returned a compiled network"),
         (fails, "KeyError: 'depth'"),
         (lambda in_channels, num_classes: linear(), "TypeError: .*unexpected keyword argument 'image_size'"),
         (lambda **_: "resnet", "returned str, not a torch.nn.Module"),
@@ -146,7 +192,7 @@ def fails(**_):
         (lambda **_: linear(7), r"maps \(2, 1, 8, 8\) to \(2, 7\), \(2, 10\) is needed"),
         (lambda **_: nn.Conv2d(1, 10, 3), r"to \(2, 10, 6, 6\), \(2, 10\) is needed"),
         (lambda **_: nn.MaxPool2d(2, return_indices=True), r"to tuple, \(2, 10\) is needed"),
-        (lambda **_: nn.Linear(5, 10), r"fails on images \(2, 1, 8, 8\): RuntimeError: mat1 and mat2"),
+        (lambda **_: nn.Linear(5, 10), r"fails on images \(1, 1, 8, 8\): RuntimeError: mat1 and mat2"),
     ],
 )
 def test_a_bad_custom_factory_is_named_with_its_problem(factory, function, problem):

@@ -1,12 +1,15 @@
 """Networks as people write them: each is trained, rebuilt and attacked, or refused with what to write instead."""
 
+import copy
 import random
 import sys
+import warnings
 from types import ModuleType
 
 import pytest
 import torch
 from attack_fixtures import settings as attack_settings
+from entry_examples import complete
 from model_examples import assert_same_tensors, spec_of, split, training
 from safetensors.torch import save_file
 from torch import nn
@@ -15,6 +18,7 @@ from torchvision.models import mnasnet0_5
 
 from squeezeproof.attacks.craft import craft
 from squeezeproof.errors import InputError
+from squeezeproof.evaluation.support import check_kept, not_supported
 from squeezeproof.models.build import build
 from squeezeproof.models.checkpoints import check_rebuilds, load_model, load_weights, save_model
 from squeezeproof.models.fold import fold
@@ -151,6 +155,53 @@ class Unsaved(Plain):
         return super().maps(pixels) * self.direction
 
 
+class Counting(Plain):
+    """Counts its passes, also in eval mode."""
+
+    def __init__(self, **_):
+        super().__init__()
+        self.register_buffer("passes", torch.zeros(()))
+
+    def forward(self, pixels):
+        self.passes += 1
+        return super().forward(pixels)
+
+
+class Cooling(Plain):
+    """Keeps a temperature of its training where no state_dict has it."""
+
+    temperature = 1.0
+
+    def forward(self, pixels):
+        if self.training:
+            self.temperature *= 0.5
+        return super().forward(pixels) / self.temperature
+
+
+class Hooked(Plain):
+    """A weight that a hook computes before every pass."""
+
+    def __init__(self, **_):
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            self.conv = nn.utils.weight_norm(self.conv)
+
+
+class Overwriting(Plain):
+    """Changes in place what the backward pass of ReLU needs."""
+
+    def maps(self, pixels):
+        maps = super().maps(pixels)
+        maps[:, 0] *= 2
+        return maps
+
+
+class Detached(Plain):
+    def forward(self, pixels):
+        return super().forward(torch.from_numpy(pixels.detach().numpy() * 1))
+
+
 class Random(Plain):
     def forward(self, pixels):
         return super().forward(pixels) * (1.0 if random.random() < 0.9 else 0.5)
@@ -176,6 +227,52 @@ def trained(spec, epochs=1, **changes):
 
 
 SUPPORTED = [Viewed, Counted, Asserting, Casting, Caching, NoAffine, Twice, Tied]
+
+
+@pytest.mark.parametrize(
+    ("network", "told"),
+    [
+        (Unsaved, "keeps something that is in no state_dict"),
+        (Cooling, "keeps something that is in no state_dict"),
+        (Counting, "is rebuilt with other values in network.passes: a pass in eval mode changes them"),
+    ],
+    ids=["drawn", "in training", "in eval mode"],
+)
+def test_what_no_checkpoint_holds_is_told_before_a_training(network, told, spec):
+    given = spec(network)
+    with pytest.raises(InputError, match=told):
+        check_kept(build(given, seed=1), given, split(0, 16)[0])
+
+
+def test_looking_at_what_a_checkpoint_holds_leaves_the_network(spec):
+    given = spec(Plain)
+    model = build(given, seed=1)
+    before = copy.deepcopy(model)
+    check_kept(model, given, split(0, 16)[0])
+    assert model.training == before.training
+    assert_same_tensors(model.state_dict(), before.state_dict())
+
+
+def tried(model, **compressions):
+    entries = {name: [complete("compressions", name, **given)] for name, given in compressions.items()}
+    return not_supported(model, SHAPE, entries, {"pgd": attack_settings("pgd", eps=0.1)}, *split(0, 16))
+
+
+def test_a_weight_that_a_hook_computes_is_not_quantized_or_pruned(spec):
+    found = tried(build(spec(Hooked), seed=0), quantization={"bits": 8}, weight={"ratio": 0.5})
+    assert set(found) == {"quantization", "weight"}
+    assert "network.conv is a Conv2d, whose weight is computed from parameters" in found["quantization"]
+
+
+def test_a_backward_pass_that_fails_is_told_before_a_training(spec):
+    with pytest.raises(InputError, match=r"its backward pass fails: .*modified by an inplace operation"):
+        tried(build(spec(Overwriting), seed=0))
+
+
+def test_a_network_that_leaves_torch_is_told_so(spec):
+    found = tried(build(spec(Detached), seed=0), weight={"ratio": 0.5})
+    assert set(found) == {"weight", "pgd"}
+    assert "finds no weight that the images are multiplied with" in found["weight"]
 
 
 @pytest.mark.parametrize("network", SUPPORTED, ids=lambda network: network.__name__)

@@ -2,7 +2,7 @@
 
 import sys
 
-from squeezeproof.evaluation.support import not_supported
+from squeezeproof.evaluation.support import check_kept, not_supported
 from squeezeproof.jobs import job, log
 from squeezeproof.models.build import initial_model, specification
 from squeezeproof.runtime import place, set_up
@@ -15,7 +15,9 @@ with job(snakemake):
     compressions, attacks = Study(snakemake.config).tried_on(names.dataset, names.architecture)
     device = set_up({**params.compute, "device": "cpu"})
     *train, metadata = read_split(snakemake.input.train)
-    model = place(initial_model(specification(params.architecture, metadata), seed=0), device, metadata["shape"])
+    spec = specification(params.architecture, metadata)
+    model = place(initial_model(spec, seed=0), device, metadata["shape"])
+    check_kept(model, spec, train[0])
     found = not_supported(model, metadata["shape"], compressions, attacks, *train)
     for part, reason in found.items():
         log.warning("%s: not supported: %s", part, reason)

@@ -4,17 +4,14 @@ Such an attack sees a model that is watched (attacks.watched). Its points are mo
 that it failed with are replaced by the strongest point that it looked at, and the state of the process is as before.
 """
 
-import random
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from io import StringIO
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 
 from squeezeproof.attacks.ball import norms, project
@@ -25,6 +22,7 @@ from squeezeproof.attacks.source import Counted
 from squeezeproof.attacks.watched import SLACK, Exhausted, Watched
 from squeezeproof.entries.library import Library, LibraryAttack
 from squeezeproof.errors import InputError
+from squeezeproof.randomness import own_randomness
 from squeezeproof.seeds import derive_seed
 from squeezeproof.types import Norm
 
@@ -156,26 +154,3 @@ def _judged(
     every = torch.arange(len(inputs), device=inputs.device)
     watched.offer(points, logits, every, ~clean)
     return points, clean
-
-
-class _Randomness:
-    reseeded = False
-
-
-@contextmanager
-def own_randomness(seed: int, device: torch.device) -> Generator[_Randomness]:
-    """The global generators of torch, numpy and Python started from a seed, and afterwards as they were before.
-
-    Yields an object whose `reseeded` tells, in the end, whether torch's was seeded anew in between.
-    """
-    told, python, numbers = _Randomness(), random.getstate(), np.random.get_state()
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
-        try:
-            yield told
-        finally:
-            told.reseeded = torch.initial_seed() != seed
-            random.setstate(python)
-            np.random.set_state(numbers)

@@ -42,6 +42,11 @@ def prunable(model: nn.Module, shape: Sequence[int] | None = None) -> dict[str, 
             f"in it; make it a plain parameter first (remove_parametrizations, prune.remove), or leave the "
             f"network out of weight pruning"
         )
+    if not names:
+        raise NotSupported(
+            "weight pruning finds no weight that the images are multiplied with; in `forward`, compute with tensors of "
+            "torch alone, without .detach(), .data or numpy"
+        )
     return {name: model.get_parameter(name) for name in names}
 
 

@@ -2,6 +2,8 @@
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -12,7 +14,8 @@ from squeezeproof.attacks.checks import check_logits
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.compression.compress import compress
 from squeezeproof.entries import registry
-from squeezeproof.errors import NotSupported
+from squeezeproof.errors import InputError, NotSupported
+from squeezeproof.models.checkpoints import check_rebuilds, save_model
 from squeezeproof.store.datasets import to_pixels
 
 IMAGES = 64
@@ -48,6 +51,23 @@ def not_supported(
     return {name: reason for name, reason in reasons.items() if reason}
 
 
+def check_kept(model: nn.Module, spec: dict[str, Any], images: torch.Tensor) -> None:
+    """InputError where a checkpoint would not hold all that a network is, found before it is trained.
+
+    Args:
+        model: an untrained network, left as it is.
+        spec: its specification.
+        images: uint8 images of the training split. What a pass in training mode changes is to be kept, too.
+    """
+    trained = copy.deepcopy(model).train()
+    with torch.no_grad():
+        trained(to_pixels(images[:IMAGES], "cpu"))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "untrained.safetensors"
+        save_model(path, trained, spec)
+        check_rebuilds(path, trained)
+
+
 def _compression(
     model: nn.Module,
     shape: Sequence[int],
@@ -75,4 +95,6 @@ def _gradient(model: nn.Module, points: torch.Tensor, labels: torch.Tensor) -> s
         loss_and_gradient(model, points, labels, lambda *found: functional.cross_entropy(*found, reduction="none"))
     except NotSupported as error:
         return str(error)
+    except RuntimeError as error:
+        raise InputError(f"the network cannot be trained or attacked, its backward pass fails: {error}") from error
     return None

@@ -1,6 +1,7 @@
 """A model is its normalisation followed by a network, both built from names and numbers alone."""
 
 import importlib
+import itertools
 from collections import OrderedDict
 from typing import Any
 
@@ -15,6 +16,7 @@ from squeezeproof.models.attention import unfold_attention
 from squeezeproof.models.functional import call_layers
 from squeezeproof.models.normalize import Normalize
 from squeezeproof.models.specifications import check_specification
+from squeezeproof.randomness import own_randomness
 from squeezeproof.seeds import derive_seed
 from squeezeproof.untrusted import check_members, check_parameters
 
@@ -56,7 +58,8 @@ def moments(dataset: dict[str, Any]) -> dict[str, tuple[list[float], list[float]
 
 
 def build(spec: dict[str, Any], seed: int) -> nn.Sequential:
-    """The model of a specification with random weights drawn from `seed`; the global RNG is left as it was.
+    """The model of a specification with random weights drawn from `seed`; the global generators of torch, numpy and
+    Python are left as they were.
 
     Returns an nn.Sequential of `normalize` and `network` that maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
     Raises InputError where a custom factory cannot be imported, fails, or returns something else.
@@ -68,8 +71,7 @@ def build(spec: dict[str, Any], seed: int) -> nn.Sequential:
     if settings["kind"] == foreign.KIND:
         return _behind(spec, foreign.Foreign(settings))
     shape = {key: spec[key] for key in ("in_channels", "num_classes", "image_size")}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with own_randomness(seed):
         network = _build_custom(settings, shape) if settings["kind"] == "custom" else _build_known(settings, shape)
         pixels = torch.rand(2, spec["in_channels"], spec["image_size"], spec["image_size"])
         unfold_attention(network, pixels)
@@ -114,6 +116,20 @@ def how_to_wrap(output: Any) -> str:
     )
 
 
+def _overlapping(network: nn.Module) -> tuple[str, str] | None:
+    """The names of two parameters that are not one and hold the same memory, as views of each other do."""
+    spans = []
+    for name, parameter in network.named_parameters():
+        if not isinstance(parameter, nn.parameter.UninitializedParameter) and parameter.numel():
+            steps = (step * (size - 1) for step, size in zip(parameter.stride(), parameter.shape, strict=True))
+            spans.append((parameter.data_ptr(), (sum(steps) + 1) * parameter.element_size(), name))
+    spans.sort()
+    for (start, length, name), (following, _, other) in itertools.pairwise(spans):
+        if following < start + length:
+            return name, other
+    return None
+
+
 def _build_custom(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
     if problem := refusal(settings["factory"]):
         raise InputError(f"factory {settings['factory']}: {problem}")
@@ -127,17 +143,35 @@ def _build_custom(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
         raise InputError(f"factory {settings['factory']}: {type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):
         raise InputError(f"factory {settings['factory']}: returned {type(network).__name__}, not a torch.nn.Module")
+    if isinstance(network, torch.jit.ScriptModule) or hasattr(network, "_orig_mod"):
+        raise InputError(
+            f"factory {settings['factory']}: returned a compiled network, whose layers cannot be reached; return it "
+            f"without torch.jit.script, torch.jit.trace or torch.compile"
+        )
     probe = torch.zeros(2, shape["in_channels"], shape["image_size"], shape["image_size"])
     training = network.training
-    try:
-        with torch.no_grad():
-            logits = network.eval()(probe)
-    except Exception as error:
-        raise InputError(
-            f"factory {settings['factory']}: its network fails on images {tuple(probe.shape)}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    for count in (1, 2):
+        try:
+            with torch.no_grad():
+                logits = network.eval()(probe[:count])
+        except Exception as error:
+            raise InputError(
+                f"factory {settings['factory']}: its network fails on images {tuple(probe[:count].shape)}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
     network.train(training)
+    others = {name: parameter.dtype for name, parameter in network.named_parameters()}
+    others |= {"its logits": logits.dtype} if isinstance(logits, torch.Tensor) else {}
+    if wrong := [f"{name} in {str(dtype)[6:]}" for name, dtype in others.items() if dtype != torch.float32]:
+        raise InputError(
+            f"factory {settings['factory']}: its network has {', '.join(wrong[:3])}, float32 is needed; leave out "
+            f"calls such as .double() and .half(), and end `forward` with .float()"
+        )
+    if shared := _overlapping(network):
+        raise InputError(
+            f"factory {settings['factory']}: {' and '.join(shared)} are two parameters in one memory, so that what is "
+            f"done to one is done to the other; keep one, and write such as F.linear(x, self.layer.weight.t())"
+        )
     found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if found != (2, shape["num_classes"]):
         raise InputError(

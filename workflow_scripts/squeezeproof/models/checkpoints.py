@@ -1,13 +1,11 @@
 """Checkpoints: a model's tensors, masks, quantizers and everything that rebuilds it, without pickle."""
 
 import json
-import random
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -17,6 +15,7 @@ from squeezeproof.models.device import device_of
 from squeezeproof.models.logits import close
 from squeezeproof.models.quantized import quantize_layers, quantized_layers
 from squeezeproof.models.state_dicts import plain_state
+from squeezeproof.randomness import own_randomness
 from squeezeproof.runtime import place
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_foreign, read_metadata, write_tensors
 from squeezeproof.types import Masks
@@ -42,7 +41,10 @@ def check_rebuilds(path: str | Path, model: nn.Module) -> None:
     rebuilt, _, metadata = load_model(path, device_of(model))
     tensors, found = model.state_dict(), rebuilt.state_dict()
     if different := [name for name in tensors if not torch.equal(tensors[name], found[name])]:
-        raise InputError(f"{path}: is rebuilt with other values in {', '.join(different[:5])}")
+        raise InputError(
+            f"{path}: is rebuilt with other values in {', '.join(different[:5])}: a pass in eval mode changes them; "
+            f"let `forward` change buffers where `self.training` alone"
+        )
     spec = metadata["specification"]
     shape = (2, spec["in_channels"], spec["image_size"], spec["image_size"])
     pixels = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device_of(model))
@@ -58,16 +60,8 @@ def check_rebuilds(path: str | Path, model: nn.Module) -> None:
 
 def _logits(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     """Logits in eval mode, with the global generators at one place and back where they were afterwards."""
-    states = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(0)
-            random.seed(0)
-            np.random.seed(0)
-            return model.eval()(pixels)
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
+    with own_randomness(0), torch.no_grad():
+        return model.eval()(pixels)
 
 
 def _versions(model: nn.Module) -> dict[str, int]:

@@ -201,16 +201,22 @@ def quantize_layers(model: nn.Module, layers: Mapping[str, dict[str, Any]]) -> N
 
 def not_covered(name: str, layer: nn.Module) -> InputError:
     """The NotSupported of a layer that cannot be quantized."""
+    what = type(layer).__name__
+    if "weight" not in layer._parameters:
+        what += (
+            ", whose weight is computed from parameters; make it a plain parameter first, by remove_weight_norm, "
+            "remove_parametrizations or prune.remove"
+        )
     return NotSupported(
-        f"quantization covers torch.nn.Conv2d and torch.nn.Linear, and what computes as they do; {name} is a "
-        f"{type(layer).__name__}"
+        f"quantization covers torch.nn.Conv2d and torch.nn.Linear, and what computes as they do; {name} is a {what}"
     )
 
 
 def unlike_base(layer: Any, fed: Sequence[torch.Tensor], output: torch.Tensor) -> bool:
     """Whether a layer gave another `output` for its inputs `fed` than torch.nn.Conv2d or torch.nn.Linear would."""
     base = _base(layer)
-    if type(layer) is base:
+    # A hook, as that of torch.nn.utils.weight_norm, computes the weight of a layer that is called the same.
+    if type(layer) is base and "weight" in layer._parameters:
         return False
     with torch.no_grad():
         return base is None or len(fed) != 1 or not torch.equal(base.forward(layer, fed[0]), output)
@@ -221,7 +227,7 @@ def _base(layer: nn.Module) -> type[nn.Module] | None:
     if isinstance(layer, tuple(QUANTIZED.values())):
         return None
     base = next((base for base in QUANTIZED if isinstance(layer, base)), None)
-    return base if type(layer) is base or "weight" in layer._parameters else None
+    return base if base is not None and "weight" in layer._parameters else None
 
 
 def quantized_layers(model: nn.Module) -> dict[str, dict[str, Any]]:
