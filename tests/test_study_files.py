@@ -50,6 +50,27 @@ def test_snakemake_refuses_a_key_that_stands_twice(fresh, twice):
     assert f"attacks.pgd: stands twice in {twice}, in lines 8 and 9" in said
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"study: s\ndatasets:\n\tdigits: {}\n", ", line 3: is not YAML: .*; indent by spaces, not by tabs"),
+        (b"study: {a: 1\nseeds: 1\n", ", line [23]: is not YAML: "),
+        (b"study: a\n---\nstudy: b\n", ", line 2: is not YAML: but found another document"),
+        (b"study: !!python/name:os.system\n", ", line 1: is not YAML: could not determine a constructor"),
+        ("study: é".encode("latin-1"), ": is not UTF-8; save it as UTF-8"),
+        ("study: s".encode("utf-16"), ": is not UTF-8; save it as UTF-8"),
+        (None, r": cannot be read \(No such file or directory\)"),
+    ],
+    ids=["tab", "cut", "two", "tag", "latin", "utf-16", "missing"],
+)
+def test_a_file_that_is_no_yaml_is_told_with_its_line(tmp_path, content, told):
+    path = tmp_path / "study.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=f"{path}{told}"):
+        read_file(path)
+
+
 def test_an_alias_and_a_merged_key_stand_once(tmp_path):
     path = tmp_path / "once.yaml"
     path.write_text("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}\nd: {x: 2}\n")

@@ -13,16 +13,34 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_file(path: str | Path) -> Any:
-    """The content of a YAML file; raises ConfigError with every key that a mapping of it holds twice."""
-    if problems := repeated_keys(path):
-        raise ConfigError(problems)
-    return yaml.load(Path(path).read_text(), Loader=LOADER)
+    """The content of a YAML file.
+
+    Raises ConfigError where it cannot be read as one, and with every key that a mapping of it holds twice.
+    """
+    try:
+        if problems := repeated_keys(path):
+            raise ConfigError(problems)
+        return yaml.load(_text(path), Loader=LOADER)
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read ({error.strerror})"]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([f"{path}: is not UTF-8; save it as UTF-8"]) from None
+    except yaml.MarkedYAMLError as error:
+        place = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        hint = "; indent by spaces, not by tabs" if "cannot start any token" in str(error.problem) else ""
+        raise ConfigError([f"{path}{place}: is not YAML: {error.problem}{hint}"]) from None
+    except yaml.YAMLError as error:
+        raise ConfigError([f"{path}: is not YAML: {error}"]) from None
+
+
+def _text(path: str | Path) -> str:
+    return Path(path).read_text(encoding="utf-8")
 
 
 def repeated_keys(path: str | Path) -> list[str]:
     """A problem for every key that a mapping of a YAML file holds twice, with both lines."""
     problems: list[str] = []
-    root = yaml.compose(Path(path).read_text(), Loader=LOADER)
+    root = yaml.compose(_text(path), Loader=LOADER)
     pending, seen = [(root, "")], set()
     while pending:
         node, place = pending.pop()
