@@ -148,6 +148,10 @@ def test_a_factory_that_draws_elsewhere_than_in_torch_is_as_its_seed_says(factor
     assert random.getstate() == before
 
 
+def leaves(**_):
+    raise SystemExit(3)
+
+
 def fails(**_):
     raise KeyError("depth")
 
@@ -186,6 +190,7 @@ class InDouble(nn.Module):
         (lambda **_: InOneMemory(), "decode.weight and encode.weight are two parameters in one memory"),
         (lambda **_: torch.jit.script(linear()), "returned a compiled network"),
         (fails, "KeyError: 'depth'"),
+        (leaves, "SystemExit: 3"),
         (lambda in_channels, num_classes: linear(), "TypeError: .*unexpected keyword argument 'image_size'"),
         (lambda **_: "resnet", "returned str, not a torch.nn.Module"),
         (lambda **_: linear, "returned function, not a torch.nn.Module"),

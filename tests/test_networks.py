@@ -234,7 +234,10 @@ SUPPORTED = [Viewed, Counted, Asserting, Casting, Caching, NoAffine, Twice, Tied
     [
         (Unsaved, "keeps something that is in no state_dict"),
         (Cooling, "keeps something that is in no state_dict"),
-        (Counting, "is rebuilt with other values in network.passes: a pass in eval mode changes them"),
+        (
+            Counting,
+            "a checkpoint of this network: is rebuilt with other values in network.passes: a pass in eval",
+        ),
     ],
     ids=["drawn", "in training", "in eval mode"],
 )

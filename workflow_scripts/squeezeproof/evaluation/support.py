@@ -65,7 +65,10 @@ def check_kept(model: nn.Module, spec: dict[str, Any], images: torch.Tensor) -> 
     with TemporaryDirectory() as folder:
         path = Path(folder) / "untrained.safetensors"
         save_model(path, trained, spec)
-        check_rebuilds(path, trained)
+        try:
+            check_rebuilds(path, trained)
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), "a checkpoint of this network")) from None
 
 
 def _compression(

@@ -139,7 +139,7 @@ def _build_custom(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
         if place := stray(module):
             raise ImportError(f"{place} hides the module of that name under the working directory; give yours another")
         network = getattr(module, function)(**shape, **settings["arguments"])
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"factory {settings['factory']}: {type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):
         raise InputError(f"factory {settings['factory']}: returned {type(network).__name__}, not a torch.nn.Module")
