@@ -79,7 +79,9 @@ def paths(study):
 def assert_sound(study):
     """Every declared combination has a name of its own, and every path is its own, plain, and where it belongs."""
     config = study.config
-    compressions = sum(len(entry.get("ratio") or entry["bits"]) for entry in config["compressions"].values())
+    # A file is at one level.
+    levels = [entry.get("ratio") or entry.get("bits") or [entry["file"]] for entry in config["compressions"].values()]
+    compressions = sum(map(len, levels))
     bases = math.prod(len(config[section]) for section in ("datasets", "architectures", "trainings", "seeds"))
     assert len(study.compressions) == compressions
     assert len(study.attacks) == sum(len(entry["eps"]) for entry in config["attacks"].values())

@@ -14,6 +14,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from squeezeproof.pages.attack_page import attack_page
+from squeezeproof.pages.elsewhere_page import elsewhere_page
 from squeezeproof.pages.findings_page import findings_page
 from squeezeproof.pages.provenance import seconds_by_rule
 from squeezeproof.pages.published_page import published_page
@@ -80,8 +81,9 @@ def write_page(study, page):
         return
     command = f"snakemake --cores 8 --configfile {' '.join(configs)}"
     introduction = f"{page['introduction']} Written by `make docs` from `results/{study}`, which `{command}` makes."
-    if page["page"] == "findings":
-        findings_page(folder, page["title"], introduction, page["notes"])
+    makers = {"findings": findings_page, "elsewhere": elsewhere_page}
+    if page["page"] in makers:
+        makers[page["page"]](folder, page["title"], introduction, page["notes"])
         return
     names = yaml.safe_load((ROOT / configs[0]).read_text())["published"].get("compressions", {})
     published_page(folder, page["title"], introduction, names, page["notes"])

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from squeezeproof.analysis.names import CONTROL, attack_displays, level
-from squeezeproof.pages.sections import attack_of, robustness_sections
+from squeezeproof.pages.sections import attack_of, audit_section, robustness_sections
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.files import read_table
 from squeezeproof.tables.table import records, signed
@@ -34,7 +34,7 @@ def findings_page(folder: Path, title: str, introduction: str, notes: Any) -> No
     lines += ["", "## What may be removed", "", *_selected(tables["selected"], attack_displays(tables["over_seeds"]))]
     if (folder / "deployed.csv").is_file():
         lines += ["", "## What is deployed", "", *_deployed(read_table(folder / "deployed.csv"))]
-    lines += ["", "## What the audit says", "", *_audit(tables["audit"])]
+    lines += ["", "## What the audit says", "", *audit_section(tables["audit"])]
     lines += ["", "## What to know", "", *(f"- {note}" for note in notes)]
     (folder / "README.md").write_text("\n".join(lines) + "\n")
 
@@ -127,14 +127,3 @@ def _deployed(table: pd.DataFrame) -> Iterator[str]:
         f"its fake-quantized model, and the two give one label to at least "
         f"{100 * table['agreement'].min():.1f} % of a cell's images."
     )
-
-
-def _audit(audit: pd.DataFrame) -> Iterator[str]:
-    counts = audit["verdict"].value_counts()
-    yield (
-        f"- {counts.get('pass', 0)} checks pass, {counts.get('warning', 0)} warn, {counts.get('failure', 0)} fail; "
-        f"{counts.get('not applicable', 0)} do not apply."
-    )
-    raised = audit[audit["verdict"].isin(["warning", "failure"])]
-    for (check, name), rows in raised.groupby(["check", "name"], sort=False):
-        yield f"- Check {check} ({name}), {len(rows)} times, such as: {rows['message'].iloc[0]}."

@@ -144,3 +144,15 @@ def _with_bounds(middle: float, low: float, high: float) -> str:
 
 def attack_of(row: Any) -> str:
     return attack_display(row.entry, row.method, row.eps)
+
+
+def audit_section(audit: pd.DataFrame) -> Iterator[str]:
+    """How many checks have which verdict, and an example of each that raised something."""
+    counts = audit["verdict"].value_counts()
+    yield (
+        f"- {counts.get('pass', 0)} checks pass, {counts.get('warning', 0)} warn, {counts.get('failure', 0)} fail; "
+        f"{counts.get('not applicable', 0)} do not apply."
+    )
+    raised = audit[audit["verdict"].isin(["warning", "failure"])]
+    for (check, name), rows in raised.groupby(["check", "name"], sort=False):
+        yield f"- Check {check} ({name}), {len(rows)} times, such as: {rows['message'].iloc[0]}."
