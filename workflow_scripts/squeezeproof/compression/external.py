@@ -1,8 +1,10 @@
 """Models that were compressed elsewhere: read from a file, and compared with the base before anything is attacked."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build, moments, specification
@@ -10,6 +12,7 @@ from squeezeproof.models.checkpoints import load_weights
 from squeezeproof.models.foreign import FORMATS, open_file
 from squeezeproof.models.normalize import Normalize
 from squeezeproof.models.predict import predict
+from squeezeproof.types import Masks
 
 # Images that a model is compared with its base on.
 COMPARED = 1000
@@ -21,7 +24,9 @@ PACKED = 1 / 32
 BETTER = 0.05
 
 
-def read_external(path, settings, base, dataset):
+def read_external(
+    path: str | Path, settings: dict[str, Any], base: dict[str, Any], dataset: dict[str, Any]
+) -> tuple[nn.Module, dict[str, Any], Masks, list[str]]:
     """The model of a user's file.
 
     Args:
@@ -57,7 +62,9 @@ def read_external(path, settings, base, dataset):
     return model, spec, zeros_as_masks(model), notes
 
 
-def _deployed(path, settings, base, dataset):
+def _deployed(
+    path: str | Path, settings: dict[str, Any], base: dict[str, Any], dataset: dict[str, Any]
+) -> tuple[nn.Module, dict[str, Any], Masks, list[str]]:
     """The same of a file that holds its network."""
     mean, std = moments(dataset)[settings["normalization"]] if settings["normalization"] else (None, None)
     options = {key: settings[key] for key in ("channels", "layout", "outputs", "output")}
@@ -67,14 +74,22 @@ def _deployed(path, settings, base, dataset):
     return model, spec, {}, model.notes
 
 
-def zeros_as_masks(model):
+def zeros_as_masks(model: nn.Module) -> Masks:
     """Parameter name -> bool tensor, False where a weight is zero, of weights that pay to be packed."""
     weights = {name: parameter for name, parameter in model.named_parameters() if parameter.dim() > 1}
     masks = {name: weight.detach() != 0 for name, weight in weights.items()}
     return {name: mask for name, mask in masks.items() if (~mask).float().mean() > PACKED}
 
 
-def compare(path, model, base, images, labels, dataset, batch_size=None):
+def compare(
+    path: str | Path,
+    model: Any,
+    base: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    dataset: dict[str, Any],
+    batch_size: int | None = None,
+) -> dict[str, float]:
     """How a model from a file and its base label some images: `images` compared, `accuracy`, `base_accuracy` and
     `agreement`, the share that both give one label.
 
@@ -112,10 +127,10 @@ def compare(path, model, base, images, labels, dataset, batch_size=None):
     )
 
 
-def _advice(tried, good, dataset):
+def _advice(tried: dict[str, float], good: float, dataset: dict[str, Any]) -> str:
     """What to write, or to look at, by the accuracies of what was tried."""
     listed = ", ".join(f"{name} {accuracy:.1%}" for name, accuracy in tried.items())
-    best = max(tried, key=tried.get)
+    best = max(tried, key=tried.get)  # ty: ignore[no-matching-overload]
     if tried[best] > good:
         return f"Read in other ways: {listed}. Most likely the right one: {best}"
     return (
@@ -125,7 +140,7 @@ def _advice(tried, good, dataset):
     )
 
 
-def _readings(model, dataset):
+def _readings(model: Any, dataset: dict[str, Any]) -> dict[str, nn.Module]:
     """What to write -> the model read so."""
     found = {f"normalization: {name}": _behind(Normalize(*pair), model) for name, pair in moments(dataset).items()}
     if dataset["shape"][0] > 1:
@@ -136,14 +151,14 @@ def _readings(model, dataset):
 class Reversed(torch.nn.Module):
     """The channels of an image in the opposite order."""
 
-    def forward(self, pixels):
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return pixels.flip(1)
 
 
-def _behind(normalize, model):
+def _behind(normalize: nn.Module, model: Any) -> nn.Module:
     """The network of a model behind another normalisation."""
     return torch.nn.Sequential(normalize.to(model.normalize.mean.device), model.network)
 
 
-def _mean(values):
+def _mean(values: torch.Tensor) -> float:
     return values.double().mean().item()

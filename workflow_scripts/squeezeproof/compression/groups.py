@@ -1,8 +1,10 @@
 """Groups of tied filters, and their removal by torch-pruning."""
 
 import copy
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 import torch_pruning as tp
@@ -18,11 +20,17 @@ from squeezeproof.models.measure import filtering, layer_macs, width_of
 from squeezeproof.runtime import place
 
 
-def root_name(model, group):
+def root_name(model: nn.Module, group: Group) -> str:
     return next(name for name, module in model.named_modules() if module is group.root)
 
 
-def groups_and_layers(model, shape, importance, sample=None, seed=0):
+def groups_and_layers(
+    model: nn.Module,
+    shape: Sequence[int],
+    importance: str,
+    sample: tuple[torch.Tensor, torch.Tensor] | None = None,
+    seed: int = 0,
+) -> tuple[list[Group], list[tuple[Any, int, bool]], dict[str, str]]:
     """Every group of prunable filters, scored; every sized layer, its MACs and whether its outputs are filters, what
     `size_after` computes with; and name -> reason of the layers whose filters cannot be followed and stay.
 
@@ -55,7 +63,7 @@ def groups_and_layers(model, shape, importance, sample=None, seed=0):
         raise NotSupported("the network has no convolution whose filters could be pruned")
     sized = [module for module in model.modules() if isinstance(module, SIZED)]
     owned = {parameter for layer in sized for parameter in layer.parameters(recurse=False)}
-    layers = [(layer, macs.get(names[layer], 0), layer in filters) for layer in sized]
+    layers: list[tuple[Any, int, bool]] = [(layer, macs.get(names[layer], 0), layer in filters) for layer in sized]
     layers += [(parameter, 0, False) for parameter in model.parameters() if parameter not in owned]
     for group, scores in zip(groups, score_filters(model, groups, importance, sample, seed), strict=True):
         order = torch.tensor(group.units, device=scores.device)
@@ -63,7 +71,7 @@ def groups_and_layers(model, shape, importance, sample=None, seed=0):
     return groups, layers, whole
 
 
-def remove_filters(model, shape, chosen):
+def remove_filters(model: nn.Module, shape: Sequence[int], chosen: Mapping[str, Sequence[int]]) -> None:
     """Remove filters in place with all that depends on them; `chosen` maps a group's root name to their indices.
 
     What is left computes, on a few images, what the whole network computes with exactly these filters, and their
@@ -77,7 +85,9 @@ def remove_filters(model, shape, chosen):
     place(model, device_of(model), shape)
 
 
-def _guilty(problem_of, chosen):
+def _guilty(
+    problem_of: Callable[[Mapping[str, Sequence[int]]], str | None], chosen: Mapping[str, Sequence[int]]
+) -> dict[str, str]:
     """Name -> problem of those that cannot be removed, by halves; all of them where none fails without the others."""
     problem = problem_of(chosen)
     if not problem:
@@ -90,7 +100,9 @@ def _guilty(problem_of, chosen):
     return found or dict.fromkeys(names, problem)
 
 
-def _problem(reference, model, shape, chosen):
+def _problem(
+    reference: Reference, model: nn.Module, shape: Sequence[int], chosen: Mapping[str, Sequence[int]]
+) -> str | None:
     """What is wrong with a copy of the model without the chosen filters, None if nothing."""
     try:
         trial = copy.deepcopy(model)
@@ -101,7 +113,7 @@ def _problem(reference, model, shape, chosen):
         return f"its channels cannot be removed ({type(error).__name__}: {error})"
 
 
-def _prune(model, shape, chosen):
+def _prune(model: nn.Module, shape: Sequence[int], chosen: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     """Remove filters in place; returns the channels that went, as `silence.silent` takes them."""
     wanted = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     names = {module: name for name, module in (*model.named_modules(), *model.named_parameters())}
@@ -121,7 +133,7 @@ def _prune(model, shape, chosen):
     return removed
 
 
-def _removed(groups, names):
+def _removed(groups: Sequence[Any], names: dict[Any, str]) -> dict[str, Any]:
     """Channels of the outputs of layers, and of bare parameters, that go with torch-pruning groups."""
     removed = {}
     for group in groups:
@@ -132,16 +144,16 @@ def _removed(groups, names):
     return {name: _silenced(dependency.target, indices) for name, (dependency, indices) in removed.items()}
 
 
-def _silenced(node, indices):
+def _silenced(node: Any, indices: Any) -> Any:
     indices = torch.tensor(sorted(set(indices)))
     return (node.pruning_dim, indices) if isinstance(node.module, nn.Parameter) else indices
 
 
-def _pruning_group(graph, root, indices):
+def _pruning_group(graph: Any, root: nn.Module, indices: Sequence[int]) -> Any:
     return graph.get_pruning_group(root, graph.get_pruner_of_module(root).prune_out_channels, indices)
 
 
-def _whole_group(graph, root):
+def _whole_group(graph: Any, root: Any) -> Any:
     """The torch-pruning group of all filters of a layer; Refused where it leads through what cannot be followed."""
     try:
         group = _pruning_group(graph, root, list(range(width_of(root))))
@@ -162,13 +174,13 @@ class _Bounded(tp.Group):
 
     widest = None
 
-    def add_dep(self, dep, idxs):
-        if len(idxs) > self.widest:
+    def add_dep(self, dep: Any, idxs: Any) -> None:
+        if len(idxs) > self.widest:  # ty: ignore[unsupported-operator]
             raise refused(
                 [self[0].dep.target._name], f"its channels are taken for {len(idxs)}, more than any layer has"
             )
         layer = dep.target.module
-        pruner = tp.function.PrunerBox.get(dep.target.type)
+        pruner = tp.function.PrunerBox.get(dep.target.type)  # ty: ignore[missing-attribute]
         if pruner is not None and not isinstance(layer, nn.Parameter):
             outputs = pruner.prune_out_channels == dep.handler
             channels = pruner.get_out_channels(layer) if outputs else pruner.get_in_channels(layer)
@@ -179,9 +191,9 @@ class _Bounded(tp.Group):
 
 
 @contextmanager
-def _traced(model, shape):
+def _traced(model: nn.Module, shape: Sequence[int]) -> Generator[Any]:
     """torch-pruning's dependency graph of a model; what goes wrong with it names the layers before it."""
-    graph = tp.DependencyGraph()
+    graph: Any = tp.DependencyGraph()
     graph.lost, follow = {}, tp.dependency.index_mapping.update_index_mapping
     graph.follow = partial(_follow_each, follow, graph)
     wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
@@ -189,9 +201,9 @@ def _traced(model, shape):
         # It follows gradients, which frozen layers have none of.
         model.eval().requires_grad_(True)
         widest = max(size for parameter in model.parameters() for size in parameter.shape)
-        tp.dependency.graph.Group = type("Bounded", (_Bounded,), {"widest": widest})
+        tp.dependency.graph.Group = type("Bounded", (_Bounded,), {"widest": widest})  # ty: ignore[invalid-assignment]
         # It would ask for that before every group.
-        tp.dependency.index_mapping.update_index_mapping = lambda graph: None
+        tp.dependency.index_mapping.update_index_mapping = lambda graph: None  # ty: ignore[invalid-assignment]
         example = torch.zeros(1, *shape, device=device_of(model))
         graph.build_dependency(model, example_inputs=example, verbose=False)
         graph.follow()
@@ -208,7 +220,7 @@ def _traced(model, shape):
             parameter.requires_grad_(requires_grad)
 
 
-def _follow_each(follow, graph):
+def _follow_each(follow: Callable[[Any], None], graph: Any) -> None:
     """Tell torch-pruning how the channels of every operation are mapped; those that it fails at are lost."""
     whole = graph.module2node
     for module, node in whole.items():
@@ -221,7 +233,7 @@ def _follow_each(follow, graph):
             graph.module2node = whole
 
 
-def _check_parameters(model):
+def _check_parameters(model: nn.Module) -> None:
     """Refuse layers whose weight is not a parameter of their own."""
     owners = {}
     for name, module in model.named_modules():
@@ -234,21 +246,21 @@ def _check_parameters(model):
             raise refused(names, "they hold one weight together")
 
 
-def _carries_image(group):
+def _carries_image(group: Any) -> bool:
     """Whether only depthwise convolutions feed a torch-pruning group: its channels are the image's own and stay."""
     layers = [dependency.target.module for dependency, _ in group if _removes_outputs(dependency)]
     convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
     return bool(convolutions) and all(map(is_depthwise, convolutions))
 
 
-def _removes_outputs(dependency):
+def _removes_outputs(dependency: Any) -> bool:
     kind = dependency.target.type
-    return kind == tp.ops.OPTYPE.BN or (
-        kind in tp.function.PrunerBox and tp.function.PrunerBox[kind].prune_out_channels == dependency.handler
+    return kind == tp.ops.OPTYPE.BN or (  # ty: ignore[possibly-missing-submodule]
+        kind in tp.function.PrunerBox and tp.function.PrunerBox[kind].prune_out_channels == dependency.handler  # ty: ignore[missing-attribute]
     )
 
 
-def _describe(graph, group):
+def _describe(graph: Any, group: Any) -> Group:
     """Count what a unit of the filters of a torch-pruning group stands for in each layer that depends on it."""
     root = group[0].dep.target.module
     units = _units(graph, group, root)
@@ -275,7 +287,7 @@ def _describe(graph, group):
     return Group(root, units, tied, outs, ins)
 
 
-def _units(graph, group, root):
+def _units(graph: Any, group: Any, root: Any) -> list[list[int]]:
     """The sets of the root's filters that can only go together, of equal sizes."""
     count = width_of(root)
     parts = max(_channel_groups(dependency.target.module) for dependency, _ in group)
@@ -293,13 +305,13 @@ def _units(graph, group, root):
     return sorted(map(list, units))
 
 
-def _closure(graph, root, indices):
+def _closure(graph: Any, root: nn.Module, indices: Sequence[int]) -> list[int]:
     """The filters of the root that go where some of them go."""
     group = _pruning_group(graph, root, indices)
     return sorted({index for dependency, found in group if dependency.target.module is root for index in found})
 
 
-def _channel_groups(layer):
+def _channel_groups(layer: nn.Module) -> int:
     if isinstance(layer, nn.GroupNorm):
         return layer.num_groups
     return layer.groups if isinstance(layer, nn.Conv2d) and not is_depthwise(layer) else 1

@@ -6,7 +6,7 @@ network in which the filters and their normalisations give zeros.
 """
 
 import copy
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -27,7 +27,7 @@ ULPS = 1000
 class Refused(NotSupported):
     """Filters cannot be removed as they are tied; `reasons` has for the name of each of their layers why."""
 
-    def __init__(self, reasons: Mapping[str, str], more: str = "") -> None:
+    def __init__(self, reasons: dict[str, str], more: str = "") -> None:
         first = next(iter(reasons.values()))
         names = [name for name, reason in reasons.items() if reason == first]
         super().__init__(

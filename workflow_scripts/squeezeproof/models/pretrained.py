@@ -1,6 +1,9 @@
 """Weights that a library made for its network, of other images or classes."""
 
 import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from squeezeproof.errors import InputError
 from squeezeproof.models.checkpoints import state_of
@@ -14,7 +17,7 @@ log = logging.getLogger("squeezeproof")
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 
-def start_from(model, path, shape, epochs):
+def start_from(model: Any, path: str | Path, shape: Sequence[int], epochs: int) -> None:
     """`load_pretrained`, for a training of some epochs; InputError where one of none would leave layers random."""
     random = load_pretrained(model, path, shape)
     if random and epochs == 0:
@@ -25,7 +28,7 @@ def start_from(model, path, shape, epochs):
     log.info("%s: random, since the file is for other images or classes", ", ".join(random) or "nothing")
 
 
-def load_pretrained(model, path, shape):
+def load_pretrained(model: Any, path: str | Path, shape: Sequence[int]) -> list[str]:
     """Load a library's weights into the network of `model`; returns the names of tensors that stay as they are.
 
     These are the first and the last layer, where the file has them in another shape: for other images or classes.

@@ -1,6 +1,7 @@
 """Networks of libraries by their names, with a stem for small images."""
 
 import difflib
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -13,7 +14,9 @@ SMALL_IMAGE = 64
 OPTIONS = {"googlenet": {"aux_logits": False, "init_weights": True}, "inception_v3": {"aux_logits": False}}
 
 
-def torchvision_network(*, in_channels, num_classes, image_size, name, stem="auto"):
+def torchvision_network(
+    *, in_channels: int, num_classes: int, image_size: int, name: str, stem: str = "auto"
+) -> nn.Module:
     """The torchvision network of a name, with random weights.
 
     Args:
@@ -35,7 +38,7 @@ def torchvision_network(*, in_channels, num_classes, image_size, name, stem="aut
     return network
 
 
-def timm_network(*, in_channels, num_classes, image_size, name, stem="auto"):
+def timm_network(*, in_channels: int, num_classes: int, image_size: int, name: str, stem: str = "auto") -> nn.Module:
     """The timm network of a name, with random weights; otherwise as `torchvision_network`."""
     try:
         import timm
@@ -54,7 +57,7 @@ def timm_network(*, in_channels, num_classes, image_size, name, stem="auto"):
 
 
 @contextmanager
-def _takes_images(library, name, image_size):
+def _takes_images(library: str, name: str, image_size: int) -> Generator[None]:
     """Raise InputError where a library cannot build a network for images of that size."""
     try:
         yield
@@ -65,17 +68,17 @@ def _takes_images(library, name, image_size):
         raise InputError(f"name: {library}'s {name} takes no images of {image_size} pixels ({error})") from error
 
 
-def _check_name(library, name, names):
+def _check_name(library: str, name: str, names: Sequence[str]) -> None:
     if name not in names:
         near = difflib.get_close_matches(name, names, n=3)
         raise InputError(f"name: {library} has no classifier {name!r}; {', '.join(near or names)} are some it has")
 
 
-def _is_small(stem, image_size):
+def _is_small(stem: str, image_size: int) -> bool:
     return stem == "small" or (stem == "auto" and image_size <= SMALL_IMAGE)
 
 
-def adapt_stem(network, in_channels, small):
+def adapt_stem(network: nn.Module, in_channels: int, small: bool) -> None:
     """Give the first convolution of a network its number of channels and, where asked, a stem for small images."""
     layers = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, (nn.Conv2d, nn.MaxPool2d))]
     name, first = layers[0]
