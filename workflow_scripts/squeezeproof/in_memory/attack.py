@@ -13,7 +13,7 @@ from torch import nn
 from squeezeproof.analysis.names import attack_display
 from squeezeproof.attacks.craft import craft
 from squeezeproof.entries import registry
-from squeezeproof.entries.attack import with_budget
+from squeezeproof.entries.attack import eps_contradictions, with_budget
 from squeezeproof.entries.settings import as_dict, suggest
 from squeezeproof.errors import InputError
 from squeezeproof.in_memory.inputs import as_images, as_labels, as_model
@@ -151,19 +151,6 @@ def crafted(
     )
 
 
-@dataclass(frozen=True)
-class _Images:
-    """What of images in memory can contradict the settings of an attack, as entries.dataset.Dataset says it."""
-
-    numbers: int
-
-    def values(self) -> int:
-        return self.numbers
-
-    def classes(self) -> None:
-        return None
-
-
 def checked_settings(name: str, settings: dict[str, Any], values: int) -> dict[str, Any]:
     """All settings of the attack of that name, at one eps; those that are None are its defaults.
 
@@ -184,9 +171,13 @@ def checked_settings(name: str, settings: dict[str, Any], values: int) -> dict[s
     except ValidationError as error:
         checked, problems = None, in_words(error, given, entry)
     else:
-        problems = list(checked.contradictions(name, SimpleNamespace(datasets={"images": _Images(values)})))
+        problems = list(checked.contradictions(name, SimpleNamespace(datasets={})))
+        # Without data sets nobody knows there how large an image is.
+        problems += [told for eps in checked.eps for told in eps_contradictions(name, eps, checked.norm, values)]
         if len(checked.eps) != 1:
             problems.append(f"eps: {len(checked.eps)} values, give one at a time")
     if checked is None or problems:
-        raise InputError(f"{name}: " + "; ".join(problem.removeprefix(f"{name}.") for problem in problems))
+        raise InputError(
+            f"{name}: " + "; ".join(dict.fromkeys(problem.removeprefix(f"{name}.") for problem in problems))
+        )
     return plain({**as_dict(checked), "eps": checked.eps[0]})
