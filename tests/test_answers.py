@@ -1,5 +1,6 @@
 """Keep, keep with care, do not ship, cannot tell: an answer is never stronger than its verdicts."""
 
+import re
 from dataclasses import replace
 
 import pandas as pd
@@ -26,6 +27,7 @@ from squeezeproof.analysis.answers import (
 from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
 from squeezeproof.entries import registry
+from squeezeproof.pages.answer_cards import cards
 
 MARGIN = 0.02
 CLEAN = Loss("clean images", "", 0.0, -0.01, 0.01)
@@ -301,3 +303,26 @@ def test_kinds_of_verdict_have_their_own_answers():
         (0.25, "these models"): KEEP, (0.25, "trainings"): UNKNOWN,
         (0.5, "these models"): KEEP, (0.5, "trainings"): UNKNOWN,
     }  # fmt: skip
+
+
+def test_what_white_box_access_to_the_base_adds_to_queries_is_told():
+    found = tables()
+    assert answers(found, [], STATISTICS)["queries_attack"].isna().all()
+    robust = found["robust_accuracy"]
+    # Of the first compressed model nobody has the gradients: it was asked for scores, and shown its base's images.
+    file, base = name(0.25), name(0.0)
+    robust = robust[~(robust["source"].eq(file) & robust["target"].eq(file))]
+    row = {**robust.iloc[0].to_dict(), "source": file, "target": file, "entry": "square", "method": "square"}
+    asked = pd.DataFrame([{**row, "attack": "square-eps0.1", "accuracy": 0.5}])
+    shown = robust["source"].eq(base) & robust["target"].eq(file)
+    robust = robust.assign(accuracy=robust["accuracy"].mask(shown, 0.4))
+    found["robust_accuracy"] = pd.concat([robust, asked], ignore_index=True)
+    rows = answers(found, [], STATISTICS)
+    told = rows[rows["queries_attack"].notna()].iloc[0]
+    assert (told["queries_attack"], told["queries_accuracy"]) == ("square-eps0.1", 0.5)
+    assert (told["gradients_attack"], told["gradients_accuracy"]) == ("pgd-eps0.1", 0.4)
+    shown = cards(rows.assign(attack=""), found["robust_accuracy"])
+    [card] = [card for card in shown if any("Queries" in note for note in card.notes)]
+    [note] = [note for note in card.notes if "Queries" in note]
+    text = re.sub("<[^>]+>", "", note)
+    assert "leave it 50.0 % at worst (Square, eps 0.1)" in text and "access to its base adds 10.0 points." in text

@@ -22,7 +22,7 @@ from squeezeproof.deployment.export import onnx_bytes
 from squeezeproof.entries.settings import read_number
 from squeezeproof.errors import InputError
 from squeezeproof.from_files.images import SET_ASIDE, read_images
-from squeezeproof.from_files.networks import find_network
+from squeezeproof.from_files.networks import _shapes, find_network
 from squeezeproof.from_files.study import Asked, understand
 from squeezeproof.models.build import build, specification
 from squeezeproof.models.zoo import torchvision_network
@@ -133,6 +133,15 @@ def test_a_network_of_torchvision_is_recognised_by_its_tensors(tmp_path):
         last.bias.copy_(-last.weight @ (dark + bright) / 2)
     found = find_network(safetensors(network, tmp_path / "b.safetensors"), images, labels, 2)
     assert found.settings["name"] == "mobilenet_v3_small" and found.accuracy == 1.0
+
+
+@pytest.mark.parametrize("name", ["regnet_y_400mf", "regnet_x_400mf", "swin_t", "googlenet"])
+def test_a_network_of_torchvision_is_known_without_its_values(name):
+    """RegNets compute their widths with tensors, which have to have values."""
+    dataset = {"shape": [3, 32, 32], "classes": [0, 1, 2]}
+    network = torchvision_network(in_channels=3, num_classes=3, image_size=32, name=name)
+    expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    assert _shapes({"kind": "torchvision", "name": name}, dataset) == expected
 
 
 def test_weights_of_no_network_are_refused_with_what_to_write(base, tmp_path, monkeypatch):

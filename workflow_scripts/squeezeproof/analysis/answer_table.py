@@ -11,6 +11,7 @@ from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, eps_dis
 from squeezeproof.analysis.pairs import WHITE_BOX
 from squeezeproof.analysis.verdicts import ITSELF, kinds
 from squeezeproof.audit.findings import Finding
+from squeezeproof.entries import registry
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.tables.catalog import ANSWERS
 
@@ -20,6 +21,7 @@ NORMS = {"linf": "Linf", "l2": "L2"}
 CELL = ["attack", "origin"]
 PARTS = ("by_training", "by_compression")
 ACCURACY = ("accuracy", "low", "high")
+QUERIED = ("queries_attack", "queries_accuracy", "gradients_attack", "gradients_accuracy")
 UNDER_ATTACK = (
     "attack", "crafted_on", *(f"robust_{name}" for name in ACCURACY), "base_robust_accuracy",
     *(f"{name}{end}" for name in ("robust_difference", *PARTS) for end in ("", "_low", "_high")),
@@ -66,6 +68,7 @@ def _row(
         "threat": _threat(attacks[attacks["comparison"].eq(WHITE_BOX) & attacks["shown"].isin(stake)]),
         **_on_clean_images(tables, model, about),
         **_under_attack(tables, attacks, stake, model, about),
+        **_queried(tables, model),
         "no_stake": ", ".join(loss.name for loss in found.own if loss.name not in stake),
         "largest_loss": max((-loss.low for loss in found.deciding(margin)), default=None),
         **{"failures": "; ".join(found.failures), "warnings": "; ".join(found.warnings), "seeds": seeds},
@@ -119,6 +122,33 @@ def _under_attack(
     for part in PARTS:
         found |= _bounds(part, parts, part, f"{part}_low", f"{part}_high")
     return found
+
+
+def _queried(tables: Mapping[str, pd.DataFrame], model: dict[str, Any]) -> dict[str, Any]:
+    """Of a model whose gradients no attack followed: what its answers to queries say, and at the same budget the images
+    that were made for its base by gradients.
+    """
+    own, bases = (seeds_of(tables["compression"], axes) for axes in (model, base_of(model)))
+    robust = tables["robust_accuracy"]
+    scored = robust[robust["dataset"].eq(model["dataset"]) & robust["target"].isin(own)]
+    needs = scored["method"].map({name: entry.needs for name, entry in registry.attacks().items()})
+    blind = scored["method"].map({name: entry.blind for name, entry in registry.attacks().items()})
+    asks, itself = needs.isin(["logits", "labels"]), scored["source"].eq(scored["target"])
+    asked = scored[itself & asks & (~blind.astype(bool) | needs.eq("labels"))]
+    if asked.empty or (itself & ~asks).any():
+        return dict.fromkeys(QUERIED)
+    attack, accuracy = _least(asked)
+    budget = asked[asked["attack"].eq(attack)].iloc[0]
+    same = scored["norm"].eq(budget["norm"]) & scored["eps"].eq(budget["eps"])
+    made = scored[same & scored["source"].isin(bases) & ~asks]
+    found = (None, None) if made.empty else _least(made)
+    return dict(zip(QUERIED, (attack, accuracy, *found), strict=True))
+
+
+def _least(rows: pd.DataFrame) -> tuple[str, float]:
+    """The attack that leaves least, mean over seeds, and what it leaves."""
+    means = rows.groupby("attack")["accuracy"].mean()
+    return str(means.idxmin()), float(means.min())
 
 
 def _scored(tables: Mapping[str, pd.DataFrame], dataset: str, own: Any) -> pd.DataFrame:

@@ -80,7 +80,7 @@ class Answer:
     Attributes:
         verdict: KEEP, CARE, STOP or UNKNOWN (analysis.answers).
         headline: the verdict and its reasons, a sentence.
-        changes: what would change it, a sentence.
+        changes: what would change it, clauses.
         sentences: the numbers behind it, one sentence for each budget and one for the clean images.
         classes: of the data.
         clean: base_accuracy, compressed_accuracy, difference, low, high and n on the clean images.
@@ -141,7 +141,7 @@ def replacement(
     changes = f"{'; '.join(remedies(found, statistics['margin'], None))}."
     together = table[table["attack"] == TOGETHER].to_dict("records")
     sentences = [*(_sentence(row, classes) for row in together), _clean_sentence(before)]
-    return Answer(verdict, headline, changes[:1].upper() + changes[1:], sentences, classes, before, table)
+    return Answer(verdict, headline, changes, sentences, classes, before, table)
 
 
 def _loss(row: Any, base_accuracy: float, faced: Sequence[Faced], alpha: float) -> Loss:

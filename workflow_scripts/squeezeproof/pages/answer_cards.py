@@ -48,6 +48,19 @@ class Card:
     notes: list[str]
 
 
+def _queried(row: Any, attacks: Any) -> Iterator[str]:
+    """What white-box access to its base adds to queries of a model whose gradients nobody followed."""
+    if not isinstance(row.queries_attack, str) or not row.queries_attack:
+        return
+    asked, made = 100 * row.queries_accuracy, 100 * row.gradients_accuracy
+    text = f"Queries of the model itself leave it {asked:.1f} % at worst ({attacks[row.queries_attack]})"
+    if made == made:
+        adds = f"adds {asked - made:.1f} points" if asked > made else "adds nothing"
+        text += f"; images made for its base by gradients leave it {made:.1f} % ({attacks[row.gradients_attack]})"
+        text += f": white-box access to its base {adds}"
+    yield f"{text}."
+
+
 def cards(answers: pd.DataFrame, robust: pd.DataFrame) -> list[Card]:
     """A Card per compressed model, in the order of the table.
 
@@ -61,7 +74,7 @@ def cards(answers: pd.DataFrame, robust: pd.DataFrame) -> list[Card]:
     found, seen = [], set()
     for row in of_models.itertuples():
         title = f"{display_name(row.dataset)}: {names[row.Index]}" if several else names[row.Index]
-        told, noted = _sentences(row, attacks), _notes(row, others.get(_key(row)))
+        told, noted = _sentences(row, attacks), _notes(row, others.get(_key(row)), attacks)
         told = [(name, explained(f"{text}.", seen)) for name, text in told]
         found.append(Card(title, row.answer, *LOOKS[row.answer], told, [explained(text, seen) for text in noted]))
     return found
@@ -107,9 +120,10 @@ def _sentences(row: Any, attacks: Any) -> Iterator[tuple[str, str]]:
     yield "Would change the answer", row.changes
 
 
-def _notes(row: Any, trainings: Any) -> Iterator[str]:
+def _notes(row: Any, trainings: Any, attacks: Any) -> Iterator[str]:
     if row.threat:
         yield f"Threat model: {row.threat}."
+    yield from _queried(row, attacks)
     if row.no_stake:
         yield f"Under {row.no_stake} the base keeps next to nothing, so there is nothing to lose."
     if row.by_training == row.by_training:

@@ -202,6 +202,16 @@ ANSWERS = Table(
         *change("robust_difference", "Compressed minus base accuracy under that attack."),
         *change("by_training", "Of that, control minus base: what further training did."),
         *change("by_compression", "Of that, compressed minus control: what compression did."),
+        Column(
+            "queries_attack", TEXT, "Of a model whose gradients no attack followed: the attack by queries that leaves "
+            "it least.",
+        ),
+        Column("queries_accuracy", SHARE, "Accuracy under that attack."),
+        Column(
+            "gradients_attack", TEXT, "Of the same model: the attack by its base's gradients, at the same budget, "
+            "whose images leave it least.",
+        ),
+        Column("gradients_accuracy", SHARE, "Accuracy on these images."),
         Column("no_stake", TEXT, "Attacks under which the base keeps so little that nothing can be lost."),
         Column("largest_loss", SHARE, "The largest loss that is not excluded, on clean images or under attack."),
         Column("failures", TEXT, "What the audit refuses of the model or its base."),
