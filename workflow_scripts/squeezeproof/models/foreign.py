@@ -4,7 +4,9 @@ They give no gradients. Nothing in a file is executed but its operators, by the 
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,28 +29,28 @@ class Foreign(nn.Module):
         data: the file.
     """
 
-    def __init__(self, reading, data=b""):
+    def __init__(self, reading: dict[str, Any], data: bytes = b"") -> None:
         super().__init__()
         self.reading = reading
         self.register_buffer("file", torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else _no_bytes())
         self._opened = None
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         # What runs the file is made anew where a copy is used.
         return {**super().__getstate__(), "_opened": None}
 
-    def opened(self):
+    def opened(self) -> Any:
         """What runs the file, on as many threads as torch has."""
         threads = torch.get_num_threads()
         if self._opened is None or self._opened[0] != threads:
             self._opened = (
                 threads,
-                open_format(self.reading["format"], self.file.cpu().numpy().tobytes(), threads=threads),
+                open_format(self.reading["format"], self.file.cpu().numpy().tobytes(), threads=threads),  # ty: ignore[not-callable]
             )
         return self._opened[1]
 
     @torch.no_grad()
-    def forward(self, inputs):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         values = self.arranged(inputs.detach().cpu().numpy())
         found = torch.from_numpy(run(self.opened(), values, self.reading["output"], self.reading["batch"]))
         logits = found.flatten(1)
@@ -57,26 +59,26 @@ class Foreign(nn.Module):
             logits = logits.clamp_min(least).log()
         return logits.to(inputs.device)
 
-    def arranged(self, values):
+    def arranged(self, values: np.ndarray) -> np.ndarray:
         """Inputs [N, C, H, W], numpy, in the file's own layout and order of channels."""
         values = values[:, ::-1] if self.reading["channels"] == "bgr" else values
         return np.ascontiguousarray(values.transpose(LAYOUTS[self.reading["layout"]]))
 
-    def size(self, shape):
+    def size(self, shape: Sequence[int]) -> dict[str, Any]:
         """What `models.measure.measure` tells, for images of a shape (C, H, W)."""
         return self.opened().size(self.arranged(np.zeros((self.reading["batch"] or 1, *shape), np.float32)))
 
 
-def gives_gradients(model):
+def gives_gradients(model: nn.Module) -> bool:
     """Whether attacks can follow the gradients of a model: none of its parts is a file's."""
     return not any(isinstance(module, Foreign) for module in model.modules())
 
 
-def _no_bytes():
+def _no_bytes() -> torch.Tensor:
     return torch.empty(0, dtype=torch.uint8)
 
 
-def open_format(ending, data, path="the file", threads=1):
+def open_format(ending: str, data: bytes, path: str | Path = "the file", threads: int = 1) -> Any:
     """What runs the bytes of a file with that ending; InputError in words where it cannot be opened."""
     if ending == ".tflite":
         from squeezeproof.models.tflite_files import TfliteFile
@@ -87,7 +89,7 @@ def open_format(ending, data, path="the file", threads=1):
     return OnnxFile(data, path, threads)
 
 
-def run(opened, values, output, batch):
+def run(opened: Any, values: np.ndarray, output: str, batch: int | None) -> np.ndarray:
     """One output of inputs in the file's layout; a file of a fixed `batch` gets so many at a time, the last padded."""
     if batch is None:
         return opened.run(values, output)
@@ -99,7 +101,18 @@ def run(opened, values, output, batch):
     return np.concatenate(parts)
 
 
-def open_file(path, *, shape, classes, mean=None, std=None, channels=None, layout=None, outputs=None, output=None):
+def open_file(
+    path: str | Path,
+    *,
+    shape: Sequence[int],
+    classes: int,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    channels: str | None = None,
+    layout: str | None = None,
+    outputs: str | None = None,
+    output: str | None = None,
+) -> Any:
     """The model of a file: an nn.Module in eval mode that maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
 
     Args:
@@ -120,13 +133,22 @@ def open_file(path, *, shape, classes, mean=None, std=None, channels=None, layou
     reading, data, notes = read_file(path, shape, classes, channels, layout, outputs, output)
     if mean is None:
         mean, std = [0.0] * shape[0], [1 / 255 if reading["integers"] else 1.0] * shape[0]
-    model = nn.Sequential(OrderedDict(normalize=Normalize(mean, std), network=Foreign(reading, data))).eval()
+    # Both are given, or none.
+    model: Any = nn.Sequential(OrderedDict(normalize=Normalize(mean, std), network=Foreign(reading, data))).eval()  # ty: ignore[invalid-argument-type]
     _check_outputs(path, model, shape, classes, outputs, notes)
     model.notes = notes
     return model
 
 
-def read_file(path, shape, classes, channels=None, layout=None, outputs=None, output=None):
+def read_file(
+    path: str | Path,
+    shape: Sequence[int],
+    classes: int,
+    channels: str | None = None,
+    layout: str | None = None,
+    outputs: str | None = None,
+    output: str | None = None,
+) -> tuple[dict[str, Any], bytes, list[str]]:
     """(how a file is read, its bytes, the same in words); arguments and errors as for `open_file`."""
     ending = Path(path).suffix
     if ending not in FORMATS:
@@ -150,12 +172,18 @@ def read_file(path, shape, classes, channels=None, layout=None, outputs=None, ou
         notes.append(f"takes {batch} images at a time: the last ones are padded")
     if probabilities:
         notes.append("gives probabilities: their logarithms are taken")
-    reading = {"kind": KIND, "format": ending, "layout": layout, "channels": channels or "rgb", "output": output}
+    reading: dict[str, Any] = {
+        "kind": KIND,
+        "format": ending,
+        "layout": layout,
+        "channels": channels or "rgb",
+        "output": output,
+    }
     reading |= {"probabilities": probabilities, "batch": batch, "integers": opened.dtype.startswith(("int", "uint"))}
     return reading, data, notes
 
 
-def _layout(path, found, shape, declared):
+def _layout(path: str | Path, found: Sequence[int | None], shape: Sequence[int], declared: str | None) -> str:
     """The layout of a file's input, by its sizes and those of an image (C, H, W)."""
     image = f"{shape[0]} x {shape[1]} x {shape[2]}"
     shown = " x ".join("?" if size is None else str(size) for size in found)
@@ -174,7 +202,7 @@ def _layout(path, found, shape, declared):
     return declared or fits[0]
 
 
-def _output(path, outputs, classes, declared):
+def _output(path: str | Path, outputs: Mapping[str, Any], classes: int, declared: str | None) -> str:
     """The name of the output that has a number for every class."""
     listed = ", ".join(f"{name} {shape}" for name, shape in outputs.items())
     if declared is not None and declared not in outputs:
@@ -190,7 +218,9 @@ def _output(path, outputs, classes, declared):
     return declared or fits[0]
 
 
-def _check_outputs(path, model, shape, classes, declared, notes):
+def _check_outputs(
+    path: str | Path, model: Any, shape: Sequence[int], classes: int, declared: str | None, notes: list[str]
+) -> None:
     """Run the file on random pixels; InputError where the outputs are not what they are read as."""
     network = model.network
     pixels = torch.rand(PROBED, *shape, generator=torch.Generator().manual_seed(0))
