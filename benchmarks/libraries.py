@@ -6,13 +6,16 @@ for each. Ours of the same name stand beside them, at settings that cost about a
 scikit-learn's digits, one trained with PGD examples.
 
 Writes docs/benchmarks/libraries.csv, attack by attack, and docs/library_attacks.md. `--attacks foolbox.LinfPGD pgd`
-measures these alone, and keeps the other rows; `--page` only writes the page.
+measures these alone, and keeps the other rows; `--limit 20` ends an attack after so many CPU seconds on one network, and
+its row says so; `--page` only writes the page.
 """
 
 import argparse
 import re
+import signal
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -78,6 +81,7 @@ COLUMNS = [
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--attacks", nargs="*")
+    parser.add_argument("--limit", type=float)
     parser.add_argument("--page", action="store_true")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
@@ -88,7 +92,7 @@ def main():
         for attack in chosen.attacks or every():
             for norm in registry.attacks()[attack].norms:
                 for name, model in networks.items():
-                    row = measured(name, model, images, labels, attack, norm)
+                    row = measured(name, model, images, labels, attack, norm, chosen.limit)
                     key = [row["network"], attack, norm]
                     rows = [other for other in rows if [other["network"], other["attack"], other["norm"]] != key]
                     rows.append(row)
@@ -133,8 +137,28 @@ def trained(eps):
     return model.eval().requires_grad_(False)
 
 
-def measured(network, model, images, labels, attack, norm):
-    """The row of one attack in one norm on one network."""
+class Ended(BaseException):
+    """An attack took too long. No Exception: libraries that catch those are ended too."""
+
+
+@contextmanager
+def at_most(seconds):
+    """Ended is raised after so many CPU seconds of this process; None is no limit."""
+
+    def end(*_):
+        raise Ended
+
+    before = signal.signal(signal.SIGPROF, end)
+    signal.setitimer(signal.ITIMER_PROF, seconds or 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def measured(network, model, images, labels, attack, norm, limit):
+    """The row of one attack in one norm on one network; `limit` is in CPU seconds, None for none."""
     entry = registry.attacks()[attack]
     if entry.needs != "gradients":
         images, labels = images[:FEWER], labels[:FEWER]
@@ -146,9 +170,12 @@ def measured(network, model, images, labels, attack, norm):
     row = dict.fromkeys(COLUMNS) | {"network": network, "attack": attack, "norm": norm, "eps": eps}
     start = time.process_time()
     try:
-        tensors, metadata = craft(model, images, labels, settings, seed=0, batch_size=None)
+        with at_most(limit):
+            tensors, metadata = craft(model, images, labels, settings, seed=0, batch_size=None)
     except InputError as error:
         return row | {"failed": str(error)}
+    except Ended:
+        return row | {"failed": f"ended by this benchmark after {limit:g} CPU seconds on {len(images)} images"}
     row["seconds"] = round(time.process_time() - start, 2)
     if "failed" in metadata:
         return row | {"failed": metadata["failed"].partition(" failed: ")[2]}
