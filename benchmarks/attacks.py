@@ -37,7 +37,7 @@ from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.attacks.source import Counted, frozen, prepared
 from squeezeproof.datasets.digits import load_digits
 from squeezeproof.entries import registry
-from squeezeproof.entries.attack import with_budget
+from squeezeproof.entries.attack import UNTOLD, with_budget
 from squeezeproof.models.networks import cnn3
 from squeezeproof.models.vision import mobilenet_v2, resnet18
 from squeezeproof.runtime import keep_memory, place
@@ -182,7 +182,7 @@ def train(model, images, labels, epochs):
 def settings_of(case, name):
     method, changes = CASES[case]
     defaults = with_budget(registry.attacks()[method]).defaults()
-    settings = {key: value for key, value in defaults.items() if key not in ("stored", *OF_THE_MODEL)}
+    settings = {key: value for key, value in defaults.items() if key not in (*UNTOLD, *OF_THE_MODEL)}
     unbounded = settings.get("eps") == [None] and method not in ("fab", "fab_t")
     settings["eps"] = None if unbounded else LINF[name]
     if "steps" in settings and method not in ("deepfool", "cw"):

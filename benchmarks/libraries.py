@@ -6,8 +6,8 @@ for each. Ours of the same name stand beside them, at settings that cost about a
 scikit-learn's digits, one trained with PGD examples.
 
 Writes docs/benchmarks/libraries.csv, attack by attack, and docs/library_attacks.md. `--attacks foolbox.LinfPGD pgd`
-measures these alone, and keeps the other rows; `--limit 20` ends an attack after so many CPU seconds on one network, and
-its row says so; `--page` only writes the page.
+measures these alone, and keeps the other rows; `--limit 20` ends an attack after so many CPU seconds on one network,
+and its row says so; `--page` only writes the page.
 """
 
 import argparse

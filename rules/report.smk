@@ -42,6 +42,7 @@ rule write_story:
         tables=[paths.table(name) for name in story_tables(study)],
         checksums=checksums([*OF_THE_STORY, *STAGES, *story_tables(study)]),
         stages=stages(),
+        targeted=[paths.table(name) for name in story_tables(study) if name == "targeted"],
         figures=[figures()[kind].files(paths, **names)[0] for kind, names in story_figures(study)],
         templates=story_templates(),
     output:

@@ -177,6 +177,33 @@ rule write_stages:
         "../workflow_scripts/write_stages.py"
 
 
+rule write_targeted:
+    input:
+        predictions=every(paths.predictions, study.pairs),
+        audit=paths.table("audit"),
+        checksums=checksums(["audit"]),
+    output:
+        table("targeted"),
+        checksums(["targeted"]),
+    log:
+        paths.log("write_targeted"),
+    benchmark:
+        paths.benchmark("write_targeted")
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        models=described(study.evaluated_models),
+        code=code_digest("write_targeted.py"),
+    message:
+        "Writing the table of targeted attacks"
+    script:
+        "../workflow_scripts/write_targeted.py"
+
+
 rule write_library_attacks:
     input:
         every(paths.adversarial_set, of_libraries(study)),

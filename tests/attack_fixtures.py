@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from squeezeproof.attacks.craft import OF_THE_MODEL
 from squeezeproof.attacks.registry import ATTACKS, FITS
+from squeezeproof.entries.attack import UNTOLD
 from squeezeproof.models.build import Normalize
 
 NORMS = ("linf", "l2")
@@ -105,14 +106,15 @@ def settings(method, **changes):
     return complete("attacks", method, **{"eps": eps, **SMALL.get(method, {}), **changes})
 
 
-def run(method, model, inputs, labels, *, seed=0, indices=None, **changes):
-    """The points that an attack returns for one batch."""
+def run(method, model, inputs, labels, *, seed=0, indices=None, goal=None, **changes):
+    """The points that an attack returns for one batch; towards classes in the place of labels with that goal."""
     options = settings(method, **changes)
-    options = {key: value for key, value in options.items() if key not in ("stored", *OF_THE_MODEL)}
+    options = {key: value for key, value in options.items() if key not in (*UNTOLD, *OF_THE_MODEL)}
     indices = torch.arange(len(labels)) if indices is None else indices
     if method in FITS:
         images, targets = held_out(60)
         options, _ = FITS[method](model, images, targets, (images, targets), options, None, seed)
+    options |= {"goal": goal} if goal else {}
     return ATTACKS[method](model, inputs, labels, seed=seed, indices=indices, **options)
 
 

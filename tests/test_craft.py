@@ -16,7 +16,7 @@ from squeezeproof.attacks.craft import OF_THE_MODEL, craft
 from squeezeproof.attacks.objective import cross_entropy, margin
 from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.compression.compress import compress
-from squeezeproof.entries.attack import SHARED
+from squeezeproof.entries.attack import SHARED, UNTOLD
 from squeezeproof.errors import InputError
 from squeezeproof.store.adversarial import save_set
 from squeezeproof.store.datasets import open_set, to_pixels
@@ -282,8 +282,9 @@ def test_an_attack_takes_exactly_the_settings_of_its_entry(method):
     if method in ATTACKS and method not in FITS:
         named = inspect.signature(ATTACKS[method]).parameters
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
-        keys = SECTIONS["attacks"][method].names().keys() - {"stored", *OF_THE_MODEL}
-        assert takes_any or set(named) == keys | {"model", "inputs", "labels", "seed", "indices"}
+        keys = SECTIONS["attacks"][method].names().keys() - {*UNTOLD, *OF_THE_MODEL}
+        goal = {"goal"} if SECTIONS["attacks"][method].takes_target else set()
+        assert takes_any or set(named) == keys | goal | {"model", "inputs", "labels", "seed", "indices"}
 
 
 # --- Models and attacks that would mislead ---------------------------------------------------------------------------

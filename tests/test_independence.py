@@ -10,7 +10,7 @@ from torch import nn
 from squeezeproof.attacks.craft import OF_THE_MODEL, craft
 from squeezeproof.attacks.objective import fooled
 from squeezeproof.attacks.registry import ATTACKS, FITS
-from squeezeproof.entries.attack import SHARED
+from squeezeproof.entries.attack import SHARED, UNTOLD
 from squeezeproof.store.shards import combined, shard_rows
 
 COUNT = 24
@@ -35,7 +35,7 @@ def attack_of(method, norm, stop_on_success):
     """function(inputs, labels, indices) -> points, of an attack on the trained network."""
     model = RowByRow(network())
     options = settings(method, eps=EPS[norm], norm=norm, stop_on_success=stop_on_success)
-    options = {key: value for key, value in options.items() if key not in ("stored", *OF_THE_MODEL)}
+    options = {key: value for key, value in options.items() if key not in (*UNTOLD, *OF_THE_MODEL)}
     if method in FITS:
         images, labels = held_out(60)
         options, _ = FITS[method](network(), images, labels, (images, labels), options, None, 0)

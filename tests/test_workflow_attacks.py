@@ -14,6 +14,8 @@ ATTACKS = {
     "uap": {"eps": 0.1, "images": 40, "passes": 1},
     "substitute": {"eps": 0.1, "seeds": 5, "rounds": 2},
     "files": {"method": "pgd", "eps": "20/255", "steps": 3, "stored": "uint8"},
+    "aim": {"method": "pgd", "eps": 0.2, "steps": 5, "targeted": "least-likely"},
+    "three": {"method": "apgd", "eps": 0.2, "steps": 5, "targeted": 3, "stop_on_success": True},
     "suite": {"eps": 0.05, "stop_on_success": True, "stages": ["fgsm", {"method": "apgd", "steps": 5}]},
 }
 
@@ -30,7 +32,7 @@ def finished_sets(tmp_path_factory):
         "others": {
             "sources": "base",
             "targets": "compressed",
-            "attacks": ["deepfool", "uap*", "substitute*", "files*"],
+            "attacks": ["deepfool", "uap*", "substitute*", "files*", "aim*"],
         },
     }
     workspace = Workspace.create(tmp_path_factory.mktemp("sets") / "study", config)
@@ -49,6 +51,26 @@ def test_sets_of_every_form_reach_the_tables(finished_sets):
     assert table.loc[(PRUNED, "substitute-eps0.1"), "n"] == 35 and table.loc[(PRUNED, "deepfool"), "n"] == 40
     over_seeds = pd.read_csv(finished_sets.results / "tables/over_seeds.csv")
     assert len(over_seeds) == 2 + len(table)
+
+
+def test_targeted_attacks_have_a_table_of_their_own(finished_sets):
+    table = pd.read_csv(finished_sets.results / "tables/targeted.csv").set_index(["target", "attack"])
+    assert set(table.index) == {(BASE, "aim-eps0.2"), (PRUNED, "aim-eps0.2"), (BASE, "three-eps0.2")}
+    assert table.loc[(BASE, "aim-eps0.2"), "n"] == 40 and 20 < table.loc[(BASE, "three-eps0.2"), "n"] < 40
+    assert table.loc[(BASE, "aim-eps0.2"), "success_rate"] > 0.3 > table.loc[(BASE, "aim-eps0.2"), "clean_rate"]
+    assert table.loc[(PRUNED, "aim-eps0.2"), "base_rate"] == table.loc[(BASE, "aim-eps0.2"), "success_rate"]
+    crafting = pd.read_csv(finished_sets.results / "tables/crafting.csv").set_index("attack")
+    assert crafting.loc["aim-eps0.2", "successes"] == table.loc[(BASE, "aim-eps0.2"), "reached"]
+    assert crafting.loc["three-eps0.2", "targeted"] == "3" and np.isnan(crafting.loc["deepfool", "targeted"])
+    for name in ("robust_accuracy", "over_seeds", "comparisons", "verdicts"):
+        text = (finished_sets.results / f"tables/{name}.csv").read_text()
+        assert "aim" not in text and "three" not in text, name
+    audit = pd.read_csv(finished_sets.results / "tables/audit.csv")
+    assert not (audit[audit["attack"].isin(["aim-eps0.2", "three-eps0.2"])]["verdict"] == "failure").any()
+    story = (finished_sets.results / "story.html").read_text()
+    assert (
+        "Targeted attacks" in story and "reach their class" in story and "aim-eps0.2 (targeted: least-likely)" in story
+    )
 
 
 def test_a_cumulative_suite_has_a_table_of_its_stages(finished_sets):

@@ -20,6 +20,7 @@ with job(snakemake, of_one_network=True):
     rows = shard_rows(len(labels), int(shard), int(names.shards)) if shard else None
     fitted = load_fitted(snakemake.input.fitted, source, device) if snakemake.input.get("fitted") else None
     options = {"seed": params.seed, "batch_size": snakemake.resources.batch_size, "training": training}
+    options["classes"] = split["classes"]
     tensors, metadata = craft(model, images, labels, params.attack, rows=rows, fitted=fitted, **options)
     metadata |= {key: names[key] for key in ("dataset", "source", "attack")}
     metadata |= {"entry": params.entry, "device": str(device)}

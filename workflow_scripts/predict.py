@@ -14,6 +14,7 @@ with job(snakemake, of_one_network=True):
     model, _, target = load_model(files.target, set_up(params.compute))
     batch, output, sets = snakemake.resources.batch_size, snakemake.output[0], supported(files.sets)
     scored = Scored(f"{output}.scored", [params.code, params.compute, target["fingerprint"]])
-    labels, predictions, attacks, split = score(lambda images: predict(model, images, batch), files.test, sets, scored)
+    found = score(lambda images: predict(model, images, batch), files.test, sets, scored)
+    labels, predictions, attacks, split, targets = found
     scored.save()
-    save_predictions(output, labels, predictions, snakemake.wildcards, attacks, target, split)
+    save_predictions(output, labels, predictions, snakemake.wildcards, attacks, target, split, targets)

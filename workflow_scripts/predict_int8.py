@@ -12,6 +12,7 @@ with job(snakemake, of_one_network=True):
     files = snakemake.input
     session = open_session(files.int8, snakemake.params.compute["threads"])
     sets = supported(files.sets)
-    labels, predictions, attacks, split = score(lambda images: predict_integer(session, images), files.test, sets)
-    fake_quantized = read_metadata(files.fake_quantized, "model")
-    save_predictions(snakemake.output[0], labels, predictions, snakemake.wildcards, attacks, fake_quantized, split)
+    found = score(lambda images: predict_integer(session, images), files.test, sets)
+    labels, predictions, attacks, split, targets = found
+    made_of, names = read_metadata(files.fake_quantized, "model"), snakemake.wildcards
+    save_predictions(snakemake.output[0], labels, predictions, names, attacks, made_of, split, targets)

@@ -9,6 +9,7 @@ from squeezeproof.jobs import job
 from squeezeproof.pages.provenance import provenance
 from squeezeproof.pages.slopes import slopes
 from squeezeproof.pages.story import embedded, page, summary
+from squeezeproof.pages.targeted import targeted_sentences
 from squeezeproof.tables.files import read_table, read_texts
 
 with job(snakemake):
@@ -21,7 +22,8 @@ with job(snakemake):
     warnings = [f"{row.model}: {row.warning}" for row in models[models["warning"] != ""].itertuples()]
     warnings += in_words(tables["unsupported"])
     told_slopes = [text for path in files.stages for text in slopes(read_table(path), models)]
-    study = {**params.study, "numbers": numbers, "warnings": warnings, "slopes": told_slopes}
+    targeted = [text for path in files.targeted for text in targeted_sentences(read_table(path))]
+    study = {**params.study, "numbers": numbers, "warnings": warnings, "slopes": told_slopes, "targeted": targeted}
     told = provenance(Path(snakemake.scriptdir).parent, params.benchmarks, crafting, images)
     shown = {Path(path).stem: read_texts(path) for path in files.tables}
     templates = Path(files.templates[0]).parent

@@ -14,6 +14,9 @@ from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.files import read_file
 from squeezeproof.study.plan import Study
 
+# Settings of an attack.
+SHOWN = ("method", "norm", "eps", "stop_on_success")
+
 
 def merge(base, overlay):
     for key, value in overlay.items():
@@ -72,10 +75,10 @@ def main(paths):
         rows.append([dataset, name, len(attacks), targets[dataset, name]])
     print_table("Models", ["data set", "model", "sets crafted on it", "sources scored on it"], rows)
     rows = [
-        [name, *(attack.settings[key] for key in ("method", "norm", "eps", "stop_on_success"))]
+        [name, *(attack.settings[key] for key in SHOWN), attack.settings.get("targeted") or "no"]
         for name, attack in study.attacks.items()
     ]
-    print_table("Attacks", ["attack", "method", "norm", "eps", "stop_on_success"], rows)
+    print_table("Attacks", ["attack", *SHOWN, "targeted"], rows)
     made = Counter(study.rule_of(study.models[key]) for key in study.evaluated_models)
     jobs = {
         "prepare": len({dataset for dataset, _ in study.evaluated_models}),

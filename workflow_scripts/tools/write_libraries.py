@@ -141,6 +141,8 @@ def foolbox(package):
     }
     # They look along one direction, where no other class may be.
     limited = labels - {"BoundaryAttack", "HopSkipJumpAttack", "PointwiseAttack"}
+    # Of those that ask for gradients: they head for the nearest other class, or start where a blend with noise fools.
+    untargeted = ("DeepFool", "NewtonFool", "VirtualAdversarial", "BrendelBethge")
     left_out = {
         "BinarizationRefinementAttack": "it starts from adversarial examples of another attack",
         "DatasetAttack": "it returns images of other examples",
@@ -159,7 +161,8 @@ def foolbox(package):
         nearest = "own budget" if kind in limited else "nearest"
         finds = "ball" if issubclass(attack, base.FixedEpsilonAttack) else nearest
         fills = {"distance": "norm", "constraint": "norm"}
-        made = row(attack.__init__, [], needs=needs, finds=finds, targeted=True, fills=fills)
+        targeted = needs == "gradients" and not any(name in kind for name in untargeted)
+        made = row(attack.__init__, [], needs=needs, finds=finds, targeted=targeted, fills=fills)
         attacks[name] = made | {"norms": _norms_of_foolbox(package, attack, kind, made["fills"])}
     return attacks, left_out
 

@@ -59,10 +59,13 @@ def _libraries():
         rows = library.table()["attacks"].items()
         parts += [
             f"**`{name}`** {_text(library.__doc__)}",
-            "| method | norms | own parameters |",
-            "| --- | --- | --- |",
+            "| method | norms | takes `targeted` | own parameters |",
+            "| --- | --- | --- | --- |",
         ]
-        parts += [f"| `{name}.{attack}` | {', '.join(row['norms'])} | {_own(row)} |" for attack, row in rows]
+        parts += [
+            f"| `{name}.{attack}` | {', '.join(row['norms'])} | {'yes' if row['targeted'] else 'no'} | {_own(row)} |"
+            for attack, row in rows
+        ]
         parts += [f"\nNot offered: {_left_out(library.table()['left_out'])}.\n"]
     return [*parts, "The settings that all of them have beside these:\n", _table(LibraryAttack)]
 

@@ -30,6 +30,7 @@ def crafting_table(paths: Iterable[str | Path]) -> pd.DataFrame:
             {
                 **{key: metadata[key] for key in ("dataset", "source", "attack", "entry")},
                 **{key: settings[key] for key in ("method", "norm", "eps", "stop_on_success", "stored")},
+                "targeted": settings.get("targeted") or "",
                 **{key: metadata[key] for key in ("successes", "forwards_per_example", "backwards_per_example")},
                 "zero_gradients": metadata["zero_gradients"],
                 "float_successes": metadata.get("float_successes"),

@@ -8,7 +8,7 @@ import torch
 from squeezeproof.attacks.ball import ascend, project, surface_point
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
-from squeezeproof.attacks.objective import LOSSES, check_classes, fooled, margin, targeted_dlr
+from squeezeproof.attacks.objective import AWAY, Goal, check_classes, margin, targeted_dlr
 from squeezeproof.seeds import derive_seed
 from squeezeproof.types import Classifier, Loss, Norm
 
@@ -30,6 +30,7 @@ def apgd(
     stop_on_success: bool,
     seed: int,
     indices: torch.Tensor,
+    goal: Goal = AWAY,
 ) -> torch.Tensor:
     """Ascent with momentum whose step halves, from the best point on, where the loss has stopped rising.
 
@@ -44,6 +45,7 @@ def apgd(
         stop_on_success: an example stops at the first point that fools the model; else it makes all its steps in every
             run.
         seed, indices: the start of example i of the batch is a function of (seed, run, indices[i]) alone.
+        goal: `AWAY` from `labels`, or `TOWARDS` them: then they are the classes to reach, and to fool is to reach them.
 
     Returns the strongest points seen, inside the ball and the box: one that fools before one that does not, then by
     loss. The authors' code returns the clean image where no iterate fools, which transfers to nothing.
@@ -51,11 +53,11 @@ def apgd(
     Raises NotSupported for `dlr` with fewer than 3 classes.
     """
     best, whole = Strongest(inputs), Batch.of(inputs, labels, indices)
+    run_of = partial(_ascend, model, eps=eps, norm=norm, steps=steps, stop_on_success=stop_on_success, goal=goal)
     for run in range(restarts):
         batch = whole.keep(~best.fools) if stop_on_success else whole
         if len(batch):
-            seed_of_run = derive_seed(seed, run)
-            _ascend(model, batch, best, lambda _: LOSSES[loss], None, eps, norm, steps, stop_on_success, seed_of_run)
+            run_of(batch, best, lambda _: goal.loss(loss), None, seed=derive_seed(seed, run))
     return best.points
 
 
@@ -86,13 +88,13 @@ def apgd_t(
     check_classes(logits, "the targeted loss dlr", 4)
     ranked = logits.scatter(1, labels[:, None], float("-inf")).argsort(dim=1, descending=True, stable=True)
     best, whole = Strongest(inputs), Batch.of(inputs, labels, indices)
+    run_of = partial(_ascend, model, eps=eps, norm=norm, steps=steps, stop_on_success=stop_on_success)
     for run in range(restarts):
         for target in ranked[:, : min(targets, logits.shape[1] - 1)].unbind(1):
             batch = whole.keep(~best.fools) if stop_on_success else whole
             if len(batch):
-                seed_of_run = derive_seed(seed, run)
                 loss_of = lambda batch, target=target: partial(targeted_dlr, targets=target[batch.rows])  # noqa: E731
-                _ascend(model, batch, best, loss_of, margin, eps, norm, steps, stop_on_success, seed_of_run)
+                run_of(batch, best, loss_of, margin, seed=derive_seed(seed, run))
     return best.points
 
 
@@ -102,11 +104,13 @@ def _ascend(
     best: Strongest,
     loss_of: Callable[[Batch], Loss],
     score: Loss | None,
+    *,
     eps: float,
     norm: Norm,
     steps: int,
     stop_on_success: bool,
     seed: int,
+    goal: Goal = AWAY,
 ) -> None:
     """One run of APGD over a batch; every iterate is offered to `best`.
 
@@ -121,7 +125,7 @@ def _ascend(
     checkpoint = window
     for step in range(steps):
         values, logits, gradient = loss_and_gradient(model, points, batch.labels, loss_of(batch))
-        fools = fooled(logits, batch.labels)
+        fools = goal.reached(logits, batch.labels)
         best.update(points, score(logits, batch.labels) if score else values, fools, batch.rows)
         state = state or _State(points, values, gradient, 2 * eps)
         kept = where(~fools) if stop_on_success else None
@@ -137,7 +141,7 @@ def _ascend(
             checkpoint += window
         points = state.move(points, gradient, batch, eps, norm, seed, first=step == 0)
     logits = logits_at(model, points)
-    best.update(points, (score or loss_of(batch))(logits, batch.labels), fooled(logits, batch.labels), batch.rows)
+    best.update(points, (score or loss_of(batch))(logits, batch.labels), goal.reached(logits, batch.labels), batch.rows)
 
 
 class _State:

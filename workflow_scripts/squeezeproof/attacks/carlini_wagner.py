@@ -1,6 +1,7 @@
 """The l2 attack with a binary search over the margin's weight [carlini2017]."""
 
 import math
+from functools import partial
 
 import torch
 
@@ -8,7 +9,7 @@ from squeezeproof.attacks.adam import Adam
 from squeezeproof.attacks.ball import norms, off_plateau, project
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
-from squeezeproof.attacks.objective import fooled, margin
+from squeezeproof.attacks.objective import AWAY, Goal
 from squeezeproof.types import Classifier, Norm
 
 # The authors' 0.999999 moves a black or white pixel a million times slower than a grey one, this one half as fast.
@@ -33,6 +34,7 @@ def cw(
     stop_on_success: bool,
     seed: int,
     indices: torch.Tensor,
+    goal: Goal = AWAY,
 ) -> torch.Tensor:
     """The nearest point found that minimises ||d||_2^2 + c max(confidence - margin, 0), over searches with different c.
 
@@ -50,6 +52,7 @@ def cw(
         stop_on_success: with a number for eps, an example stops at its first adversarial point within eps; else it
             makes all its searches.
         seed, indices: of the direction where the gradient is exactly zero.
+        goal: `AWAY` from `labels`, or `TOWARDS` them: then they are the classes to reach, and to fool is to reach them.
 
     Returns pixels inside the box: the adversarial point of the smallest norm; without one the highest margin seen
     after the start; the clean image where the model misclassifies it.
@@ -59,17 +62,18 @@ def cw(
     boundaries too; the early abort looks at one example, not at the batch; the last search does not repeat the
     smallest c that succeeded, because it would repeat its steps.
     """
-    batch = Batch.of(inputs, labels, indices).keep(~fooled(logits_at(model, inputs), labels))
+    batch = Batch.of(inputs, labels, indices).keep(~goal.reached(logits_at(model, inputs), labels))
     best, reach = Strongest(inputs), eps if stop_on_success and eps is not None else -math.inf
     # torch's float32 atanh rounds by a number's place in memory, so by the batch.
     image = start = torch.atanh(SCALE * (2 * batch.inputs.double() - 1)).float()
     c = torch.full_like(batch.labels, initial_c, dtype=inputs.dtype)
     lower, upper = torch.zeros_like(c), torch.full_like(c, math.inf)
-    settings = {"confidence": confidence, "learning_rate": learning_rate, "steps": steps, "reach": reach, "seed": seed}
+    options = {"confidence": confidence, "learning_rate": learning_rate, "steps": steps, "reach": reach, "seed": seed}
+    search_from = partial(_search, model, **options, goal=goal)
     for search in range(searches):
         if len(batch) == 0:
             break
-        found, end = _search(model, batch, start, c, best, first=search == 0, **settings)
+        found, end = search_from(batch, start, c, best, first=search == 0)
         lower, upper = torch.where(found, lower, c), torch.where(found, c, upper)
         unbroken = upper.isinf()
         c = torch.where(unbroken, 10 * c, (lower + upper) / 2).clamp_max(LARGEST_C)
@@ -94,6 +98,7 @@ def _search(
     steps: int,
     reach: float,
     seed: int,
+    goal: Goal,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Minimise the loss for one c per example [n] from `start`, in tanh space, and offer the points to `best`.
 
@@ -108,8 +113,8 @@ def _search(
     for step in range(steps):
         tanh = adam.variable.tanh()
         points = (tanh / (2 * SCALE) + 0.5).clamp_(0, 1)
-        values, logits, uphill = loss_and_gradient(model, points, batch.labels, margin)
-        broken = fooled(logits, batch.labels) & (values >= confidence)
+        values, logits, uphill = loss_and_gradient(model, points, batch.labels, goal.margin)
+        broken = goal.reached(logits, batch.labels) & (values >= confidence)
         delta = points - batch.inputs
         distance = norms(delta, "l2")
         # The first start is the image, which is no adversarial example.

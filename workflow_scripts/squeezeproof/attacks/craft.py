@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,10 +16,11 @@ from squeezeproof.attacks.confirm import confirm
 from squeezeproof.attacks.integers import to_integers
 from squeezeproof.attacks.learnt import Fitted
 from squeezeproof.attacks.library import AttackFailed
-from squeezeproof.attacks.objective import cross_entropy, fooled, margin
+from squeezeproof.attacks.objective import AWAY, TOWARDS, cross_entropy
 from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.attacks.source import Counted, prepared
 from squeezeproof.attacks.suite import stages
+from squeezeproof.attacks.targets import target_classes
 from squeezeproof.batches import in_batches
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
@@ -52,6 +53,7 @@ def craft(
     training: Split | None = None,
     rows: range | None = None,
     fitted: Fitted | None = None,
+    classes: Sequence[str] = (),
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Attack every example of a split, or a range of them.
 
@@ -65,11 +67,14 @@ def craft(
         training: (images, labels) of the training split, likewise, for attacks that are fitted on them.
         rows: the range of examples to attack, None for all.
         fitted: what `fit` returned for the same model, split, settings and seed; None fits here, where needed.
+        classes: names of the classes, one of which `targeted` may be; empty for the labels themselves.
 
     Returns (tensors, metadata). The tensors, on the CPU: `adversarial` [N, C, H, W], float32 or uint8 as `stored` asks;
     `labels`, `clean_predictions` and `predictions` int64 [N]; `loss` (cross-entropy), `margin` and `norm` float32 [N];
     `stage` int64 [N], which attack of a suite made the example, -1 for a clean image. Success is
-    predictions != labels. The metadata: forward and backward passes per example, the share of input gradients that were
+    predictions != labels. With `targeted` also `targets` int64 [N], the classes to reach (attacks.targets): success is
+    predictions == targets, `margin` is the target's logit minus the highest other, and images of the target class are
+    left as they are. The metadata: forward and backward passes per example, the share of input gradients that were
     exactly zero, how many examples each stage attacked and left standing, what an attack of another library did that
     it should not have (`notes` of its stage), and seconds. With `rows` also `shard`, which `store.shards.combined`
     needs. Where such an attack ends in an exception, `failed` has the reason and every example is the clean image.
@@ -84,10 +89,11 @@ def craft(
     start = time.perf_counter()
     with prepared(model, to_pixels(images[:PROBE], device)) as folded:
         source = Counted(folded, device)
-        attacked = _Attacked(model, source, images, labels, rows or range(len(labels)), settings, batch_size)
+        attacked = _Attacked(model, source, images, labels, rows or range(len(labels)), settings, batch_size, classes)
         if settings["stop_on_success"]:
             attacked.leave_fooled()
         steps, fitting, metadata = [], Counter(source.passes()), {}
+        told = {"goal": TOWARDS} if settings.get("targeted") else {}
         for index, stage in enumerate(stages(settings)):
             stage_seed = derive_seed(seed, index)
             source.expectation = stage.get("expectation", 1)
@@ -95,7 +101,7 @@ def craft(
                 learnt = fitted or _fitted(stage, source, images, labels, training, batch_size, stage_seed)
                 fitting.update(learnt.passes)
                 metadata |= learnt.metadata
-                attack = partial(ATTACKS[stage["method"]], **learnt.options)
+                attack = partial(ATTACKS[stage["method"]], **learnt.options, **told)
                 if "failed" in metadata:
                     steps.append(attacked.skipped(stage))
                     continue
@@ -177,13 +183,16 @@ class _Attacked:
         indices: range,
         settings: dict[str, Any],
         batch_size: int | None,
+        classes: Sequence[str],
     ) -> None:
         chosen = slice(indices.start, indices.stop)
         self.source, self.first, self.batch_size = source, indices.start, batch_size
         self.images, self.labels = images[chosen], labels[chosen]
-        self.found = _Found(model, self.images, self.labels, settings, batch_size)
-        self.device = device_of(model)
+        self.found = _Found(model, self.images, self.labels, indices, settings, batch_size, classes)
+        self.goal, self.device = self.found.goal, device_of(model)
         self.rows = torch.arange(len(self.labels))
+        if self.goal.targeted:
+            self.rows = self.rows[self.found.aims != self.labels]
 
     def leave_fooled(self) -> None:
         """Take the examples whose clean image already fools the source as they are."""
@@ -203,18 +212,18 @@ class _Attacked:
 
         def work(first: int, last: int) -> None:
             chunk = rows[first:last]
-            clean, target = to_pixels(self.images[chunk], self.device), self.labels[chunk].to(self.device)
+            clean, aims = to_pixels(self.images[chunk], self.device), self.found.aims[chunk].to(self.device)
             indices = (self.first + chunk).to(self.device)
             before = self.source.backwards
-            points = attack(self.source, clean, target, seed=seed, indices=indices).detach()
+            points = attack(self.source, clean, aims, seed=seed, indices=indices).detach()
             self.source.check()
             # An attack without gradients is not to be helped by one.
             follows = self.source.backwards > before and stage["norm"] in CONFIRMED
-            sure = partial(confirm, copy=self.source.model, seed=seed, indices=indices) if follows else None
-            self.found.offer(chunk, clean, points, index, sure)
+            sure = partial(confirm, copy=self.source.model, seed=seed, indices=indices, goal=self.goal)
+            self.found.offer(chunk, clean, points, index, sure if follows else None)
             progress.advance(len(chunk))
             if first == 0 and registry.attacks()[stage["method"]].draws_by_batch:
-                self.source.notes.update(self._of_the_batch(attack, clean, target, indices, points, seed))
+                self.source.notes.update(self._of_the_batch(attack, clean, aims, indices, points, seed))
 
         in_batches(len(rows), self.batch_size, work)
         self.rows = rows[~self.found.fooled()[rows]]
@@ -229,7 +238,7 @@ class _Attacked:
         self,
         attack: Callable[..., torch.Tensor],
         clean: torch.Tensor,
-        labels: torch.Tensor,
+        aims: torch.Tensor,
         indices: torch.Tensor,
         points: torch.Tensor,
         seed: int,
@@ -237,9 +246,9 @@ class _Attacked:
         """How many of some examples the attack perturbs, and how many it fools, otherwise in a smaller batch."""
         few = slice(min(PROBE, (len(clean) + 1) // 2))
         with self.source.uncounted():
-            again = attack(self.source, clean[few], labels[few], seed=seed, indices=indices[few]).detach()
+            again = attack(self.source, clean[few], aims[few], seed=seed, indices=indices[few]).detach()
         with torch.no_grad():
-            outcomes = [fooled(self.source.model(batch), labels[few]) for batch in (again, points[few])]
+            outcomes = [self.goal.reached(self.source.model(batch), aims[few]) for batch in (again, points[few])]
         moved = norms(again - points[few], "linf") > SLACK
         differ = int((outcomes[0] != outcomes[1]).sum())
         return {"again": len(moved), "other_points": int(moved.sum()), "other_outcomes": differ}
@@ -251,27 +260,37 @@ def _told(stage: dict[str, Any], attacked: int, standing: int) -> dict[str, Any]
 
 
 class _Found:
-    """The strongest example found so far of every image of the split, as `craft` returns them."""
+    """The strongest example found so far of every image of the split, as `craft` returns them.
+
+    `aims` [N] are the labels that the examples are to leave, or the target classes that they are to reach.
+    """
 
     def __init__(
         self,
         model: nn.Module,
         images: torch.Tensor,
         labels: torch.Tensor,
+        indices: range,
         settings: dict[str, Any],
         batch_size: int | None,
+        classes: Sequence[str],
     ) -> None:
         self.model, self.images, self.settings = model, images, settings
         self.integers = settings["stored"] == "uint8"
-        count = len(labels)
-        clean, self.gaps = torch.empty_like(labels), torch.empty(count)
+        targeted, examples = settings.get("targeted"), torch.tensor(indices)
+        self.goal, self.aims = TOWARDS if targeted else AWAY, labels.clone()
+        clean, self.gaps = torch.empty_like(labels), torch.empty(len(labels))
 
         def keep(rows: slice, logits: torch.Tensor) -> None:
             clean[rows] = logits.argmax(1).cpu()
-            self.gaps[rows] = margin(logits, labels[rows].to(logits.device)).abs().cpu()
+            if targeted:
+                self.aims[rows] = target_classes(targeted, logits.cpu(), labels[rows], examples[rows], classes)
+            self.gaps[rows] = self.goal.margin(logits, self.aims[rows].to(logits.device)).abs().cpu()
 
         each_logits(model, images, batch_size, keep)
         self.tensors = {"labels": labels.clone(), "clean_predictions": clean}
+        if targeted:
+            self.tensors["targets"] = self.aims
         self.clear()
 
     def clear(self) -> None:
@@ -289,8 +308,8 @@ class _Found:
         self.float_fooled = torch.zeros(count, dtype=torch.bool)
 
     def fooled(self) -> torch.Tensor:
-        """Boolean [N]: the source misclassifies the example found so far."""
-        return self.tensors["predictions"] != self.tensors["labels"]
+        """Boolean [N]: the example found so far fools the source, or reaches its target class."""
+        return self.goal.met(self.tensors["predictions"], self.aims)
 
     @torch.no_grad()
     def offer(
@@ -307,17 +326,17 @@ class _Found:
         are first moved across the boundaries of the model.
         """
         eps, norm = self.settings["eps"], self.settings["norm"]
-        labels = self.tensors["labels"][rows].to(points.device)
+        labels, aims = (tensor[rows].to(points.device) for tensor in (self.tensors["labels"], self.aims))
         check_inside(clean, points, eps, norm)
         stored = None
         if self.integers:
-            self.float_fooled[rows] |= fooled(self.model(points), labels).cpu()
+            self.float_fooled[rows] |= self.goal.reached(self.model(points), aims).cpu()
             stored = to_integers(points.cpu(), self.images[rows], eps, norm)
             points = to_pixels(stored, points.device)
         if confirm and not self.integers:
             gaps = self.gaps[rows].to(points.device)
             ball = {"eps": eps, "norm": norm}
-            points, logits = confirm(self.model, inputs=clean, points=points, labels=labels, gaps=gaps, **ball)
+            points, logits = confirm(self.model, inputs=clean, points=points, labels=aims, gaps=gaps, **ball)
         else:
             logits = self.model(points)
         check_logits(logits)
@@ -325,12 +344,12 @@ class _Found:
             "adversarial": points if stored is None else stored,
             "predictions": logits.argmax(1),
             "loss": cross_entropy(logits, labels),
-            "margin": margin(logits, labels),
+            "margin": self.goal.margin(logits, aims),
             "norm": norms(points - clean, norm),
             "stage": torch.full((len(rows),), stage),
         }
         judged = {name: tensor.cpu() for name, tensor in judged.items()}
-        fools, known = judged["predictions"] != self.tensors["labels"][rows], self.fooled()[rows]
+        fools, known = self.goal.met(judged["predictions"], self.aims[rows]), self.fooled()[rows]
         untouched = self.tensors["stage"][rows] == CLEAN_STAGE
         raised = judged["margin"] >= self.tensors["margin"][rows]
         better = untouched | (fools & ~known) | ((fools == known) & raised)

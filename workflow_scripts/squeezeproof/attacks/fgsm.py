@@ -4,7 +4,7 @@ import torch
 
 from squeezeproof.attacks.ball import ascend, project
 from squeezeproof.attacks.gradient import loss_and_gradient
-from squeezeproof.attacks.objective import LOSSES
+from squeezeproof.attacks.objective import AWAY, Goal
 from squeezeproof.types import Classifier, Norm
 
 
@@ -19,6 +19,7 @@ def fgsm(
     stop_on_success: bool,
     seed: int,
     indices: torch.Tensor,
+    goal: Goal = AWAY,
 ) -> torch.Tensor:
     """One step of length eps along the steepest direction of the loss.
 
@@ -30,8 +31,9 @@ def fgsm(
         loss: a name of LOSSES.
         stop_on_success: not used, the attack takes one step.
         seed, indices: of the direction where the gradient is exactly zero.
+        goal: `AWAY` from `labels`, or `TOWARDS` them: then they are the classes to reach, and to fool is to reach them.
 
     Returns adversarial pixels inside the ball and the box.
     """
-    _, _, gradient = loss_and_gradient(model, inputs, labels, LOSSES[loss])
+    _, _, gradient = loss_and_gradient(model, inputs, labels, goal.loss(loss))
     return project(inputs + eps * ascend(gradient, norm, seed, indices), inputs, eps, norm)

@@ -17,7 +17,7 @@ import torch
 from squeezeproof.attacks.ball import norms, project
 from squeezeproof.attacks.gradient import logits_at
 from squeezeproof.attacks.libraries.call import Call
-from squeezeproof.attacks.objective import fooled
+from squeezeproof.attacks.objective import AWAY, Goal
 from squeezeproof.attacks.source import Counted
 from squeezeproof.attacks.watched import SLACK, Exhausted, Watched
 from squeezeproof.entries.library import Library, LibraryAttack
@@ -44,6 +44,7 @@ def attack(
     indices: torch.Tensor,
     keep: str,
     queries: int | None,
+    goal: Goal = AWAY,
     **parameters: Any,
 ) -> torch.Tensor:
     """Run an attack of a library.
@@ -51,7 +52,7 @@ def attack(
     Args:
         declared: the LibraryAttack (squeezeproof.entries.library).
         model: attacks.source.Counted; what the attack did that it should not have is added to its `notes`.
-        inputs, labels: clean pixels [N, C, H, W] and their labels.
+        inputs, labels: clean pixels [N, C, H, W] and their labels, or the classes to reach, as `goal` says.
         eps: radius of the ball in pixel units; None is no ball.
         norm: one of the attack's norms.
         stop_on_success: not used, a library's attack ends by itself.
@@ -72,7 +73,7 @@ def attack(
         # A library that takes the images of a batch in turn would spend the budget of all on the first; others take
         # one image only.
         options: dict[str, Any] = {"eps": eps, "norm": norm, "stop_on_success": stop_on_success}
-        options |= {"keep": keep, "queries": queries}
+        options |= {"keep": keep, "queries": queries, "goal": goal}
         alone = [
             attack(declared, model, *one, seed=seed, indices=index, **options, **parameters)
             for *one, index in zip(inputs.split(1), labels.split(1), indices.split(1), strict=True)
@@ -83,12 +84,12 @@ def attack(
     classes = logits_at(model.model, inputs[:1]).shape[1]
     watched = Watched(
         model, inputs, labels, eps=eps, norm=norm, nearest=declared.minimum_norm,
-        gradients=declared.needs == "gradients", queries=queries,
+        gradients=declared.needs == "gradients", queries=queries, goal=goal,
     )  # fmt: skip
     start = derive_seed(seed, int(indices[0])) % 2**32
     given = inputs.clone(memory_format=torch.contiguous_format), labels.clone()
     call = Call(
-        package, name, watched, *given, eps=eps, norm=norm, seed=start ^ 1, classes=classes,
+        package, name, watched, *given, targeted=goal.targeted, eps=eps, norm=norm, seed=start ^ 1, classes=classes,
         fills=declared.row["fills"], parameters=declared.own(parameters),
     )  # fmt: skip
     with own_randomness(start, inputs.device) as randomness, redirect_stdout(StringIO()), redirect_stderr(StringIO()):
@@ -149,7 +150,7 @@ def _judged(
     notes["outside"] += int((beyond | ~finite | (norms(points - inputs, norm) > watched.reach)).sum())
     points = _inside(points, inputs, eps, norm)
     logits = watched.source.model(points)
-    clean = (norms(points - inputs, norm) <= SLACK) & ~fooled(logits, watched.labels)
+    clean = (norms(points - inputs, norm) <= SLACK) & ~watched.goal.reached(logits, watched.labels)
     notes["clean"] += int(clean.sum())
     every = torch.arange(len(inputs), device=inputs.device)
     watched.offer(points, logits, every, ~clean)

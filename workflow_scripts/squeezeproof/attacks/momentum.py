@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -9,28 +10,13 @@ from torch.nn import functional
 from squeezeproof.attacks.ball import ascend, project
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import loss_and_gradient
-from squeezeproof.attacks.objective import LOSSES, fooled
+from squeezeproof.attacks.objective import AWAY, Goal
 from squeezeproof.attacks.random import uniform
 from squeezeproof.seeds import derive_seed
 from squeezeproof.types import Classifier, Norm
 
 
-def mifgsm(
-    model: Classifier,
-    inputs: torch.Tensor,
-    labels: torch.Tensor,
-    *,
-    eps: float,
-    norm: Norm,
-    loss: str,
-    steps: int,
-    alpha: float | None,
-    decay: float,
-    keep: str,
-    stop_on_success: bool,
-    seed: int,
-    indices: torch.Tensor,
-) -> torch.Tensor:
+def mifgsm(model: Classifier, inputs: torch.Tensor, labels: torch.Tensor, **settings: Any) -> torch.Tensor:
     """Steps along a running sum of gradients scaled to mean absolute value 1, projected onto the ball and the box.
 
     Args:
@@ -46,12 +32,11 @@ def mifgsm(
             fools it; `last` returns the last iterate, as the paper does.
         stop_on_success: an example stops at the first point that fools; else it makes all its steps.
         seed, indices: of the direction where the gradients are exactly zero.
+        goal: `AWAY` from `labels`, or `TOWARDS` them: then they are the classes to reach, and to fool is to reach them.
 
     Returns adversarial pixels inside the ball and the box.
     """
-    return _iterate(
-        model, inputs, labels, None, eps, norm, loss, steps, alpha, decay, keep, stop_on_success, seed, indices
-    )
+    return _iterate(model, inputs, labels, None, **settings)
 
 
 def difgsm(
@@ -59,17 +44,10 @@ def difgsm(
     inputs: torch.Tensor,
     labels: torch.Tensor,
     *,
-    eps: float,
-    norm: Norm,
-    loss: str,
-    steps: int,
-    alpha: float | None,
-    decay: float,
     smallest: float,
     probability: float,
-    stop_on_success: bool,
     seed: int,
-    indices: torch.Tensor,
+    **settings: Any,
 ) -> torch.Tensor:
     """MI-FGSM whose gradients are taken at images that are shrunk at random and padded with zeros, for transfer.
 
@@ -77,8 +55,8 @@ def difgsm(
         smallest: smallest side of a shrunk image, as a fraction of the side.
         probability: that the images of a step are shrunk.
 
-    The other arguments are those of `mifgsm`. The images of a step share their size and place, which depend on (seed,
-    step) alone. Returns the last iterate: the loss at a shrunk image does not rank the iterates.
+    The other arguments are those of `mifgsm`, without `keep`. The images of a step share their size and place, which
+    depend on (seed, step) alone. Returns the last iterate: the loss at a shrunk image does not rank the iterates.
     """
 
     def diversity(step: int) -> partial[torch.Tensor] | None:
@@ -90,9 +68,7 @@ def difgsm(
         top, left = (int(share * (side - size + 1)) for share in drawn[2:])
         return partial(_shrink, size=size, top=top, left=left)
 
-    return _iterate(
-        model, inputs, labels, diversity, eps, norm, loss, steps, alpha, decay, "last", stop_on_success, seed, indices
-    )
+    return _iterate(model, inputs, labels, diversity, keep="last", seed=seed, **settings)
 
 
 def _shrink(points: torch.Tensor, size: int, top: int, left: int) -> torch.Tensor:
@@ -106,6 +82,7 @@ def _iterate(
     inputs: torch.Tensor,
     labels: torch.Tensor,
     diversity: Callable[[int], partial[torch.Tensor] | None] | None,
+    *,
     eps: float,
     norm: Norm,
     loss: str,
@@ -116,16 +93,18 @@ def _iterate(
     stop_on_success: bool,
     seed: int,
     indices: torch.Tensor,
+    goal: Goal = AWAY,
 ) -> torch.Tensor:
+    """See `mifgsm`; `diversity` maps a step to what is done to the images whose gradient it takes, if anything."""
     alpha = eps / steps if alpha is None else alpha
-    best, batch, points = Strongest(inputs), Batch.of(inputs, labels, indices), inputs
+    best, batch, points, objective = Strongest(inputs), Batch.of(inputs, labels, indices), inputs, goal.loss(loss)
     direction = torch.zeros_like(inputs)
     for step in range(steps):
         transform = diversity(step) if diversity else None
-        values, logits, gradient = loss_and_gradient(model, points, batch.labels, LOSSES[loss], transform)
+        values, logits, gradient = loss_and_gradient(model, points, batch.labels, objective, transform)
         # The clean image is no adversarial example, and a shrunk one is not the point itself.
         if step > 0 and transform is None and (keep == "best" or stop_on_success):
-            fools = fooled(logits, batch.labels)
+            fools = goal.reached(logits, batch.labels)
             best.update(points, values, fools, batch.rows)
             kept = where(~fools) if stop_on_success else None
             if kept is not None:
@@ -140,5 +119,5 @@ def _iterate(
         return points
     with torch.no_grad():
         logits = model(points)
-    best.update(points, LOSSES[loss](logits, batch.labels), fooled(logits, batch.labels), batch.rows)
+    best.update(points, objective(logits, batch.labels), goal.reached(logits, batch.labels), batch.rows)
     return best.points

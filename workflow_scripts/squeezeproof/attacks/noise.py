@@ -5,7 +5,7 @@ import torch
 from squeezeproof.attacks.ball import random_point
 from squeezeproof.attacks.batch import Batch, Strongest
 from squeezeproof.attacks.gradient import check_finite
-from squeezeproof.attacks.objective import LOSSES, fooled
+from squeezeproof.attacks.objective import AWAY, Goal
 from squeezeproof.seeds import derive_seed
 from squeezeproof.types import Classifier, Norm
 
@@ -23,6 +23,7 @@ def noise(
     stop_on_success: bool,
     seed: int,
     indices: torch.Tensor,
+    goal: Goal = AWAY,
 ) -> torch.Tensor:
     """The strongest of `samples` uniform random points of the ball; needs no gradient.
 
@@ -35,6 +36,7 @@ def noise(
         loss: a name of LOSSES, by which points that fool, or points that do not, are compared.
         stop_on_success: an example stops at the first point that fools; else it tries all points.
         seed, indices: the points of example i of the batch are a function of (seed, indices[i]) alone.
+        goal: `AWAY` from `labels`, or `TOWARDS` them: then they are the classes to reach, and to fool is to reach them.
 
     Returns noisy pixels inside the ball and the box. Raises InputError where the model's loss is not finite.
     """
@@ -42,8 +44,8 @@ def noise(
     for sample in range(samples):
         points = random_point(batch.inputs, eps, norm, derive_seed(seed, "noise", sample), batch.indices)
         logits = model(points)
-        fools = fooled(logits, batch.labels)
-        best.update(points, LOSSES[loss](logits, batch.labels), fools, batch.rows)
+        fools = goal.reached(logits, batch.labels)
+        best.update(points, goal.loss(loss)(logits, batch.labels), fools, batch.rows)
         if stop_on_success:
             batch = batch.keep(~fools)
             if len(batch) == 0:

@@ -1,9 +1,12 @@
-"""Losses that untargeted attacks raise: logits [N, K], labels [N] -> per-example loss [N]."""
+"""Losses that attacks raise, away from a label or towards a class: logits [N, K], labels [N] -> loss [N]."""
+
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
 from squeezeproof.errors import NotSupported
+from squeezeproof.types import Loss
 
 # In pixel units, and as a share of a logit; float32 has some ten times finer steps of either.
 ROUNDING = 1e-6
@@ -39,13 +42,29 @@ def dlr(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 def targeted_dlr(logits: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Targeted difference of logits ratio [croce2020autoattack] towards `targets` [N]; needs at least 4 classes."""
-    ordered = logits.topk(4, dim=1).values
     pair = logits.gather(1, labels[:, None]) - logits.gather(1, targets[:, None])
-    return -pair.squeeze(1) / (ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2 + 1e-12)
+    return -pair.squeeze(1) / _scale_of_four(logits)
+
+
+def log_odds_of(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """log(p / (1 - p)) for the target's probability p."""
+    return -log_odds(logits, targets)
+
+
+def margin_of(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The target's logit minus the highest other; positive where the example is classified as the target."""
+    return -margin(logits, targets)
+
+
+def dlr_of(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """That margin over the scale of the targeted difference of logits ratio, as in adv-lib; needs 4 classes."""
+    check_classes(logits, "the loss dlr, targeted,", 4)
+    return margin_of(logits, targets) / _scale_of_four(logits)
 
 
 # The config's names. The attacks' cross-entropy is the log-odds.
 LOSSES = {"cross_entropy": log_odds, "dlr": dlr, "margin": margin}
+TARGETED_LOSSES = {"cross_entropy": log_odds_of, "dlr": dlr_of, "margin": margin_of}
 
 
 def check_classes(logits: torch.Tensor, loss: str, least: int) -> None:
@@ -70,6 +89,37 @@ def rounding(own: torch.Tensor, other: torch.Tensor, gradient: torch.Tensor) -> 
 def fooled(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Boolean [N]: the highest logit is not the label's."""
     return logits.argmax(1) != labels
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What an attack is after: away from the labels, or towards target classes, which it is given in their place."""
+
+    targeted: bool
+
+    def loss(self, name: str) -> Loss:
+        """The loss of that name that the attack raises."""
+        return (TARGETED_LOSSES if self.targeted else LOSSES)[name]
+
+    def margin(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """By how much [N] the example is across the boundary that the attack is to cross."""
+        return margin_of(logits, labels) if self.targeted else margin(logits, labels)
+
+    def reached(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Boolean [N]: the highest logit is not the label's, or it is the target's."""
+        return self.met(logits.argmax(1), labels)
+
+    def met(self, predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The same of predicted classes [N]."""
+        return predictions == labels if self.targeted else predictions != labels
+
+
+AWAY, TOWARDS = Goal(targeted=False), Goal(targeted=True)
+
+
+def _scale_of_four(logits: torch.Tensor) -> torch.Tensor:
+    ordered = logits.topk(4, dim=1).values
+    return ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2 + 1e-12
 
 
 def _without(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

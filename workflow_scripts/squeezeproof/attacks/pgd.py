@@ -7,7 +7,7 @@ import torch
 from squeezeproof.attacks.ball import ascend, project, random_point
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import loss_and_gradient
-from squeezeproof.attacks.objective import LOSSES, fooled
+from squeezeproof.attacks.objective import AWAY, Goal
 from squeezeproof.seeds import derive_seed
 from squeezeproof.types import Classifier, Norm
 
@@ -28,6 +28,7 @@ def pgd(
     stop_on_success: bool,
     seed: int,
     indices: torch.Tensor,
+    goal: Goal = AWAY,
 ) -> torch.Tensor:
     """Steps of length alpha along the steepest direction of the loss, projected onto the ball and the box.
 
@@ -46,11 +47,12 @@ def pgd(
         stop_on_success: an example stops at the first point that fools; else it makes all its steps, because a point
             at the edge of the decision boundary transfers badly.
         seed, indices: the start of example i of the batch is a function of (seed, run, indices[i]) alone.
+        goal: `AWAY` from `labels`, or `TOWARDS` them: then they are the classes to reach, and to fool is to reach them.
 
     Returns adversarial pixels inside the ball and the box.
     """
     alpha = 2.5 * eps / steps if alpha is None else alpha
-    best = Strongest(inputs)
+    best, objective = Strongest(inputs), goal.loss(loss)
     for run in range(restarts):
         batch = Batch.of(inputs, labels, indices)
         if stop_on_success:
@@ -62,10 +64,10 @@ def pgd(
         if random_start:
             points = random_point(points, eps, norm, start, batch.indices)
         for step in range(steps):
-            values, logits, gradient = loss_and_gradient(model, points, batch.labels, LOSSES[loss])
+            values, logits, gradient = loss_and_gradient(model, points, batch.labels, objective)
             # The clean image is no adversarial example, a random start is one.
             if not whole and (step > 0 or random_start):
-                fools = fooled(logits, batch.labels)
+                fools = goal.reached(logits, batch.labels)
                 best.update(points, values, fools, batch.rows)
                 kept = where(~fools) if stop_on_success else None
                 if kept is not None:
@@ -79,7 +81,7 @@ def pgd(
         if len(batch):
             with torch.no_grad():
                 logits = model(points)
-            best.update(points, LOSSES[loss](logits, batch.labels), fooled(logits, batch.labels), batch.rows)
+            best.update(points, objective(logits, batch.labels), goal.reached(logits, batch.labels), batch.rows)
     return best.points
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from squeezeproof.attacks.ball import TINY, norms
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import check_finite
-from squeezeproof.attacks.objective import LOSSES, fooled
+from squeezeproof.attacks.objective import AWAY, Goal
 from squeezeproof.attacks.random import uniform
 from squeezeproof.seeds import derive_seed
 from squeezeproof.types import Classifier, Loss, Norm
@@ -37,6 +37,7 @@ def square(
     stop_on_success: bool,
     seed: int,
     indices: torch.Tensor,
+    goal: Goal = AWAY,
 ) -> torch.Tensor:
     """Random search over windows of shrinking size, each proposal at the edge of the ball; needs no gradient.
 
@@ -59,6 +60,7 @@ def square(
         stop_on_success: an example stops at the first point that fools; else it makes all its queries and raises the
             loss also once it fools the model.
         seed, indices: the numbers of example i of the batch are a function of (seed, run, indices[i]) alone.
+        goal: `AWAY` from `labels`, or `TOWARDS` them: then they are the classes to reach, and to fool is to reach them.
 
     Returns adversarial pixels inside the ball and the box, of a fooled example or not. Raises InputError where the
     model's loss is not finite.
@@ -71,7 +73,7 @@ def square(
             batch = batch.keep(~best.fools)
         if len(batch):
             start, phases = derive_seed(seed, "square", run), schedule(queries - 1, p_init, reference)
-            _search(model, batch, best, eps, norm, phases, LOSSES[loss], stop_on_success, start)
+            _search(model, batch, best, eps, norm, phases, goal.loss(loss), goal, stop_on_success, start)
     check_finite(torch.isfinite(best.values).all())
     return best.points
 
@@ -94,6 +96,7 @@ def _search(
     norm: Norm,
     phases: Iterable[tuple[int, float]],
     loss: Loss,
+    goal: Goal,
     stop_on_success: bool,
     seed: int,
 ) -> None:
@@ -101,7 +104,7 @@ def _search(
     start, windows = KINDS[norm]
     points = start(batch.inputs, eps, seed, batch.indices)
     logits = model(points)
-    values, fools = loss(logits, batch.labels), fooled(logits, batch.labels)
+    values, fools = loss(logits, batch.labels), goal.reached(logits, batch.labels)
     for phase, (count, p) in enumerate(phases):
         moves = windows(batch, eps, p, count, derive_seed(seed, phase))
         for turn in range(count):
@@ -114,7 +117,7 @@ def _search(
                 moves.take(kept)
             candidates = moves.propose(turn, points, batch.inputs)
             logits = model(candidates)
-            news, hits = loss(logits, batch.labels), fooled(logits, batch.labels)
+            news, hits = loss(logits, batch.labels), goal.reached(logits, batch.labels)
             better = (hits > fools) | ((hits == fools) & (news >= values))
             points = torch.where(better[:, None, None, None], candidates, points)
             values, fools = torch.where(better, news, values), torch.where(better, hits, fools)

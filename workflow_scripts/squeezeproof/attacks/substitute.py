@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
@@ -95,7 +96,7 @@ def substitute(
 
     Returns adversarial pixels inside the ball and the box.
     """
-    settings = {"eps": eps, "norm": norm, "loss": "cross_entropy", "stop_on_success": stop_on_success}
+    settings: dict[str, Any] = {"eps": eps, "norm": norm, "loss": "cross_entropy", "stop_on_success": stop_on_success}
     return fgsm(network, inputs, labels, seed=seed, indices=indices, **settings)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.batch import Strongest
-from squeezeproof.attacks.objective import fooled, margin
+from squeezeproof.attacks.objective import AWAY, Goal
 from squeezeproof.attacks.source import Counted
 from squeezeproof.types import Norm
 
@@ -24,7 +24,7 @@ class Watched(nn.Module):
     """The source (attacks.source.Counted) as a library's attack sees it; it has no layers whose mode could be changed.
 
     Args:
-        inputs, labels: of the batch, pixels [N, C, H, W] in [0, 1].
+        inputs, labels: of the batch, pixels [N, C, H, W] in [0, 1], and what the points are to leave or to reach.
         eps, norm: of the ball; eps None is no ball.
         nearest: whether the strongest point is the nearest that fools the model, not the one of the highest margin.
         gradients: whether the model gives any.
@@ -46,9 +46,10 @@ class Watched(nn.Module):
         nearest: bool,
         gradients: bool,
         queries: int | None,
+        goal: Goal = AWAY,
     ) -> None:
         super().__init__()
-        self.source, self.inputs, self.labels = source, inputs, labels
+        self.source, self.inputs, self.labels, self.goal = source, inputs, labels, goal
         self.reach = float("inf") if eps is None else eps + SLACK * max(1.0, eps)
         self.norm, self.nearest, self.gradients = norm, nearest, gradients
         self.left = None if queries is None else queries * len(inputs)
@@ -94,9 +95,9 @@ class Watched(nn.Module):
         misclassifies it.
         """
         labels = self.labels[owners]
-        lengths, fools = norms(points - self.inputs[owners], self.norm), fooled(logits, labels)
+        lengths, fools = norms(points - self.inputs[owners], self.norm), self.goal.reached(logits, labels)
         allowed = allowed & (lengths <= self.reach) & ((lengths > SLACK) | (fools & self.nearest))
-        values = margin(logits, labels)
+        values = self.goal.margin(logits, labels)
         if self.nearest:
             values = torch.where(fools, -lengths, values)
         rows = (allowed & torch.isfinite(values)).nonzero().squeeze(1)

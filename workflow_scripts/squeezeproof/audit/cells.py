@@ -12,7 +12,7 @@ from squeezeproof.audit.models import Models, works
 from squeezeproof.audit.sets import HELPS
 from squeezeproof.entries import registry
 from squeezeproof.entries.attack import Attack
-from squeezeproof.store.predictions import CLEAN, KIND, NOT_SCORED, read_predictions
+from squeezeproof.store.predictions import CLEAN, KIND, NOT_SCORED, read_predictions, read_targeted
 from squeezeproof.store.tensors import read_arrays, read_metadata
 from squeezeproof.types import Key
 
@@ -90,6 +90,8 @@ def audit_predictions(
 ) -> tuple[list[Cell], list[Finding]]:
     """Cells of a predictions file that can be compared, and findings of checks 1, 2, 5 and 22 on all of them.
 
+    Of targeted attacks, whose success is no accuracy, there are findings of check 2 and no cells.
+
     Args:
         path: of the predictions of one target on the sets of one source.
         splits: data set -> Split.
@@ -113,6 +115,9 @@ def audit_predictions(
             cell = Cell(*key[:3], attack, settings, predicted == labels, predicted != NOT_SCORED)
             cells.append(cell)
             findings += [below_clean(cell, clean == labels), works(cell.key, clean, labels)]
+    for attack, found in read_targeted(path)[2].items():
+        own, count = found.targets == labels, len(metadata["classes"])
+        findings.append(_complete((*key[:3], attack), found.predictions, found.settings, count, path, own))
     return cells, findings
 
 
@@ -130,16 +135,21 @@ def _current(
 
 
 def _complete(
-    key: Key, predicted: np.ndarray | None, settings: dict[str, Any], classes: int, path: str | Path
+    key: Key,
+    predicted: np.ndarray | None,
+    settings: dict[str, Any],
+    classes: int,
+    path: str | Path,
+    left_out: np.ndarray | bool = False,
 ) -> Finding:
-    """Check 2: every example that is not the attacker's own has a label."""
+    """Check 2: every example that is not the attacker's own, nor `left_out` [N], has a label."""
     if "failed" in settings:
         return judge(key, 2, "", 0, settings["failed"], bad=True)
     if predicted is None:
         return judge(key, 2, "", 0, f"{path} holds no predictions for it; {remedy(path)}", bad=True)
     held_out = registry.attacks()[settings["method"]].held_out(settings)
     invalid = (predicted < 0) | (predicted >= classes)
-    missing = np.flatnonzero(invalid & (np.arange(len(predicted)) >= held_out))
+    missing = np.flatnonzero(invalid & ~np.asarray(left_out) & (np.arange(len(predicted)) >= held_out))
     message = f"{len(missing)} predictions are missing ({listed(missing)}); {remedy(path)}"
     return judge(key, 2, len(missing), 0, message, bad=len(missing) > 0 or bool(invalid.all()))
 

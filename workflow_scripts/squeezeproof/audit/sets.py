@@ -10,6 +10,7 @@ import numpy as np
 from squeezeproof.audit.findings import EVERY, WARNING, Finding, judge, listed, not_applicable, remedy
 from squeezeproof.audit.models import works
 from squeezeproof.entries import registry
+from squeezeproof.entries.attack import DRAWN_TARGETS
 from squeezeproof.errors import InputError
 from squeezeproof.store.adversarial import KIND
 from squeezeproof.store.predictions import NOT_SCORED
@@ -67,7 +68,8 @@ def audit_set(
         metadata = read_metadata(path, KIND)
         if "failed" in metadata:
             return [judge(key, 2, "", "", metadata["failed"], bad=True)]
-        arrays = read_arrays(path, ["labels", "predictions", "clean_predictions", "margin"])
+        names = ["labels", "predictions", "clean_predictions", "margin"]
+        arrays = read_arrays(path, [*names, *(["targets"] if metadata["settings"].get("targeted") else [])])
         if arrays["labels"].shape != origin.labels.shape:
             raise InputError(f"{path}: holds {len(arrays['labels'])} examples, the test split {len(origin.labels)}")
         lengths, outside = measure(path, origin.images, metadata["settings"]["norm"])
@@ -75,7 +77,7 @@ def audit_set(
         return [judge(key, 2, "", "", f"{error}; {remedy(path)}", bad=True)]
     again = f"; {remedy(path)}"
     return [
-        intact(key, metadata, arrays["labels"], lengths, outside, origin, again),
+        intact(key, metadata, arrays, lengths, outside, origin, again),
         moved(key, metadata["settings"], arrays, lengths, again),
         spent(key, metadata["settings"], arrays, lengths, again),
         works(key, arrays["clean_predictions"], arrays["labels"]),
@@ -110,20 +112,23 @@ def _pixels(images: np.ndarray) -> np.ndarray:
 def intact(
     key: Key,
     metadata: dict[str, Any],
-    labels: np.ndarray,
+    arrays: dict[str, np.ndarray],
     lengths: np.ndarray,
     outside: int,
     origin: Origin,
     again: str,
 ) -> Finding:
-    """Check 1: after reloading, every image is finite, in the box and in the ball, and of these images and labels."""
-    eps = metadata["settings"]["eps"]
+    """Check 1: after reloading, every image is finite, in the box and in the ball, and of these images and labels, and
+    the class that one was to reach is not its own, unless the study named it.
+    """
+    eps, own = metadata["settings"]["eps"], ~attacked(arrays)
     reach = np.inf if eps is None else eps + SLACK * max(1.0, eps)
     problems = {
         "was crafted from other images than the test split has": metadata["clean_fingerprint"]
         != origin.split_fingerprint,
         "was crafted on other weights than the source has": metadata["source_fingerprint"] != origin.fingerprint,
-        "labels differ from the test split's": (labels != origin.labels).sum(),
+        "labels differ from the test split's": (arrays["labels"] != origin.labels).sum(),
+        "images were to reach their own class": own.sum() * (metadata["settings"].get("targeted") in DRAWN_TARGETS),
         "images are not finite": np.isnan(lengths).sum(),
         "images leave the box [0, 1]": outside,
         "images leave the ball": (lengths > reach).sum(),
@@ -142,7 +147,7 @@ def moved(
     """
     if settings["stop_on_success"]:
         return not_applicable(key, 3, "stop_on_success leaves an example where it fools the source")
-    right = arrays["clean_predictions"] == arrays["labels"]
+    right = attacked(arrays) & (arrays["clean_predictions"] == arrays["labels"])
     unmoved = np.flatnonzero(right & (lengths <= SLACK))
     rounded = settings["stored"] == "uint8"
     cause = (
@@ -160,7 +165,7 @@ def spent(
     """Check 25: an attack in a ball, which spends its whole budget, ends near the edge of its ball."""
     if settings["eps"] is None or settings["stop_on_success"] or not _spends(settings["method"]):
         return not_applicable(key, 25, "the attack looks for the nearest point, or stops where it succeeds")
-    right = arrays["clean_predictions"] == arrays["labels"]
+    right = attacked(arrays) & (arrays["clean_predictions"] == arrays["labels"])
     typical = float(np.median(lengths[right])) if right.any() else settings["eps"]
     message = (
         f"half of the perturbations are at most {typical:.3g} long, the budget is {settings['eps']:.3g}: the attack "
@@ -195,15 +200,30 @@ def reproduced(key: Key, arrays: dict[str, np.ndarray], evaluated: np.ndarray | 
 
 def cumulative(key: Key, metadata: dict[str, Any], arrays: dict[str, np.ndarray], again: str) -> Finding:
     """Check 5, of a set: what its last attack left standing is what all its attacks together left standing, and for
-    attacks that follow the source's gradients no more than the source labels right without them."""
-    standing, correct = metadata["stages"][-1]["standing"], int((arrays["predictions"] == arrays["labels"]).sum())
+    attacks that follow the source's gradients no more than the source labels right without them. What stands against
+    a targeted attack does not reach its target class."""
+    standing, correct = metadata["stages"][-1]["standing"], _standing(arrays, "predictions")
     if correct != standing:
         message = f"its attacks left {standing} examples standing, in the file stand {correct}{again}"
         return judge(key, 5, correct, standing, message, bad=True)
-    clean = int((arrays["clean_predictions"] == arrays["labels"]).sum())
+    clean = _standing(arrays, "clean_predictions")
     helps = correct > clean and not registry.attacks()[metadata["settings"]["method"]].blind
-    message = f"the source labels {correct} of its images right, and {clean} of the clean ones: {HELPS}"
+    how = "not as the classes to reach" if "targets" in arrays else "right"
+    message = f"the source labels {correct} of its images {how}, and {clean} of the clean ones: {HELPS}"
     return judge(key, 5, correct, clean, message, bad=helps)
+
+
+def attacked(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Which examples of a set were attacked, bool [N]: an image of the class that it was to reach was not."""
+    labels = arrays["labels"]
+    return labels != arrays["targets"] if "targets" in arrays else np.ones(labels.shape, bool)
+
+
+def _standing(arrays: dict[str, np.ndarray], predicted: str) -> int:
+    """How many examples keep their label, or do not reach their target class."""
+    if "targets" in arrays:
+        return int((attacked(arrays) & (arrays[predicted] != arrays["targets"])).sum())
+    return int((arrays[predicted] == arrays["labels"]).sum())
 
 
 def gradients(key: Key, metadata: dict[str, Any]) -> Finding:

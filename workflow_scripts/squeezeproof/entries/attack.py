@@ -5,15 +5,20 @@ from functools import cache
 from math import prod, sqrt
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, create_model
+from pydantic import BeforeValidator, Field, create_model, model_validator
 
 from squeezeproof.entries.entry import Entry
-from squeezeproof.entries.settings import Distinct, Flag, Positive, Real, Whole, setting
+from squeezeproof.entries.settings import Distinct, Flag, Positive, Real, Text, Whole, problem, setting
 
 # The settings of an entry that the stages of a suite share.
-SHARED = ("eps", "norm", "stop_on_success", "stored")
-# The loss dlr divides by the distance of the highest to the third highest logit.
-DLR_CLASSES = 3
+SHARED = ("eps", "norm", "stop_on_success", "stored", "targeted")
+# Of those, what a stage's function is not told.
+UNTOLD = ("stored", "targeted")
+# What `targeted` may say beside the name of a class.
+DRAWN_TARGETS = ("least-likely", "random", "next")
+# The loss dlr divides by the distance of the highest to the third highest logit; towards a target, to the mean of the
+# third and the fourth.
+DLR_CLASSES, TARGETED_DLR_CLASSES = 3, 4
 
 Loss = Annotated[
     Literal["cross_entropy", "dlr", "margin"],
@@ -84,6 +89,7 @@ class Attack(Entry):
         strength: its place among attacks that the audit holds to an order, None for no place.
         draws_by_batch: whether what it does to an example may depend on the others of its batch.
         probed: whether it is PGD in its own settings, which the audit runs again (audit/probe.py).
+        takes_target: whether it can be told what class to reach (`goal` of attacks/objective.py).
         blind: whether it looks at neither gradient nor logits of the source at the example.
         fit: what learns from images before any is attacked; `trains_on_images` if those are the training images.
         units, per_unit: the settings that its cost is proportional to, and forward and backward passes per example
@@ -92,10 +98,10 @@ class Attack(Entry):
 
     title: ClassVar[str] = "Attacks"
     about: ClassVar[str] = (
-        "Untargeted, on pixels in [0, 1]. Each entry is crafted at every eps of its list. Attacks in a ball "
-        "return the strongest point found for every example; minimum-norm attacks, whose `eps` may be left "
-        "out, a point just beyond the decision boundary. Projections onto the ball and the box are in "
-        "float32."
+        "On pixels in [0, 1], away from the true label unless `targeted` says what class to reach. Each entry is "
+        "crafted at every eps of its list. Attacks in a ball return the strongest point found for every example; "
+        "minimum-norm attacks, whose `eps` may be left out, a point just beyond the decision boundary. Projections "
+        "onto the ball and the box are in float32."
     )
     key: ClassVar[str] = "method"
     needs: ClassVar[str] = "gradients"
@@ -107,6 +113,7 @@ class Attack(Entry):
     strength: ClassVar[int | None] = None
     draws_by_batch: ClassVar[bool] = False
     probed: ClassVar[bool] = False
+    takes_target: ClassVar[bool] = False
     blind: ClassVar[bool] = False
     fit: ClassVar[str] = ""
     trains_on_images: ClassVar[bool] = False
@@ -118,6 +125,14 @@ class Attack(Entry):
         # What `with_budget` adds.
         eps: list[Any]
         norm: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_no_target(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("targeted") is not None and "targeted" not in cls.model_fields:
+            who = "a stage of a suite" if cls.takes_target else cls.label()
+            raise problem(f"{who} takes no target; leave it out, or name an attack that does, such as pgd", ".targeted")
+        return value
 
     @classmethod
     def may_be_stage(cls) -> bool:
@@ -138,9 +153,10 @@ class Attack(Entry):
     @classmethod
     def sequence(cls, settings: dict[str, Any]) -> list[dict[str, Any]]:
         """The same as complete settings, with those that all of them share."""
-        shared = {key: settings[key] for key in SHARED}
+        shared = {key: settings[key] for key in SHARED if key in settings}
         return [
-            {key: value for key, value in {**part, **shared}.items() if key != "stored"} for part in cls.parts(settings)
+            {key: value for key, value in {**part, **shared}.items() if key not in UNTOLD}
+            for part in cls.parts(settings)
         ]
 
     @classmethod
@@ -166,8 +182,10 @@ class Attack(Entry):
             yield from eps_contradictions(path, eps, self.norm, most_values(study))
         if type(self).least_classes > 2:
             yield from few_classes(path, self.method, type(self).least_classes, study)
+        targeted = getattr(self, "targeted", None)
         if getattr(self, "loss", None) == "dlr":
-            yield from few_classes(f"{path}.loss", "dlr", DLR_CLASSES, study)
+            least = TARGETED_DLR_CLASSES if targeted else DLR_CLASSES
+            yield from few_classes(f"{path}.loss", "dlr, targeted," if targeted else "dlr", least, study)
 
 
 class SourceAttack(Attack):
@@ -245,15 +263,34 @@ CUT = (
 )
 
 
+TARGETED = (
+    "The class that every image is to reach: `least-likely`, the one that the source gives the lowest logit; `random`, "
+    "another one for every image, the same on every source; `next`, the label plus one; or the name of a class, whose "
+    "own images are left out. Success is to reach it, and tables/targeted.csv tells how often. That is no robust "
+    "accuracy, so the set is in no other table of accuracy and in no verdict. null leads away from the label."
+)
+
+
+def _as_name(value: Any) -> Any:
+    if value == "":
+        raise problem(f"is empty; write {', '.join(DRAWN_TARGETS)} or the name of a class")
+    # Class names such as 3 are numbers in YAML.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 @cache
 def with_budget(attack: type[Attack]) -> type[Attack]:
-    """The class of an entry of `attacks`: the attack's own settings and eps, norm, stop_on_success and stored."""
+    """The class of an entry of `attacks`: the attack's own settings and eps, norm, stop_on_success and stored; and
+    targeted, where it takes a target.
+    """
     eps = (
         (Distinct[Positive | None], setting(CUT, [None], min_length=1))
         if attack.minimum_norm or attack.own_budget
         else (Distinct[Positive], setting(BALL, min_length=1))
     )
     norm = setting("Norm that is kept small." if attack.minimum_norm else "Norm of the ball.", attack.norms[0])
+    name = Annotated[Text | None, BeforeValidator(_as_name)]
+    targeted: dict[str, Any] = {"targeted": (name, setting(TARGETED, None))}
     return create_model(
         attack.__name__,
         __base__=attack,
@@ -262,4 +299,5 @@ def with_budget(attack: type[Attack]) -> type[Attack]:
         norm=(Literal[attack.norms], norm),
         stop_on_success=(Flag, setting(STOP, False)),
         stored=(Literal["float32", "uint8"], setting(STORED, "float32")),
+        **(targeted if attack.takes_target else {}),
     )

@@ -17,6 +17,7 @@ class Dataset(Entry):
     Attributes:
         shape: (channels, side) of its images in pixels; None for what the settings `channels` and `size` say.
         known_classes: None where only the files tell.
+        known_names: of the classes in the order of the labels; empty where only the files tell.
         images: split -> how many images `train` and `test` have before they are cut down; empty where only the files
             tell.
     """
@@ -29,6 +30,7 @@ class Dataset(Entry):
     key: ClassVar[str] = "kind"
     shape: ClassVar[tuple[int | None, int | None]] = (None, None)
     known_classes: ClassVar[int | None] = None
+    known_names: ClassVar[tuple[str, ...]] = ()
     images: ClassVar[dict[str, int]] = {}
 
     kind: str
@@ -55,6 +57,10 @@ class Dataset(Entry):
     def classes(self) -> int | None:
         """Number of classes, None where nobody knows before the images are read."""
         return self.known_classes
+
+    def class_names(self) -> list[str]:
+        """Names of the classes, empty where nobody knows before the images are read."""
+        return list(self.known_names)
 
     def channels_of_images(self) -> int:
         """Channels of its images."""

@@ -102,7 +102,7 @@ class Library(Entry):
         made.library_of, made.row = cls, row
         made.display, made.needs, made.norms = f"{name} ({cls.label()})", row["needs"], tuple(row["norms"])
         made.minimum_norm, made.own_budget = row["finds"] == "nearest", row["finds"] == "own budget"
-        made.blind = row["needs"] == "nothing"
+        made.blind, made.takes_target = row["needs"] == "nothing", row["targeted"]
         made.units = tuple(key for key in UNITS if key in fields)
         made.per_unit = (1, 1 if row["needs"] == "gradients" else 0)
         return made

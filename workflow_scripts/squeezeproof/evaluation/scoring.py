@@ -10,6 +10,7 @@ from torch import Tensor
 from squeezeproof.store.datasets import Tensors, open_set, open_split
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED
 from squeezeproof.store.scored import Scored, digest
+from squeezeproof.store.tensors import read_arrays
 
 
 def score(
@@ -17,7 +18,7 @@ def score(
     test: str | Path,
     sets: Iterable[str | Path],
     scored: Scored | None = None,
-) -> tuple[Tensor, dict[str, Tensor], dict[str, dict[str, Any]], dict[str, Any]]:
+) -> tuple[Tensor, dict[str, Tensor], dict[str, dict[str, Any]], dict[str, Any], dict[str, Tensor]]:
     """Score a model on everything that one source crafted.
 
     Args:
@@ -26,7 +27,8 @@ def score(
         sets: paths of adversarial sets of one source.
         scored: what the model said of some of them before.
 
-    Returns (labels, predictions, attacks, split) as `store.predictions.save_predictions` takes them. Raises InputError
+    Returns (labels, predictions, attacks, split, targets) as `store.predictions.save_predictions` takes them; an image
+    of the class that a targeted attack is to reach is not scored. Raises InputError
     where a file cannot be read, or a set is of another split.
     """
     images, labels, split = open_split(test)
@@ -36,15 +38,18 @@ def score(
             return predict(pixels)
         return torch.from_numpy(scored.labels(digest(path), lambda: predict(pixels)))
 
-    predictions, attacks = {CLEAN: labels_of(test, images)}, {}
+    predictions, attacks, targets = {CLEAN: labels_of(test, images)}, {}, {}
     for path in sets:
         adversarial, metadata = open_set(path, split)
         predicted = labels_of(path, adversarial)
         # The attacker has seen these images.
         predicted[: metadata.get("held_out", 0)] = NOT_SCORED
         attacks[metadata["attack"]] = {**metadata["settings"], "entry": metadata["entry"]}
+        if metadata["settings"].get("targeted"):
+            reach = targets[metadata["attack"]] = torch.from_numpy(read_arrays(path, ["targets"])["targets"])
+            predicted[reach == labels] = NOT_SCORED
         if "failed" in metadata:
             predicted[:] = NOT_SCORED
             attacks[metadata["attack"]]["failed"] = metadata["failed"]
         predictions[metadata["attack"]] = predicted
-    return labels, predictions, attacks, split
+    return labels, predictions, attacks, split, targets

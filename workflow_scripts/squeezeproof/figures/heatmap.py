@@ -13,6 +13,7 @@ from squeezeproof.errors import NothingToShow
 from squeezeproof.figures.style import COLORS, WHY
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.study.figures import Figure
+from squeezeproof.study.targeted import is_targeted
 from squeezeproof.tables.files import read_table
 
 FIGURE = Figure(
@@ -20,6 +21,7 @@ FIGURE = Figure(
     each=lambda study: [
         {"dataset": dataset, "attack": attack}
         for dataset, attack in sorted({(key[0], attack) for key, attacks in study.sets.items() for attack in attacks})
+        if not is_targeted(study.attacks[attack])
     ],
     needs=lambda study, paths, names: {
         "over_seeds": paths.table("over_seeds"),

@@ -32,10 +32,12 @@ class Attacked:
         attack, settings: the attack's name and all of its settings.
         images: the adversarial images [N, C, H, W], float32 in [0, 1], or uint8 where `stored` asks for that.
         labels, clean_predictions, predictions: int64 [N], the true labels, and the model's before and after.
-        success: bool [N], whether the model misclassifies the image that is returned.
+        success: bool [N], whether the model misclassifies the image that is returned, or, of a targeted attack, gives
+            it the class that it was to reach.
+        targets: int64 [N], the classes to reach; None where the attack is not targeted.
         norm, loss, margin: float32 [N], of the perturbation (in `settings["norm"]`), cross-entropy, and the highest
-            other logit minus the label's.
-        scored: bool [N]; images that belong to the attacker count in no accuracy.
+            other logit minus the label's, or the target's minus the highest other.
+        scored: bool [N]; images that belong to the attacker, or to the class that they were to reach, count in no rate.
         forwards, backwards: passes per example.
         seconds: that it took.
     """
@@ -54,11 +56,17 @@ class Attacked:
     forwards: float
     backwards: float
     seconds: float
+    targets: torch.Tensor | None = None
+
+    @property
+    def success_rate(self) -> float:
+        """Share of the scored images on which the attack succeeded; of a targeted one that is to reach the class."""
+        return self.success[self.scored].double().mean().item()
 
     @property
     def accuracy(self) -> float:
-        """Share of the scored images that the model still labels rightly."""
-        return (~self.success[self.scored]).double().mean().item()
+        """Share of the scored images that the model still labels rightly; no robust accuracy if it is targeted."""
+        return (self.predictions == self.labels)[self.scored].double().mean().item()
 
     @property
     def clean_accuracy(self) -> float:
@@ -68,15 +76,17 @@ class Attacked:
     @property
     def table(self) -> pd.DataFrame:
         """One row per example, a pandas.DataFrame."""
-        return pd.DataFrame({name: getattr(self, name).numpy() for name in PER_EXAMPLE})
+        names = [*PER_EXAMPLE, *(["targets"] if self.targets is not None else [])]
+        return pd.DataFrame({name: getattr(self, name).numpy() for name in names})
 
     def __repr__(self) -> str:
         name = attack_display(self.attack, self.attack, self.settings["eps"])
         cost = f"{self.forwards:.0f} forward and {self.backwards:.0f} backward passes an image, {self.seconds:.1f} s"
-        return (
-            f"{name} ({self.settings['norm']}) on {len(self.labels)} images: accuracy {100 * self.clean_accuracy:.1f} "
-            f"% to {100 * self.accuracy:.1f} %; {cost}"
-        )
+        found = f"accuracy {100 * self.clean_accuracy:.1f} % to {100 * self.accuracy:.1f} %"
+        if self.targets is not None:
+            rule = self.settings["targeted"]
+            found = f"targeted ({rule}), {100 * self.success_rate:.1f} % of {int(self.scored.sum())} reach their class"
+        return f"{name} ({self.settings['norm']}) on {len(self.labels)} images: {found}; {cost}"
 
 
 def attack(
@@ -106,7 +116,8 @@ def attack(
         seed: of the attack's random numbers; the result does not depend on `batch_size`.
         batch_size: images in memory at a time; None for as many as fit.
         training: (images, labels) for attacks that learn from training images.
-        settings: of the attack, by the names of docs/config.md; left out, its defaults.
+        settings: of the attack, by the names of docs/config.md; left out, its defaults. A class that `targeted` names
+            is a label written as text, such as "3".
 
     Returns Attacked. Raises InputError where an argument is not what it should be, the model gives no gradients to an
     attack that needs them, its outputs are no logits, or another library's attack ends in an exception.
@@ -137,13 +148,18 @@ def crafted(
     scored = torch.ones(len(labels), dtype=torch.bool)
     # The attacker has seen these images.
     scored[: metadata.get("held_out", 0)] = False
+    targets = tensors.get("targets")
+    if targets is not None:
+        scored &= targets != labels
+    reached = tensors["predictions"] != tensors["labels"] if targets is None else tensors["predictions"] == targets
     kept = {key: tensors[key] for key in ("labels", "clean_predictions", "predictions", "norm", "loss", "margin")}
     return Attacked(
         attack=name,
         settings=settings,
         images=tensors["adversarial"],
-        success=tensors["predictions"] != tensors["labels"],
+        success=reached,
         scored=scored,
+        targets=targets,
         forwards=metadata["forwards_per_example"],
         backwards=metadata["backwards_per_example"],
         seconds=metadata["seconds"],

@@ -161,6 +161,8 @@ def _instances(
             raise InputError(f"attacks: {name}: {min(taken)} is no setting here; all attacks have those of `check`")
         for value in listed:
             checked = checked_settings(name, {**settings, "eps": value, "norm": norm}, values)
+            if checked.get("targeted"):
+                raise InputError(f"attacks: {name}: targeted leads to no robust accuracy, which is compared here")
             entry = registry.attacks()[name]
             if entry.trains_on_images:
                 raise InputError(f"attacks: {name} learns from training images; run it by `attack`")

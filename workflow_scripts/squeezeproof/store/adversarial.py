@@ -39,8 +39,16 @@ def save_set(
         "settings": settings,
         "clean_fingerprint": split["fingerprint"],
         "source_fingerprint": source["fingerprint"],
-        "successes": int((tensors["predictions"] != tensors["labels"]).sum()),
+        "successes": _successes(tensors),
         "dtype": str(tensors["adversarial"].dtype).removeprefix("torch."),
         **metadata,
     }
     write_tensors(path, arrays, metadata)
+
+
+def _successes(tensors: "dict[str, Tensor]") -> int:
+    """Examples that the source misclassifies, or of a targeted attack those that it gives their target class."""
+    if "targets" not in tensors:
+        return int((tensors["predictions"] != tensors["labels"]).sum())
+    attacked = tensors["targets"] != tensors["labels"]
+    return int((attacked & (tensors["predictions"] == tensors["targets"])).sum())

@@ -1,5 +1,6 @@
 """Predictions: the labels that one target gives to the clean test split and to every set of one source."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,33 @@ METADATA = {**dict.fromkeys(TEXTS, str), "attacks": dict, "classes": list}
 CLEAN = "clean"
 # The predicted label of an example that is left out of an attack's accuracy.
 NOT_SCORED = -1
+TARGETED = "targeted_attacks"
+PREDICTION, TARGET = "prediction:", "target:"
+
+
+@dataclass(frozen=True)
+class Targeted:
+    """What a target predicts on a set whose examples were to reach a class each.
+
+    Attributes:
+        settings: of the attack, with `entry`, the study's entry of `attacks` that it comes from.
+        targets: int [N], the classes to reach.
+        predictions: int [N], NOT_SCORED for an image of its target class.
+    """
+
+    settings: dict[str, Any]
+    targets: np.ndarray
+    predictions: np.ndarray
+
+    @property
+    def scored(self) -> np.ndarray:
+        """Which examples were attacked, bool [N]."""
+        return self.predictions != NOT_SCORED
+
+    @property
+    def reached(self) -> np.ndarray:
+        """Which of them got their target class, bool [N]."""
+        return self.scored & (self.predictions == self.targets)
 
 
 def save_predictions(
@@ -28,6 +56,7 @@ def save_predictions(
     attacks: dict[str, dict[str, Any]],
     checkpoint: dict[str, Any],
     split: dict[str, Any],
+    targets: "dict[str, Tensor] | None" = None,
     **metadata: Any,
 ) -> None:
     """Write predicted labels per example.
@@ -39,15 +68,19 @@ def save_predictions(
         attacks: attack instance name -> its settings and `entry`, the study's entry of `attacks` that it comes from.
         checkpoint: metadata of the target's checkpoint.
         split: metadata of the test split.
+        targets: of every targeted attack the classes to reach, int64 [N]. What is read as `attacks` is without them.
         metadata: further JSON metadata.
     """
-    arrays = {f"prediction:{name}": values.numpy().astype(np.int32) for name, values in predictions.items()}
+    arrays = {f"{PREDICTION}{name}": values.numpy().astype(np.int32) for name, values in predictions.items()}
+    targets = targets or {}
+    arrays |= {f"{TARGET}{name}": values.numpy().astype(np.int32) for name, values in targets.items()}
     metadata = {
         "kind": KIND,
         "dataset": names.dataset,
         "target": names.target,
         "source": names.source,
-        "attacks": attacks,
+        "attacks": {name: settings for name, settings in attacks.items() if name not in targets},
+        **({TARGETED: {name: attacks[name] for name in targets}} if targets else {}),
         "target_fingerprint": checkpoint["fingerprint"],
         "clean_fingerprint": split["fingerprint"],
         "classes": split["classes"],
@@ -59,13 +92,35 @@ def save_predictions(
 def read_predictions(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
     """(labels [N], prediction name -> labels [N], metadata) of a predictions file, as numpy arrays.
 
+    Those on targeted attacks, of which there is no robust accuracy, are read by `read_targeted` alone.
+
     Raises InputError where it is truncated or altered, or is short of what a predictions file has.
     """
+    labels, arrays, metadata = _read(path)
+    apart = metadata.get(TARGETED, {})
+    found = [name.removeprefix(PREDICTION) for name in arrays if name.startswith(PREDICTION)]
+    return labels, {name: arrays[f"{PREDICTION}{name}"] for name in found if name not in apart}, metadata
+
+
+def read_targeted(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, Targeted], dict[str, Any]]:
+    """(labels [N], predictions on the clean images [N], attack -> Targeted, metadata) of a predictions file.
+
+    Raises InputError as `read_predictions` does.
+    """
+    labels, arrays, metadata = _read(path)
+    found = {
+        name: Targeted(settings, arrays[f"{TARGET}{name}"], arrays[f"{PREDICTION}{name}"])
+        for name, settings in metadata.get(TARGETED, {}).items()
+    }
+    return labels, arrays[f"{PREDICTION}{CLEAN}"], found, metadata
+
+
+def _read(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
     metadata = read_metadata(path, KIND, METADATA)
     arrays = read_arrays(path)
-    if missing := [name for name in ("labels", f"prediction:{CLEAN}") if name not in arrays]:
+    if missing := [name for name in ("labels", f"{PREDICTION}{CLEAN}") if name not in arrays]:
         raise InputError(f"{path}: has no {', '.join(missing)}; it holds {', '.join(sorted(arrays))}")
     labels = arrays.pop("labels")
     if any(values.ndim != 1 or values.shape != labels.shape for values in arrays.values()):
         raise InputError(f"{path}: does not hold one label per example; {AGAIN}")
-    return labels, {name.removeprefix("prediction:"): values for name, values in arrays.items()}, metadata
+    return labels, arrays, metadata

@@ -60,7 +60,7 @@ class SweepFile:
         predictions = {CLEAN: self.clean} | {point.name: point.predictions for point in points}
         attacks = {point.name: {**point.settings, "entry": self.metadata["entry"]} for point in points}
         costs = {point.name: point.costs for point in points}
-        metadata = {**self.metadata, "costs": costs}
+        metadata: dict[str, Any] = {**self.metadata, "costs": costs}
         save_predictions(path, self.labels, predictions, self.names, attacks, self.checkpoint, self.split, **metadata)
 
     def known(self, path: Path) -> dict[str, Point]:

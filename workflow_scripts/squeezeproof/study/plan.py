@@ -27,6 +27,7 @@ from squeezeproof.study.renamed import with_new_keys
 from squeezeproof.study.schema import validated
 from squeezeproof.study.selection import select, select_models
 from squeezeproof.study.sweeps import expand_sweeps
+from squeezeproof.study.targeted import is_targeted, target_contradictions
 
 FLOAT_BITS = 32
 
@@ -107,6 +108,9 @@ class Study:
         self.features = expand_features(self.config, seen, datasets, list(self.attacks), self.sets, problems)
         self.exports = expand_efficiency(self.config, models, self.evaluated_models, self.compressions, problems)
         problems += selection_contradictions(self.config["select"], self.attacks)
+        problems += dict.fromkeys(
+            target_contradictions(self.attacks, self.sets, typed.datasets, self.config["select"]["attack"])
+        )
         if problems:
             raise ConfigError(problems)
 
@@ -276,7 +280,7 @@ class Study:
     @cached_property
     def probed_attack(self) -> dict[str, Any] | None:
         """Settings of the study's first attack that the audit's probe runs again, None where it has none."""
-        found = (attack.settings for attack in self.attacks.values())
+        found = (attack.settings for attack in self.attacks.values() if not is_targeted(attack))
         return next((settings for settings in found if registry.attacks()[settings["method"]].probed), None)
 
     @cached_property
@@ -289,7 +293,7 @@ class Study:
         for (dataset, target, source), attacks in self.pairs.items():
             for attack in (self.attacks[name] for name in attacks if target != source):
                 key = (dataset, self.models[dataset, source].variant, attack.entry)
-                if attack.settings["eps"] is not None:
+                if attack.settings["eps"] is not None and not is_targeted(attack):
                     found.setdefault(key, {})[attack.name] = attack.settings["eps"]
         return {key: sorted(levels, key=levels.get) for key, levels in found.items() if len(levels) > 1}
 

@@ -66,7 +66,7 @@ def _in_words(item: ErrorDetails, path: str, owner: type[Settings], field: dict[
     shown = repr(value)
     match item["type"]:
         case "problem":
-            return f"{path}{context['at']}: {context['text']}"
+            return f"{path}{context['at']}: {context['text']}".removeprefix(".")
         case "missing":
             hint = field["description"].split("; ")[0].rstrip(".")
             return f"{path}: missing ({hint})"

@@ -53,6 +53,8 @@ def expand_sweeps(
             problems.append(f"{path}.attack: {entry!r} is no entry of attacks{suggest(entry, config['attacks'])}")
             continue
         attack = config["attacks"][entry]
+        if attack.get("targeted"):
+            problems.append(f"{path}.attack: {entry} is targeted, which gives no robust accuracy; name another attack")
         levels = settings["eps"] or attack["eps"]
         problems += _eps_problems(path, levels, attack, values)
         points = tuple(attack_at(entry, {**attack, "stop_on_success": True}, eps, name) for eps in levels)

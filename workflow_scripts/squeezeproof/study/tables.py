@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 from squeezeproof.entries import registry
 from squeezeproof.entries.attack import Attack
 from squeezeproof.study.efficiency import int8_pairs
+from squeezeproof.study.entities import Instance
+from squeezeproof.study.targeted import targeted_sets
 
 if TYPE_CHECKING:
     from squeezeproof.study.plan import Study
@@ -27,6 +29,7 @@ def tables(study: "Study") -> dict[str, list[str]]:
         "write_unsupported": ["unsupported"],
         "select_variants": ["selected"],
         "write_stages": ["stages"] if suites(study) else [],
+        "write_targeted": ["targeted"] if targeted_sets(study) else [],
         "write_library_attacks": ["library_attacks"] if of_libraries(study) else [],
         "write_wide_tables": [f"{WIDE}{name}" for name in wide_tables(study)],
         "compare_published": ["published"] if study.published else [],
@@ -85,6 +88,7 @@ def story_tables(study: "Study") -> list[str]:
         "published",
         "clean_accuracy",
         *wide,
+        "targeted",
         "max_delta",
         "selected",
         "sweeps",
@@ -93,6 +97,11 @@ def story_tables(study: "Study") -> list[str]:
     ]
     made = set(table_names(study))
     return [name for name in [*shown, "compression"] if name in made]
+
+
+def _in_words(attack: Instance) -> str:
+    rule = attack.settings.get("targeted")
+    return f"{attack.name} (targeted: {rule})" if rule else attack.name
 
 
 def design(study: "Study") -> dict[str, Any]:
@@ -104,7 +113,7 @@ def design(study: "Study") -> dict[str, Any]:
     numbers = {
         **{title: ", ".join(config[axis]) or "none" for axis, title in axes.items()},
         "Compressions": ", ".join(study.compressions) or "none",
-        "Attacks": ", ".join(study.attacks),
+        "Attacks": ", ".join(map(_in_words, study.attacks.values())),
         "Seeds": ", ".join(map(str, study.seeds)),
         "Models": len(study.evaluated_models),
         "Adversarial sets": sum(len(attacks) for attacks in study.sets.values()),

@@ -29,6 +29,7 @@ from squeezeproof.tables.columns import (
     SOURCE,
     STD,
     TANGO,
+    TARGETED,
     THREAT,
     VARIANT,
     WARNED,
@@ -80,6 +81,29 @@ OVER_SEEDS = Table(
     "Accuracy over seeds, for the clean images (where the target is the source, too) and every attack.",
     (DATASET, *axes("source_"), *axes("target_"), THREAT, SEED_RELATION, *attack(), RUNS, *spread()),
 )
+TARGETED_ATTACKS = Table(
+    "targeted",
+    "How often the images of targeted attacks get the class that they were to reach. That is no robust accuracy: an "
+    "image that gets a third class counts as one that resists. So these attacks are in no other table of accuracy, in "
+    "no verdict and in no answer.",
+    (
+        DATASET, SOURCE, Column("target", TEXT, "The model that is scored, with its seed."), THREAT, *attack(),
+        TARGETED,
+        Column("n", COUNT, "Test images that are scored; those of the class to reach are not.", title="images"),
+        Column("reached", COUNT, "Images that get the class that they were to reach.", printed=False),
+        Column(
+            "success_rate", SHARE, "Share of the images that get that class.",
+            value=lambda rows: rows["reached"] / rows["n"],
+        ),
+        *interval(WILSON),
+        Column("clean_rate", SHARE, "Share of the same images that get that class before the attack."),
+        Column(
+            "base_rate", SHARE, "The success rate on the base of a compressed model: on the same images, or, "
+            "white-box, on those that were crafted on the base.",
+        ),
+        Column("warnings", TEXT, CHECKS, printed=False, marks="success_rate"),
+    ),
+)  # fmt: skip
 SWEEPS = Table(
     "sweeps",
     "White-box accuracy of every model at rising eps, each attacked on the whole test split; eps 0 stands for the "
@@ -314,8 +338,11 @@ CRAFTING = Table(
     "What crafting every adversarial set cost, and what it achieved on its own source.",
     (
         DATASET, SOURCE, *attack(), Column("stop_on_success", FLAG, "Whether an image stops once it fools its source."),
-        Column("stored", TEXT, "The type of the stored pixels.", printed=False),
-        Column("successes", COUNT, "Images that fool their source, those that it already got wrong included."),
+        Column("stored", TEXT, "The type of the stored pixels.", printed=False), TARGETED,
+        Column(
+            "successes", COUNT, "Images that fool their source, those that it already got wrong included; of a "
+            "targeted attack those that reach their class.",
+        ),
         Column("forwards_per_example", NUMBER, "Forward passes per image."),
         Column("backwards_per_example", NUMBER, "Backward passes per image."),
         Column("zero_gradients", SHARE, "Share of input gradients that were exactly zero, a sign of gradient masking."),
@@ -498,8 +525,8 @@ WIDE_STAGES = Table(
 TABLES = {
     table.name: table
     for table in (
-        CLEAN_ACCURACY, ROBUST_ACCURACY, OVER_SEEDS, SWEEPS, STAGES, ANSWERS, COMPARISONS, VERDICTS, EFFECTS, MAX_DELTA,
-        FLIPS, CLEAN_DIFFERENCES, SELECTED, COMPRESSION, CRAFTING, LIBRARY_ATTACKS, EFFICIENCY, LATENCY, DEPLOYED,
-        UNSUPPORTED, AUDIT, PUBLISHED, WIDE_MODELS, WIDE_ATTACKS, WIDE_STAGES,
+        CLEAN_ACCURACY, ROBUST_ACCURACY, OVER_SEEDS, TARGETED_ATTACKS, SWEEPS, STAGES, ANSWERS, COMPARISONS, VERDICTS,
+        EFFECTS, MAX_DELTA, FLIPS, CLEAN_DIFFERENCES, SELECTED, COMPRESSION, CRAFTING, LIBRARY_ATTACKS, EFFICIENCY,
+        LATENCY, DEPLOYED, UNSUPPORTED, AUDIT, PUBLISHED, WIDE_MODELS, WIDE_ATTACKS, WIDE_STAGES,
     )
 }  # fmt: skip

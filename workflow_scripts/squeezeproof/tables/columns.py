@@ -118,6 +118,10 @@ def spread(kind: Kind = SHARE) -> tuple[Column, ...]:
     )
 
 
+TARGETED = Column(
+    "targeted", TEXT,
+    "Of a targeted attack the class that an image is to reach: `least-likely`, `random`, `next` or a class's name.",
+)  # fmt: skip
 WILSON = "the 95 % Wilson interval over the test images of one seed."
 TANGO = "Tango's score interval of the difference over the test images."
 OF_VERDICTS = "the interval of the difference, of the kind that `about` names."

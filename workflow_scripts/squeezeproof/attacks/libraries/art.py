@@ -15,7 +15,7 @@ def run(call: Call) -> torch.Tensor:
     """See squeezeproof.entries.library.Library."""
     # One of the extras: nothing but a job with such an attack may need it.
     estimators = import_module("art.estimators.classification")
-    values = {"eps": call.eps, "norm": ORDERS.get(call.norm), "batch": len(call.inputs), "targeted": False}
+    values = {"eps": call.eps, "norm": ORDERS.get(call.norm), "batch": len(call.inputs), "targeted": call.targeted}
     classifier = estimators.PyTorchClassifier(
         call.model, loss=nn.CrossEntropyLoss(), input_shape=tuple(call.inputs.shape[1:]), nb_classes=call.classes,
         clip_values=(0, 1), device_type="gpu" if call.inputs.device.type == "cuda" else "cpu",

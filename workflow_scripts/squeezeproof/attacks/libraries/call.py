@@ -17,7 +17,8 @@ class Call:
     Attributes:
         package, name: the library's module and the attack's name there.
         model: maps pixels [N, C, H, W] in [0, 1] to logits [N, classes].
-        inputs, labels: clean pixels and their labels.
+        inputs, labels: clean pixels and their labels, or the classes to reach.
+        targeted: which of the two.
         eps, norm: of the ball; eps None is no ball.
         seed: of random numbers that the library draws from a seed of its own.
         fills: what the study's settings fill, by name -> the library's parameter of it.
@@ -29,6 +30,7 @@ class Call:
     model: nn.Module
     inputs: torch.Tensor
     labels: torch.Tensor
+    targeted: bool
     eps: float | None
     norm: Norm
     seed: int

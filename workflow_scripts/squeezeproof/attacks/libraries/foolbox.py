@@ -13,5 +13,7 @@ def run(call: Call) -> torch.Tensor:
     values = {"norm": call.norm if text else getattr(package.distances, call.norm)}
     attack = getattr(package.attacks, call.name)(**call.parameters, **call.filled(values))
     source = package.PyTorchModel(call.model, bounds=(0, 1), device=call.inputs.device)
-    raw, clipped, _ = attack(source, call.inputs, package.criteria.Misclassification(call.labels), epsilons=call.eps)
+    criteria = package.criteria
+    criterion = criteria.TargetedMisclassification if call.targeted else criteria.Misclassification
+    raw, clipped, _ = attack(source, call.inputs, criterion(call.labels), epsilons=call.eps)
     return raw if call.eps is None else clipped

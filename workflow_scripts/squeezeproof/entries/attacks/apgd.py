@@ -12,6 +12,7 @@ class Apgd(GradientAttack):
     strength = 2
     units = ("steps", "restarts")
     per_unit = (1.02, 1)
+    takes_target = True
 
     method: Literal["apgd"] = "apgd"
     loss: Loss = "cross_entropy"

@@ -11,6 +11,7 @@ class Bim(GradientAttack):
     strength = 2
     units = ("steps",)
     per_unit = (1.05, 1)
+    takes_target = True
 
     method: Literal["bim"] = "bim"
     loss: Loss = "cross_entropy"

@@ -13,6 +13,7 @@ class CarliniWagner(GradientAttack):
     minimum_norm = True
     units = ("searches", "steps")
     per_unit = (0.45, 0.45)
+    takes_target = True
 
     method: Literal["cw"] = "cw"
     confidence: Real = setting("Margin of the logits that a point must reach to count as adversarial.", 0, ge=0)

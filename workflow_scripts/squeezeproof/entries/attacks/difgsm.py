@@ -11,6 +11,7 @@ class DiFgsm(GradientAttack):
     display = "DI-FGSM"
     units = ("steps",)
     per_unit = (1, 1)
+    takes_target = True
 
     method: Literal["difgsm"] = "difgsm"
     loss: Loss = "cross_entropy"

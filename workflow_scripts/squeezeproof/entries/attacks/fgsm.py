@@ -10,6 +10,7 @@ class Fgsm(GradientAttack):
     display = "FGSM"
     strength = 1
     per_unit = (1, 1)
+    takes_target = True
 
     method: Literal["fgsm"] = "fgsm"
     loss: Loss = "cross_entropy"

@@ -10,6 +10,7 @@ class MiFgsm(GradientAttack):
     display = "MI-FGSM"
     units = ("steps",)
     per_unit = (1.1, 1)
+    takes_target = True
 
     method: Literal["mifgsm"] = "mifgsm"
     loss: Loss = "cross_entropy"

@@ -13,6 +13,7 @@ class Noise(SourceAttack):
     blind = True
     units = ("samples",)
     per_unit = (1, 0)
+    takes_target = True
 
     method: Literal["noise"] = "noise"
     loss: Loss = "cross_entropy"

@@ -14,6 +14,7 @@ class Pgd(GradientAttack):
     probed = True
     units = ("steps", "restarts")
     per_unit = (1.025, 1)
+    takes_target = True
 
     method: Literal["pgd"] = "pgd"
     loss: Loss = "cross_entropy"

@@ -12,6 +12,7 @@ class Square(SourceAttack):
     needs = "logits"
     units = ("queries", "restarts")
     per_unit = (1, 0)
+    takes_target = True
 
     method: Literal["square"] = "square"
     restarts: Restarts = 1

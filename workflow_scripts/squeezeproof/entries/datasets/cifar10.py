@@ -10,6 +10,7 @@ class Cifar10(Downloaded):
     display = "CIFAR-10"
     shape = (3, 32)
     known_classes = 10
+    known_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     images: ClassVar[dict[str, int]] = {"train": 50_000, "test": 10_000}
 
     kind: Literal["cifar10"] = "cifar10"

@@ -10,6 +10,7 @@ class Digits(Dataset):
     function = "squeezeproof.datasets.digits:load_digits"
     shape = (1, None)
     known_classes = 10
+    known_names = tuple("0123456789")
     images: ClassVar[dict[str, int]] = {"train": 1258, "test": 539}
 
     kind: Literal["digits"] = "digits"

@@ -10,6 +10,9 @@ class FashionMnist(Downloaded):
     display = "Fashion-MNIST"
     shape = (1, 28)
     known_classes = 10
+    known_names = (
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    )
     images: ClassVar[dict[str, int]] = {"train": 60_000, "test": 10_000}
 
     kind: Literal["fashion_mnist"] = "fashion_mnist"

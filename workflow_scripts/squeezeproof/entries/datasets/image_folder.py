@@ -27,10 +27,15 @@ class ImageFolder(Dataset):
 
     def classes(self) -> int | None:
         """See Dataset."""
-        train = Path(os.path.expanduser(self.root)) / "train"
-        if not train.is_dir():
-            return None
-        return sum(entry.is_dir() and not entry.name.startswith(".") for entry in train.iterdir())
+        return len(self.class_names()) if self._training().is_dir() else None
+
+    def class_names(self) -> list[str]:
+        """See Dataset."""
+        folders = self._training().iterdir() if self._training().is_dir() else ()
+        return sorted(entry.name for entry in folders if entry.is_dir() and not entry.name.startswith("."))
+
+    def _training(self) -> Path:
+        return Path(os.path.expanduser(self.root)) / "train"
 
     @classmethod
     def missing(cls, settings: dict[str, Any]) -> str | None:

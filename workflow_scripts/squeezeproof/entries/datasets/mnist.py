@@ -10,6 +10,10 @@ class Mnist(Downloaded):
     display = "MNIST"
     shape = (1, 28)
     known_classes = 10
+    known_names = (
+        *("0 - zero", "1 - one", "2 - two", "3 - three", "4 - four", "5 - five", "6 - six", "7 - seven", "8 - eight"),
+        "9 - nine",
+    )
     images: ClassVar[dict[str, int]] = {"train": 60_000, "test": 10_000}
 
     kind: Literal["mnist"] = "mnist"

@@ -1,0 +1,502 @@
+"""Targeted attacks: the class that every example is to reach, and what is said of how often it does."""
+
+from functools import cache
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torchattacks
+from attack_fixtures import both_norms, close_examples, held_out, network, pixels, run, settings
+from hypothesis import given
+from hypothesis import strategies as st
+from test_independence import COUNT, EPS, RowByRow
+from torch import nn
+from torchvision.datasets import MNIST, FashionMNIST
+
+import squeezeproof
+from squeezeproof.analysis.targeted import targeted_table
+from squeezeproof.attacks.ball import norms
+from squeezeproof.attacks.craft import craft
+from squeezeproof.attacks.objective import AWAY, TARGETED_LOSSES, TOWARDS, margin, targeted_dlr
+from squeezeproof.attacks.registry import ATTACKS
+from squeezeproof.attacks.targets import target_classes
+from squeezeproof.audit.cells import Split, audit_predictions
+from squeezeproof.audit.models import Models
+from squeezeproof.audit.sets import Origin, audit_set
+from squeezeproof.datasets.digits import load_digits
+from squeezeproof.entries import registry
+from squeezeproof.entries.attack import DRAWN_TARGETS
+from squeezeproof.errors import InputError
+from squeezeproof.evaluation.scoring import score
+from squeezeproof.in_memory.attack import checked_settings
+from squeezeproof.pages.targeted import targeted_sentences
+from squeezeproof.store.adversarial import save_set
+from squeezeproof.store.datasets import to_pixels
+from squeezeproof.store.predictions import NOT_SCORED, read_predictions, read_targeted, save_predictions
+from squeezeproof.store.shards import combined, shard_rows
+from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.figures import figures
+from squeezeproof.study.plan import Study
+from squeezeproof.study.tables import design, story_tables, table_names
+
+TAKERS = [name for name, attack in registry.attacks().items() if attack.takes_target]
+takers = pytest.mark.parametrize("method", TAKERS)
+rules = pytest.mark.parametrize("rule", [*DRAWN_TARGETS, "3"])
+
+
+def budget(method, norm="linf"):
+    """The ball of an attack; cw is an l2 attack and looks for the nearest point."""
+    return {"norm": "l2", "eps": None, "steps": 60} if method == "cw" else {"norm": norm, "eps": EPS[norm]}
+
+
+# --- The class to reach ----------------------------------------------------------------------------------------------
+
+
+@given(classes=st.integers(2, 12), count=st.integers(1, 40), first=st.integers(0, 10**6), seed=st.integers(0, 10**6))
+def test_no_drawn_target_is_the_label(classes, count, first, seed):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(classes, (count,), generator=generator)
+    logits, indices = torch.randn(count, classes, generator=generator), torch.arange(first, first + count)
+    for rule in DRAWN_TARGETS:
+        targets = target_classes(rule, logits, labels, indices, [])
+        assert (targets != labels).all() and targets.min() >= 0 and targets.max() < classes, rule
+
+
+def test_the_rules_are_what_they_are_called():
+    logits = torch.tensor([[3.0, -1.0, 2.0], [-5.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+    labels, indices = torch.tensor([0, 0, 2]), torch.arange(3)
+    # The second image's label is itself the least likely class.
+    assert target_classes("least-likely", logits, labels, indices, []).tolist() == [1, 2, 0]
+    assert target_classes("next", logits, labels, indices, []).tolist() == [1, 1, 0]
+    assert target_classes("cat", logits, labels, indices, ["dog", "cat", "cow"]).tolist() == [1, 1, 1]
+    with pytest.raises(InputError, match="'cta' is no class, did you mean cat"):
+        target_classes("cta", logits, labels, indices, ["dog", "cat", "cow"])
+
+
+def test_random_targets_are_uniform_and_the_same_whatever_the_source_says():
+    labels, indices = torch.full((6000,), 2), torch.arange(6000)
+    drawn = [target_classes("random", torch.randn(6000, 4), labels, indices, []) for _ in range(2)]
+    assert torch.equal(*drawn)
+    assert torch.bincount(drawn[0], minlength=4)[[0, 1, 3]].min() > 1850
+    assert torch.equal(target_classes("random", torch.randn(9, 4), labels[:9], indices[40:49], []), drawn[0][40:49])
+
+
+# --- The losses ------------------------------------------------------------------------------------------------------
+
+
+def test_a_goal_is_met_where_its_margin_is_positive():
+    logits, labels = torch.randn(500, 5), torch.randint(5, (500,))
+    for goal in (AWAY, TOWARDS):
+        assert torch.equal(goal.margin(logits, labels) > 0, goal.reached(logits, labels))
+    assert torch.equal(TOWARDS.reached(logits, labels), logits.argmax(1) == labels)
+
+
+@pytest.mark.parametrize("loss", TARGETED_LOSSES)
+def test_a_targeted_loss_rises_towards_its_target(loss):
+    logits = torch.randn(50, 6, dtype=torch.double).requires_grad_(True)
+    targets = torch.randint(6, (50,))
+    (gradient,) = torch.autograd.grad(TARGETED_LOSSES[loss](logits, targets).sum(), logits)
+    raised = logits + 1e-3 * gradient / gradient.norm(dim=1, keepdim=True)
+    assert (TARGETED_LOSSES[loss](raised, targets) > TARGETED_LOSSES[loss](logits, targets)).all()
+
+
+def test_dlr_towards_the_runner_up_of_a_right_example_is_that_of_apgd_t():
+    logits = torch.randn(50, 6)
+    order = logits.argsort(dim=1, descending=True)
+    found = TARGETED_LOSSES["dlr"](logits, order[:, 1])
+    torch.testing.assert_close(found, targeted_dlr(logits, order[:, 0], order[:, 1]))
+
+
+# --- The attacks -----------------------------------------------------------------------------------------------------
+
+# torchattacks' attacks whose last iterate ours is, from the clean image.
+THEIRS = {
+    "fgsm": (torchattacks.FGSM, {}, {"eps": 0.2}),
+    "bim": (torchattacks.BIM, {"steps": 5, "alpha": 0.06, "keep": "last"}, {"eps": 0.2, "steps": 5, "alpha": 0.06}),
+    "pgd": (
+        torchattacks.PGD,
+        {"steps": 5, "alpha": 0.06, "keep": "last", "random_start": False},
+        {"eps": 0.2, "steps": 5, "alpha": 0.06, "random_start": False},
+    ),
+    "mifgsm": (
+        torchattacks.MIFGSM,
+        {"steps": 5, "alpha": 0.06, "keep": "last", "decay": 1.0},
+        {"eps": 0.2, "steps": 5, "alpha": 0.06, "decay": 1.0},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_from_the_same_start_ours_is_torchattacks_point(name):
+    theirs, own, given_them = THEIRS[name]
+    model, (inputs, labels) = network(), pixels(200)
+    targets = target_classes("random", model(inputs), labels, torch.arange(200), [])
+    attack = theirs(model, **given_them)
+    attack.set_mode_targeted_by_label(quiet=True)
+    ours = run(name, model, inputs, targets, eps=0.2, norm="linf", goal=TOWARDS, **own)
+    assert close_examples(ours, attack(inputs, targets)) > 0.98
+    assert 0.1 < TOWARDS.reached(model(ours), targets).double().mean() < 0.95
+
+
+def test_on_a_linear_model_of_two_classes_the_nearest_point_of_the_target_is_found():
+    torch.manual_seed(0)
+    weight = torch.randn(1, 12)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.cat([weight, -weight]))
+        model[1].bias.zero_()
+    inputs = 0.5 + 0.1 * torch.randn(40, 3, 2, 2)
+    labels = model(inputs).argmax(1)
+    points = run("cw", model, inputs, 1 - labels, goal=TOWARDS, steps=300, searches=6, learning_rate=0.01, eps=None)
+    assert (model(points).argmax(1) == 1 - labels).all()
+    nearest = margin(model(inputs), labels).abs() / (2 * weight.norm())
+    assert (norms(points - inputs, "l2") / nearest).max() < 1.05
+
+
+@takers
+@both_norms
+def test_every_attack_reaches_more_than_chance_and_stays_in_its_ball(method, norm):
+    if method == "noise":
+        pytest.skip("noise reaches by chance alone")
+    images, labels = held_out(60)
+    tensors, told = craft(
+        network(), images, labels, settings(method, **budget(method, norm), targeted="next"), seed=0, batch_size=None
+    )
+    targets = (labels + 1) % 10
+    reached, before = (tensors[name] == targets for name in ("predictions", "clean_predictions"))
+    assert torch.equal(tensors["targets"], targets)
+    assert reached.sum() > before.sum() + 5 and told["stages"][0]["standing"] == (~reached).sum()
+    assert torch.equal(tensors["margin"] > 0, reached)
+
+
+@takers
+@rules
+def test_batches_and_shards_have_the_same_bits(method, rule):
+    model, (images, labels) = RowByRow(network()), held_out(COUNT)
+    entry = settings(method, **budget(method), targeted=rule)
+    whole, told = craft(model, images, labels, entry, seed=3, batch_size=COUNT)
+    parts, facts = [], []
+    for shard in range(1, 4):
+        tensors, said = craft(model, images, labels, entry, seed=3, batch_size=5, rows=shard_rows(COUNT, shard, 3))
+        parts.append(tensors)
+        facts.append(said)
+    for name, tensor in whole.items():
+        assert torch.equal(torch.cat([part[name] for part in parts]), tensor), name
+    assert {**combined(facts), "seconds": 0} == {**told, "seconds": 0}
+
+
+@cache
+def three():
+    """PGD towards class 3, whose images are left as they are."""
+    images, labels = held_out(60)
+    entry = settings("pgd", eps=0.2, targeted="3")
+    return images, labels, *craft(network(), images, labels, entry, seed=0, batch_size=None)
+
+
+def test_images_of_the_class_to_reach_are_left_out():
+    images, labels, tensors, told = three()
+    own = labels == 3
+    assert own.sum() > 3 and told["stages"][0]["attacked"] == (~own).sum()
+    assert torch.equal(tensors["adversarial"][own], images[own] / 255) and (tensors["stage"][own] == -1).all()
+    assert (tensors["norm"][~own] > 0).all()
+
+
+def test_what_reaches_its_class_already_is_left_where_examples_stop():
+    images, labels = held_out(60)
+    model = network()
+    # Half of the images are given a label that the network does not see in them.
+    seen = model(images / 255).argmax(1)
+    given_labels = torch.where(torch.arange(60) % 2 == 0, (seen - 1) % 10, labels)
+    entry = settings("pgd", eps=0.2, targeted="next", stop_on_success=True)
+    tensors, told = craft(model, images, given_labels, entry, seed=0, batch_size=None)
+    there = seen == (given_labels + 1) % 10
+    assert there.sum() >= 30 and (tensors["norm"][there] == 0).all()
+    assert told["stages"][0]["attacked"] == 60 and (tensors["predictions"] == tensors["targets"])[there].all()
+
+
+def test_a_class_by_name_is_one_of_the_data_set():
+    images, labels = held_out(20)
+    names = [f"digit {label}" for label in range(10)]
+    entry = settings("pgd", targeted="digit 7")
+    tensors, _ = craft(network(), images, labels, entry, seed=0, batch_size=None, classes=names)
+    assert (tensors["targets"] == 7).all()
+    with pytest.raises(InputError, match="'digit 77' is no class, did you mean digit 7"):
+        craft(network(), images, labels, {**entry, "targeted": "digit 77"}, seed=0, batch_size=None, classes=names)
+
+
+# One of each library, small enough for a test.
+LIBRARIES = {
+    "torchattacks.PGD": {"eps": 0.3, "steps": 10, "alpha": 0.05},
+    "foolbox.LinfPGD": {"eps": 0.3, "steps": 10},
+    "foolbox.L2FMNAttack": {"steps": 40},
+    "adv_lib.pgd_linf": {"eps": 0.3, "steps": 10},
+    "adv_lib.ddn": {"steps": 40},
+    "art.BasicIterativeMethod": {"eps": 0.3, "max_iter": 10, "eps_step": 0.05},
+}
+
+
+@pytest.mark.parametrize("method", LIBRARIES)
+def test_a_library_is_told_the_classes_to_reach(method):
+    images, labels = held_out(24)
+    entry = checked_settings(method, {**LIBRARIES[method], "targeted": "next"})
+    tensors, told = craft(network(), images, labels, entry, seed=0, batch_size=None)
+    assert "failed" not in told and (tensors["predictions"] == (labels + 1) % 10).sum() > 12
+
+
+def test_the_attacks_of_foolbox_that_only_leave_the_label_refuse_a_target():
+    takes = {name for name in registry.libraries()["foolbox"].methods() if registry.attacks()[name].takes_target}
+    assert {"foolbox.LinfPGD", "foolbox.L2CarliniWagnerAttack"} <= takes
+    assert not takes & {"foolbox.L2DeepFoolAttack", "foolbox.NewtonFoolAttack", "foolbox.L1BrendelBethgeAttack"}
+
+
+# --- What is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "given_settings", "problem"),
+    [
+        ("deepfool", {"targeted": "next"}, "deepfool takes no target"),
+        ("foolbox.L2DeepFoolAttack", {"targeted": "next"}, "foolbox.L2DeepFoolAttack takes no target"),
+        ("autoattack", {"eps": 0.1, "targeted": "next"}, "autoattack takes no target"),
+        (
+            "suite",
+            {"eps": 0.1, "stages": [{"method": "pgd", "targeted": "next"}]},
+            "a stage of a suite takes no target",
+        ),
+        ("pgd", {"eps": 0.1, "targeted": ""}, "targeted: is empty; write least-likely, random, next or the name"),
+        ("pgd", {"eps": 0.1, "targeted": False}, "targeted: False is not of type string"),
+    ],
+)
+def test_a_target_that_cannot_be_meant_is_refused(method, given_settings, problem):
+    with pytest.raises(InputError, match=problem):
+        checked_settings(method, given_settings)
+
+
+def test_class_names_may_be_numbers_in_a_config():
+    assert checked_settings("pgd", {"eps": 0.1, "targeted": 3})["targeted"] == "3"
+
+
+# --- From Python -----------------------------------------------------------------------------------------------------
+
+
+def test_from_python_success_is_to_reach_the_class():
+    images, labels = held_out(60)
+    found = squeezeproof.attack(network(), images, labels, "pgd", eps=0.2, targeted="3")
+    assert torch.equal(found.scored, labels != 3) and torch.equal(found.success, found.predictions == 3)
+    assert found.success_rate == found.success[labels != 3].double().mean().item()
+    assert found.accuracy == (found.predictions == labels)[labels != 3].double().mean().item()
+    assert found.accuracy < 1 - found.success_rate
+    assert "reach their class" in repr(found) and "accuracy" not in repr(found)
+    assert list(found.table.columns)[-1] == "targets"
+    away = squeezeproof.attack(network(), images, labels, "pgd", eps=0.2)
+    assert away.targets is None and away.success_rate == pytest.approx(1 - away.accuracy)
+    with pytest.raises(InputError, match="pgd: targeted leads to no robust accuracy"):
+        squeezeproof.check(network(), network(), images, labels, eps=0.1, attacks={"pgd": {"targeted": "next"}})
+
+
+def test_what_takes_a_target_declares_it():
+    assert set(TAKERS) == {"fgsm", "bim", "pgd", "mifgsm", "difgsm", "apgd", "cw", "square", "noise"}
+    assert all(callable(ATTACKS[name]) for name in TAKERS)
+    assert np.all([not registry.attacks()[name].takes_target for name in ("fab", "fab_t", "apgd_t", "deepfool", "uap")])
+
+
+# --- Sets, predictions, the audit, tables ----------------------------------------------------------------------------
+
+SPLIT = {"fingerprint": "f", "classes": [str(label) for label in range(10)]}
+FACTS = {"attack": "aim-eps0.2", "entry": "aim", "dataset": "d", "source": "base", "device": "cpu"}
+
+
+def saved_set(path, tensors, told, entry, labels, images):
+    """The file of a set, the Origin that it claims and its split."""
+    origin = Origin(images.numpy(), labels.numpy(), "of the model")
+    split = {**SPLIT, "fingerprint": origin.split_fingerprint}
+    save_set(path, tensors, entry, {**told, **FACTS}, source={"fingerprint": "of the model"}, split=split)
+    return origin, split
+
+
+def spoilt(change, tmp_path):
+    """Check -> message of the failures of the set of `three` after a change of its tensors and its settings."""
+    images, labels, tensors, told = three()
+    tensors, entry = {name: tensor.clone() for name, tensor in tensors.items()}, settings("pgd", eps=0.2, targeted="3")
+    change(tensors, entry)
+    path = tmp_path / "set.safetensors"
+    origin, _ = saved_set(path, tensors, told, entry, labels, images)
+    found = audit_set(path, "d", "base", FACTS["attack"], origin, tensors["predictions"].numpy())
+    return {finding.check: finding.message for finding in found if finding.verdict == "failure"}
+
+
+def untouched(tensors, entry):
+    pass
+
+
+def one_target_is_never_reached(tensors, entry):
+    row = (tensors["predictions"] == 3).nonzero()[0]
+    tensors["predictions"][row] = 4
+
+
+def one_is_to_reach_its_own_label(tensors, entry):
+    entry["targeted"] = "random"
+
+
+def one_clean_image_is_returned(tensors, entry):
+    images, labels = held_out(60)
+    row = ((tensors["clean_predictions"] == labels) & (labels != 3)).nonzero()[0]
+    tensors["adversarial"][row] = images[row] / 255
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "said"),
+    [
+        (untouched, None, None),
+        (one_target_is_never_reached, 5, "left"),
+        (one_is_to_reach_its_own_label, 1, "images were to reach their own class"),
+        (one_clean_image_is_returned, 3, "are unperturbed"),
+    ],
+)
+def test_the_audit_knows_what_a_target_is(change, check, said, tmp_path):
+    found = spoilt(change, tmp_path)
+    assert set(found) == ({check} if check else set())
+    assert check is None or said in found[check]
+
+
+def test_the_audit_tells_of_an_attack_that_leads_away_from_its_target(tmp_path):
+    images, labels, tensors, told = three()
+    entry = settings("pgd", eps=0.2, targeted="3")
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+    # What reaches its class before the attack does so no more.
+    others = (labels != 3).nonzero().squeeze(1)
+    tensors["clean_predictions"][others], tensors["predictions"][others] = 3, 5
+    told = {**told, "stages": [{**told["stages"][0], "standing": len(others)}]}
+    origin, _ = saved_set(tmp_path / "set.safetensors", tensors, told, entry, labels, images)
+    found = {finding.check: finding for finding in audit_set(tmp_path / "set.safetensors", "d", "base", "aim", origin)}
+    assert found[5].verdict == "failure" and "not as the classes to reach" in found[5].message
+
+
+def test_what_is_scored_on_a_targeted_set_is_read_apart(monkeypatch, tmp_path):
+    (images, labels, tensors, told), made = three(), tmp_path / "set.safetensors"
+    _, split = saved_set(made, tensors, told, settings("pgd", targeted="3"), labels, images)
+    monkeypatch.setattr("squeezeproof.evaluation.scoring.open_split", lambda test: (images, labels, split))
+    found = score(lambda pixels: network()(to_pixels(pixels[:], "cpu")).argmax(1), None, [made])
+    labels, predictions, attacks, split, targets = found
+    assert (predictions["aim-eps0.2"] == NOT_SCORED).equal(labels == 3)
+    names = SimpleNamespace(dataset="d", target="base", source="base")
+    path = tmp_path / "predictions.safetensors"
+    save_predictions(path, labels, predictions, names, attacks, {"fingerprint": "m"}, split, targets)
+    _, robust, metadata = read_predictions(path)
+    assert list(robust) == ["clean"] and metadata["attacks"] == {}
+    _, clean, (apart,), _ = read_targeted(path)
+    assert apart == "aim-eps0.2"
+    kept = read_targeted(path)[2][apart]
+    assert kept.settings["targeted"] == "3" and (kept.targets == 3).all()
+    assert kept.reached.sum() == int((tensors["predictions"] == 3)[labels != 3].sum())
+    assert np.array_equal(clean, tensors["clean_predictions"].numpy())
+
+
+def scored_on(path, target, source, reached, clean=(0, 1, 2, 3)):
+    """Predictions of a model on four images that are to reach class 3, the last of which is one."""
+    names = SimpleNamespace(dataset="d", target=target, source=source)
+    predicted = torch.tensor([3 if row < reached else 4 for row in range(3)] + [NOT_SCORED])
+    entry = {**settings("pgd", eps=0.2, targeted="3"), "entry": "aim"}
+    predictions = {"clean": torch.tensor(clean), "aim-eps0.2": predicted}
+    targets = {"aim-eps0.2": torch.full((4,), 3)}
+    labels, attacks = torch.arange(4), {"aim-eps0.2": entry}
+    save_predictions(path, labels, predictions, names, attacks, {"fingerprint": target}, SPLIT, targets)
+    return path
+
+
+def description(name, base):
+    return {"dataset": "d", "name": name, "base": base}
+
+
+def test_the_table_has_success_rates_and_those_of_the_base(tmp_path):
+    paths = [
+        scored_on(tmp_path / "a.safetensors", "base", "base", 1),
+        scored_on(tmp_path / "b.safetensors", "small", "small", 3, clean=(0, 3, 2, 3)),
+        scored_on(tmp_path / "c.safetensors", "small", "base", 2),
+    ]
+    models = [description("base", "base"), description("small", "base")]
+    table = targeted_table(paths, models).set_index(["source", "target"])
+    own, other = table.loc[("small", "small")], table.loc[("base", "small")]
+    assert (own["n"], own["reached"], own["success_rate"], own["base_rate"]) == (3, 3, 1, pytest.approx(1 / 3))
+    assert own["clean_rate"] == pytest.approx(1 / 3) and own["targeted"] == "3"
+    assert (other["threat"], other["success_rate"]) == ("transfer", pytest.approx(2 / 3))
+    assert np.isnan(table.loc[("base", "base"), "base_rate"])
+    assert not {"accuracy", "correct"} & set(table.columns)
+    told = targeted_sentences(table.reset_index())
+    assert told[0].startswith("small (d) under aim, eps 0.2, targeted (3): 100.0 % of 3 images reach their class")
+    assert told[0].endswith("33.3 % before the attack, of its base's 33.3 %.") and len(told) == 2
+    assert not any(word in text for text in told for word in ("robust", "accura"))
+
+
+def test_cells_of_targeted_attacks_are_complete_or_told(tmp_path):
+    split = Split(np.arange(4), "f")
+    path = scored_on(tmp_path / "a.safetensors", "base", "base", 1)
+    cells, findings = audit_predictions(path, {"d": split}, {("d", "base"): "base"}, Models())
+    assert cells == [] and {finding.verdict for finding in findings if finding.attack == "aim-eps0.2"} == {"pass"}
+    labels = torch.arange(4)
+    names = SimpleNamespace(dataset="d", target="base", source="base")
+    entry = {**settings("pgd", eps=0.2, targeted="3"), "entry": "aim"}
+    predictions = {"clean": labels, "aim": torch.tensor([3, NOT_SCORED, 4, NOT_SCORED])}
+    targets = {"aim": torch.full((4,), 3)}
+    save_predictions(path, labels, predictions, names, {"aim": entry}, {"fingerprint": "base"}, SPLIT, targets)
+    _, findings = audit_predictions(path, {"d": split}, {("d", "base"): "base"}, Models())
+    (finding,) = [found for found in findings if found.check == 2]
+    assert finding.verdict == "failure" and "1 predictions are missing (1)" in finding.message
+
+
+# --- Plans -----------------------------------------------------------------------------------------------------------
+
+PGD = {"method": "pgd", "eps": 0.1}
+AIM = {**PGD, "targeted": "next"}
+
+
+def planned(attacks, **sections):
+    """The plan of a small study on digits."""
+    config = {"study": "s", "question": "?", "datasets": {"digits": {"kind": "digits"}}, "architectures": {"cnn3": {}}}
+    config |= {"trainings": {"standard": {"epochs": 1}}, "evaluations": {"own": {"where": ["white-box"]}}}
+    config["attacks"] = attacks
+    return Study({**config, **sections})
+
+
+def test_a_targeted_attack_has_a_table_of_its_own_and_no_matrix():
+    plan = planned({"pgd": {**PGD, "eps": [0.1, 0.2]}, "aim": {**PGD, "targeted": 3}})
+    assert "targeted" in table_names(plan) and "targeted" in story_tables(plan)
+    matrices = [names["attack"] for names in figures()["heatmap"].each(plan)]
+    assert matrices == ["pgd-eps0.1", "pgd-eps0.2"]
+    assert "aim-eps0.1 (targeted: 3)" in design(plan)["numbers"]["Attacks"]
+    assert "targeted" not in table_names(planned({"pgd": PGD}))
+    # The audit probes the first PGD that leads away from the label.
+    assert planned({"aim": {**PGD, "steps": 3, "targeted": "next"}, "pgd": PGD}).probed_attack["steps"] == 10
+
+
+@pytest.mark.parametrize(
+    ("attacks", "sections", "said"),
+    [
+        ({"aim": {**PGD, "targeted": "cat"}}, {}, "attacks.aim.targeted: 'cat' is no class of datasets.digits"),
+        ({"pgd": {**PGD, "targeted": "next"}}, {}, "attacks: every one is targeted"),
+        ({"aim": AIM}, {"select": {"attack": "aim-eps0.1"}}, "select.attack: aim-eps0.1 is targeted"),
+        ({"aim": AIM}, {"sweeps": {"s": {"attack": "aim"}}}, "sweeps.s.attack: aim is targeted"),
+        ({"deepfool": {"targeted": "next"}}, {}, "attacks.deepfool.targeted: deepfool takes no target"),
+    ],
+)
+def test_what_does_not_go_with_a_target_is_refused_before_anything_runs(attacks, sections, said):
+    with pytest.raises(ConfigError, match=said):
+        planned({"pgd": PGD, **attacks}, **sections)
+
+
+def test_class_names_are_known_where_no_file_is_read():
+    known = registry.datasets()
+    assert list(known["mnist"].known_names) == MNIST.classes
+    assert list(known["fashion_mnist"].known_names) == FashionMNIST.classes
+    assert list(known["digits"].known_names) == load_digits({"size": 8})[2]
+    for name, kind in known.items():
+        assert not kind.known_names or len(kind.known_names) == kind.known_classes, name
+
+
+def test_the_classes_of_a_folder_are_its_folders(tmp_path):
+    for name in ("cow", "cat", ".hidden"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    kind = registry.datasets()["image_folder"]
+    assert kind(root=str(tmp_path), size=8).class_names() == ["cat", "cow"]
+    assert kind(root=str(tmp_path / "none"), size=8).class_names() == []
