@@ -47,7 +47,7 @@ rules = pytest.mark.parametrize("rule", [*DRAWN_TARGETS, "3"])
 
 def budget(method, norm="linf"):
     """The ball of an attack; cw is an l2 attack and looks for the nearest point."""
-    return {"norm": "l2", "eps": None, "steps": 60} if method == "cw" else {"norm": norm, "eps": EPS[norm]}
+    return {"norm": "l2", "eps": None, "steps": 40} if method == "cw" else {"norm": norm, "eps": EPS[norm]}
 
 
 # --- The class to reach ----------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def test_every_attack_reaches_more_than_chance_and_stays_in_its_ball(method, nor
 @rules
 def test_batches_and_shards_have_the_same_bits(method, rule):
     model, (images, labels) = RowByRow(network()), held_out(COUNT)
-    entry = settings(method, **budget(method), targeted=rule)
+    entry = {**settings(method, **budget(method), targeted=rule), **({"steps": 10} if method == "cw" else {})}
     whole, told = craft(model, images, labels, entry, seed=3, batch_size=COUNT)
     parts, facts = [], []
     for shard in range(1, 4):
@@ -202,6 +202,15 @@ def test_images_of_the_class_to_reach_are_left_out():
     assert (tensors["norm"][~own] > 0).all()
 
 
+def test_images_of_the_class_are_left_out_where_examples_stop_too():
+    images, labels = held_out(60)
+    entry = settings("pgd", eps=0.2, targeted="3", stop_on_success=True)
+    tensors, told = craft(network(), images, labels, entry, seed=0, batch_size=7)
+    there = (tensors["clean_predictions"] == 3) & (labels != 3)
+    assert told["stages"][0]["attacked"] == (labels != 3).sum() - there.sum()
+    assert (tensors["norm"][labels == 3] == 0).all() and (tensors["predictions"] == 3)[labels != 3].sum() > 30
+
+
 def test_what_reaches_its_class_already_is_left_where_examples_stop():
     images, labels = held_out(60)
     model = network()
@@ -212,7 +221,10 @@ def test_what_reaches_its_class_already_is_left_where_examples_stop():
     tensors, told = craft(model, images, given_labels, entry, seed=0, batch_size=None)
     there = seen == (given_labels + 1) % 10
     assert there.sum() >= 30 and (tensors["norm"][there] == 0).all()
-    assert told["stages"][0]["attacked"] == 60 and (tensors["predictions"] == tensors["targets"])[there].all()
+    assert (
+        told["stages"][0]["attacked"] == 60 - there.sum()
+        and (tensors["predictions"] == tensors["targets"])[there].all()
+    )
 
 
 def test_a_class_by_name_is_one_of_the_data_set():
@@ -228,9 +240,9 @@ def test_a_class_by_name_is_one_of_the_data_set():
 # One of each library, small enough for a test.
 LIBRARIES = {
     "torchattacks.PGD": {"eps": 0.3, "steps": 10, "alpha": 0.05},
-    "foolbox.LinfPGD": {"eps": 0.3, "steps": 10},
+    "foolbox.LinfPGD": {"eps": 0.3, "steps": 10, "rel_stepsize": 0.2},
     "foolbox.L2FMNAttack": {"steps": 40},
-    "adv_lib.pgd_linf": {"eps": 0.3, "steps": 10},
+    "adv_lib.pgd_linf": {"eps": 0.3, "steps": 10, "relative_step_size": 0.2},
     "adv_lib.ddn": {"steps": 40},
     "art.BasicIterativeMethod": {"eps": 0.3, "max_iter": 10, "eps_step": 0.05},
 }
@@ -442,7 +454,7 @@ def test_cells_of_targeted_attacks_are_complete_or_told(tmp_path):
     save_predictions(path, labels, predictions, names, {"aim": entry}, {"fingerprint": "base"}, SPLIT, targets)
     _, findings = audit_predictions(path, {"d": split}, {("d", "base"): "base"}, Models())
     (finding,) = [found for found in findings if found.check == 2]
-    assert finding.verdict == "failure" and "1 predictions are missing (1)" in finding.message
+    assert finding.verdict == "failure" and "1 predictions are missing (examples 1)" in finding.message
 
 
 # --- Plans -----------------------------------------------------------------------------------------------------------

@@ -196,7 +196,7 @@ class _Attacked:
 
     def leave_fooled(self) -> None:
         """Take the examples whose clean image already fools the source as they are."""
-        fooled = self.found.fooled()
+        fooled = self.found.fooled()[self.rows]
         rows, self.rows = self.rows[fooled], self.rows[~fooled]
 
         def work(first: int, last: int) -> None:
