@@ -7,6 +7,7 @@ from study_examples import changed
 from squeezeproof.attacks.registry import FITS
 from squeezeproof.attacks.suite import stages
 from squeezeproof.entries import registry
+from squeezeproof.entries.attack import UNTOLD
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
 from squeezeproof.study.schema import check_config
@@ -56,7 +57,7 @@ def test_the_stages_of_a_suite_are_complete_settings_in_order():
     assert [part["method"] for part in parts] == ["fgsm", "pgd", "square"]
     assert parts[1]["steps"] == 3 and parts[2]["queries"] == 5000
     for part in parts:
-        assert part.keys() == KINDS[part["method"]].names().keys() - {"stored"}
+        assert part.keys() == KINDS[part["method"]].names().keys() - {*UNTOLD}
         assert (part["eps"], part["norm"], part["stop_on_success"]) == (0.1, "l2", False)
 
 

@@ -22,6 +22,7 @@ from squeezeproof.attacks.objective import AWAY, TARGETED_LOSSES, TOWARDS, margi
 from squeezeproof.attacks.registry import ATTACKS
 from squeezeproof.attacks.targets import target_classes
 from squeezeproof.audit.cells import Split, audit_predictions
+from squeezeproof.audit.fresh import audit_fresh
 from squeezeproof.audit.models import Models
 from squeezeproof.audit.sets import Origin, audit_set
 from squeezeproof.datasets.digits import load_digits
@@ -383,6 +384,18 @@ def test_the_audit_tells_of_an_attack_that_leads_away_from_its_target(tmp_path):
     origin, _ = saved_set(tmp_path / "set.safetensors", tensors, told, entry, labels, images)
     found = {finding.check: finding for finding in audit_set(tmp_path / "set.safetensors", "d", "base", "aim", origin)}
     assert found[5].verdict == "failure" and "not as the classes to reach" in found[5].message
+
+
+@pytest.mark.parametrize(("spoil", "verdict"), [(False, "pass"), (True, "failure")])
+def test_a_fresh_attack_has_the_same_targets(spoil, verdict, tmp_path):
+    images, labels, tensors, told = three()
+    clean = {"adversarial": images / 255, "predictions": tensors["clean_predictions"]} if spoil else {}
+    path, entry = tmp_path / "set.safetensors", settings("pgd", eps=0.2, targeted="3")
+    saved_set(path, {**tensors, **clean}, told, entry, labels, images)
+    options = {"seed": 0, "batch_size": 25, "dataset": "d", "source": "base"}
+    (finding,) = audit_fresh(network(), images[:50], labels[:50], {"aim": path}, **options)
+    assert (finding.check, finding.verdict) == (24, verdict)
+    assert not spoil or "without their class" in finding.message
 
 
 def test_what_is_scored_on_a_targeted_set_is_read_apart(monkeypatch, tmp_path):

@@ -15,7 +15,7 @@ ATTACKS = {
     "substitute": {"eps": 0.1, "seeds": 5, "rounds": 2},
     "files": {"method": "pgd", "eps": "20/255", "steps": 3, "stored": "uint8"},
     "aim": {"method": "pgd", "eps": 0.2, "steps": 5, "targeted": "least-likely"},
-    "three": {"method": "apgd", "eps": 0.2, "steps": 5, "targeted": 3, "stop_on_success": True},
+    "three": {"method": "apgd", "eps": 0.2, "steps": 20, "targeted": 3, "stop_on_success": True},
     "suite": {"eps": 0.05, "stop_on_success": True, "stages": ["fgsm", {"method": "apgd", "steps": 5}]},
 }
 

@@ -6,7 +6,7 @@ than that.
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from squeezeproof.batches import in_batches
 from squeezeproof.entries import registry
 from squeezeproof.models.device import device_of
 from squeezeproof.store.datasets import to_pixels
-from squeezeproof.store.tensors import open_rows, read_metadata, verify
+from squeezeproof.store.tensors import open_rows, read_arrays, read_metadata, verify
 from squeezeproof.types import Key
 
 # Of the sampled images: the least that tell anything, and a share of the set's that costs a tenth of crafting it.
@@ -59,30 +59,32 @@ def audit_fresh(
     # torchattacks reshapes gradients by `view`, which those of a model in channels-last order do not allow.
     # The signatures of torch leave this argument out.
     model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # ty: ignore[no-matching-overload]
-    inputs, targets = to_pixels(images, device), labels.to(device)
+    inputs, right = to_pixels(images, device), labels.numpy()
 
-    def correct(points: torch.Tensor) -> np.ndarray:
+    def predicted(points: torch.Tensor) -> np.ndarray:
         parts = []
         with torch.no_grad():
             in_batches(
                 len(points),
                 batch_size,
-                lambda first, last: parts.append(model(points[first:last].to(device)).argmax(1) == targets[first:last]),
+                lambda first, last: parts.append(model(points[first:last].to(device)).argmax(1)),
             )
         return torch.cat(parts).cpu().numpy()
 
     @cache
-    def fresh(norm: str, eps: float, steps: int) -> np.ndarray:
-        parts = []
+    def fresh(norm: str, eps: float, steps: int, reach: tuple[int, ...] | None) -> np.ndarray:
+        parts, aims = [], labels.to(device) if reach is None else torch.tensor(reach, device=device)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             attack = _attack(model, norm, eps, steps)
+            if reach is not None:
+                attack.set_mode_targeted_by_label(quiet=True)
             in_batches(
                 len(inputs),
                 batch_size,
-                lambda first, last: parts.append(attack(inputs[first:last], targets[first:last])),
+                lambda first, last: parts.append(attack(inputs[first:last], aims[first:last])),
             )
-        return correct(torch.cat(parts).detach())
+        return predicted(torch.cat(parts).detach())
 
     findings = []
     with frozen(model):
@@ -92,9 +94,16 @@ def audit_fresh(
             settings = metadata["settings"]
             if "failed" in metadata or not _follows_gradients(settings):
                 continue
-            stored = correct(to_pixels(torch.from_numpy(open_rows(path, "adversarial")[: len(labels)]), device))
-            again = fresh(settings["norm"], settings["eps"], _steps(settings))
-            findings.append(_compared((dataset, source, EVERY, name), settings, stored, again, path))
+            reach = _reach(path, settings, len(labels))
+            stored = predicted(to_pixels(torch.from_numpy(open_rows(path, "adversarial")[: len(labels)]), device))
+            again = fresh(settings["norm"], settings["eps"], _steps(settings), reach)
+            if reach is None:
+                standing = [found == right for found in (stored, again)]
+            else:
+                others = right != np.array(reach)
+                standing = [(found != np.array(reach))[others] for found in (stored, again)]
+            if len(standing[0]):
+                findings.append(_compared((dataset, source, EVERY, name), settings, *standing, path))
     return findings
 
 
@@ -117,9 +126,12 @@ def _steps(settings: dict[str, Any]) -> int:
     return min(MOST_STEPS, max(stage.get("steps", 1) for stage in stages(settings)))
 
 
-def _attack(
-    model: nn.Module, norm: str, eps: float, steps: int
-) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+def _reach(path: str | Path, settings: dict[str, Any], count: int) -> tuple[int, ...] | None:
+    """The classes that the first examples of a targeted set were to reach; None of another set."""
+    return tuple(read_arrays(path, ["targets"])["targets"][:count].tolist()) if settings.get("targeted") else None
+
+
+def _attack(model: nn.Module, norm: str, eps: float, steps: int) -> Any:
     """torchattacks' attack of that many steps in a ball; its step sizes are those of [madry2018]."""
     import torchattacks
 
@@ -131,12 +143,16 @@ def _attack(
 
 
 def _compared(key: Key, settings: dict[str, Any], stored: np.ndarray, fresh: np.ndarray, path: str | Path) -> Finding:
-    """The finding on one set: which of the sampled images the source still labels right, there and freshly attacked."""
+    """The finding on one set: which of the sampled images stand there and freshly attacked, bool [n].
+
+    An image stands where the source labels it right, or, of a targeted attack, not as the class to reach.
+    """
     difference = stored.astype(float) - fresh
     gap, error = float(difference.mean()), float(difference.std() / np.sqrt(len(difference)))
     limit = max(ERRORS * error, POINT)
+    how = "without their class" if settings.get("targeted") else "right"
     message = (
-        f"on the first {len(stored)} images the set leaves {stored.mean():.1%} right, a fresh attack of torchattacks "
+        f"on the first {len(stored)} images the set leaves {stored.mean():.1%} {how}, a fresh attack of torchattacks "
         f"with as many steps {fresh.mean():.1%}: the set is not what its attack does to this model; {remedy(path)}"
     )
     # A step rule or loss of its own may be weaker than PGD in all honesty.
