@@ -209,7 +209,7 @@ def test_images_of_the_class_are_left_out_where_examples_stop_too():
     tensors, told = craft(network(), images, labels, entry, seed=0, batch_size=7)
     there = (tensors["clean_predictions"] == 3) & (labels != 3)
     assert told["stages"][0]["attacked"] == (labels != 3).sum() - there.sum()
-    assert (tensors["norm"][labels == 3] == 0).all() and (tensors["predictions"] == 3)[labels != 3].sum() > 30
+    assert (tensors["norm"][labels == 3] == 0).all() and (tensors["predictions"] == 3)[labels != 3].sum() > 20
 
 
 def test_what_reaches_its_class_already_is_left_where_examples_stop():

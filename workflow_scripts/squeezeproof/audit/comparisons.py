@@ -14,6 +14,7 @@ import numpy as np
 from squeezeproof.attacks.suite import stages
 from squeezeproof.audit.cells import Cell, gap, together
 from squeezeproof.audit.findings import WARNING, Finding, judge, listed, not_applicable
+from squeezeproof.entries.attack import UNTOLD
 from squeezeproof.study.entities import Instance
 from squeezeproof.study.instances import needs_gradients
 
@@ -59,7 +60,7 @@ def members(suite: Cell, cells: list[Cell]) -> Iterator[Finding]:
 
 
 def _alone(settings: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key not in ("stop_on_success", "stored")}
+    return {key: value for key, value in settings.items() if key not in ("stop_on_success", *UNTOLD)}
 
 
 def ordered(cells: list[Cell]) -> Iterator[Finding]:
