@@ -148,13 +148,12 @@ def at_most(seconds):
     def end(*_):
         raise Ended
 
-    before = signal.signal(signal.SIGPROF, end)
+    signal.signal(signal.SIGPROF, end)
     signal.setitimer(signal.ITIMER_PROF, seconds or 0)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
 
 
 def measured(network, model, images, labels, attack, norm, limit):

@@ -64,11 +64,8 @@ def audit_fresh(
     def predicted(points: torch.Tensor) -> np.ndarray:
         parts = []
         with torch.no_grad():
-            in_batches(
-                len(points),
-                batch_size,
-                lambda first, last: parts.append(model(points[first:last].to(device)).argmax(1)),
-            )
+            label = lambda first, last: parts.append(model(points[first:last].to(device)).argmax(1))  # noqa: E731
+            in_batches(len(points), batch_size, label)
         return torch.cat(parts).cpu().numpy()
 
     @cache

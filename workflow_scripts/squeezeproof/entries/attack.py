@@ -16,8 +16,7 @@ SHARED = ("eps", "norm", "stop_on_success", "stored", "targeted")
 UNTOLD = ("stored", "targeted")
 # What `targeted` may say beside the name of a class.
 DRAWN_TARGETS = ("least-likely", "random", "next")
-# The loss dlr divides by the distance of the highest to the third highest logit; towards a target, to the mean of the
-# third and the fourth.
+# The loss dlr divides by the distance of the highest logit to the third; towards a target, to the mean of 3rd and 4th.
 DLR_CLASSES, TARGETED_DLR_CLASSES = 3, 4
 
 Loss = Annotated[
@@ -274,15 +273,13 @@ TARGETED = (
 def _as_name(value: Any) -> Any:
     if value == "":
         raise problem(f"is empty; write {', '.join(DRAWN_TARGETS)} or the name of a class")
-    # Class names such as 3 are numbers in YAML.
+    # YAML reads names such as 3 as numbers.
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 @cache
 def with_budget(attack: type[Attack]) -> type[Attack]:
-    """The class of an entry of `attacks`: the attack's own settings and eps, norm, stop_on_success and stored; and
-    targeted, where it takes a target.
-    """
+    """The class of an entry of `attacks`: the attack's own settings, those of all, and a target where it takes one."""
     eps = (
         (Distinct[Positive | None], setting(CUT, [None], min_length=1))
         if attack.minimum_norm or attack.own_budget
