@@ -70,7 +70,7 @@ def test_autoattack_differs_from_the_defaults_only_where_the_paper_does():
 def test_an_entry_that_is_no_suite_is_its_only_stage():
     study = plan({"attacks": {"pgd": {"eps": 0.1}}})
     (part,) = stages(study.attacks["pgd-eps0.1"].settings)
-    assert part == {key: value for key, value in study.attacks["pgd-eps0.1"].settings.items() if key != "stored"}
+    assert part == {key: value for key, value in study.attacks["pgd-eps0.1"].settings.items() if key not in UNTOLD}
 
 
 @pytest.mark.parametrize(
