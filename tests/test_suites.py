@@ -74,7 +74,7 @@ def test_autoattack_is_its_four_attacks_at_their_standard_strength():
     assert parts[3]["queries"] == 5000 and parts[1]["targets"] == 9
     for part in parts:
         complete = settings(part["method"])
-        assert part.keys() == complete.keys() - {"stored"}
+        assert part.keys() == complete.keys() - {"stored", "targeted"}
 
 
 def test_the_worst_case_is_each_slope_of_a_rounding_before_the_rest_of_autoattack():
