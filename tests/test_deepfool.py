@@ -10,7 +10,7 @@ from attack_fixtures import Counted, both_norms, close_examples, dual, network, 
 from torch import nn
 
 from squeezeproof.attacks.ball import norms
-from squeezeproof.attacks.deepfool import deepfool
+from squeezeproof.attacks.deepfool import _shorten, deepfool
 from squeezeproof.attacks.objective import fooled, margin
 
 COUNT, SHAPE = 128, (3, 4, 5)
@@ -221,3 +221,16 @@ def test_finished_and_misclassified_examples_cost_nothing():
     counted = Counted(model)
     assert torch.equal(attack(counted, points, labels), points) and counted.forwards == COUNT
     assert counted.backwards == 0
+
+
+def test_a_point_that_seems_to_be_across_is_no_reason_to_leave_the_segment():
+    linear_model, low, high, asked = linear(torch.tensor([[-1.0], [1.0]]), torch.tensor([0.5, 0.0])), 0.2, 0.3, []
+    points = [torch.full((4, 1, 1, 1), value) for value in (low, high)]
+    under, over = torch.tensor([-0.1, 1e-6, 1e-6, 2e-6]), torch.tensor([0.5, 0.5, 1e-6, 1e-6])
+
+    def model(points):
+        asked.append(points)
+        return linear_model(points)
+
+    found = _shorten(model, *points, under, over, torch.zeros(4, dtype=torch.int64), torch.zeros(4))
+    assert all(((low - 1e-6 <= batch) & (batch <= high)).all() for batch in [*asked, found])

@@ -125,6 +125,8 @@ def _shorten(
         under, over: by how much the margin exceeds `safe` [N] at `low` and `high`, [N]; at `low` that of the class the
             step led to, because the runner-up there may be another one.
     """
+    # What is for rounding differs from point to point, so that one which was not across may seem to be by a little.
+    under = under.clamp_max(0)
     for _ in range(REFINEMENTS):
         # A point that aims at the boundary itself would as often miss it.
         middle = torch.lerp(high, low, _images(0.99 * over / (over - under)))
