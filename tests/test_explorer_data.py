@@ -20,6 +20,7 @@ from squeezeproof.pages import explorer
 from squeezeproof.pages.explorer import PAGE_BYTES, build_page, write_page
 from squeezeproof.pages.explorer_data import explorer_data, first_runs, intervals, packed, template
 from squeezeproof.pages.explorer_images import choose, fitting, sprite, step
+from squeezeproof.statistics.intervals import wilson
 from squeezeproof.tables.catalog import UNSUPPORTED
 
 
@@ -101,14 +102,15 @@ def test_verdicts_find_their_cell_and_keep_their_sentence(invented):
     assert said == set(invented.table("verdicts")["sentence"])
 
 
-def test_one_run_has_its_own_interval_and_several_have_students():
+def test_one_run_has_its_own_interval_and_several_have_that_of_their_mean():
     one = pd.DataFrame({"model": ["a"], "accuracy": [0.5], "low": [0.4], "high": [0.7], "n": [10]})
     assert intervals(one, ["model"]).iloc[0].to_dict() == {"mean": 0.5, "low": 0.4, "high": 0.7, "n": 10}
     two = pd.concat([one, one.assign(accuracy=0.51, n=8)])
     found = intervals(two, ["model"]).iloc[0]
     # Student's t with one degree of freedom: tan(0.475 pi) = 12.706 standard errors of 0.005.
-    assert found["high"] == pytest.approx(0.505 + 12.7062 * 0.005, abs=1e-5)
-    assert found["low"] == pytest.approx(0.505 - 12.7062 * 0.005, abs=1e-5) and found["n"] == 8
+    seeds, images = 12.7062 * 0.005, wilson(0.505 * 8, 8)
+    assert found["high"] == pytest.approx(0.505 + np.hypot(seeds, images[1] - 0.505), abs=1e-5)
+    assert found["low"] == pytest.approx(0.505 - np.hypot(seeds, 0.505 - images[0]), abs=1e-5) and found["n"] == 8
 
 
 def test_images_of_a_cell_are_those_of_its_first_seeds(invented):

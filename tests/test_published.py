@@ -11,6 +11,7 @@ from squeezeproof.analysis.published import AGREES, DISAGREES, TOO_WIDE, agreeme
 from squeezeproof.errors import InputError
 from squeezeproof.figures.published import dumbbell
 from squeezeproof.figures.style import save
+from squeezeproof.statistics.intervals import wilson
 
 N = 20
 AXES = ("dataset", "architecture", "training", "compression", "attack")
@@ -61,13 +62,19 @@ WEIGHT = {"compression": "weight_magnitude", "ratio": 0.9}
 PRUNED = {"compression": "weight", "ratio": 0.9, "finetuning": "standard"}
 
 
-def test_several_seeds_have_an_interval_of_students_t():
+def test_several_seeds_have_an_interval_over_seeds_and_images():
     means = [ours("fgsm-eps0.1", 0.15, np.std([0.1, 0.2], ddof=1), 2, **PRUNED), ours("fgsm-eps0.1", 0.5, runs=2)]
     (row,) = beside(means, [theirs("FGSM", 0.1, 90, **WEIGHT)]).itertuples()
     half = stats.t.ppf(0.975, 1) * np.std([10, 20], ddof=1) / np.sqrt(2)
     assert (row.mean, row.difference, row.runs) == (pytest.approx(15), pytest.approx(-75), 2)
+    half = np.hypot(half, 100 * (wilson(0.15 * N, N)[1] - 0.15))
     assert (row.low, row.high) == (0, pytest.approx(15 + half))
     assert row.agreement == (TOO_WIDE if 15 + half >= 90 else DISAGREES)
+
+
+def test_seeds_that_happen_to_agree_confirm_and_refute_no_more_than_their_images_do():
+    (row,) = beside([ours(mean=0.81, std=0.0, runs=2)], [theirs(value=80)]).itertuples()
+    assert row.low < 80 < row.high and row.agreement == TOO_WIDE
 
 
 def test_one_seed_has_a_wilson_interval():

@@ -236,14 +236,35 @@ def test_a_curve_ends_where_its_first_seed_does(table):
         accuracy_against_eps(table, "digits", "other")
 
 
-def test_intervals_are_students_over_seeds_and_wilsons_for_one():
+def test_intervals_are_students_over_seeds_with_wilsons_over_images():
     values = np.array([0.5, 0.6, 0.55])
+    mean, spread = values.mean(), values.std(ddof=1)
     low, high = mean_interval(
-        np.array([values.mean(), 0.3]), np.array([values.std(ddof=1), np.nan]), np.array([3, 1]), np.array([100, 100])
+        np.array([mean, 0.3, mean]), np.array([spread, np.nan, spread]), np.array([3, 1, 3]), np.array([100, 100, 1e12])
     )
-    expected = stats.t.interval(0.95, 2, values.mean(), values.std(ddof=1) / np.sqrt(3))
-    assert (low[0], high[0]) == pytest.approx(expected)
+    seeds, images = stats.t.interval(0.95, 2, mean, spread / np.sqrt(3)), wilson(55, 100)
+    assert mean - low[0] == pytest.approx(np.hypot(mean - seeds[0], mean - images[0]))
+    assert high[0] - mean == pytest.approx(np.hypot(seeds[1] - mean, images[1] - mean))
     assert (low[1], high[1]) == pytest.approx(wilson(30, 100))
+    assert (low[2], high[2]) == pytest.approx(seeds, abs=1e-5)
+
+
+def test_seeds_that_happen_to_agree_leave_the_interval_of_the_images():
+    bounds = mean_interval(np.array(0.809), np.array(0.0), np.array(2), np.array(1000))
+    assert [float(bound) for bound in bounds] == pytest.approx(wilson(809, 1000))
+
+
+def test_intervals_of_means_hold_over_seeds_and_images():
+    rng, truth, seeds, images = np.random.default_rng(0), 0.7, 4, 200
+    covered = 0
+    for _ in range(600):
+        # What is hard is hard for every seed; what a seed can do differs, too.
+        hard = rng.normal(0, 1, images)
+        labels = [(hard + skill < 0.0) for skill in rng.normal(stats.norm.ppf(1 - truth), 0.05, seeds)]
+        values = np.array([label.mean() for label in labels])
+        low, high = mean_interval(values.mean(), values.std(ddof=1), np.array(seeds), np.array(images))
+        covered += low <= stats.norm.cdf(-stats.norm.ppf(1 - truth) / np.hypot(1, 0.05)) <= high
+    assert covered / 600 >= 0.94
 
 
 def over_seeds_row(target, attack, eps, mean, threat, relation="same", **others):

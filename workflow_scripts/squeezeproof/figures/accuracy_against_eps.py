@@ -21,8 +21,7 @@ FIGURE = Figure(
     needs=lambda study, paths, names: {"sweeps": paths.table("sweeps")},
     caption=(
         "White-box accuracy of every model against the eps of {sweep} on {dataset}. Bands are 95 % intervals: "
-        "Student's t over seeds, Wilson over the test images for one seed. A cross marks where a curve ended below "
-        "chance."
+        "Student's t over seeds with Wilson's over the test images. A cross marks where a curve ended below chance."
     ),
     subcategory="Accuracy against eps",
     labels={"data set": "{dataset}", "sweep": "{sweep}"},

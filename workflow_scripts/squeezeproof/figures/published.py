@@ -14,8 +14,8 @@ FIGURE = Figure(
     each=lambda study: [{}] if study.published else [],
     needs=lambda study, paths, names: {"published": paths.table("published")},
     caption=(
-        "Published accuracies beside ours, in per cent. The interval is Student's t over seeds (Wilson over test "
-        "images for one seed); rows without a number of ours were not run."
+        "Published accuracies beside ours, in per cent. The interval is Student's t over seeds with "
+        "Wilson's over the test images; rows without a number of ours were not run."
     ),
     subcategory="Ours beside published",
     labels={"figure": "ours beside published"},

@@ -25,8 +25,8 @@ FIGURE = Figure(
     },
     caption=(
         "Accuracy of every target on what {entry} crafted once on {origin}, against eps, {dataset}. The thick curve "
-        "is the source itself (white-box). Bands are 95 % intervals: Student's t over seeds, Wilson over the test "
-        "images for one seed."
+        "is the source itself (white-box). Bands are 95 % intervals: Student's t over seeds with Wilson's over the "
+        "test images."
     ),
     subcategory="Transfer against eps",
     labels={"data set": "{dataset}", "source": "{origin}", "attack": "{entry}"},

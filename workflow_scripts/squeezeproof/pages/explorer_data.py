@@ -16,7 +16,7 @@ from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.unsupported import NONE, in_words
 from squeezeproof.analysis.verdicts import headline
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING
-from squeezeproof.statistics.means import student
+from squeezeproof.statistics.means import mean_interval
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.table import records
 
@@ -147,13 +147,16 @@ def cell_table(tables: Mapping[str, pd.DataFrame], models: pd.DataFrame, runs: p
 
 
 def intervals(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Mean accuracy, its 95 % interval and the images scored: Student's t over runs, Wilson's of the only run."""
+    """Mean accuracy, its 95 % interval (of the only run its own, else `mean_interval`) and the images scored."""
     found = {}
     for key, group in runs.groupby(keys):
-        mean, _, low, high = (float(f"{value:.6g}") for value in student(group["accuracy"]))
-        if len(group) == 1:
-            low, high = group["low"].item(), group["high"].item()
-        found[key] = {"mean": mean, "low": max(0.0, low), "high": min(1.0, high), "n": group["n"].min()}
+        values, images = group["accuracy"], group["n"].min()
+        if len(group) > 1:
+            bounds = mean_interval(values.mean(), values.std(), len(values), images)
+        else:
+            bounds = group["low"].item(), group["high"].item()
+        mean, low, high = (float(f"{value:.6g}") for value in (values.mean(), *bounds))
+        found[key] = {"mean": mean, "low": low, "high": high, "n": images}
     table = pd.DataFrame.from_dict(found, orient="index", columns=["mean", "low", "high", "n"])
     table.index = pd.MultiIndex.from_tuples(table.index, names=keys)
     return table

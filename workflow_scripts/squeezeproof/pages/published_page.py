@@ -49,7 +49,9 @@ def _interval(ran: pd.DataFrame) -> str:
         return (
             "Ours: one seed with the 95 % interval of Wilson over the test images, which says nothing of other seeds."
         )
-    return "Ours: mean over seeds with the 95 % interval of Student's t."
+    return (
+        "Ours: mean over seeds with its 95 % interval: Student's t over seeds and Wilson over the test images together."
+    )
 
 
 def _table(table: pd.DataFrame) -> Iterator[str]:

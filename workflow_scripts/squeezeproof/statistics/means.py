@@ -11,12 +11,13 @@ from squeezeproof.statistics.intervals import wilson
 def mean_interval(mean: Numbers, std: Numbers, runs: Numbers, trials: Numbers) -> tuple[np.ndarray, np.ndarray]:
     """95 % interval of mean accuracies in [0, 1], element by element: (low, high).
 
-    Student's t over `runs` of standard deviation `std`, Wilson over the `trials` test images where there is one run.
+    Wilson over the `trials` test images; over several `runs` of standard deviation `std` their Student's t as well. The
+    two are independent, so half widths add as squares do. Runs that happen to agree say nothing of other images.
     """
     low, high = wilson(mean * trials, trials)
-    half = stdtrit(np.maximum(runs - 1, 1), 0.975) * std / np.sqrt(runs)
     several = runs > 1
-    return np.where(several, np.maximum(0, mean - half), low), np.where(several, np.minimum(1, mean + half), high)
+    half = np.where(several, stdtrit(np.maximum(runs - 1, 1), 0.975) * std / np.sqrt(runs), 0)
+    return np.maximum(0, mean - np.hypot(half, mean - low)), np.minimum(1, mean + np.hypot(half, high - mean))
 
 
 def student(values: ArrayLike, alpha: float = 0.05) -> tuple[float, float, float, float]:

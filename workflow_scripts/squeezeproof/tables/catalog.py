@@ -214,7 +214,7 @@ ANSWERS = Table(
         Column("reasons", TEXT, "What decided it."), Column("changes", TEXT, "What would change it."),
         Column("threat", TEXT, "The attacks under which a loss would have been seen."),
         Column("clean_accuracy", SHARE, "Accuracy on clean images."),
-        *interval("its interval: Student's t over seeds, Wilson's over images for one.", SHARE, "clean_low",
+        *interval("its interval: Student's t over seeds with Wilson's over images.", SHARE, "clean_low",
                   "clean_high", "clean, interval"),
         Column("base_clean_accuracy", SHARE, "The base's."),
         *change("clean_difference", "Compressed minus base accuracy on clean images."),
@@ -474,7 +474,7 @@ PUBLISHED = Table(
         Column("attack", TEXT, "As the file has it; `none` are clean images."),
         Column("eps", COUNT, "The published budget.", unit="pixels in [0, 1]"),
         Column("published", PERCENT, "The published accuracy."), RUNS, *spread(PERCENT)[:2],
-        *interval("the interval of our mean: Student's t over seeds, Wilson's over the images for one seed.", PERCENT),
+        *interval("the interval of our mean: Student's t over seeds with Wilson's over images.", PERCENT),
         *spread(PERCENT)[2:], Column("difference", POINTS, "Ours minus published."),
         Column(
             "agreement", TEXT, "`agrees`: the published value lies in our interval, which is at most 3 points wide to "
