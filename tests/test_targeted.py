@@ -43,6 +43,8 @@ from squeezeproof.study.tables import design, story_tables, table_names
 
 TAKERS = [name for name, attack in registry.attacks().items() if attack.takes_target]
 takers = pytest.mark.parametrize("method", TAKERS)
+# Values of an image, which bound the radii that can be meant.
+VALUES = 64
 rules = pytest.mark.parametrize("rule", [*DRAWN_TARGETS, "3"])
 
 
@@ -252,7 +254,7 @@ LIBRARIES = {
 @pytest.mark.parametrize("method", LIBRARIES)
 def test_a_library_is_told_the_classes_to_reach(method):
     images, labels = held_out(24)
-    entry = checked_settings(method, {**LIBRARIES[method], "targeted": "next"})
+    entry = checked_settings(method, {**LIBRARIES[method], "targeted": "next"}, VALUES)
     tensors, told = craft(network(), images, labels, entry, seed=0, batch_size=None)
     assert "failed" not in told and (tensors["predictions"] == (labels + 1) % 10).sum() > 12
 
@@ -283,11 +285,11 @@ def test_the_attacks_of_foolbox_that_only_leave_the_label_refuse_a_target():
 )
 def test_a_target_that_cannot_be_meant_is_refused(method, given_settings, problem):
     with pytest.raises(InputError, match=problem):
-        checked_settings(method, given_settings)
+        checked_settings(method, given_settings, VALUES)
 
 
 def test_class_names_may_be_numbers_in_a_config():
-    assert checked_settings("pgd", {"eps": 0.1, "targeted": 3})["targeted"] == "3"
+    assert checked_settings("pgd", {"eps": 0.1, "targeted": 3}, VALUES)["targeted"] == "3"
 
 
 # --- From Python -----------------------------------------------------------------------------------------------------
