@@ -104,19 +104,14 @@ def _attacks(robust: pd.DataFrame, crafting: pd.DataFrame, names: dict[str, str]
 def _queries(rows: list[dict[str, Any]], models: list[str]) -> Iterator[str]:
     order = [*ASKED.values(), TRANSFERRED]
     shown = [row for row in rows if row["asked"]]
-    shown.sort(
-        key=lambda row: (order.index(row["asked"]), re.sub(r"\d", "", row["name"]), len(row["name"]), row["name"])
-    )
+    shown.sort(key=lambda row: (order.index(row["asked"]), *_natural(row["name"])))
     yield f"| attack | asks the model for | {' | '.join(models)} |"
     yield "| --- | --- |" + " --- |" * len(models)
     for row in shown:
         cells = [_cell(row, model) for model in models]
         yield f"| {row['name']} | {row['asked']} | {' | '.join(cells)} |"
     yield ""
-    yield (
-        "Accuracy in %, each model attacked itself but in the last rows; in brackets the queries of an image, on "
-        "average. An attack ends where an image falls; the substitute asks for the attacker's own images only."
-    )
+    yield "Accuracy in %, each model attacked itself but in the last rows; in brackets the mean queries of an image."
 
 
 def _natural(name: str) -> tuple[str, int, str]:
@@ -143,11 +138,12 @@ def _added(rows: list[dict[str, Any]], models: list[str]) -> Iterator[str]:
         moved = _worst((row for row in there if row["asked"] == TRANSFERRED), model)
         inside = _worst((row for row in there if row["asked"] == ASKED["gradients"]), BASE)
         gap = 100 * (asked["accuracy"][model] - moved["accuracy"][model])
+        adds = f"adds {gap:.1f} points" if gap > 0 else "adds nothing"
         yield (
-            f"- {model} gives no gradients. Of what asks the file itself, {asked['name']}, finds most and leaves it "
-            f"{100 * asked['accuracy'][model]:.1f} %. Images made for its base by {moved['name']}, leave it "
-            f"{100 * moved['accuracy'][model]:.1f} %: white-box access to what the file was made of adds {gap:.1f} "
-            f"points. The base itself keeps {100 * inside['accuracy'][BASE]:.1f} %."
+            f"- {model} gives no gradients. The queries that find most ({asked['name']}) leave it "
+            f"{100 * asked['accuracy'][model]:.1f} %. Images made for its base ({moved['name']}) leave it "
+            f"{100 * moved['accuracy'][model]:.1f} %: white-box access to what the file was made of {adds}. The base "
+            f"itself keeps {100 * inside['accuracy'][BASE]:.1f} % ({inside['name']})."
         )
 
 
