@@ -10,7 +10,7 @@ import pandas as pd
 from squeezeproof.analysis.published import AGREES, DISAGREES, TELLING, TOO_WIDE
 from squeezeproof.pages.sections import robustness_sections
 from squeezeproof.tables.files import read_table
-from squeezeproof.tables.table import records
+from squeezeproof.tables.table import records, signed
 
 MODEL = ["training", "compression", "ratio"]
 # Spread of clean accuracy over seeds, in points, above which the page looks for the reason.
@@ -61,7 +61,7 @@ def _table(table: pd.DataFrame) -> Iterator[str]:
         eps = "" if pd.isna(row.eps) else f"{row.eps:.3g}"
         ours = "not run | | | "
         if pd.notna(row.mean):
-            ours = f"{row.mean:.1f} | {row.low:.1f} to {row.high:.1f} | {row.difference:+.1f} | {row.agreement}"
+            ours = f"{row.mean:.1f} | {row.low:.1f} to {row.high:.1f} | {signed(row.difference)} | {row.agreement}"
         yield f"| {row.training} | {_model(row)} | {_attack(row)} | {eps} | {row.published:.1f} | {ours} |"
 
 
@@ -83,7 +83,7 @@ def _agreement(table: pd.DataFrame, ran: pd.DataFrame) -> Iterator[str]:
             where += "" if worst.attack == "none" else f", {_attack(worst)}{_at(worst.eps)}"
             yield (
                 f"{what}: ours is lower in {lower} of {len(rows)} cells, the median difference is "
-                f"{rows['difference'].median():+.1f} points, the largest {worst.difference:+.1f} ({where})."
+                f"{signed(rows['difference'].median())} points, the largest {signed(worst.difference)} ({where})."
             )
 
 
@@ -125,7 +125,8 @@ def _directions(ran: pd.DataFrame) -> Iterator[str]:
                     "same direction" if ours * theirs > 0 else "opposite direction" if theirs else "none published"
                 )
             yield (
-                f"| {training} | {_model(row)} | {_attack(row)} | {budget} | {ours:+.1f} | {theirs:+.1f} | {verdict} |"
+                f"| {training} | {_model(row)} | {_attack(row)} | {budget} | {signed(ours)} | {signed(theirs)} | "
+                f"{verdict} |"
             )
     yield ""
     yield (

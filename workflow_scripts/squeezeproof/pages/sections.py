@@ -34,7 +34,7 @@ def robustness_sections(folder: Path) -> Iterator[str]:
     if (folder / "wide_stages.md").is_file():
         yield from ["", "## Attack after attack on what is left", "", (folder / "wide_stages.md").read_text().rstrip()]
     if (folder / "verdicts.csv").is_file():
-        yield from ["", "## Compressed models beside their bases and controls", ""]
+        yield from ["", "## Compressed models beside their bases and controls"]
         yield from verdicts_section(read_table(folder / "verdicts.csv"))
     if (folder / "effects.csv").is_file():
         yield from ["", "## What the extra training did, and what compression did", ""]
@@ -68,9 +68,10 @@ def verdicts_section(verdicts: pd.DataFrame) -> Iterator[str]:
         for about in (TRAININGS, MODELS):
             rows = shown[shown["about"].eq(about) & shown["against"].eq(against)]
             if len(rows):
-                yield from _verdicts_of(rows, against, about)
                 yield ""
+                yield from _verdicts_of(rows, against, about)
     if not shown["isolates_compression"].astype(str).eq("True").any():
+        yield ""
         yield "The compressed models also trained longer than their bases, so no verdict says what compression did."
 
 
@@ -143,6 +144,7 @@ def _with_bounds(middle: float, low: float, high: float) -> str:
 
 
 def attack_of(row: Any) -> str:
+    """The attack of a table's row as people call it, with its budget."""
     return attack_display(row.entry, row.method, row.eps)
 
 
