@@ -33,8 +33,8 @@ def compare(means: pd.DataFrame, trials: Any, published: pd.DataFrame, settings:
         settings: the study's `published` entry: which tables, which sources, and the study's names for the file's.
 
     `low` and `high` bound the 95 % interval of our mean over seeds and test images; `agreement` is that of `agreement`.
-    `min` and `max` are over seeds. Rows of a data set, an architecture or a
-    training that no model of the study has are left out; others that it did not run have no number of ours.
+    `min` and `max` are over seeds. Rows of a data set, an architecture or a training that no model of the study has are
+    left out; others that it did not run have no number of ours.
     """
     if missing := [column for column in COLUMNS if column not in published.columns]:
         raise InputError(f"{settings['table']}: lacks the columns {', '.join(missing)}")

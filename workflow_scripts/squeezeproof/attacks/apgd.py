@@ -50,7 +50,7 @@ def apgd(
     Returns the strongest points seen, inside the ball and the box: one that fools before one that does not, then by
     loss. The authors' code returns the clean image where no iterate fools, which transfers to nothing.
 
-    Raises NotSupported for `dlr` with fewer than 3 classes.
+    Raises NotSupported for `dlr` with fewer than 3 classes, or 4 towards classes.
     """
     best, whole = Strongest(inputs), Batch.of(inputs, labels, indices)
     run_of = partial(_ascend, model, eps=eps, norm=norm, steps=steps, stop_on_success=stop_on_success, goal=goal)

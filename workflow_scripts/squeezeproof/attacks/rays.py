@@ -23,10 +23,10 @@ def rays(
 ) -> torch.Tensor:
     """Search for the ray x + r s, every sign of s 1 or -1, that meets a wrong label at the smallest radius r.
 
-    The signs of one block of the image after the other are turned, of halves, quarters and so on down to single values,
-    and then of halves again. One query tells whether a turned ray is wrong at the smallest radius known; only then its
-    own radius is searched by bisection. Where the authors' code differs: it has no last query, and its radius is of the
-    Euclidean norm.
+    The signs of one block of the image after the other are turned: of the whole, then of halves, quarters and so on,
+    down to single values, and then of the whole again. One query tells whether a turned ray is wrong at the smallest
+    radius known; only then its own radius is searched by bisection. Where the authors' code differs: it has no last
+    query, and its radius is of the Euclidean norm.
 
     Args:
         model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K], in eval mode; nothing but the order of the highest

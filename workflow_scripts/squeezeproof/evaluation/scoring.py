@@ -28,8 +28,8 @@ def score(
         scored: what the model said of some of them before.
 
     Returns (labels, predictions, attacks, split, targets) as `store.predictions.save_predictions` takes them; an image
-    of the class that a targeted attack is to reach is not scored. Raises InputError
-    where a file cannot be read, or a set is of another split.
+    of the class that a targeted attack is to reach is not scored. Raises InputError where a file cannot be read, or a
+    set is of another split.
     """
     images, labels, split = open_split(test)
 
