@@ -452,7 +452,7 @@ def test_the_table_has_success_rates_and_those_of_the_base(tmp_path):
     assert not {"accuracy", "correct"} & set(table.columns)
     told = targeted_sentences(table.reset_index())
     assert told[0].startswith("small (d) under aim, eps 0.2, targeted (3): 100.0 % of 3 images reach their class")
-    assert told[0].endswith("33.3 % before the attack, of its base's 33.3 %.") and len(told) == 2
+    assert told[0].endswith(" (its base: 33.3 %), 33.3 % before the attack.") and len(told) == 2
     assert not any(word in text for text in told for word in ("robust", "accura"))
 
 

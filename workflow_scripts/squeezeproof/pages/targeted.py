@@ -17,10 +17,10 @@ def targeted_sentences(table: pd.DataFrame) -> list[str]:
     names = attack_displays(table)
     told = []
     for row in own.itertuples():
-        base = f", of its base's {100 * row.base_rate:.1f} %" if row.base_rate == row.base_rate else ""
+        base = f" (its base: {100 * row.base_rate:.1f} %)" if row.base_rate == row.base_rate else ""
         told.append(
             f"{row.target} ({row.dataset}) under {names[row.attack]}, targeted ({row.targeted}): "
             f"{100 * row.success_rate:.1f} % of {row.n} images reach their class "
-            f"[{100 * row.low:.1f}, {100 * row.high:.1f}], {100 * row.clean_rate:.1f} % before the attack{base}."
+            f"[{100 * row.low:.1f}, {100 * row.high:.1f}]{base}, {100 * row.clean_rate:.1f} % before the attack."
         )
     return [*told[:SHOWN], *([f"and {len(told) - SHOWN} more in tables/targeted.csv"] if len(told) > SHOWN else [])]
