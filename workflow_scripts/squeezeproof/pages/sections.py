@@ -39,6 +39,12 @@ def robustness_sections(folder: Path) -> Iterator[str]:
     if (folder / "effects.csv").is_file():
         yield from ["", "## What the extra training did, and what compression did", ""]
         yield from split_section(read_table(folder / "effects.csv"))
+        if (folder / "effects.png").is_file():
+            yield ""
+            yield (
+                f"The figure at the top has one attack a model, the worst under which its base has something to lose, "
+                f"with intervals on {MODELS}."
+            )
 
 
 def _clean_section(differences: pd.DataFrame) -> Iterator[str]:
