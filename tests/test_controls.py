@@ -64,6 +64,13 @@ def test_without_further_training_the_base_is_the_control():
     assert found.describe(model.dataset, model.name)["control"] == model.base.name
 
 
+def test_what_a_file_of_the_users_was_trained_is_not_known():
+    found = study({"mine": {"method": "external", "file": "my/a.safetensors"}})
+    [model] = [model for model in found.models.values() if not model.is_base]
+    assert found.controls == {} and found.references == {}
+    assert found.describe(model.dataset, model.name)["control"] == ""
+
+
 def test_what_is_quantized_after_a_pruning_trained_twice():
     compressions = {"weight": {"ratio": 0.5}, "int": {"method": "quantization", "bits": 8, "after": "weight-50.long"}}
     found = study(compressions, variants=[{"compressions": ["int-8"], "finetunings": ["standard", "none"]}])
@@ -177,7 +184,7 @@ def test_verdicts_are_passed_against_the_base_and_against_the_control():
     assert {key: row.isolates_compression for key, row in found.items()} == {
         ("weight", "base"): False, ("weight", "control"): True, ("control", "base"): False,
     }  # fmt: skip
-    assert "that of its base, whose training differs too" in found["weight", "base"].sentence
+    assert "that of its base, whose training may differ, too" in found["weight", "base"].sentence
     assert "that of its control, trained alike, not compressed" in found["weight", "control"].sentence
     assert "the accuracy of the control is" in found["control", "base"].sentence
     assert len(set(table["family"])) == 2

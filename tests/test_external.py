@@ -158,7 +158,7 @@ def test_a_file_is_one_model_of_its_base_and_never_fine_tuned():
     assert [model.name for model in compressed] == [NAME]
     assert planned.rule_of(compressed[0]) == "import_model" and planned.file_of(compressed[0]) == "my/a.safetensors"
     described = planned.describe("digits", NAME)
-    assert (described["base"], described["control"]) == ("cnn8.standard.none.none.s0",) * 2
+    assert (described["base"], described["control"]) == ("cnn8.standard.none.none.s0", "")
     assert (described["compression"], described["ratio"], described["bits"]) == ("mine", 0, 32)
 
 

@@ -27,6 +27,10 @@ from squeezeproof.tables.table import records
 MORE, LESS, EQUIVALENT, NOT_SHOWN = "more robust", "less robust", "equivalent", "no difference shown"
 TRANSFERS_WORSE = "transfers worse"
 CLEAN_ACCURACY, ROBUSTNESS = "clean accuracy", "robustness"
+# Where no row isolates compression.
+NOT_ISOLATED = (
+    "The compressed models may differ from their bases in their training, too, so no verdict says what compression did."
+)
 # Pairs that agree in these are runs of one comparison at several seeds.
 SOURCE = [f"source_{axis}" for axis in MODEL]
 CELL = ["dataset", *MODEL, "against", "comparison", "source", *SOURCE, "seed_relation", "attack", *BUDGET]
@@ -216,7 +220,7 @@ def _compared(row: Any) -> str:
     text = f"{theirs} {apart} that of {'its base' if one else 'their bases'}"
     if row.isolates_compression:
         return text
-    return f"{text}, whose training differs too"
+    return f"{text}, whose training may differ, too"
 
 
 def _beside_clean(row: Any) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from squeezeproof.analysis.names import CONTROL, attack_display, level
 from squeezeproof.analysis.pairs import BASE
-from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE
+from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_ISOLATED, NOT_SHOWN, TRANSFERS_WORSE
 from squeezeproof.statistics.crossed import MODELS, TRAININGS
 from squeezeproof.tables.files import read_table
 from squeezeproof.tables.table import signed
@@ -78,7 +78,7 @@ def verdicts_section(verdicts: pd.DataFrame) -> Iterator[str]:
                 yield from _verdicts_of(rows, against, about)
     if not shown["isolates_compression"].astype(str).eq("True").any():
         yield ""
-        yield "The compressed models also trained longer than their bases, so no verdict says what compression did."
+        yield NOT_ISOLATED
 
 
 def _verdicts_of(verdicts: pd.DataFrame, against: str, about: str) -> Iterator[str]:

@@ -14,7 +14,16 @@ import pandas as pd
 from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, display_name, level, model_in_words
 from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.unsupported import COMPRESSION, NONE
-from squeezeproof.analysis.verdicts import EQUIVALENT, ITSELF, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE, headline
+from squeezeproof.analysis.verdicts import (
+    EQUIVALENT,
+    ITSELF,
+    LESS,
+    MORE,
+    NOT_ISOLATED,
+    NOT_SHOWN,
+    TRANSFERS_WORSE,
+    headline,
+)
 from squeezeproof.analysis.wide import OTHER_SEED
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
 from squeezeproof.pages.answer_cards import WORDS, cards, totals
@@ -150,7 +159,7 @@ def counted(verdicts: pd.DataFrame, margin: float) -> list[str] | str:
     if shown["seeds"].max() == 1:
         text += " One seed says nothing of other trainings."
     if not shown["isolates_compression"].astype(str).eq("True").any():
-        text += " The compressed models also trained longer than their bases, so no verdict says what compression did."
+        text += f" {NOT_ISOLATED}"
     return text
 
 

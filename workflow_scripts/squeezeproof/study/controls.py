@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from squeezeproof.entries.compression import CONTROL, NONE
 from squeezeproof.study.entities import Model
+from squeezeproof.study.external import is_given
 
 if TYPE_CHECKING:
     from squeezeproof.study.plan import Study
@@ -79,7 +80,7 @@ def expand_controls(
     study: "Study", problems: list[str]
 ) -> tuple[dict[Model, tuple[Schedule, ...]], dict[Model, Model]]:
     """Model -> Schedules of every control that a compressed target of the study needs, with those that it starts from;
-    and compressed Model -> its control.
+    and compressed Model -> its control, of those that the study compressed.
 
     Args:
         study: the Study, whose models and pairs are known.
@@ -88,7 +89,8 @@ def expand_controls(
     controls, references = {}, {}
     for dataset, target, _ in study.pairs:
         model = study.models[dataset, target]
-        if model.is_base or model in references:
+        # What a model of the user's went through beside its compression is not known.
+        if model.is_base or model in references or is_given(study.compressions[model.compression]):
             continue
         references[model], schedules = control_of(study, model)
         for count in range(1, len(schedules) + 1):
