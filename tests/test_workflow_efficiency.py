@@ -97,8 +97,10 @@ def test_times_are_of_every_round_and_image(deployed):
 
 def test_the_int8_model_is_audited(deployed):
     audit = table(deployed, "audit")
-    (row,) = audit[audit["check"] == 19].itertuples()
-    assert (row.source, row.target, row.attack) == ("*", INT8, "*")
+    rows = audit[(audit["check"] == 19) & (audit["target"] == INT8)]
+    assert {"*"} < set(rows["attack"])
+    (row,) = rows[rows["attack"] == "*"].itertuples()
+    assert row.source == "*"
     agreement = table(deployed, "efficiency").set_index("model").loc[INT8, "int8_agreement"]
     assert float(row.value) == pytest.approx(agreement, abs=1e-5)
     assert row.verdict == ("pass" if agreement >= 0.99 else "warning")
