@@ -23,7 +23,7 @@ from squeezeproof.entries import registry
 from squeezeproof.statistics.crossed import MODELS, Mean, interval
 from squeezeproof.study.entities import Instance
 from squeezeproof.study.instances import needs_gradients
-from squeezeproof.tables.table import records
+from squeezeproof.tables.table import points, records
 
 COMPRESSED, BOTH = "compressed", "both"
 TOGETHER = "all attacks together"
@@ -263,11 +263,6 @@ def _clean(clean: dict[str, np.ndarray], statistics: dict[str, Any]) -> dict[str
 def falls(row: Any, classes: int) -> bool:
     """Whether neither model does better than chance in a row of Answer.table."""
     return max(row["base_accuracy"], row["compressed_accuracy"]) <= 1 / classes
-
-
-def points(difference: float) -> str:
-    """A difference of accuracies in points, such as `−1.2`."""
-    return f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def bounds(row: Any) -> str:

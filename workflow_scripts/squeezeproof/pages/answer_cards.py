@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from squeezeproof.analysis.answers import CARE, KEEP, STOP, UNKNOWN
 from squeezeproof.analysis.names import MODEL, attack_displays, display_name, short_names
 from squeezeproof.statistics.crossed import MODELS
-from squeezeproof.tables.table import signed
+from squeezeproof.tables.table import points
 
 # Answer -> class of the page's style, and the sign before it, for those who see no colours.
 LOOKS = {KEEP: ("keep", "✓"), CARE: ("care", "!"), STOP: ("stop", "✗"), UNKNOWN: ("unknown", "?")}
@@ -141,5 +141,5 @@ def _accuracy(row: Any, kind: str) -> str:
 
 
 def _change(row: Any, name: str) -> str:
-    value, low, high = (signed(100 * getattr(row, f"{name}{end}")) for end in ("", "_low", "_high"))
+    value, low, high = (points(getattr(row, f"{name}{end}")) for end in ("", "_low", "_high"))
     return f"{value} [{low},\N{NO-BREAK SPACE}{high}]"

@@ -18,13 +18,13 @@ from squeezeproof.analysis.replacement import (
     bounds,
     budget_display,
     falls,
-    points,
 )
 from squeezeproof.analysis.verdicts import ITSELF, TRANSFERS_WORSE
 from squeezeproof.audit.findings import Finding
 from squeezeproof.pages.answer_cards import LOOKS
 from squeezeproof.pages.render import render
 from squeezeproof.pages.story import audited, worst_findings
+from squeezeproof.tables.table import points
 
 TEMPLATE = Path(__file__).with_name("answer.html")
 # Points to either side of zero that a scale may have.

@@ -10,7 +10,7 @@ from squeezeproof.analysis.names import CONTROL, attack_displays, level
 from squeezeproof.pages.sections import attack_of, audit_section, robustness_sections
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.files import read_table
-from squeezeproof.tables.table import records, signed
+from squeezeproof.tables.table import points, records, signed
 
 MODEL = [f"target_{axis}" for axis in ("training", "compression", "ratio", "bits", "finetuning")]
 BASE_SOURCE, OTHER_SOURCE = "from the base model", "from another seed"
@@ -116,7 +116,7 @@ def _deployed(table: pd.DataFrame) -> Iterator[str]:
         yield (
             f"| {row.training}, {row.compression} {level(row.ratio, row.bits)} | {attack_of(row)} | "
             f"{100 * row.fake_quantized_accuracy:.1f} | {100 * row.int8_accuracy:.1f} | "
-            f"{signed(100 * row.difference)} | {signed(100 * row.low)} to {signed(100 * row.high)} | "
+            f"{points(row.difference)} | {points(row.low)} to {points(row.high)} | "
             f"{100 * row.agreement:.1f} % |"
         )
     yield ""

@@ -11,7 +11,7 @@ from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_ISOLATED, NOT_SHOWN, TRANSFERS_WORSE
 from squeezeproof.statistics.crossed import MODELS, TRAININGS
 from squeezeproof.tables.files import read_table
-from squeezeproof.tables.table import signed
+from squeezeproof.tables.table import points
 
 VARIANT = ["training", "compression", "ratio", "bits"]
 VERDICTS = [LESS, MORE, EQUIVALENT, TRANSFERS_WORSE, NOT_SHOWN]
@@ -103,11 +103,11 @@ def _verdicts_of(verdicts: pd.DataFrame, against: str, about: str) -> Iterator[s
     yield f"| {' | '.join(columns)} |"
     yield "|" + " --- |" * len(columns)
     for row in shown.reindex(shown["difference"].abs().sort_values(ascending=False, kind="stable").index).itertuples():
-        both = "" if pd.isna(row.difference_both_right) else f"{signed(100 * row.difference_both_right)}"
+        both = "" if pd.isna(row.difference_both_right) else points(row.difference_both_right)
         yield (
             f"| {row.training} | {row.compression} {level(row.ratio, row.bits)} | {attack_of(row)} | "
-            f"{_images(row)} | {row.verdict} | {signed(100 * row.difference)} | "
-            f"{signed(100 * row.low)} to {signed(100 * row.high)} | {signed(100 * row.clean_difference)} | {both} | "
+            f"{_images(row)} | {row.verdict} | {points(row.difference)} | "
+            f"{points(row.low)} to {points(row.high)} | {points(row.clean_difference)} | {both} | "
             f"{row.explained_by} |"
         )
     yield ""
@@ -146,7 +146,7 @@ def split_section(effects: pd.DataFrame) -> Iterator[str]:
 
 
 def _with_bounds(middle: float, low: float, high: float) -> str:
-    return f"{signed(100 * middle)} ({signed(100 * low)} to {signed(100 * high)})"
+    return f"{points(middle)} ({points(low)} to {points(high)})"
 
 
 def attack_of(row: Any) -> str:

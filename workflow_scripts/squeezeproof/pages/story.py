@@ -30,7 +30,7 @@ from squeezeproof.pages.answer_cards import WORDS, cards, totals
 from squeezeproof.pages.render import render
 from squeezeproof.statistics.crossed import MODELS
 from squeezeproof.tables.formats import Readable, readable
-from squeezeproof.tables.table import records, signed
+from squeezeproof.tables.table import points, records
 
 # Snakemake's report shows a blank frame for embedded pages above about 1.5 MB.
 LARGEST = 1_400_000
@@ -197,9 +197,9 @@ def sentence(row: Any, attack: str) -> str:
     """One verdict in words: `..., filter 60 %: less robust than its base to PGD, eps 0.1 (...): −7.3 points ...`."""
     favoured = {"compressed": "made for its base, which favours it", "base": "made for it, which favours its base"}
     source = f"images {favoured[row.favours]}" if row.favours else _source(row)
-    parts = f"clean images {_points(row.clean_difference)}"
+    parts = f"clean images {points(row.clean_difference)}"
     if row.both_right:
-        parts += f", images that both classify rightly {_points(row.difference_both_right)}"
+        parts += f", images that both classify rightly {points(row.difference_both_right)}"
     if row.explained_by:
         parts += f": mostly {row.explained_by}"
     said = f"{_model(row)}: {row.verdict} than its {row.against} to {attack}"
@@ -242,11 +242,7 @@ def _source(row: Any) -> str:
 
 
 def _difference(row: Any, unit: str = " points") -> str:
-    return f"{_points(row.difference)}{unit} [{_points(row.low)}, {_points(row.high)}]"
-
-
-def _points(difference: float) -> str:
-    return signed(100 * difference)
+    return f"{points(row.difference)}{unit} [{points(row.low)}, {points(row.high)}]"
 
 
 def audited(audit: Sequence[Finding]) -> str:

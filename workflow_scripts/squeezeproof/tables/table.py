@@ -66,6 +66,11 @@ def signed(number: float) -> str:
     return f"{round(number, 1) + 0.0:+.1f}".replace("-", "−")
 
 
+def points(share: float) -> str:
+    """A difference of shares in points, such as `−1.2`."""
+    return signed(100 * share)
+
+
 def _p_value(text: str, number: float) -> str:
     return "< 0.001" if number < 0.001 else f"{number:.3f}"
 
@@ -78,7 +83,7 @@ NUMBER = Kind("number", _plain)
 SIZE = Kind("size", lambda text, number: f"{number:,.0f}")
 # Fractions of 1, printed in per cent.
 SHARE = Kind("share of 1", _per_cent, " (%)", measured=True)
-GAIN = Kind("difference of shares of 1", lambda text, number: signed(100 * number), " (%)", measured=True)
+GAIN = Kind("difference of shares of 1", lambda text, number: points(number), " (%)", measured=True)
 REMOVED = Kind("ratio removed", lambda text, number: f"{100 * number:g} %")
 # Published tables write int8 in the place of a ratio.
 LEVEL = Kind("ratio removed or integer type", REMOVED.show, text=True)
