@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class Images:
     note: str
 
 
-def read_images(folder, links, side=None, channels=None):
+def read_images(folder: str | Path, links: str | Path, side: int | None = None, channels: int | None = None) -> Images:
     """The Images of a folder with train/ and test/, or with the class folders themselves.
 
     Args:
@@ -71,7 +72,7 @@ def read_images(folder, links, side=None, channels=None):
     return Images(Path(links), len(found), count, side, channels, told)
 
 
-def _classes(folder):
+def _classes(folder: Path) -> dict[str, list[Path]]:
     """Class -> paths of its images, in the order of their names."""
     names = sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in STRAY)
     found = {
@@ -82,12 +83,12 @@ def _classes(folder):
     return {name: paths for name, paths in found.items() if paths}
 
 
-def _spread(paths):
+def _spread(paths: Sequence[Path]) -> Sequence[Path]:
     """At most LOOKED_AT of the paths, evenly spread."""
     return paths[:: max(1, len(paths) // LOOKED_AT)]
 
 
-def _look(path):
+def _look(path: Path) -> tuple[tuple[int, int], bool]:
     """((width, height), whether it is grey) of an image file, from its head."""
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -96,7 +97,7 @@ def _look(path):
         raise InputError(f"{path}: not a readable image ({error})") from None
 
 
-def _side(folder, sizes):
+def _side(folder: Path, sizes: Counter[tuple[int, int]]) -> int:
     if len(sizes) == 1 and len(set(*sizes)) == 1:
         return next(iter(sizes))[0]
     shown = ", ".join(f"{width} × {height}" for (width, height), _ in sizes.most_common(3))
@@ -106,7 +107,7 @@ def _side(folder, sizes):
     )
 
 
-def _link(found, links):
+def _link(found: Mapping[str, Sequence[Path]], links: str | Path) -> None:
     """Make the folder `links` anew: a link to every image, below train/ or test/."""
     links = Path(links)
     for split in ("train", "test"):

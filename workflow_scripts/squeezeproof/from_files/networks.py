@@ -1,8 +1,10 @@
 """Which network a file of weights belongs to, and what its pixels are made of: tried, and the best is taken."""
 
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -39,14 +41,21 @@ class Network:
         note: what was understood.
     """
 
-    settings: dict
+    settings: dict[str, Any]
     accuracy: float
     note: str
     model: torch.nn.Module
-    specification: dict
+    specification: dict[str, Any]
 
 
-def find_network(path, images, labels, classes, architecture=None, normalization=None):
+def find_network(
+    path: str | Path,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    classes: int,
+    architecture: dict[str, Any] | None = None,
+    normalization: str | None = None,
+) -> Network:
     """The Network of a file of weights that labels some images best.
 
     Args:
@@ -86,14 +95,16 @@ def find_network(path, images, labels, classes, architecture=None, normalization
     return Network(settings, found, note + (f" ({', '.join(others)})" if others else ""), model, spec)
 
 
-def described(images, classes):
+def described(images: torch.Tensor, classes: int) -> dict[str, Any]:
     """What is known of a data set without its training images: the metadata of a split, nothing of their moments."""
     channels = images.shape[1]
     moments = {"mean": [0.0] * channels, "std": [1.0] * channels}
     return {"shape": list(images.shape[1:]), "classes": list(range(classes)), **moments}
 
 
-def find_external(settings, base, images, labels, classes):
+def find_external(
+    settings: dict[str, Any], base: Network, images: torch.Tensor, labels: torch.Tensor, classes: int
+) -> tuple[dict[str, Any], str]:
     """(settings of `external` with what a file's pixels are made of, what was understood).
 
     Args:
@@ -122,7 +133,7 @@ def find_external(settings, base, images, labels, classes):
     return written, f"{what}{found:.1%} of {len(labels)} images right, as the base in {agreement:.1%}"
 
 
-def _checked(settings):
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
     """All settings of an `external` compression; InputError with what is wrong with those that a person gives."""
     entry = registry.compressions()["external"]
     try:
@@ -131,22 +142,22 @@ def _checked(settings):
         raise InputError(f"OPTIONS=: {'; '.join(in_words(error, settings, entry))}") from None
 
 
-def _goes_with(normalization, images):
+def _goes_with(normalization: str, images: torch.Tensor) -> bool:
     return normalization != "imagenet" or images.shape[1] == 3
 
 
-def _said(settings):
+def _said(settings: dict[str, Any]) -> str:
     """A network in a few words."""
     name = settings.get("factory") or settings.get("name") or settings["kind"]
     stem = f", stem {settings['stem']}" if "stem" in settings else ""
     return f"{name}{stem}, normalization {settings['normalization']}"
 
 
-def _defaults(settings):
+def _defaults(settings: dict[str, Any]) -> dict[str, Any]:
     return registry.architectures()[settings["kind"]].defaults()
 
 
-def _fitting(path, dataset):
+def _fitting(path: str | Path, dataset: dict[str, Any]) -> list[dict[str, Any]]:
     """Entries of `architectures` whose networks have tensors of the names and shapes in a file."""
     shapes = {name: tuple(tensor.shape) for name, tensor in plain_state(read_foreign(path, "pt"))[0].items()}
     found = next(filter(None, ([one for one in alike if _shapes(one, dataset) == shapes] for alike in _known())), [])
@@ -159,7 +170,7 @@ def _fitting(path, dataset):
     return found
 
 
-def _known():
+def _known() -> Iterator[list[dict[str, Any]]]:
     """Every network that needs no setting and every classifier of torchvision, each in the forms that weights leave
     open.
     """
@@ -177,12 +188,18 @@ class WithoutValues(TorchFunctionMode):
     RegNets' stages.
     """
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         kwargs = {"device": "meta", **(kwargs or {})} if func in FILLED else kwargs or {}
         return func(*args, **kwargs)
 
 
-def _shapes(settings, dataset):
+def _shapes(settings: dict[str, Any], dataset: dict[str, Any]) -> dict[str, tuple[int, ...]] | None:
     """Name -> shape of the tensors of a network; None where it takes no such images."""
     entry = registry.architectures()[settings["kind"]]
     arguments = {**entry.defaults(), **settings}

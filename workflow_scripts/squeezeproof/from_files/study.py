@@ -1,8 +1,10 @@
 """Two files and a folder of images -> the text of a study that asks whether one model may replace the other."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -10,10 +12,13 @@ from squeezeproof.datasets.prepare import stratified
 from squeezeproof.entries import registry
 from squeezeproof.entries.settings import NUMBER
 from squeezeproof.errors import InputError
-from squeezeproof.from_files.images import read_images
+from squeezeproof.from_files.images import Images, read_images
 from squeezeproof.from_files.networks import find_external, find_network
 from squeezeproof.study.paths import Paths
 from squeezeproof.study.quick import attacks, budgets
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Images that the base is tried on before anything is attacked.
 TRIED = 200
@@ -42,15 +47,15 @@ class Asked:
     images: str
     study: Path
     files: Path
-    architecture: dict | None = None
-    compressed_architecture: dict | None = None
+    architecture: dict[str, Any] | None = None
+    compressed_architecture: dict[str, Any] | None = None
     normalization: str | None = None
     side: int | None = None
     channels: int | None = None
-    eps: list | None = None
+    eps: list[str] | None = None
     count: int | None = None
-    options: dict = field(default_factory=dict)
-    written: dict = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,11 @@ class Understood:
     """The text of the study, what was understood in five lines, and the page that answers."""
 
     text: str
-    lines: list
+    lines: list[str]
     page: Path
 
 
-def understand(asked):
+def understand(asked: Asked) -> Understood:
     """The Understood of an Asked; InputError where the files do not say enough, or not what can be meant."""
     images = read_images(asked.images, asked.files / "images", asked.side, asked.channels)
     pixels, labels = _some(images)
@@ -103,7 +108,7 @@ def understand(asked):
     return Understood(_text(config, asked, page), lines, Path(page))
 
 
-def _some(images):
+def _some(images: Images) -> "tuple[Tensor, Tensor]":
     """At most TRIED of the test images, the same share of every class: uint8 [N, C, H, W] and int64 [N], tensors."""
     import torch
 
@@ -116,18 +121,18 @@ def _some(images):
     return torch.from_numpy(rows[chosen]), torch.from_numpy(labels[chosen])
 
 
-def _number(radius):
+def _number(radius: str) -> str | float:
     """A radius as a config has it: 8/255 is a text."""
     return radius if "/" in radius or not NUMBER.fullmatch(radius) else float(radius)
 
 
-def _attack(method, settings):
+def _attack(method: str, settings: Mapping[str, Any]) -> str:
     entry = registry.attacks()[method]
     length = [f"{settings[unit]} {unit}" for unit in entry.units if unit in settings]
     return " ".join([entry.display or method, *length])
 
 
-def _text(config, asked, page):
+def _text(config: Mapping[str, Any], asked: Asked, page: str) -> str:
     """The study as YAML that a person reads and edits."""
     told = {
         "datasets": "# `root` holds train/ and test/; nothing is trained, and of train/ nothing is attacked.",
@@ -149,6 +154,6 @@ def _text(config, asked, page):
     return "\n".join(lines) + "\n"
 
 
-def _flow(value):
+def _flow(value: Any) -> str:
     """A value of YAML in one line."""
     return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).removesuffix("...\n").strip()

@@ -14,6 +14,7 @@ from torch import nn
 
 from squeezeproof.errors import InputError
 from squeezeproof.models.normalize import Normalize
+from squeezeproof.types import Opened
 
 KIND = "file"
 FORMATS = (".onnx", ".tflite")
@@ -39,7 +40,7 @@ class Foreign(nn.Module):
         # What runs the file is made anew where a copy is used.
         return {**super().__getstate__(), "_opened": None}
 
-    def opened(self) -> Any:
+    def opened(self) -> Opened:
         """What runs the file, on as many threads as torch has."""
         threads = torch.get_num_threads()
         if self._opened is None or self._opened[0] != threads:
@@ -78,7 +79,7 @@ def _no_bytes() -> torch.Tensor:
     return torch.empty(0, dtype=torch.uint8)
 
 
-def open_format(ending: str, data: bytes, path: str | Path = "the file", threads: int = 1) -> Any:
+def open_format(ending: str, data: bytes, path: str | Path = "the file", threads: int = 1) -> Opened:
     """What runs the bytes of a file with that ending; InputError in words where it cannot be opened."""
     if ending == ".tflite":
         from squeezeproof.models.tflite_files import TfliteFile
@@ -89,7 +90,7 @@ def open_format(ending: str, data: bytes, path: str | Path = "the file", threads
     return OnnxFile(data, path, threads)
 
 
-def run(opened: Any, values: np.ndarray, output: str, batch: int | None) -> np.ndarray:
+def run(opened: Opened, values: np.ndarray, output: str, batch: int | None) -> np.ndarray:
     """One output of inputs in the file's layout; a file of a fixed `batch` gets so many at a time, the last padded."""
     if batch is None:
         return opened.run(values, output)
@@ -202,7 +203,7 @@ def _layout(path: str | Path, found: Sequence[int | None], shape: Sequence[int],
     return declared or fits[0]
 
 
-def _output(path: str | Path, outputs: Mapping[str, Any], classes: int, declared: str | None) -> str:
+def _output(path: str | Path, outputs: Mapping[str, Sequence[Any]], classes: int, declared: str | None) -> str:
     """The name of the output that has a number for every class."""
     listed = ", ".join(f"{name} {shape}" for name, shape in outputs.items())
     if declared is not None and declared not in outputs:

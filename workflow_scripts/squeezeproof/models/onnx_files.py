@@ -1,6 +1,8 @@
 """ONNX files of other programs, run by ONNX Runtime on the CPU."""
 
 import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -38,7 +40,7 @@ class OnnxFile:
     runtime = "ONNX Runtime"
     dependency = None
 
-    def __init__(self, data, path="the file", threads=1):
+    def __init__(self, data: bytes, path: str | Path = "the file", threads: int = 1) -> None:
         self.model = _parsed(data, path)
         try:
             self.session = open_session(data, threads)
@@ -52,29 +54,29 @@ class OnnxFile:
         self.dtype = {"float": "float32", "double": "float64"}.get(kind := _kind(inputs[0].type), kind)
         self.outputs = {given.name: _dimensions(given.shape) for given in self.session.get_outputs()}
 
-    def ends_in(self, output):
+    def ends_in(self, output: str) -> str:
         """The operator that makes an output, before what only passes its values on."""
         makers = {name: node for node in self.model.graph.node for name in node.output}
         while (node := makers.get(output)) is not None and node.op_type in FORWARDING:
             output = node.input[0]
         return node.op_type if node is not None else ""
 
-    def encode(self, values):
+    def encode(self, values: np.ndarray) -> np.ndarray:
         """Inputs, float32, in the type that the file takes."""
         if self.dtype.startswith(("int", "uint")):
             limits = np.iinfo(self.dtype)
             return np.clip(np.rint(values), limits.min, limits.max).astype(self.dtype)
         return values.astype(self.dtype, copy=False)
 
-    def run(self, values, output):
+    def run(self, values: np.ndarray, output: str) -> np.ndarray:
         """One output, float32, of inputs of the file's own layout, float32."""
         return self.session.run([output], {self.name: self.encode(values)})[0].astype(np.float32, copy=False)
 
-    def step(self, output):
+    def step(self, output: str) -> float:
         """The distance of two neighbouring values of an output that is stored in integers, 0 for another."""
         return 0.0
 
-    def size(self, image):
+    def size(self, image: np.ndarray) -> dict[str, int]:
         """What `models.measure.measure` tells, of an input of one image in the file's own layout."""
         values = _constants(self.model.graph)
         layers = [node for node in self.model.graph.node if node.op_type in LAYERS]
@@ -114,7 +116,7 @@ class OnnxFile:
             "packed_bytes": packed + sum(4 * values[name].size for name in scales),
         }
 
-    def _shapes(self, layers, image):
+    def _shapes(self, layers: Iterable[onnx.NodeProto], image: np.ndarray) -> dict[str, tuple[int, ...]]:
         """Name -> shape of the first inputs and the outputs of nodes for one image."""
         seen = onnx.ModelProto()
         seen.CopyFrom(self.model)
@@ -127,7 +129,7 @@ class OnnxFile:
         found = session.run(wanted, {self.name: self.encode(image)})
         return {self.name: image.shape} | {name: array.shape for name, array in zip(wanted, found, strict=True)}
 
-    def _zeros(self, node, key, values):
+    def _zeros(self, node: onnx.NodeProto, key: str, values: Mapping[str, np.ndarray]) -> int:
         """How many weights of a layer stand for zero."""
         weight, point = values[key], 0
         maker = next((made for made in self.model.graph.node if key in made.input[:1]), None)
@@ -142,12 +144,12 @@ class OnnxFile:
         return int((weight == point).sum())
 
 
-def bits_of(dtype):
+def bits_of(dtype: np.dtype) -> int:
     """Bits that one value of a numpy type takes in a file."""
     return UNPACKED.get(str(dtype), 8 * np.dtype(dtype).itemsize)
 
 
-def _parsed(data, path):
+def _parsed(data: bytes, path: str | Path) -> onnx.ModelProto:
     try:
         model = onnx.load_model_from_string(data)
     except Exception:
@@ -164,7 +166,7 @@ def _parsed(data, path):
     return model
 
 
-def _refusal(text):
+def _refusal(text: str) -> str:
     """What ONNX Runtime says when it does not open a file, in words."""
     if unknown := re.search(r"([\w.]+):(\w+)\(-?\d+\) is not a registered function/op", text):
         return (
@@ -176,16 +178,16 @@ def _refusal(text):
     return f"ONNX Runtime does not open it ({text.strip():.300}); it is altered, or needs another version"
 
 
-def _dimensions(shape):
+def _dimensions(shape: Iterable[int | str | None]) -> list[int | None]:
     return [size if isinstance(size, int) and size > 0 else None for size in shape]
 
 
-def _kind(text):
+def _kind(text: str) -> str:
     """`float16` of `tensor(float16)`."""
     return text.removeprefix("tensor(").removesuffix(")")
 
 
-def _constants(graph):
+def _constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
     """Name -> array of the initializers and constants of a graph."""
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     for node in graph.node:
@@ -194,7 +196,7 @@ def _constants(graph):
     return values
 
 
-def _origin(graph, name):
+def _origin(graph: onnx.GraphProto, name: str) -> str:
     """The tensor that a weight is made of: before it is dequantized, cast or turned."""
     makers = {output: node for node in graph.node for output in node.output}
     while (node := makers.get(name)) is not None and node.op_type in (*FORWARDING, "Transpose"):
@@ -202,7 +204,7 @@ def _origin(graph, name):
     return name
 
 
-def _parameters(graph, values):
+def _parameters(graph: onnx.GraphProto, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Name -> array of what was learned: neither scales and zero points, nor shapes and single numbers."""
     grids = set()
     for node in graph.node:

@@ -1,6 +1,9 @@
 """TFLite files of other programs, run by LiteRT on the CPU."""
 
 import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +27,7 @@ class TfliteFile:
 
     runtime = "LiteRT"
 
-    def __init__(self, data, path="the file", threads=1):
+    def __init__(self, data: bytes, path: str | Path = "the file", threads: int = 1) -> None:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError:
@@ -47,24 +50,24 @@ class TfliteFile:
         self.outputs = {name: _dimensions(each) for name, each in self.given.items()}
         self.count = self.input["shape"][0]
 
-    def ends_in(self, output):
+    def ends_in(self, output: str) -> str:
         """The operator that makes an output, before what only passes its values on."""
         return self.graph.maker(self.given[output]["index"])
 
-    def step(self, output):
+    def step(self, output: str) -> float:
         """The distance of two neighbouring values of an output that is stored in integers, 0 for another."""
         return float(self.given[output]["quantization"][0])
 
-    def encode(self, values):
+    def encode(self, values: np.ndarray) -> np.ndarray:
         """Inputs, float32, in the type that the file takes."""
         scale, zero = self.input["quantization"]
-        kind = np.dtype(self.input["dtype"])
+        kind: np.dtype[Any] = np.dtype(self.input["dtype"])
         if kind.kind not in "iu":
             return values.astype(kind, copy=False)
         limits = np.iinfo(kind)
         return np.clip(np.rint(values / scale if scale else values) + zero, limits.min, limits.max).astype(kind)
 
-    def run(self, values, output):
+    def run(self, values: np.ndarray, output: str) -> np.ndarray:
         """One output, float32, of inputs of the file's own layout, float32."""
         self._resize(len(values))
         self.interpreter.set_tensor(self.input["index"], self.encode(values))
@@ -73,13 +76,13 @@ class TfliteFile:
         found = self.interpreter.get_tensor(self.given[output]["index"])
         return (found.astype(np.float32) - zero) * np.float32(scale) if scale else found.astype(np.float32)
 
-    def _resize(self, count):
+    def _resize(self, count: int) -> None:
         if count != self.count:
             self.interpreter.resize_tensor_input(self.input["index"], [count, *self.input["shape"][1:]])
             self.interpreter.allocate_tensors()
             self.count = count
 
-    def size(self, image):
+    def size(self, image: np.ndarray) -> dict[str, int]:
         """What `models.measure.measure` tells, of an input of one image in the file's own layout."""
         self._resize(len(image))
         shapes = {each["index"]: each["shape"] for each in self.interpreter.get_tensor_details()}
@@ -89,7 +92,7 @@ class TfliteFile:
 class _Graph:
     """The operators and constants that a file's first graph has, read from its bytes."""
 
-    def __init__(self, data, path):
+    def __init__(self, data: bytes, path: str | Path) -> None:
         from ai_edge_litert import schema_py_generated as schema
 
         try:
@@ -106,14 +109,14 @@ class _Graph:
         if data[4:8] != b"TFL3" or not self.nodes:
             raise InputError(f"{path}: not a readable TFLite file; convert it again")
 
-    def maker(self, tensor):
+    def maker(self, tensor: int) -> str:
         """The operator that makes a tensor, before what only passes its values on."""
         made = {output: node for node in self.nodes for output in node[2]}
         while (node := made.get(tensor)) is not None and node[0] in FORWARDING:
             tensor = node[1][0]
         return node[0] if node is not None else ""
 
-    def size(self, shapes):
+    def size(self, shapes: Mapping[int, Sequence[int]]) -> dict[str, int]:
         """The counts of the layers, by the shapes of all tensors for one image."""
         counts = "channels", "convolutions", "weights", "zero_weights", "quantized_weights", "weight_bits", "macs"
         found = dict.fromkeys(counts, 0)
@@ -150,10 +153,10 @@ class _Graph:
             "packed_bytes": packed,
         }
 
-    def _is_weight(self, index):
+    def _is_weight(self, index: int) -> bool:
         return any(kind in LAYERS and self._constant(inputs[1]) == index for kind, inputs, _ in self.nodes)
 
-    def _constant(self, tensor):
+    def _constant(self, tensor: int) -> int | None:
         """The constant that a tensor is, or is dequantized from; None where it depends on the image."""
         made = {output: node for node in self.nodes for output in node[2]}
         while (node := made.get(tensor)) is not None and node[0] in FORWARDING:
@@ -161,17 +164,17 @@ class _Graph:
         known = tensor >= 0 and node is None and self.buffers[tensor] is not None and len(self.buffers[tensor])
         return tensor if known and self.tensors[tensor].type in TYPES else None
 
-    def _count(self, tensor):
+    def _count(self, tensor: int) -> int:
         return int(np.prod(_listed(self.tensors[tensor].shape)))
 
-    def _bits(self, tensor):
+    def _bits(self, tensor: int) -> int:
         return TYPES[self.tensors[tensor].type][1]
 
-    def _scales(self, tensor):
+    def _scales(self, tensor: int) -> int:
         grid = self.tensors[tensor].quantization
         return 0 if grid is None or self._bits(tensor) > 8 else len(_listed(grid.scale))
 
-    def _zeros(self, tensor):
+    def _zeros(self, tensor: int) -> int:
         """How many values of a constant stand for zero."""
         name, bits = TYPES[self.tensors[tensor].type]
         content, grid = np.asarray(self.buffers[tensor], np.uint8), self.tensors[tensor].quantization
@@ -187,16 +190,16 @@ class _Graph:
         return int((values == (points[0] if points.size else 0)).sum())
 
 
-def _listed(values):
+def _listed(values: Sequence[Any] | None) -> Sequence[Any]:
     return [] if values is None else values
 
 
-def _dimensions(details):
+def _dimensions(details: Mapping[str, Any]) -> list[int | None]:
     """A shape, None for what any number may be."""
     return [None if size < 0 else int(size) for size in details["shape_signature"]]
 
 
-def _refusal(text):
+def _refusal(text: str) -> str:
     """What LiteRT says when it does not open a file, in words."""
     if unknown := re.search(r"custom op: (\w+)|unresolved (?:custom )?op: (\w+)", text):
         return (

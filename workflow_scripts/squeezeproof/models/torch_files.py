@@ -6,6 +6,9 @@ containers and nothing else; in the place of everything else stands an inert obj
 
 import re
 import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 
@@ -26,20 +29,20 @@ TORCHSCRIPT, EXPORTED = "constants.pkl", ("serialized_exported_program.json", "a
 class Dropped:
     """In the place of an object that is no tensor: it takes whatever the file says of it, and does nothing."""
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         return super().__new__(cls)
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         pass
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return id(self)
 
 
-def read_state_dict(path, key=None):
+def read_state_dict(path: str | Path, key: str | None = None) -> tuple[dict[str, torch.Tensor], list[str]]:
     """(name -> tensor of the plain network, what was understood in words) of a file that torch.save wrote.
 
     Args:
@@ -76,7 +79,7 @@ def read_state_dict(path, key=None):
     ]
 
 
-def _refuse_archives(path):
+def _refuse_archives(path: str | Path) -> None:
     """Raise InputError for TorchScript and torch.export, which are programs."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -91,7 +94,7 @@ def _refuse_archives(path):
         raise InputError(f"{path}: is a program of torch.export. {_save(path, f'torch.export.load({str(path)!r})')}")
 
 
-def _save(path, loaded=None):
+def _save(path: str | Path, loaded: str | None = None) -> str:
     """The lines of Python that make a state_dict of a program."""
     state = "dict(model.state_dict)" if loaded and "export" in loaded else "model.state_dict()"
     return (
@@ -103,7 +106,7 @@ def _save(path, loaded=None):
     )
 
 
-def _load(path):
+def _load(path: str | Path) -> tuple[Any, list[str]]:
     """(what a file holds, full names of what is inert in it)."""
     inert = {}
     for _ in range(MOST_KINDS):
@@ -130,7 +133,7 @@ def _load(path):
     raise InputError(f"{path}: holds more than {MOST_KINDS} kinds of objects that are no tensors; save its state_dict")
 
 
-def _entry(path, content, key):
+def _entry(path: str | Path, content: Any, key: str | None) -> tuple[dict[str, Any], list[str]]:
     """(the state_dict within what a file holds, which it is in words)."""
     if key is not None:
         state = content
@@ -160,13 +163,13 @@ def _entry(path, content, key):
     return found[chosen], [f"took the entry {chosen}{also}"] if chosen else []
 
 
-def _rank(place):
+def _rank(place: str) -> tuple[int, int]:
     """The likelier entry is the smaller: the file itself, then KEYS, then others."""
     last = place.rpartition(".")[2]
     return (-1 if not place else KEYS.index(last) if last in KEYS else len(KEYS)), place.count(".")
 
 
-def _candidates(value, place="", depth=0):
+def _candidates(value: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, mapping) of every mapping of names to tensors."""
     if not isinstance(value, dict) or depth > DEEPEST:
         return
@@ -178,7 +181,7 @@ def _candidates(value, place="", depth=0):
             yield from _candidates(item, f"{place}.{key}" if place else key, depth + 1)
 
 
-def _holds_tensors(value):
+def _holds_tensors(value: Any) -> bool:
     """Whether a mapping has weights, tensors of a dimension or more, under names."""
     if not isinstance(value, dict):
         return False
@@ -186,10 +189,10 @@ def _holds_tensors(value):
     return any(isinstance(item, torch.Tensor) and item.dim() for _, item in named)
 
 
-def _of_training(key):
+def _of_training(key: str) -> bool:
     return key.lower().startswith(OF_TRAINING)
 
 
-def _entries(content):
+def _entries(content: Any) -> str:
     held = [name for name, _ in _candidates(content) if name]
     return f"; write --key {' or --key '.join(held[:5])}" if held else ""

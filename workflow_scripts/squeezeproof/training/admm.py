@@ -130,7 +130,7 @@ class Admm(Unconstrained):
         whole = sum(float(weight.double().square().sum()) for weight in self.weights.values())
         count = sum(mask.numel() for mask in self.masks.values())
         kept = sum(int(mask.sum()) for mask in self.masks.values())
-        return {"primal_residual": (apart / whole) ** 0.5, "sparsity": 1 - kept / count, "rho": self.rho}
+        return {"primal_residual": (apart / whole) ** 0.5, "sparsity": 1 - kept / count, "rho": self.rho}  # ty: ignore[division-by-zero]
 
     @torch.no_grad()
     def finish(self, accuracy: Callable[[], float]) -> dict[str, float]:
