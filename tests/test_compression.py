@@ -241,6 +241,7 @@ def test_importances_equal_their_definitions(importance):
         "l2": (filters**2).sum(1) ** 0.5,
         "geometric_median": cdist(filters, filters).sum(1),
         "l1_per_parameter": abs(filters).sum(1) / 12,
+        "l1_over_mean": abs(filters).sum(1) / abs(filters).sum(1).mean(),
     }[importance]
     assert IMPORTANCES[importance](weight).tolist() == pytest.approx(definition, rel=1e-5)
 

@@ -43,7 +43,15 @@ def l1_per_parameter(weight: torch.Tensor) -> torch.Tensor:
     return weight.flatten(1).abs().mean(1)
 
 
-IMPORTANCES = {function.__name__: function for function in (l1, l2, geometric_median, l1_per_parameter)}
+def l1_over_mean(weight: torch.Tensor) -> torch.Tensor:
+    """L1 norm over the mean of the layer's filters, of 1 on average in every layer, as torch-pruning normalises."""
+    norms = l1(weight)
+    return norms / norms.mean().clamp_min(torch.finfo(norms.dtype).tiny)
+
+
+IMPORTANCES = {
+    function.__name__: function for function in (l1, l2, geometric_median, l1_per_parameter, l1_over_mean)
+}
 
 
 def score_filters(

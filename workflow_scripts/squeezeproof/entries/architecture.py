@@ -73,6 +73,12 @@ class Architecture(Entry):
 
     kind: str
     normalization: Normalization = normalization()
+    initialization: Literal["own", "glorot_uniform", "he_normal"] = setting(
+        "Where training starts: `own` is what the network's code draws, PyTorch's defaults in most; `glorot_uniform` "
+        "[glorot2010] and `he_normal` [he2015] draw the weights of convolutions and linear layers anew and set their "
+        "biases to zero.",
+        "own",
+    )
     checkpoint: Text | None = setting(
         "A safetensors file with the network's state_dict; a base model then starts from it instead of from random "
         "weights.",
@@ -82,6 +88,8 @@ class Architecture(Entry):
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
         if self.checkpoint is not None:
+            if self.initialization != "own":
+                yield f"{path}: checkpoint and initialization both say what the weights are; leave one out"
             yield from weights_contradictions(f"{path}.checkpoint", self.checkpoint)
         yield from normalization_contradictions(f"{path}.normalization", self.normalization, study)
         for name, dataset in study.datasets.items():
@@ -115,5 +123,7 @@ class ByName(Architecture):
         yield from super().contradictions(path, study)
         if self.pretrained is not None:
             yield from weights_contradictions(f"{path}.pretrained", self.pretrained)
+        if self.pretrained and self.initialization != "own":
+            yield f"{path}: pretrained and initialization both say what the weights are; leave one out"
         if self.pretrained and self.checkpoint:
             yield f"{path}: pretrained and checkpoint both say what the weights are; leave one out"

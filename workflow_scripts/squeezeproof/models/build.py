@@ -14,6 +14,7 @@ from squeezeproof.factories import refusal, stray
 from squeezeproof.models import ensemble, foreign
 from squeezeproof.models.attention import unfold_attention
 from squeezeproof.models.functional import call_layers
+from squeezeproof.models.initialization import OWN, initialize
 from squeezeproof.models.normalize import Normalize
 from squeezeproof.models.specifications import check_specification
 from squeezeproof.randomness import own_randomness
@@ -24,7 +25,7 @@ FACTORIES = registry.Functions(registry.architectures())
 # Mean and std of ImageNet's training images, as torchvision's weights expect them.
 IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 # Settings of an architecture that are none of its factory.
-APART = ("kind", "normalization", "checkpoint", "pretrained")
+APART = ("kind", "normalization", "initialization", "checkpoint", "pretrained")
 
 
 def specification(settings: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +88,9 @@ def _behind(spec: dict[str, Any], network: nn.Module) -> nn.Sequential:
 
 def initial_model(spec: dict[str, Any], seed: int) -> nn.Sequential:
     """The model that the base model of a study's `seed` is before its training."""
-    return build(spec, derive_seed(seed, "weights"))
+    model = build(spec, derive_seed(seed, "weights"))
+    initialize(model, spec["architecture"].get("initialization", OWN), derive_seed(seed, "initialization"))
+    return model
 
 
 def _build_known(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:

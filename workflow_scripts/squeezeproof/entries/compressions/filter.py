@@ -12,12 +12,12 @@ class Filter(Pruning):
     lamp_in_a_layer = "l2"
 
     method: Literal["filter"] = "filter"
-    importance: Literal["l1", "l2", "geometric_median", "l1_per_parameter", "lamp", "taylor", "random"] = setting(
+    importance: Literal["l1", "l2", "geometric_median", "l1_per_parameter", "l1_over_mean", "lamp", "taylor", "random"] = setting(
         "l1 and l2: norm of the filter [li2017]; geometric_median: summed distance to the layer's other filters "
-        "[he2019]; l1_per_parameter: L1 norm over the number of weights (Wang et al. 2018); lamp: squared L2 norm over "
-        "the sum of those of its layer that are not smaller (after [lee2021]), for `scope: global`; taylor: squared "
-        "first-order change of the loss when the filter is silenced, averaged over images [molchanov2019]; random: a "
-        "control.",
+        "[he2019]; l1_per_parameter: L1 norm over the number of weights (Wang et al. 2018); l1_over_mean: L1 norm "
+        "over the mean of its layer's, for `scope: global` [fang2023]; lamp: squared L2 norm over the sum of those of "
+        "its layer that are not smaller (after [lee2021]), for `scope: global`; taylor: squared first-order change of "
+        "the loss when the filter is silenced, averaged over images [molchanov2019]; random: a control.",
         "l1",
     )
     taylor_images: Whole = setting(
@@ -49,6 +49,8 @@ class Filter(Pruning):
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
         yield from super().contradictions(path, study)
+        if self.importance == "l1_over_mean" and self.scope == "layer":
+            yield f"{path}.importance: l1_over_mean ranks as l1 within a layer; write scope: global, or importance: l1"
         if self.max_layer_ratio == 1:
             return
         if self.scope == "layer":
