@@ -220,6 +220,16 @@ def planned(kind, **settings):
         ("densenet121", {"blocks": [1, 2, 3, 4, 5]}, "architectures.one.blocks: holds 5 values, give at most 4"),
         ("densenet121", {"blocks": []}, "architectures.one.blocks: is empty, give at least one"),
         ("densenet121", {"blocks": [0]}, "architectures.one.blocks[0]: 0 is not in [1, 64]"),
+        (
+            "cnn8",
+            {"initialization": "he_normal", "checkpoint": "a.safetensors"},
+            "architectures.one: checkpoint and initialization both say what the weights are; leave one out",
+        ),
+        (
+            "torchvision",
+            {"name": "resnet18", "initialization": "he_normal", "pretrained": "a.safetensors"},
+            "architectures.one: pretrained and initialization both say what the weights are; leave one out",
+        ),
         ("mobilenetv1", {}, "architectures.one.kind: 'mobilenetv1' is unknown, did you mean mobilenet_v1?"),
     ],
 )

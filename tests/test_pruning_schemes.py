@@ -597,6 +597,7 @@ def problems_of(changes):
     ("scheme", "problem"),
     [
         ({**FILTER, "importance": "lamp"}, "importance: lamp ranks as l2 within a layer; write scope: global, or"),
+        ({**FILTER, "importance": "l1_over_mean"}, "importance: l1_over_mean ranks as l1 within a layer; write scope:"),
         ({**WEIGHT, "importance": "lamp", "scope": "funnel"}, "importance: lamp ranks as magnitude within a layer"),
         ({**WEIGHT, "importance": "random", "scope": "redundant"}, "importance: scope: redundant goes by norms"),
         ({**WEIGHT, "importance": "lamp", "scope": "redundant"}, "importance: scope: redundant goes by norms"),

@@ -8,10 +8,14 @@ import pytest
 from scipy import stats
 
 from squeezeproof.analysis.published import AGREES, DISAGREES, TOO_WIDE, agreement, compare, of_stages
+from squeezeproof.analysis.readings import rank
 from squeezeproof.errors import InputError
 from squeezeproof.figures.published import dumbbell
 from squeezeproof.figures.style import save
+from squeezeproof.pages.readings_page import readings_page
 from squeezeproof.statistics.intervals import wilson
+from squeezeproof.tables.catalog import CLEAN_ACCURACY
+from squeezeproof.tables.files import write_table
 
 N = 20
 AXES = ("dataset", "architecture", "training", "compression", "attack")
@@ -205,3 +209,57 @@ def test_every_model_of_a_figure_has_a_panel():
     figure = dumbbell(beside(means, [theirs(**{**WEIGHT, "ratio": ratio}) for ratio in ratios]))
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == [f"standard\nweight magnitude, {100 * ratio:g} % removed" for ratio in ratios]
+
+
+CHOICES = {
+    "architecture": {"cnn3": {"weights": "PyTorch"}, "he": {"weights": "He"}},
+    "filter_magnitude": {"filter": {"ranked": "alone"}, "other": {"ranked": "together"}},
+}
+
+
+def readings():
+    """(rows of over_seeds, published rows) of two architectures and two filter prunings."""
+    models = [("cnn3", "filter", 0.5), ("he", "filter", 0.75), ("he", "other", 0.25), ("cnn3", "other", 0.55)]
+    means = [ours(mean=0.8), ours(mean=0.88, architecture="he")]
+    means += [
+        ours(mean=mean, architecture=architecture, compression=compression, ratio=0.5, finetuning="standard")
+        for architecture, compression, mean in models
+    ]
+    return means, [theirs(value=90.0), theirs(value=60.0, compression="filter_magnitude", ratio=0.5)]
+
+
+def test_readings_are_ranked_by_their_distance_to_the_print():
+    means, published = readings()
+    ranked, cells = rank(pd.DataFrame(means), N, pd.DataFrame(published), NAMES, CHOICES)
+    assert list(ranked.columns) == ["weights", "ranked", "all", "base", "filter_magnitude"]
+    assert [tuple(row) for row in ranked.round(6).itertuples(index=False)] == [
+        ("PyTorch", "together", 7.5, 10, 5),
+        ("He", "alone", 8.5, 2, 15),
+        ("PyTorch", "alone", 10, 10, 10),
+        ("He", "together", 18.5, 2, 35),
+    ]
+    distances = cells["difference"].abs().groupby(cells["reading"]).mean()
+    assert distances.tolist() == pytest.approx(ranked["all"].tolist())
+
+
+def test_a_page_ranks_the_readings_and_names_the_usual_one(tmp_path):
+    means, published = readings()
+    folder, seeds, printed = tmp_path / "readings", tmp_path / "seeds", tmp_path / "paper.csv"
+    folder.mkdir()
+    seeds.mkdir()
+    write_table(folder / "over_seeds.csv", pd.DataFrame(means).assign(method="", norm=""))
+    write_table(folder / "clean_accuracy.csv", pd.DataFrame(columns=CLEAN_ACCURACY.names([]), data=[{"n": N}]))
+    several = beside([ours(mean=0.8, std=0.03, runs=3)], published[:1])
+    write_table(seeds / "published.csv", several)
+    pd.DataFrame(published).to_csv(printed, index=False)
+    names = {"tables": ["1"], "compressions": {}, "attacks": {}}
+    page = {"published": names, "readings": CHOICES, "seeds": "seeds", "notes": ["A note."]}
+    readings_page(folder, "Readings", "An introduction.", page, printed)
+    text = (folder / "README.md").read_text()
+    assert "Of 4 readings the nearest to the print is weights PyTorch, ranked together: 7.5 points" in text
+    assert "The reading of our other studies is 10.0 away, number 3 of 4; the farthest is 18.5 away." in text
+    assert "| 3 | PyTorch | alone | 10.0 | 10.0 | 10.0 |" in text
+    assert "| weights | He | 13.5 | 8.5 |" in text
+    assert "| filter magnitude 0.5 | clean images |  | 60.0 | 50.0 | −10.0 | 55.0 | −5.0 |" in text
+    assert "a standard deviation of 3.0 points in the median" in text
+    assert len(pd.read_csv(folder / "readings.csv")) == 4

@@ -18,6 +18,7 @@ from squeezeproof.pages.elsewhere_page import elsewhere_page
 from squeezeproof.pages.findings_page import findings_page
 from squeezeproof.pages.provenance import seconds_by_rule
 from squeezeproof.pages.published_page import published_page
+from squeezeproof.pages.readings_page import readings_page
 from squeezeproof.pages.reproductions_page import reproductions_page
 from squeezeproof.tables.files import write_csv
 
@@ -84,6 +85,10 @@ def write_page(study, page):
     makers = {"findings": findings_page, "elsewhere": elsewhere_page}
     if page["page"] in makers:
         makers[page["page"]](folder, page["title"], introduction, page["notes"])
+        return
+    if page["page"] == "readings":
+        printed = ROOT / "studies" / "published" / f"{study.partition('-')[0]}.csv"
+        readings_page(folder, page["title"], introduction, page, printed)
         return
     names = yaml.safe_load((ROOT / configs[0]).read_text())["published"].get("compressions", {})
     published_page(folder, page["title"], introduction, names, page["notes"])

@@ -49,9 +49,7 @@ def l1_over_mean(weight: torch.Tensor) -> torch.Tensor:
     return norms / norms.mean().clamp_min(torch.finfo(norms.dtype).tiny)
 
 
-IMPORTANCES = {
-    function.__name__: function for function in (l1, l2, geometric_median, l1_per_parameter, l1_over_mean)
-}
+IMPORTANCES = {function.__name__: function for function in (l1, l2, geometric_median, l1_per_parameter, l1_over_mean)}
 
 
 def score_filters(

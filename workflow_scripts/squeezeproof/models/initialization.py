@@ -33,7 +33,7 @@ def initialize(network: nn.Module, initialization: str, seed: int) -> None:
                 continue
             if "weight" not in layer._parameters:
                 raise InputError(
-                    f"initialization: the weight of {name} is computed from other parameters; write initialization: {OWN}"
+                    f"initialization: the weight of {name} is computed from others; write initialization: {OWN}"
                 )
             DRAWN[initialization](layer.weight)
             if layer.bias is not None:

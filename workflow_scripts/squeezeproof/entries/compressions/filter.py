@@ -12,7 +12,9 @@ class Filter(Pruning):
     lamp_in_a_layer = "l2"
 
     method: Literal["filter"] = "filter"
-    importance: Literal["l1", "l2", "geometric_median", "l1_per_parameter", "l1_over_mean", "lamp", "taylor", "random"] = setting(
+    importance: Literal[
+        "l1", "l2", "geometric_median", "l1_per_parameter", "l1_over_mean", "lamp", "taylor", "random"
+    ] = setting(
         "l1 and l2: norm of the filter [li2017]; geometric_median: summed distance to the layer's other filters "
         "[he2019]; l1_per_parameter: L1 norm over the number of weights (Wang et al. 2018); l1_over_mean: L1 norm "
         "over the mean of its layer's, for `scope: global` [fang2023]; lamp: squared L2 norm over the sum of those of "
