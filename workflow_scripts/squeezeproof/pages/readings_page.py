@@ -25,15 +25,16 @@ def readings_page(folder: Path, title: str, introduction: str, page: Mapping[str
             reading under several seeds; `notes`.
         published: pathlib.Path of the printed accuracies.
     """
-    settings = {"threat": "white-box", "eps_scale": 1, "datasets": {}, "table": str(published), **page["published"]}
+    names = {key: {} for key in ("datasets", "architectures", "trainings", "compressions", "attacks")}
+    settings = {"threat": "white-box", "eps_scale": 1, "table": str(published), **names, **page["published"]}
     trials = read_table(folder / "clean_accuracy.csv")["n"].max()
     printed = read_csv(published)
     printed = printed[printed["table"].astype(str).isin(settings["tables"])]
     ranked, cells = rank(read_table(folder / "over_seeds.csv"), trials, printed, settings, page["readings"])
     choices = list(ranked.columns[: ranked.columns.get_loc("all")])
     told: dict[str, str] = {}
-    for names in page["readings"].values():
-        told |= next(iter(names.values()))
+    for choice in page["readings"].values():
+        told |= next(iter(choice.values()))
     usual = int(ranked.index[(ranked[choices] == pd.Series(told)).all(axis=1)][0])
     write_csv(folder / "readings.csv", ranked)
     lines = [f"# {title}", "", introduction, "", *_summary(ranked, usual, choices), ""]
