@@ -80,11 +80,12 @@ def test_a_model_that_was_not_attacked_has_an_answer_in_the_figure():
 
 
 def test_the_total_is_the_sum_of_its_parts():
-    axes = effects_figure(answers(3), "digits").axes[0]
+    axes = effects_figure(answers(3), robust_accuracy(), "digits").axes[0]
     total, training, compression = (points for _, points in curves(axes))
     assert np.allclose(total[:, 0], training[:, 0] + compression[:, 0])
     assert np.allclose(total[:, 0], [-5, -10])
-    nothing = effects_figure(answers().assign(by_training=np.nan), "digits").axes[0]
+    assert texts(axes)[0] == ["CNN-8, filter 25 %\nFGSM, eps 0.1", "CNN-8, filter 50 %\nFGSM, eps 0.1"]
+    nothing = effects_figure(answers().assign(by_training=np.nan), robust_accuracy(), "digits").axes[0]
     assert texts(nothing)[1] == ["no model was compared with its control here"]
 
 

@@ -254,7 +254,7 @@ def test_what_explains_a_difference_is_said():
     [lost] = verdicts([pair(base, compressed, clean=(all_right, ~(base & ~compressed)))], STATISTICS).itertuples()
     assert (lost.clean_difference, lost.both_right) == (pytest.approx(-0.15), pytest.approx(0.85))
     assert (lost.difference_both_right, lost.explained_by) == (0, CLEAN_ACCURACY)
-    assert "On clean images it is 15.0 points below, and under attack exactly on the 85 %" in lost.sentence
+    assert "On clean images it is 15.0 points below, and under attack equal on the 85 %" in lost.sentence
     assert lost.sentence.endswith("most of the difference comes from the other images, from clean accuracy.")
     [fell] = verdicts([pair(base, compressed)], STATISTICS).itertuples()
     assert (fell.clean_difference, fell.both_right) == (0, 1)

@@ -38,6 +38,9 @@ function findingsOn(dataset, attack, source, target) {
     && [source, "*"].includes(found.source) && [target, "*"].includes(found.target));
 }
 
+// What is said of a cell beside its base and beside its control.
+const verdictsOf = (cell) => cell.verdicts.map((one) => `${one.verdict}, against its ${one.against}`).join("; ");
+
 const percent = (share, digits = 1) => (100 * share).toFixed(digits);
 const signed = (share) => (share > 0 ? "+" : share < 0 ? "−" : "") + percent(Math.abs(share));
 const counted = (number, one, many) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;

@@ -22,8 +22,8 @@ function drawFacts(state) {
       make("span", { class: "quiet", id: "interval" }, `stay right; 95 % interval ${percent(cell.low)} to ${percent(cell.high)}`)),
     meter(cell), ...cell.verdicts.map((verdict) => verdictNote(verdict, cell)), ...cell.effects.map(effectNote), ...auditNotes(failed.filter((found) => cell.warnings)),
     make("dl", { class: "facts" }, facts(cell).map(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])));
-  const said = cell.verdicts.map((verdict) => verdict.verdict).join("; ");
-  return `${who}: ${percent(cell.mean)} per cent.${said ? ` Beside its base: ${said}.` : ""}${cell.warnings ? " The audit warns." : ""}`;
+  const said = verdictsOf(cell);
+  return `${who}: ${percent(cell.mean)} per cent.${said ? ` ${said}.` : ""}${cell.warnings ? " The audit warns." : ""}`;
 }
 
 function meter(cell) {

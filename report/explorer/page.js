@@ -10,10 +10,11 @@ function settled(asked) {
   const known = (get, value, usual) => (here.some((cell) => get(cell) === value) ? value : usual());
   const attack = known((cell) => cell.attack.attack, asked.attack, () => telling(here));
   const shown = here.filter((cell) => cell.attack.attack === attack);
-  const first = shown.find((cell) => cell.target.compression !== "none") ?? shown[0];
+  const compressed = (cell) => !["none", "control"].includes(cell.target.compression);
+  const first = shown.find((cell) => compressed(cell) && cell.threat === "white-box") ?? shown.find(compressed) ?? shown[0];
   const source = shown.some((cell) => rowKey(cell) === asked.source) ? asked.source : rowKey(first);
   const target = shown.some((cell) => cell.target.model === asked.target) ? asked.target
-    : (shown.find((cell) => rowKey(cell) === source && cell.target.compression !== "none") ?? first).target.model;
+    : (shown.find((cell) => rowKey(cell) === source && compressed(cell)) ?? first).target.model;
   return { dataset, attack, source, target };
 }
 

@@ -13,7 +13,7 @@ const COLUMNS = [
   { name: "runs", text: "Runs", get: (cell) => cell.runs.length, number: String },
   { name: "n", text: "Images", get: (cell) => cell.n, number: String },
   { name: "warnings", text: "Audit", get: (cell) => cell.warnings },
-  { name: "verdict", text: "Verdict", get: (cell) => cell.verdicts.map((one) => one.verdict).join("; ") },
+  { name: "verdict", text: "Verdict", get: verdictsOf },
 ];
 const SCOPES = {
   attack: (cell, state) => cell.attack.attack === state.attack,

@@ -22,7 +22,7 @@ from squeezeproof.statistics.crossed import (
     p_equivalence,
 )
 from squeezeproof.tables.catalog import MAX_DELTA, VERDICTS
-from squeezeproof.tables.table import records
+from squeezeproof.tables.table import points, records
 
 MORE, LESS, EQUIVALENT, NOT_SHOWN = "more robust", "less robust", "equivalent", "no difference shown"
 TRANSFERS_WORSE = "transfers worse"
@@ -190,7 +190,7 @@ def sentence(row: Any, statistics: dict[str, Any]) -> str:
     crafted = "each attacked itself" if row.source == ITSELF else f"on images crafted on {row.source}"
     if row.seed_relation == "other":
         crafted += " of another seed"
-    bounds = f"{100 * (1 - statistics['alpha']):g} % interval {100 * row.low:+.1f} to {100 * row.high:+.1f}"
+    bounds = f"{100 * (1 - statistics['alpha']):g} % interval {points(row.low)} to {points(row.high)}"
     sample = f"{row.seeds} seed{'s' * (row.seeds > 1)}, {row.n} images"
     text = f"{row.verdict.capitalize()}, {row.about}: under {row.attack}, {crafted}, the accuracy of "
     text += f"{_compared(row)} ({bounds}; {sample})"
@@ -214,7 +214,7 @@ def _compared(row: Any) -> str:
     one = row.seeds == 1
     subject = "control" if row.compression == CONTROL else "compressed model"
     theirs = f"the {subject} is" if one else f"the {subject}s is"
-    apart = _apart(row.difference)
+    apart = _apart(row.difference) or "exactly"
     if row.against == CONTROL:
         return f"{theirs} {apart} that of {'its control' if one else 'their controls'}, trained alike, not compressed"
     text = f"{theirs} {apart} that of {'its base' if one else 'their bases'}"
@@ -225,21 +225,19 @@ def _compared(row: Any) -> str:
 
 def _beside_clean(row: Any) -> str:
     """What the clean images have to do with the difference."""
-    text = f"On clean images it is {_apart(row.clean_difference)}"
+    text = f"On clean images it is {_apart(row.clean_difference) or 'equal'}"
     if not row.both_right:
         return f"{text}; no image is classified rightly by both."
-    text += (
-        f", and under attack {_apart(row.difference_both_right)} on the {100 * row.both_right:.0f} % of images that "
-    )
-    text += "both then classify rightly"
+    both = _apart(row.difference_both_right) or "equal"
+    text += f", and under attack {both} on the {100 * row.both_right:.0f} % of images that both then classify rightly"
     if row.explained_by == CLEAN_ACCURACY:
         return f"{text}: most of the difference comes from the other images, from clean accuracy."
     return f"{text}: most of the difference comes from these." if row.explained_by else f"{text}."
 
 
 def _apart(difference: float) -> str:
-    """A difference of accuracies, such as `1.2 points below`."""
-    return f"{100 * abs(difference):.1f} points {'above' if difference > 0 else 'below'}" if difference else "exactly"
+    """A difference of accuracies, such as `1.2 points below`; empty where there is none."""
+    return f"{100 * abs(difference):.1f} points {'above' if difference > 0 else 'below'}" if difference else ""
 
 
 def _favours(pair: Pair) -> str:

@@ -1,6 +1,6 @@
 """What every compressed model lost, clean and under the worst attack, and what to do with it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from squeezeproof.analysis.answers import CARE, KEEP, STOP, UNKNOWN
-from squeezeproof.analysis.names import attack_display, display_name, short_names
+from squeezeproof.analysis.names import attack_displays, display_name, short_names
 from squeezeproof.errors import InputError
 from squeezeproof.figures.style import COLORS, INK
 from squeezeproof.statistics.crossed import MODELS
@@ -46,7 +46,7 @@ def answers_figure(answers: pd.DataFrame, robust: pd.DataFrame, dataset: str, ma
     table = answers[answers["dataset"].eq(dataset) & answers["about"].eq(MODELS)]
     if table.empty:
         raise InputError(f"no compressed model of {dataset} was evaluated; see evaluations")
-    attacks = robust.drop_duplicates("attack").set_index("attack")
+    attacks = attack_displays(robust)
     rows = range(len(table))
     figure, axes = plt.subplots(figsize=(7.6, 1.4 + 0.46 * len(table)), layout="constrained")
     axes.axvspan(-100 * margin, 100 * margin, color="#ececec", zorder=0)
@@ -78,10 +78,8 @@ def _points(axes: plt.Axes, table: pd.DataFrame, name: str, shift: float, marker
             axes.errorbar(value, place + shift, xerr=errors, marker=marker, ms=5, color=color, capsize=2, lw=1.3)
 
 
-def _worst(row: Any, attacks: pd.DataFrame) -> str:
+def _worst(row: Any, attacks: Mapping[str, str]) -> str:
     """The worst attack and what it leaves, such as `PGD, eps 0.1 leaves 24.7 %`."""
     if not row.attack or row.robust_accuracy != row.robust_accuracy:
         return "not attacked"
-    attack = attacks.loc[row.attack]
-    shown = attack_display(attack["entry"], attack["method"], attack["eps"])
-    return f"{shown} leaves {100 * row.robust_accuracy:.1f} %"
+    return f"{attacks[row.attack]} leaves {100 * row.robust_accuracy:.1f} %"

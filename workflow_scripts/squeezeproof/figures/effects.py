@@ -5,11 +5,12 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from squeezeproof.analysis.names import display_name, short_names
+from squeezeproof.analysis.names import attack_displays, display_name, short_names
 from squeezeproof.figures.style import COLORS, INK
 from squeezeproof.statistics.crossed import MODELS
 from squeezeproof.study.figures import Figure, for_compressed
 from squeezeproof.tables.files import read_table
+from squeezeproof.tables.table import records
 
 FIGURE = Figure(
     file="{dataset}/effects",
@@ -19,7 +20,10 @@ FIGURE = Figure(
         for dataset in sorted({one["dataset"] for one in for_compressed(study)})
         if any(model.is_control for model in study.models.values() if model.dataset == dataset)
     ],
-    needs=lambda study, paths, names: {"answers": paths.table("answers")},
+    needs=lambda study, paths, names: {
+        "answers": paths.table("answers"),
+        "robust": paths.table("robust_accuracy"),
+    },
     caption=(
         "What further training did and what compression did to the accuracy under the attack that leaves each model "
         "least, {dataset}: total = training + compression, on the same images; intervals as in *effects*."
@@ -36,14 +40,14 @@ PARTS = {
 
 def draw(files: Any, names: Any, params: dict[str, Any]) -> plt.Figure:
     """See Figure."""
-    return effects_figure(read_table(files.answers), names.dataset)
+    return effects_figure(read_table(files.answers), read_table(files.robust), names.dataset)
 
 
-def effects_figure(answers: pd.DataFrame, dataset: str) -> plt.Figure:
+def effects_figure(answers: pd.DataFrame, robust: pd.DataFrame, dataset: str) -> plt.Figure:
     """A row per compressed model with a control: the total difference to its base and its two parts, in points.
 
     Args:
-        answers: that table, of which the rows about these models are taken.
+        answers, robust: the tables `answers`, of which the rows about these models are taken, and `robust_accuracy`.
     """
     table = answers[answers["dataset"].eq(dataset) & answers["about"].eq(MODELS)]
     table = table[table["by_training"].notna()]
@@ -57,8 +61,8 @@ def effects_figure(answers: pd.DataFrame, dataset: str) -> plt.Figure:
         places = [place + shift for place in range(len(table))]
         axes.errorbar(value, places, xerr=[value - low, high - value], ls="", marker=marker, ms=4.5, color=color,
                       capsize=2, lw=1.2, label=label)  # fmt: skip
-    names = short_names(table)
-    axes.set_yticks(range(len(table)), [f"{names[row.Index]}\n{row.attack}" for row in table.itertuples()])
+    names, attacks = short_names(table), attack_displays(robust)
+    axes.set_yticks(range(len(table)), [f"{names[row.Index]}\n{attacks[row.attack]}" for row in records(table)])
     axes.set_ylim(len(table) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("difference in accuracy in points")

@@ -28,7 +28,7 @@ KEY = ["dataset", "source", "target", "seed_relation", "attack"]
 SIZES = ["parameters", "nonzeros", "macs", "bytes", "packed_bytes", "filters"]
 # Findings beyond this many characters come without their messages, which tables/audit.csv has.
 MESSAGES = 150_000
-NUMBER = re.compile(r"[+-]?\d+\.\d+")
+NUMBER = re.compile(r"[+−-]?\d+\.\d+")
 
 
 def explorer_data(tables: Mapping[str, pd.DataFrame], study: str, question: str) -> dict[str, Any]:
@@ -195,7 +195,18 @@ def verdict_table(tables: Mapping[str, pd.DataFrame], models: pd.DataFrame, cell
     ]
     verdicts[["template", "numbers"]] = pd.DataFrame(filled, verdicts.index, ["template", "numbers"], dtype=str)
     verdicts["cell"] = _positions(verdicts, cells, KEY)
-    keep = ["cell", "comparison", "verdict", "difference", "low", "high", "p_difference_holm", "broken", "mended"]
+    keep = [
+        "cell",
+        "comparison",
+        "against",
+        "verdict",
+        "difference",
+        "low",
+        "high",
+        "p_difference_holm",
+        "broken",
+        "mended",
+    ]
     return verdicts[[*keep, "template", "numbers"]].rename(columns={"p_difference_holm": "p"})
 
 
