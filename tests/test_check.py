@@ -21,6 +21,7 @@ from torch.nn.utils import prune
 from squeezeproof.deployment.export import onnx_bytes
 from squeezeproof.entries.settings import read_number
 from squeezeproof.errors import InputError
+from squeezeproof.from_files import networks
 from squeezeproof.from_files.images import SET_ASIDE, read_images
 from squeezeproof.from_files.networks import _shapes, find_network
 from squeezeproof.from_files.study import Asked, understand
@@ -120,7 +121,7 @@ def test_the_pixels_of_the_base_are_found_by_trying(base, tmp_path):
     assert told.settings["normalization"] == "none" and told.accuracy < found.accuracy
 
 
-def test_a_network_of_torchvision_is_recognised_by_its_tensors(tmp_path):
+def test_a_network_of_torchvision_is_recognised_by_its_tensors(tmp_path, monkeypatch):
     network = torchvision_network(in_channels=3, num_classes=2, image_size=32, name="mobilenet_v3_small")
     # Black images and white ones, which the last layer is made to tell apart.
     images = torch.cat([torch.zeros(20, 3, 32, 32), torch.full((20, 3, 32, 32), 255)]).to(torch.uint8)
@@ -131,7 +132,11 @@ def test_a_network_of_torchvision_is_recognised_by_its_tensors(tmp_path):
         dark, bright = hidden(images[[0, 20]] / 255)
         last.weight.copy_(torch.stack([dark - bright, bright - dark]))
         last.bias.copy_(-last.weight @ (dark + bright) / 2)
+    tried = []
+    monkeypatch.setattr(networks, "_shapes", lambda *given: tried.append(given[0]) or _shapes(*given))
     found = find_network(safetensors(network, tmp_path / "b.safetensors"), images, labels, 2)
+    # Of its 80 networks, in two forms each.
+    assert len([one for one in tried if one["kind"] == "torchvision"]) < 20
     assert found.settings["name"] == "mobilenet_v3_small" and found.accuracy == 1.0
 
 

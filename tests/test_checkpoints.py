@@ -302,9 +302,9 @@ def test_foreign_weights_start_the_network_and_leave_the_normalisation(tmp_path)
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda tensors: {f"model.{name}": tensor for name, tensor in tensors.items()}, "Missing key"),
-        (lambda tensors: {**tensors, "head.weight": torch.zeros(3)}, 'Unexpected key.*"head.weight"'),
-        (lambda tensors: {**tensors, "0.bias": torch.zeros(3)}, "size mismatch for 0.bias"),
+        (lambda tensors: {f"{name}.a": tensor for name, tensor in tensors.items()}, "it lacks 0.weight"),
+        (lambda tensors: {**tensors, "head.weight": torch.zeros(3)}, r"the network has no head\.weight\. Name the"),
+        (lambda tensors: {**tensors, "0.bias": torch.zeros(3)}, r"of another shape are 0\.bias \(3, there \d+\)"),
     ],
     ids=["other names", "extra", "other shape"],
 )
@@ -313,6 +313,30 @@ def test_foreign_weights_that_do_not_fit_are_named(tmp_path, change, problem):
     save_file(change(model.network.state_dict()), tmp_path / "weights")
     with pytest.raises(InputError, match=rf"weights: does not fit the network: (?s:.*){problem}"):
         load_weights(model, tmp_path / "weights")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda tensor: (tensor * 100).to(torch.int8), "of the type int8 are 0.weight"),
+        (lambda tensor: tensor.to(torch.complex64), "of the type complex64 are 0.weight"),
+        (lambda tensor: tensor * torch.nan, "numbers that are not finite are in 0.weight"),
+        (lambda tensor: (tensor * 1e6).half(), "too large for float16"),
+    ],
+)
+def test_numbers_that_are_no_weights_are_refused(tmp_path, change, problem):
+    model = model_of(EXAMPLES["flattened"])
+    save_file({name: change(tensor) for name, tensor in model.network.state_dict().items()}, tmp_path / "weights")
+    with pytest.raises(InputError, match=f"weights: .*{problem}"):
+        load_weights(model, tmp_path / "weights")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_kinds_of_floats_are_computed_in_float32_and_it_is_said(tmp_path, dtype):
+    model, expected = model_of(EXAMPLES["flattened"]), model_of(EXAMPLES["flattened"], seed=5).network.to(dtype)
+    save_file(expected.state_dict(), tmp_path / "weights")
+    assert load_weights(model, tmp_path / "weights") == [f"holds {str(dtype)[6:]}, which becomes float32"]
+    assert_same_tensors(model.network.state_dict(), expected.float().state_dict())
 
 
 def test_foreign_weights_that_cannot_be_read_are_named(tmp_path):

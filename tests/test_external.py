@@ -70,10 +70,35 @@ def test_weights_of_another_image_size_or_number_of_classes_are_refused(tmp_path
 
 
 def test_nobody_is_told_to_remove_a_file_of_his_own(tmp_path):
-    (tmp_path / "broken.safetensors").write_bytes(b"not a file of weights")
+    (tmp_path / "broken.safetensors").write_bytes(b"\x00\xffnot a file of weights")
     with pytest.raises(InputError, match="save it again") as told:
         read_external(tmp_path / "broken.safetensors", ENTRY, SPEC, DATASET)
     assert "remove it" not in str(told.value)
+
+
+PAGE, POINTER = b"<html>404</html>", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n"
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "onnx", "tflite"])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is empty; copy or download it again"),
+        (PAGE, "is a web page, which a server sent in the place of the file; download it again"),
+        (POINTER, "is a pointer of Git LFS in the place of the file; `git lfs pull` fetches the file"),
+        (b"PK\x03\x04" + bytes(100), "not a readable"),
+        (bytes(4) + b"TFL3" + bytes(100), "is a .tflite file by its content; give it that ending"),
+        (b"\x08\x08\x12\x07pytorch" + bytes(100), "is a .onnx file by its content; give it that ending"),
+    ],
+)
+def test_what_is_no_model_is_named_for_what_it_is(tmp_path, ending, content, told):
+    path = tmp_path / f"model.{ending}"
+    path.write_bytes(content)
+    if f"a .{ending} file" in told:
+        told = "not a readable"
+    with pytest.raises(InputError) as error:
+        read_external(path, ENTRY, SPEC, DATASET)
+    assert str(error.value).startswith(f"{path}: {told}") and path.read_bytes() == content
 
 
 def compared(model, base=None):

@@ -1,11 +1,16 @@
 """Torch files of other programs: which weights are taken, and that nothing else of them is run."""
 
 import argparse
+import gzip
+import io
 import os
-from collections import OrderedDict
+import pickle
+import zipfile
+from collections import OrderedDict, defaultdict, deque
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from convert_checkpoint import convert
 from safetensors.torch import load_file
@@ -67,8 +72,8 @@ def test_what_stands_beside_the_weights_is_left_out_and_never_run(tmp_path, lega
     ("content", "told"),
     [
         (WEIGHTS, []),
-        ({"model": WEIGHTS, "ema": OTHER}, ["took the entry model, not ema, which --key would take"]),
-        ({"ema": OTHER, "state_dict": WEIGHTS}, ["took the entry state_dict, not ema, which --key would take"]),
+        ({"model": WEIGHTS, "ema": OTHER}, ["took the entry model, not ema, which --key or KEY= would take"]),
+        ({"ema": OTHER, "state_dict": WEIGHTS}, ["took the entry state_dict, not ema, which --key or KEY= would take"]),
         ({"mine": WEIGHTS}, ["took the entry mine"]),
         ({"outer": {"net": WEIGHTS}, "loss": torch.zeros(4)}, ["took the entry outer.net"]),
         ({"model": {f"module.{name}": tensor for name, tensor in WEIGHTS.items()}}, None),
@@ -83,12 +88,12 @@ def test_the_weights_are_found_and_it_is_said_where(tmp_path, content, told):
 def test_a_key_takes_another_entry(tmp_path):
     content = {"model": WEIGHTS, "ema": {"shadow": OTHER}}
     assert is_weights(read(tmp_path, content, "ema.shadow")[0], OTHER)
-    with pytest.raises(InputError, match=r"has no entry 'emma'; write --key model or --key ema.shadow"):
+    with pytest.raises(InputError, match=r"has no entry 'emma'; name model or ema.shadow, by --key or by KEY="):
         read(tmp_path, content, "emma")
 
 
 def test_where_several_may_be_meant_they_are_listed(tmp_path):
-    with pytest.raises(InputError, match="several entries may be meant; write --key left or --key right"):
+    with pytest.raises(InputError, match="several entries may be meant; name left or right, by --key or by KEY="):
         read(tmp_path, {"left": WEIGHTS, "right": OTHER})
 
 
@@ -130,7 +135,7 @@ def test_a_pickled_module_is_refused_with_the_lines_that_make_a_state_dict(tmp_p
 def test_a_pickled_module_under_a_key_is_told(tmp_path):
     with pytest.raises(InputError, match="its model is a pickled Net, which is code"):
         read(tmp_path, {"model": Net()}, "model")
-    with pytest.raises(InputError, match=r"holds no state_dict.* its entry of the type Net is code"):
+    with pytest.raises(InputError, match=r"holds no state_dict.* its entry model is a pickled object, which is code"):
         read(tmp_path, {"model": Net(), "epoch": 1})
 
 
@@ -150,7 +155,7 @@ def test_an_exported_program_is_refused_with_the_lines_that_make_a_state_dict(tm
 
 def test_quantized_tensors_are_named_for_what_they_are(tmp_path):
     quantized = torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8)
-    with pytest.raises(InputError, match=r"'w' is a quantized tensor \(torch\.qint8\) of torch\.ao"):
+    with pytest.raises(InputError, match=r"'w' is quantized by torch\.ao"):
         read(tmp_path, {"w": quantized})
 
 
@@ -158,3 +163,120 @@ def test_a_file_of_nothing_but_kinds_ends(tmp_path, monkeypatch):
     monkeypatch.setattr("squeezeproof.models.torch_files.MOST_KINDS", 1)
     with pytest.raises(InputError, match="holds more than 1 kinds of objects"):
         read(tmp_path, {"a": argparse.Namespace(), "b": np.float32(1), "w": torch.ones(2)})
+
+
+class Named(dict):
+    """A mapping with attributes, as programs keep their settings in."""
+
+    __getattr__ = dict.get
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"state_dict": WEIGHTS, "cfg": Named(model=Named(width=2))},
+        Named(state_dict=WEIGHTS),
+        defaultdict(dict, {"model": WEIGHTS, "history": defaultdict(list, {"loss": [1.0]})}),
+    ],
+)
+def test_mappings_of_other_kinds_are_looked_into(tmp_path, content):
+    assert is_weights(read(tmp_path, content)[0])
+
+
+def test_sparse_tensors_become_dense(tmp_path):
+    layer = nn.Linear(30, 20)
+    prune.l1_unstructured(layer, "weight", 0.9)
+    prune.remove(layer, "weight")
+    for sparse in (layer.weight.detach().to_sparse(), layer.weight.detach().to_sparse_csr()):
+        state, notes = read(tmp_path, {"weight": sparse})
+        assert torch.equal(state["weight"], layer.weight) and notes == ["made 1 sparse tensors dense, such as 'weight'"]
+
+
+def test_a_file_that_was_altered_is_noticed(tmp_path):
+    path = saved(tmp_path, {"weight": torch.ones(100, 100)})
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"is damaged: its .*data/0 is not what was written"):
+        read_state_dict(path)
+
+
+def test_a_file_without_checksums_is_read(tmp_path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        assert is_weights(read(tmp_path, WEIGHTS)[0])
+    finally:
+        torch.serialization.set_crc32_options(True)
+
+
+def zipped(name, content):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, content)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is empty"),
+        (b"<!DOCTYPE html><html>404</html>", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n", "`git lfs pull` fetches"),
+        (b'{"error": "not found"}', "is a text, which begins"),
+        (gzip.compress(b"weights"), "is packed by gzip; unpack it"),
+        (zipped("weights.pt", b"0"), "is a zip archive and no torch file; unpack it"),
+        (safetensors.torch.save({"weight": torch.ones(2)}), r"is a \.safetensors file by its content"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), "as Keras writes them; convert the model"),
+        (bytes(range(256)), "truncated, altered or no torch file; copy or download it again"),
+    ],
+)
+def test_what_is_no_torch_file_is_named_for_what_it_is(tmp_path, content, told):
+    (tmp_path / "in.pt").write_bytes(content)
+    with pytest.raises(InputError, match=rf"in\.pt: .*{told}"):
+        read_state_dict(tmp_path / "in.pt")
+    assert (tmp_path / "in.pt").read_bytes() == content
+
+
+ARRAYS = {name: tensor.numpy() for name, tensor in WEIGHTS.items()}
+
+
+@pytest.mark.parametrize(
+    ("save", "told"),
+    [
+        (lambda path: torch.save(ARRAYS, path), "holds numpy arrays"),
+        (lambda path: torch.save({"epoch": 1, "model": ARRAYS}, path), "holds numpy arrays"),
+        (lambda path: torch.save({"model": Net(), "epoch": 1}, path), "its entry model is a pickled object"),
+        (lambda path: torch.save(WEIGHTS, path, pickle_protocol=4), "is not written as torch.save writes by itself"),
+        (lambda path: path.write_bytes(pickle.dumps(ARRAYS)), "is a pickle that torch.save did not write"),
+    ],
+)
+def test_what_torch_reads_by_code_alone_has_the_lines_that_make_a_state_dict(tmp_path, monkeypatch, save, told):
+    save(tmp_path / "in.pt")
+    with pytest.raises(InputError, match=told) as error:
+        read_state_dict(tmp_path / "in.pt")
+    assert is_weights(runnable(tmp_path, str(error.value), monkeypatch))
+
+
+def test_what_is_made_by_code_alone_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"holds collections\.deque, of which something is made that is no tensor"):
+        read(tmp_path, {**WEIGHTS, "seen": deque([1])})
+
+
+@pytest.mark.parametrize("content", [[WEIGHTS], (WEIGHTS, {}), torch.ones(2), None, {}])
+def test_a_file_without_a_state_dict_says_what_it_holds(tmp_path, content):
+    with pytest.raises(InputError, match=f"but a {type(content).__name__}; save one by torch.save"):
+        read(tmp_path, content)
+
+
+def test_tensors_without_values_or_of_too_many_are_refused(tmp_path):
+    with pytest.raises(InputError, match="'weight' has no values"):
+        read(tmp_path, {"weight": torch.empty(2, 2, device="meta")})
+    with pytest.raises(InputError, match="numbers, more than"):
+        read(tmp_path, {"weight": torch.zeros(1).expand(2_000_000_000)})
+
+
+def test_a_dynamically_quantized_layer_is_named_for_what_it_is(tmp_path):
+    quantized = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2)).eval()
+    torch.ao.quantization.quantize_dynamic(quantized, {nn.Linear}, inplace=True)
+    with pytest.raises(InputError, match=r"'1\._packed_params\.dtype' is quantized by torch\.ao"):
+        read(tmp_path, quantized.state_dict())

@@ -3,7 +3,8 @@
     make check BASE=my/base.pt COMPRESSED=my/small.onnx IMAGES=my/images
 
 What a file does not say: FACTORY=my_networks:tiny or ARCHITECTURE='{kind: cnn8, width: 16}' for the base's network, the
-same with COMPRESSED_ before it for that of the compressed model; NORMALIZATION=half, SIZE=32, CHANNELS=1, EPS=8/255 or
+same with COMPRESSED_ before it for that of the compressed model; KEY=ema, COMPRESSED_KEY=ema for the entry of a .pt
+file that has several; NORMALIZATION=half, SIZE=32, CHANNELS=1, EPS=8/255 or
 EPS=2/255,8/255, COUNT=500 test images, OPTIONS='{layout: nhwc}' of an external model.
 """
 
@@ -33,21 +34,26 @@ from squeezeproof.study.schema import check_config
 NEEDED = ("base", "compressed", "images")
 FURTHER = (
     "factory", "architecture", "compressed_factory", "compressed_architecture", "normalization", "size", "channels",
-    "eps", "count", "options",
+    "eps", "count", "options", "key", "compressed_key",
 )  # fmt: skip
 # Characters of the log that a failed run ends with.
 SHOWN = 3000
 
 
-def weights(path, folder, name):
-    """The path of a file of weights; a torch file is converted, its weights alone, into the folder."""
+def weights(path, folder, name, key):
+    """The path of a file of weights; a torch file is converted, its weights alone, into the folder.
+
+    `key` names the entry of a torch file that holds them, where several may be meant.
+    """
     if not Path(path).is_file():
         raise InputError(f"{name.upper()}={path}: there is no such file")
     if not path.endswith(TORCH_FILES):
+        if key:
+            raise InputError(f"{name.upper()}={path}: an entry ({key}) is named of torch files alone; leave it out")
         return path
     target = folder / f"{name}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
-    convert(path, target)
+    convert(path, target, key)
     return str(target)
 
 
@@ -75,8 +81,8 @@ def ask(arguments):
     files = beside / "check-files"
     written = {name.upper(): getattr(arguments, name) for name in (*NEEDED, *FURTHER) if getattr(arguments, name)}
     return Asked(
-        base=weights(arguments.base, files, "base"),
-        compressed=weights(arguments.compressed, files, "compressed"),
+        base=weights(arguments.base, files, "base", arguments.key),
+        compressed=weights(arguments.compressed, files, "compressed", arguments.compressed_key),
         images=arguments.images,
         study=beside / "check.yaml",
         files=files,

@@ -18,7 +18,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.models.build import APART, build, specification
 from squeezeproof.models.checkpoints import load_weights
 from squeezeproof.models.predict import accuracy, predict
-from squeezeproof.models.state_dicts import plain_state
+from squeezeproof.models.state_dicts import Ambiguous, fitted, plain_state
 from squeezeproof.store.tensors import read_foreign
 from squeezeproof.study.schema import in_words
 
@@ -75,12 +75,12 @@ def find_network(
             complete = {**_defaults(settings), **settings, "normalization": one}
             spec = specification(complete, dataset)
             model = build(spec, seed=0)
-            load_weights(model, path)
+            done = load_weights(model, path)
             written = {**settings, "normalization": one}
-            tried[_said(written)] = accuracy(model, images, labels), written, model, spec
+            tried[_said(written)] = accuracy(model, images, labels), written, model, spec, done
     chance = labels.bincount().max().item() / len(labels)
     best = max(tried, key=lambda name: tried[name][0])
-    found, settings, model, spec = tried[best]
+    found, settings, model, spec, done = tried[best]
     # One network needs to be named once.
     named = f"{_said(settings).partition(', normalization ')[0]}, normalization "
     others = [f"{name.removeprefix(named)} {share:.1%}" for name, (share, *_) in tried.items() if name != best]
@@ -92,7 +92,8 @@ def find_network(
             f"say what the file does not"
         )
     note = f"{best}: {found:.1%} of {len(labels)} images right"
-    return Network(settings, found, note + (f" ({', '.join(others)})" if others else ""), model, spec)
+    note += f" ({', '.join(others)})" if others else ""
+    return Network(settings, found, "; ".join([note, *done]), model, spec)
 
 
 def described(images: torch.Tensor, classes: int) -> dict[str, Any]:
@@ -121,16 +122,17 @@ def find_external(
     for one in [settings.get("normalization")] if named else [None, *NORMALIZATIONS]:
         if one is None or _goes_with(one, images):
             written = {**settings, **({"normalization": one} if one else {})}
-            model, *_ = read_external(settings["file"], _checked(written), base.specification, dataset)
+            model, _, _, done = read_external(settings["file"], _checked(written), base.specification, dataset)
             own = predict(model, images)
-            tried[one] = (own == labels).double().mean().item(), written, own
+            tried[one] = (own == labels).double().mean().item(), written, own, done
     best = max(tried, key=lambda one: tried[one][0])
-    found, written, own = tried[best]
+    found, written, own, done = tried[best]
     agreement = (own == predict(base.model, images)).double().mean().item()
     what = f"normalization {best}, " if best else "weights of the base's network, " if not holds_network else ""
     if settings.get("architecture"):
         what = f"{_said({'normalization': 'as written', **settings['architecture']})}, "
-    return written, f"{what}{found:.1%} of {len(labels)} images right, as the base in {agreement:.1%}"
+    told = f"{what}{found:.1%} of {len(labels)} images right, as the base in {agreement:.1%}"
+    return written, "; ".join([told, *done])
 
 
 def _checked(settings: dict[str, Any]) -> dict[str, Any]:
@@ -159,27 +161,43 @@ def _defaults(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _fitting(path: str | Path, dataset: dict[str, Any]) -> list[dict[str, Any]]:
     """Entries of `architectures` whose networks have tensors of the names and shapes in a file."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in plain_state(read_foreign(path, "pt"))[0].items()}
-    found = next(filter(None, ([one for one in alike if _shapes(one, dataset) == shapes] for alike in _known())), [])
+    tensors, _ = plain_state(read_foreign(path, "pt"))
+    known = _known(sum(tensor.numel() for tensor in tensors.values()))
+    found = next(filter(None, ([one for one in alike if _fits(one, tensors, dataset)] for alike in known)), [])
     if not found:
         raise InputError(
-            f"BASE={path}: its {len(shapes)} tensors ({', '.join(list(shapes)[:3])}, ...) are those of no network that "
-            f"is known here for {len(dataset['classes'])} classes of images {dataset['shape']}; write FACTORY="
+            f"BASE={path}: its {len(tensors)} tensors ({', '.join(list(tensors)[:3])}, ...) are those of no network "
+            f"that is known here for {len(dataset['classes'])} classes of images {dataset['shape']}; write FACTORY="
             f"module:function, the function of yours that makes it, or ARCHITECTURE='{{kind: cnn8, width: 16}}'"
         )
     return found
 
 
-def _known() -> Iterator[list[dict[str, Any]]]:
+def _fits(settings: dict[str, Any], tensors: dict[str, torch.Tensor], dataset: dict[str, Any]) -> bool:
+    """Whether a network has the tensors, name -> tensor, of a file."""
+    shapes = _shapes(settings, dataset)
+    if shapes is None:
+        return False
+    try:
+        found, _ = fitted(tensors, shapes)
+    except Ambiguous:
+        return False
+    return {name: tuple(tensor.shape) for name, tensor in found.items()} == shapes
+
+
+def _known(numbers: int) -> Iterator[list[dict[str, Any]]]:
     """Every network that needs no setting and every classifier of torchvision, each in the forms that weights leave
-    open.
+    open; those of about so many numbers first, as each takes a second to build.
     """
     from torchvision import models
+
+    def far(name: str) -> float:
+        return abs(next(iter(models.get_model_weights(name))).meta["num_params"] - numbers)
 
     for kind, entry in registry.architectures().items():
         if all(not field.is_required() for field in entry.model_fields.values()):
             yield [{"kind": kind}]
-    for name in models.list_models(module=models):
+    for name in sorted(models.list_models(module=models), key=far):
         yield [{"kind": "torchvision", "name": name, "stem": stem} for stem in STEMS]
 
 

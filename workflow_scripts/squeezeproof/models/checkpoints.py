@@ -14,7 +14,7 @@ from squeezeproof.models.build import build
 from squeezeproof.models.device import device_of
 from squeezeproof.models.logits import close
 from squeezeproof.models.quantized import quantize_layers, quantized_layers
-from squeezeproof.models.state_dicts import plain_state
+from squeezeproof.models.state_dicts import Ambiguous, fitted, misfit, no_weights
 from squeezeproof.randomness import own_randomness
 from squeezeproof.runtime import place
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_foreign, read_metadata, write_tensors
@@ -122,20 +122,24 @@ def _rebuild(
 
 
 def load_weights(model: nn.Module, path: str | Path, resize: bool = False) -> list[str]:
-    """Load a foreign safetensors state_dict (`state_dicts.plain_state`) into the network of `model`.
+    """Load a foreign safetensors state_dict (`state_dicts.fitted`) into the network of `model`.
 
     With `resize` layers first get the sizes of the weights, as those of a pruned network. Returns what was done to the
-    state_dict, in words. Raises InputError where names or shapes differ.
+    state_dict, in words. Raises InputError where names or shapes differ, or numbers are no weights.
     """
-    tensors, notes = plain_state(read_foreign(path, framework="pt"))
     network = model.get_submodule("network")
+    try:
+        tensors, notes = fitted(read_foreign(path, framework="pt"), network.state_dict().keys())
+    except Ambiguous as error:
+        raise InputError(f"{path}: {error}") from None
     if resize:
         fit_shapes(network, tensors)
-    try:
-        network.load_state_dict(state_of(network, tensors), strict=True)
-    except RuntimeError as error:
-        raise InputError(f"{path}: does not fit the network: {error}") from None
-    return notes
+    own = network.state_dict()
+    if problem := misfit(tensors, own) or no_weights(tensors, own):
+        raise InputError(f"{path}: {problem}")
+    network.load_state_dict(state_of(network, tensors), strict=True)
+    kinds = {str(tensors[name].dtype) for name in own if own[name].is_floating_point()} - {"torch.float32"}
+    return [*notes, *(f"holds {kind[6:]}, which becomes float32" for kind in sorted(kinds))]
 
 
 def fit_shapes(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:

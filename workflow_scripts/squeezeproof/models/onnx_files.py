@@ -9,6 +9,7 @@ import onnx
 from onnx import numpy_helper
 
 from squeezeproof.errors import InputError
+from squeezeproof.mistaken import mistaken
 from squeezeproof.models.onnx_sessions import open_session
 
 # What passes values on, or only scales them.
@@ -153,9 +154,11 @@ def _parsed(data: bytes, path: str | Path) -> onnx.ModelProto:
     try:
         model = onnx.load_model_from_string(data)
     except Exception:
-        raise InputError(f"{path}: not a readable ONNX file, truncated or altered; export it again") from None
+        words = mistaken(data, ".onnx") or "not a readable ONNX file, truncated or altered; export it again"
+        raise InputError(f"{path}: {words}") from None
     if not model.graph.node:
-        raise InputError(f"{path}: not a readable ONNX file: it has no operators; export it again")
+        words = mistaken(data, ".onnx") or "not a readable ONNX file: it has no operators; export it again"
+        raise InputError(f"{path}: {words}")
     outside = [tensor for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
     if outside:
         place = next(entry.value for entry in outside[0].external_data if entry.key == "location")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from squeezeproof.errors import InputError
+from squeezeproof.mistaken import mistaken
 
 # What passes values on, or only scales them.
 FORWARDING = ("DEQUANTIZE", "QUANTIZE", "RESHAPE", "CAST", "SQUEEZE")
@@ -105,9 +106,11 @@ class _Graph:
             self.buffers = [model.buffers[tensor.buffer].data for tensor in graph.tensors]
         except Exception:
             # The reader of the format trusts every offset in a file.
-            raise InputError(f"{path}: not a readable TFLite file, truncated or altered; convert it again") from None
+            words = mistaken(data, ".tflite") or "not a readable TFLite file, truncated or altered; convert it again"
+            raise InputError(f"{path}: {words}") from None
         if data[4:8] != b"TFL3" or not self.nodes:
-            raise InputError(f"{path}: not a readable TFLite file; convert it again")
+            words = mistaken(data, ".tflite") or "not a readable TFLite file; convert it again"
+            raise InputError(f"{path}: {words}")
 
     def maker(self, tensor: int) -> str:
         """The operator that makes a tensor, before what only passes its values on."""

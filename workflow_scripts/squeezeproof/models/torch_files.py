@@ -6,14 +6,16 @@ containers and nothing else; in the place of everything else stands an inert obj
 
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 
 from squeezeproof.errors import InputError
+from squeezeproof.mistaken import LOOKED_AT, mistaken
 from squeezeproof.models.state_dicts import plain_state
+from squeezeproof.untrusted import MAX_PARAMETERS
 
 # Keys of the state_dict in files of other programs, the likeliest first.
 KEYS = (
@@ -23,11 +25,27 @@ KEYS = (
 # Entries that hold tensors of a training and none of the network.
 OF_TRAINING = ("optim", "sched", "scaler", "loss", "metric", "rng")
 DEEPEST, MOST_KINDS = 3, 200
+# Of torch.save's zip file, and of what torch.ao keeps of a linear layer.
+WEIGHTS, PACKED = "data.pkl", ("_packed_params", "_packed_params.dtype")
+# The first bytes of a zip file, of a pickle, and of those that torch wrote before it wrote zip files.
+ZIP, PICKLE, MAGIC = b"PK", b"\x80", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+ARRAY, WRITTEN = "_reconstruct", "weights.pt"
 TORCHSCRIPT, EXPORTED = "constants.pkl", ("serialized_exported_program.json", "archive_format", "models/model.json")
 
 
-class Dropped:
-    """In the place of an object that is no tensor: it takes whatever the file says of it, and does nothing."""
+class _PassesForDict(type):
+    """torch's reader sets entries of those classes alone that equal dict."""
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is dict
+
+    __hash__ = type.__hash__
+
+
+class Dropped(dict[Any, Any], metaclass=_PassesForDict):
+    """In the place of an object that is no tensor: it takes whatever the file says of it, keeps the entries that it is
+    given as a mapping, and does nothing.
+    """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         return super().__new__(cls)
@@ -54,7 +72,7 @@ def read_state_dict(path: str | Path, key: str | None = None) -> tuple[dict[str,
     """
     _refuse_archives(path)
     content, dropped = _load(path)
-    if isinstance(content, Dropped):
+    if _is_pickled(content):
         raise InputError(f"{path}: is a whole pickled {type(content).__name__}, which is code. {_save(path)}")
     state, notes = _entry(path, content, key)
     if left_out := sorted({name for name in dropped if "." in name}):
@@ -63,45 +81,83 @@ def read_state_dict(path: str | Path, key: str | None = None) -> tuple[dict[str,
     others = [str(name) for name in state if name not in tensors]
     if others:
         notes.append(f"left out {len(others)} entries that are no tensors, such as {others[0]!r:.100}")
-    if quantized := [name for name, tensor in tensors.items() if tensor.is_quantized]:
+    quantized = [name for name, tensor in tensors.items() if tensor.is_quantized]
+    if quantized := quantized + [name for name in others if name.endswith(PACKED)]:
         raise InputError(
-            f"{path}: {quantized[0]!r:.100} is a quantized tensor ({tensors[quantized[0]].dtype}) of torch.ao, whose "
-            f"network runs in kernels of its own; export that model to ONNX and name the .onnx file, or save its "
-            f"weights as floats, by weight.dequantize()"
+            f"{path}: {quantized[0]!r:.100} is quantized by torch.ao, whose network runs in kernels of its own; export "
+            f"that model to ONNX and name the .onnx file, or save its weights as floats, by weight.dequantize()"
         )
-    if sparse := [name for name, tensor in tensors.items() if tensor.layout is not torch.strided]:
-        raise InputError(f"{path}: {sparse[0]!r:.100} is no dense tensor; save it as tensor.to_dense()")
-    plain, told = plain_state(tensors)
+    dense, told = _dense(path, tensors)
+    plain, more = plain_state(dense)
     # Tensors that share memory are written one by one.
-    return {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in plain.items()}, [
-        *notes,
-        *told,
-    ]
+    separate = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in plain.items()}
+    return separate, [*notes, *told, *more]
+
+
+def _dense(path: str | Path, tensors: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """(name -> dense tensor, what was done in words); InputError where one has no values, or too many."""
+    for name, tensor in tensors.items():
+        if tensor.is_meta:
+            raise InputError(f"{path}: {name!r:.100} has no values (device meta); save the weights after loading them")
+        if tensor.numel() > MAX_PARAMETERS:
+            raise InputError(f"{path}: {name!r:.100} has {tensor.numel():,} numbers, more than {MAX_PARAMETERS:,}")
+    sparse = [name for name, tensor in tensors.items() if tensor.layout is not torch.strided]
+    notes = [f"made {len(sparse)} sparse tensors dense, such as {sparse[0]!r:.100}"] if sparse else []
+    return {**tensors, **{name: tensors[name].to_dense() for name in sparse}}, notes
 
 
 def _refuse_archives(path: str | Path) -> None:
-    """Raise InputError for TorchScript and torch.export, which are programs."""
+    """Raise InputError for TorchScript and torch.export, which are programs, and for a zip file that is damaged or
+    holds no weights.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             names = ["/".join(name.split("/")[1:]) for name in archive.namelist()]
+            damaged = _damaged(archive)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; name the file in it") from None
     except (zipfile.BadZipFile, OSError):
         return
     if TORCHSCRIPT in names or any(name.startswith("code/") for name in names):
         raise InputError(f"{path}: is a TorchScript program. {_save(path, f'torch.jit.load({str(path)!r})')}")
     if any(name in EXPORTED or name.startswith("models/") for name in names):
         raise InputError(f"{path}: is a program of torch.export. {_save(path, f'torch.export.load({str(path)!r})')}")
+    if WEIGHTS not in names:
+        raise InputError(f"{path}: is a zip archive and no torch file; unpack it, and name the file of weights in it")
+    if damaged:
+        raise InputError(f"{path}: is damaged: its {damaged} is not what was written; copy or download it again")
+
+
+def _damaged(archive: zipfile.ZipFile) -> str | None:
+    """The name of a part of a zip file that has another checksum than when it was written, or None.
+
+    torch packs nothing, and writes 0 where it was told to compute no checksums.
+    """
+    parts = archive.infolist()
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts) or not any(part.CRC for part in parts):
+        return None
+    try:
+        return archive.testzip()
+    except (RuntimeError, NotImplementedError, EOFError):
+        # Of what is encrypted, or ends before it should, torch says that it cannot be read.
+        return None
 
 
 def _save(path: str | Path, loaded: str | None = None) -> str:
     """The lines of Python that make a state_dict of a program."""
     state = "dict(model.state_dict)" if loaded and "export" in loaded else "model.state_dict()"
+    return _lines(path, f"torch.save({state}, 'weights.pt')", loaded)
+
+
+def _lines(path: str | Path, save: str, loaded: str | None = None) -> str:
+    """The lines of Python that load a file, running what it holds, and save its weights."""
     return (
         f"Make a state_dict of it where you trust it, as this runs its code:\n"
         f"    import torch\n"
         f"    model = {loaded or f'torch.load({str(path)!r}, weights_only=False)'}\n"
-        f"    torch.save({state}, 'weights.pt')\n"
+        f"    {save}\n"
         f"and name weights.pt here"
     )
 
@@ -113,24 +169,40 @@ def _load(path: str | Path) -> tuple[Any, list[str]]:
         try:
             with torch.serialization.safe_globals([(kind, name) for name, kind in inert.items()]):
                 return torch.load(path, map_location="cpu", weights_only=True), list(inert)
-        except FileNotFoundError:
-            raise InputError(f"{path}: there is no such file") from None
         except Exception as error:
             # torch's own message tells how to load the file unsafely.
-            blocked = re.search(r"GLOBAL ([\w.]+) whose module", str(error))
             unknown = re.search(r"GLOBAL ([\w.]+) was not", str(error))
-            if blocked or not unknown:
-                why = (
-                    f"it asks for {blocked[1]}, which no weights need"
-                    if blocked
-                    else "truncated, altered or no torch file"
-                )
-                raise InputError(
-                    f"{path}: cannot be read as weights ({why}); ask for a state_dict of the model"
-                ) from None
+            if not unknown:
+                raise InputError(f"{path}: {_unreadable(path, str(error), inert)}") from None
             name = unknown[1] if "." in unknown[1] else f"builtins.{unknown[1]}"
             inert[name] = type(name.rpartition(".")[2], (Dropped,), {})
     raise InputError(f"{path}: holds more than {MOST_KINDS} kinds of objects that are no tensors; save its state_dict")
+
+
+def _unreadable(path: str | Path, error: str, inert: Collection[str]) -> str:
+    """What is the matter with a file that torch's reader of weights refuses, and what to do, in words."""
+    with open(path, "rb") as file:
+        head = file.read(LOOKED_AT)
+    if words := mistaken(head, ".pt"):
+        return words
+    if blocked := re.search(r"GLOBAL ([\w.]+) whose module", error):
+        return f"asks for {blocked[1]}, which no weights need: it may be an attack; ask for a state_dict of the model"
+    held = "model if isinstance(model, dict) else model.state_dict()"
+    if head.startswith(PICKLE) and not head.startswith(MAGIC):
+        save = f"torch.save({{name: torch.as_tensor(value) for name, value in model.items()}}, {WRITTEN!r})"
+        loaded = f"__import__('pickle').load(open({str(path)!r}, 'rb'))"
+        return f"is a pickle that torch.save did not write. {_lines(path, save, loaded)}"
+    if "Unsupported operand" in error and head.startswith((ZIP, MAGIC)):
+        return (
+            f"is not written as torch.save writes by itself (pickle_protocol=2). "
+            f"{_lines(path, f'torch.save({held}, {WRITTEN!r})')}"
+        )
+    if inert:
+        return (
+            f"holds {', '.join(list(inert)[:5])}, of which something is made that is no tensor, list or mapping. "
+            f"{_lines(path, f'torch.save({held}, {WRITTEN!r})')}, or without what is of these kinds"
+        )
+    return "cannot be read as weights: truncated, altered or no torch file; copy or download it again"
 
 
 def _entry(path: str | Path, content: Any, key: str | None) -> tuple[dict[str, Any], list[str]]:
@@ -141,26 +213,43 @@ def _entry(path: str | Path, content: Any, key: str | None) -> tuple[dict[str, A
             if not isinstance(state, dict) or part not in state:
                 raise InputError(f"{path}: has no entry {key!r}{_entries(content)}")
             state = state[part]
-        if isinstance(state, Dropped):
-            raise InputError(f"{path}: its {key} is a pickled {type(state).__name__}, which is code. {_save(path)}")
+        if _is_pickled(state):
+            raise InputError(f"{path}: its {key} is a pickled {type(state).__name__}, which is code. {_of(path, key)}")
         if not _holds_tensors(state):
             raise InputError(f"{path}: its {key} is no state_dict, a mapping of names to tensors{_entries(content)}")
         return state, []
     found = dict(_candidates(content))
     if not found:
-        pickled = (
-            next((value for value in content.values() if isinstance(value, Dropped)), None)
-            if isinstance(content, dict)
-            else None
-        )
-        what = f"; its entry of the type {type(pickled).__name__} is code. {_save(path)}" if pickled is not None else ""
-        raise InputError(f"{path}: holds no state_dict, a mapping of names to tensors{what}")
+        raise InputError(f"{path}: {_no_weights(path, content)}")
     chosen = min(found, key=_rank)
     if chosen and [name for name in found if _rank(name)[0] == _rank(chosen)[0]] != [chosen]:
         raise InputError(f"{path}: several entries may be meant{_entries(content)}")
     others = [name for name in found if name != chosen]
-    also = f", not {' or '.join(others)}, which --key would take" if others else ""
+    also = f", not {' or '.join(others)}, which --key or KEY= would take" if others else ""
     return found[chosen], [f"took the entry {chosen}{also}"] if chosen else []
+
+
+def _no_weights(path: str | Path, content: Any) -> str:
+    """What a file holds in the place of weights, and what to do, in words."""
+    if arrays := dict(_candidates(content, _holds_arrays)):
+        save = f"torch.save({{name: torch.as_tensor(value) for name, value in model.items()}}, {WRITTEN!r})"
+        return f"holds numpy arrays, which torch reads by code alone. {_of(path, min(arrays, key=_rank), save)}"
+    pickled = [place for place, _ in _candidates(content, _is_pickled)]
+    if pickled:
+        return (
+            f"holds no state_dict; its entry {pickled[0]} is a pickled object, which is code. {_of(path, pickled[0])}"
+        )
+    return (
+        f"holds no state_dict, a mapping of names to tensors, but a {type(content).__name__}; save one by "
+        f"torch.save(model.state_dict(), {WRITTEN!r})"
+    )
+
+
+def _of(path: str | Path, place: str, save: str | None = None) -> str:
+    """`_lines` for what stands in an entry of a file."""
+    entry = "".join(f"[{key!r}]" for key in place.split(".") if key)
+    loaded = f"torch.load({str(path)!r}, weights_only=False){entry}"
+    return _lines(path, save or f"torch.save(model.state_dict(), {WRITTEN!r})", loaded)
 
 
 def _rank(place: str) -> tuple[int, int]:
@@ -169,24 +258,35 @@ def _rank(place: str) -> tuple[int, int]:
     return (-1 if not place else KEYS.index(last) if last in KEYS else len(KEYS)), place.count(".")
 
 
-def _candidates(value: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, mapping) of every mapping of names to tensors."""
+def _candidates(
+    value: Any, holds: Callable[[Any], bool] | None = None, place: str = "", depth: int = 0
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, mapping) of every mapping of names to tensors, or of what else `holds` tells."""
     if not isinstance(value, dict) or depth > DEEPEST:
         return
-    if _holds_tensors(value):
+    if (holds or _holds_tensors)(value):
         yield place, value
         return
     for key, item in value.items():
         if isinstance(key, str) and not _of_training(key):
-            yield from _candidates(item, f"{place}.{key}" if place else key, depth + 1)
+            yield from _candidates(item, holds, f"{place}.{key}" if place else key, depth + 1)
 
 
 def _holds_tensors(value: Any) -> bool:
-    """Whether a mapping has weights, tensors of a dimension or more, under names."""
+    """Whether a mapping has weights under names: tensors of a dimension or more, or what torch.ao packs."""
     if not isinstance(value, dict):
         return False
     named = [(key, item) for key, item in value.items() if isinstance(key, str) and not _of_training(key)]
-    return any(isinstance(item, torch.Tensor) and item.dim() for _, item in named)
+    return any((isinstance(item, torch.Tensor) and item.dim()) or key.endswith(PACKED) for key, item in named)
+
+
+def _holds_arrays(value: dict[Any, Any]) -> bool:
+    """Whether a mapping has numpy arrays, which the file makes by a function of numpy's."""
+    return any(isinstance(item, Dropped) and type(item).__name__ == ARRAY for item in value.values())
+
+
+def _is_pickled(value: Any) -> bool:
+    return isinstance(value, Dropped) and not value
 
 
 def _of_training(key: str) -> bool:
@@ -195,4 +295,4 @@ def _of_training(key: str) -> bool:
 
 def _entries(content: Any) -> str:
     held = [name for name, _ in _candidates(content) if name]
-    return f"; write --key {' or --key '.join(held[:5])}" if held else ""
+    return f"; name {' or '.join(held[:5])}, by --key or by KEY= of make check" if held else ""

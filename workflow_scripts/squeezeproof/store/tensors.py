@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from squeezeproof.atomic import replacing
 from squeezeproof.errors import InputError
 from squeezeproof.markers import refuse_marker
+from squeezeproof.mistaken import LOOKED_AT, mistaken
 from squeezeproof.store.rows import StoredRows, parts
 from squeezeproof.types import Array
 
@@ -162,11 +163,21 @@ def open_tensors(
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except (SafetensorError, OSError) as error:
+        if again == SAVED_AGAIN and (words := _mistaken(path)):
+            raise InputError(f"{path}: {words}") from None
         raise InputError(f"{path}: not a readable safetensors file, truncated or altered ({error}); {again}") from None
     present = set(opened.keys())
     if missing := [name for name in names if name not in present]:
         raise InputError(f"{path}: has no {', '.join(missing)}; it holds {', '.join(sorted(present))}")
     return opened
+
+
+def _mistaken(path: str | Path) -> str:
+    """What a file of the user's is instead, and what to do, in words; nothing where it may be damaged."""
+    if Path(path).is_dir():
+        return "is a folder; name the file in it"
+    with open(path, "rb") as file:
+        return mistaken(file.read(LOOKED_AT), ".safetensors")
 
 
 def fingerprint(*arrays: Array) -> str:
