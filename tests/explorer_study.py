@@ -10,14 +10,15 @@ from conftest import ROOT
 from table_examples import whole
 
 from squeezeproof.analysis import accuracy as tables
-from squeezeproof.analysis.verdicts import LESS, MORE, NOT_SHOWN, sentence
+from squeezeproof.analysis.verdicts import sentence
 from squeezeproof.pages.explorer import explorer_page
 from squeezeproof.pages.explorer_data import TABLES
-from squeezeproof.statistics.crossed import MODELS
+from squeezeproof.statistics.crossed import About
 from squeezeproof.statistics.intervals import wilson
 from squeezeproof.store.tensors import write_tensors
 from squeezeproof.tables.catalog import TABLES as TABLES_OF
 from squeezeproof.tables.files import read_table, write_table
+from squeezeproof.tables.words import Verdict
 
 TEMPLATES = [
     ROOT / "report" / "explorer" / name
@@ -137,9 +138,11 @@ class ExplorerStudy:
         about |= {"comparison": "same-source", "source": row.source_variant, "seed_relation": "same"}
         about |= {f"source_{axis}": getattr(row, f"source_{axis}") for axis in tables.MODEL}
         about |= {"attack": row.attack, "entry": row.entry, "method": row.method, "norm": row.norm, "eps": row.eps}
-        found = NOT_SHOWN if bounds["low"] < 0 < bounds["high"] else MORE if difference > 0 else LESS
+        found = Verdict.MORE if difference > 0 else Verdict.LESS
+        if bounds["low"] < 0 < bounds["high"]:
+            found = Verdict.NOT_SHOWN
         said = {**about, "verdict": found, "difference": difference, **bounds, "seeds": 1, "n": self.n, "favours": ""}
-        said |= {"about": MODELS, "against": "base", "isolates_compression": False, "detectable": 0.05}
+        said |= {"about": About.MODELS, "against": "base", "isolates_compression": False, "detectable": 0.05}
         said |= {"clean_difference": -0.01, "both_right": 0.9, "difference_both_right": difference}
         said |= {"explained_by": "robustness", "p_difference_holm": 0.5}
         verdict = {**said, "sentence": sentence(SimpleNamespace(**said), STATISTICS)}
@@ -154,7 +157,7 @@ class ExplorerStudy:
         }
         flip |= {"broken_examples": "1 2", "mended_examples": "4"}
         delta = {key: value for key, value in about.items() if key not in ("ratio", "bits")}
-        delta |= {"about": MODELS, "against": "base"}
+        delta |= {"about": About.MODELS, "against": "base"}
         delta |= {"levels": 2, "base_accuracy": 0.5, "max_delta": 0.1, "max_delta_ratio": 0.5, "max_delta_bits": 32}
         delta |= {
             "largest_delta": difference,

@@ -24,15 +24,15 @@ from squeezeproof.analysis.answers import (
     remedies,
     strength_of,
 )
-from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_SHOWN, TRANSFERS_WORSE
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
 from squeezeproof.entries import registry
 from squeezeproof.pages.answer_cards import cards
+from squeezeproof.tables.words import Verdict
 
 MARGIN = 0.02
 CLEAN = Loss("clean images", "", 0.0, -0.01, 0.01)
-SAME = Loss("PGD, eps 0.1", EQUIVALENT, 0.0, -0.015, 0.015)
-LESS_ROBUST = Loss("PGD, eps 0.1", LESS, -0.1, -0.13, -0.07)
+SAME = Loss("PGD, eps 0.1", Verdict.EQUIVALENT, 0.0, -0.015, 0.015)
+LESS_ROBUST = Loss("PGD, eps 0.1", Verdict.LESS, -0.1, -0.13, -0.07)
 SOUND = Evidence(CLEAN, [SAME])
 
 
@@ -42,7 +42,7 @@ def said(**changes):
 
 def test_a_model_that_was_shown_to_lose_nothing_is_kept():
     assert answer(SOUND, MARGIN) == (KEEP, ["no loss beyond 2 points on clean images, PGD, eps 0.1"])
-    assert said(attacks=[replace(SAME, verdict=MORE, low=0.01, high=0.05)]) == KEEP
+    assert said(attacks=[replace(SAME, verdict=Verdict.MORE, low=0.01, high=0.05)]) == KEEP
 
 
 def test_what_was_shown_to_lose_is_not_shipped():
@@ -68,12 +68,12 @@ def test_a_loss_of_a_few_points_is_for_the_reader_to_weigh():
     assert said(attacks=[small]) == CARE
     assert said(attacks=[replace(small, low=-0.041)]) == STOP
     assert said(attacks=[replace(small, high=-0.021)]) == STOP
-    assert said(attacks=[replace(small, verdict=NOT_SHOWN)]) == CARE
+    assert said(attacks=[replace(small, verdict=Verdict.NOT_SHOWN)]) == CARE
     assert said(clean=replace(CLEAN, low=-0.03)) == CARE
 
 
 def test_no_difference_shown_is_no_evidence_of_equality():
-    wide = Loss("PGD, eps 0.1", NOT_SHOWN, 0.0, -0.06, 0.06)
+    wide = Loss("PGD, eps 0.1", Verdict.NOT_SHOWN, 0.0, -0.06, 0.06)
     assert answer(replace(SOUND, attacks=[wide]), MARGIN) == (
         UNKNOWN,
         ["under PGD, eps 0.1 no loss is shown, but one of 6 points is not excluded"],
@@ -83,7 +83,7 @@ def test_no_difference_shown_is_no_evidence_of_equality():
 
 
 def test_transfer_alone_never_speaks_for_a_model():
-    for verdict in (EQUIVALENT, MORE, TRANSFERS_WORSE, NOT_SHOWN):
+    for verdict in (Verdict.EQUIVALENT, Verdict.MORE, Verdict.TRANSFERS_WORSE, Verdict.NOT_SHOWN):
         assert said(attacks=[replace(SAME, own=False, verdict=verdict)]) == UNKNOWN
 
 
@@ -91,7 +91,7 @@ def test_weak_attacks_and_lost_causes_never_speak_for_a_model():
     assert said(attacks=[replace(SAME, strength=1)]) == UNKNOWN
     assert said(attacks=[replace(SAME, strength=1), replace(SAME, kept=MARGIN)]) == UNKNOWN
     assert "nothing to lose" in answer(replace(SOUND, attacks=[replace(SAME, kept=0.0)]), MARGIN)[1][0]
-    assert said(attacks=[SAME, replace(SAME, kept=0.0, verdict=NOT_SHOWN, low=-0.5)]) == KEEP
+    assert said(attacks=[SAME, replace(SAME, kept=0.0, verdict=Verdict.NOT_SHOWN, low=-0.5)]) == KEEP
 
 
 def test_the_audit_has_the_last_word_in_favour_of_a_model():
@@ -107,7 +107,7 @@ shares = st.floats(-1, 1, allow_nan=False)
 losses = st.builds(
     lambda ends, **fields: Loss("a", low=min(ends), high=max(ends), difference=sum(ends) / 2, **fields),
     st.tuples(shares, shares),
-    verdict=st.sampled_from([MORE, LESS, EQUIVALENT, NOT_SHOWN, TRANSFERS_WORSE]),
+    verdict=st.sampled_from(Verdict),
     own=st.booleans(),
     strength=st.integers(0, 3),
     kept=st.floats(0, 1),
@@ -128,14 +128,16 @@ def test_no_answer_is_stronger_than_its_verdicts(found):
     assert given_answer in ANSWERS and all(reasons)
     assert remedies(found, MARGIN, 1)
     if given_answer == KEEP:
-        assert own and all(loss.verdict in (EQUIVALENT, MORE) for loss in own)
+        assert own and all(loss.verdict in (Verdict.EQUIVALENT, Verdict.MORE) for loss in own)
         assert not found.failures and not found.warnings and found.clean.low >= -MARGIN
         assert any(loss.strength >= 2 for loss in own)
-        assert all(loss.verdict != LESS or loss.low >= -TOLERATED * MARGIN for loss in found.attacks)
+        assert all(loss.verdict != Verdict.LESS or loss.low >= -TOLERATED * MARGIN for loss in found.attacks)
     if given_answer == CARE:
-        assert own and all(loss.verdict in (EQUIVALENT, MORE) or loss.low >= -TOLERATED * MARGIN for loss in own)
+        assert own and all(
+            loss.verdict in (Verdict.EQUIVALENT, Verdict.MORE) or loss.low >= -TOLERATED * MARGIN for loss in own
+        )
     if given_answer == STOP:
-        assert any(loss.verdict == LESS for loss in found.attacks) or found.clean.high < -MARGIN
+        assert any(loss.verdict == Verdict.LESS for loss in found.attacks) or found.clean.high < -MARGIN
 
 
 @given(found, st.integers(0, 3))
@@ -157,7 +159,7 @@ def test_every_attack_has_a_strength_and_only_iterated_gradients_are_strong():
 
 
 def test_the_images_that_would_do_are_those_of_the_interval():
-    wide = Loss("PGD, eps 0.1", NOT_SHOWN, 0.0, -0.06, 0.06, images=1000)
+    wide = Loss("PGD, eps 0.1", Verdict.NOT_SHOWN, 0.0, -0.06, 0.06, images=1000)
     assert remedies(replace(SOUND, attacks=[wide]), MARGIN, 2)[0] == "more seeds, and then more images"
     assert remedies(replace(SOUND, attacks=[wide]), MARGIN, 1)[0].startswith("about 9,000 test images")
     first = remedies(replace(SOUND, attacks=[]), MARGIN, 1)[0]
@@ -181,7 +183,7 @@ def _axes(ratio):
     return dict(zip(AXES, MODELS[ratio], strict=True))
 
 
-def tables(verdict=LESS, difference=-0.1, n=2000, gradients=20):
+def tables(verdict=Verdict.LESS, difference=-0.1, n=2000, gradients=20):
     own = [("white-box", "itself"), ("same-source", variant(0.0))]
     common = {"dataset": "digits", "against": "base", "about": "these models", "seeds": 1, "n": n, "std": float("nan")}
     parts = {key: value for key, value in common.items() if key not in ("against", "std")}
@@ -205,7 +207,7 @@ def tables(verdict=LESS, difference=-0.1, n=2000, gradients=20):
         ]),
         "verdicts": whole("verdicts", [
             {**common, **_axes(ratio), **attack, **compared, "comparison": comparison, "source": source,
-             "verdict": verdict if source == "itself" else TRANSFERS_WORSE, "family_size": 2}
+             "verdict": verdict if source == "itself" else Verdict.TRANSFERS_WORSE, "family_size": 2}
             for ratio in (0.25, 0.5) for comparison, source in own
         ]),
         "clean_differences": whole("clean_differences", [{**common, **_axes(r), **clean} for r in (0.25, 0.5)]),
@@ -236,13 +238,13 @@ def test_a_row_has_the_numbers_of_the_tables():
 
 
 def test_models_that_nothing_speaks_against_are_kept_and_warnings_are_named():
-    table = answers(tables(EQUIVALENT, 0.0, n=100_000), [finding(WARNING)], STATISTICS)
+    table = answers(tables(Verdict.EQUIVALENT, 0.0, n=100_000), [finding(WARNING)], STATISTICS)
     assert list(table["answer"]) == [KEEP, CARE]
     assert list(table["warnings"]) == ["", "check 14, a check"]
 
 
 def test_an_attack_of_a_single_step_speaks_for_no_model_whatever_its_name():
-    weak = tables(EQUIVALENT, 0.0, n=100_000, gradients=1)
+    weak = tables(Verdict.EQUIVALENT, 0.0, n=100_000, gradients=1)
     assert set(answers(weak, [], STATISTICS)["answer"]) == {UNKNOWN}
     # One that stops at its first success may need a single step for most.
     weak["crafting"]["stop_on_success"] = True
@@ -250,7 +252,7 @@ def test_an_attack_of_a_single_step_speaks_for_no_model_whatever_its_name():
 
 
 def test_a_model_that_failed_or_is_broken_has_no_answer_in_its_favour():
-    sound = tables(EQUIVALENT, 0.0, n=100_000)
+    sound = tables(Verdict.EQUIVALENT, 0.0, n=100_000)
     assert list(answers(sound, [finding(FAILURE)], STATISTICS)["answer"]) == [KEEP, UNKNOWN]
     message = "the model is broken: it predicts one class for every image; standing under attack is no robustness"
     broken = answers(sound, [finding(FAILURE, check=22, message=message)], STATISTICS).iloc[1]
@@ -265,7 +267,7 @@ def test_a_model_without_a_verdict_has_an_answer():
                for key, table in tables().items()}  # fmt: skip
     table = answers(nothing, [], STATISTICS)
     assert list(table["answer"]) == [UNKNOWN, UNKNOWN]
-    by_transfer = tables(EQUIVALENT, 0.0, n=100_000)
+    by_transfer = tables(Verdict.EQUIVALENT, 0.0, n=100_000)
     scored, judged = by_transfer["robust_accuracy"], by_transfer["verdicts"]
     by_transfer |= {
         "robust_accuracy": scored[scored["source"] != scored["target"]],
@@ -283,7 +285,7 @@ def test_the_definition_in_the_docs_names_every_answer():
 
 
 def test_a_model_that_is_another_bit_for_bit_is_named():
-    found = tables(EQUIVALENT, 0.0, n=100_000)
+    found = tables(Verdict.EQUIVALENT, 0.0, n=100_000)
     told = f"the same model as {name(0.25)}, bit for bit: one result under two names"
     found["compression"].loc[2, "warning"] = told
     nothing = {key: found[key][found[key]["ratio"] != 0.5] for key in ("verdicts", "clean_differences", "effects")}
@@ -292,12 +294,12 @@ def test_a_model_that_is_another_bit_for_bit_is_named():
 
 
 def test_kinds_of_verdict_have_their_own_answers():
-    one = tables(EQUIVALENT, 0.0, n=100_000)
+    one = tables(Verdict.EQUIVALENT, 0.0, n=100_000)
     for key in ("verdicts", "clean_differences", "effects"):
         rows = one[key].assign(seeds=3, std=0.03)
         one[key] = pd.concat([rows, rows.assign(about="trainings")], ignore_index=True)
     judged = one["verdicts"]
-    judged.loc[judged["about"].eq("trainings") & judged["source"].eq("itself"), "verdict"] = NOT_SHOWN
+    judged.loc[judged["about"].eq("trainings") & judged["source"].eq("itself"), "verdict"] = Verdict.NOT_SHOWN
     table = answers(one, [], STATISTICS)
     assert dict(zip(zip(table["ratio"], table["about"], strict=True), table["answer"], strict=True)) == {
         (0.25, "these models"): KEEP, (0.25, "trainings"): UNKNOWN,

@@ -11,11 +11,11 @@ from table_examples import name, whole
 from test_answers import STATISTICS, finding, tables
 
 from squeezeproof.analysis.answer_table import answers
-from squeezeproof.analysis.verdicts import EQUIVALENT, LESS
 from squeezeproof.audit.findings import FAILURE, WARNING
 from squeezeproof.errors import InputError
 from squeezeproof.pages.benchmark import benchmark, gate
 from squeezeproof.pages.model_card import model_card
+from squeezeproof.tables.words import Verdict
 
 SCHEMA = json.loads((ROOT / "schemas/benchmark.schema.json").read_text())
 STUDY = {"name": "tiny", "question": "Does | it <b>hold</b>?"}
@@ -32,8 +32,8 @@ def summary(found, findings=()):
     )
 
 
-SOUND = summary(tables(EQUIVALENT, -0.01, n=100_000))
-LOST = summary(tables(LESS, -0.1), [finding(WARNING)])
+SOUND = summary(tables(Verdict.EQUIVALENT, -0.01, n=100_000))
+LOST = summary(tables(Verdict.LESS, -0.1), [finding(WARNING)])
 
 
 def test_the_summary_is_as_its_schema_says():
@@ -71,7 +71,7 @@ def test_models_that_lost_more_are_told_in_a_sentence():
 
 
 def test_what_cannot_be_told_does_not_pass():
-    refused = gate(summary(tables(EQUIVALENT, 0.0), [finding(FAILURE)]), 1)
+    refused = gate(summary(tables(Verdict.EQUIVALENT, 0.0), [finding(FAILURE)]), 1)
     assert refused == ["digits, cnn8.standard.filter-50.standard: the audit refuses results: check 14, a check"]
     by_transfer = tables()
     judged, scored = by_transfer["verdicts"], by_transfer["robust_accuracy"]

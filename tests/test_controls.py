@@ -14,7 +14,7 @@ from test_verdicts import STATISTICS, counted, describe, pair
 from squeezeproof.analysis.effects import effects
 from squeezeproof.analysis.verdicts import headline, verdicts
 from squeezeproof.compression.compress import compress
-from squeezeproof.statistics.crossed import MODELS, TRAININGS, Mean, interval
+from squeezeproof.statistics.crossed import About, Mean, interval
 from squeezeproof.study.controls import Schedule
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
@@ -152,14 +152,14 @@ def trio(seed, *, trained, compressed, n=400, source=None):
 def test_the_difference_to_the_base_is_that_of_training_and_that_of_compression():
     members = [member for seed in range(3) for member in trio(seed, trained=0.2, compressed=0.05)]
     table = effects(members, 0.05)
-    assert table["about"].tolist() == [MODELS, TRAININGS]
+    assert table["about"].tolist() == [About.MODELS, About.TRAININGS]
     for row in table.itertuples():
         assert row.total == pytest.approx(row.by_training + row.by_compression)
         assert row.by_training == pytest.approx(-0.2, abs=0.03)
         assert row.by_compression == pytest.approx(-0.04, abs=0.02)
         assert (row.seeds, row.n) == (3, 400)
     runs = np.stack([member.difference for member in members if member.against == "control"])
-    expected = interval(Mean.of(runs.astype(float)), 0.05, TRAININGS)
+    expected = interval(Mean.of(runs.astype(float)), 0.05, About.TRAININGS)
     assert (row.by_compression_low, row.by_compression_high) == pytest.approx(expected)
 
 

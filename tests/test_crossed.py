@@ -10,18 +10,10 @@ from scipy import stats
 
 from squeezeproof.pages.simulation_page import simulation_page
 from squeezeproof.statistics import simulation
-from squeezeproof.statistics.crossed import (
-    MODELS,
-    TRAININGS,
-    Mean,
-    half_width,
-    interval,
-    p_difference,
-    p_equivalence,
-)
+from squeezeproof.statistics.crossed import About, Mean, half_width, interval, p_difference, p_equivalence
 from squeezeproof.statistics.simulation import COVERED, FALSE, IMAGES, SEEDS, STUDIES, TAUS, bounds, draw
 
-KINDS = pytest.mark.parametrize("about", [MODELS, TRAININGS])
+KINDS = pytest.mark.parametrize("about", list(About))
 
 
 def differences(seeds=3, images=400, seed=0):
@@ -41,25 +33,25 @@ def test_the_parts_of_a_mean():
 def test_seeds_that_agree_are_no_evidence_beyond_one_of_them():
     one = differences(1)
     several = Mean.of(np.repeat(one, 4, axis=0))
-    assert half_width(several, 0.05, MODELS) == pytest.approx(half_width(Mean.of(one), 0.05, MODELS))
+    assert half_width(several, 0.05, About.MODELS) == pytest.approx(half_width(Mean.of(one), 0.05, About.MODELS))
     # Images are a sample for trainings too.
-    assert half_width(several, 0.05, TRAININGS) == pytest.approx(half_width(several, 0.05, MODELS))
+    assert half_width(several, 0.05, About.TRAININGS) == pytest.approx(half_width(several, 0.05, About.MODELS))
 
 
 def test_many_images_leave_students_interval_over_seeds():
     found = Mean(mean=0.03, square=0.1, images=10**9, seeds=4, variance=0.02**2)
     expected = stats.t.interval(0.9, 3, loc=0.03, scale=0.02 / 2)
-    assert interval(found, 0.1, TRAININGS) == pytest.approx(expected, rel=1e-4)
+    assert interval(found, 0.1, About.TRAININGS) == pytest.approx(expected, rel=1e-4)
     many = Mean(mean=0.03, square=0.1, images=10**6, seeds=4, variance=0.02**2)
-    assert half_width(many, 0.1, MODELS) == pytest.approx(
+    assert half_width(many, 0.1, About.MODELS) == pytest.approx(
         stats.norm.ppf(0.95) * np.sqrt((0.1 - 0.03**2) / 10**6), rel=1e-4
     )
 
 
 def test_no_image_that_differs_still_leaves_a_width():
     found, z2 = Mean.of(np.zeros((1, 300))), stats.norm.ppf(0.975) ** 2
-    assert half_width(found, 0.05, MODELS) == pytest.approx(z2 / (300 + z2))
-    assert p_difference(found, MODELS) == 1
+    assert half_width(found, 0.05, About.MODELS) == pytest.approx(z2 / (300 + z2))
+    assert p_difference(found, About.MODELS) == 1
 
 
 @KINDS
@@ -80,7 +72,7 @@ def test_arrays_are_taken_element_by_element():
     means = [Mean.of(differences(3, 200, seed)) for seed in range(4)]
     names = ("mean", "square", "images", "seeds", "variance")
     together = Mean(*(np.array([getattr(mean, name) for mean in means]) for name in names))
-    for about in (MODELS, TRAININGS):
+    for about in About:
         assert p_difference(together, about) == pytest.approx([float(p_difference(mean, about)) for mean in means])
         assert half_width(together, 0.01, about) == pytest.approx([half_width(mean, 0.01, about) for mean in means])
 
@@ -91,7 +83,7 @@ def test_one_sided_losses_are_covered(images, level):
     """Every image that differs is lost, where the normal approximation is worst: exact, from the binomial."""
     lost = np.arange(images + 1)
     found = Mean(-lost / images, lost / images, images, 1, np.nan)
-    half = half_width(found, level, MODELS)
+    half = half_width(found, level, About.MODELS)
     for truth in (0.01, 0.02, 0.05, 0.1):
         missed = np.abs(found.mean + truth) > half
         assert stats.binom.pmf(lost[missed], images, truth).sum() <= max(level + 0.01, 1.6 * level)
@@ -127,9 +119,11 @@ def test_trainings_that_differ_mislead_a_verdict_on_models():
     """Why there are two kinds: what is certain of these models is often false of others."""
     truth = np.random.default_rng(1).normal(0, 0.03, (2000, 1, 3)).clip(-0.1, 0.1)
     found = draw(truth, 10_000, np.random.default_rng(2)).found
-    shown = {about: (np.abs(found.mean) > half_width(found, 0.05, about)).mean() for about in (MODELS, TRAININGS)}
-    assert shown[MODELS] > 0.5
-    assert shown[TRAININGS] < 0.06
+    shown = {
+        about: (np.abs(found.mean) > half_width(found, 0.05, about)).mean() for about in (About.MODELS, About.TRAININGS)
+    }
+    assert shown[About.MODELS] > 0.5
+    assert shown[About.TRAININGS] < 0.06
 
 
 @pytest.mark.slow

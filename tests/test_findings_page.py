@@ -4,7 +4,7 @@ import pytest
 from table_examples import over_seeds, whole
 
 from squeezeproof.pages.findings_page import findings_page
-from squeezeproof.statistics.crossed import MODELS, TRAININGS
+from squeezeproof.statistics.crossed import About
 from squeezeproof.tables.files import write_table
 
 VARIANT = {"training": "standard", "compression": "filter", "ratio": 0.5, "bits": 32, "seeds": 3}
@@ -14,7 +14,7 @@ EFFECT |= {"by_training": -0.07, "by_training_low": -0.09, "by_training_high": -
 EFFECT |= {"by_compression": -0.01, "by_compression_low": -0.02, "by_compression_high": -0.0}
 
 
-CLEAN = {"difference": 0.012, "low": 0.005, "high": 0.019, "about": TRAININGS, "n": 2000}
+CLEAN = {"difference": 0.012, "low": 0.005, "high": 0.019, "about": About.TRAININGS, "n": 2000}
 
 
 def page(folder, effects, clean=()):
@@ -34,17 +34,18 @@ def page(folder, effects, clean=()):
 
 
 def test_the_parts_of_a_difference_stand_beside_it(tmp_path):
-    transfer = ROW | EFFECT | {"comparison": "transfer", "about": TRAININGS}
+    transfer = ROW | EFFECT | {"comparison": "transfer", "about": About.TRAININGS}
     small = {"by_training": 0.001, "by_compression": -0.02}
-    said = page(tmp_path, [ROW | EFFECT | {"about": TRAININGS}, ROW | EFFECT | small | {"about": TRAININGS}, transfer])
+    of_trainings = ROW | EFFECT | {"about": About.TRAININGS}
+    said = page(tmp_path, [of_trainings, of_trainings | small, transfer])
     cells = "−8.0 (−10.0 to −6.0) | −7.0 (−9.0 to −5.0) | −1.0 (−2.0 to +0.0)"
     assert f"| standard | filter 50 % | FGSM, eps 0.1 | {cells} |" in said
     assert "intervals on trainings" in said and "larger one in 1 of 2 comparisons" in said
 
 
-@pytest.mark.parametrize(("seeds", "about"), [(1, MODELS), (2, TRAININGS)])
+@pytest.mark.parametrize(("seeds", "about"), [(1, About.MODELS), (2, About.TRAININGS)])
 def test_one_seed_speaks_of_its_models_alone(tmp_path, seeds, about):
-    effects = [ROW | EFFECT | {"seeds": seeds, "about": kind} for kind in {about, MODELS}]
+    effects = [ROW | EFFECT | {"seeds": seeds, "about": kind} for kind in {about, About.MODELS}]
     said = page(tmp_path, effects)
     assert f"intervals on {about}" in said and "larger one in 1 of 1 comparisons" in said
 
@@ -53,6 +54,6 @@ def test_clean_accuracy_stands_beside_base_and_control(tmp_path):
     small = {"difference": 0.006, "low": -0.005, "high": 0.017}
     rows = [VARIANT | CLEAN | {"against": "base"}, VARIANT | CLEAN | small | {"against": "control"}]
     rows += [VARIANT | CLEAN | {"against": "base", "compression": "control", "ratio": 0.0}]
-    said = page(tmp_path, [ROW | EFFECT | {"about": TRAININGS}], rows)
+    said = page(tmp_path, [ROW | EFFECT | {"about": About.TRAININGS}], rows)
     assert "| standard | filter 50 % | +1.2 (+0.5 to +1.9) | +0.6 (−0.5 to +1.7) |" in said
     assert said.count("| +1.2") == 1 and "; 2000 images." in said

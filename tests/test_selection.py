@@ -14,7 +14,7 @@ from squeezeproof.analysis.selection import (
     select_variants,
     strongest_attack,
 )
-from squeezeproof.statistics.crossed import MODELS, TRAININGS, Mean, interval
+from squeezeproof.statistics.crossed import About, Mean, interval
 
 AXES = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
 BASE = ("none", 0.0)
@@ -126,16 +126,16 @@ def test_the_interval_of_the_selected_allows_for_the_choice():
         found = Mean(difference, 0.04, 1000, 2, 0.01**2)
         row = rows[criterion]
         # Three candidates, of which one was chosen.
-        for about, name in ((MODELS, "models"), (TRAININGS, "trainings")):
+        for about, name in ((About.MODELS, "models"), (About.TRAININGS, "trainings")):
             assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx(interval(found, 0.05 / 3, about))
         assert row["within_tolerance"] == NOT_SHOWN
     many = paired([(("weight", 0.98), PGD, 0.0)], n=100_000)
     row = chosen(means, SIZES, differences=many)["high robustness"]
     assert row["models_low"] > -0.01 > row["trainings_low"]
-    assert row["within_tolerance"] == MODELS
+    assert row["within_tolerance"] == About.MODELS
     one = paired([(("weight", 0.98), PGD, 0.0)], n=100_000, seeds=1, std=float("nan"))
     row = chosen(means, SIZES, differences=one)["high robustness"]
-    assert row["within_tolerance"] == MODELS and pd.isna(row["trainings_low"])
+    assert row["within_tolerance"] == About.MODELS and pd.isna(row["trainings_low"])
 
 
 def test_every_compression_has_its_own_row_and_bases_have_none():

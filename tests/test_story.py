@@ -12,7 +12,6 @@ import pytest
 from conftest import ROOT
 from table_examples import answers, robust_accuracy, verdicts
 
-from squeezeproof.analysis.verdicts import LESS, TRANSFERS_WORSE
 from squeezeproof.audit.findings import FAILURE, WARNING, Finding
 from squeezeproof.pages import provenance
 from squeezeproof.pages.answer_cards import explained
@@ -30,6 +29,7 @@ from squeezeproof.pages.story import (
     summary,
     verdict_matrix,
 )
+from squeezeproof.tables.words import Verdict
 
 TEMPLATES = ROOT / "report" / "story"
 FACTS = {
@@ -188,13 +188,13 @@ def test_the_worst_slope_of_a_suite_on_a_quantized_model_is_named():
 
 def test_a_verdict_in_words():
     table = verdicts()
-    row = next(row for row in table.itertuples() if row.verdict == LESS)
+    row = next(row for row in table.itertuples() if row.verdict == Verdict.LESS)
     assert sentence(row, "FGSM, eps 0.1") == (
         "CNN-8, standard training, filter 50 %, standard fine-tuning: less robust than its base to FGSM, eps 0.1 "
         "(each attacked itself; verdict on these models): −10.0 points [−13.0, −7.0]; clean images −2.0, images that "
         "both classify rightly −1.0: mostly clean accuracy"
     )
-    favoured = next(row for row in table.itertuples() if row.verdict == TRANSFERS_WORSE)
+    favoured = next(row for row in table.itertuples() if row.verdict == Verdict.TRANSFERS_WORSE)
     said = sentence(favoured, "FGSM, eps 0.1")
     assert "(images made for its base, which favours it; verdict on these models): +20.0 points" in said
 

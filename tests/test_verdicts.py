@@ -19,26 +19,15 @@ from squeezeproof.analysis.accuracy import read_cells
 from squeezeproof.analysis.clean_pairs import clean_differences
 from squeezeproof.analysis.effects import effects
 from squeezeproof.analysis.pairs import Pair, comparisons, flips, read_pairs
-from squeezeproof.analysis.verdicts import (
-    CLEAN_ACCURACY,
-    EQUIVALENT,
-    LESS,
-    MORE,
-    NOT_SHOWN,
-    ROBUSTNESS,
-    TRANSFERS_WORSE,
-    headline,
-    max_delta,
-    verdict,
-    verdicts,
-)
+from squeezeproof.analysis.verdicts import headline, max_delta, verdict, verdicts
 from squeezeproof.errors import InputError
-from squeezeproof.statistics.crossed import MODELS, TRAININGS, Mean, interval
+from squeezeproof.statistics.crossed import About, Mean, interval
 from squeezeproof.statistics.multiplicity import holm
 from squeezeproof.statistics.paired import tango
 from squeezeproof.store.predictions import NOT_SCORED, save_predictions
 from squeezeproof.study.plan import Study
 from squeezeproof.tables.files import read_table, write_table
+from squeezeproof.tables.words import Cause, Verdict
 
 STATISTICS = {"alpha": 0.05, "margin": 0.02}
 PGD = {"entry": "pgd", "method": "pgd", "norm": "linf", "eps": 0.1}
@@ -95,10 +84,10 @@ def study_of(seeds, n, lost, gained, rng):
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
-@pytest.mark.parametrize(("n", "expected"), [(40, NOT_SHOWN), (2000, EQUIVALENT)])
+@pytest.mark.parametrize(("n", "expected"), [(40, Verdict.NOT_SHOWN), (2000, Verdict.EQUIVALENT)])
 def test_identical_models_are_equivalent_once_there_are_images_enough(seeds, n, expected):
     table = verdicts(study_of(seeds, n, 0, 0, np.random.default_rng(0)), STATISTICS)
-    assert table["about"].tolist() == ([MODELS] if seeds == 1 else [MODELS, TRAININGS])
+    assert table["about"].tolist() == ([About.MODELS] if seeds == 1 else [About.MODELS, About.TRAININGS])
     for row in table.itertuples():
         assert row.verdict == expected
         assert (row.difference, row.p_difference) == (0, 1)
@@ -109,7 +98,7 @@ def test_identical_models_are_equivalent_once_there_are_images_enough(seeds, n, 
 
 @pytest.mark.parametrize("seeds", [1, 4])
 @pytest.mark.parametrize(
-    ("lost", "gained", "expected", "word"), [(0.2, 0.02, LESS, "below"), (0.02, 0.2, MORE, "above")]
+    ("lost", "gained", "expected", "word"), [(0.2, 0.02, Verdict.LESS, "below"), (0.02, 0.2, Verdict.MORE, "above")]
 )
 def test_a_clear_change_is_named_with_its_direction(seeds, lost, gained, expected, word):
     for row in verdicts(study_of(seeds, 300, lost, gained, np.random.default_rng(1)), STATISTICS).itertuples():
@@ -121,7 +110,7 @@ def test_a_clear_change_is_named_with_its_direction(seeds, lost, gained, expecte
             f"{expected.capitalize()}, {row.about}: under pgd-eps0.1, each attacked itself, "
         )
         assert f"points {word} that of its base" in row.sentence or f"points {word} that of their bases" in row.sentence
-        assert ("this says nothing of other trainings" in row.sentence) == (row.about == MODELS)
+        assert ("this says nothing of other trainings" in row.sentence) == (row.about == About.MODELS)
 
 
 def test_seeds_that_contradict_each_other_show_nothing_of_trainings():
@@ -132,10 +121,10 @@ def test_seeds_that_contradict_each_other_show_nothing_of_trainings():
         pair(*counted(100, 20, 180, 100), seed=2),
     ]
     models, trainings = verdicts(members, STATISTICS).itertuples()
-    assert (models.about, trainings.about) == (MODELS, TRAININGS)
+    assert (models.about, trainings.about) == (About.MODELS, About.TRAININGS)
     assert models.difference == trainings.difference
-    assert models.verdict == LESS and models.p_difference < 1e-6
-    assert trainings.verdict == NOT_SHOWN
+    assert models.verdict == Verdict.LESS and models.p_difference < 1e-6
+    assert trainings.verdict == Verdict.NOT_SHOWN
     assert trainings.low < 0 < trainings.high
     assert f"a difference below {100 * trainings.detectable:.1f} points could not be shown" in trainings.sentence
     assert "no evidence of equality" in trainings.sentence
@@ -147,42 +136,42 @@ def test_what_could_not_be_shown_is_what_holm_needs_first():
         for ratio, more in ((0.1, 0), (0.2, 3))
         for seed, lost in enumerate((25 + more, 30, 20 + more))
     ]
-    for row in about(verdicts(members, STATISTICS), TRAININGS).itertuples():
+    for row in about(verdicts(members, STATISTICS), About.TRAININGS).itertuples():
         assert row.family_size == 2
         found = Mean(row.difference, row.mean_square, row.n, row.seeds, row.std**2)
-        low, high = interval(found, STATISTICS["alpha"] / 2, TRAININGS)
+        low, high = interval(found, STATISTICS["alpha"] / 2, About.TRAININGS)
         assert row.detectable == pytest.approx((high - low) / 2)
 
 
 def test_one_of_these_models_outside_the_margin_prevents_their_equivalence():
     equal = [pair(*counted(1500, 10, 10, 1480), seed=seed) for seed in range(4)]
-    assert set(verdicts(equal, STATISTICS)["verdict"]) == {EQUIVALENT}
+    assert set(verdicts(equal, STATISTICS)["verdict"]) == {Verdict.EQUIVALENT}
     one_off = verdicts([*equal, pair(*counted(1500, 80, 10, 1410), seed=4)], STATISTICS)
     assert (one_off["difference"].abs() < STATISTICS["margin"]).all()
-    assert about(one_off, MODELS)["verdict"].item() != EQUIVALENT
+    assert about(one_off, About.MODELS)["verdict"].item() != Verdict.EQUIVALENT
 
 
 def test_a_small_but_certain_difference_is_equivalent_and_called_not_zero():
     [row] = verdicts([pair(*counted(5000, 60, 10, 4930))], STATISTICS).itertuples()
     assert row.p_difference_holm < 0.001
-    assert row.verdict == EQUIVALENT
+    assert row.verdict == Verdict.EQUIVALENT
     assert "within the margin of 2 points, though not zero" in row.sentence
     [row] = verdicts([pair(*counted(5000, 60, 10, 4930))], {**STATISTICS, "margin": 0.002}).itertuples()
-    assert row.verdict == LESS
+    assert row.verdict == Verdict.LESS
 
 
 def test_correction_over_the_family_takes_a_weak_verdict_back():
     weak = pair(*counted(100, 20, 7, 100), ratio=0.1)
-    assert verdicts([weak], STATISTICS)["verdict"].item() == LESS
+    assert verdicts([weak], STATISTICS)["verdict"].item() == Verdict.LESS
     others = [pair(*counted(100, 9, 10, 100), ratio=ratio) for ratio in (0.2, 0.3, 0.4)]
     table = verdicts([weak, *others], STATISTICS)
-    assert set(table["verdict"]) == {NOT_SHOWN}
+    assert set(table["verdict"]) == {Verdict.NOT_SHOWN}
     assert set(table["family"]) == {"digits/pgd/white-box/base"} and set(table["family_size"]) == {4}
     # Another method is another family, another eps of the method is not.
     elsewhere = [
         pair(*counted(100, 9, 10, 100), attack="fgsm-eps0.1", metadata={**PGD, "entry": "fgsm", "method": "fgsm"})
     ]
-    assert verdicts([weak, *elsewhere], STATISTICS)["verdict"].tolist().count(LESS) == 1
+    assert verdicts([weak, *elsewhere], STATISTICS)["verdict"].tolist().count(Verdict.LESS) == 1
     transferred = [pair(*counted(100, 9, 10, 100), source=describe(0))]
     assert verdicts([weak, *transferred], STATISTICS)["family_size"].tolist() == [1, 1]
     stronger = [pair(*counted(100, 9, 10, 100), attack="pgd-eps0.2", metadata={**PGD, "eps": 0.2})]
@@ -204,14 +193,14 @@ def test_no_verdict_is_stronger_than_its_conditions(p_difference, p_equivalence,
     for comparison in ("white-box", "same-source"):
         row = SimpleNamespace(difference=difference, comparison=comparison, favours=favours, **holm_values)
         found = verdict(row, alpha)
-        assert (found == EQUIVALENT) == (p_equivalence < alpha)
-        if found in (MORE, LESS, TRANSFERS_WORSE):
+        assert (found == Verdict.EQUIVALENT) == (p_equivalence < alpha)
+        if found in (Verdict.MORE, Verdict.LESS, Verdict.TRANSFERS_WORSE):
             assert p_difference < alpha
-        if found == MORE:
+        if found == Verdict.MORE:
             assert difference > 0 and (comparison == "white-box" or favours == "base")
-        if found == LESS:
+        if found == Verdict.LESS:
             assert difference <= 0 and (comparison == "white-box" or favours != "base")
-        if found == TRANSFERS_WORSE:
+        if found == Verdict.TRANSFERS_WORSE:
             assert comparison == "same-source"
 
 
@@ -226,18 +215,19 @@ def test_false_claims_are_as_rare_as_alpha_allows(spread):
         for seed, shift in enumerate(shifts):
             [member] = study_of(1, 200, 0.1 - shift, 0.1 + shift, rng)
             members.append(pair(member.reference_right, member.compressed_right, seed))
-        [found] = about(verdicts(members, STATISTICS), TRAININGS)["verdict"]
-        claims += found in (MORE, LESS)
+        [found] = about(verdicts(members, STATISTICS), About.TRAININGS)["verdict"]
+        claims += found in (Verdict.MORE, Verdict.LESS)
     assert claims / 150 <= 0.07
 
 
 def test_images_made_for_another_model_prove_nothing_for_the_one_they_were_not_made_for():
     target, base = describe(0, "weight", 0.5), describe(0)
     gains, loses = counted(100, 5, 60, 100), counted(100, 60, 5, 100)
+    less, worse, more = Verdict.LESS, Verdict.TRANSFERS_WORSE, Verdict.MORE
     for source, favours, words, expected in (
-        (base, "compressed", "made for the base model, which favours the compressed one", (TRANSFERS_WORSE, LESS)),
-        (target, "base", "made for the compressed model, which favours the base one", (MORE, TRANSFERS_WORSE)),
-        (describe(1), "", "on images crafted on cnn3.standard.none.none of another seed", (TRANSFERS_WORSE, LESS)),
+        (base, "compressed", "made for the base model, which favours the compressed one", (worse, less)),
+        (target, "base", "made for the compressed model, which favours the base one", (more, worse)),
+        (describe(1), "", "on images crafted on cnn3.standard.none.none of another seed", (worse, less)),
     ):
         for truth, found in zip((gains, loses), expected, strict=True):
             [row] = verdicts([pair(*truth, source=source)], STATISTICS).itertuples()
@@ -253,22 +243,22 @@ def test_what_explains_a_difference_is_said():
     all_right = np.ones(200, bool)
     [lost] = verdicts([pair(base, compressed, clean=(all_right, ~(base & ~compressed)))], STATISTICS).itertuples()
     assert (lost.clean_difference, lost.both_right) == (pytest.approx(-0.15), pytest.approx(0.85))
-    assert (lost.difference_both_right, lost.explained_by) == (0, CLEAN_ACCURACY)
+    assert (lost.difference_both_right, lost.explained_by) == (0, Cause.CLEAN_ACCURACY)
     assert "On clean images it is 15.0 points below, and under attack equal on the 85 %" in lost.sentence
     assert lost.sentence.endswith("most of the difference comes from the other images, from clean accuracy.")
     [fell] = verdicts([pair(base, compressed)], STATISTICS).itertuples()
     assert (fell.clean_difference, fell.both_right) == (0, 1)
-    assert (fell.difference_both_right, fell.explained_by) == (pytest.approx(-0.15), ROBUSTNESS)
+    assert (fell.difference_both_right, fell.explained_by) == (pytest.approx(-0.15), Cause.ROBUSTNESS)
     none = ~all_right
     [wrong] = verdicts([pair(base, compressed, clean=(none, none))], STATISTICS).itertuples()
-    assert np.isnan(wrong.difference_both_right) and wrong.explained_by == CLEAN_ACCURACY
+    assert np.isnan(wrong.difference_both_right) and wrong.explained_by == Cause.CLEAN_ACCURACY
 
 
 def test_the_headline_is_about_trainings_where_it_can_be():
     several = verdicts(study_of(2, 50, 0.1, 0.1, np.random.default_rng(0)), STATISTICS)
-    assert headline(several)["about"].tolist() == [TRAININGS]
+    assert headline(several)["about"].tolist() == [About.TRAININGS]
     one = verdicts(study_of(1, 50, 0.1, 0.1, np.random.default_rng(0)), STATISTICS)
-    assert headline(one)["about"].tolist() == [MODELS]
+    assert headline(one)["about"].tolist() == [About.MODELS]
 
 
 def test_several_sources_of_one_seed_are_averaged_before_seeds_are():
@@ -299,7 +289,7 @@ def test_max_delta_is_signed_and_its_counterpart_is_not():
     assert (row.largest_delta, row.largest_delta_ratio) == (pytest.approx(-0.44), 0.5)
     assert row.levels == 3
     found = Mean.of(np.array([[-1] * 90 + [1] * 2 + [0] * 108]))
-    assert (row.low, row.high) == pytest.approx(interval(found, 0.05 / 3, MODELS))
+    assert (row.low, row.high) == pytest.approx(interval(found, 0.05 / 3, About.MODELS))
     all_lose = max_delta(members[2:], STATISTICS).iloc[0]
     assert all_lose["max_delta"] == all_lose["largest_delta"] == pytest.approx(-0.44)
 
@@ -476,8 +466,8 @@ def test_workflow_says_its_verdicts_in_words(finished):
     table = read(finished, "verdicts")
     clean = read(finished, "clean_accuracy").set_index("model")["accuracy"]
     assert len(table) == 3 * 2
-    assert set(table["verdict"]) <= {TRANSFERS_WORSE, LESS, EQUIVALENT, NOT_SHOWN}
-    assert set(table["about"]) == {MODELS}
+    assert set(table["verdict"]) <= {Verdict.TRANSFERS_WORSE, Verdict.LESS, Verdict.EQUIVALENT, Verdict.NOT_SHOWN}
+    assert set(table["about"]) == {About.MODELS}
     assert set(table["favours"]) == {"compressed"}
     assert (table["seeds"] == 1).all() and table["std"].isna().all()
     for row in table.itertuples():

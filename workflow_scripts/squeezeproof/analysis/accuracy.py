@@ -17,6 +17,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.statistics.intervals import wilson
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
 from squeezeproof.tables.catalog import CLEAN_ACCURACY, OVER_SEEDS, ROBUST_ACCURACY
+from squeezeproof.tables.words import Threat
 
 TARGET = [f"target_{axis}" for axis in MODEL]
 SOURCE = [f"source_{axis}" for axis in MODEL]
@@ -67,7 +68,7 @@ def read_cells(
                     "source": source["name"],
                     "source_seed": source["seed"],
                     **{f"source_{axis}": source[axis] for axis in MODEL},
-                    "threat": "white-box" if target["name"] == source["name"] else "transfer",
+                    "threat": Threat.WHITE_BOX if target["name"] == source["name"] else Threat.TRANSFER,
                     "attack": name,
                     **{key: settings[key] for key in BUDGET},
                     "n": int((predicted != NOT_SCORED).sum()),

@@ -8,12 +8,12 @@ import pandas as pd
 from squeezeproof.analysis.answers import answer, remedies
 from squeezeproof.analysis.evidence import base_of, beside_base, evidence, seeds_of
 from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, eps_display
-from squeezeproof.analysis.pairs import WHITE_BOX
 from squeezeproof.analysis.verdicts import ITSELF, kinds
 from squeezeproof.audit.findings import Finding
 from squeezeproof.entries import registry
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.tables.catalog import ANSWERS
+from squeezeproof.tables.words import Comparison
 
 NAMES = ["clean_accuracy", "robust_accuracy", "verdicts", "clean_differences", "effects", "compression", "crafting"]
 KEY = ["dataset", *MODEL]
@@ -65,7 +65,7 @@ def _row(
     return {
         **{**model, "about": about, "answer": said, "reasons": "; ".join(reasons)},
         "changes": "; ".join(remedies(found, margin, seeds)),
-        "threat": _threat(attacks[attacks["comparison"].eq(WHITE_BOX) & attacks["shown"].isin(stake)]),
+        "threat": _threat(attacks[attacks["comparison"].eq(Comparison.WHITE_BOX) & attacks["shown"].isin(stake)]),
         **_on_clean_images(tables, model, about),
         **_under_attack(tables, attacks, stake, model, about),
         **_queried(tables, model),

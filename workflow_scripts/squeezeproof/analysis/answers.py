@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil, log10
 
-from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE
 from squeezeproof.entries import registry
+from squeezeproof.tables.words import Verdict
 
 KEEP, CARE, STOP, UNKNOWN = "keep", "keep with care", "do not ship", "cannot tell"
 ANSWERS = (STOP, UNKNOWN, CARE, KEEP)
@@ -49,7 +49,7 @@ class Loss:
 
     def within(self, margin: float) -> bool:
         """Whether it was shown to be no larger than the margin."""
-        return self.verdict in (EQUIVALENT, MORE) if self.verdict else self.low >= -margin
+        return self.verdict in (Verdict.EQUIVALENT, Verdict.MORE) if self.verdict else self.low >= -margin
 
     def bounded(self, margin: float) -> bool:
         """Whether it was shown to be no larger than what is tolerated."""
@@ -166,7 +166,7 @@ def _losses(found: Evidence, margin: float) -> list[str]:
         lost.append(f"it loses {_bounds(found.clean)} points on {found.clean.name}")
     for loss in found.attacks:
         small = loss.low >= -TOLERATED * margin and loss.high >= -margin
-        if loss.verdict == LESS and not small:
+        if loss.verdict == Verdict.LESS and not small:
             where = "" if loss.own else ", though these images were not made for it"
             lost.append(f"it loses {_bounds(loss)} points under {loss.name}{where}")
     return lost
@@ -190,7 +190,7 @@ def _missing(found: Evidence, margin: float) -> str:
 
 
 def _open(loss: Loss) -> str:
-    shown = "a loss is shown and" if loss.verdict == LESS else "no loss is shown, but"
+    shown = "a loss is shown and" if loss.verdict == Verdict.LESS else "no loss is shown, but"
     where = f"under {loss.name}" if loss.verdict else f"on {loss.name}"
     return f"{where} {shown} one of {_points(-loss.low)} points is not excluded"
 

@@ -9,7 +9,7 @@ import pandas as pd
 from squeezeproof.analysis.names import CONTROL
 from squeezeproof.analysis.pairs import BASE, Pair
 from squeezeproof.analysis.verdicts import CELL, ORDER, by_seed, cells, kinds
-from squeezeproof.statistics.crossed import Mean, interval
+from squeezeproof.statistics.crossed import About, Mean, interval
 from squeezeproof.tables.catalog import EFFECTS
 
 KEY = [column for column in CELL if column != "against"]
@@ -57,7 +57,7 @@ def _matching(control: Sequence[Pair], base: Sequence[Pair]) -> list[Pair]:
     return [known[pair.target["name"], pair.source["name"]] for pair in base]
 
 
-def _columns(means: Mapping[str, Mean], alpha: float, about: str) -> dict[str, Any]:
+def _columns(means: Mapping[str, Mean], alpha: float, about: About) -> dict[str, Any]:
     columns = {"seeds": means["total"].seeds, "n": means["total"].images}
     for part, mean in means.items():
         low, high = interval(mean, alpha, about)

@@ -8,10 +8,11 @@ import pandas as pd
 from squeezeproof.analysis.answers import SEVERAL, Evidence, Loss, strength_of
 from squeezeproof.analysis.efficiency import SAME
 from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays
-from squeezeproof.analysis.pairs import BASE, WHITE_BOX
+from squeezeproof.analysis.pairs import BASE
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
 from squeezeproof.statistics.crossed import Mean, interval
 from squeezeproof.tables.table import records
+from squeezeproof.tables.words import Comparison
 
 BROKEN = 22
 CLEAN_IMAGES = "clean images"
@@ -87,7 +88,7 @@ def _losses(verdicts: pd.DataFrame, robust: pd.DataFrame, bases: Any, alpha: flo
     kept = kept.groupby("attack")["accuracy"].mean()
     losses = []
     for row in records(verdicts):
-        own = row.comparison == WHITE_BOX
+        own = row.comparison == Comparison.WHITE_BOX
         name = displays[row.attack] + ("" if own else f", images of {row.source}")
         bounds = corrected(row, row.family_size, alpha)
         beside = own, strength_of(row.method, gradients.get(row.attack, 0)), float(kept.get(row.attack, 0))

@@ -17,8 +17,8 @@ from squeezeproof.statistics.multiplicity import holm
 from squeezeproof.statistics.paired import mcnemar, tango
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
 from squeezeproof.tables.catalog import COMPARISONS, FLIPS
+from squeezeproof.tables.words import Comparison
 
-SAME_SOURCE, WHITE_BOX = "same-source", "white-box"
 BASE = "base"
 UNIQUE = ["dataset", "target", "against", "source", "comparison", "attack"]
 COUNTS = ["n", "both_right", "only_reference_right", "only_compressed_right", "both_wrong"]
@@ -43,7 +43,7 @@ class Pair:
     target: dict[str, Any]
     source: dict[str, Any]
     against: str
-    comparison: str
+    comparison: Comparison
     attack: str
     settings: dict[str, Any]
     reference_right: np.ndarray
@@ -131,7 +131,10 @@ def read_pairs(
     for (dataset, name, source, attack), (right, scored, settings, clean) in outcomes.items():
         target = models[dataset, name]
         for against, reference in references(target):
-            for comparison, own in [(SAME_SOURCE, source)] + [(WHITE_BOX, reference)] * (source == name):
+            faced = {Comparison.SAME_SOURCE: source}
+            if source == name:
+                faced[Comparison.WHITE_BOX] = reference
+            for comparison, own in faced.items():
                 found = outcomes.get((dataset, reference, own, attack))
                 if found is not None:
                     compared = (target, models[dataset, source], against, comparison, attack, settings)

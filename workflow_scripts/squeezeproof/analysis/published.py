@@ -11,6 +11,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.catalog import PUBLISHED
+from squeezeproof.tables.words import Threat
 
 MODEL_COLUMNS = ["dataset", "architecture", "training", "compression", "ratio"]
 COLUMNS = ["table", *MODEL_COLUMNS, "attack", "epsilon", "metric", "value"]
@@ -85,7 +86,7 @@ def of_stages(stages: pd.DataFrame, descriptions: Iterable[dict[str, Any]]) -> p
     rows = rows.assign(attack=rows["attack"] + stage, entry=rows["entry"] + stage)
     groups = rows.groupby(["dataset", *(f"target_{axis}" for axis in MODEL), "attack", "entry"], sort=False)["accuracy"]
     result = groups.agg(runs="count", mean="mean", std="std", min="min", max="max").reset_index()
-    return result.assign(threat="white-box", seed_relation="same", eps=np.nan)
+    return result.assign(threat=Threat.WHITE_BOX, seed_relation="same", eps=np.nan)
 
 
 def _number(text: str) -> float:
@@ -146,8 +147,8 @@ def _of_model(means: pd.DataFrame, row: Any, settings: dict[str, Any]) -> pd.Ser
 
 def _from_source(means: pd.DataFrame, threat: str) -> pd.DataFrame:
     """The rows of the papers' threat model: the model itself, its base, or a base of another seed."""
-    if threat == "white-box":
-        return means[means["threat"] == "white-box"]
+    if threat == Threat.WHITE_BOX:
+        return means[means["threat"] == Threat.WHITE_BOX]
     same = means["source_architecture"].eq(means["target_architecture"])
     same &= means["source_training"].eq(means["target_training"]) & means["source_compression"].eq("none")
     return means[same & means["seed_relation"].eq("same" if threat == "base" else "other")]

@@ -16,14 +16,15 @@ import pandas as pd
 from squeezeproof.analysis.answers import Evidence, Loss, answer, remedies, strength_of
 from squeezeproof.analysis.evidence import CLEAN_IMAGES, broken, corrected, counted
 from squeezeproof.analysis.names import attack_display, eps_display
-from squeezeproof.analysis.pairs import BASE, SAME_SOURCE, WHITE_BOX, Pair
-from squeezeproof.analysis.verdicts import ITSELF, NOT_SHOWN, verdicts
+from squeezeproof.analysis.pairs import BASE, Pair
+from squeezeproof.analysis.verdicts import ITSELF, verdicts
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
 from squeezeproof.entries import registry
-from squeezeproof.statistics.crossed import MODELS, Mean, interval
+from squeezeproof.statistics.crossed import About, Mean, interval
 from squeezeproof.study.entities import Instance
 from squeezeproof.study.instances import needs_gradients
 from squeezeproof.tables.table import points, records
+from squeezeproof.tables.words import Comparison, Verdict
 
 COMPRESSED, BOTH = "compressed", "both"
 TOGETHER = "all attacks together"
@@ -203,12 +204,12 @@ def _pairs(
         on_base, on_compressed = (by_source[source].get(entry) for source in (BASE, COMPRESSED))
         if on_base is not None and on_compressed is not None:
             right = on_base.right[BASE], on_compressed.right[COMPRESSED]
-            yield _pair(clean, on_base, COMPRESSED, WHITE_BOX, *right)
+            yield _pair(clean, on_base, COMPRESSED, Comparison.WHITE_BOX, *right)
         for one in filter(None, (on_base, on_compressed)):
-            yield _pair(clean, one, one.source, SAME_SOURCE, one.right[BASE], one.right[COMPRESSED])
+            yield _pair(clean, one, one.source, Comparison.SAME_SOURCE, one.right[BASE], one.right[COMPRESSED])
     alike = set(followed) in (set(), {BASE, COMPRESSED})
     # Of attacks that were stronger on one model, the images favour the other.
-    source, comparison = (COMPRESSED, WHITE_BOX) if alike else (next(iter(followed)), SAME_SOURCE)
+    source, comparison = (COMPRESSED, Comparison.WHITE_BOX) if alike else (next(iter(followed)), Comparison.SAME_SOURCE)
     # The clean image lies in the ball, too.
     stands = [
         np.logical_and.reduce([clean[model], *(one.right[model] | ~one.scored for one in here)])
@@ -223,7 +224,7 @@ def _pair(
     clean: dict[str, np.ndarray],
     one: Faced,
     source: str,
-    comparison: str,
+    comparison: Comparison,
     base_right: np.ndarray,
     compressed_right: np.ndarray,
 ) -> Pair:
@@ -255,7 +256,7 @@ def _row(row: Any, pairs: Sequence[Pair]) -> dict[str, Any]:
 def _clean(clean: dict[str, np.ndarray], statistics: dict[str, Any]) -> dict[str, Any]:
     difference = clean[COMPRESSED].astype(int) - clean[BASE].astype(int)
     found = Mean.of(difference[None])
-    low, high = interval(found, statistics["alpha"], MODELS)
+    low, high = interval(found, statistics["alpha"], About.MODELS)
     accuracies = {f"{model}_accuracy": float(right.mean()) for model, right in clean.items()}
     return {**accuracies, "difference": float(found.mean), "low": float(low), "high": float(high), "n": found.images}
 
@@ -287,7 +288,7 @@ def _sentence(row: Any, classes: int) -> str:
         f"{budget_display(row['norm'], row['eps'])}, {TOGETHER}: the base labels {base} of the images rightly, the "
         f"compressed model {compressed}: {points(row['difference'])} points {bounds(row)}, {row['verdict']}"
     )
-    if row["verdict"] == NOT_SHOWN:
+    if row["verdict"] == Verdict.NOT_SHOWN:
         text += f"; a difference below {100 * row['detectable']:.1f} points could not be shown with {row['n']} images"
     if falls(row, classes):
         text += "; neither does better than chance"

@@ -11,10 +11,11 @@ import pandas as pd
 
 from squeezeproof.analysis.names import CONTROL
 from squeezeproof.analysis.pairs import BASE
-from squeezeproof.statistics.crossed import MODELS, TRAININGS, Mean, interval
+from squeezeproof.statistics.crossed import About, Mean, interval
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.catalog import SELECTED
 from squeezeproof.tables.table import records
+from squeezeproof.tables.words import Comparison, Threat
 
 GROUP = ["dataset", "architecture", "training", "compression"]
 LEVEL = ["ratio", "bits", "finetuning"]
@@ -36,7 +37,7 @@ def strongest_attack(means: pd.DataFrame, dataset: str) -> str | None:
 
     Returns the name of the instance, None where no attack is white-box.
     """
-    own = means[(means["dataset"] == dataset) & (means["threat"] == "white-box")]
+    own = means[(means["dataset"] == dataset) & (means["threat"] == Threat.WHITE_BOX)]
     if own.empty:
         return None
     attacks = own.groupby("attack")["mean"].agg(["count", "mean"]).reset_index()
@@ -50,7 +51,7 @@ def accuracies(means: pd.DataFrame, attack: str | None) -> pd.DataFrame:
         means: the table `over_seeds`.
         attack: name of an instance, whose white-box rows are taken, or `clean`.
     """
-    rows = means[(means["attack"] == attack) & (means["threat"].isin(["white-box", CLEAN]))]
+    rows = means[(means["attack"] == attack) & (means["threat"].isin([Threat.WHITE_BOX, CLEAN]))]
     names = {f"target_{axis}": axis for axis in [*GROUP[1:], *LEVEL]}
     return rows.rename(columns=names)[[*GROUP, *LEVEL, "runs", "mean"]]
 
@@ -62,7 +63,7 @@ def paired_differences(verdicts: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFr
         verdicts, clean: the tables `verdicts`, of which white-box rows are taken, and `clean_differences`.
     """
     own, clean = (table[table["against"].eq(BASE)] for table in (verdicts, clean))
-    own = own[own["comparison"].eq("white-box")]
+    own = own[own["comparison"].eq(Comparison.WHITE_BOX)]
     keep = [*GROUP, *LEVEL, "attack", "difference", "mean_square", "n", "seeds", "std"]
     return pd.concat([own[keep], clean.assign(attack=CLEAN)[keep]]).drop_duplicates(keep[:8], ignore_index=True)
 
@@ -148,7 +149,7 @@ def _bounds(found: pd.DataFrame, tolerance: float, alpha: float) -> dict[str, An
     bounds, shown = {}, []
     for row in records(found):
         mean = Mean(row.difference, row.mean_square, row.n, row.seeds, row.std**2)
-        for about, name in ((MODELS, "models"), (TRAININGS, "trainings"))[: 1 + (row.seeds > 1)]:
+        for about, name in ((About.MODELS, "models"), (About.TRAININGS, "trainings"))[: 1 + (row.seeds > 1)]:
             bounds[f"{name}_low"], bounds[f"{name}_high"] = interval(mean, alpha, about)
             shown += [about] * bool(bounds[f"{name}_low"] > -tolerance)
     return {**bounds, "within_tolerance": ", ".join(shown) or NOT_SHOWN}

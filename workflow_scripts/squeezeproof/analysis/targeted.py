@@ -13,6 +13,7 @@ from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.statistics.intervals import wilson
 from squeezeproof.store.predictions import CLEAN, read_targeted
 from squeezeproof.tables.catalog import TARGETED_ATTACKS
+from squeezeproof.tables.words import Threat
 
 
 def targeted_table(
@@ -33,7 +34,7 @@ def targeted_table(
             rows.append(
                 {
                     **{"dataset": dataset, "source": source, "target": target},
-                    "threat": "white-box" if target == source else "transfer",
+                    "threat": Threat.WHITE_BOX if target == source else Threat.TRANSFER,
                     "attack": name,
                     **{key: found.settings[key] for key in (*BUDGET, "targeted")},
                     "n": int(scored.sum()),

@@ -11,22 +11,12 @@ import pandas as pd
 
 from squeezeproof.analysis.accuracy import BUDGET
 from squeezeproof.analysis.names import CONTROL, MODEL
-from squeezeproof.analysis.pairs import WHITE_BOX, Pair, adjusted
-from squeezeproof.statistics.crossed import (
-    MODELS,
-    TRAININGS,
-    Mean,
-    half_width,
-    interval,
-    p_difference,
-    p_equivalence,
-)
+from squeezeproof.analysis.pairs import Pair, adjusted
+from squeezeproof.statistics.crossed import About, Mean, half_width, interval, p_difference, p_equivalence
 from squeezeproof.tables.catalog import MAX_DELTA, VERDICTS
 from squeezeproof.tables.table import points, records
+from squeezeproof.tables.words import Cause, Comparison, Verdict
 
-MORE, LESS, EQUIVALENT, NOT_SHOWN = "more robust", "less robust", "equivalent", "no difference shown"
-TRANSFERS_WORSE = "transfers worse"
-CLEAN_ACCURACY, ROBUSTNESS = "clean accuracy", "robustness"
 # Where no row isolates compression.
 NOT_ISOLATED = (
     "The compressed models may differ from their bases in their training, too, so no verdict says what compression did."
@@ -48,7 +38,7 @@ def cells(pairs: list[Pair]) -> dict[tuple[Any, ...], list[Pair]]:
     """
     found = {}
     for pair in pairs:
-        itself = pair.comparison == WHITE_BOX
+        itself = pair.comparison == Comparison.WHITE_BOX
         values = {
             "dataset": pair.target["dataset"],
             **{axis: pair.target[axis] for axis in MODEL},
@@ -104,7 +94,7 @@ def verdicts(pairs: list[Pair], statistics: dict[str, Any]) -> pd.DataFrame:
         }
         for about in kinds(len(seeds)):
             low, high = interval(found, statistics["alpha"], about)
-            tested = [found] if about == TRAININGS else alone
+            tested = [found] if about == About.TRAININGS else alone
             rows.append(
                 {
                     **shared,
@@ -124,14 +114,14 @@ def verdicts(pairs: list[Pair], statistics: dict[str, Any]) -> pd.DataFrame:
     return VERDICTS.frame(table.drop(columns="found")).sort_values([*ORDER, "about"], ignore_index=True)
 
 
-def kinds(seeds: int) -> list[str]:
+def kinds(seeds: int) -> list[About]:
     """The kinds of verdict that data of so many seeds allow."""
-    return [MODELS] if seeds == 1 else [MODELS, TRAININGS]
+    return [About.MODELS] if seeds == 1 else [About.MODELS, About.TRAININGS]
 
 
 def headline(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of a table that reach furthest: about trainings where there are several seeds, else these models."""
-    return table[table["about"].eq(TRAININGS) | table["seeds"].eq(1)]
+    return table[table["about"].eq(About.TRAININGS) | table["seeds"].eq(1)]
 
 
 def max_delta(pairs: list[Pair], statistics: dict[str, Any]) -> pd.DataFrame:
@@ -170,19 +160,19 @@ def _at(name: str, delta: float, level: tuple[float, float]) -> dict[str, float]
     return {name: delta, f"{name}_ratio": level[0], f"{name}_bits": -level[1]}
 
 
-def verdict(row: Any, alpha: float) -> str:
+def verdict(row: Any, alpha: float) -> Verdict:
     """The verdict on a row of the table that has its P values after Holm's correction.
 
     Images that were made for another model prove nothing in favour of the one they were not made for.
     """
     if row.p_equivalence_holm < alpha:
-        return EQUIVALENT
+        return Verdict.EQUIVALENT
     if row.p_difference_holm >= alpha:
-        return NOT_SHOWN
+        return Verdict.NOT_SHOWN
     compressed_gains = row.difference > 0
-    if row.comparison != WHITE_BOX and compressed_gains == (row.favours != "base"):
-        return TRANSFERS_WORSE
-    return MORE if compressed_gains else LESS
+    if row.comparison != Comparison.WHITE_BOX and compressed_gains == (row.favours != "base"):
+        return Verdict.TRANSFERS_WORSE
+    return Verdict.MORE if compressed_gains else Verdict.LESS
 
 
 def sentence(row: Any, statistics: dict[str, Any]) -> str:
@@ -195,13 +185,13 @@ def sentence(row: Any, statistics: dict[str, Any]) -> str:
     text = f"{row.verdict.capitalize()}, {row.about}: under {row.attack}, {crafted}, the accuracy of "
     text += f"{_compared(row)} ({bounds}; {sample})"
     margin = f"{100 * statistics['margin']:g} points"
-    if row.verdict == EQUIVALENT:
+    if row.verdict == Verdict.EQUIVALENT:
         text += f", within the margin of {margin}"
         text += ", though not zero" if row.p_difference_holm < statistics["alpha"] else ""
-    elif row.verdict == NOT_SHOWN:
+    elif row.verdict == Verdict.NOT_SHOWN:
         text += f"; a difference below {100 * row.detectable:.1f} points could not be shown; that is no evidence of "
         text += f"equality, which needs the margin of {margin}"
-    if row.about == MODELS:
+    if row.about == About.MODELS:
         text += "; this says nothing of other trainings"
     if row.favours:
         attacked = "base" if row.favours == "compressed" else "compressed"
@@ -230,7 +220,7 @@ def _beside_clean(row: Any) -> str:
         return f"{text}; no image is classified rightly by both."
     both = _apart(row.difference_both_right) or "equal"
     text += f", and under attack {both} on the {100 * row.both_right:.0f} % of images that both then classify rightly"
-    if row.explained_by == CLEAN_ACCURACY:
+    if row.explained_by == Cause.CLEAN_ACCURACY:
         return f"{text}: most of the difference comes from the other images, from clean accuracy."
     return f"{text}: most of the difference comes from these." if row.explained_by else f"{text}."
 
@@ -242,7 +232,7 @@ def _apart(difference: float) -> str:
 
 def _favours(pair: Pair) -> str:
     """Which of the two has the easier task because the images were crafted on the other, if either."""
-    if pair.comparison == WHITE_BOX:
+    if pair.comparison == Comparison.WHITE_BOX:
         return ""
     return {pair.target["base"]: "compressed", pair.target["name"]: "base"}.get(pair.source["name"], "")
 
@@ -255,7 +245,7 @@ def _explained(pairs: list[Pair]) -> dict[str, Any]:
     under_attack = np.stack([pair.difference[scored] for pair in pairs])
     on_both = (under_attack * both).mean()
     off_both = under_attack.mean() - on_both
-    explained = ROBUSTNESS if abs(on_both) >= abs(off_both) else CLEAN_ACCURACY
+    explained = Cause.ROBUSTNESS if abs(on_both) >= abs(off_both) else Cause.CLEAN_ACCURACY
     return {
         **{"clean_difference": clean, "both_right": both.mean()},
         "difference_both_right": on_both / both.mean() if both.any() else np.nan,

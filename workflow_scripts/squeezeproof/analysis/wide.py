@@ -15,6 +15,7 @@ from squeezeproof.analysis.unsupported import COMPRESSION, NONE
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.catalog import WIDE_ATTACKS, WIDE_MODELS, WIDE_STAGES
 from squeezeproof.tables.table import records
+from squeezeproof.tables.words import Threat
 
 CELL = ["dataset", *(f"{side}_{axis}" for side in ("source", "target") for axis in MODEL), "seed_relation", "attack"]
 ITSELF, ITS_BASE = "itself", "its base"
@@ -39,7 +40,7 @@ def crafted_on(row: Any) -> str:
     """The source of a row of `over_seeds` as its target sees it."""
     if row.threat == CLEAN:
         return ""
-    if row.threat == "white-box":
+    if row.threat == Threat.WHITE_BOX:
         return ITSELF
     seed = OTHER_SEED if row.seed_relation == "other" else ""
     same = row.source_architecture == row.target_architecture and row.source_training == row.target_training

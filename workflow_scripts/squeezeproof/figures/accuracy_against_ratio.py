@@ -13,6 +13,7 @@ from squeezeproof.figures.style import WHY
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.study.figures import Figure, for_compressed
 from squeezeproof.tables.files import read_table
+from squeezeproof.tables.words import Threat
 
 FIGURE = Figure(
     file="{dataset}/accuracy_against_ratio.{architecture}",
@@ -73,5 +74,5 @@ def _threats(table: pd.DataFrame) -> np.ndarray:
         & (table["source_training"] == table["training"])
         & (table["seed_relation"] == "same")
     )
-    white_box = table["threat"].isin(["white-box", CLEAN])
+    white_box = table["threat"].isin([Threat.WHITE_BOX, CLEAN])
     return np.where(white_box, WHITE_BOX, np.where(from_base, FROM_BASE, ""))

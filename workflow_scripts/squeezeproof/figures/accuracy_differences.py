@@ -16,6 +16,7 @@ from squeezeproof.figures.style import WHY
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.study.figures import Figure, for_compressed
 from squeezeproof.tables.files import read_table
+from squeezeproof.tables.words import Comparison
 
 FIGURE = Figure(
     file="{dataset}/accuracy_differences.{architecture}",
@@ -51,7 +52,7 @@ def accuracy_differences(verdicts: pd.DataFrame, clean: pd.DataFrame, dataset: s
     verdicts, clean = (
         found[found["compression"].eq(CONTROL) | has_level(found)] for found in (headline(verdicts), headline(clean))
     )
-    chosen = verdicts["comparison"].eq("white-box") | (
+    chosen = verdicts["comparison"].eq(Comparison.WHITE_BOX) | (
         verdicts["source_architecture"].eq(verdicts["architecture"])
         & verdicts["source_training"].eq(verdicts["training"])
         & verdicts["source_compression"].eq("none")
@@ -61,7 +62,7 @@ def accuracy_differences(verdicts: pd.DataFrame, clean: pd.DataFrame, dataset: s
     own = clean[clean["dataset"].eq(dataset) & clean["architecture"].eq(architecture)]
     if table.empty and own.empty:
         raise NothingToShow(f"no compressed {architecture} on {dataset} is supported and passed the audit; {WHY}")
-    own = own.assign(attack=CLEAN, **UNATTACKED, comparison="white-box")
+    own = own.assign(attack=CLEAN, **UNATTACKED, comparison=Comparison.WHITE_BOX)
     frames = [frame.assign(curve=_curves(frame)) for frame in (own, table)]
     keep = [
         "attack",
@@ -98,6 +99,6 @@ def _curves(table: pd.DataFrame) -> np.ndarray:
     """The curve of each row of verdicts or of differences on clean images; none to rows by transfer against controls,
     where models are attacked themselves.
     """
-    own = table["comparison"] == "white-box"
+    own = table["comparison"] == Comparison.WHITE_BOX
     against_control = np.where(own | ~own.any(), MINUS_CONTROL, "")
     return np.where(table["against"] == BASE, np.where(own, WHITE_BOX, FROM_BASE), against_control)

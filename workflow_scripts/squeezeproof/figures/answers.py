@@ -11,7 +11,7 @@ from squeezeproof.analysis.answers import CARE, KEEP, STOP, UNKNOWN
 from squeezeproof.analysis.names import attack_displays, display_name, short_names
 from squeezeproof.errors import InputError
 from squeezeproof.figures.style import COLORS, INK
-from squeezeproof.statistics.crossed import MODELS
+from squeezeproof.statistics.crossed import About
 from squeezeproof.study.figures import Figure, for_compressed
 from squeezeproof.tables.files import read_table
 
@@ -43,7 +43,7 @@ def answers_figure(answers: pd.DataFrame, robust: pd.DataFrame, dataset: str, ma
         answers, robust: the tables `answers`, of which those about these models are taken, and `robust_accuracy`.
         margin: the study's, a share.
     """
-    table = answers[answers["dataset"].eq(dataset) & answers["about"].eq(MODELS)]
+    table = answers[answers["dataset"].eq(dataset) & answers["about"].eq(About.MODELS)]
     if table.empty:
         raise InputError(f"no compressed model of {dataset} was evaluated; see evaluations")
     attacks = attack_displays(robust)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from squeezeproof.analysis.names import attack_displays, display_name, short_names
 from squeezeproof.figures.style import COLORS, INK
-from squeezeproof.statistics.crossed import MODELS
+from squeezeproof.statistics.crossed import About
 from squeezeproof.study.figures import Figure, for_compressed
 from squeezeproof.tables.files import read_table
 from squeezeproof.tables.table import records
@@ -49,7 +49,7 @@ def effects_figure(answers: pd.DataFrame, robust: pd.DataFrame, dataset: str) ->
     Args:
         answers, robust: the tables `answers`, of which the rows about these models are taken, and `robust_accuracy`.
     """
-    table = answers[answers["dataset"].eq(dataset) & answers["about"].eq(MODELS)]
+    table = answers[answers["dataset"].eq(dataset) & answers["about"].eq(About.MODELS)]
     table = table[table["by_training"].notna()]
     figure, axes = plt.subplots(figsize=(7.6, 1.4 + 0.5 * max(1, len(table))), layout="constrained")
     if table.empty:

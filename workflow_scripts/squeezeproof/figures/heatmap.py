@@ -15,6 +15,7 @@ from squeezeproof.store.predictions import CLEAN
 from squeezeproof.study.figures import Figure
 from squeezeproof.study.targeted import is_targeted
 from squeezeproof.tables.files import read_table
+from squeezeproof.tables.words import Threat
 
 FIGURE = Figure(
     file="{dataset}/heatmap.{attack}",
@@ -71,7 +72,7 @@ def heatmap(table: pd.DataFrame, dataset: str, attack: str, unsupported: pd.Data
 
     figure, axes = plt.subplots(figsize=(1.9 + 0.62 * len(targets), 1.5 + 0.42 * (len(sources) + 1)))
     image = axes.imshow(matrix, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-    white_box = {(row.source, row.target) for row in attacked.itertuples() if row.threat == "white-box"}
+    white_box = {(row.source, row.target) for row in attacked.itertuples() if row.threat == Threat.WHITE_BOX}
     for row, name in enumerate(["clean images", *sources]):
         for column, target in enumerate(targets):
             value = matrix[row, column]

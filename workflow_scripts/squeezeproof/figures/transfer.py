@@ -14,6 +14,7 @@ from squeezeproof.store.tensors import read_metadata
 from squeezeproof.study.figures import Figure
 from squeezeproof.study.paths import prepared
 from squeezeproof.tables.files import read_table
+from squeezeproof.tables.words import Threat
 
 FIGURE = Figure(
     file="{dataset}/transfer.{origin}.{entry}",
@@ -78,7 +79,7 @@ def transfer(
             threat, relation = found[["threat", "seed_relation"]].iloc[0]
             other = "" if relation == "same" else " (other seed)"
             points = pd.concat([start, found], ignore_index=True).sort_values("eps").assign(n=trials)
-            curves.append((name + other, points, {"lw": 2.6} if threat == "white-box" else {}))
+            curves.append((name + other, points, {"lw": 2.6} if threat == Threat.WHITE_BOX else {}))
     attack = entry_display(*crafted[["entry", "method"]].iloc[0])
     title = f"{display_name(dataset)}, {attack} crafted on {crafted_on} ({averaged(clean['runs'].max())})"
     return curves_figure(title, curves, chance, crafted["norm"].iloc[0])

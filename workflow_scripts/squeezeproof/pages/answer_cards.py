@@ -10,15 +10,16 @@ from markupsafe import Markup, escape
 
 from squeezeproof.analysis.answers import CARE, KEEP, STOP, UNKNOWN
 from squeezeproof.analysis.names import MODEL, attack_displays, display_name, short_names
-from squeezeproof.statistics.crossed import MODELS
+from squeezeproof.statistics.crossed import About
 from squeezeproof.tables.table import points
+from squeezeproof.tables.words import Threat
 
 # Answer -> class of the page's style, and the sign before it, for those who see no colours.
 LOOKS = {KEEP: ("keep", "✓"), CARE: ("care", "!"), STOP: ("stop", "✗"), UNKNOWN: ("unknown", "?")}
 WORDS = {
     "clean images": "The test images as they are, before any attack.",
-    "white-box": "The attacker knows the very model that is attacked, and follows its gradients.",
-    "transfer": "Images that were made to fool one model are shown to another. What resists them may still fall.",
+    Threat.WHITE_BOX: "The attacker knows the very model that is attacked, and follows its gradients.",
+    Threat.TRANSFER: "Images that were made to fool one model are shown to another. What resists them may still fall.",
     "robust accuracy": "Share of the test images that still get their true label after the attack.",
     "Linf": "The attack may change every pixel by at most eps.",
     "L2": "The attack may change the image by at most eps in Euclidean length.",
@@ -68,9 +69,9 @@ def cards(answers: pd.DataFrame, robust: pd.DataFrame) -> list[Card]:
         answers, robust: the tables `answers` and `robust_accuracy`.
     """
     attacks = attack_displays(robust)
-    of_models = answers[answers["about"].eq(MODELS)]
+    of_models = answers[answers["about"].eq(About.MODELS)]
     names, several = short_names(of_models), of_models["dataset"].nunique() > 1
-    others = {_key(row): row for row in answers[answers["about"].ne(MODELS)].itertuples()}
+    others = {_key(row): row for row in answers[answers["about"].ne(About.MODELS)].itertuples()}
     found, seen = [], set()
     for row in of_models.itertuples():
         title = f"{display_name(row.dataset)}: {names[row.Index]}" if several else names[row.Index]
@@ -82,7 +83,7 @@ def cards(answers: pd.DataFrame, robust: pd.DataFrame) -> list[Card]:
 
 def totals(answers: pd.DataFrame) -> str:
     """How many compressed models have which answer, in a sentence."""
-    of_models = answers[answers["about"].eq(MODELS)]
+    of_models = answers[answers["about"].eq(About.MODELS)]
     if of_models.empty:
         return "The study has no compressed model."
     counts = of_models["answer"].value_counts()

@@ -19,12 +19,13 @@ from squeezeproof.analysis.replacement import (
     budget_display,
     falls,
 )
-from squeezeproof.analysis.verdicts import ITSELF, TRANSFERS_WORSE
+from squeezeproof.analysis.verdicts import ITSELF
 from squeezeproof.audit.findings import Finding
 from squeezeproof.pages.answer_cards import LOOKS
 from squeezeproof.pages.render import render
 from squeezeproof.pages.story import audited, worst_findings
 from squeezeproof.tables.table import points
+from squeezeproof.tables.words import Verdict
 
 TEMPLATE = Path(__file__).with_name("answer.html")
 # Points to either side of zero that a scale may have.
@@ -67,7 +68,7 @@ def page(
         scale=scale,
         margin={"left": _place(-margin, scale), "width": 100 * margin / scale * 100, "points": f"{100 * margin:g}"},
         attacks=_attacks(answer.table),
-        transfers=TRANSFERS_WORSE in set(answer.table["verdict"]),
+        transfers=Verdict.TRANSFERS_WORSE in set(answer.table["verdict"]),
         tried=tried,
         not_tried=not_tried,
         audited=audited(audit),

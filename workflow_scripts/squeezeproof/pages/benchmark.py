@@ -13,7 +13,7 @@ from squeezeproof.analysis.names import MODEL
 from squeezeproof.analysis.verdicts import ITSELF
 from squeezeproof.audit.findings import Finding
 from squeezeproof.errors import InputError
-from squeezeproof.statistics.crossed import MODELS
+from squeezeproof.statistics.crossed import About
 
 FORMAT = "squeezeproof-benchmark-1"
 CLEAN = {
@@ -50,11 +50,11 @@ def benchmark(
 
 def _model(tables: Mapping[str, pd.DataFrame], answers: Any) -> dict[str, Any]:
     """A compressed model, its answers of each kind of verdict, and its accuracies on these very models."""
-    row = answers[answers["about"].eq(MODELS)].iloc[0]
+    row = answers[answers["about"].eq(About.MODELS)].iloc[0]
     models = tables["compression"]
     names = sorted(seeds_of(models, row))
     sizes = models[models["dataset"].eq(row["dataset"]) & models["model"].isin(names)]
-    attacks = beside_base(tables["verdicts"], row, MODELS)
+    attacks = beside_base(tables["verdicts"], row, About.MODELS)
     return {
         **{key: _plain(row[key]) for key in ("dataset", *MODEL)},
         "models": names,
@@ -111,7 +111,7 @@ def _problems(model: dict[str, Any], most: float) -> Iterator[str]:
     if model["failures"]:
         yield f"{name}: the audit refuses results: {'; '.join(model['failures'])}"
     elif not own or model["clean"]["difference"] is None:
-        yield f"{name}: cannot tell, {'; '.join(model['answers'][MODELS]['reasons'])}"
+        yield f"{name}: cannot tell, {'; '.join(model['answers'][About.MODELS]['reasons'])}"
         return
     losses: list[dict[str, Any]] = [{"attack": "clean images", **model["clean"]}, *own]
     for lost in losses:

@@ -12,7 +12,7 @@ import pandas as pd
 from squeezeproof.analysis.names import attack_displays
 from squeezeproof.entries import registry
 from squeezeproof.pages.sections import audit_section
-from squeezeproof.statistics.crossed import MODELS
+from squeezeproof.statistics.crossed import About
 from squeezeproof.tables.files import read_table
 from squeezeproof.tables.table import records
 
@@ -54,7 +54,7 @@ def _models(tables: dict[str, pd.DataFrame]) -> Iterator[Any]:
 def _answers(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     """A row per model: its size, its accuracies and its answer."""
     answers = tables["answers"]
-    answers = answers[answers["about"].eq(MODELS)].set_index("compression")
+    answers = answers[answers["about"].eq(About.MODELS)].set_index("compression")
     clean = tables["clean_accuracy"].set_index("model")["accuracy"]
     displays = attack_displays(tables["robust_accuracy"])
     yield "| model | kB | clean, % | under the worst attack on itself, % | its base under that attack, % | answer |"

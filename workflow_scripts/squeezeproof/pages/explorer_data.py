@@ -19,6 +19,7 @@ from squeezeproof.audit.findings import EVERY, FAILURE, WARNING
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.table import records
+from squeezeproof.tables.words import Comparison
 
 TABLES = [
     "over_seeds", "robust_accuracy", "clean_accuracy", "verdicts", "effects", "max_delta", "flips", "audit",
@@ -170,7 +171,7 @@ def effect_table(tables: Mapping[str, pd.DataFrame], models: pd.DataFrame, cells
         models[["dataset", "model", *MODEL]], on=["dataset", *MODEL], how="left"
     )
     effects = effects.rename(columns={"model": "target"})
-    effects["source"] = effects["source"].where(effects["comparison"] != "white-box", effects["target"])
+    effects["source"] = effects["source"].where(effects["comparison"] != Comparison.WHITE_BOX, effects["target"])
     effects["cell"] = _positions(effects, cells, KEY)
     parts = [f"{part}{end}" for part in ("by_training", "by_compression") for end in ("", "_low", "_high")]
     return effects[["cell", "comparison", "about", *parts]].round(3)
@@ -180,7 +181,7 @@ def verdict_table(tables: Mapping[str, pd.DataFrame], models: pd.DataFrame, cell
     """The verdicts by cell, their sentences as templates with the numbers apart, and the flips summed over seeds."""
     verdicts = tables["verdicts"].merge(models[["dataset", "model", *MODEL]], on=["dataset", *MODEL], how="left")
     verdicts = verdicts.rename(columns={"model": "target", "source": "named"})
-    verdicts["source"] = verdicts["named"].where(verdicts["comparison"] != "white-box", verdicts["target"])
+    verdicts["source"] = verdicts["named"].where(verdicts["comparison"] != Comparison.WHITE_BOX, verdicts["target"])
     names = tables["compression"][["dataset", "model", "variant", "seed"]]
     flips = tables["flips"]
     flips = flips[flips["against"] == BASE].rename(columns={"source": "source_name", "target": "target_name"})

@@ -11,6 +11,7 @@ from squeezeproof.pages.sections import attack_of, audit_section, robustness_sec
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.files import read_table
 from squeezeproof.tables.table import points, records, signed
+from squeezeproof.tables.words import Threat
 
 MODEL = [f"target_{axis}" for axis in ("training", "compression", "ratio", "bits", "finetuning")]
 BASE_SOURCE, OTHER_SOURCE = "from the base model", "from another seed"
@@ -65,7 +66,7 @@ def _column(row: Any) -> str | None:
     """The column of a row of `over_seeds`, None where the page leaves it out."""
     if row.attack == CLEAN:
         return "clean"
-    if row.threat == "white-box":
+    if row.threat == Threat.WHITE_BOX:
         return attack_of(row)
     if row.source_compression != "none" or row.source_training != row.target_training:
         return None

@@ -8,7 +8,7 @@ import pandas as pd
 from squeezeproof.analysis.evidence import base_of, seeds_of
 from squeezeproof.analysis.names import MODEL, attack_displays, display_name, model_in_words
 from squeezeproof.audit.findings import FAILURE, WARNING, Finding
-from squeezeproof.statistics.crossed import MODELS
+from squeezeproof.statistics.crossed import About
 from squeezeproof.tables.formats import Readable, markdown_escaped, to_markdown
 
 NAMES = ["answers", "clean_accuracy", "robust_accuracy", "compression", "crafting"]
@@ -76,7 +76,7 @@ def _answers(answers: pd.DataFrame, model: Any) -> Iterator[str]:
     rows = answers[answers["dataset"].eq(model["dataset"])]
     for axis in MODEL:
         rows = rows[rows[axis].eq(model[axis])]
-    for row in rows.sort_values("about", key=lambda about: about.ne(MODELS)).itertuples():
+    for row in rows.sort_values("about", key=lambda about: about.ne(About.MODELS)).itertuples():
         yield (
             f"**{row.answer.capitalize()}** ({row.about}, {row.seeds} seed{'s' * (row.seeds > 1)}): "
             f"{markdown_escaped(row.reasons)}. What would change it: {markdown_escaped(row.changes)}."

@@ -8,13 +8,14 @@ import pandas as pd
 
 from squeezeproof.analysis.names import CONTROL, attack_display, level
 from squeezeproof.analysis.pairs import BASE
-from squeezeproof.analysis.verdicts import EQUIVALENT, LESS, MORE, NOT_ISOLATED, NOT_SHOWN, TRANSFERS_WORSE
-from squeezeproof.statistics.crossed import MODELS, TRAININGS
+from squeezeproof.analysis.verdicts import NOT_ISOLATED
+from squeezeproof.statistics.crossed import About
 from squeezeproof.tables.files import read_table
 from squeezeproof.tables.table import points
+from squeezeproof.tables.words import Comparison, Verdict
 
 VARIANT = ["training", "compression", "ratio", "bits"]
-VERDICTS = [LESS, MORE, EQUIVALENT, TRANSFERS_WORSE, NOT_SHOWN]
+VERDICTS = [Verdict.LESS, Verdict.MORE, Verdict.EQUIVALENT, Verdict.TRANSFERS_WORSE, Verdict.NOT_SHOWN]
 
 
 def robustness_sections(folder: Path) -> Iterator[str]:
@@ -43,14 +44,14 @@ def robustness_sections(folder: Path) -> Iterator[str]:
             yield ""
             yield (
                 f"The figure at the top has one attack a model, the worst under which its base has something to lose, "
-                f"with intervals on {MODELS}."
+                f"with intervals on {About.MODELS}."
             )
 
 
 def _clean_section(differences: pd.DataFrame) -> Iterator[str]:
     """The differences in clean accuracy from the bases and from the controls, which trained as long."""
     seeds, shown = int(differences["seeds"].max()), differences[differences["compression"] != CONTROL]
-    about = TRAININGS if seeds > 1 else MODELS
+    about = About.TRAININGS if seeds > 1 else About.MODELS
     yield "| training | compression | beside the base | beside the control |"
     yield "| --- | --- | --- | --- |"
     rows = shown[shown["about"].eq(about)]
@@ -71,7 +72,7 @@ def verdicts_section(verdicts: pd.DataFrame) -> Iterator[str]:
     """How often each verdict was reached, and every difference that was shown, by reference and kind of verdict."""
     shown = verdicts[verdicts["compression"] != CONTROL]
     for against in dict.fromkeys(shown["against"]):
-        for about in (TRAININGS, MODELS):
+        for about in (About.TRAININGS, About.MODELS):
             rows = shown[shown["about"].eq(about) & shown["against"].eq(against)]
             if len(rows):
                 yield ""
@@ -94,7 +95,7 @@ def _verdicts_of(verdicts: pd.DataFrame, against: str, about: str) -> Iterator[s
         f"points could not be shown (median)."
     )
     yield ""
-    shown = verdicts[verdicts["verdict"].isin([LESS, MORE])]
+    shown = verdicts[verdicts["verdict"].isin([Verdict.LESS, Verdict.MORE])]
     if shown.empty:
         yield "No model was shown to be more or less robust."
         return
@@ -119,7 +120,7 @@ def _verdicts_of(verdicts: pd.DataFrame, against: str, about: str) -> Iterator[s
 
 def _images(row: Any) -> str:
     """Whose adversarial images a verdict compares on."""
-    if row.comparison == "white-box":
+    if row.comparison == Comparison.WHITE_BOX:
         return "each model's own images"
     return "images made for the base" if row.seed_relation == "same" else "images made for a base of another seed"
 
@@ -127,8 +128,8 @@ def _images(row: Any) -> str:
 def split_section(effects: pd.DataFrame) -> Iterator[str]:
     """The differences from the bases as the training's part and compression's, each model attacked itself."""
     seeds = int(effects["seeds"].max())
-    about = TRAININGS if seeds > 1 else MODELS
-    rows = effects[effects["about"].eq(about) & effects["comparison"].eq("white-box")]
+    about = About.TRAININGS if seeds > 1 else About.MODELS
+    rows = effects[effects["about"].eq(about) & effects["comparison"].eq(Comparison.WHITE_BOX)]
     parts = ["total", "by_training", "by_compression"]
     yield "| training | compression | attack | in all | by the training | by compression |"
     yield "| --- | --- | --- | --- | --- | --- |"

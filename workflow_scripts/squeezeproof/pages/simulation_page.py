@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from squeezeproof.statistics.crossed import MODELS, TRAININGS
+from squeezeproof.statistics.crossed import About
 from squeezeproof.statistics.simulation import ALPHA, CHANGING, COVERED, FALSE, MARGIN, OFTEN
 
 IN_WORDS = {
@@ -88,7 +88,7 @@ def _worst(table: pd.DataFrame) -> Iterator[str]:
         f"{' | '.join(f'truth in {IN_WORDS[name]}, at least' for name in COVERED)} |"
     )
     yield "| --- |" + " ---: |" * len(IN_WORDS)
-    for about in (MODELS, TRAININGS):
+    for about in (About.MODELS, About.TRAININGS):
         rows = table[table["about"] == about]
         worst = [*(rows[name].max() for name in FALSE), *(rows[name].min() for name in COVERED)]
         cells = zip(worst, rows[[*FALSE, *COVERED]].mean(), strict=True)
@@ -128,7 +128,7 @@ def _shown(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _smallest(rows: pd.DataFrame, seeds: int) -> float:
-    chosen = rows["seeds"].eq(seeds) & rows["about"].eq(TRAININGS) & rows["tau"].eq(SHOWN_TAUS[-1])
+    chosen = rows["seeds"].eq(seeds) & rows["about"].eq(About.TRAININGS) & rows["tau"].eq(SHOWN_TAUS[-1])
     return rows[chosen & rows["comparisons"].eq(SHOWN_FAMILY)]["detectable"].item()
 
 

@@ -14,23 +14,15 @@ import pandas as pd
 from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, display_name, level, model_in_words
 from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.unsupported import COMPRESSION, NONE
-from squeezeproof.analysis.verdicts import (
-    EQUIVALENT,
-    ITSELF,
-    LESS,
-    MORE,
-    NOT_ISOLATED,
-    NOT_SHOWN,
-    TRANSFERS_WORSE,
-    headline,
-)
+from squeezeproof.analysis.verdicts import ITSELF, NOT_ISOLATED, headline
 from squeezeproof.analysis.wide import OTHER_SEED
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
 from squeezeproof.pages.answer_cards import WORDS, cards, totals
 from squeezeproof.pages.render import render
-from squeezeproof.statistics.crossed import MODELS
+from squeezeproof.statistics.crossed import About
 from squeezeproof.tables.formats import Readable, readable
 from squeezeproof.tables.table import points, records
+from squeezeproof.tables.words import Verdict
 
 # Snakemake's report shows a blank frame for embedded pages above about 1.5 MB.
 LARGEST = 1_400_000
@@ -40,10 +32,16 @@ SENTENCES = 12
 CARDS, BRIEF = 24, 8
 FIGURES_BYTES = 800_000
 PURPOSE = {BASE: "as shipped", CONTROL: "because of compression: trained alike"}
-SIGNS = {MORE: "▲", LESS: "▼", EQUIVALENT: "=", NOT_SHOWN: "○", TRANSFERS_WORSE: "◁"}
+SIGNS = {
+    Verdict.MORE: "▲",
+    Verdict.LESS: "▼",
+    Verdict.EQUIVALENT: "=",
+    Verdict.NOT_SHOWN: "○",
+    Verdict.TRANSFERS_WORSE: "◁",
+}
 LEGEND = (
-    f"{SIGNS[MORE]} more robust, {SIGNS[LESS]} less robust, {SIGNS[EQUIVALENT]} equivalent, {SIGNS[NOT_SHOWN]} no "
-    f"difference shown, {SIGNS[TRANSFERS_WORSE]} images made for another model transfer worse. Difference in accuracy "
+    ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items() if verdict != Verdict.TRANSFERS_WORSE)
+    + f", {SIGNS[Verdict.TRANSFERS_WORSE]} images made for another model transfer worse. Difference in accuracy "
     "in points, and its interval. * The images were made for one of the two models, which favours the other."
 )
 
@@ -151,7 +149,7 @@ def counted(verdicts: pd.DataFrame, margin: float) -> list[str] | str:
     if shown.empty:
         return "The study compares no compressed model with its base."
     groups = shown.groupby(["against", "about"], sort=False)
-    order = sorted(groups.groups, key=lambda group: (group[0] == CONTROL, group[1] == MODELS))
+    order = sorted(groups.groups, key=lambda group: (group[0] == CONTROL, group[1] == About.MODELS))
     text = " ".join(_counted(groups.get_group(group), *group, margin) for group in order)
     favoured = headline(shown[shown["against"] == BASE])["favours"].astype(str).str.strip().ne("").sum()
     if favoured:
@@ -169,9 +167,10 @@ def _counted(verdicts: pd.DataFrame, against: str, about: str, margin: float) ->
     seeds = int(verdicts["seeds"].max())
     return (
         f"{len(verdicts)} comparisons of a compressed model with its {against} under attack ({PURPOSE[against]}), "
-        f"verdicts on {about}: {number[MORE]} more robust, {number[LESS]} less robust, {number[EQUIVALENT]} equivalent "
-        f"within {100 * margin:g} points, in {number[TRANSFERS_WORSE]} images made for another model transfer worse, "
-        f"{number[NOT_SHOWN]} without a difference shown, which is no evidence of equality. With {seeds} "
+        f"verdicts on {about}: {number[Verdict.MORE]} more robust, {number[Verdict.LESS]} less robust, "
+        f"{number[Verdict.EQUIVALENT]} equivalent within {100 * margin:g} points, in "
+        f"{number[Verdict.TRANSFERS_WORSE]} images made for another model transfer worse, "
+        f"{number[Verdict.NOT_SHOWN]} without a difference shown, which is no evidence of equality. With {seeds} "
         f"seed{'s' * (seeds > 1)} and {verdicts['n'].max()} images, a difference below "
         f"{100 * verdicts['detectable'].median():.1f} points could not be shown (median)."
     )
@@ -182,7 +181,7 @@ def sentences(verdicts: pd.DataFrame, most: int) -> Any:
     white-box first, then by size; at most `most`, and how many more there are.
     """
     verdicts = headline(verdicts[verdicts["compression"] != CONTROL])
-    shown = verdicts[verdicts["verdict"].isin([MORE, LESS])]
+    shown = verdicts[verdicts["verdict"].isin([Verdict.MORE, Verdict.LESS])]
     shown = shown.assign(size=-shown["difference"].abs(), transfer=shown["source"] != ITSELF)
     shown = shown.assign(mixed=shown["isolates_compression"].astype(str) != "True")
     shown = shown.sort_values(["mixed", "transfer", "size"], kind="stable")

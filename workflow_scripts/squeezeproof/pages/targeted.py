@@ -3,6 +3,7 @@
 import pandas as pd
 
 from squeezeproof.analysis.names import attack_displays
+from squeezeproof.tables.words import Threat
 
 SHOWN = 12
 
@@ -13,7 +14,7 @@ def targeted_sentences(table: pd.DataFrame) -> list[str]:
     Args:
         table: the table `targeted`.
     """
-    own = table[table["threat"] == "white-box"].sort_values("success_rate", ascending=False, kind="stable")
+    own = table[table["threat"] == Threat.WHITE_BOX].sort_values("success_rate", ascending=False, kind="stable")
     names = attack_displays(table)
     told = []
     for row in own.itertuples():

@@ -8,14 +8,21 @@ their mean, and each has an interval of its own:
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
-MODELS, TRAININGS = "these models", "trainings"
 HALVINGS = 60
 Numbers = float | np.ndarray
+
+
+class About(StrEnum):
+    """What a verdict speaks of: these very models, or other trainings of them."""
+
+    MODELS = "these models"
+    TRAININGS = "trainings"
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Mean:
         return cls(differences.mean(), (differences.mean(0) ** 2).mean(), images, seeds, variance)
 
 
-def half_width(found: Mean, alpha: Numbers, about: str) -> np.ndarray:
+def half_width(found: Mean, alpha: Numbers, about: About) -> np.ndarray:
     """Half the width of the interval of a Mean that covers the true one with probability 1 - alpha or more.
 
     MODELS: z sqrt(v), v being the variance of the mean over the images and over z^2 more that differ, half of them in
@@ -61,18 +68,18 @@ def half_width(found: Mean, alpha: Numbers, about: str) -> np.ndarray:
     images = found.images + z**2
     spread = found.images * found.square + z**2 - (found.images * found.mean) ** 2 / images
     squared = z**2 * spread / images**2
-    if about == TRAININGS:
+    if about == About.TRAININGS:
         squared = squared + stdtrit(found.seeds - 1, 1 - alpha / 2) ** 2 * found.variance / found.seeds
     return np.sqrt(squared)
 
 
-def interval(found: Mean, alpha: float, about: str) -> tuple[np.ndarray, np.ndarray]:
+def interval(found: Mean, alpha: float, about: About) -> tuple[np.ndarray, np.ndarray]:
     """(low, high) around the mean of a Mean, inside [-1, 1]."""
     half = half_width(found, alpha, about)
     return np.maximum(found.mean - half, -1), np.minimum(found.mean + half, 1)
 
 
-def p_beyond(found: Mean, distance: ArrayLike, about: str) -> np.ndarray:
+def p_beyond(found: Mean, distance: ArrayLike, about: About) -> np.ndarray:
     """Two-sided P value of a true mean `distance` or more from the observed one: the alpha of that `half_width`."""
     distance = np.asarray(distance, float)
     low, high = np.zeros_like(distance), np.ones_like(distance)
@@ -83,12 +90,12 @@ def p_beyond(found: Mean, distance: ArrayLike, about: str) -> np.ndarray:
     return high
 
 
-def p_difference(found: Mean, about: str) -> np.ndarray:
+def p_difference(found: Mean, about: About) -> np.ndarray:
     """Two-sided P value of no true difference; below alpha exactly where the interval excludes 0."""
     return p_beyond(found, np.abs(found.mean), about)
 
 
-def p_equivalence(found: Mean, margin: float, about: str) -> np.ndarray:
+def p_equivalence(found: Mean, margin: float, about: About) -> np.ndarray:
     """P value of two one-sided tests [schuirmann1987] that the true difference lies inside (-margin, margin).
 
     Below alpha exactly where the 1 - 2 alpha interval lies inside the margin; 1 where the mean does not.

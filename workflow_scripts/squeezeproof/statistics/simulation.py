@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from squeezeproof.statistics.crossed import MODELS, TRAININGS, Mean, half_width, p_equivalence
+from squeezeproof.statistics.crossed import About, Mean, half_width, p_equivalence
 
 # Share of the images of either changing type, how often one of them changes, and how often another does.
 CHANGING, OFTEN, SELDOM = 0.2, 0.5, 0.005
@@ -118,14 +118,14 @@ def rates(
     trainings_at_margin = draw(MARGIN + spread, images, generator)
     setting = {"seeds": seeds, "images": images, "tau": tau, "comparisons": comparisons}
     rows = []
-    for about in (MODELS, TRAININGS)[: 1 + (seeds > 1)]:
-        if about == MODELS:
-            null, equivalence = balanced, p_equivalence(at_margin.of_seeds, MARGIN, MODELS).max(2)
+    for about in (About.MODELS, About.TRAININGS)[: 1 + (seeds > 1)]:
+        if about == About.MODELS:
+            null, equivalence = balanced, p_equivalence(at_margin.of_seeds, MARGIN, About.MODELS).max(2)
         else:
-            null, equivalence = nothing, p_equivalence(trainings_at_margin.found, MARGIN, TRAININGS)
+            null, equivalence = nothing, p_equivalence(trainings_at_margin.found, MARGIN, About.TRAININGS)
         # Where no hypothesis is true, Holm's correction rejects one exactly where the smallest P value is below this.
         first = ALPHA / comparisons
-        truth = nothing.models if about == MODELS else np.zeros_like(nothing.models)
+        truth = nothing.models if about == About.MODELS else np.zeros_like(nothing.models)
         rows.append(
             {
                 **setting,
