@@ -20,6 +20,7 @@ from squeezeproof.study.external import is_given
 from squeezeproof.study.files import lying_over, read_file, with_numbers
 from squeezeproof.study.figures import figures, story_figures
 from squeezeproof.study.inputs import Inputs
+from squeezeproof.study.interrupts import end_in_one_sentence
 from squeezeproof.study.job_code import JobCode
 from squeezeproof.study.outputs import jobs, targets
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
@@ -66,6 +67,7 @@ job_code = JobCode(study)
 # Once, and not again in the process of every job.
 if workflow.is_main_process:
     fork_jobs()
+    end_in_one_sentence()
     show_in_words(study, Path(paths.results) / "benchmarks", workflow.resource_settings.cores or 1)
     for notice in [*study.notices, *lying_over(workflow.configfiles, given)]:
         logger.warning(notice)

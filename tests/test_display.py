@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY
+from snakemake.exceptions import LockException
 from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultFormatter, logger
 from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
@@ -150,6 +151,41 @@ def test_a_pipe_gets_no_line_that_is_overwritten(pipe):
     pipe.end(1)
     pipe.handler.close()
     assert "\r" not in pipe.stream.getvalue() and "\033" not in pipe.stream.getvalue()
+
+
+def test_long_lines_are_broken_between_words_on_a_terminal_alone(terminal, pipe):
+    what = f"Scoring {PRUNED} on the sets of {BASE} and on those of many others (digits)"
+    for screen in (terminal, pipe):
+        screen.open()
+        screen.begin(1, "predict", what)
+        screen.end(1)
+    [first, second] = [line.rpartition(display.ERASE)[2] for line in terminal.stream.getvalue().split("\n")[-3:-1]]
+    assert first.startswith("1 of 8  Scoring") and second.startswith("        ") and len(first) <= 100
+    assert f"{first} {second.strip()}" == f"1 of 8  {what}: 0 s" == pipe.lines[-1]
+
+
+@pytest.fixture
+def stopped():
+    display.interrupted.set()
+    yield
+    display.interrupted.clear()
+
+
+def test_a_run_that_ctrl_c_ended_says_so_in_a_sentence_and_blames_no_job(pipe, stopped):
+    pipe.open()
+    opening = len(pipe.lines)
+    pipe.begin(1, "train", f"Training {BASE} on digits")
+    pipe.tell("Terminating processes on user request, this might take some time.")
+    pipe.tell("RuleException:\nCalledProcessError in file x\ndied with <Signals.SIGINT: 2>.", level=logging.ERROR)
+    pipe.fail(1)
+    pipe.tell("WorkflowError:\nAt least one job did not complete successfully.", level=logging.ERROR)
+    assert pipe.lines[opening:] == [display.SENTENCE]
+
+
+def test_a_folder_in_use_is_told_in_a_sentence(pipe):
+    pipe.tell(f"LockException:\n{LockException()}", level=logging.ERROR)
+    [line] = pipe.lines
+    assert line.startswith("This folder cannot be locked") and "--unlock" in line
 
 
 def test_a_terminal_shows_how_far_the_run_and_its_longest_job_are(terminal, tmp_path):

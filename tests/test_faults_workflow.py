@@ -5,6 +5,7 @@ The jobs themselves go through the matrix of tests/test_faults.py.
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
+
+from squeezeproof.study import outputs
+from squeezeproof.study.interrupts import SENTENCE
+from squeezeproof.study.plan import Study
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +93,30 @@ def test_a_killed_snakemake_is_unlocked_and_goes_on(finished, study, attempt):
     assert len(kept) >= len(made) - 2
 
 
+# --- Ctrl-C
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_ends_a_run_in_a_sentence_and_the_same_command_goes_on(study, finished, presses, tmp_path):
+    shutil.rmtree(study.results / "predictions")
+    shutil.rmtree(study.results / "tables")
+    with (tmp_path / "screen.txt").open("w") as screen:
+        process = subprocess.Popen(
+            study.command(), cwd=study.path, stdout=screen, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    study.wait_for(process, lambda: scripts_of(study, "predict"))
+    for _ in range(presses):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.2)
+    assert process.wait(timeout=60) == 1
+    output = (tmp_path / "screen.txt").read_text()
+    assert output.count(SENTENCE) == 1
+    assert not {"FAILED", "Traceback", "Exception", "Error"} & set(re.findall(r"\w+", output)), output
+    assert not scripts_of(study, "predict")
+    study.run()
+    assert_undisturbed(study, finished)
+
+
 # --- Damaged outputs
 
 
@@ -106,6 +135,47 @@ def test_a_damaged_output_is_named_and_made_again(study, finished, rule, how):
     path.unlink()
     study.run()
     assert_undisturbed(study, finished)
+
+
+# --- Lost outputs
+
+
+def pieces(study):
+    """Rule -> the outputs of one of its jobs."""
+    plan = outputs.jobs(Study(study.config))
+    return {job.rule: [study.path / path for path in job.outputs] for job in plan if not job.temporary}
+
+
+def test_whatever_piece_is_lost_is_planned_and_nothing_before_it(study):
+    order = list(pieces(study))
+    for rule, paths in pieces(study).items():
+        for path in paths:
+            content, times = path.read_bytes(), path.stat()
+            path.unlink()
+            planned = study.planned()
+            assert planned.get(rule) == 1, path
+            # The jobs of a study are listed in the order in which they can run.
+            earlier = {"prepare", "train", "compress", "craft", "predict"} & set(order[: order.index(rule)])
+            assert not planned.keys() & earlier, path
+            path.write_bytes(content)
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert study.planned() == {}
+
+
+@pytest.mark.parametrize("lost", ["a piece of every kind", "all but models", "everything but models and sets"])
+def test_lost_pieces_come_again_as_they_were(study, finished, lost):
+    files = {path.relative_to(study.path) for path in study.results.rglob("*") if path.is_file()}
+    if lost == "a piece of every kind":
+        for path in (path for paths in pieces(study).values() for path in paths):
+            path.unlink()
+    else:
+        kept = {"models", "adversarial"} if "sets" in lost else {"models"}
+        for folder in study.results.iterdir():
+            if folder.name not in kept:
+                shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+    study.run()
+    assert_undisturbed(study, finished)
+    assert {path.relative_to(study.path) for path in study.results.rglob("*") if path.is_file()} >= files
 
 
 # --- Disks

@@ -283,6 +283,23 @@ def test_a_job_that_no_worker_can_fork_starts_by_itself_and_says_so(pool, write,
     assert len(said) == 1 and "starts by itself" in said[0]
 
 
+@pytest.mark.parametrize("others", [{}, {"conda_env": "env"}], ids=["forked", "started"])
+def test_after_ctrl_c_no_job_begins(pool, write, tmp_path, monkeypatch, others):
+    monkeypatch.setattr(workers, "_start_alone", None)
+    path = write("from pathlib import Path; Path(__file__).with_name('begun').touch()")
+    workers.interrupted.set()
+    try:
+        assert run(path, **others) == 128 + signal.SIGINT
+    finally:
+        workers.interrupted.clear()
+    assert not (tmp_path / "begun").exists()
+
+
+def test_a_job_that_ctrl_c_ends_before_it_has_a_log_says_nothing(pool, write, capfd):
+    assert run(write("raise KeyboardInterrupt")) == 128 + signal.SIGINT
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_system_without_room_for_a_process_is_no_fault_of_the_worker(monkeypatch):
     def full():
         raise BlockingIOError("Resource temporarily unavailable")

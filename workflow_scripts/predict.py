@@ -6,15 +6,15 @@ from squeezeproof.markers import supported
 from squeezeproof.models.checkpoints import load_model
 from squeezeproof.models.predict import predict
 from squeezeproof.runtime import set_up
+from squeezeproof.store.kept import Kept, digest
 from squeezeproof.store.predictions import save_predictions
-from squeezeproof.store.scored import Scored
 
 with job(snakemake, of_one_network=True):
     params, files = snakemake.params, snakemake.input
     model, _, target = load_model(files.target, set_up(params.compute))
     batch, output, sets = snakemake.resources.batch_size, snakemake.output[0], supported(files.sets)
-    scored = Scored(f"{output}.scored", [params.code, params.compute, target["fingerprint"]])
-    found = score(lambda images: predict(model, images, batch), files.test, sets, scored)
+    kept = Kept(output, [params.code, params.compute, digest(files.target)])
+    found = score(lambda images: predict(model, images, batch), files.test, sets, kept)
     labels, predictions, attacks, split, targets = found
-    scored.save()
+    kept.save()
     save_predictions(output, labels, predictions, snakemake.wildcards, attacks, target, split, targets)

@@ -1,6 +1,6 @@
 """Rule probe: one source model, in memory, and the sets that were crafted on it -> the findings on both."""
 
-from squeezeproof.audit.findings import write_findings
+from squeezeproof.audit.findings import found_once, write_findings
 from squeezeproof.audit.fresh import audit_fresh, sample_size
 from squeezeproof.audit.probe import probe
 from squeezeproof.jobs import job
@@ -8,20 +8,24 @@ from squeezeproof.markers import supported_with
 from squeezeproof.models.checkpoints import load_model
 from squeezeproof.runtime import set_up
 from squeezeproof.store.datasets import open_split
+from squeezeproof.store.kept import Kept, digest
 
 with job(snakemake, of_one_network=True):
-    params, names = snakemake.params, snakemake.wildcards
-    model, _, _ = load_model(snakemake.input.source, set_up(params.compute))
-    images, labels, _ = open_split(snakemake.input.test)
+    params, names, files = snakemake.params, snakemake.wildcards, snakemake.input
+    model, _, _ = load_model(files.source, set_up(params.compute))
+    images, labels, _ = open_split(files.test)
     sample, fresh = slice(params.images), slice(sample_size(params.images, len(labels)))
-    paths, attacks = supported_with(snakemake.input.sets, params.attacks)
+    paths, attacks = supported_with(files.sets, params.attacks)
     sets = dict(zip(attacks, paths, strict=True))
     options = {"seed": params.seed, "batch_size": snakemake.resources.batch_size}
     options |= {"dataset": names.dataset, "source": names.source}
-    write_findings(
-        snakemake.output[0],
-        [
-            *probe(model, images[sample], labels[sample], params.attack, deep=params.deep, **options),
-            *audit_fresh(model, images[fresh], labels[fresh], sets, **options),
-        ],
+    settings = [params.code, params.compute, params.images, params.seed, params.attack, params.deep]
+    kept = Kept(snakemake.output[0], [*settings, digest(files.source), digest(files.test)])
+    findings = found_once(
+        kept,
+        "the source",
+        lambda: probe(model, images[sample], labels[sample], params.attack, deep=params.deep, **options),
     )
+    findings += audit_fresh(model, images[fresh], labels[fresh], sets, **options, kept=kept)
+    kept.save()
+    write_findings(snakemake.output[0], findings)

@@ -141,7 +141,11 @@ def run(script: str, source: str, reports: socket.socket) -> None:
     sys.path.insert(0, str(Path(script).resolve().parent))
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     main.__file__ = script
-    exec(compile(Path(script).read_bytes(), script, "exec"), main.__dict__)
+    try:
+        exec(compile(Path(script).read_bytes(), script, "exec"), main.__dict__)
+    except KeyboardInterrupt:
+        # Before the script could say so in its log.
+        sys.exit(128 + signal.SIGINT)
 
 
 def report(source: str, before: set[str], reports: socket.socket) -> None:

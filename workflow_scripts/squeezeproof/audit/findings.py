@@ -5,8 +5,9 @@ cell out of the tables, a warning marks it.
 """
 
 import csv
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import product
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 
 from squeezeproof.errors import InputError
 from squeezeproof.store.csvs import read_rows, writing_csv
+from squeezeproof.store.kept import Kept
 from squeezeproof.types import Key
 
 PASS, WARNING, FAILURE, NOT_APPLICABLE = "pass", "warning", "failure", "not applicable"
@@ -146,18 +148,31 @@ def write_findings(path: str | Path, findings: Iterable[Finding]) -> None:
         writer = csv.DictWriter(file, [field.name for field in fields(Finding)], lineterminator="\n")
         writer.writeheader()
         for finding in sorted(findings, key=place):
-            row = asdict(finding)
-            writer.writerow(
-                {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
-            )
+            writer.writerow(_row(finding))
 
 
 def read_findings(path: str | Path) -> list[Finding]:
     """The findings of a CSV file; values and thresholds stay text."""
     try:
-        return [Finding(check=int(row.pop("check")), **row) for row in read_rows(path)]
+        return [_finding(row) for row in read_rows(path)]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is no table of findings ({error}); remove it and run again") from None
+
+
+def found_once(kept: Kept | None, about: str, find: Callable[[], list[Finding]]) -> list[Finding]:
+    """What `find` finds, or what an earlier run has kept of it, with values and thresholds as the table's text."""
+    if kept is None:
+        return find()
+    text = kept.find(about, lambda: np.frombuffer(json.dumps([*map(_row, find())]).encode(), np.uint8))
+    return [_finding(row) for row in json.loads(text.tobytes())]
+
+
+def _row(finding: Finding) -> dict[str, str]:
+    return {name: f"{value:.6g}" if isinstance(value, float) else str(value) for name, value in asdict(finding).items()}
+
+
+def _finding(row: dict[str, Any]) -> Finding:
+    return Finding(check=int(row.pop("check")), **row)
 
 
 def read_audit(path: str | Path) -> Audit:

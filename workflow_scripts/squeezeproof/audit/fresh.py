@@ -7,7 +7,8 @@ than that.
 
 import copy
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from torch import nn
 
 from squeezeproof.attacks.source import frozen
 from squeezeproof.attacks.suite import stages
-from squeezeproof.audit.findings import EVERY, WARNING, Finding, judge, remedy
+from squeezeproof.audit.findings import EVERY, WARNING, Finding, found_once, judge, remedy
 from squeezeproof.batches import in_batches
 from squeezeproof.entries import registry
 from squeezeproof.models.device import device_of
 from squeezeproof.store.datasets import to_pixels
+from squeezeproof.store.kept import Kept, digest
 from squeezeproof.store.tensors import open_rows, read_arrays, read_metadata, verify
 from squeezeproof.types import Key
 
@@ -44,6 +46,7 @@ def audit_fresh(
     batch_size: int | None,
     dataset: str,
     source: str,
+    kept: Kept | None = None,
 ) -> list[Finding]:
     """Findings of check 24 on the sets of one source that a gradient attack crafted in a ball.
 
@@ -54,6 +57,7 @@ def audit_fresh(
         seed: of the fresh attack's random starts.
         batch_size: images in memory at a time; None for as many as fit.
         dataset, source: names of the cell.
+        kept: what was found of some of the sets before.
     """
     device = device_of(model)
     # torchattacks reshapes gradients by `view`, which those of a model in channels-last order do not allow.
@@ -62,11 +66,7 @@ def audit_fresh(
     inputs, right = to_pixels(images, device), labels.numpy()
 
     def predicted(points: torch.Tensor) -> np.ndarray:
-        parts = []
-        with torch.no_grad():
-            label = lambda first, last: parts.append(model(points[first:last].to(device)).argmax(1))  # noqa: E731
-            in_batches(len(points), batch_size, label)
-        return torch.cat(parts).cpu().numpy()
+        return _predicted(model, points, batch_size)
 
     @cache
     def fresh(norm: str, eps: float, steps: int, reach: tuple[int, ...] | None) -> np.ndarray:
@@ -83,25 +83,23 @@ def audit_fresh(
             )
         return predicted(torch.cat(parts).detach())
 
-    findings = []
+    def compare(name: str, path: str | Path) -> list[Finding]:
+        verify(path)
+        metadata = read_metadata(path)
+        settings = metadata["settings"]
+        if "failed" in metadata or not _follows_gradients(settings):
+            return []
+        reach = _reach(path, settings, len(labels))
+        stored = predicted(to_pixels(torch.from_numpy(open_rows(path, "adversarial")[: len(labels)]), device))
+        again = fresh(settings["norm"], settings["eps"], _steps(settings), reach)
+        standing = [_standing(found, right, reach) for found in (stored, again)]
+        return [_compared((dataset, source, EVERY, name), settings, *standing, path)] if len(standing[0]) else []
+
     with frozen(model):
-        for name, path in sets.items():
-            verify(path)
-            metadata = read_metadata(path)
-            settings = metadata["settings"]
-            if "failed" in metadata or not _follows_gradients(settings):
-                continue
-            reach = _reach(path, settings, len(labels))
-            stored = predicted(to_pixels(torch.from_numpy(open_rows(path, "adversarial")[: len(labels)]), device))
-            again = fresh(settings["norm"], settings["eps"], _steps(settings), reach)
-            if reach is None:
-                standing = [found == right for found in (stored, again)]
-            else:
-                others = right != np.array(reach)
-                standing = [(found != np.array(reach))[others] for found in (stored, again)]
-            if len(standing[0]):
-                findings.append(_compared((dataset, source, EVERY, name), settings, *standing, path))
-    return findings
+        found = [
+            found_once(kept, f"{name} {digest(path)}", partial(compare, name, path)) for name, path in sets.items()
+        ]
+    return [*chain.from_iterable(found)]
 
 
 def sample_size(wanted: int, count: int) -> int:
@@ -137,6 +135,19 @@ def _attack(model: nn.Module, norm: str, eps: float, steps: int) -> Any:
     chosen = torchattacks.PGD if norm == "linf" else torchattacks.PGDL2
     options = {"alpha": 2.5 * eps / steps, "random_start": True} if steps > 1 else {"alpha": eps, "random_start": False}
     return chosen(model, eps=eps, steps=steps, **options)
+
+
+def _predicted(model: nn.Module, points: torch.Tensor, batch_size: int | None) -> np.ndarray:
+    parts, device = [], device_of(model)
+    with torch.no_grad():
+        label = lambda first, last: parts.append(model(points[first:last].to(device)).argmax(1))  # noqa: E731
+        in_batches(len(points), batch_size, label)
+    return torch.cat(parts).cpu().numpy()
+
+
+def _standing(found: np.ndarray, right: np.ndarray, reach: tuple[int, ...] | None) -> np.ndarray:
+    """Which images stand, bool [n]; of a targeted attack, those whose own class it was to reach are left out."""
+    return found == right if reach is None else (found != np.array(reach))[right != np.array(reach)]
 
 
 def _compared(key: Key, settings: dict[str, Any], stored: np.ndarray, fresh: np.ndarray, path: str | Path) -> Finding:

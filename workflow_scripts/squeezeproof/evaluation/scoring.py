@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from squeezeproof.store.datasets import Tensors, open_set, open_split
+from squeezeproof.store.kept import Kept, digest
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED
-from squeezeproof.store.scored import Scored, digest
 from squeezeproof.store.tensors import read_arrays
 
 
@@ -17,7 +17,7 @@ def score(
     predict: Callable[[Tensors], Tensor],
     test: str | Path,
     sets: Iterable[str | Path],
-    scored: Scored | None = None,
+    kept: Kept | None = None,
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, dict[str, Any]], dict[str, Any], dict[str, Tensor]]:
     """Score a model on everything that one source crafted.
 
@@ -25,7 +25,7 @@ def score(
         predict: maps images [N, C, H, W], uint8 or float32 Tensors (store.datasets), to labels int64 [N].
         test: path of the prepared test split.
         sets: paths of adversarial sets of one source.
-        scored: what the model said of some of them before.
+        kept: what the model said of some of them before.
 
     Returns (labels, predictions, attacks, split, targets) as `store.predictions.save_predictions` takes them; an image
     of the class that a targeted attack is to reach is not scored. Raises InputError where a file cannot be read, or a
@@ -34,9 +34,9 @@ def score(
     images, labels, split = open_split(test)
 
     def labels_of(path: str | Path, pixels: Tensors) -> Tensor:
-        if scored is None:
+        if kept is None:
             return predict(pixels)
-        return torch.from_numpy(scored.labels(digest(path), lambda: predict(pixels)))
+        return torch.from_numpy(kept.find(digest(path), lambda: predict(pixels).numpy()))
 
     predictions, attacks, targets = {CLEAN: labels_of(test, images)}, {}, {}
     for path in sets:

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import shutil
+import textwrap
 import threading
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from snakemake.logging import ColorizingTextHandler, DefaultFilter, get_event, l
 from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from squeezeproof.study.interrupts import SENTENCE, interrupted
 from squeezeproof.study.paths import Paths
 from squeezeproof.study.time_left import TimeLeft, in_words
 
@@ -31,6 +33,12 @@ CHATTER = re.compile(
     # Of a job that failed, of which the line of its failure and its log tell more.
     r"RuleException:\nCalledProcessError in file .*\n.* returned non-zero exit status"
 )
+# How Snakemake says what is said here in a sentence.
+SENTENCES = {
+    "Terminating processes on user request": SENTENCE,
+    "Error: Directory cannot be locked": "This folder cannot be locked: another run is under way in it, or one was "
+    "killed; wait for it, or run `snakemake --unlock` and then the same command.",
+}
 SILENT = {
     LogEvent.WORKFLOW_STARTED,
     LogEvent.JOB_STARTED,
@@ -117,9 +125,13 @@ class Display(ColorizingTextHandler):
         }
         if event in words:
             return words[event](record)
-        if event in SILENT or (event in (None, LogEvent.ERROR) and CHATTER.match(str(record.msg))):
+        said = str(record.msg)
+        if sentence := next((short for long, short in SENTENCES.items() if long in said), None):
+            return sentence
+        if event in SILENT or (event in (None, LogEvent.ERROR) and CHATTER.match(said)):
             return ""
-        return super().format(record)
+        # What Ctrl-C ended is no fault of anybody's.
+        return "" if interrupted.is_set() and record.levelno >= logging.ERROR else super().format(record)
 
     def opening(self, record: Any) -> str:
         """The study and what will run."""
@@ -134,7 +146,8 @@ class Display(ColorizingTextHandler):
         questions = [f"Study {study.name}: {study.config['question']}" for study in self.studies]
         whole = self.time_left.after(0)
         time = "" if whole is None else f", about {in_words(whole)} by the jobs that ran here before"
-        return "\n".join([*questions, f"{self.total} jobs: {', '.join(jobs)}{time}"])
+        lines = [*questions, f"{self.total} jobs: {', '.join(jobs)}{time}"]
+        return "\n".join(self.wrap(line, "  ") for line in lines)
 
     def start(self, record: Any) -> str:
         if record.rule_name != "all":
@@ -150,14 +163,24 @@ class Display(ColorizingTextHandler):
         self.done += 1
         if self.time_left is not None:
             self.time_left.finish(job.rule_name, job.benchmark, seconds)
-        return f"{self.done:{len(str(self.total))}} of {self.total}  {what(job)}: {in_words(seconds)}"
+        place = f"{self.done:{len(str(self.total))}} of {self.total}  "
+        return self.wrap(f"{place}{what(job)}: {in_words(seconds)}", " " * len(place))
 
     def fail(self, record: Any) -> str:
         """A job that failed, with its log."""
         job, _ = self.running.pop(record.jobid, (record, 0))
+        if interrupted.is_set():
+            return ""
         logs = {log: last_lines(log) for log in record.log}
         lines = [line for log, end in logs.items() if end for line in [f"  {log}:", *(f"    {line}" for line in end)]]
         return "\n".join([f"FAILED  {what(job)}", *lines])
+
+    def wrap(self, line: str, indent: str) -> str:
+        """A line in as many as it takes on a terminal, broken between words; the same line elsewhere."""
+        if not self.live:
+            return line
+        width = max(shutil.get_terminal_size().columns, 2 * len(indent) + 20)
+        return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
     def refresh(self) -> None:
         """Show the state anew until the run ends."""
@@ -168,7 +191,7 @@ class Display(ColorizingTextHandler):
 
     def show_state(self) -> None:
         """The last line of a terminal: what is done, the time left, and what the job that runs longest does."""
-        if not self.live or self.ended.is_set() or not self.total or self.done >= self.total:
+        if not self.live or interrupted.is_set() or self.ended.is_set() or not self.total or self.done >= self.total:
             return
         left = self.time_left.after(time.monotonic() - self.started) if self.time_left is not None else None
         state = f"{self.done} of {self.total} jobs" + (f", about {in_words(left)} left" if left is not None else "")

@@ -24,11 +24,11 @@ REPORTS = ("report.html", "report.zip")
 def stale_results(study: "Study", remove: bool = False) -> list[tuple[str, int]]:
     """[(path, bytes)] of the files under the study's results that its plan does not name.
 
-    What belongs to a named file stays too: the state of a killed training or sweep, and labels that were
-    scored before. So does a Snakemake report.
+    What belongs to a named file stays too: the state of a killed training or sweep, and what a job keeps for
+    its next run. So does a Snakemake report.
     """
     results = Paths(study.name).results
-    kept = {kept for path in named_paths(study) for kept in (path, f"{path}.resume", f"{path}.scored")}
+    kept = {kept for path in named_paths(study) for kept in (path, f"{path}.resume", f"{path}.kept")}
     kept |= {f"{results}/{name}" for name in REPORTS}
     return _stale(results, lambda path: path in kept, remove)
 

@@ -8,6 +8,7 @@ import atexit
 import ctypes
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from snakemake.script import PythonScript
 from snakemake.shell import shell
 
 from squeezeproof import worker
+from squeezeproof.study.interrupts import interrupted
 
 PR_SET_CHILD_SUBREAPER = 36
 # Variables that Snakemake sets to the threads of a job, and to its folder of temporary files.
@@ -56,6 +58,7 @@ def _start(script: PythonScript, path: str, edit: bool = False) -> None:
     reason = why_alone(script)
     if reason:
         _say_once(f"{reason} start by themselves, not by a worker.")
+    _end_if_interrupted(path)
     if reason is not None or (job := _fork(script, path)) is None:
         return _start_alone(script, path, edit)
     process, line = job
@@ -71,6 +74,12 @@ def _start(script: PythonScript, path: str, edit: bool = False) -> None:
         record.cpu_time = usage.ru_utime + usage.ru_stime
     if status != 0:
         raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), f"{sys.executable} {path}")
+
+
+def _end_if_interrupted(path: str) -> None:
+    """After Ctrl-C no job begins, although Snakemake waits for those that it has scheduled."""
+    if interrupted.is_set():
+        raise subprocess.CalledProcessError(128 + signal.SIGINT, f"{sys.executable} {path}")
 
 
 def why_alone(script: PythonScript) -> str | None:
@@ -131,6 +140,7 @@ def _fork(script: PythonScript, path: str) -> tuple[int, socket.socket] | None:
         if process:
             return int(process), line
         line.close()
+        _end_if_interrupted(path)
     logger.warning(f"No worker could fork {path}: it starts by itself.")
     return None
 
