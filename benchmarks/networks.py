@@ -22,6 +22,7 @@ from squeezeproof import factories
 from squeezeproof.attacks.craft import craft
 from squeezeproof.compression.achieved import achieved
 from squeezeproof.compression.compress import compress
+from squeezeproof.compression.task import Task
 from squeezeproof.datasets.prepare import prepare
 from squeezeproof.deployment.export import export_onnx
 from squeezeproof.deployment.integer import export_integer, predict_integer
@@ -100,7 +101,7 @@ class Trial:
 
     def compressed(self, name):
         model, settings = deepcopy(self.model), self.study.compressions[name].settings
-        masks = compress(model, self.shape, settings, lambda *_: None, *self.train)
+        masks = compress(Task(model, self.shape, settings, lambda *_: None, self.train))
         found = achieved(settings, measure(model, masks, self.shape), self.dense)
         self.made = self._reloaded(model, masks)
         return f"{found['achieved']:.1%}"

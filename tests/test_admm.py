@@ -16,6 +16,7 @@ from torch import nn
 
 from squeezeproof.compression.compress import compress
 from squeezeproof.compression.constraint import constraint
+from squeezeproof.compression.task import Task
 from squeezeproof.compression.weights import prunable
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build, initial_model
@@ -314,14 +315,19 @@ def test_admm_starts_where_it_is_told(tmp_path, start):
     def train_on(model, masks, stage, solver):
         seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
 
-    compress(model, shape_of(SPEC), entry(start=start), train_on, initial=lambda: initial)
+    compress(Task(model, shape_of(SPEC), entry(start=start), train_on, initial=lambda: initial))
     assert_same_tensors(seen[0], expected)
 
 
 def test_layers_are_in_the_order_in_which_they_run():
     model, orders = model_of(EXAMPLES["residual"]), []
     compress(
-        model, (3, 8, 8), entry(start="base"), lambda model, masks, stage, solver: orders.append(list(solver.weights))
+        Task(
+            model,
+            (3, 8, 8),
+            entry(start="base"),
+            lambda model, masks, stage, solver: orders.append(list(solver.weights)),
+        )
     )
     assert sorted(orders[0]) == sorted(prunable(model))
     assert orders[0].index("network.gate.0.weight") < orders[0].index("network.second.0.weight")
@@ -331,10 +337,12 @@ def test_layers_are_in_the_order_in_which_they_run():
 def test_a_funnel_that_cannot_be_is_refused_before_the_training():
     with pytest.raises(InputError, match=r"leaves none in|raise funnel_slope"):
         compress(
-            model_of(EXAMPLES["residual"]),
-            (3, 8, 8),
-            entry(0.99, start="base", scope="funnel", funnel_slope=0.01),
-            lambda *_: pytest.fail("trained"),
+            Task(
+                model_of(EXAMPLES["residual"]),
+                (3, 8, 8),
+                entry(0.99, start="base", scope="funnel", funnel_slope=0.01),
+                lambda *_: pytest.fail("trained"),
+            )
         )
 
 
@@ -345,7 +353,7 @@ def test_digits_keep_their_accuracy_at_half_the_weights(tmp_path):
     fit(dense, split(0, 1000), EMPTY, recipe, seed=0)
     tune = tuned(tmp_path, recipe)
     settings = entry(update_batches=20, rho_max=1)
-    masks = compress(model, shape_of(spec), settings, tune, initial=lambda: initial_model(spec, 0))
+    masks = compress(Task(model, shape_of(spec), settings, tune, initial=lambda: initial_model(spec, 0)))
     assert accuracy(dense, *test) > 0.9
     assert accuracy(model, *test) > accuracy(dense, *test) - 0.03
     assert not any(weight[~masks[name]].any() for name, weight in prunable(model).items())
@@ -354,7 +362,7 @@ def test_digits_keep_their_accuracy_at_half_the_weights(tmp_path):
 @pytest.mark.parametrize("scope", ["global", "layer", "funnel", "redundant"])
 def test_the_mask_holds_in_the_checkpoint(tmp_path, scope):
     model, tune = model_of(SPEC), tuned(tmp_path, training(2, batch_size=200))
-    masks = compress(model, shape_of(SPEC), entry(scope=scope, start="base"), tune)
+    masks = compress(Task(model, shape_of(SPEC), entry(scope=scope, start="base"), tune))
     save_model(tmp_path / "model", model, SPEC, masks, name="x")
     loaded, loaded_masks, _ = load_model(tmp_path / "model")
     assert_same_tensors(loaded_masks, masks)

@@ -28,6 +28,7 @@ from torch.nn.utils import prune
 from squeezeproof.compression.compress import compress
 from squeezeproof.compression.filters import dense_sizes, groups_and_layers, prune_filters, root_name, size_after
 from squeezeproof.compression.importance import IMPORTANCES
+from squeezeproof.compression.task import Task
 from squeezeproof.compression.weights import prunable, prune_weights
 from squeezeproof.errors import InputError
 from squeezeproof.models.measure import measure
@@ -183,7 +184,7 @@ def test_weight_pruning_in_steps_holds_its_masks_through_finetuning(tmp_path, sc
             assert not weight[~masks[name]].any()
             assert (weight != before[name])[masks[name]].any()
 
-    masks = compress(model, (1, 8, 8), entry("weight", ratio=0.8, steps=3, schedule=schedule), train_on)
+    masks = compress(Task(model, (1, 8, 8), entry("weight", ratio=0.8, steps=3, schedule=schedule), train_on))
     assert zeros == [round(fraction * total) for fraction in fractions(0.8, 3, schedule)]
     assert sum(int((~mask).sum()) for mask in masks.values()) == zeros[-1]
     assert [row["stage"] for row in train.history] == [1, 2, 3, 3]
@@ -466,9 +467,11 @@ def test_pruning_in_steps_removes_as_much_as_at_once(scope, schedule):
     left = []
     model = deepcopy(dense_model)
     settings = entry("filter", ratio=0.6, steps=4, schedule=schedule, scope=scope)
-    compress(model, shape, settings, lambda model, masks, stage: left.append(measure(model, {}, shape)["channels"]))
+    compress(
+        Task(model, shape, settings, lambda model, masks, stage: left.append(measure(model, {}, shape)["channels"]))
+    )
     at_once = deepcopy(dense_model)
-    compress(at_once, shape, {**settings, "steps": 1}, nothing)
+    compress(Task(at_once, shape, {**settings, "steps": 1}, nothing))
     assert left[-1] == measure(at_once, {}, shape)["channels"]
     assert [1 - count / before["channels"] for count in left] == pytest.approx(fractions(0.6, 4, schedule), abs=0.01)
 
@@ -478,10 +481,12 @@ def test_pruning_in_steps_measures_against_the_dense_model(measured):
     dense_model, shape, before, _ = wide("resnet18")
     shares = []
     compress(
-        deepcopy(dense_model),
-        shape,
-        entry("filter", ratio=0.9, steps=3, scope="global", measure=measured),
-        lambda model, masks, stage: shares.append(1 - measure(model, {}, shape)[measured] / before[measured]),
+        Task(
+            deepcopy(dense_model),
+            shape,
+            entry("filter", ratio=0.9, steps=3, scope="global", measure=measured),
+            lambda model, masks, stage: shares.append(1 - measure(model, {}, shape)[measured] / before[measured]),
+        )
     )
     assert shares == pytest.approx(fractions(0.9, 3, "exponential"), abs=0.01)
 
@@ -490,8 +495,8 @@ def test_steps_too_small_to_remove_a_filter_are_passed_over():
     dense_model, shape, _ = dense_example("flattened")
     stages = []
     model, at_once = deepcopy(dense_model), deepcopy(dense_model)
-    compress(model, shape, entry("filter", steps=40), lambda model, masks, stage: stages.append(stage))
-    compress(at_once, shape, entry("filter"), nothing)
+    compress(Task(model, shape, entry("filter", steps=40), lambda model, masks, stage: stages.append(stage)))
+    compress(Task(at_once, shape, entry("filter"), nothing))
     assert stages == list(range(40))
     assert measure(model, {}, shape) == measure(at_once, {}, shape)
 
@@ -501,7 +506,7 @@ def test_a_depthwise_convolution_left_with_one_filter_does_not_stop_later_steps(
     dense_model, shape, _ = dense_example("depthwise_separable")
     model = deepcopy(dense_model)
     settings = entry("filter", ratio=0.89, steps=6, scope=scope, measure="channels")
-    compress(model, shape, settings, nothing)
+    compress(Task(model, shape, settings, nothing))
     assert min(layer.out_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)) == 1
     assert model(pixels_of(EXAMPLES["depthwise_separable"])).shape == (3, 10)
 
@@ -519,7 +524,7 @@ def test_filters_are_ranked_again_after_every_training():
         if stage:
             assert 100.0 + stage - 1 not in first.bias.tolist()
 
-    compress(model, shape, entry("filter", ratio=0.75, steps=3, schedule="linear"), train_on)
+    compress(Task(model, shape, entry("filter", ratio=0.75, steps=3, schedule="linear"), train_on))
     assert marked == [True] * 3
 
 
@@ -532,7 +537,7 @@ def test_pruned_models_train():
 
 def test_compressing_by_filters_returns_no_masks():
     model, shape = example("flattened")
-    assert compress(model, shape, entry("filter"), nothing) == {}
+    assert compress(Task(model, shape, entry("filter"), nothing)) == {}
 
 
 # What filter pruning refuses, and what it leaves alone
@@ -541,7 +546,7 @@ def test_compressing_by_filters_returns_no_masks():
 def refused(model, shape, problem, ratio=0.5, **changes):
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(InputError, match=problem):
-        compress(model, shape, entry("filter", ratio=ratio, **changes), nothing)
+        compress(Task(model, shape, entry("filter", ratio=ratio, **changes), nothing))
     assert_same_tensors(model.state_dict(), before)
 
 
@@ -560,9 +565,9 @@ def test_the_nearest_ratio_named_by_a_refusal_is_accepted():
     model, shape = example("cnn3")
     settings = {"scope": "layer", "measure": "macs"}
     with pytest.raises(InputError) as caught:
-        compress(model, shape, entry("filter", ratio=0.1, **settings), nothing)
+        compress(Task(model, shape, entry("filter", ratio=0.1, **settings), nothing))
     nearest = float(str(caught.value).rsplit(" ", 1)[1])
-    compress(model, shape, entry("filter", ratio=nearest, **settings), nothing)
+    compress(Task(model, shape, entry("filter", ratio=nearest, **settings), nothing))
 
 
 class Tied(nn.Module):
@@ -635,6 +640,6 @@ def test_a_depthwise_convolution_of_the_image_stays():
         *(nn.Conv2d(3, 3, 3, groups=3), nn.Conv2d(3, 8, 1), nn.ReLU()),
         *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)),
     )
-    compress(model, (3, 8, 8), entry("filter"), nothing)
+    compress(Task(model, (3, 8, 8), entry("filter"), nothing))
     assert [model[0].out_channels, model[1].out_channels] == [3, 4]
     assert model(torch.zeros(2, 3, 8, 8)).shape == (2, 10)

@@ -14,6 +14,7 @@ from test_verdicts import STATISTICS, counted, describe, pair
 from squeezeproof.analysis.effects import effects
 from squeezeproof.analysis.verdicts import headline, verdicts
 from squeezeproof.compression.compress import compress
+from squeezeproof.compression.task import Task
 from squeezeproof.statistics.crossed import About, Mean, interval
 from squeezeproof.study.controls import Schedule
 from squeezeproof.study.errors import ConfigError
@@ -131,7 +132,7 @@ def test_a_control_is_trained_in_as_many_stages_and_loses_nothing(scratch):
         stages.append((masks, stage))
 
     settings = Schedule("standard", steps=3, step_epochs=1, scratch=scratch).settings
-    assert compress(model, (3, 1, 1), settings, train_on, initial=lambda: untrained) == {}
+    assert compress(Task(model, (3, 1, 1), settings, train_on, initial=lambda: untrained)) == {}
     assert stages == [({}, 0), ({}, 1), ({}, 2)]
 
 

@@ -16,6 +16,7 @@ from squeezeproof.attacks.craft import OF_THE_MODEL, craft
 from squeezeproof.attacks.objective import cross_entropy, margin
 from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.compression.compress import compress
+from squeezeproof.compression.task import Task
 from squeezeproof.entries.attack import SHARED, UNTOLD
 from squeezeproof.errors import InputError
 from squeezeproof.store.adversarial import save_set
@@ -259,7 +260,7 @@ PRUNINGS = {
 def test_pruned_models_are_attacked_and_stay_pruned(pruning):
     model, (images, labels) = network(), held_out(60)
     dense = sum(parameter.count_nonzero() for parameter in model.parameters())
-    masks = compress(model, (1, 8, 8), pruning, train_on=lambda *_: None)
+    masks = compress(Task(model, (1, 8, 8), pruning, train_on=lambda *_: None))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     assert sum(parameter.count_nonzero() for parameter in model.parameters()) < 0.9 * dense
 
@@ -305,7 +306,7 @@ class Wrapped(nn.Module):
 def test_quantized_models_are_attacked_through_their_rounding(method):
     model, (images, labels) = network(), held_out(60)
     settings_of_quantization = complete("compressions", "quantization", bits=4)
-    compress(model, (1, 8, 8), settings_of_quantization, train_on=lambda *_: None, images=images, seed=0)
+    compress(Task(model, (1, 8, 8), settings_of_quantization, train_on=lambda *_: None, examples=(images, labels)))
     entry = settings(method, **({} if SECTIONS["attacks"][method].minimum_norm else {"eps": 0.15}))
     tensors, metadata = craft(model, images, labels, entry, seed=0, batch_size=30, training=(images, labels))
     clean, robust = ((tensors[name] == labels).sum() for name in ("clean_predictions", "predictions"))

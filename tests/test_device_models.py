@@ -12,6 +12,7 @@ from pretend_device import NAME
 
 from squeezeproof.compression.compress import compress
 from squeezeproof.compression.constraint import constraint
+from squeezeproof.compression.task import Task
 from squeezeproof.compression.weights import prunable
 from squeezeproof.evaluation.layers import layer_features
 from squeezeproof.evaluation.sweep import sweep
@@ -101,7 +102,7 @@ def test_compressions(name):
     def work(to):
         model = to(model_of(spec))
         entry = complete("compressions", method, **changes)
-        compress(model, shape_of(spec), entry, lambda *_: None, images=images, labels=labels, seed=0)
+        compress(Task(model, shape_of(spec), entry, lambda *_: None, (images, labels)))
         return model, predict(model, images, 20)
 
     (expected, labels_expected), (found, labels_found) = on_both(work)

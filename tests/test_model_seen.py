@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from squeezeproof.attacks.craft import craft
 from squeezeproof.compression.compress import compress
+from squeezeproof.compression.task import Task
 from squeezeproof.models.quantized import Quantizer, rounding_slope
 
 EPS = 0.1
@@ -38,7 +39,8 @@ def two_bits():
         ]
         model = fit(nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, 10)), 8, 0.02)
         entry = complete("compressions", "quantization", bits=2)
-        compress(model, (1, 8, 8), entry, train_on=lambda *_: None, images=digits()[0][:TRAIN], seed=0)
+        images, labels = digits()
+        compress(Task(model, (1, 8, 8), entry, lambda *_: None, (images[:TRAIN], labels[:TRAIN])))
         return fit(model, 4, 0.01)
 
 

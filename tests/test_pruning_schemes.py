@@ -21,6 +21,7 @@ from squeezeproof.compression.filters import dense_sizes, prune_filters
 from squeezeproof.compression.groups import groups_and_layers, root_name
 from squeezeproof.compression.importance import lamp, random_scores, taylor
 from squeezeproof.compression.projections import funnel, irregular, redundant
+from squeezeproof.compression.task import Task
 from squeezeproof.compression.weights import prunable, prune_weights
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build, initial_model
@@ -210,7 +211,7 @@ def test_taylor_is_computed_anew_on_other_images_at_every_step(monkeypatch):
     images, labels = examples_of(shape, count=40)
     pruning = entry("filter", importance="taylor", taylor_images=30, steps=2)
     for _ in range(2):
-        compress(deepcopy(dense_model), shape, pruning, nothing, images, labels, seed=1)
+        compress(Task(deepcopy(dense_model), shape, pruning, nothing, (images, labels), seed=1))
     assert [len(sample) for sample in seen] == [30] * 4
     assert torch.equal(seen[0], seen[2]) and torch.equal(seen[1], seen[3])
     assert not torch.equal(seen[0], seen[1])
@@ -243,7 +244,7 @@ def test_random_pruning_depends_on_its_seed_alone(method):
     states = []
     for seed in (1, 1, 2):
         model = deepcopy(dense_model)
-        compress(model, shape, entry(method, importance="random", scope="global", steps=2), nothing, seed=seed)
+        compress(Task(model, shape, entry(method, importance="random", scope="global", steps=2), nothing, seed=seed))
         states.append(model.state_dict())
     assert_same_tensors(states[0], states[1])
     assert any(not torch.equal(tensor, states[2][name]) for name, tensor in states[0].items())
@@ -266,7 +267,7 @@ def test_targets_are_reached_with_the_new_importances(name, importance, scope, m
         shares.append(1 - measure(model, {}, shape)[measured] / before[measured])
 
     pruning = entry("filter", importance=importance, scope=scope, measure=measured, steps=steps, ratio=0.6)
-    compress(model, shape, pruning, train_on, *examples_of(shape, count=4))
+    compress(Task(model, shape, pruning, train_on, examples_of(shape, count=4)))
     assert shares == pytest.approx(fractions(0.6, steps, "exponential"), abs=0.015)
     assert shares[-1] == pytest.approx(0.6, abs=0.01)
 
@@ -282,7 +283,7 @@ def test_no_layer_loses_more_than_its_cap_and_the_target_is_reached(importance, 
     dense_model, shape, before, _ = wide("cnn8")
     model = deepcopy(dense_model)
     pruning = entry("filter", importance=importance, scope="global", measure=measured, steps=steps, max_layer_ratio=0.7)
-    compress(model, shape, pruning, nothing)
+    compress(Task(model, shape, pruning, nothing))
     assert 1 - measure(model, {}, shape)[measured] / before[measured] == pytest.approx(0.5, abs=0.01)
     left = widths(model)
     for name, width in widths(dense_model).items():
@@ -320,10 +321,10 @@ def test_a_target_beyond_the_cap_is_refused_and_the_nearest_is_accepted(measured
     model = deepcopy(dense_model)
     pruning = entry("filter", ratio=0.95, scope="global", measure=measured, max_layer_ratio=0.5)
     with pytest.raises(InputError, match=r"max_layer_ratio: 0\.5 of a layer may go.*or raise max_lay") as caught:
-        compress(model, shape, pruning, nothing)
+        compress(Task(model, shape, pruning, nothing))
     assert_same_tensors(model.state_dict(), dense_model.state_dict())
     nearest = float(str(caught.value).partition("ask for ratio: ")[2].partition(",")[0])
-    compress(model, shape, {**pruning, "ratio": nearest}, nothing)
+    compress(Task(model, shape, {**pruning, "ratio": nearest}, nothing))
     assert widths(model) == {name: width // 2 for name, width in widths(dense_model).items()}
 
 
@@ -361,7 +362,7 @@ def test_steps_remove_first_what_earlier_ones_did(scope, importance):
                 weight.copy_(masks[name] * (weight + 0.01 * torch.sign(weight)))
 
     pruning = entry("weight", scope=scope, importance=importance, steps=3, ratio=0.7)
-    compress(model, (1, 8, 8), pruning, train_on)
+    compress(Task(model, (1, 8, 8), pruning, train_on))
     for masks, fraction in zip(seen, fractions(0.7, 3, "exponential"), strict=True):
         sizes = [mask.numel() for mask in masks.values()]
         wanted = sum(round(fraction * size) for size in (sizes if scope == "layer" else [sum(sizes)]))
@@ -419,7 +420,7 @@ class Backwards(nn.Module):
 
 def test_a_funnel_narrows_in_the_order_of_execution():
     model = Backwards()
-    masks = compress(model, (1, 8, 8), entry("weight", scope="funnel", steps=2), nothing)
+    masks = compress(Task(model, (1, 8, 8), entry("weight", scope="funnel", steps=2), nothing))
     shares = {name: float(mask.float().mean()) for name, mask in masks.items()}
     assert shares["first.weight"] > shares["middle.weight"] > shares["last.weight"]
 
@@ -504,7 +505,7 @@ def rewound(method, **changes):
         seen.append(({name: tensor.clone() for name, tensor in model.state_dict().items()}, masks))
 
     settings_here = entry(method, rewind=True, **changes)
-    compress(model, shape_of(spec), settings_here, train_on, initial=lambda: deepcopy(untrained))
+    compress(Task(model, shape_of(spec), settings_here, train_on, initial=lambda: deepcopy(untrained)))
     return untrained, model_of(spec, seed=1), seen
 
 
@@ -552,7 +553,7 @@ def test_finetuning_starts_from_the_rewound_weights_and_holds_the_masks(tmp_path
         *(train, validation, training(1, batch_size=20)),
         **{"steps": 1, "step_epochs": 1, "seed": 0, "resume": tmp_path / "resume"},
     )
-    masks = compress(model, (1, 8, 8), entry("weight", rewind=True), tune, initial=lambda: initial_model(spec, 3))
+    masks = compress(Task(model, (1, 8, 8), entry("weight", rewind=True), tune, initial=lambda: initial_model(spec, 3)))
     expected = initial_model(spec, 3)
     with torch.no_grad():
         for name, weight in prunable(expected).items():

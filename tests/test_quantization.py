@@ -30,6 +30,7 @@ from squeezeproof.attacks.pgd import pgd
 from squeezeproof.compression.calibration import calibrate, observe
 from squeezeproof.compression.compress import compress
 from squeezeproof.compression.quantization import quantize
+from squeezeproof.compression.task import Task
 from squeezeproof.compression.weights import prune_weights
 from squeezeproof.errors import InputError
 from squeezeproof.models.checkpoints import load_model, save_model
@@ -651,24 +652,25 @@ def test_sizes_count_the_bits(mode):
 
 def test_a_compression_calibrates_once_and_trains_once():
     spec, calls = spec_of("cnn8", width=4), []
-    model, images = model_of(spec), split(0, 30)[0]
+    model, (images, labels) = model_of(spec), split(0, 30)
     train_on = lambda model, masks, stage: calls.append((bits_of(model)["network.conv1"], masks, stage))  # noqa: E731
-    assert compress(model, shape_of(spec), entry(4), train_on, images=images, seed=3) == {}
+    assert compress(Task(model, shape_of(spec), entry(4), train_on, (images, labels), seed=3)) == {}
     assert calls == [((4, 4), {}, 0)]
     assert_same_tensors(model.state_dict(), quantized(spec, 4, images=images, seed=3).state_dict())
 
 
 @pytest.mark.parametrize(("mode", "bits"), [("ptq", 4), ("qat", 2)])
 def test_a_quantized_model_keeps_the_zeros_of_the_pruned_one(mode, bits):
-    spec, images = spec_of("cnn8", width=4), split(0, 64)[0]
+    spec, train = spec_of("cnn8", width=4), split(0, 64)
     model = model_of(spec)
     masks = prune_weights(model, 0.7, scope="global", shape=shape_of(spec))
 
     def train_on(model, masks, stage):
         recipe = training(1, batch_size=16, learning_rate=0.05)
-        fit(model, split(0, 64), split(64, 80), recipe, seed=0, masks=masks)
+        fit(model, train, split(64, 80), recipe, seed=0, masks=masks)
 
-    assert compress(model, shape_of(spec), entry(bits, mode=mode), train_on, images=images, masks=masks) is masks
+    task = Task(model, shape_of(spec), entry(bits, mode=mode), train_on, train, masks=masks)
+    assert compress(task) is masks
     size = measure(model, masks, shape_of(spec))
     dense = measure(quantized(spec, bits, mode=mode), {}, shape_of(spec))
     assert size["packed_bytes"] < dense["packed_bytes"]

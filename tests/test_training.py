@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from squeezeproof.compression.compress import compress
+from squeezeproof.compression.task import Task
 from squeezeproof.compression.weights import prune_weights
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build
@@ -538,7 +539,7 @@ STEPS = {"ratio": 0.6, "steps": 3, "schedule": "exponential"}
 
 def test_finetuning_trains_briefly_between_the_steps_and_fully_at_the_end(tmp_path):
     tune = finetuner(tmp_path, training(2, batch_size=16))
-    compress(model_of(SMALL["plain"]), (1, 8, 8), {**COMPRESSIONS["filter"], **STEPS}, tune)
+    compress(Task(model_of(SMALL["plain"]), (1, 8, 8), {**COMPRESSIONS["filter"], **STEPS}, tune))
     assert [(row["stage"], row["epoch"]) for row in tune.history] == [(1, 1), (2, 1), (3, 1), (3, 2)]
 
 
@@ -553,7 +554,7 @@ def test_finetuning_without_settings_trains_nothing(tmp_path):
 
 def test_finetuning_can_leave_out_the_epochs_between_the_steps(tmp_path):
     tune = finetuner(tmp_path, training(1, batch_size=16), step_epochs=0)
-    compress(model_of(SMALL["plain"]), (1, 8, 8), {**COMPRESSIONS["weight"], **STEPS}, tune)
+    compress(Task(model_of(SMALL["plain"]), (1, 8, 8), {**COMPRESSIONS["weight"], **STEPS}, tune))
     assert [row["stage"] for row in tune.history] == [3]
 
 
@@ -564,7 +565,7 @@ def test_a_resumed_compression_equals_an_uninterrupted_one(tmp_path, batches, me
 
     def run(folder):
         model, tune = model_of(SMALL["plain"]), finetuner(tmp_path / folder, settings)
-        masks = compress(model, (1, 8, 8), {**COMPRESSIONS[method], **STEPS}, tune)
+        masks = compress(Task(model, (1, 8, 8), {**COMPRESSIONS[method], **STEPS}, tune))
         return model.state_dict(), masks, tune
 
     whole, masks, tune = run("whole")

@@ -2,6 +2,7 @@
 
 from squeezeproof.compression.achieved import achieved
 from squeezeproof.compression.compress import compress
+from squeezeproof.compression.task import Task
 from squeezeproof.jobs import job
 from squeezeproof.models.build import initial_model
 from squeezeproof.models.checkpoints import check_rebuilds, load_model, save_model
@@ -25,16 +26,17 @@ with job(snakemake, of_one_network=True):
         seed=params.seed,
         resume=f"{snakemake.output.model}.resume",
     )
-    masks = compress(
+    task = Task(
         model,
         metadata["shape"],
         params.compression,
         finetuner,
-        *train,
+        examples=train,
         seed=params.seed,
         masks=masks,
         initial=lambda: initial_model(parent["specification"], params.seed),
     )
+    masks = compress(task)
     size = measure(model, masks, metadata["shape"])
     write_history(snakemake.output.history, finetuner.history)
     save_model(

@@ -16,16 +16,16 @@ class First(Compression):
     ratio: Distinct[Fraction] = setting("Fraction removed, one value or a list.", min_length=1)
 
 
-def compress_first(model, shape, settings, train_on, *, images, labels, seed, masks, initial):
-    """Masks over the first weights; see compression.compress.compress."""
+def compress_first(task):
+    """Masks over the first weights; `task` is a compression.task.Task."""
     import torch
 
     from squeezeproof.compression.weights import prunable
 
     found = {}
-    for name, weight in prunable(model, shape).items():
+    for name, weight in prunable(task.model, task.shape).items():
         place = torch.arange(weight.numel(), device=weight.device).view(weight.shape)
-        found[name] = place >= settings["ratio"] * weight.numel()
+        found[name] = place >= task.settings["ratio"] * weight.numel()
         weight.data.mul_(found[name])
-    train_on(model, found, 0)
+    task.train_on(task.model, found, 0)
     return found

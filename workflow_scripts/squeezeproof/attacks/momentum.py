@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import NotRequired, TypedDict, Unpack
 
 import torch
 from torch.nn import functional
@@ -16,7 +16,29 @@ from squeezeproof.seeds import derive_seed
 from squeezeproof.types import Classifier, Norm
 
 
-def mifgsm(model: Classifier, inputs: torch.Tensor, labels: torch.Tensor, **settings: Any) -> torch.Tensor:
+class Shared(TypedDict):
+    """The settings that both attacks have; `mifgsm` says what each means."""
+
+    eps: float
+    norm: Norm
+    loss: str
+    steps: int
+    alpha: float | None
+    decay: float
+    stop_on_success: bool
+    indices: torch.Tensor
+    goal: NotRequired[Goal]
+
+
+def mifgsm(
+    model: Classifier,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    keep: str,
+    seed: int,
+    **settings: Unpack[Shared],
+) -> torch.Tensor:
     """Steps along a running sum of gradients scaled to mean absolute value 1, projected onto the ball and the box.
 
     Args:
@@ -36,7 +58,7 @@ def mifgsm(model: Classifier, inputs: torch.Tensor, labels: torch.Tensor, **sett
 
     Returns adversarial pixels inside the ball and the box.
     """
-    return _iterate(model, inputs, labels, None, **settings)
+    return _iterate(model, inputs, labels, None, keep=keep, seed=seed, **settings)
 
 
 def difgsm(
@@ -47,7 +69,7 @@ def difgsm(
     smallest: float,
     probability: float,
     seed: int,
-    **settings: Any,
+    **settings: Unpack[Shared],
 ) -> torch.Tensor:
     """MI-FGSM whose gradients are taken at images that are shrunk at random and padded with zeros, for transfer.
 

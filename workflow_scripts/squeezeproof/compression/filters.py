@@ -17,6 +17,7 @@ from squeezeproof.compression.groups import groups_and_layers, remove_filters, r
 from squeezeproof.compression.silence import Refused, refused
 from squeezeproof.compression.sizes import Group, Size, size_after
 from squeezeproof.compression.steps import prune
+from squeezeproof.compression.task import Task
 from squeezeproof.errors import NotSupported
 from squeezeproof.models.measure import filtering, width_of
 from squeezeproof.seeds import derive_seed
@@ -184,31 +185,21 @@ def _search(removed: Callable[[float], float], fraction: float) -> float:
     return min(low, high, key=lambda level: abs(removed(level) - fraction))
 
 
-def compress_filters(
-    model: nn.Module,
-    shape: Sequence[int],
-    settings: dict[str, Any],
-    train_on: Callable[..., None],
-    *,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    seed: int,
-    masks: Masks | None,
-    initial: Callable[[], nn.Module] | None,
-) -> Masks:
+def compress_filters(task: Task) -> Masks:
     """Filter pruning as `compression.compress.compress` calls it."""
+    model, shape, settings = task.model, task.shape, task.settings
     dense = dense_sizes(model, shape)
     options = {key: settings[key] for key in OPTIONS if key in settings}
 
     def remove(untrained: nn.Module | None, fraction: float, seed: int, final: bool) -> Masks:
         drawn = settings["importance"] == "taylor"
-        sample = _draw(images, labels, settings["taylor_images"], seed) if drawn else None
+        sample = _draw(*task.training_examples(), settings["taylor_images"], seed) if drawn else None
         chosen = prune_filters(model, shape, dense, fraction, **options, sample=sample, seed=seed, final=final)
         if untrained is not None:
             remove_filters(untrained, shape, chosen)
         return {}
 
-    return prune(model, settings, train_on, remove, seed, initial)
+    return prune(task, remove)
 
 
 def _draw(images: torch.Tensor, labels: torch.Tensor, count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,6 +1,6 @@
 """Quantization, post-training and as the start of quantization-aware training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from squeezeproof.compression.calibration import calibrate, draw, observe
+from squeezeproof.compression.task import Task
 from squeezeproof.errors import NotSupported
 from squeezeproof.models.device import device_of
 from squeezeproof.models.measure import layer_macs
@@ -85,19 +86,10 @@ def _quantizer_settings(settings: dict[str, Any], bits: int) -> dict[str, Any]:
     return {"bits": bits, "learned": settings["mode"] == "qat"}
 
 
-def compress_bits(
-    model: nn.Module,
-    shape: Sequence[int],
-    settings: dict[str, Any],
-    train_on: Callable[..., None],
-    *,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    seed: int,
-    masks: Masks | None,
-    initial: Callable[[], nn.Module] | None,
-) -> Masks:
+def compress_bits(task: Task) -> Masks:
     """Quantization as `compression.compress.compress` calls it."""
-    quantize(model, shape, settings, images, seed)
-    train_on(model, masks or {}, 0)
-    return masks or {}
+    images, _ = task.training_examples()
+    quantize(task.model, task.shape, task.settings, images, task.seed)
+    masks = task.masks or {}
+    task.train_on(task.model, masks, 0)
+    return masks

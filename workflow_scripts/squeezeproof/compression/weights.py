@@ -1,7 +1,6 @@
 """Weight pruning: boolean masks over the weights of convolutions and linear layers."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -9,6 +8,7 @@ from torch import nn
 from squeezeproof.compression.constraint import project
 from squeezeproof.compression.importance import lamp, random_scores
 from squeezeproof.compression.steps import prune
+from squeezeproof.compression.task import Task
 from squeezeproof.errors import NotSupported
 from squeezeproof.models.products import products, weights_in_use
 from squeezeproof.types import Masks
@@ -100,22 +100,11 @@ def _score(name: str, weight: torch.Tensor, importance: str, seed: int) -> torch
     raise ValueError(f"unknown importance {importance!r}")
 
 
-def compress_weights(
-    model: nn.Module,
-    shape: Sequence[int],
-    settings: dict[str, Any],
-    train_on: Callable[..., None],
-    *,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    seed: int,
-    masks: Masks | None,
-    initial: Callable[[], nn.Module] | None,
-) -> Masks:
+def compress_weights(task: Task) -> Masks:
     """Weight pruning as `compression.compress.compress` calls it."""
-    options = {key: settings[key] for key in OPTIONS if key in settings}
+    options = {key: task.settings[key] for key in OPTIONS if key in task.settings}
 
     def remove(untrained: nn.Module | None, fraction: float, seed: int, final: bool) -> Masks:
-        return prune_weights(model, fraction, **options, seed=seed, shape=shape, final=final)
+        return prune_weights(task.model, fraction, **options, seed=seed, shape=task.shape, final=final)
 
-    return prune(model, settings, train_on, remove, seed, initial)
+    return prune(task, remove)

@@ -34,8 +34,9 @@ Rewind = Annotated[
 class Compression(Entry):
     """A compression.
 
-    Called as function(model, shape, settings, train_on, images=, labels=, seed=, masks=, initial=), as
-    compression.compress.compress is; one that is `given`, as compression.external.read_external is.
+    Called as function(task), as compression.compress.compress is: it compresses the model of the task
+    (compression.task.Task) in place, has it trained, and returns the masks, parameter name -> bool tensor. One that is
+    `given` is called as compression.external.read_external is.
 
     Attributes:
         level: the setting whose list an entry is built at, `ratio` or `bits`; empty for one that has none.

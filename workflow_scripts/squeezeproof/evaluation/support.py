@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,6 +14,7 @@ from torch.nn import functional
 from squeezeproof.attacks.checks import check_logits
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.compression.compress import compress
+from squeezeproof.compression.task import Task
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.models.checkpoints import check_rebuilds, save_model
@@ -79,13 +81,13 @@ def _compression(
     labels: torch.Tensor,
     seed: int,
 ) -> str | None:
-    tried, masks = copy.deepcopy(model), None
+    tried, masks, again = copy.deepcopy(model), None, partial(copy.deepcopy, model)
     try:
         for settings in steps:
             once = {**settings, "steps": 1} if "steps" in settings else settings
-            masks = compress(
-                tried, shape, once, lambda *_: None, images, labels, seed, masks, initial=lambda: copy.deepcopy(model)
-            )
+            # Nothing is trained in between.
+            task = Task(tried, shape, once, lambda *_: None, (images, labels), seed, masks, again)
+            masks = compress(task)
     except NotSupported as error:
         return str(error)
     return None
