@@ -37,7 +37,8 @@ from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.attacks.source import Counted, frozen, prepared
 from squeezeproof.datasets.digits import load_digits
 from squeezeproof.entries import registry
-from squeezeproof.entries.attack import UNTOLD, with_budget
+from squeezeproof.entries.attack import UNTOLD
+from squeezeproof.entries.budget import with_budget
 from squeezeproof.models.networks import cnn3
 from squeezeproof.models.vision import mobilenet_v2, resnet18
 from squeezeproof.runtime import keep_memory, place

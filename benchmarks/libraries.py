@@ -30,7 +30,7 @@ from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.datasets.digits import load_digits
 from squeezeproof.entries import registry
-from squeezeproof.entries.attack import with_budget
+from squeezeproof.entries.budget import with_budget
 from squeezeproof.entries.settings import as_dict
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import Normalize

@@ -1,7 +1,7 @@
 """The entries that a config can name, as the tests ask for them."""
 
 from squeezeproof.entries import registry
-from squeezeproof.entries.attack import with_budget
+from squeezeproof.entries.budget import with_budget
 
 SECTIONS = {
     "datasets": registry.datasets(),

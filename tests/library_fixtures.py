@@ -1,7 +1,7 @@
 """Settings of attacks of other libraries, short enough for tests."""
 
 from squeezeproof.entries import registry
-from squeezeproof.entries.attack import with_budget
+from squeezeproof.entries.budget import with_budget
 from squeezeproof.entries.settings import as_dict
 from squeezeproof.study.entities import plain
 

@@ -104,3 +104,15 @@ def test_a_module_that_declares_another_name_is_refused():
     section.base = registry.Optimizer
     with pytest.raises(TypeError, match="declares 0 entries with optimizer: pgd, not one"):
         section["pgd"]
+
+
+def test_what_leads_an_attack_is_said_once():
+    follows = {name: attack.follows() for name, attack in registry.attacks().items()}
+    assert set(follows.values()) == {"gradients", "logits", "labels", ""}
+    led = {"pgd": "gradients", "suite": "gradients", "autoattack": "gradients", "square": "logits", "rays": "labels"}
+    assert {name: follows[name] for name in led} == led
+    # It asks for labels to fit its network, before it sees the images that it attacks.
+    assert follows["substitute"] == "labels"
+    noise = {name for name, kind in follows.items() if not kind}
+    assert "noise" in noise and all(registry.attacks()[name].blind for name in noise)
+    assert {name for name, attack in registry.attacks().items() if attack.needs == "nothing"} <= noise

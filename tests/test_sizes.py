@@ -18,10 +18,6 @@ LONGER = {
     "benchmarks/attacks.py": (330, "a list of cases"),
     "benchmarks/peers.py": (330, "one adapter for each library"),
 }
-# Function -> (its lines at most without its docstring, why).
-LONGER_FUNCTIONS = {
-    "workflow_scripts/squeezeproof/training/loop.py:fit": (65, "another line of it trains every model of a user anew"),
-}
 FILES = {
     path.relative_to(ROOT).as_posix(): path
     for pattern in ("workflow_scripts/**/*.py", "rules/*.smk", "benchmarks/*.py", "Snakefile")
@@ -48,16 +44,11 @@ def test_a_file_is_short_or_has_a_reason(name):
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".py")])
-def test_a_function_is_short_or_has_a_reason(name):
+def test_a_function_is_short(name):
     long = {function: lines for function, lines in function_lines(FILES[name]).items() if lines > FUNCTION_LINES}
-    allowed = {function: LONGER_FUNCTIONS.get(f"{name}:{function}", (0, ""))[0] for function in long}
-    assert all(lines <= allowed[function] for function, lines in long.items()), f"{long}: split them, or say why not"
+    assert long == {}, "split them"
 
 
 def test_no_reason_outlives_what_it_is_for():
     short = [name for name in LONGER if name not in FILES or len(FILES[name].read_text().splitlines()) <= LINES]
-    for place in LONGER_FUNCTIONS:
-        name, _, function = place.partition(":")
-        if function_lines(FILES[name]).get(function, 0) <= FUNCTION_LINES:
-            short.append(place)
     assert short == []

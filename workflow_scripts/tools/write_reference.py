@@ -20,7 +20,8 @@ import references
 from squeezeproof.entries import registry
 from squeezeproof.entries.adversary import Adversary
 from squeezeproof.entries.architecture import Architecture
-from squeezeproof.entries.attack import Attack, with_budget
+from squeezeproof.entries.attack import Attack
+from squeezeproof.entries.budget import with_budget
 from squeezeproof.entries.compression import Compression
 from squeezeproof.entries.dataset import Dataset
 from squeezeproof.entries.library import Library, LibraryAttack

@@ -131,16 +131,15 @@ def _queried(tables: Mapping[str, pd.DataFrame], model: dict[str, Any]) -> dict[
     own, bases = (seeds_of(tables["compression"], axes) for axes in (model, base_of(model)))
     robust = tables["robust_accuracy"]
     scored = robust[robust["dataset"].eq(model["dataset"]) & robust["target"].isin(own)]
-    needs = scored["method"].map({name: entry.needs for name, entry in registry.attacks().items()})
-    blind = scored["method"].map({name: entry.blind for name, entry in registry.attacks().items()})
-    asks, itself = needs.isin(["logits", "labels"]), scored["source"].eq(scored["target"])
-    asked = scored[itself & asks & (~blind.astype(bool) | needs.eq("labels"))]
-    if asked.empty or (itself & ~asks).any():
+    follows = scored["method"].map({name: entry.follows() for name, entry in registry.attacks().items()})
+    itself, by_gradients = scored["source"].eq(scored["target"]), follows.eq("gradients")
+    asked = scored[itself & follows.isin(["logits", "labels"])]
+    if asked.empty or (itself & by_gradients).any():
         return dict.fromkeys(QUERIED)
     attack, accuracy = _least(asked)
     budget = asked[asked["attack"].eq(attack)].iloc[0]
     same = scored["norm"].eq(budget["norm"]) & scored["eps"].eq(budget["eps"])
-    made = scored[same & scored["source"].isin(bases) & ~asks]
+    made = scored[same & scored["source"].isin(bases) & by_gradients]
     found = (None, None) if made.empty else _least(made)
     return dict(zip(QUERIED, (attack, accuracy, *found), strict=True))
 

@@ -1,14 +1,13 @@
 """What an attack declares, and the settings that several attacks have."""
 
 from collections.abc import Iterator
-from functools import cache
 from math import prod, sqrt
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, create_model, model_validator
+from pydantic import Field, model_validator
 
 from squeezeproof.entries.entry import Entry
-from squeezeproof.entries.settings import Distinct, Flag, Positive, Real, Text, Whole, problem, setting
+from squeezeproof.entries.settings import Positive, Real, Whole, problem, setting
 
 # The settings of an entry that the stages of a suite share.
 SHARED = ("eps", "norm", "stop_on_success", "stored", "targeted")
@@ -79,7 +78,7 @@ class Attack(Entry):
     attacks/pgd.py. `fit`, if any, is called first, as those of attacks/fitted.py are.
 
     Attributes:
-        needs: what it asks of the model: `gradients`, `logits` or `labels`.
+        needs: what it asks of the model: `gradients`, `logits`, `labels` or `nothing`.
         norms: of the ball, the default first.
         minimum_norm: whether it looks for the nearest point, and a ball may be left out.
         own_budget: whether a setting of its own is its budget, and a ball may be left out.
@@ -137,6 +136,17 @@ class Attack(Entry):
     def may_be_stage(cls) -> bool:
         """Whether a suite may run it: it learns nothing, and is no suite."""
         return bool(cls.function) and not cls.fit
+
+    @classmethod
+    def follows(cls) -> str:
+        """What leads it to its examples: `gradients`, `logits` or `labels`; empty for noise, a control, which may look
+        at logits to keep the strongest of its points, and follows nothing.
+        """
+        if cls.is_sequence:
+            # Stages differ from entry to entry, and may follow gradients.
+            return "gradients"
+        is_noise = cls.needs == "nothing" or (cls.blind and cls.needs == "logits")
+        return "" if is_noise else cls.needs
 
     @classmethod
     def passes_of(cls, settings: dict[str, Any]) -> tuple[float, float]:
@@ -242,59 +252,3 @@ def eps_contradictions(path: str, eps: Any, norm: str, values: int | None) -> It
     hint = f", did you mean {eps.text}/255?" if eps <= 255 * diameter and "/" not in eps.text else ""
     room = "(0, 1]" if norm == "linf" else f"(0, {diameter:.4g}], the {norm} distance from black to white"
     yield f"{path}.eps: {eps.text} is not in {room}; pixels are in [0, 1]{hint}"
-
-
-STOP = (
-    "Stop attacking an example once it fools the source, which saves time; such a set is scored on its source alone. "
-    "Without it every example gets the attack's full budget, for scoring on any model."
-)
-STORED = (
-    "`float32` pixels, or `uint8`: what an 8-bit image file can carry, rounded and then moved onto the integer grid "
-    "inside the ball; tables/crafting.csv tells what it costs."
-)
-BALL = (
-    "Radius of the ball in pixel units of [0, 1], for l0 the number of changed values; one value or a list, fractions "
-    "such as 8/255 are allowed."
-)
-CUT = (
-    "Radius of the ball that the point found is projected onto, in pixel units, one value or a list; left out, the "
-    "perturbation is as long as it takes."
-)
-
-
-TARGETED = (
-    "The class that every image is to reach: `least-likely`, the one that the source gives the lowest logit; `random`, "
-    "another one for every image, the same on every source; `next`, the label plus one; or the name of a class, whose "
-    "own images are left out. Success is to reach it, and tables/targeted.csv tells how often. That is no robust "
-    "accuracy, so the set is in no other table of accuracy and in no verdict. null leads away from the label."
-)
-
-
-def _as_name(value: Any) -> Any:
-    if value == "":
-        raise problem(f"is empty; write {', '.join(DRAWN_TARGETS)} or the name of a class")
-    # YAML reads names such as 3 as numbers.
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-@cache
-def with_budget(attack: type[Attack]) -> type[Attack]:
-    """The class of an entry of `attacks`: the attack's own settings, those of all, and a target where it takes one."""
-    eps = (
-        (Distinct[Positive | None], setting(CUT, [None], min_length=1))
-        if attack.minimum_norm or attack.own_budget
-        else (Distinct[Positive], setting(BALL, min_length=1))
-    )
-    norm = setting("Norm that is kept small." if attack.minimum_norm else "Norm of the ball.", attack.norms[0])
-    name = Annotated[Text | None, BeforeValidator(_as_name)]
-    targeted: dict[str, Any] = {"targeted": (name, setting(TARGETED, None))}
-    return create_model(
-        attack.__name__,
-        __base__=attack,
-        __doc__=attack.__doc__,
-        eps=eps,
-        norm=(Literal[attack.norms], norm),
-        stop_on_success=(Flag, setting(STOP, False)),
-        stored=(Literal["float32", "uint8"], setting(STORED, "float32")),
-        **(targeted if attack.takes_target else {}),
-    )

@@ -13,7 +13,8 @@ from torch import nn
 from squeezeproof.analysis.names import attack_display
 from squeezeproof.attacks.craft import craft
 from squeezeproof.entries import registry
-from squeezeproof.entries.attack import eps_contradictions, with_budget
+from squeezeproof.entries.attack import eps_contradictions
+from squeezeproof.entries.budget import with_budget
 from squeezeproof.entries.settings import as_dict, suggest
 from squeezeproof.errors import InputError
 from squeezeproof.in_memory.inputs import as_images, as_labels, as_model

@@ -18,7 +18,7 @@ from squeezeproof.tables.table import records
 
 TABLES = ["answers", "robust_accuracy", "crafting", "clean_accuracy", "compression", "audit"]
 BASE = "base"
-# What an attack asks of a model -> what a reader calls it, in the order of the page.
+# What an attack follows -> what a reader calls it, in the order of the page; controls by noise have no row.
 ASKED = {"gradients": "gradients", "logits": "scores", "labels": "labels"}
 # How the reasons of an answer tell a loss.
 LOSES = "it loses"
@@ -92,9 +92,7 @@ def _attacks(robust: pd.DataFrame, crafting: pd.DataFrame, names: dict[str, str]
         told = {"name": displays[attack], "budget": budget, "attack": attack}
         accuracy = {names[one.target]: one.accuracy for one in records(own)}
         queries = {names[one.target]: taken.get((one.target, attack)) for one in records(own)}
-        # Noise looks at scores to choose the strongest of its points, and follows nothing.
-        control = kind.blind and kind.needs == "logits"
-        yield {**told, "asked": "" if control else ASKED[kind.needs], "accuracy": accuracy, "queries": queries}
+        yield {**told, "asked": ASKED.get(kind.follows(), ""), "accuracy": accuracy, "queries": queries}
         others = cells[(cells["source"] == base) & (cells["target"] != base)]
         if len(others):
             accuracy = {names[one.target]: one.accuracy for one in records(others)}

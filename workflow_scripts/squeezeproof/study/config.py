@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, create_model
 
 from squeezeproof.entries import registry
-from squeezeproof.entries.attack import with_budget
+from squeezeproof.entries.budget import with_budget
 from squeezeproof.entries.compression import NONE
 from squeezeproof.entries.settings import (
     Distinct,

@@ -22,7 +22,7 @@ from squeezeproof.training.augmentation import augment
 from squeezeproof.training.resume import Resume
 from squeezeproof.training.schedules import goes_on, learning_rate
 from squeezeproof.training.unconstrained import Unconstrained
-from squeezeproof.types import Masks
+from squeezeproof.types import Masks, Split
 
 HISTORY = ["epoch", "learning_rate", "train_loss", "train_accuracy", "validation_accuracy"]
 HISTORY += ["clean_loss", "adversarial_loss", "adversarial_accuracy", "eps", "restarts"]
@@ -69,11 +69,7 @@ def fit(
     if settings["epochs"] == 0 == settings["extend"]["max_epochs"]:
         model.eval()
         return []
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise InputError(
-            f"the network has no parameter that is trained (all are frozen, or it has none), and epochs: "
-            f"{settings['epochs']} are asked for; write epochs: 0, or let its parameters require gradients"
-        )
+    _check_trainable(model, settings["epochs"])
     solver.plan(settings["epochs"])
     trainer = _Trainer.of(model, train, settings, seed, masks or {}, solver)
     resume = Resume(
@@ -90,10 +86,27 @@ def fit(
         data=[*train, *validation],
         revertible=settings["restarts_on_divergence"] > 0,
     )
-    history = resume.load()
+    history = _all_epochs(trainer, validation, resume)
+    judges = validation if len(validation[1]) else train
+    history[-1] |= solver.finish(lambda: accuracy(model, *judges))
+    model.eval()
+    return history
+
+
+def _check_trainable(model: nn.Module, epochs: int) -> None:
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError(
+            f"the network has no parameter that is trained (all are frozen, or it has none), and epochs: {epochs} are "
+            f"asked for; write epochs: 0, or let its parameters require gradients"
+        )
+
+
+def _all_epochs(trainer: "_Trainer", validation: Split, resume: Resume) -> list[dict[str, Any]]:
+    """Train from the last saved epoch to the end, restarting where it diverges; the rows of all epochs."""
+    settings, history = trainer.settings, resume.load()
     restarts = history[-1]["restarts"] if history else 0
     progress = Progress(max(settings["epochs"], settings["extend"]["max_epochs"]) - len(history), "epochs")
-    while goes_on(history, settings, since=solver.settled):
+    while goes_on(history, settings, since=trainer.solver.settled):
         try:
             row = trainer.epoch(len(history), restarts, history[0]["train_loss"] if history else None)
         except Diverged as error:
@@ -108,14 +121,10 @@ def fit(
                 f"the GPU's memory does not hold the training on {settings['batch_size']} images at a time; lower its "
                 f"batch_size, or use a larger GPU"
             ) from None
-        row["validation_accuracy"] = accuracy(model, *validation) if len(validation[1]) else None
-        history.append({key: row[key] for key in HISTORY} | solver.measure())
+        row["validation_accuracy"] = accuracy(trainer.model, *validation) if len(validation[1]) else None
+        history.append({key: row[key] for key in HISTORY} | trainer.solver.measure())
         resume.save(history)
         progress.advance(note=_note(row))
-    if history:
-        judges = validation if len(validation[1]) else train
-        history[-1] |= solver.finish(lambda: accuracy(model, *judges))
-    model.eval()
     return history
 
 
