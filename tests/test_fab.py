@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from squeezeproof.attacks.ball import norms
-from squeezeproof.attacks.craft import check_inside
+from squeezeproof.attacks.checks import check_inside
 from squeezeproof.attacks.fab import fab, fab_t
 from squeezeproof.attacks.hyperplane import to_hyperplane
 from squeezeproof.attacks.objective import fooled, margin

@@ -10,7 +10,6 @@ LINES, FUNCTION_LINES = 300, 60
 LONGER = {
     "rules/common.smk": (340, "the names that every file of rules uses"),
     "workflow_scripts/squeezeproof/analysis/replacement.py": (340, "one question, from the counts to the words"),
-    "workflow_scripts/squeezeproof/attacks/craft.py": (360, "the checks that every attack's images go through"),
     "workflow_scripts/squeezeproof/compression/groups.py": (330, "all that is worked around in one library"),
     "workflow_scripts/squeezeproof/study/config.py": (550, "a list of sections, none longer than a page"),
     "workflow_scripts/squeezeproof/study/plan.py": (410, "the plan, which all of the workflow asks"),

@@ -11,22 +11,20 @@ import torch
 from torch import nn
 
 from squeezeproof.attacks.ball import norms
-from squeezeproof.attacks.checks import SLACK, check_inside, check_logits
+from squeezeproof.attacks.checks import SLACK
 from squeezeproof.attacks.confirm import confirm
-from squeezeproof.attacks.integers import to_integers
+from squeezeproof.attacks.found import CLEAN_STAGE, Found
 from squeezeproof.attacks.learnt import Fitted
 from squeezeproof.attacks.library import AttackFailed
-from squeezeproof.attacks.objective import AWAY, TOWARDS, cross_entropy
+from squeezeproof.attacks.objective import TOWARDS
 from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.attacks.source import Counted, prepared
 from squeezeproof.attacks.suite import stages
-from squeezeproof.attacks.targets import target_classes
 from squeezeproof.batches import in_batches
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import Progress
 from squeezeproof.models.device import device_of
-from squeezeproof.models.predict import each_logits
 from squeezeproof.models.quantized import rounding_slope
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
@@ -38,8 +36,6 @@ PROBE = 8
 CONFIRMED = ("linf", "l2")
 # What of a stage's settings its function does not take: they say what of the model it sees.
 OF_THE_MODEL = ("method", "gradient", "expectation")
-# The `stage` of an example that no attack has touched.
-CLEAN_STAGE = -1
 
 
 def craft(
@@ -188,7 +184,7 @@ class _Attacked:
         chosen = slice(indices.start, indices.stop)
         self.source, self.first, self.batch_size = source, indices.start, batch_size
         self.images, self.labels = images[chosen], labels[chosen]
-        self.found = _Found(model, self.images, self.labels, indices, settings, batch_size, classes)
+        self.found = Found(model, self.images, self.labels, indices, settings, batch_size, classes)
         self.goal, self.device = self.found.goal, device_of(model)
         self.rows = torch.arange(len(self.labels))
         if self.goal.targeted:
@@ -257,101 +253,3 @@ class _Attacked:
 def _told(stage: dict[str, Any], attacked: int, standing: int) -> dict[str, Any]:
     told = {"method": stage["method"], "loss": stage.get("loss", "")}
     return {**told, "attacked": attacked, "standing": standing}
-
-
-class _Found:
-    """The strongest example found so far of every image of the split, as `craft` returns them.
-
-    `aims` [N] are the labels that the examples are to leave, or the target classes that they are to reach.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        images: torch.Tensor,
-        labels: torch.Tensor,
-        indices: range,
-        settings: dict[str, Any],
-        batch_size: int | None,
-        classes: Sequence[str],
-    ) -> None:
-        self.model, self.images, self.settings = model, images, settings
-        self.integers = settings["stored"] == "uint8"
-        targeted, examples = settings.get("targeted"), torch.tensor(indices)
-        self.goal, self.aims = TOWARDS if targeted else AWAY, labels.clone()
-        clean, self.gaps = torch.empty_like(labels), torch.empty(len(labels))
-
-        def keep(rows: slice, logits: torch.Tensor) -> None:
-            clean[rows] = logits.argmax(1).cpu()
-            if targeted:
-                self.aims[rows] = target_classes(targeted, logits.cpu(), labels[rows], examples[rows], classes)
-            self.gaps[rows] = self.goal.margin(logits, self.aims[rows].to(logits.device)).abs().cpu()
-
-        each_logits(model, images, batch_size, keep)
-        self.tensors = {"labels": labels.clone(), "clean_predictions": clean}
-        if targeted:
-            self.tensors["targets"] = self.aims
-        self.clear()
-
-    def clear(self) -> None:
-        """Nothing was found: every example is the clean image."""
-        count = len(self.images)
-        self.tensors |= {
-            # Of images that are floats already, to_pixels would give the clean ones themselves.
-            "adversarial": self.images.clone() if self.integers else to_pixels(self.images.clone(), "cpu"),
-            "predictions": self.tensors["clean_predictions"].clone(),
-            "loss": torch.zeros(count),
-            "margin": torch.full((count,), float("-inf")),
-            "norm": torch.zeros(count),
-            "stage": torch.full((count,), CLEAN_STAGE),
-        }
-        self.float_fooled = torch.zeros(count, dtype=torch.bool)
-
-    def fooled(self) -> torch.Tensor:
-        """Boolean [N]: the example found so far fools the source, or reaches its target class."""
-        return self.goal.met(self.tensors["predictions"], self.aims)
-
-    @torch.no_grad()
-    def offer(
-        self,
-        rows: torch.Tensor,
-        clean: torch.Tensor,
-        points: torch.Tensor,
-        stage: int,
-        confirm: Callable[..., tuple[torch.Tensor, torch.Tensor]] | None = None,
-    ) -> None:
-        """Keep those of the points of some rows that are stronger than what was found before.
-
-        With `confirm` (attacks.confirm, but for the model, the images and the ball), points that are kept as floats
-        are first moved across the boundaries of the model.
-        """
-        eps, norm = self.settings["eps"], self.settings["norm"]
-        labels, aims = (tensor[rows].to(points.device) for tensor in (self.tensors["labels"], self.aims))
-        check_inside(clean, points, eps, norm)
-        stored = None
-        if self.integers:
-            self.float_fooled[rows] |= self.goal.reached(self.model(points), aims).cpu()
-            stored = to_integers(points.cpu(), self.images[rows], eps, norm)
-            points = to_pixels(stored, points.device)
-        if confirm and not self.integers:
-            gaps = self.gaps[rows].to(points.device)
-            ball = {"eps": eps, "norm": norm}
-            points, logits = confirm(self.model, inputs=clean, points=points, labels=aims, gaps=gaps, **ball)
-        else:
-            logits = self.model(points)
-        check_logits(logits)
-        judged = {
-            "adversarial": points if stored is None else stored,
-            "predictions": logits.argmax(1),
-            "loss": cross_entropy(logits, labels),
-            "margin": self.goal.margin(logits, aims),
-            "norm": norms(points - clean, norm),
-            "stage": torch.full((len(rows),), stage),
-        }
-        judged = {name: tensor.cpu() for name, tensor in judged.items()}
-        fools, known = self.goal.met(judged["predictions"], self.aims[rows]), self.fooled()[rows]
-        untouched = self.tensors["stage"][rows] == CLEAN_STAGE
-        raised = judged["margin"] >= self.tensors["margin"][rows]
-        better = untouched | (fools & ~known) | ((fools == known) & raised)
-        for name, values in judged.items():
-            self.tensors[name][rows[better]] = values[better]
