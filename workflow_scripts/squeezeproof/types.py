@@ -1,7 +1,7 @@
 """Types that several packages name. Annotations alone import this module, so that it is no part of a job's code."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Union
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict, Union
 
 import numpy as np
 
@@ -48,6 +48,33 @@ class Opened(Protocol):
     def size(self, image: np.ndarray) -> dict[str, int]: ...
 
 
+class Described(TypedDict):
+    """What the tables say of a model: see `study.plan.Study.describe`, which makes it."""
+
+    dataset: str
+    name: str
+    variant: str
+    architecture: str
+    training: str
+    compression: str
+    ratio: float
+    bits: int
+    finetuning: str
+    seed: int
+    base: str
+    control: str
+
+
+class SplitMetadata(TypedDict):
+    """The metadata of a prepared split, as `store.datasets.read_split` checks and returns them."""
+
+    classes: list[str]
+    fingerprint: str
+    shape: list[int]
+    mean: NotRequired[list[float]]
+    std: NotRequired[list[float]]
+
+
 class PairNames(Protocol):
     """The names of a target and of the source of the sets that it is scored on."""
 
@@ -77,5 +104,8 @@ Loss = Callable[["Tensor", "Tensor"], "Tensor"]
 Norm = Literal["linf", "l2", "l1", "l0"]
 # Parameter name -> bool tensor, True where a weight is kept.
 Masks = dict[str, "Tensor"]
+# What tells the models of a data set and seed apart, and what a compressed one is compared with.
+Axis = Literal["architecture", "training", "compression", "ratio", "bits", "finetuning"]
+Reference = Literal["base", "control"]
 # Data set, source, target and attack of a cell.
 Key = tuple[str, str, str, str]

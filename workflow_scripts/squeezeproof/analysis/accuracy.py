@@ -6,7 +6,6 @@ the standard deviation over seeds (empty for one seed).
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -18,6 +17,7 @@ from squeezeproof.statistics.intervals import wilson
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
 from squeezeproof.tables.catalog import CLEAN_ACCURACY, OVER_SEEDS, ROBUST_ACCURACY
 from squeezeproof.tables.words import Threat
+from squeezeproof.types import Described
 
 TARGET = [f"target_{axis}" for axis in MODEL]
 SOURCE = [f"source_{axis}" for axis in MODEL]
@@ -27,7 +27,7 @@ UNATTACKED = {"entry": CLEAN, "method": CLEAN, "norm": "", "eps": 0.0}
 
 
 def read_cells(
-    paths: Iterable[str | Path], descriptions: Iterable[dict[str, Any]], audit: Audit = NOTHING_FOUND
+    paths: Iterable[str | Path], descriptions: Iterable[Described], audit: Audit = NOTHING_FOUND
 ) -> pd.DataFrame:
     """One row per (target, source, attack) with the number of correct predictions, clean rows included.
 

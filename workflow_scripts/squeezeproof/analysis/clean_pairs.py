@@ -15,11 +15,12 @@ from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.statistics.crossed import Mean, interval
 from squeezeproof.store.predictions import CLEAN, read_predictions
 from squeezeproof.tables.catalog import CLEAN_DIFFERENCES
+from squeezeproof.types import Described
 
 
 def clean_differences(
     paths: Iterable[str | Path],
-    descriptions: Iterable[dict[str, Any]],
+    descriptions: Iterable[Described],
     statistics: dict[str, Any],
     audit: Audit = NOTHING_FOUND,
 ) -> pd.DataFrame:
@@ -47,7 +48,7 @@ def clean_differences(
         for against, name in references(model):
             reference = right.get((model["dataset"], name))
             if reference is not None:
-                axes = *(model[axis] for axis in ["dataset", *MODEL]), against
+                axes = model["dataset"], *(model[axis] for axis in MODEL), against
                 seeds.setdefault(axes, []).append(outcome.astype(np.int8) - reference.astype(np.int8))
     rows = []
     for axes, differences in seeds.items():

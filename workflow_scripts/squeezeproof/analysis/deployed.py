@@ -8,18 +8,19 @@ import numpy as np
 import pandas as pd
 
 from squeezeproof.analysis.accuracy import BUDGET, UNATTACKED
-from squeezeproof.analysis.names import MODEL
+from squeezeproof.analysis.names import axes_of
 from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.paired import tango
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
 from squeezeproof.tables.catalog import DEPLOYED
+from squeezeproof.types import Described
 
 
 def deployed(
     integers: Iterable[str | Path],
     simulated: Iterable[str | Path],
-    descriptions: Iterable[dict[str, Any]],
+    descriptions: Iterable[Described],
     alpha: float,
     audit: Audit = NOTHING_FOUND,
 ) -> pd.DataFrame:
@@ -46,7 +47,7 @@ def deployed(
             raise InputError(f"{path}: is not of the same model, images and attacks as {origin}; make both again")
         key = facts["dataset"], facts["source"], facts["target"]
         model = models[key[0], key[2]]
-        about = {"dataset": key[0], "model": key[2], **{axis: model[axis] for axis in [*MODEL, "seed"]}}
+        about = {"dataset": key[0], "model": key[2], **axes_of(model)}
         for attack, predicted in found.items():
             if audit.failed(*key, attack):
                 continue

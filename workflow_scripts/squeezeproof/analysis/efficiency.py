@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from squeezeproof.analysis.names import CONTROL, MODEL
+from squeezeproof.analysis.names import CONTROL, axes_of
 from squeezeproof.entries.compressions.external import DEPLOYED
 from squeezeproof.store.tensors import open_tensors, read_metadata
 from squeezeproof.tables.catalog import COMPRESSION, EFFICIENCY, LATENCY
+from squeezeproof.types import Described
 
 SIZES = ["parameters", "nonzeros", "macs", "bytes", "packed_bytes"]
 RUN = ["model", "backend", "threads", "algorithm"]
@@ -50,7 +51,7 @@ def latency_table(times: Mapping[str, pd.DataFrame], machines: Mapping[str, dict
 
 
 def efficiency_table(
-    descriptions: Iterable[dict[str, Any]],
+    descriptions: Iterable[Described],
     sizes: Iterable[dict[str, Any]],
     exports: Mapping[tuple[str, str, str], dict[str, Any]],
     clean_accuracy: pd.DataFrame,
@@ -72,7 +73,7 @@ def efficiency_table(
     rows = []
     for description, size in zip(descriptions, sizes, strict=True):
         key = (description["dataset"], description["name"])
-        row = {"dataset": key[0], "model": key[1], **{axis: description[axis] for axis in [*MODEL, "seed"]}}
+        row = {"dataset": key[0], "model": key[1], **axes_of(description)}
         row |= {name: size[name] for name in SIZES} | {"accuracy": accuracies.get(key)}
         row["weight_bits"] = size["weight_bits"] / size["weights"] if size["weights"] else None
         for ending, form in FORMATS.items():
@@ -88,7 +89,7 @@ def efficiency_table(
     return table.sort_values(["dataset", "model"], kind="stable", ignore_index=True)
 
 
-def compression_table(descriptions: Iterable[dict[str, Any]], checkpoints: Iterable[str | Path]) -> pd.DataFrame:
+def compression_table(descriptions: Iterable[Described], checkpoints: Iterable[str | Path]) -> pd.DataFrame:
     """What every compression was asked to remove, and the sizes that it achieved.
 
     `warning` says where a model is the same as another, bit for bit, and where ADMM had not converged.
@@ -108,7 +109,7 @@ def compression_table(descriptions: Iterable[dict[str, Any]], checkpoints: Itera
                 "dataset": description["dataset"],
                 "model": description["name"],
                 "variant": description["variant"],
-                **{axis: description[axis] for axis in [*MODEL, "seed"]},
+                **axes_of(description),
                 "activation_bits": _activation_bits(asked, description["bits"]),
                 "measure": asked.get("measure", _measure(asked)),
                 **{f"{key}_removed": _removed(size[key], dense[key]) for key in ("channels", "parameters", "macs")},

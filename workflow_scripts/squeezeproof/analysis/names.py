@@ -10,12 +10,18 @@ import pandas as pd
 from squeezeproof.entries import registry
 from squeezeproof.entries.compression import CONTROL
 from squeezeproof.store.predictions import CLEAN
+from squeezeproof.types import Axis, Described
 
 FLOAT_BITS = 32
 # Of a model, as the tables name them after `source_` and `target_`.
-MODEL = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
+MODEL: list[Axis] = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]
 # The training of a model that averages others.
 ENSEMBLE = "ensemble"
+
+
+def axes_of(model: Described) -> dict[str, Any]:
+    """The axes of a described model, and its seed, as columns."""
+    return {**{axis: model[axis] for axis in MODEL}, "seed": model["seed"]}
 
 
 def display_name(name: str) -> str:

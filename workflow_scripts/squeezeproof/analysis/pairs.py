@@ -18,6 +18,7 @@ from squeezeproof.statistics.paired import mcnemar, tango
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
 from squeezeproof.tables.catalog import COMPARISONS, FLIPS
 from squeezeproof.tables.words import Comparison
+from squeezeproof.types import Described, Reference
 
 BASE = "base"
 UNIQUE = ["dataset", "target", "against", "source", "comparison", "attack"]
@@ -40,9 +41,9 @@ class Pair:
         reference_clean, compressed_clean: bool [N], right before the attack.
     """
 
-    target: dict[str, Any]
-    source: dict[str, Any]
-    against: str
+    target: Described
+    source: Described
+    against: Reference
     comparison: Comparison
     attack: str
     settings: dict[str, Any]
@@ -96,7 +97,7 @@ class Pair:
 
 
 def read_pairs(
-    paths: Iterable[str | Path], descriptions: Iterable[dict[str, Any]], audit: Audit = NOTHING_FOUND
+    paths: Iterable[str | Path], descriptions: Iterable[Described], audit: Audit = NOTHING_FOUND
 ) -> list[Pair]:
     """Every pair of a compressed model and its base or control that the predictions files hold, by the columns UNIQUE.
 
@@ -142,7 +143,7 @@ def read_pairs(
     return sorted(pairs, key=lambda pair: [pair.columns[key] for key in UNIQUE])
 
 
-def references(target: dict[str, Any]) -> list[tuple[str, str]]:
+def references(target: Described) -> list[tuple[Reference, str]]:
     """(kind, name) of the models that a described one is compared with: its base, and its control where it has one."""
     if target["compression"] == "none":
         return []

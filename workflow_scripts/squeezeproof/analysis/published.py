@@ -12,6 +12,7 @@ from squeezeproof.statistics.means import mean_interval
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.catalog import PUBLISHED
 from squeezeproof.tables.words import Threat
+from squeezeproof.types import Described
 
 MODEL_COLUMNS = ["dataset", "architecture", "training", "compression", "ratio"]
 COLUMNS = ["table", *MODEL_COLUMNS, "attack", "epsilon", "metric", "value"]
@@ -73,7 +74,7 @@ def agreement(row: Any) -> str:
     return AGREES if (row.high - row.low) / 2 <= TELLING else TOO_WIDE
 
 
-def of_stages(stages: pd.DataFrame, descriptions: Iterable[dict[str, Any]]) -> pd.DataFrame:
+def of_stages(stages: pd.DataFrame, descriptions: Iterable[Described]) -> pd.DataFrame:
     """Rows as those of `over_seeds` for what stands after every stage of a suite; the attack is `suite-eps0.1/2`.
 
     Args:

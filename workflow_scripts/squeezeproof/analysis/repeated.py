@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from squeezeproof.store.predictions import KIND, METADATA
 from squeezeproof.store.tensors import read_metadata
+from squeezeproof.types import Described
 
 
-def repeated(paths: Iterable[str | Path], descriptions: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
+def repeated(paths: Iterable[str | Path], descriptions: Iterable[Described]) -> set[tuple[str, str]]:
     """(data set, name) of every compressed model that has the tensors of one before it, which stands for both.
 
     Args:

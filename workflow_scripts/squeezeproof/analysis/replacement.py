@@ -25,6 +25,7 @@ from squeezeproof.study.entities import Instance
 from squeezeproof.study.instances import needs_gradients
 from squeezeproof.tables.table import points, records
 from squeezeproof.tables.words import Comparison, Verdict
+from squeezeproof.types import Described
 
 COMPRESSED, BOTH = "compressed", "both"
 TOGETHER = "all attacks together"
@@ -35,8 +36,10 @@ COLUMNS = [
     "verdict", "detectable", "n",
 ]  # fmt: skip
 # What the pairs' descriptions of a model hold beside its name; none of it is known or told of models from elsewhere.
-UNKNOWN = {"dataset": "", "variant": "", "architecture": "", "training": "", "ratio": 0.0, "bits": 32, "seed": 0}
-UNKNOWN |= {"finetuning": "", "compression": "external", "base": BASE, "control": ""}
+UNKNOWN: Described = {
+    "dataset": "", "name": "", "variant": "", "architecture": "", "training": "", "compression": "external",
+    "ratio": 0.0, "bits": 32, "finetuning": "", "seed": 0, "base": BASE, "control": "",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -228,10 +231,10 @@ def _pair(
     base_right: np.ndarray,
     compressed_right: np.ndarray,
 ) -> Pair:
-    target, attacked = ({**UNKNOWN, "name": name} for name in (COMPRESSED, source))
+    target: Described = {**UNKNOWN, "name": COMPRESSED}
+    attacked: Described = {**UNKNOWN, "name": source, "variant": source}
     settings = {key: one.settings[key] for key in ("entry", "method", "norm", "eps")}
     name = f"{one.settings['entry']} {one.settings['norm']} {one.settings['eps']}"
-    attacked["variant"] = source
     outcomes = base_right, compressed_right, one.scored, clean[BASE], clean[COMPRESSED]
     return Pair(target, attacked, BASE, comparison, name, settings, *outcomes)
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -13,10 +12,11 @@ from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.store.predictions import CLEAN, KIND
 from squeezeproof.store.tensors import read_metadata
 from squeezeproof.tables.catalog import SWEEPS
+from squeezeproof.types import Described
 
 
 def sweeps_table(
-    paths: Iterable[str | Path], descriptions: Iterable[dict[str, Any]], audit: Audit = NOTHING_FOUND
+    paths: Iterable[str | Path], descriptions: Iterable[Described], audit: Audit = NOTHING_FOUND
 ) -> pd.DataFrame:
     """One row per model and eps of every sweep, in the order of eps; the clean images stand at eps 0.
 

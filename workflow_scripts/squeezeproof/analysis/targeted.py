@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,10 +13,11 @@ from squeezeproof.statistics.intervals import wilson
 from squeezeproof.store.predictions import CLEAN, read_targeted
 from squeezeproof.tables.catalog import TARGETED_ATTACKS
 from squeezeproof.tables.words import Threat
+from squeezeproof.types import Described
 
 
 def targeted_table(
-    paths: Iterable[str | Path], descriptions: Iterable[dict[str, Any]], audit: Audit = NOTHING_FOUND
+    paths: Iterable[str | Path], descriptions: Iterable[Described], audit: Audit = NOTHING_FOUND
 ) -> pd.DataFrame:
     """One row per (target, source, targeted attack), by the arguments of `analysis.accuracy.read_cells`."""
     models = {(description["dataset"], description["name"]): description for description in descriptions}
@@ -56,7 +56,7 @@ def _cells(table: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     return list(zip(*(table[key] for key in ("dataset", "source", "target", "attack")), strict=True))
 
 
-def _of_base(cell: tuple[str, str, str, str], models: dict[tuple[str, str], dict[str, Any]]) -> tuple[str, ...] | None:
+def _of_base(cell: tuple[str, str, str, str], models: dict[tuple[str, str], Described]) -> tuple[str, ...] | None:
     """The cell of the base that a compressed model's is set beside; None for a base."""
     dataset, source, target, attack = cell
     base = models[dataset, target]["base"]

@@ -10,6 +10,7 @@ from squeezeproof.analysis.names import MODEL, display_name, model_in_words
 from squeezeproof.markers import told_by
 from squeezeproof.tables.catalog import UNSUPPORTED
 from squeezeproof.tables.table import records
+from squeezeproof.types import Described
 
 # Rule -> the wildcard that names the model, and the one that names what was not supported, if any.
 PARTS = {
@@ -30,7 +31,7 @@ NAMED = {"compress": COMPRESSION, "export_int8": "int8.onnx", "probe": "the audi
 NONE = UNSUPPORTED.frame([])
 
 
-def unsupported_table(paths: Iterable[str | Path], descriptions: Iterable[dict[str, Any]]) -> pd.DataFrame:
+def unsupported_table(paths: Iterable[str | Path], descriptions: Iterable[Described]) -> pd.DataFrame:
     """One row per model without its seed and part of the study that it does not support, where the reason was found.
 
     Args:
@@ -56,10 +57,10 @@ def in_words(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _row(told: dict[str, Any], models: Mapping[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
+def _row(told: dict[str, Any], models: Mapping[tuple[str, str], Described]) -> dict[str, Any]:
     names, rule = told["names"], told["rule"]
     of_model, of_part = PARTS[rule]
     model = models[names["dataset"], names[of_model]]
     part = names[of_part] if of_part else NAMED[rule]
-    axes = {axis: model[axis] for axis in ["dataset", *MODEL]}
+    axes = {"dataset": model["dataset"], **{axis: model[axis] for axis in MODEL}}
     return {**axes, "part": part, "reason": told["reason"], "model": model["name"]}

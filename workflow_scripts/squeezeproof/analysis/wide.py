@@ -16,6 +16,7 @@ from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.catalog import WIDE_ATTACKS, WIDE_MODELS, WIDE_STAGES
 from squeezeproof.tables.table import records
 from squeezeproof.tables.words import Threat
+from squeezeproof.types import Described
 
 CELL = ["dataset", *(f"{side}_{axis}" for side in ("source", "target") for axis in MODEL), "seed_relation", "attack"]
 ITSELF, ITS_BASE = "itself", "its base"
@@ -134,7 +135,7 @@ def attacks_by_level(
     return WIDE_ATTACKS.frame(pd.DataFrame(rows, columns=[*columns, *names, "max delta", "warned", UNSUPPORTED]))
 
 
-def controls_of(descriptions: Iterable[dict[str, Any]]) -> dict[tuple[Any, ...], str]:
+def controls_of(descriptions: Iterable[Described]) -> dict[tuple[Any, ...], str]:
     """(data set, architecture, training, compression, fine-tuning) -> fine-tuning of the control, from descriptions of
     models (`Study.describe`).
     """

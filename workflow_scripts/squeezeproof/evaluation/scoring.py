@@ -11,6 +11,7 @@ from squeezeproof.store.datasets import Tensors, open_set, open_split
 from squeezeproof.store.kept import Kept, digest
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED
 from squeezeproof.store.tensors import read_arrays
+from squeezeproof.types import SplitMetadata
 
 
 def score(
@@ -18,7 +19,7 @@ def score(
     test: str | Path,
     sets: Iterable[str | Path],
     kept: Kept | None = None,
-) -> tuple[Tensor, dict[str, Tensor], dict[str, dict[str, Any]], dict[str, Any], dict[str, Tensor]]:
+) -> tuple[Tensor, dict[str, Tensor], dict[str, dict[str, Any]], SplitMetadata, dict[str, Tensor]]:
     """Score a model on everything that one source crafted.
 
     Args:

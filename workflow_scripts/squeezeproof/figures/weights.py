@@ -12,6 +12,7 @@ from squeezeproof.figures.style import COLORS, INK
 from squeezeproof.markers import supported_with
 from squeezeproof.store.tensors import read_arrays
 from squeezeproof.study.figures import Figure, for_datasets, with_weights
+from squeezeproof.types import Described
 
 FIGURE = Figure(
     file="{dataset}/weights",
@@ -50,8 +51,8 @@ def read_weights(path: str | Path) -> np.ndarray:
 
 
 def read_histograms(
-    models: Sequence[tuple[dict[str, Any], str | Path]],
-) -> list[tuple[dict[str, Any], tuple[np.ndarray, float]]]:
+    models: Sequence[tuple[Described, str | Path]],
+) -> list[tuple[Described, tuple[np.ndarray, float]]]:
     """(description, histogram) of the models that the figure shows: those of the first seed with weights in float32.
 
     The checkpoint of a quantized model holds its weights before rounding.
@@ -71,7 +72,7 @@ def histogram(weights: np.ndarray) -> tuple[np.ndarray, float]:
     return counts / len(weights), float(np.mean(weights == 0))
 
 
-def weight_histograms(models: list[tuple[dict[str, Any], tuple[np.ndarray, float]]], dataset: str) -> plt.Figure:
+def weight_histograms(models: list[tuple[Described, tuple[np.ndarray, float]]], dataset: str) -> plt.Figure:
     """Weights of a data set's models: a first panel per architecture with its base models, then a panel
     per training, compression and fine-tuning with the base model and every level.
 
@@ -110,7 +111,7 @@ def weight_histograms(models: list[tuple[dict[str, Any], tuple[np.ndarray, float
 
 
 def _panels(
-    models: list[tuple[dict[str, Any], tuple[np.ndarray, float]]],
+    models: list[tuple[Described, tuple[np.ndarray, float]]],
 ) -> dict[str, list[tuple[str, tuple[np.ndarray, float]]]]:
     """Title -> [(label, histogram)], at most as many as there are colors, more levels in further panels."""
     panels = {}
@@ -135,5 +136,5 @@ def _panels(
     }
 
 
-def _is_base(description: dict[str, Any]) -> bool:
+def _is_base(description: Described) -> bool:
     return description["compression"] == "none"

@@ -9,12 +9,12 @@ import torch
 from squeezeproof.errors import InputError
 from squeezeproof.store import adversarial
 from squeezeproof.store.tensors import AGAIN, open_array, read_arrays, read_metadata
-from squeezeproof.types import Array, Images
+from squeezeproof.types import Array, Images, SplitMetadata
 
 METADATA = {"classes": list, "fingerprint": str}
 
 
-def read_split(path: str | Path) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any]]:
+def read_split(path: str | Path) -> tuple[torch.Tensor, torch.Tensor, SplitMetadata]:
     """A prepared split: uint8 images [N, C, H, W], int64 labels [N], and its metadata with the image `shape`.
 
     Raises InputError where the file is truncated or altered, or its labels name no class.
@@ -24,7 +24,7 @@ def read_split(path: str | Path) -> tuple[torch.Tensor, torch.Tensor, dict[str, 
     return _checked(path, images, labels, metadata)
 
 
-def open_split(path: str | Path) -> tuple["Tensors", torch.Tensor, dict[str, Any]]:
+def open_split(path: str | Path) -> tuple["Tensors", torch.Tensor, SplitMetadata]:
     """As `read_split`, but images are Tensors: the file is checked in constant memory, and rows are read as needed."""
     metadata = read_metadata(path, "dataset", METADATA)
     labels = read_arrays(path, ["labels"], framework="pt")["labels"]
@@ -33,7 +33,7 @@ def open_split(path: str | Path) -> tuple["Tensors", torch.Tensor, dict[str, Any
 
 def _checked(
     path: str | Path, images: Images, labels: torch.Tensor, metadata: dict[str, Any]
-) -> tuple[Any, torch.Tensor, dict[str, Any]]:
+) -> tuple[Any, torch.Tensor, Any]:
     kinds = (images.dtype, len(images.shape), labels.dtype, tuple(labels.shape))
     if kinds != (torch.uint8, 4, torch.int64, tuple(images.shape[:1])):
         raise InputError(f"{path}: holds no uint8 images [N, C, H, W] with int64 labels [N]; {AGAIN}")
@@ -42,7 +42,7 @@ def _checked(
     return images, labels, {**metadata, "shape": list(images.shape[1:])}
 
 
-def open_set(path: str | Path, split: dict[str, Any], kind: str = adversarial.KIND) -> tuple["Tensors", dict[str, Any]]:
+def open_set(path: str | Path, split: SplitMetadata, kind: str = adversarial.KIND) -> tuple["Tensors", dict[str, Any]]:
     """The adversarial images [N, C, H, W] as Tensors, which are read as needed, and the metadata of a set or a shard.
 
     Raises InputError where the file is truncated or altered, or was crafted from other clean images than those of

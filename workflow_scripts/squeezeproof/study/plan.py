@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain, product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from squeezeproof.entries import registry
 from squeezeproof.entries.attack import most_values
@@ -28,6 +28,9 @@ from squeezeproof.study.schema import validated
 from squeezeproof.study.selection import select, select_models
 from squeezeproof.study.sweeps import expand_sweeps
 from squeezeproof.study.targeted import is_targeted, target_contradictions
+
+if TYPE_CHECKING:
+    from squeezeproof.types import Described
 
 FLOAT_BITS = 32
 
@@ -166,7 +169,7 @@ class Study:
             for model, settings in zip(members, own, strict=True)
         ]
 
-    def describe(self, dataset: str, name: str) -> dict[str, Any]:
+    def describe(self, dataset: str, name: str) -> "Described":
         """What the tables say of a model: names, axes, the compression's entry, ratio and weight bits, its base.
 
         `control` is the name of its control, the base's where it trained no longer, and empty where there is none.
