@@ -325,7 +325,7 @@ def dense(kind):
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
-@pytest.mark.parametrize("importance", sorted(IMPORTANCES.keys() - {"l1"}))  # l1 is test_compression's
+@pytest.mark.parametrize("importance", sorted(IMPORTANCES.keys() - {"l1"}))  # l1 is test_filter_pruning's
 @pytest.mark.parametrize("kind", sorted(NARROW.keys() - OLDER))
 def test_pruned_networks_run_and_rebuild_from_their_checkpoints(tmp_path, kind, importance, scope):
     dense_model, shape, sizes, channels = dense(kind)

@@ -1,12 +1,8 @@
-"""Sets in shards: what several jobs craft is what one would have, and none holds more than its share."""
+"""Sets in shards: what several jobs craft is what one would have, and a strange shard is refused by name."""
 
 import copy
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,126 +12,28 @@ from conftest import TINY
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from PIL import Image
-from safetensors import safe_open
-from safetensors.numpy import save_file
+from shard_examples import write_split
 from torch import nn
 
-from squeezeproof import jobs as jobs_module
 from squeezeproof.attacks.checks import check_stored
 from squeezeproof.attacks.craft import craft, fit
 from squeezeproof.attacks.learnt import load_fitted, save_fitted
-from squeezeproof.datasets import image_folder
-from squeezeproof.datasets.prepare import prepare
 from squeezeproof.entries.attack import SHARED
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.sweep import sweep
-from squeezeproof.store import rows as rows_module
 from squeezeproof.store.adversarial import SHARD, save_set
 from squeezeproof.store.datasets import open_set, open_split, read_split
-from squeezeproof.store.rows import JoinedRows, PickedRows, StoredRows, parts
 from squeezeproof.store.shards import combined, discard_shards, join_shards, shard_rows
 from squeezeproof.store.tensors import (
-    fingerprint,
-    open_array,
-    open_rows,
     read_arrays,
     read_metadata,
     verify,
-    write_tensors,
 )
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.estimate import Size, jobs
 from squeezeproof.study.outputs import jobs as planned_jobs
 from squeezeproof.study.plan import Study
 from squeezeproof.study.rates import Rates
-
-LIBRARY = str(Path(jobs_module.__file__).parents[1])
-
-
-# --- The file format, written in parts
-
-DTYPES = ["bool", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]
-shapes = st.lists(st.integers(0, 5), max_size=3).map(tuple)
-specifications = st.dictionaries(
-    st.text(st.characters(codec="utf-8"), min_size=1, max_size=5),
-    st.tuples(st.sampled_from(DTYPES), shapes),
-    max_size=6,
-)
-
-
-def random_array(dtype, shape):
-    content = np.random.default_rng(0).integers(0, 2, (*shape, np.dtype(dtype).itemsize), dtype=np.uint8)
-    return content.view(dtype).reshape(shape)
-
-
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory):
-    return tmp_path_factory.mktemp("scratch")
-
-
-@given(specifications, st.text(max_size=10))
-def test_the_bytes_are_those_that_safetensors_writes(scratch, specification, text):
-    arrays = {name: random_array(*kind) for name, kind in specification.items() if name != "__metadata__"}
-    write_tensors(scratch / "ours", arrays, {"text": text})
-    with safe_open(scratch / "ours", "numpy") as opened:
-        save_file(arrays, scratch / "theirs", metadata=opened.metadata())
-    assert (scratch / "ours").read_bytes() == (scratch / "theirs").read_bytes()
-    verify(scratch / "ours")
-    assert read_metadata(scratch / "ours") == {"text": text}
-
-
-@given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 64), st.data())
-def test_rows_are_those_of_the_array(scratch, count, width, part, data):
-    array = np.random.default_rng(count).integers(0, 2**30, (count, width, 2), dtype=np.int32)
-    write_tensors(scratch / "file", {"other": array[:1], "x": array, "y": array[:, 0, 0]}, {})
-    ends = st.integers(0, count)
-    first, last = sorted([data.draw(ends), data.draw(ends)])
-    picked = np.array(data.draw(st.lists(st.integers(0, count - 1), max_size=7)), dtype=int)
-    for name, truth in (("x", array), ("y", array[:, 0, 0])):
-        stored = open_array(scratch / "file", name)
-        assert isinstance(stored, StoredRows) and len(stored) == count and stored.dtype == truth.dtype
-        halves = JoinedRows([open_rows(scratch / "file", name), truth, stored])
-        chosen = PickedRows(stored, picked)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rows_module, "PART_ROWS", part)
-            for rows, expected in ((stored, truth), (halves, np.concatenate([truth] * 3)), (chosen, truth[picked])):
-                np.testing.assert_array_equal(rows[first:last], expected[first:last])
-                np.testing.assert_array_equal(np.concatenate(list(parts(rows))), expected)
-                assert fingerprint(rows) == fingerprint(expected)
-        np.testing.assert_array_equal(stored[picked], truth[picked])
-
-
-def test_rows_are_written_as_arrays_are(tmp_path):
-    array = np.random.default_rng(0).random((3000, 7))
-    write_tensors(tmp_path / "array", {"x": array, "n": np.arange(3)}, {"a": 1})
-    rows = JoinedRows([PickedRows(array, np.arange(100)), array[100:]])
-    write_tensors(tmp_path / "rows", {"x": rows, "n": np.arange(3)}, {"a": 1})
-    assert (tmp_path / "array").read_bytes() == (tmp_path / "rows").read_bytes()
-
-
-def test_a_flipped_bit_of_a_file_written_in_parts_is_noticed(tmp_path):
-    path = tmp_path / "file"
-    write_tensors(path, {"x": JoinedRows([np.zeros((50, 3)), np.ones((50, 3))])}, {})
-    content = bytearray(path.read_bytes())
-    for position in range(len(content) - 2400, len(content), 301):
-        altered = content.copy()
-        altered[position] ^= 4
-        path.write_bytes(altered)
-        for read in (verify, lambda path: open_array(path, "x"), read_arrays):
-            with pytest.raises(InputError, match="its x is not what was written"):
-                read(path)
-
-
-def test_a_file_that_becomes_shorter_is_named(tmp_path):
-    path = tmp_path / "file"
-    write_tensors(path, {"x": np.zeros((50, 3))}, {})
-    rows = open_array(path, "x")
-    path.write_bytes(path.read_bytes()[:-8])
-    assert (rows[:49] == 0).all()
-    with pytest.raises(InputError, match="became shorter"):
-        rows[:]
-
 
 # --- Shards are what one job crafts
 
@@ -174,12 +72,6 @@ ENTRIES = {
 }
 NAMES = {"dataset": "digits", "source": "cnn", "attack": "made", "entry": "made", "device": "cpu"}
 SOURCE = {"fingerprint": "of the model"}
-
-
-def write_split(path, images, labels, classes=10):
-    digest = fingerprint(images, labels)
-    metadata = {"kind": "dataset", "classes": [str(label) for label in range(classes)], "fingerprint": digest}
-    write_tensors(path, {"images": images, "labels": labels}, metadata)
 
 
 class Crafting:
@@ -373,137 +265,6 @@ def test_shards_of_another_count_do_not_stay(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
     discard_shards(tmp_path / "pgd.safetensors")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[:2])
-
-
-# --- Memory
-
-# Of 3 x 224 x 224 pixels; 300 MB.
-LARGE, MB = (2000, 3, 224, 224), 2**20
-HEAD = """
-import re, sys
-def memory(key):
-    return int(re.search(key + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
-"""
-READING = """
-from squeezeproof.store.datasets import {reader}
-images, labels, split = {reader}(sys.argv[1])
-for first in range(0, len(labels), 50):
-    images[first : first + 50].sum()
-"""
-WITH_CRAFTING = """
-import torch
-from squeezeproof.attacks.craft import craft, fit
-from squeezeproof.attacks.learnt import load_fitted, save_fitted
-from squeezeproof.attacks.checks import check_stored
-from squeezeproof.store.adversarial import SHARD, save_set
-from squeezeproof.store.datasets import open_set, open_split
-"""
-CRAFTING = """
-images, labels, split = open_split(sys.argv[1])
-model = torch.nn.Sequential(torch.nn.AvgPool2d(56), torch.nn.Flatten(), torch.nn.Linear(48, 2)).eval()
-entry = {"method": "noise", "eps": 0.1, "norm": "linf", "stop_on_success": False, "stored": "uint8"}
-entry |= {"samples": 1, "loss": "cross_entropy"}
-rows = range(900, 940)
-tensors, metadata = craft(model, images, labels, entry, seed=0, batch_size=10, rows=rows)
-save_set(sys.argv[2], tensors, entry, metadata | {"attack": "noise", "entry": "noise"}, {"fingerprint": ""}, split)
-stored, _ = open_set(sys.argv[2], split, SHARD)
-check_stored(stored, images, entry, rows)
-"""
-JOINING = """
-from squeezeproof.store.shards import join_shards
-from squeezeproof.store.tensors import verify
-join_shards(sys.argv[1], sys.argv[2:], "of the model")
-verify(sys.argv[1])
-assert "torch" not in sys.modules
-"""
-
-
-def peak(imports, code, *arguments):
-    """MB that code adds to the memory of a process with some modules; getrusage would tell this process's own peak."""
-    script = f"{HEAD}{imports}\nbefore = memory('VmRSS')\n{code}\nprint(memory('VmHWM') - before)"
-    environment = {**os.environ, "PYTHONPATH": LIBRARY, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return float(done.stdout)
-
-
-needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc tells a process's own peak")
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory):
-    path = tmp_path_factory.mktemp("large") / "test"
-    block = np.random.default_rng(0).integers(0, 256, (100, *LARGE[1:]), dtype=np.uint8)
-    write_split(path, JoinedRows([block] * 20), np.arange(LARGE[0]) % 2, classes=2)
-    yield path
-    path.unlink()
-
-
-@needs_proc
-def test_a_split_is_read_in_constant_memory(large):
-    imports = "import squeezeproof.store.datasets"
-    assert peak(imports, READING.format(reader="open_split"), large) < 100
-    # What is measured does see a split that is in memory.
-    assert peak(imports, READING.format(reader="read_split"), large) > 280
-
-
-@needs_proc
-def test_a_shard_is_crafted_in_the_memory_of_a_shard(large, tmp_path):
-    assert peak(WITH_CRAFTING, CRAFTING, large, tmp_path / "shard") < 220
-
-
-@needs_proc
-def test_shards_are_joined_in_constant_memory(tmp_path):
-    block = np.zeros((500, *LARGE[1:]), np.uint8)
-    shards = [tmp_path / str(index) for index in range(4)]
-    for index, path in enumerate(shards):
-        passes = {"forwards": 1, "backwards": 0, "zero_gradients": 0}
-        own = {"first": 500 * index, "last": 500 * (index + 1), "of": 2000, "passes": passes, "fitting": passes}
-        metadata = {
-            "kind": SHARD,
-            "shard": own,
-            "stages": [],
-            "n": 500,
-            "seconds": 1.0,
-            "successes": 2,
-            "device": "cpu",
-        }
-        write_tensors(path, {"adversarial": block}, {**metadata, "source_fingerprint": "of the model"})
-    assert peak("import squeezeproof.store.shards", JOINING, tmp_path / "joined", *shards) < 100
-    metadata = read_metadata(tmp_path / "joined", "adversarial")
-    assert (metadata["n"], metadata["successes"], metadata["seconds"]) == (2000, 8, 4.0)
-    for path in [*shards, tmp_path / "joined"]:
-        path.unlink()
-
-
-# --- Image folders
-
-
-def folder_of_images(root, train=20, test=5):
-    for split, count in (("train", train), ("test", test)):
-        for name in ("a", "b"):
-            (root / split / name).mkdir(parents=True)
-            for index in range(count):
-                Image.new("RGB", (8, 8), (index, 2 * index, 3)).save(root / split / name / f"{index:02}.png")
-    settings = {"size": 4, "channels": 3, "background": "#ffffff", "subset_seed": 0}
-    return {"kind": "image_folder", "root": str(root), **settings}
-
-
-def test_images_are_decoded_twice_at_most_and_a_part_at_a_time(tmp_path, monkeypatch):
-    counts, held = Counter(), []
-    decode, stack = image_folder._decode, np.stack
-    monkeypatch.setattr(image_folder, "_decode", lambda path: (counts.update([path]), decode(path))[1])
-    monkeypatch.setattr(image_folder.np, "stack", lambda images: (held.append(len(images)), stack(images))[1])
-    monkeypatch.setattr(rows_module, "PART_ROWS", 7)
-    chosen = folder_of_images(tmp_path) | {"train": 20, "validation": 4, "test": 6}
-    paths = {name: tmp_path / f"{name}.safetensors" for name in ("train", "validation", "test")}
-    prepare(chosen, paths, "mine")
-    assert len(counts) == 30 and set(counts.values()) == {2} and max(held) == 7
-    images, labels, metadata = read_split(paths["train"])
-    assert metadata["fingerprint"] == fingerprint(images.numpy(), labels.numpy())
-    assert metadata["mean"] == pytest.approx((images / 255).mean((0, 2, 3)).tolist())
 
 
 # --- The plan

@@ -1,119 +1,20 @@
-"""Stored files: whole or absent, equal to the bit when read, refused by name when damaged; and the log of a job."""
+"""Stored files: equal to the bit when read, refused by name when damaged."""
 
-import logging
-import os
 import re
-import signal
-import subprocess
-import sys
 from itertools import combinations
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from store_examples import run_python
 
-from squeezeproof import atomic, jobs
-from squeezeproof.atomic import replacing
 from squeezeproof.errors import InputError
-from squeezeproof.jobs import Progress, job
-from squeezeproof.seeds import derive_seed
 from squeezeproof.store.adversarial import save_set
 from squeezeproof.store.datasets import open_set, read_split, to_pixels
 from squeezeproof.store.predictions import read_predictions, save_predictions
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_metadata, write_tensors
-
-LIBRARY = str(Path(jobs.__file__).parents[1])
-
-
-def run_python(code, *arguments):
-    environment = {**os.environ, "PYTHONPATH": LIBRARY}
-    return subprocess.run([sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True)
-
-
-# --- Atomic replacement
-
-
-def test_a_new_file_appears_with_its_folders(tmp_path):
-    path = tmp_path / "new" / "folder" / "file.txt"
-    with replacing(path) as temporary:
-        temporary.write_text("whole")
-        assert not path.exists()
-        # A rename is atomic inside one folder, not across file systems.
-        assert temporary.parent == path.parent
-    assert path.read_text() == "whole"
-    assert list(path.parent.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("exception", [OSError("disk full"), KeyboardInterrupt()])
-@pytest.mark.parametrize("old", [None, "old"])
-def test_an_exception_leaves_things_as_they_were(tmp_path, exception, old):
-    path = tmp_path / "file.txt"
-    if old is not None:
-        path.write_text(old)
-    with pytest.raises(type(exception)), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise exception
-    assert [item.read_text() for item in tmp_path.iterdir()] == ([] if old is None else [old])
-
-
-def test_a_kill_between_write_and_replace_leaves_the_old_file(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-    code = (
-        "import os, signal, sys\n"
-        "from squeezeproof.atomic import replacing\n"
-        "with replacing(sys.argv[1]) as temporary:\n"
-        "    temporary.write_text('new')\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    assert run_python(code, str(path)).returncode == -signal.SIGKILL
-    assert path.read_text() == "old"
-    assert len(list(tmp_path.iterdir())) == 2
-    with replacing(path) as temporary:
-        temporary.write_text("newer")
-    assert path.read_text() == "newer"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_discarding_removes_what_killed_writers_left(tmp_path):
-    for name in ("a.txt", ".a.txt.1.tmp", ".a.txt.22.tmp", ".ab.txt.1.tmp", "b.txt"):
-        (tmp_path / name).write_text(name)
-    atomic.discard(tmp_path / "a.txt")
-    atomic.discard(tmp_path / "never-was.txt")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".ab.txt.1.tmp", "b.txt"]
-
-
-def test_the_content_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
-    calls = []
-    for name in ("fsync", "replace"):
-        real = getattr(os, name)
-        monkeypatch.setattr(atomic.os, name, lambda *args, name=name, real=real: (calls.append(name), real(*args)))
-    with replacing(tmp_path / "file.txt") as temporary:
-        temporary.write_text("whole")
-    assert calls == ["fsync", "replace"]
-
-
-@pytest.mark.parametrize("metadata", [{"value": object()}, {"value": {1, 2}}])
-def test_a_failed_write_leaves_the_old_file(tmp_path, metadata):
-    path = tmp_path / "file.safetensors"
-    write_tensors(path, {"x": np.arange(3)}, {"kind": "old"})
-    with pytest.raises(TypeError):
-        write_tensors(path, {"x": np.arange(4)}, metadata)
-    assert list(tmp_path.iterdir()) == [path]
-    assert read_metadata(path) == {"kind": "old"} and len(read_arrays(path)["x"]) == 3
-
-
-def test_a_file_may_be_read_by_whom_the_umask_lets(tmp_path):
-    before = os.umask(0o027)
-    try:
-        write_tensors(tmp_path / "a.safetensors", {"x": np.arange(3)}, {"kind": "test"})
-    finally:
-        os.umask(before)
-    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o640
-
 
 # --- Tensor files
 
@@ -409,121 +310,3 @@ def test_predictions_come_back(tmp_path):
     assert metadata["attacks"]["pgd-eps8of255"]["eps"] == 8 / 255
     assert (metadata["target_fingerprint"], metadata["clean_fingerprint"]) == ("2" * 64, SPLIT["fingerprint"])
     assert metadata["classes"] == CLASSES
-
-
-# --- Jobs
-
-
-@pytest.fixture
-def snakemake(tmp_path):
-    return SimpleNamespace(rule="prepare", log=[str(tmp_path / "job.log")])
-
-
-@pytest.fixture
-def handlers():
-    """The handlers of the library's log, none of which a job may leave behind."""
-    before = list(jobs.log.handlers)
-    yield
-    assert jobs.log.handlers == before
-
-
-def test_a_job_logs_to_its_rules_file(snakemake, handlers):
-    Path(snakemake.log[0]).write_text("an earlier attempt")
-    with job(snakemake):
-        logging.getLogger("squeezeproof").info("half of it")
-    lines = Path(snakemake.log[0]).read_text().splitlines()
-    assert len(lines) == 2
-    assert re.fullmatch(r"\d\d:\d\d:\d\d half of it", lines[0])
-    assert re.fullmatch(r"\d\d:\d\d:\d\d done in \d+\.\d s; CPU: \d+\.\d\d s to start, \d+\.\d\d s of work", lines[1])
-
-
-def test_an_input_error_ends_a_job_with_its_message_alone(snakemake, handlers):
-    with pytest.raises(SystemExit) as caught, job(snakemake):
-        raise InputError("data/x.png: not an image")
-    assert caught.value.code == "prepare: data/x.png: not an image"
-    text = Path(snakemake.log[0]).read_text()
-    assert re.fullmatch(r"\d\d:\d\d:\d\d ERROR: data/x\.png: not an image\n", text)
-
-
-def test_any_other_error_ends_a_job_with_its_traceback(snakemake, handlers):
-    with pytest.raises(ZeroDivisionError), job(snakemake):
-        1 / 0  # noqa: B018
-    text = Path(snakemake.log[0]).read_text()
-    assert "ERROR in rule prepare" in text and "Traceback" in text and "1 / 0" in text
-    assert "done in" not in text
-
-
-def test_an_interrupted_job_leaves_no_handler(snakemake, handlers):
-    with pytest.raises(SystemExit, match="130"), job(snakemake):
-        raise KeyboardInterrupt
-    text = Path(snakemake.log[0]).read_text()
-    assert "done in" not in text and "interrupted" in text
-
-
-def test_jobs_do_not_write_into_each_others_logs(snakemake, tmp_path, handlers):
-    with job(snakemake):
-        pass
-    before = Path(snakemake.log[0]).read_text()
-    with job(SimpleNamespace(rule="train", log=[str(tmp_path / "other.log")])):
-        jobs.log.info("of the other job")
-    assert Path(snakemake.log[0]).read_text() == before
-    assert "of the other job" in (tmp_path / "other.log").read_text()
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that the test sets."""
-    now = SimpleNamespace(seconds=100.0)
-    monkeypatch.setattr(jobs.time, "perf_counter", lambda: now.seconds)
-    return now
-
-
-def test_progress_is_logged_at_intervals_and_at_the_end(clock, caplog):
-    caplog.set_level(logging.INFO, "squeezeproof")
-    progress = Progress(8, "batches", interval=10)
-    for _ in range(8):
-        clock.seconds += 4
-        progress.advance()
-    assert caplog.messages == [
-        "3 of 8 batches, 20 s left",
-        "6 of 8 batches, 8 s left",
-        "8 of 8 batches, 0 s left",
-    ]
-
-
-def test_progress_counts_several_at_once_and_takes_notes(clock, caplog):
-    caplog.set_level(logging.INFO, "squeezeproof")
-    progress = Progress(100, "images", interval=0)
-    clock.seconds += 3
-    progress.advance(25, "loss 0.5")
-    progress.advance(75)
-    assert caplog.messages == ["25 of 100 images, 9 s left, loss 0.5", "100 of 100 images, 0 s left"]
-
-
-# --- Seeds
-
-
-def test_seeds_are_fixed_for_all_time():
-    assert derive_seed(0, "weights") == 5308020828624478041
-    assert derive_seed(1, "cnn3", 2.5) == derive_seed("1", "cnn3", "2.5")
-
-
-def test_seeds_differ_by_every_part_and_their_order():
-    parts = [
-        (),
-        ("",),
-        (0,),
-        (1,),
-        ("01",),
-        (0, 1),
-        (1, 0),
-        (0, "weights"),
-        (0, "training"),
-        (0, 1, ""),
-        ("a", "bc"),
-        ("ab", "c"),
-    ]
-    seeds = [derive_seed(*part) for part in parts]
-    # Nothing and one empty name are the same text.
-    assert len(set(seeds)) == len(seeds) - 1
-    assert all(0 <= seed < 2**63 for seed in seeds)

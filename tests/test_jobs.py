@@ -1,0 +1,130 @@
+"""The log and the progress of a job, and the seeds of its random numbers."""
+
+import logging
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from squeezeproof import jobs
+from squeezeproof.errors import InputError
+from squeezeproof.jobs import Progress, job
+from squeezeproof.seeds import derive_seed
+
+# --- Jobs
+
+
+@pytest.fixture
+def snakemake(tmp_path):
+    return SimpleNamespace(rule="prepare", log=[str(tmp_path / "job.log")])
+
+
+@pytest.fixture
+def handlers():
+    """The handlers of the library's log, none of which a job may leave behind."""
+    before = list(jobs.log.handlers)
+    yield
+    assert jobs.log.handlers == before
+
+
+def test_a_job_logs_to_its_rules_file(snakemake, handlers):
+    Path(snakemake.log[0]).write_text("an earlier attempt")
+    with job(snakemake):
+        logging.getLogger("squeezeproof").info("half of it")
+    lines = Path(snakemake.log[0]).read_text().splitlines()
+    assert len(lines) == 2
+    assert re.fullmatch(r"\d\d:\d\d:\d\d half of it", lines[0])
+    assert re.fullmatch(r"\d\d:\d\d:\d\d done in \d+\.\d s; CPU: \d+\.\d\d s to start, \d+\.\d\d s of work", lines[1])
+
+
+def test_an_input_error_ends_a_job_with_its_message_alone(snakemake, handlers):
+    with pytest.raises(SystemExit) as caught, job(snakemake):
+        raise InputError("data/x.png: not an image")
+    assert caught.value.code == "prepare: data/x.png: not an image"
+    text = Path(snakemake.log[0]).read_text()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d ERROR: data/x\.png: not an image\n", text)
+
+
+def test_any_other_error_ends_a_job_with_its_traceback(snakemake, handlers):
+    with pytest.raises(ZeroDivisionError), job(snakemake):
+        1 / 0  # noqa: B018
+    text = Path(snakemake.log[0]).read_text()
+    assert "ERROR in rule prepare" in text and "Traceback" in text and "1 / 0" in text
+    assert "done in" not in text
+
+
+def test_an_interrupted_job_leaves_no_handler(snakemake, handlers):
+    with pytest.raises(SystemExit, match="130"), job(snakemake):
+        raise KeyboardInterrupt
+    text = Path(snakemake.log[0]).read_text()
+    assert "done in" not in text and "interrupted" in text
+
+
+def test_jobs_do_not_write_into_each_others_logs(snakemake, tmp_path, handlers):
+    with job(snakemake):
+        pass
+    before = Path(snakemake.log[0]).read_text()
+    with job(SimpleNamespace(rule="train", log=[str(tmp_path / "other.log")])):
+        jobs.log.info("of the other job")
+    assert Path(snakemake.log[0]).read_text() == before
+    assert "of the other job" in (tmp_path / "other.log").read_text()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test sets."""
+    now = SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr(jobs.time, "perf_counter", lambda: now.seconds)
+    return now
+
+
+def test_progress_is_logged_at_intervals_and_at_the_end(clock, caplog):
+    caplog.set_level(logging.INFO, "squeezeproof")
+    progress = Progress(8, "batches", interval=10)
+    for _ in range(8):
+        clock.seconds += 4
+        progress.advance()
+    assert caplog.messages == [
+        "3 of 8 batches, 20 s left",
+        "6 of 8 batches, 8 s left",
+        "8 of 8 batches, 0 s left",
+    ]
+
+
+def test_progress_counts_several_at_once_and_takes_notes(clock, caplog):
+    caplog.set_level(logging.INFO, "squeezeproof")
+    progress = Progress(100, "images", interval=0)
+    clock.seconds += 3
+    progress.advance(25, "loss 0.5")
+    progress.advance(75)
+    assert caplog.messages == ["25 of 100 images, 9 s left, loss 0.5", "100 of 100 images, 0 s left"]
+
+
+# --- Seeds
+
+
+def test_seeds_are_fixed_for_all_time():
+    assert derive_seed(0, "weights") == 5308020828624478041
+    assert derive_seed(1, "cnn3", 2.5) == derive_seed("1", "cnn3", "2.5")
+
+
+def test_seeds_differ_by_every_part_and_their_order():
+    parts = [
+        (),
+        ("",),
+        (0,),
+        (1,),
+        ("01",),
+        (0, 1),
+        (1, 0),
+        (0, "weights"),
+        (0, "training"),
+        (0, 1, ""),
+        ("a", "bc"),
+        ("ab", "c"),
+    ]
+    seeds = [derive_seed(*part) for part in parts]
+    # Nothing and one empty name are the same text.
+    assert len(set(seeds)) == len(seeds) - 1
+    assert all(0 <= seed < 2**63 for seed in seeds)
