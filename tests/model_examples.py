@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from squeezeproof.models.build import build, specification
-from squeezeproof.study.config import Training
+from squeezeproof.study.trainings import Training
 
 # The tensors here are so small that more threads only wait for each other.
 torch.set_num_threads(1)

@@ -17,8 +17,8 @@ from plan_examples import BASE, assert_sound, plan, small
 from show_plan import configured
 
 import squeezeproof
-from squeezeproof.study.config import Evaluation
 from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.evaluations import Evaluation
 from squeezeproof.study.json_schema import choices, properties
 from squeezeproof.study.plan import OTHER, SAME, Study
 

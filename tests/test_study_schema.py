@@ -10,10 +10,11 @@ from jsonschema import Draft202012Validator
 from study_examples import changed
 
 from squeezeproof.entries.settings import Settings, as_dict, suggest
-from squeezeproof.study.config import StudyConfig, Training
+from squeezeproof.study.config import StudyConfig
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.json_schema import properties
 from squeezeproof.study.schema import check_config
+from squeezeproof.study.trainings import Training
 
 MINIMAL = """
 study: small

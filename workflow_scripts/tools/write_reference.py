@@ -26,9 +26,10 @@ from squeezeproof.entries.compression import Compression
 from squeezeproof.entries.dataset import Dataset
 from squeezeproof.entries.library import Library, LibraryAttack
 from squeezeproof.entries.settings import Settings
-from squeezeproof.study.config import StudyConfig, Training
+from squeezeproof.study.config import StudyConfig
 from squeezeproof.study.editor_schema import editor_schema
 from squeezeproof.study.json_schema import options, properties
+from squeezeproof.study.trainings import Training
 from squeezeproof.tables import describe
 from squeezeproof.tables.catalog import TABLES
 

@@ -50,7 +50,7 @@ def fit(
     Args:
         model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K]; trained on the device of its parameters.
         train, validation: (uint8 images, int64 labels); validation may be empty, its accuracy is then None.
-        settings: a checked entry of `trainings` (study.config.Training).
+        settings: a checked entry of `trainings` (study.trainings.Training).
         seed: fixes the order of the batches, the augmentation and the adversary; each epoch has its own stream.
         masks: parameter name -> bool tensor; masked weights are zero after every step.
         solver: an `admm.Admm` over weights of the model, which compresses them during the training. Rows then also
