@@ -4,7 +4,7 @@ from squeezeproof.audit.findings import write_findings
 from squeezeproof.audit.sets import Origin, audit_set
 from squeezeproof.jobs import job
 from squeezeproof.markers import supported_with
-from squeezeproof.store.predictions import read_predictions, read_targeted
+from squeezeproof.store.predictions import CLEAN, read_predictions, read_targeted
 from squeezeproof.store.tensors import open_array, read_arrays, read_metadata
 
 with job(snakemake, of_one_network=True):
@@ -18,7 +18,9 @@ with job(snakemake, of_one_network=True):
     if files.evaluated:
         targeted = {name: found.predictions for name, found in read_targeted(files.evaluated)[2].items()}
         evaluated = read_predictions(files.evaluated)[1] | targeted
-    findings = []
+    findings, clean = [], evaluated.get(CLEAN)
     for path, attack in zip(*supported_with(files.sets, snakemake.params.attacks), strict=True):
-        findings += audit_set(path, names.dataset, names.source, attack, origin, evaluated.get(attack))
+        findings += audit_set(
+            path, names.dataset, names.source, attack, origin, evaluated.get(attack), evaluated.get(CLEAN)
+        )
     write_findings(snakemake.output[0], findings)

@@ -42,13 +42,14 @@ NAMES = {
     17: "the loss has converged",
     18: "scaling or shifting the logits changes nothing",
     19: "the deployed int8 model agrees with its fake-quantized model",
-    20: "no test image is a training image",
+    20: "no test image is a training image, or is there twice",
     21: "compressed as far as asked",
     22: "the model tells classes apart",
     23: "no two models are one",
     24: "a fresh attack by another library breaks no more",
     25: "perturbations use the budget",
     26: "models trained apart make different errors",
+    27: "labels are the target's own, of these images",
 }
 LISTED = 10
 HARD = (*range(1, 9), 22, 24)

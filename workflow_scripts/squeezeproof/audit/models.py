@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding, judge, listed, not_applicable
-from squeezeproof.store.predictions import CLEAN
+from squeezeproof.store.predictions import CLEAN, NOT_SCORED
 from squeezeproof.store.tensors import array_digests
 from squeezeproof.types import Key
 
@@ -18,6 +18,15 @@ MASK = "mask:"
 SHARED_ERRORS = 20
 # Share of the errors of models that were trained apart which all of them make alike.
 SHARED = 0.7
+# Share of clean images that rounding may let one model label in two ways.
+ROUNDING = 0.01
+# Clean images, and share of them, that two models label differently from which they do not label all attacked alike.
+APART, SHARE_APART = 5, 0.02
+# Share of images that stand under an attack from which two models differ on some.
+STANDING = 0.1
+# Labels that an attack changes on its source from which it changes some on a model of the same base.
+FOOLED = 50
+SHOWN = 3
 
 
 def works(key: Key, clean: np.ndarray, labels: np.ndarray) -> Finding:
@@ -54,12 +63,26 @@ class Models:
     def __init__(self) -> None:
         self._predictions = defaultdict(list)
         self._clean, self._labels = defaultdict(dict), {}
+        # (data set, target) -> clean labels that differ between its files; (data set, source, attack, digest of the
+        # labels) -> targets; (data set, source, target, attack) -> labels that the attack changes.
+        self._differing, self._alike = defaultdict(int), defaultdict(list)
+        self._changed = {}
 
     def add(
         self, dataset: str, source: str, target: str, labels: np.ndarray, predictions: dict[str, np.ndarray]
     ) -> None:
         """Take note of a target's predictions, name -> labels [N], clean and on the sets of one source."""
-        self._clean[dataset][target], self._labels[dataset] = predictions[CLEAN].astype(np.int32), labels
+        clean, self._labels[dataset] = predictions[CLEAN], labels
+        known = self._clean[dataset].setdefault(target, clean.astype(np.int32))
+        self._differing[dataset, target] += int((known != clean).sum())
+        for attack, predicted in predictions.items():
+            if attack != CLEAN:
+                scored = predicted != NOT_SCORED
+                self._changed[dataset, source, target, attack] = int((predicted != clean)[scored].sum())
+                # Where nearly all images fall, all models may label them alike.
+                if scored.any() and (predicted == labels)[scored].mean() >= STANDING:
+                    digest = hashlib.sha256(np.ascontiguousarray(predicted, np.int64).tobytes()).hexdigest()
+                    self._alike[dataset, source, attack, digest].append(target)
         errors = sum(int((predicted != labels).sum()) for predicted in predictions.values())
         if errors >= SHARED_ERRORS:
             digest = hashlib.sha256()
@@ -70,13 +93,13 @@ class Models:
     def findings(
         self, weights: dict[tuple[str, str], str], parents: dict[tuple[str, str], str | None]
     ) -> list[Finding]:
-        """Findings of check 23 on every model and of check 26 on every data set.
+        """Findings of checks 23 and 27 on every model and of check 26 on every data set.
 
         Args:
             weights: (data set, model) -> digest of its weights.
             parents: (data set, model) -> name of the model that it was compressed from, None for others.
         """
-        return [*self._distinct(weights, parents), *self._labelled(parents)]
+        return [*self._distinct(weights, parents), *self._labelled(parents), *self._own(parents)]
 
     def _distinct(
         self, weights: dict[tuple[str, str], str], parents: dict[tuple[str, str], str | None]
@@ -103,6 +126,51 @@ class Models:
             verdict = FAILURE if undone else WARNING
             yield judge((dataset, EVERY, model, EVERY), 23, len(others) + len(alike), 0, message, verdict=verdict)
 
+    def _own(self, parents: dict[tuple[str, str], str | None]) -> Iterator[Finding]:
+        """Check 27: what is stored as labels of a target are its own, of the images that they are said to be of.
+
+        Clean images have one label each, whatever else was scored beside them. Two models that label them differently
+        do not label all attacked images alike, and images that fool a model fool some of those that were compressed
+        from it, or that it was compressed from. Only the first is certain, and a failure.
+        """
+        borrowed, untouched = self._borrowed(), self._untouched(parents)
+        for (dataset, target), differing in self._differing.items():
+            twice = differing > ROUNDING * len(self._labels[dataset])
+            cells = {
+                "it labels as another model does": borrowed[dataset, target],
+                "no image that fools the source fools it": untouched[dataset, target],
+            }
+            found = [f"it has two labels for {differing} clean images"] if twice else []
+            found += [f"{text}: {', '.join(names[:SHOWN])}" for text, names in cells.items() if names]
+            message = (
+                f"{'; '.join(found)}: these are labels of another model, of other images or in another order; make its "
+                f"predictions again"
+            )
+            verdict = FAILURE if twice else WARNING
+            yield judge((dataset, EVERY, target, EVERY), 27, len(found), 0, message, verdict=verdict)
+
+    def _borrowed(self) -> dict[tuple[str, str], list[str]]:
+        """(data set, target) -> cells in which it has the labels of another model that clean images tell from it."""
+        found = defaultdict(list)
+        for (dataset, source, attack, _), targets in self._alike.items():
+            clean = self._clean[dataset]
+            for target in targets:
+                apart = [other for other in targets if _apart(clean[other], clean[target])]
+                # What the source says of its own images is what is known of it best.
+                if apart and target != source:
+                    found[dataset, target].append(f"{attack} of {source}")
+        return found
+
+    def _untouched(self, parents: dict[tuple[str, str], str | None]) -> dict[tuple[str, str], list[str]]:
+        """(data set, target) -> cells in which no label changes, of sources of the same base whose own labels do."""
+        found = defaultdict(list)
+        for (dataset, source, target, attack), changed in self._changed.items():
+            one_base = (parents.get((dataset, source)) or source) == (parents.get((dataset, target)) or target)
+            fooled = self._changed.get((dataset, source, source, attack), 0)
+            if one_base and not changed and fooled >= FOOLED:
+                found[dataset, target].append(f"{attack} of {source}")
+        return found
+
     def _labelled(self, parents: dict[tuple[str, str], str | None]) -> Iterator[Finding]:
         """Check 26: models that were trained apart do not make the same errors.
 
@@ -125,3 +193,8 @@ class Models:
             )
             bad = len(agreed) >= SHARED_ERRORS / 2 and share > SHARED
             yield judge(key, 26, share, SHARED, message, bad=bad)
+
+
+def _apart(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two models label clean images [N] too differently to be one, or one and its int8 copy."""
+    return int((first != second).sum()) >= max(APART, SHARE_APART * len(first))

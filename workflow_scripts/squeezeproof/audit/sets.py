@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from squeezeproof.audit.findings import EVERY, WARNING, Finding, judge, listed, not_applicable, remedy
-from squeezeproof.audit.models import works
+from squeezeproof.audit.models import ROUNDING, works
 from squeezeproof.entries import registry
 from squeezeproof.entries.attack import DRAWN_TARGETS
 from squeezeproof.errors import InputError
@@ -51,7 +51,13 @@ class Origin:
 
 
 def audit_set(
-    path: str | Path, dataset: str, source: str, attack: str, origin: Origin, evaluated: np.ndarray | None = None
+    path: str | Path,
+    dataset: str,
+    source: str,
+    attack: str,
+    origin: Origin,
+    evaluated: np.ndarray | None = None,
+    clean: np.ndarray | None = None,
 ) -> list[Finding]:
     """Findings of checks 1, 3, 4, 5, 9, 22 and 25 on a set, for every target; of check 2 where its file
     cannot be read or its attack failed.
@@ -61,6 +67,7 @@ def audit_set(
         dataset, source, attack: names of the cell.
         origin: the Origin that the set claims.
         evaluated: labels [N] that the source itself gives to the set (its predictions file), None where not scored.
+        clean: the same of the clean images.
     """
     key = (dataset, source, EVERY, attack)
     try:
@@ -81,7 +88,7 @@ def audit_set(
         moved(key, metadata["settings"], arrays, lengths, again),
         spent(key, metadata["settings"], arrays, lengths, again),
         works(key, arrays["clean_predictions"], arrays["labels"]),
-        reproduced(key, arrays, evaluated, again),
+        reproduced(key, arrays, evaluated, clean, again),
         cumulative(key, metadata, arrays, again),
         gradients(key, metadata),
     ]
@@ -179,13 +186,19 @@ def _spends(method: str) -> bool:
     return not (entry.minimum_norm or entry.own_budget)
 
 
-def reproduced(key: Key, arrays: dict[str, np.ndarray], evaluated: np.ndarray | None, again: str) -> Finding:
-    """Check 4: the source's labels of the stored images are those recorded while crafting, but for ties.
+def reproduced(
+    key: Key, arrays: dict[str, np.ndarray], evaluated: np.ndarray | None, clean: np.ndarray | None, again: str
+) -> Finding:
+    """Check 4: the source's labels of the stored images are those recorded while crafting, but for ties, and so are
+    those of the clean images, but for a hundredth of them.
 
     A tie is a margin below 1e-5 (1e-5 of the set's largest margin where that exceeds 1), which rounding may decide.
     """
     if evaluated is None:
         return not_applicable(key, 4, "the source is not scored on its own set; add a white-box evaluation")
+    if clean is not None and (others := int((clean != arrays["clean_predictions"]).sum())) > ROUNDING * len(clean):
+        message = f"the source labels {others} clean images otherwise than while crafting{again}"
+        return judge(key, 4, others, ROUNDING * len(clean), message)
     margins = np.abs(arrays["margin"])
     tie = TIE * max(1.0, float(margins[np.isfinite(margins)].max(initial=0)))
     differs = (evaluated != NOT_SCORED) & (evaluated != arrays["predictions"])
