@@ -100,8 +100,6 @@ Split = tuple[Images, "Tensor"]
 Classifier = Callable[["Tensor"], "Tensor"]
 # Maps logits [N, K] and labels [N] to the loss of each example, [N].
 Loss = Callable[["Tensor", "Tensor"], "Tensor"]
-# Of the ball around a clean image.
-Norm = Literal["linf", "l2", "l1", "l0"]
 # Parameter name -> bool tensor, True where a weight is kept.
 Masks = dict[str, "Tensor"]
 # What tells the models of a data set and seed apart, and what a compressed one is compared with.

@@ -9,8 +9,9 @@ from squeezeproof.attacks.ball import ascend, project, surface_point
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
 from squeezeproof.attacks.objective import AWAY, Goal, check_classes, margin, targeted_dlr
+from squeezeproof.norms import Norm
 from squeezeproof.seeds import derive_seed
-from squeezeproof.types import Classifier, Loss, Norm
+from squeezeproof.types import Classifier, Loss
 
 # Share of the new step against the last one's direction, and share of rising steps below which the step size halves.
 MOMENTUM = 0.75

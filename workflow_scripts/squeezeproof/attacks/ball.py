@@ -6,7 +6,7 @@ For l0 the norm is the number of values, not of pixels, that change by more than
 import torch
 
 from squeezeproof.attacks.random import normal, uniform
-from squeezeproof.types import Norm
+from squeezeproof.norms import Norm
 
 TINY = 1e-12
 # Of a value of an image, which is changed where it differs by more.
@@ -22,11 +22,11 @@ def project(points: torch.Tensor, centers: torch.Tensor, eps: float | torch.Tens
     projection never lengthens a perturbation, so the point stays inside both. For l1 values are lowered by what is
     too long, all by the same but those that reach zero [duchi2008]; for l0 the largest changes stay.
     """
-    if norm == "linf":
+    if norm == Norm.LINF:
         return torch.minimum(torch.maximum(points, centers - eps), centers + eps).clamp_(0, 1)
     delta = points - centers
-    if norm in ("l1", "l0"):
-        kept = _nearest_l1(delta, eps) if norm == "l1" else _largest(delta, eps)
+    if norm in (Norm.L1, Norm.L0):
+        kept = _nearest_l1(delta, eps) if norm == Norm.L1 else _largest(delta, eps)
         return torch.where(kept != 0, centers + kept, centers).clamp_(0, 1)
     length = norms(delta, norm).clamp_min(TINY)
     return (centers + delta * (eps / length).clamp_max(1)[:, None, None, None]).clamp_(0, 1)
@@ -74,7 +74,7 @@ def off_plateau(gradient: torch.Tensor, seed: int, indices: torch.Tensor) -> tor
 
 def steepest(gradient: torch.Tensor, norm: Norm) -> torch.Tensor:
     """The direction of unit norm that raises the loss fastest; zero where the gradient is zero."""
-    if norm == "linf":
+    if norm == Norm.LINF:
         return gradient.sign()
     # Scaling by the largest entry first keeps the square of a tiny gradient from vanishing.
     scaled = gradient / gradient.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(torch.finfo(gradient.dtype).tiny)
@@ -84,12 +84,12 @@ def steepest(gradient: torch.Tensor, norm: Norm) -> torch.Tensor:
 def norms(delta: torch.Tensor, norm: Norm) -> torch.Tensor:
     """The norm of each perturbation, [N]."""
     flat = delta.flatten(1)
-    if norm == "l0":
+    if norm == Norm.L0:
         return (flat.abs() > CHANGED).sum(1).to(delta)
-    if norm == "l1":
+    if norm == Norm.L1:
         # In float32 the sum of an image's values would be off by more than the slack of a ball.
         return flat.abs().sum(1, dtype=torch.float64).to(delta)
-    return peaks(delta) if norm == "linf" else flat.norm(dim=1)
+    return peaks(delta) if norm == Norm.LINF else flat.norm(dim=1)
 
 
 def peaks(tensor: torch.Tensor) -> torch.Tensor:
@@ -103,7 +103,7 @@ def random_point(
 ) -> torch.Tensor:
     """A uniform point of each ball, clipped to the box; that of example i depends on (seed, indices[i]) alone."""
     shape = centers.shape[1:]
-    if norm == "linf":
+    if norm == Norm.LINF:
         noise = uniform(seed, indices, shape, stream=0).mul_(2).sub_(1)
         return (centers + eps * noise).clamp_(0, 1)
     direction = normal(seed, indices, shape, stream=0)
@@ -115,9 +115,9 @@ def random_point(
 
 def surface_point(centers: torch.Tensor, eps: float, norm: Norm, seed: int, indices: torch.Tensor) -> torch.Tensor:
     """A point of each ball's surface, clipped to the box; that of example i depends on (seed, indices[i]) alone."""
-    draw = uniform if norm == "linf" else normal
+    draw = uniform if norm == Norm.LINF else normal
     noise = draw(seed, indices, centers.shape[1:], stream=0)
-    if norm == "linf":
+    if norm == Norm.LINF:
         noise = noise.mul_(2).sub_(1)
     scale = eps / norms(noise, norm).clamp_min(TINY)
     return project(centers + scale[:, None, None, None] * noise, centers, eps, norm)

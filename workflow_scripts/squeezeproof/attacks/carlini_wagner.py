@@ -10,7 +10,8 @@ from squeezeproof.attacks.ball import norms, off_plateau, project
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
 from squeezeproof.attacks.objective import AWAY, Goal
-from squeezeproof.types import Classifier, Norm
+from squeezeproof.norms import Norm
+from squeezeproof.types import Classifier
 
 # The authors' 0.999999 moves a black or white pixel a million times slower than a grey one, this one half as fast.
 SCALE = 0.7
@@ -116,7 +117,7 @@ def _search(
         values, logits, uphill = loss_and_gradient(model, points, batch.labels, goal.margin)
         broken = goal.reached(logits, batch.labels) & (values >= confidence)
         delta = points - batch.inputs
-        distance = norms(delta, "l2")
+        distance = norms(delta, Norm.L2)
         # The first start is the image, which is no adversarial example.
         if step > 0 or not first:
             best.update(points, torch.where(broken, -distance, values), broken, batch.rows)

@@ -6,8 +6,9 @@ import torch
 
 from squeezeproof.attacks.ball import norms
 from squeezeproof.errors import InputError
+from squeezeproof.norms import Norm
 from squeezeproof.store.datasets import to_pixels
-from squeezeproof.types import Images, Norm
+from squeezeproof.types import Images
 
 SLACK = 1e-6
 BATCH = 50

@@ -5,7 +5,8 @@ import torch
 from squeezeproof.attacks.ball import ascend, norms, project
 from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
 from squeezeproof.attacks.objective import AWAY, Goal, margin, rounding
-from squeezeproof.types import Classifier, Norm
+from squeezeproof.norms import Norm
+from squeezeproof.types import Classifier
 
 # Of the clean image's margin and the largest logit: a copy whose margins differ by more is not used (models.fold).
 NEAR = 2e-3
@@ -80,7 +81,7 @@ def _push(
         going &= values < safe
         if attempt == TRIES or not going.any():
             return points, logits, moved & ~going
-        slope = norms(gradient, "l2") if norm == "l2" else gradient.abs().flatten(1).sum(1)
+        slope = norms(gradient, Norm.L2) if norm == Norm.L2 else gradient.abs().flatten(1).sum(1)
         lengths = torch.where(going & (slope > 0), (2 * safe - values) * 2**attempt / slope, 0.0)
         further = points + lengths[:, None, None, None] * ascend(gradient, norm, seed, indices)
         points = further.clamp_(0, 1) if eps is None else project(further, inputs, eps, norm)

@@ -26,6 +26,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.jobs import Progress
 from squeezeproof.models.device import device_of
 from squeezeproof.models.quantized import rounding_slope
+from squeezeproof.norms import Norm
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.shards import pass_metadata
@@ -33,7 +34,7 @@ from squeezeproof.types import Images, Split
 
 PROBE = 8
 # Norms in which a point at a boundary can be pushed on.
-CONFIRMED = ("linf", "l2")
+CONFIRMED = (Norm.LINF, Norm.L2)
 # What of a stage's settings its function does not take: they say what of the model it sees.
 OF_THE_MODEL = ("method", "gradient", "expectation")
 
@@ -245,7 +246,7 @@ class _Attacked:
             again = attack(self.source, clean[few], aims[few], seed=seed, indices=indices[few]).detach()
         with torch.no_grad():
             outcomes = [self.goal.reached(self.source.model(batch), aims[few]) for batch in (again, points[few])]
-        moved = norms(again - points[few], "linf") > SLACK
+        moved = norms(again - points[few], Norm.LINF) > SLACK
         differ = int((outcomes[0] != outcomes[1]).sum())
         return {"again": len(moved), "other_points": int(moved.sum()), "other_outcomes": differ}
 

@@ -8,7 +8,8 @@ from squeezeproof.attacks.ball import ascend, project
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import difference_gradients, logits_at
 from squeezeproof.attacks.objective import fooled, margin, rounding
-from squeezeproof.types import Classifier, Norm
+from squeezeproof.norms import Norm
+from squeezeproof.types import Classifier
 
 REFINEMENTS = 3
 GREY_LEVEL = 1 / 255
@@ -100,12 +101,12 @@ def _nearest(
     own, rest = logits.gather(1, labels[:, None]), logits.gather(1, others)
     safe = rounding(own, rest, gradients)
     lacks = own - rest + safe
-    slopes = torch.linalg.vector_norm(gradients.flatten(2), 1 if norm == "linf" else 2, dim=2)
+    slopes = torch.linalg.vector_norm(gradients.flatten(2), 1 if norm == Norm.LINF else 2, dim=2)
     distances, nearest = torch.where(slopes > 0, (lacks + safe) / slopes, math.inf).min(1)
     rows = torch.arange(len(labels), device=labels.device)
     lacks, safe, gradient = lacks[rows, nearest], safe[rows, nearest], gradients[rows, nearest]
     # On a plateau no boundary is in sight, and a step changes each pixel by about a grey level.
-    plateau = GREY_LEVEL * (1 if norm == "linf" else math.sqrt(gradient[0].numel()))
+    plateau = GREY_LEVEL * (1 if norm == Norm.LINF else math.sqrt(gradient[0].numel()))
     return torch.where(distances.isinf(), plateau, distances), lacks, safe, gradient
 
 

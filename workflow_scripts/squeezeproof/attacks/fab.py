@@ -11,11 +11,12 @@ from squeezeproof.attacks.gradient import difference_gradients, logits_at
 from squeezeproof.attacks.hyperplane import to_hyperplane
 from squeezeproof.attacks.objective import fooled, margin
 from squeezeproof.attacks.random import normal, uniform
+from squeezeproof.norms import Norm
 from squeezeproof.seeds import derive_seed
-from squeezeproof.types import Classifier, Norm
+from squeezeproof.types import Classifier
 
 # The reference's eps where none is given.
-RADIUS = {"linf": 0.3, "l2": 1.0}
+RADIUS = {Norm.LINF: 0.3, Norm.L2: 1.0}
 
 
 def fab(model: Classifier, inputs: torch.Tensor, labels: torch.Tensor, **settings: Any) -> torch.Tensor:
@@ -118,7 +119,7 @@ def _nearest_boundary(
     logits, gradients = difference_gradients(model, points, labels, others)
     values = logits.gather(1, others) - logits.gather(1, labels[:, None])
     flat = gradients.flatten(2)
-    dual = flat.abs().sum(2) if norm == "linf" else flat.norm(dim=2)
+    dual = flat.abs().sum(2) if norm == Norm.LINF else flat.norm(dim=2)
     nearest = (values.abs() / dual.clamp_min(TINY)).argmin(1)
     rows = torch.arange(len(labels), device=labels.device)
     return values[rows, nearest], gradients[rows, nearest]
@@ -150,7 +151,7 @@ def _step(
 def _random_start(batch: Batch, radius: torch.Tensor, norm: Norm, seed: int) -> torch.Tensor:
     """Points at the distance radius[row] from the images, clipped to the box."""
     shape = batch.inputs.shape[1:]
-    if norm == "linf":
+    if norm == Norm.LINF:
         noise = uniform(seed, batch.indices, shape, stream=0).sub_(0.5)
     else:
         noise = normal(seed, batch.indices, shape, stream=0)

@@ -5,7 +5,8 @@ import torch
 from squeezeproof.attacks.ball import ascend, project
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import AWAY, Goal
-from squeezeproof.types import Classifier, Norm
+from squeezeproof.norms import Norm
+from squeezeproof.types import Classifier
 
 
 def fgsm(

@@ -2,7 +2,7 @@
 
 import torch
 
-from squeezeproof.types import Norm
+from squeezeproof.norms import Norm
 
 # The most that images of 12,288 pixels took, with heavy-tailed weights, was 16.
 ROUNDS = 32
@@ -31,7 +31,7 @@ def to_hyperplane(points: torch.Tensor, weights: torch.Tensor, values: torch.Ten
     steep, direction = downhill.abs(), downhill.sign()
     # 1 - x upwards, x downwards.
     room = direction.clamp_min(0).sub_(direction * points)
-    speed = torch.ones_like(need) if norm == "linf" else steep
+    speed = torch.ones_like(need) if norm == Norm.LINF else steep
     rates, gains = steep * speed, steep * room
     # Masks of floats: torch takes several times as long for its operations on booleans.
     free, full = torch.empty_like(room), torch.empty_like(room)

@@ -3,7 +3,7 @@
 import torch
 
 from squeezeproof.attacks.ball import norms
-from squeezeproof.types import Norm
+from squeezeproof.norms import Norm
 
 BISECTIONS = 12
 
@@ -24,10 +24,10 @@ def to_integers(points: torch.Tensor, clean: torch.Tensor, eps: float | None, no
     clean = clean.to(torch.float32)
     delta = points * 255 - clean
     rounded = delta.round()
-    if eps is not None and norm == "linf":
+    if eps is not None and norm == Norm.LINF:
         reach = torch.floor(torch.tensor(eps * 255 + 1e-4))
         rounded = rounded.clamp(-reach, reach)
-    elif eps is not None and norm != "l0":
+    elif eps is not None and norm != Norm.L0:
         rounded = _shortened(delta, rounded, eps * 255, norm)
     return (clean + rounded).clamp_(0, 255).to(torch.uint8)
 

@@ -22,9 +22,9 @@ from squeezeproof.attacks.source import Counted
 from squeezeproof.attacks.watched import SLACK, Exhausted, Watched
 from squeezeproof.entries.library import Library, LibraryAttack
 from squeezeproof.errors import InputError
+from squeezeproof.norms import Norm
 from squeezeproof.randomness import own_randomness
 from squeezeproof.seeds import derive_seed
-from squeezeproof.types import Norm
 
 
 class AttackFailed(InputError):
@@ -131,7 +131,7 @@ def imported(library: type[Library]) -> ModuleType:
 
 def _inside(points: torch.Tensor, inputs: torch.Tensor, eps: float | None, norm: Norm) -> torch.Tensor:
     # An l0 ball of all values restores what is changed by rounding alone.
-    eps = inputs[0].numel() if eps is None and norm == "l0" else eps
+    eps = inputs[0].numel() if eps is None and norm == Norm.L0 else eps
     return points.clamp(0, 1) if eps is None else project(points, inputs, eps, norm)
 
 

@@ -6,8 +6,9 @@ from squeezeproof.attacks.ball import random_point
 from squeezeproof.attacks.batch import Batch, Strongest
 from squeezeproof.attacks.gradient import check_finite
 from squeezeproof.attacks.objective import AWAY, Goal
+from squeezeproof.norms import Norm
 from squeezeproof.seeds import derive_seed
-from squeezeproof.types import Classifier, Norm
+from squeezeproof.types import Classifier
 
 
 @torch.no_grad()

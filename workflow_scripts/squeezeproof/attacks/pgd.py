@@ -8,8 +8,9 @@ from squeezeproof.attacks.ball import ascend, project, random_point
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import AWAY, Goal
+from squeezeproof.norms import Norm
 from squeezeproof.seeds import derive_seed
-from squeezeproof.types import Classifier, Norm
+from squeezeproof.types import Classifier
 
 
 def pgd(

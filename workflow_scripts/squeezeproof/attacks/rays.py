@@ -4,7 +4,8 @@ import torch
 
 from squeezeproof.attacks.batch import where
 from squeezeproof.attacks.objective import fooled
-from squeezeproof.types import Classifier, Norm
+from squeezeproof.norms import Norm
+from squeezeproof.types import Classifier
 
 
 @torch.no_grad()

@@ -11,8 +11,9 @@ from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import check_finite
 from squeezeproof.attacks.objective import AWAY, Goal
 from squeezeproof.attacks.random import uniform
+from squeezeproof.norms import Norm
 from squeezeproof.seeds import derive_seed
-from squeezeproof.types import Classifier, Loss, Norm
+from squeezeproof.types import Classifier, Loss
 
 # The share p of changed pixels halves after each of these proposals, of LENGTH.
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -184,7 +185,7 @@ class _Bumps:
         flat.scatter_(1, emptied, outside)
         rest = self._by_channel(flat.gather(1, stronger) - center)
         # What the box cut off before is spent again; the energy outside both windows stays as it is.
-        unspent = self.eps**2 - norms(points - inputs, "l2").square()
+        unspent = self.eps**2 - norms(points - inputs, Norm.L2).square()
         energy = lost.square().sum(2) + rest.square().sum(2) + unspent[:, None] / self.channels
         new = self.bumps[self.turned[:, turn], None] * self.signs[:, turn, :, None] + _unit(old)
         new = _unit(new) * energy.clamp_min(0).sqrt()[..., None]
@@ -212,10 +213,10 @@ def _tiles(inputs: torch.Tensor, eps: float, seed: int, indices: torch.Tensor) -
     grid = tiles.transpose(3, 4).reshape(count, channels, down * size, across * size)
     top, left = (height - down * size) // 2, (width - across * size) // 2
     grid = functional.pad(grid, (left, width - across * size - left, top, height - down * size - top))
-    return (inputs + eps * grid / norms(grid, "l2")[:, None, None, None]).clamp_(0, 1)
+    return (inputs + eps * grid / norms(grid, Norm.L2)[:, None, None, None]).clamp_(0, 1)
 
 
-KINDS = {"linf": (_stripes, _Squares), "l2": (_tiles, _Bumps)}
+KINDS = {Norm.LINF: (_stripes, _Squares), Norm.L2: (_tiles, _Bumps)}
 
 
 def _bumps(size: int, device: torch.device) -> torch.Tensor:

@@ -14,8 +14,9 @@ from squeezeproof.attacks.objective import cross_entropy, log_odds
 from squeezeproof.attacks.source import Counted
 from squeezeproof.errors import InputError
 from squeezeproof.models.device import device_of
+from squeezeproof.norms import Norm
 from squeezeproof.store.datasets import to_pixels
-from squeezeproof.types import Classifier, Images, Norm
+from squeezeproof.types import Classifier, Images
 
 
 def fit_substitute(

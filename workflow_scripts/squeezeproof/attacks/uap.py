@@ -7,9 +7,10 @@ from squeezeproof.attacks.deepfool import deepfool
 from squeezeproof.attacks.random import uniform
 from squeezeproof.attacks.source import Counted
 from squeezeproof.models.device import device_of
+from squeezeproof.norms import Norm
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
-from squeezeproof.types import Classifier, Norm
+from squeezeproof.types import Classifier
 
 
 def fit_uap(
@@ -60,7 +61,7 @@ def fit_uap(
         for drawn in order.split(batch_size):
             points, batch = (to_pixels(images[drawn], device) + perturbation).clamp_(0, 1), drawn.to(device)
             across = deepfool(
-                model, points, clean[batch], eps=None, norm="l2", stop_on_success=True, indices=batch, **search
+                model, points, clean[batch], eps=None, norm=Norm.L2, stop_on_success=True, indices=batch, **search
             )
             perturbation = _onto_ball(perturbation + (across - points).sum(0, keepdim=True), eps, norm)
         rate = (_predictions(model, images, perturbation, batch_size, device) != clean).double().mean().item()
@@ -106,6 +107,6 @@ def _predictions(
 
 def _onto_ball(delta: torch.Tensor, eps: float, norm: Norm) -> torch.Tensor:
     """`delta` [1, C, H, W] projected onto the ball around 0; unlike `ball.project`, of no box."""
-    if norm == "linf":
+    if norm == Norm.LINF:
         return delta.clamp(-eps, eps)
     return delta * (eps / norms(delta, norm).clamp_min(TINY)).clamp_max(1)

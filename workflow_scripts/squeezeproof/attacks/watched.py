@@ -11,7 +11,7 @@ from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.batch import Strongest
 from squeezeproof.attacks.objective import AWAY, Goal
 from squeezeproof.attacks.source import Counted
-from squeezeproof.types import Norm
+from squeezeproof.norms import Norm
 
 SLACK = 1e-6
 

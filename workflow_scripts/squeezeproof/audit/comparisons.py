@@ -15,6 +15,7 @@ from squeezeproof.attacks.suite import stages
 from squeezeproof.audit.cells import Cell, gap, together
 from squeezeproof.audit.findings import WARNING, Finding, judge, listed, not_applicable
 from squeezeproof.entries.attack import UNTOLD
+from squeezeproof.norms import Norm
 from squeezeproof.study.entities import Instance
 from squeezeproof.study.instances import needs_gradients
 
@@ -104,7 +105,7 @@ def large_budget(cell: Cell, labels: np.ndarray) -> Finding:
     """Check 13: a linf eps of 0.5 or more leaves at most the largest class, no budget at all leaves about nothing."""
     norm, eps = cell.budget
     unbounded = eps is None
-    if cell.entry.blind or cell.entry.own_budget or not (unbounded or (norm == "linf" and eps >= LARGE_EPS)):
+    if cell.entry.blind or cell.entry.own_budget or not (unbounded or (norm == Norm.LINF and eps >= LARGE_EPS)):
         return not_applicable(cell.key, 13, "for gradient attacks with a linf eps of 0.5 or more, or without a budget")
     known = labels[cell.scored]
     most = ABOUT_ZERO if unbounded else float(np.unique(known, return_counts=True)[1].max() / len(known))

@@ -22,6 +22,7 @@ from squeezeproof.audit.findings import EVERY, WARNING, Finding, found_once, jud
 from squeezeproof.batches import in_batches
 from squeezeproof.entries import registry
 from squeezeproof.models.device import device_of
+from squeezeproof.norms import Norm
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.kept import Kept, digest
 from squeezeproof.store.tensors import open_rows, read_arrays, read_metadata, verify
@@ -32,7 +33,7 @@ FEWEST, SHARE = 50, 0.1
 # Standard errors of the paired difference beyond which chance does not explain it, and the points that it must exceed.
 ERRORS, POINT = 3.0, 0.02
 # Of the fresh attack.
-NORMS = ("linf", "l2")
+NORMS = (Norm.LINF, Norm.L2)
 MOST_STEPS = 20
 
 
@@ -130,9 +131,9 @@ def _attack(model: nn.Module, norm: str, eps: float, steps: int) -> Any:
     """torchattacks' attack of that many steps in a ball; its step sizes are those of [madry2018]."""
     import torchattacks
 
-    if norm == "linf" and steps == 1:
+    if norm == Norm.LINF and steps == 1:
         return torchattacks.FGSM(model, eps=eps)
-    chosen = torchattacks.PGD if norm == "linf" else torchattacks.PGDL2
+    chosen = torchattacks.PGD if norm == Norm.LINF else torchattacks.PGDL2
     options = {"alpha": 2.5 * eps / steps, "random_start": True} if steps > 1 else {"alpha": eps, "random_start": False}
     return chosen(model, eps=eps, steps=steps, **options)
 

@@ -12,6 +12,7 @@ from squeezeproof.audit.models import ROUNDING, works
 from squeezeproof.entries import registry
 from squeezeproof.entries.attack import DRAWN_TARGETS
 from squeezeproof.errors import InputError
+from squeezeproof.norms import Norm
 from squeezeproof.store.adversarial import KIND
 from squeezeproof.store.predictions import NOT_SCORED
 from squeezeproof.store.rows import Rows, part_slices
@@ -26,10 +27,10 @@ ZERO_GRADIENTS = 0.05
 HALF = 0.5
 # Norm -> function of perturbations [n, D] in float64.
 LENGTHS = {
-    "linf": lambda delta: np.abs(delta).max(axis=1),
-    "l2": lambda delta: np.sqrt((delta**2).sum(axis=1)),
-    "l1": lambda delta: np.abs(delta).sum(axis=1),
-    "l0": lambda delta: np.where(np.isfinite(delta).all(axis=1), (np.abs(delta) > SLACK).sum(axis=1), np.nan),
+    Norm.LINF: lambda delta: np.abs(delta).max(axis=1),
+    Norm.L2: lambda delta: np.sqrt((delta**2).sum(axis=1)),
+    Norm.L1: lambda delta: np.abs(delta).sum(axis=1),
+    Norm.L0: lambda delta: np.where(np.isfinite(delta).all(axis=1), (np.abs(delta) > SLACK).sum(axis=1), np.nan),
 }
 HELPS = "an attack that helps is broken: check its settings, raise eps or its steps"
 
@@ -94,7 +95,7 @@ def audit_set(
     ]
 
 
-def measure(path: str | Path, images: Array, norm: str) -> tuple[np.ndarray, int]:
+def measure(path: str | Path, images: Array, norm: Norm) -> tuple[np.ndarray, int]:
     """Norms of a set's perturbations [N], NaN where not finite, and how many of its images leave the box [0, 1].
 
     Raises InputError where the stored images have another shape than `images`.

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 from squeezeproof.entries.attack import eps_contradictions, most_values
 from squeezeproof.entries.entry import Entry
 from squeezeproof.entries.settings import Positive, Real, setting
+from squeezeproof.norms import Norm
 
 
 class Adversary(Entry):
@@ -50,5 +51,5 @@ class Adversary(Entry):
         """See Entry."""
         if self.space == "pixel":
             yield from eps_contradictions(path, self.eps, self.norm, most_values(study))
-        if self.norm == "l2" and self.space == "normalized":
+        if self.norm == Norm.L2 and self.space == "normalized":
             yield f"{path}.norm: space: normalized has boxes, not balls; write norm: linf"

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from squeezeproof.entries.entry import Entry
 from squeezeproof.entries.settings import Positive, Real, Whole, problem, setting
+from squeezeproof.norms import Norm
 
 # The settings of an entry that the stages of a suite share.
 SHARED = ("eps", "norm", "stop_on_success", "stored", "targeted")
@@ -241,14 +242,16 @@ def eps_contradictions(path: str, eps: Any, norm: str, values: int | None) -> It
     """
     if eps is None:
         return
-    if norm == "l0" and eps != int(eps):
+    if norm == Norm.L0 and eps != int(eps):
         yield f"{path}.eps: {eps.text} is no number of changed values, which l0 counts; write a whole number"
-    diameter = 1 if norm == "linf" else values and {"l0": values, "l1": values, "l2": sqrt(values)}[norm]
+    diameter = (
+        1 if norm == Norm.LINF else values and {Norm.L0: values, Norm.L1: values, Norm.L2: sqrt(values)}[Norm(norm)]
+    )
     if diameter is None or eps <= diameter:
         return
-    if norm == "l0":
+    if norm == Norm.L0:
         yield f"{path}.eps: {eps.text} is more than the {values} values of an image; write at most {values}"
         return
     hint = f", did you mean {eps.text}/255?" if eps <= 255 * diameter and "/" not in eps.text else ""
-    room = "(0, 1]" if norm == "linf" else f"(0, {diameter:.4g}], the {norm} distance from black to white"
+    room = "(0, 1]" if norm == Norm.LINF else f"(0, {diameter:.4g}], the {norm} distance from black to white"
     yield f"{path}.eps: {eps.text} is not in {room}; pixels are in [0, 1]{hint}"

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from squeezeproof.norms import Norm
+
 # Method -> what is not its default. Noise is the control that every attack must beat.
 ATTACKS = {
     "noise": {"samples": 5},
@@ -21,7 +23,7 @@ def attacks(gradients: bool, norm: str = "linf") -> dict[str, dict[str, Any]]:
         gradients: whether both models give them.
         norm: of the ball; nothing here asks for labels alone in another one than linf.
     """
-    return ATTACKS if gradients or norm != "linf" else ATTACKS | BY_LABELS
+    return ATTACKS if gradients or norm != Norm.LINF else ATTACKS | BY_LABELS
 
 
 def budgets(channels: int, side: int) -> list[str]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,10 +17,8 @@ from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import how_to_wrap
 from squeezeproof.models.stem import fast_stems
+from squeezeproof.norms import Norm
 from squeezeproof.types import Classifier
-
-if TYPE_CHECKING:
-    from squeezeproof.types import Norm
 
 # Streams 0 to 3 of a seed belong to attacks.ball.
 RADII = 4
@@ -44,7 +42,7 @@ class Adversary:
     eps: float | torch.Tensor
     alpha: float | torch.Tensor | None
     steps: int
-    norm: "Norm"
+    norm: Norm
     random_start: bool
     drawn: bool
     boxed: bool
@@ -72,7 +70,7 @@ class Adversary:
         the training loss NaN, which is found without waiting for the device at every step.
         """
         eps = self.eps * truncated_normal(seed, indices) if self.drawn else self.eps
-        if self.norm == "linf":
+        if self.norm == Norm.LINF:
             points, back = self._in_cube(pixels, eps, seed, indices)
         else:
             points, back = self._in_sphere(pixels, eps, seed, indices)

@@ -3,8 +3,9 @@
 import torch
 
 from squeezeproof.attacks.libraries.call import Call
+from squeezeproof.norms import Norm
 
-ORDERS = {"linf": float("inf"), "l2": 2, "l1": 1, "l0": 0}
+ORDERS = {Norm.LINF: float("inf"), Norm.L2: 2, Norm.L1: 1, Norm.L0: 0}
 
 
 def run(call: Call) -> torch.Tensor:

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from squeezeproof.attacks.libraries.call import Call
+from squeezeproof.norms import Norm
 
-ORDERS = {"linf": np.inf, "l2": 2, "l1": 1}
+ORDERS = {Norm.LINF: np.inf, Norm.L2: 2, Norm.L1: 1}
 
 
 def run(call: Call) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from squeezeproof.types import Norm
+from squeezeproof.norms import Norm
 
 
 @dataclass(frozen=True)

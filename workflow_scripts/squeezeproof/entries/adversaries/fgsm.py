@@ -3,6 +3,7 @@ from typing import Any, Literal
 
 from squeezeproof.entries.adversary import Adversary
 from squeezeproof.entries.settings import Flag, setting
+from squeezeproof.norms import Norm
 
 
 class Fgsm(Adversary):
@@ -21,5 +22,5 @@ class Fgsm(Adversary):
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
         yield from super().contradictions(path, study)
-        if self.norm == "l2" and self.eps_distribution == "truncated_normal":
+        if self.norm == Norm.L2 and self.eps_distribution == "truncated_normal":
             yield f"{path}.eps_distribution: truncated_normal is for norm: linf; write eps_distribution: fixed"
