@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 from conftest import TINY, Workspace
+from schema_examples import MINIMAL
 from study_examples import changed
-from test_study_schema import MINIMAL
-from test_verdicts import STATISTICS, counted, describe, pair
+from verdict_examples import STATISTICS, counted, describe, pair
 
 from squeezeproof.analysis.effects import effects
 from squeezeproof.analysis.verdicts import headline, verdicts

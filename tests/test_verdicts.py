@@ -1,4 +1,4 @@
-"""Pairs, comparisons, verdicts, max delta and flips: on predictions of known truth, and from the real workflow."""
+"""Verdicts and max delta: on predictions of known truth, and from the real workflow."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -6,68 +6,22 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
-from scipy import stats
+from schema_examples import MINIMAL
 from study_examples import changed
-from test_study_schema import MINIMAL
+from verdict_examples import PGD, STATISTICS, counted, describe, pair
 
-from squeezeproof.analysis import pairs as paired
-from squeezeproof.analysis.accuracy import read_cells
-from squeezeproof.analysis.clean_pairs import clean_differences
-from squeezeproof.analysis.effects import effects
-from squeezeproof.analysis.pairs import Pair, comparisons, flips, read_pairs
 from squeezeproof.analysis.verdicts import headline, max_delta, verdict, verdicts
-from squeezeproof.errors import InputError
 from squeezeproof.statistics.crossed import About, Mean, interval
-from squeezeproof.statistics.multiplicity import holm
-from squeezeproof.statistics.paired import tango
-from squeezeproof.store.predictions import NOT_SCORED, save_predictions
 from squeezeproof.study.plan import Study
-from squeezeproof.tables.files import read_table, write_table
 from squeezeproof.tables.words import Cause, Verdict
-
-STATISTICS = {"alpha": 0.05, "margin": 0.02}
-PGD = {"entry": "pgd", "method": "pgd", "norm": "linf", "eps": 0.1}
-
-
-def describe(seed, compression="none", ratio=0.0):
-    instance = "none" if compression in ("none", "control") else f"{compression}-{100 * ratio:g}"
-    finetuning = "none" if compression == "none" else "standard"
-    axes = {"architecture": "cnn3", "training": "standard", "compression": compression, "ratio": ratio, "bits": 32}
-    base = f"cnn3.standard.none.none.s{seed}"
-    control = "" if compression in ("none", "control") else f"cnn3.standard.none.standard.s{seed}"
-    variant = f"cnn3.standard.{instance}.{finetuning}"
-    names = {"name": f"{variant}.s{seed}", "variant": variant, "base": base, "control": control}
-    return {"dataset": "digits", **names, **axes, "finetuning": finetuning, "seed": seed}
-
-
-def pair(
-    base, compressed, seed=0, ratio=0.5, source=None, attack="pgd-eps0.1", metadata=PGD, clean=None, against="base"
-):
-    """A white-box pair, or one on the images of `source`; `clean` is what base and compressed model get right of them
-    before the attack, all by default.
-    """
-    target = describe(seed, "weight", ratio)
-    base, compressed = np.asarray(base, bool), np.asarray(compressed, bool)
-    comparison = "white-box" if source is None else "same-source"
-    scored = np.ones(len(base), bool)
-    clean = (scored, scored) if clean is None else clean
-    return Pair(target, source or target, against, comparison, attack, metadata, base, compressed, scored, *clean)
 
 
 def about(table, kind):
     """The rows of a kind of verdict."""
     return table[table["about"] == kind]
-
-
-def counted(both, only_base, only_compressed, neither):
-    """(base right, compressed right) with the given 2 x 2 counts."""
-    cells = [(1, 1), (1, 0), (0, 1), (0, 0)]
-    counts = (both, only_base, only_compressed, neither)
-    return np.repeat(np.array(cells, bool), counts, axis=0).T
 
 
 def study_of(seeds, n, lost, gained, rng):
@@ -317,114 +271,6 @@ def test_max_delta_has_a_row_per_curve_and_its_interval_covers_the_choice():
         [row] = max_delta(members, STATISTICS).itertuples()
         covered += row.low <= 0 <= row.high
     assert covered / 200 >= 0.93
-
-
-# Comparisons and flips
-
-
-def test_comparison_counts_tests_and_corrects():
-    members = [
-        pair(*counted(40, 12, 3, 5), ratio=0.1),
-        pair(*counted(30, 5, 5, 20), ratio=0.2),
-        pair(*counted(30, 5, 5, 20), attack="fgsm-eps0.1", metadata={**PGD, "entry": "fgsm", "method": "fgsm"}),
-    ]
-    table = comparisons(members, 0.05)
-    first = table.iloc[0]
-    assert first[["n", *paired.COUNTS[1:]]].tolist() == [60, 40, 12, 3, 5]
-    assert first["difference"] == pytest.approx((3 - 12) / 60)
-    assert (first["low"], first["high"]) == pytest.approx(tuple(map(float, tango(3, 12, 60))))
-    expected = [stats.binomtest(3, 15).pvalue, stats.binomtest(5, 10).pvalue]
-    assert table["p_mcnemar"].tolist() == pytest.approx([*expected, 1])
-    assert table["p_holm"].tolist() == pytest.approx([*holm(expected), 1])
-    assert table["family_size"].tolist() == [2, 2, 1]
-
-
-def test_flips_list_at_most_twenty_images():
-    base, compressed = np.ones(60, bool), np.arange(60) % 2 == 0
-    compressed[1], base[4] = True, False
-    [row] = flips([pair(base, compressed)]).itertuples()
-    assert (row.broken, row.mended) == (29, 1)
-    assert row.broken_examples == " ".join(str(index) for index in range(3, 42, 2))
-    assert row.mended_examples == "4"
-
-
-def test_tables_without_a_compressed_model_have_their_columns(tmp_path):
-    tables = {"comparisons": comparisons([], 0.05), "flips": flips([]), "effects": effects([], 0.05)}
-    tables |= {"verdicts": verdicts([], STATISTICS), "max_delta": max_delta([], STATISTICS)}
-    for name, table in tables.items():
-        write_table(tmp_path / f"{name}.csv", table)
-        found = read_table(tmp_path / f"{name}.csv")
-        assert found.empty and {"dataset", "attack"} <= set(found.columns)
-
-
-# Reading
-
-N = 30
-LABELS = torch.arange(N) % 10
-
-
-def write(folder, target, source, right, clean="f", weights=None):
-    names = SimpleNamespace(dataset="digits", target=target["name"], source=source["name"])
-    predicted = torch.where(torch.as_tensor(right), LABELS, (LABELS + 1) % 10)
-    predicted[:4] = NOT_SCORED
-    split = {"fingerprint": clean, "classes": [str(digit) for digit in range(10)]}
-    checkpoint = {"fingerprint": weights or target["name"]}
-    path = folder / f"{target['name']}-{source['name']}.safetensors"
-    save_predictions(
-        path, LABELS, {"clean": LABELS, "pgd-eps0.1": predicted}, names, {"pgd-eps0.1": PGD}, checkpoint, split
-    )
-    return path
-
-
-def test_pairs_meet_the_base_of_their_seed_and_leave_out_what_was_not_scored(tmp_path):
-    base, target = describe(0), describe(0, "weight", 0.5)
-    right = {"base": np.arange(N) < 20, "transfer": np.arange(N) % 2 == 0, "own": np.arange(N) < 10}
-    paths = [
-        write(tmp_path, base, base, right["base"]),
-        write(tmp_path, target, base, right["transfer"]),
-        write(tmp_path, target, target, right["own"]),
-        write(tmp_path, describe(1), base, right["own"]),
-    ]
-    same, own = read_pairs(paths, [base, target, describe(1)])
-    assert (same.comparison, same.source["name"]) == ("same-source", base["name"])
-    assert (own.comparison, own.source["name"]) == ("white-box", target["name"])
-    scored = np.arange(N) >= 4
-    for found, expected in ((same, right["transfer"]), (own, right["own"])):
-        np.testing.assert_array_equal(found.scored, scored)
-        np.testing.assert_array_equal(found.reference_right & scored, right["base"] & scored)
-        np.testing.assert_array_equal(found.compressed_right & scored, expected & scored)
-    table = comparisons([same, own], 0.05)
-    assert table["n"].tolist() == [26, 26]
-    assert table["only_reference_right"].tolist() == [8, 10]
-
-
-def test_models_that_are_the_same_bit_for_bit_are_one_row(tmp_path):
-    """Quantization-aware training used to be post-training quantization under another name."""
-    base, ptq, qat = describe(0), describe(0, "ptq", 0.5), describe(0, "qat", 0.5)
-    right = np.arange(N) < 20
-    paths = [
-        write(tmp_path, base, base, right),
-        write(tmp_path, qat, base, right, weights="same"),
-        write(tmp_path, qat, qat, right, weights="same"),
-        write(tmp_path, ptq, base, right, weights="same"),
-        # Sources that are the same have the same images too.
-        write(tmp_path, ptq, qat, right, weights="same"),
-    ]
-    models = [base, ptq, qat]
-    assert {member.target["name"] for member in read_pairs(paths, models)} == {ptq["name"]}
-    assert set(read_cells(paths, models)["target"]) == {base["name"], ptq["name"]}
-    assert set(clean_differences(paths, models, STATISTICS)["compression"]) == {"ptq"}
-    # A base that equals another base stays the reference of its own.
-    paths = [write(tmp_path, describe(seed), describe(seed), right, weights="same") for seed in (0, 1)]
-    assert len(read_cells(paths, [describe(0), describe(1)])) == 4
-
-
-def test_files_of_different_test_images_are_refused(tmp_path):
-    base, target = describe(0), describe(0, "weight", 0.5)
-    right = np.arange(N) < 20
-    paths = [write(tmp_path, base, base, right), write(tmp_path, target, base, right, clean="g")]
-    with pytest.raises(InputError, match=r"other test images than the other predictions on digits; remove results"):
-        read_pairs(paths, [base, target])
 
 
 # Settings

@@ -1,0 +1,128 @@
+"""Pairs, comparisons and flips: which predictions are set beside each other."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from verdict_examples import PGD, STATISTICS, counted, describe, pair
+
+from squeezeproof.analysis import pairs as paired
+from squeezeproof.analysis.accuracy import read_cells
+from squeezeproof.analysis.clean_pairs import clean_differences
+from squeezeproof.analysis.effects import effects
+from squeezeproof.analysis.pairs import comparisons, flips, read_pairs
+from squeezeproof.analysis.verdicts import max_delta, verdicts
+from squeezeproof.errors import InputError
+from squeezeproof.statistics.multiplicity import holm
+from squeezeproof.statistics.paired import tango
+from squeezeproof.store.predictions import NOT_SCORED, save_predictions
+from squeezeproof.tables.files import read_table, write_table
+
+# Comparisons and flips
+
+
+def test_comparison_counts_tests_and_corrects():
+    members = [
+        pair(*counted(40, 12, 3, 5), ratio=0.1),
+        pair(*counted(30, 5, 5, 20), ratio=0.2),
+        pair(*counted(30, 5, 5, 20), attack="fgsm-eps0.1", metadata={**PGD, "entry": "fgsm", "method": "fgsm"}),
+    ]
+    table = comparisons(members, 0.05)
+    first = table.iloc[0]
+    assert first[["n", *paired.COUNTS[1:]]].tolist() == [60, 40, 12, 3, 5]
+    assert first["difference"] == pytest.approx((3 - 12) / 60)
+    assert (first["low"], first["high"]) == pytest.approx(tuple(map(float, tango(3, 12, 60))))
+    expected = [stats.binomtest(3, 15).pvalue, stats.binomtest(5, 10).pvalue]
+    assert table["p_mcnemar"].tolist() == pytest.approx([*expected, 1])
+    assert table["p_holm"].tolist() == pytest.approx([*holm(expected), 1])
+    assert table["family_size"].tolist() == [2, 2, 1]
+
+
+def test_flips_list_at_most_twenty_images():
+    base, compressed = np.ones(60, bool), np.arange(60) % 2 == 0
+    compressed[1], base[4] = True, False
+    [row] = flips([pair(base, compressed)]).itertuples()
+    assert (row.broken, row.mended) == (29, 1)
+    assert row.broken_examples == " ".join(str(index) for index in range(3, 42, 2))
+    assert row.mended_examples == "4"
+
+
+def test_tables_without_a_compressed_model_have_their_columns(tmp_path):
+    tables = {"comparisons": comparisons([], 0.05), "flips": flips([]), "effects": effects([], 0.05)}
+    tables |= {"verdicts": verdicts([], STATISTICS), "max_delta": max_delta([], STATISTICS)}
+    for name, table in tables.items():
+        write_table(tmp_path / f"{name}.csv", table)
+        found = read_table(tmp_path / f"{name}.csv")
+        assert found.empty and {"dataset", "attack"} <= set(found.columns)
+
+
+# Reading
+
+N = 30
+LABELS = torch.arange(N) % 10
+
+
+def write(folder, target, source, right, clean="f", weights=None):
+    names = SimpleNamespace(dataset="digits", target=target["name"], source=source["name"])
+    predicted = torch.where(torch.as_tensor(right), LABELS, (LABELS + 1) % 10)
+    predicted[:4] = NOT_SCORED
+    split = {"fingerprint": clean, "classes": [str(digit) for digit in range(10)]}
+    checkpoint = {"fingerprint": weights or target["name"]}
+    path = folder / f"{target['name']}-{source['name']}.safetensors"
+    save_predictions(
+        path, LABELS, {"clean": LABELS, "pgd-eps0.1": predicted}, names, {"pgd-eps0.1": PGD}, checkpoint, split
+    )
+    return path
+
+
+def test_pairs_meet_the_base_of_their_seed_and_leave_out_what_was_not_scored(tmp_path):
+    base, target = describe(0), describe(0, "weight", 0.5)
+    right = {"base": np.arange(N) < 20, "transfer": np.arange(N) % 2 == 0, "own": np.arange(N) < 10}
+    paths = [
+        write(tmp_path, base, base, right["base"]),
+        write(tmp_path, target, base, right["transfer"]),
+        write(tmp_path, target, target, right["own"]),
+        write(tmp_path, describe(1), base, right["own"]),
+    ]
+    same, own = read_pairs(paths, [base, target, describe(1)])
+    assert (same.comparison, same.source["name"]) == ("same-source", base["name"])
+    assert (own.comparison, own.source["name"]) == ("white-box", target["name"])
+    scored = np.arange(N) >= 4
+    for found, expected in ((same, right["transfer"]), (own, right["own"])):
+        np.testing.assert_array_equal(found.scored, scored)
+        np.testing.assert_array_equal(found.reference_right & scored, right["base"] & scored)
+        np.testing.assert_array_equal(found.compressed_right & scored, expected & scored)
+    table = comparisons([same, own], 0.05)
+    assert table["n"].tolist() == [26, 26]
+    assert table["only_reference_right"].tolist() == [8, 10]
+
+
+def test_models_that_are_the_same_bit_for_bit_are_one_row(tmp_path):
+    """Quantization-aware training used to be post-training quantization under another name."""
+    base, ptq, qat = describe(0), describe(0, "ptq", 0.5), describe(0, "qat", 0.5)
+    right = np.arange(N) < 20
+    paths = [
+        write(tmp_path, base, base, right),
+        write(tmp_path, qat, base, right, weights="same"),
+        write(tmp_path, qat, qat, right, weights="same"),
+        write(tmp_path, ptq, base, right, weights="same"),
+        # Sources that are the same have the same images too.
+        write(tmp_path, ptq, qat, right, weights="same"),
+    ]
+    models = [base, ptq, qat]
+    assert {member.target["name"] for member in read_pairs(paths, models)} == {ptq["name"]}
+    assert set(read_cells(paths, models)["target"]) == {base["name"], ptq["name"]}
+    assert set(clean_differences(paths, models, STATISTICS)["compression"]) == {"ptq"}
+    # A base that equals another base stays the reference of its own.
+    paths = [write(tmp_path, describe(seed), describe(seed), right, weights="same") for seed in (0, 1)]
+    assert len(read_cells(paths, [describe(0), describe(1)])) == 4
+
+
+def test_files_of_different_test_images_are_refused(tmp_path):
+    base, target = describe(0), describe(0, "weight", 0.5)
+    right = np.arange(N) < 20
+    paths = [write(tmp_path, base, base, right), write(tmp_path, target, base, right, clean="g")]
+    with pytest.raises(InputError, match=r"other test images than the other predictions on digits; remove results"):
+        read_pairs(paths, [base, target])

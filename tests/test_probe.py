@@ -1,0 +1,105 @@
+"""The probe of a source: sound models pass, and what an attack on them would hide is caught."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from attack_fixtures import held_out, network, settings
+
+from squeezeproof.audit.probe import probe
+
+# The probe
+
+
+def ripple(points):
+    """Pixels with waves shorter than the attack's steps."""
+    return points + 0.1 * (120 * points).sin()
+
+
+def probed(model, **changes):
+    images, labels = held_out(60)
+    entry = settings("pgd", **{"eps": 0.15, "steps": 40, **changes})
+    findings = probe(model, images, labels, entry, deep=True, seed=0, batch_size=25, dataset="digits", source="a")
+    return {finding.check: finding for finding in findings}
+
+
+class Wrapped(torch.nn.Module):
+    """The trained network with something done to its logits, or before it."""
+
+    def __init__(self, after=lambda logits: logits, before=lambda points: points):
+        super().__init__()
+        self.network, self.after, self.before = network(), after, before
+
+    def forward(self, points):
+        return self.after(self.network(self.before(points)))
+
+
+def test_a_sound_source_passes_the_probe():
+    found = probed(network(), eps=0.05)
+    assert {number: finding.verdict for number, finding in found.items() if finding.verdict != "pass"} == {
+        16: "not applicable"
+    }, found
+
+
+def seldom(draw):
+    """Logits that are halved in one pass of 1,000, as a number drawn in each pass decides."""
+    return lambda logits: logits * (0.5 if draw() < 0.001 else 1.0)
+
+
+DRAWS = {
+    "from Python's random": lambda: seldom(random.random),
+    "from numpy.random": lambda: seldom(np.random.random),
+    "from torch": lambda: seldom(lambda: torch.rand(()).item()),
+}
+
+
+@pytest.mark.parametrize("said", DRAWS)
+def test_a_model_that_draws_random_numbers_is_caught_also_where_they_seldom_matter(said):
+    finding = probed(Wrapped(DRAWS[said]()))[6]
+    assert finding.verdict == "failure" and said in finding.message
+
+
+def test_a_model_with_a_generator_of_its_own_is_caught():
+    own = random.Random(0)
+    found = probed(Wrapped(lambda logits: logits * (1.0 if own.random() < 0.5 else 0.9)))
+    assert found[6].verdict == "failure" and found[6].value > 0.1
+
+
+def of_the_batch(points):
+    """Batch normalisation without running statistics."""
+    return (points - points.mean((0, 2, 3), keepdim=True)) / points.std((0, 2, 3), keepdim=True)
+
+
+def never_alone(points):
+    if len(points) < 2:
+        raise ValueError("Expected more than 1 value per channel when training")
+    return points
+
+
+@pytest.mark.parametrize("before", [of_the_batch, never_alone])
+def test_a_model_that_looks_at_the_rest_of_a_batch_is_caught(before):
+    finding = probed(Wrapped(before=before))[6]
+    assert finding.verdict == "failure" and "depend on the other images of its batch" in finding.message
+
+
+@pytest.mark.parametrize(
+    "number, verdict, model, changes",
+    [
+        (6, "failure", lambda: Wrapped(lambda logits: logits + 0.01 * torch.randn(1)), {}),
+        (7, "failure", lambda: Wrapped(lambda logits: logits.softmax(1)), {}),
+        (9, "warning", lambda: Wrapped(before=lambda points: (points * 4).round() / 4), {"steps": 2}),
+        # Confident logits, as defensive distillation makes them.
+        (9, "warning", lambda: Wrapped(lambda logits: 1000 * logits), {"steps": 2}),
+        (11, "warning", network, {"steps": 1, "alpha": 0.01}),
+        (16, "warning", lambda: Wrapped(before=ripple), {"keep": "last", "eps": 0.05, "alpha": 0.05, "steps": 3}),
+        (17, "warning", network, {"eps": 0.05, "steps": 10, "alpha": 0.002}),
+        # The gradients of such logits vanish in float32.
+        (18, "warning", lambda: Wrapped(lambda logits: 2e-44 * logits), {"steps": 5}),
+    ],
+)
+def test_the_probe_catches(number, verdict, model, changes):
+    with torch.random.fork_rng(devices=[]):
+        found = probed(model(), **changes)
+    assert found[number].verdict == verdict, found
+    assert found[number].message
