@@ -274,6 +274,29 @@ def test_a_black_box_may_be_found_wanting():
     assert check(network(), black_box(worse(network(), 0.15)), 300).verdict == STOP
 
 
+class Rounding(nn.Module):
+    """A network behind or before a step that has no gradients, as integer kernels have none."""
+
+    def __init__(self, before=False):
+        super().__init__()
+        self.network, self.before = network(), before
+
+    def forward(self, pixels):
+        if self.before:
+            return self.network((pixels * 255).round() / 255)
+        return self.network(pixels).round()
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_model_that_rounds_is_attacked_by_queries_and_never_found_more_robust(before):
+    images, labels = held_out(40)
+    found = squeezeproof.check(network(), Rounding(before), images, labels, eps=0.1)
+    assert found.verdict in (STOP, UNKNOWN)
+    assert "more robust" not in " ".join([found.answer.headline, *found.answer.sentences])
+    crafted = found.table.groupby("attack")["crafted_on"].agg(set)
+    assert crafted["pgd"] == {"base"} and "compressed" in crafted["square"]
+
+
 def test_a_suite_that_follows_gradients_is_made_on_what_gives_them():
     suite = {"suite": {"stages": ["fgsm", "square"]}, **QUICK}
     checked = check(network(), black_box(network()), 20, attacks=suite)

@@ -222,6 +222,8 @@ def fixed(size):
 def test_a_fixed_batch_is_kept_to(files, tmp_path, size, told):
     model = opened(edited(files["float"], tmp_path / "a.onnx", fixed(size)))
     assert told in model.notes[1]
+    # The work for one image, whatever the batch.
+    assert measure(model, {}, SHAPE)["macs"] == measure(trained(), {}, SHAPE)["macs"]
     assert torch.allclose(model(images()[:9]), trained()(images()[:9]), atol=1e-4)
 
 

@@ -143,10 +143,18 @@ class Function(nn.Module):
 
 
 def gives_gradients(model: nn.Module, images: torch.Tensor) -> bool:
-    """Whether the logits of a module follow the pixels of the first images through autograd."""
+    """Whether the logits of a module follow the pixels of the first images through autograd: rounding without a
+    straight-through gradient leaves zeros alone.
+    """
     points = to_pixels(images[:PROBE], device_of(model)).clone().requires_grad_(True)
     with frozen(model), torch.enable_grad():
-        return model(points).requires_grad
+        logits = model(points)
+        if not logits.requires_grad:
+            return False
+        # Of probabilities the plain sum does not change.
+        each = torch.arange(logits.shape[1], device=logits.device)
+        (gradient,) = torch.autograd.grad((logits * each).sum(), points, allow_unused=True)
+    return gradient is not None and bool((gradient != 0).any())
 
 
 def _as_tensor(values: Any, what: str) -> torch.Tensor:

@@ -113,6 +113,8 @@ class OnnxFile:
             "parameters": count,
             "nonzeros": count - zeros - found["zero_weights"],
             **found,
+            # A file of a fixed batch takes no single image.
+            "macs": found["macs"] // len(image),
             "bytes": 4 * count,
             "packed_bytes": packed + sum(4 * values[name].size for name in scales),
         }

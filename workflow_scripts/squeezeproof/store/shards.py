@@ -76,7 +76,8 @@ def pass_metadata(passes: dict[str, int], count: int, failed: bool = False) -> d
     """
     if not failed and passes["backwards"] and passes["zero_gradients"] == passes["backwards"]:
         raise InputError(
-            "every input gradient of the model was exactly zero, so a gradient attack says nothing about it"
+            "every input gradient of the model was exactly zero, so a gradient attack says nothing about it: attack it "
+            "by square or rays, which ask for scores or labels alone"
         )
     return {
         "forwards_per_example": passes["forwards"] / count,
