@@ -1,6 +1,6 @@
 """What the workflow costs besides its useful work: `python benchmarks/overhead.py [--run CONFIG | --finished STUDY]`.
 
-`--seeds 26` runs the default study with so many seeds, a thousand jobs; `--write FILE` writes the last table as CSV.
+`--seeds 12` runs the default study with so many seeds, a thousand jobs; `--write FILE` writes the last table as CSV.
 
 Three tables. Planning: a dry run of the default study and of the full vora2023 (thousands of jobs), in CPU seconds and
 as a multiple of Snakemake's own start-up (a Snakefile with one rule). Start-up: CPU seconds until each script has
@@ -119,7 +119,8 @@ def run(path, seeds, cores, modes):
 
 def finished(name):
     """Tell what became of the CPU seconds of a study under `results`, from its first job to the end of its last."""
-    costs = read_costs(ROOT / "results" / name)
+    # The log of a job that was stopped does not tell.
+    costs = [cost for cost in read_costs(ROOT / "results" / name) if cost.startup is not None]
     ends = [cost.path.stat().st_mtime for cost in costs]
     starts = [end - cost.seconds for end, cost in zip(ends, costs, strict=True)]
     share(name, "as it was run", costs, max(ends) - min(starts), None)

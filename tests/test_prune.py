@@ -43,6 +43,7 @@ def place(tmp_path, monkeypatch):
     for path in named_paths(study):
         write(path)
     write("results/tiny/models/digits/cnn8.standard.none.none.s0.safetensors.resume")
+    write("results/tiny/predictions/digits/cnn8.standard.none.none.s0/cnn8.standard.none.none.s0.safetensors.kept")
     write("results/tiny/report.html")
     return study
 

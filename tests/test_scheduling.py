@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
-from snakemake import common
+from snakemake import common, rules
 from snakemake.scheduling import job_scheduler
 
 from squeezeproof.study import scheduling
@@ -75,9 +75,10 @@ def test_the_workflow_replaces_it(monkeypatch):
 def test_a_function_is_looked_at_once(monkeypatch):
     looked = []
     monkeypatch.setattr(common, "get_function_params", lambda function: looked.append(function) or {"wildcards": None})
+    monkeypatch.setattr(rules, "get_function_params", None)
     scheduling.one_look_at_a_function()
-    for _ in range(3):
-        assert common.get_function_params(print) == {"wildcards": None}
+    for module in (common, rules, common, rules):
+        assert module.get_function_params(print) == {"wildcards": None}
     assert looked == [print]
 
 
@@ -85,3 +86,4 @@ def test_snakemake_still_asks_for_parameters_by_that_name():
     source = common.__loader__.get_source(common.__name__)
     assert "def get_function_params(func: Callable)" in source
     assert "func_params = get_function_params(func)" in source
+    assert "func_params = get_function_params(func)" in rules.__loader__.get_source(rules.__name__)

@@ -119,6 +119,8 @@ def test_a_forked_job_sees_what_a_started_one_sees(pool, write, tmp_path):
         for name in ("SHLVL", "_"):
             seen["environment"].pop(name, None)
         assert len(seen.pop("files")) <= 2
+        # A forked job tells Ctrl-C from an error.
+        assert "int" in seen["signals"].pop(0)
         del seen["path"]
     assert forked == started
     assert forked["environment"]["OMP_NUM_THREADS"] == "3"
@@ -296,7 +298,9 @@ def test_after_ctrl_c_no_job_begins(pool, write, tmp_path, monkeypatch, others):
 
 
 def test_a_job_that_ctrl_c_ends_before_it_has_a_log_says_nothing(pool, write, capfd):
-    assert run(write("raise KeyboardInterrupt")) == 128 + signal.SIGINT
+    press = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    of_a_library = f"try:\n    {press}\nexcept BaseException:\n    raise ValueError"
+    assert run(write(press)) == run(write(of_a_library, "library.py")) == 128 + signal.SIGINT
     assert capfd.readouterr() == ("", "")
 
 

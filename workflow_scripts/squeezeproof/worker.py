@@ -61,7 +61,9 @@ def serve(control: socket.socket, parent: int) -> tuple[str, str, socket.socket,
                 os._exit(0)
             control.close()
             reports.close()
-            signal.signal(signal.SIGINT, interrupted)
+            # Until the script runs, Ctrl-C ends the job without a word.
+            own = interrupted is signal.default_int_handler
+            signal.signal(signal.SIGINT, signal.SIG_DFL if own else interrupted)
             return script, source, line, between, far_end
         # A job that could not be forked closes its line, and its Snakemake starts it in the usual way.
         line.close()
@@ -141,11 +143,21 @@ def run(script: str, source: str, reports: socket.socket) -> None:
     sys.path.insert(0, str(Path(script).resolve().parent))
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     main.__file__ = script
+    presses = []
+
+    def interrupt(number: int, frame: types.FrameType | None) -> None:
+        presses.append(number)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, interrupt)
     try:
         exec(compile(Path(script).read_bytes(), script, "exec"), main.__dict__)
-    except KeyboardInterrupt:
-        # Before the script could say so in its log.
-        sys.exit(128 + signal.SIGINT)
+    except BaseException:
+        # Libraries make errors of their own of what Ctrl-C raises in them, and nobody asks for their traceback.
+        if presses:
+            sys.exit(128 + signal.SIGINT)
+        raise
 
 
 def report(source: str, before: set[str], reports: socket.socket) -> None:

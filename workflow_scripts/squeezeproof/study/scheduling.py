@@ -3,7 +3,7 @@
 import threading
 from functools import cache
 
-from snakemake import common
+from snakemake import common, rules
 from snakemake.scheduling.job_scheduler import JobScheduler
 
 
@@ -36,4 +36,7 @@ def one_look_at_a_function() -> None:
 
     It asks `inspect` some twenty times a job, for a twelfth of the time of a dry run (Snakemake 9.27).
     """
-    common.get_function_params = cache(common.get_function_params)  # ty: ignore[invalid-assignment]
+    once = cache(common.get_function_params)
+    # The second has it by its own name.
+    for module in (common, rules):
+        module.get_function_params = once  # ty: ignore[invalid-assignment]
