@@ -145,6 +145,29 @@ def test_a_decision_based_attack_of_a_library_fools_a_file(files):
     assert (tensors["predictions"] == labels).float().mean() < 0.7 and metadata["backwards_per_example"] == 0
 
 
+def test_an_attack_that_finds_no_point_to_start_from_names_those_that_need_none(files):
+    """Foolbox's HopSkipJump begins at noise; a model that gives noise the image's own class leaves it none."""
+    images, _ = held_out(6)
+    model = opened(files["float"])
+    constant = nn.Sequential(model, Constant()).eval()
+    attack = {"method": "foolbox.HopSkipJumpAttack", "norm": "linf", "steps": 3, "eps": 0.3}
+    config = {
+        **{"study": "s", "datasets": {"digits": {"size": 8}}, "architectures": {"cnn8": {}}},
+        **{"trainings": {"t": {"epochs": 0}}, "attacks": {"hop": attack}, "evaluations": {"all": {}}},
+    }
+    settings = Study(config).attacks["hop-eps0.3"].settings
+    labels = torch.zeros(6, dtype=torch.int64)
+    _, metadata = craft(constant, images, labels, settings, seed=0, batch_size=None)
+    assert "square and rays begin at the image itself" in metadata["failed"]
+
+
+class Constant(nn.Module):
+    """The first class, whatever the logits."""
+
+    def forward(self, logits):
+        return torch.eye(10)[torch.zeros(len(logits), dtype=torch.int64)] + 0 * logits
+
+
 class Around(nn.Module):
     """What other programs put around a network: inputs that lie channels last, in bytes, and a softmax."""
 

@@ -4,6 +4,9 @@ import torch
 
 from squeezeproof.attacks.libraries.call import Call
 
+# In Foolbox's message where no point was found to start from.
+START = "init_attack failed"
+
 
 def run(call: Call) -> torch.Tensor:
     """See squeezeproof.entries.library.Library."""
@@ -15,5 +18,14 @@ def run(call: Call) -> torch.Tensor:
     source = package.PyTorchModel(call.model, bounds=(0, 1), device=call.inputs.device)
     criteria = package.criteria
     criterion = criteria.TargetedMisclassification if call.targeted else criteria.Misclassification
-    raw, clipped, _ = attack(source, call.inputs, criterion(call.labels), epsilons=call.eps)
+    try:
+        raw, clipped, _ = attack(source, call.inputs, criterion(call.labels), epsilons=call.eps)
+    except ValueError as error:
+        if START not in str(error):
+            raise
+        # Those that walk along the boundary begin at noise, all images of a batch or none.
+        raise ValueError(
+            f"no noise fools the model for some images, and the attack begins at such noise ({error}); square and rays "
+            f"begin at the image itself"
+        ) from error
     return raw if call.eps is None else clipped
