@@ -135,6 +135,18 @@ def test_a_file_that_computes_something_else_is_an_error_and_no_file_stays(tmp_p
         assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_onnx_runtime_does_not_run_is_refused(tmp_path):
+    class Half(nn.Sequential):
+        def forward(self, pixels):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                return super().forward(pixels).float()
+
+    network = Half(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 10)).eval()
+    with pytest.raises(InputError, match=r"ONNX Runtime does not run the network's ONNX file .* half precision"):
+        export.export_onnx(tmp_path / "half.onnx", network, torch.zeros(3, 1, 8, 8, dtype=torch.uint8))
+    assert not (tmp_path / "half.onnx").exists()
+
+
 def test_a_difference_beyond_the_tolerance_is_an_error():
     model = model_of(EXAMPLES["cnn8"])
     images = images_of(EXAMPLES["cnn8"], 10)

@@ -16,8 +16,12 @@ from PIL import Image, ImageFile
 from torch.nn.functional import interpolate
 
 from squeezeproof import untrusted
+from squeezeproof.audit.data import audit_data
 from squeezeproof.datasets import image_folder
 from squeezeproof.datasets.image_folder import load_image_folder
+from squeezeproof.datasets.prepare import prepare
+from squeezeproof.entries.datasets.image_folder import ImageFolder
+from squeezeproof.entries.settings import as_dict
 from squeezeproof.errors import InputError
 from squeezeproof.untrusted import MAX_IMAGE_PIXELS
 
@@ -68,7 +72,7 @@ def tree(root, train, test=None):
 @pytest.fixture
 def read(tmp_path):
     """Reads one image file, as the only training image of its class, as uint8 [C, size, size]."""
-    root = tree(tmp_path / "one", {"class": 0, "other": 1}, {"class": 1})
+    root = tree(tmp_path / "one", {"class": 0, "other": 1}, {"class": 1, "other": 1})
 
     def read(path, size, channels=3, background="#ffffff"):
         only = root / "train" / "class" / path.name
@@ -322,6 +326,25 @@ def test_stray_and_empty_folders_are_no_classes(tmp_path, caplog):
     ]
 
 
+def test_a_config_that_asks_for_more_than_the_files_hold_is_refused_when_it_is_checked(tmp_path):
+    tree(tmp_path, {"a": 6, "b": 4, "__MACOSX": 3}, {"a": 2, "b": 3})
+    (tmp_path / "train" / "empty").mkdir()
+    settings = {"root": str(tmp_path), "size": 4}
+    dataset = ImageFolder(**settings)
+    assert (dataset.classes(), dataset.class_names()) == (2, ["a", "b"])
+    assert (dataset.count("train"), dataset.count("test"), ImageFolder(**settings, test=3).count("test")) == (10, 5, 3)
+    assert ImageFolder.count_files(settings) == {"train": 10, "test": 5}
+    for changes, told in (
+        ({"train": 8, "validation": 3}, "d.train: 8 with 3 for validation is more than the 10 training images"),
+        ({"validation": 10}, "d.validation: 10 leaves none of the 10 training images"),
+        ({"train": 1}, "d.train: 1 is less than an image for each of the 2 classes"),
+        ({"test": 6}, "d.test: 6 is more than the 5 test images"),
+        ({"shards": 6}, "d.shards: 6 is more than the 5 test images; write at most 5"),
+    ):
+        assert list(ImageFolder(**settings, **changes).contradictions("d", None)) == [told]
+    assert ImageFolder(root=str(tmp_path / "none"), size=4, test=6, shards=7).count("train") is None
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_missing_folders_are_named(tmp_path, split):
     tree(tmp_path, {"cat": 1, "dog": 1})
@@ -333,6 +356,34 @@ def test_missing_folders_are_named(tmp_path, split):
 
 def test_a_test_split_without_an_image_is_refused(tmp_path):
     assert refusal(tree(tmp_path, {"cat": 1, "dog": 1}, {"cat": 0})) == f"{tmp_path / 'test'}: holds no images"
+
+
+def test_bad_files_of_both_splits_are_named_at_once(tmp_path):
+    tree(tmp_path, {"a": 2, "b": 2})
+    for split in ("train", "test"):
+        (tmp_path / split / "a" / "bad.png").write_bytes(b"")
+    told = refusal(tmp_path).splitlines()
+    assert [line.partition(":")[0] for line in told] == [f"{tmp_path}/{split}/a/bad.png" for split in ("train", "test")]
+
+
+def test_a_class_without_a_test_image_is_told(tmp_path, caplog):
+    tree(tmp_path, {"a": 2, "b": 2, "c": 1}, {"a": 1, "b": 1})
+    load(tmp_path)
+    assert f"{tmp_path / 'test' / 'c'}: no test image of this class" in caplog.text
+
+
+def test_an_image_in_two_classes_is_counted_by_the_audit(tmp_path):
+    root = tree(tmp_path / "images", {"a": 3, "b": 0}, {"a": 1, "b": 0})
+    for name in ("train/b/0.png", "train/b/1.png", "test/b/0.png"):
+        save(root / name, np.full((4, 4, 3), 200, np.uint8))
+    save(root / "train/b/2.png", np.full((4, 4, 3), 10, np.uint8))
+    paths = {split: tmp_path / split for split in ("train", "validation", "test")}
+    settings = ImageFolder(root=str(root), size=4)
+    prepare(as_dict(settings), paths, "mine")
+    shared, twice = audit_data("mine", *paths.values())
+    # 00.png of a is a test image too, as is the one of b that stands twice in training; 01.png of a is 2.png of b.
+    assert (shared.value, twice.value, twice.verdict) == (2, 2, "warning")
+    assert "(classes 0 and 1)" in twice.message
 
 
 def test_every_bad_file_is_named_at_once(tmp_path):

@@ -8,8 +8,9 @@ from attack_fixtures import network, pixels
 from model_examples import model_of, pixels_of, spec_of
 from study_examples import changed
 
+from squeezeproof.classes import class_number
 from squeezeproof.errors import InputError
-from squeezeproof.evaluation.layers import class_number, first_of_class, layer_features
+from squeezeproof.evaluation.layers import first_of_class, layer_features
 from squeezeproof.evaluation.tsne import COLUMNS, coordinates, embed
 from squeezeproof.figures.style import save
 from squeezeproof.figures.tsne import tsne_panels
@@ -38,6 +39,43 @@ def test_a_class_goes_by_its_name_or_its_number(name, number):
 def test_a_class_that_is_not_there_is_told(name):
     with pytest.raises(InputError, match=f"no class {name!r}"):
         class_number(name, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("named", "dataset", "told"),
+    [
+        (10, {"digits": {}}, "of datasets.digits: the data set has no class 10; its classes are named such as"),
+        ("three", {"fashion_mnist": {}}, "of datasets.fashion_mnist: the data set has no class 'three'"),
+        (100, {"cifar100": {}}, "of datasets.cifar100: the data set has no class 100"),
+        ("bag", {"mine": {"kind": "image_folder", "root": "images", "size": 28}}, "of datasets.mine: the data set has"),
+    ],
+)
+def test_a_class_that_a_data_set_does_not_have_is_refused_in_the_config(named, dataset, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("cat", "dog", "__MACOSX"):
+        (tmp_path / "images" / "train" / name).mkdir(parents=True)
+        (tmp_path / "images" / "train" / name / "0.png").touch()
+    changes = {"datasets": dataset, "features": {"one": {"class": named, "attack": "fgsm-eps0.1"}}}
+    with pytest.raises(ConfigError) as caught:
+        Study(changed(STUDY, changes))
+    [problem] = caught.value.problems
+    assert problem.startswith(f"features.one.class: {told}")
+
+
+@pytest.mark.parametrize(
+    ("named", "dataset"),
+    [
+        (9, {"digits": {}}),
+        ("ship", {"cifar10": {}}),
+        # Whose files are not there yet.
+        ("bag", {"mine": {"kind": "image_folder", "root": "images", "size": 28}}),
+        ("apple", {"cifar100": {}}),
+    ],
+)
+def test_a_class_that_a_data_set_may_have_is_looked_into(named, dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    changes = {"datasets": dataset, "features": {"one": {"class": named, "attack": "fgsm-eps0.1"}}}
+    assert len(Study(changed(STUDY, changes)).features) == 1
 
 
 def test_the_first_images_of_a_class_are_taken():

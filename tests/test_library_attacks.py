@@ -112,6 +112,13 @@ def test_a_minimum_norm_attack_needs_no_budget():
         ({"method": "torchattacks.PGD", "eps": 0.1, "random_start": 1}, "random_start: 1 is not of type boolean"),
         ({"method": "torchattacks.PGD", "eps": 0.1, "norm": "l2"}, "norm: 'l2' is unknown; allowed: linf"),
         ({"method": "torchattacks.PGD", "eps": 25}, "eps: 25 is not in (0, 1]; pixels are in [0, 1], did you mean"),
+        ({"method": "torchattacks.APGD", "eps": 0.1, "loss": "bogus"}, "loss: 'bogus' is unknown; allowed: ce, dlr"),
+        ({"method": "torchattacks.Pixle", "eps": 9, "pixel_mapping": "randm"}, "pixel_mapping: 'randm' is unknown, d"),
+        ({"method": "adv_lib.pgd_linf", "eps": 0.1, "loss_function": "cross"}, "loss_function: 'cross' is unknown; a"),
+        ({"method": "foolbox.L2DeepFoolAttack", "loss": 3}, "loss: 3 is unknown; allowed: logits, crossentropy"),
+        ({"method": "art.AutoProjectedGradientDescent", "eps": 0.1, "loss_type": "ce"}, "loss_type: 'ce' is unknown"),
+        # It takes any other number than 0 for 1.
+        ({"method": "art.PixelAttack", "eps": 9, "es": 2}, "es: 2 is unknown; allowed: 0, 1"),
         ({"method": "torchattacks.JSMA", "eps": 0.5}, "eps: 0.5 is no number of changed values"),
         (
             {"method": "suite", "eps": 0.1, "stages": ["fgsm", {"method": "torchattacks.APGD", "losss": "ce"}]},

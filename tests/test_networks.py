@@ -17,12 +17,14 @@ from torch.nn import functional
 from torchvision.models import mnasnet0_5
 
 from squeezeproof.attacks.craft import craft
+from squeezeproof.compression.weights import prune_weights
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.support import check_kept, not_supported
 from squeezeproof.models.build import build
 from squeezeproof.models.checkpoints import check_rebuilds, load_model, load_weights, save_model
 from squeezeproof.models.fold import fold
 from squeezeproof.models.logits import close
+from squeezeproof.models.measure import measure
 from squeezeproof.runtime import place
 from squeezeproof.training.loop import fit
 
@@ -202,6 +204,68 @@ class Detached(Plain):
         return super().forward(torch.from_numpy(pixels.detach().numpy() * 1))
 
 
+class Volumes(Plain):
+    """Weights of five dimensions, which have no layout of channels last in two."""
+
+    def __init__(self, **_):
+        super().__init__()
+        self.conv, self.norm = nn.Conv3d(1, 6, 3, padding=1), nn.BatchNorm3d(6)
+
+    def maps(self, pixels):
+        return super().maps(pixels.unsqueeze(1))
+
+
+class Bare(Plain):
+    """Multiplies with a parameter that is held by no layer."""
+
+    def __init__(self, **_):
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(6, 6, 3, 3))
+
+    def maps(self, pixels):
+        return functional.conv2d(super().maps(pixels), self.kernel, padding=1)
+
+
+class Gain(nn.Conv2d):
+    """A convolution times a gain that is 1 before the training."""
+
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, **options)
+        self.gain = nn.Parameter(torch.ones(self.out_channels, 1, 1, 1))
+
+    def forward(self, maps):
+        return self._conv_forward(maps, self.weight * self.gain, self.bias)
+
+
+class Gained(Plain):
+    def __init__(self, **_):
+        super().__init__()
+        self.conv = Gain(1, 6, 3, padding=1)
+
+
+class Masked(Plain):
+    def forward(self, pixels):
+        return super().forward(pixels).masked_fill(torch.arange(10) == 9, -torch.inf)
+
+
+class Rounding(Plain):
+    def forward(self, pixels):
+        return super().forward((pixels * 4).round() / 4)
+
+
+class ZeroHead(Plain):
+    """Begins with a last layer of zeros, as residual networks often do."""
+
+    def __init__(self, **_):
+        super().__init__()
+        nn.init.zeros_(self.fc.weight)
+
+
+class Integers(Plain):
+    def forward(self, pixels):
+        return super().forward((pixels * 15).to(torch.uint8).float() / 15)
+
+
 class Random(Plain):
     def forward(self, pixels):
         return super().forward(pixels) * (1.0 if random.random() < 0.9 else 0.5)
@@ -226,7 +290,7 @@ def trained(spec, epochs=1, **changes):
     return model
 
 
-SUPPORTED = [Viewed, Counted, Asserting, Casting, Caching, NoAffine, Twice, Tied]
+SUPPORTED = [Viewed, Counted, Asserting, Casting, Caching, NoAffine, Twice, Tied, Volumes]
 
 
 @pytest.mark.parametrize(
@@ -265,6 +329,37 @@ def test_a_weight_that_a_hook_computes_is_not_quantized_or_pruned(spec):
     found = tried(build(spec(Hooked), seed=0), quantization={"bits": 8}, weight={"ratio": 0.5})
     assert set(found) == {"quantization", "weight"}
     assert "network.conv is a Conv2d, whose weight is computed from parameters" in found["quantization"]
+
+
+def test_weights_of_no_layer_are_pruned_and_counted_and_refuse_quantization_by_name(spec):
+    model = build(spec(Bare), seed=0)
+    found = tried(model, quantization={"bits": 8}, weight={"ratio": 0.5})
+    assert set(found) == {"quantization"}
+    assert "leave 7.68 % of the weights float: no torch.nn.Conv2d" in found["quantization"]
+    assert "that the network calls holds network.kernel; hold" in found["quantization"]
+    size = measure(model, prune_weights(model, 0.5, scope="layer", shape=SHAPE), SHAPE)
+    assert (model.network.kernel == 0).sum() == model.network.kernel.numel() // 2
+    kernel, conv, linear = 6 * 6 * 9, 6 * 9, 6 * 64 * 10
+    assert size["weights"] == kernel + conv + linear and size["macs"] == 64 * (kernel + conv) + linear
+
+
+def test_what_weights_hide_before_a_training_is_told_before_it(spec):
+    found = tried(build(spec(Gained), seed=0), quantization={"bits": 8})
+    assert "network.conv is a Gain" in found["quantization"]
+
+
+def test_a_network_without_slopes_is_told_so_before_its_training_and_one_that_gets_them_is_not(spec):
+    found = tried(build(spec(Rounding), seed=0), weight={"ratio": 0.5})
+    assert set(found) == {"pgd"} and "every input gradient of the model is exactly zero" in found["pgd"]
+    assert tried(build(spec(ZeroHead), seed=0), weight={"ratio": 0.5}) == {}
+    found = tried(build(spec(Integers), seed=0), quantization={"bits": 8})
+    assert set(found) == {"quantization", "pgd"}
+    assert found["quantization"].startswith("quantization finds no weight that the images are multiplied with")
+
+
+def test_a_class_that_is_masked_by_infinity_is_told_what_to_write(spec):
+    with pytest.raises(InputError, match="logits of class 9 are -inf; mask it by a large negative number"):
+        tried(build(spec(Masked), seed=0))
 
 
 def test_a_backward_pass_that_fails_is_told_before_a_training(spec):

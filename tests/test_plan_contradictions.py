@@ -75,6 +75,14 @@ NO_PAIR = "no (source, target) pair meets where"
         ),
         ({"datasets.mnist": {"train": 59999, "validation": 2}}, "datasets.mnist.train: 59999 with 2 for validation is"),
         ({"datasets.mnist": {"test": 10001}}, "datasets.mnist.test: 10001 is more than the 10000 test images"),
+        ({"attacks.pgd.alpha": 2}, "attacks.pgd.alpha: 2 is a step across the whole ball of eps: "),
+        ({"attacks.pgd.alpha": "200/255"}, "attacks.pgd.alpha: 200/255 is a step across the whole ball of eps: "),
+        ({"trainings.standard.crop": 28}, "trainings.standard.crop: 28 pads the images of datasets.digits, 28 pixels"),
+        (
+            {"trainings.standard.adversary": {"method": "pgd", "eps": "8/255", "alpha": 2}},
+            "trainings.standard.adversary.alpha: 2 is a step across the whole ball of eps: 8/255; write less, did you "
+            "mean 2/255?",
+        ),
         ({"trainings.standard.schedule": "step"}, "trainings.standard.schedule: step needs milestones, such as "),
         ({"finetunings.short.schedule": "step"}, "finetunings.short.schedule: step needs milestones, such as "),
         ({"trainings.standard.milestones": [2]}, "trainings.standard.milestones: "),
@@ -116,6 +124,7 @@ def test_value_at_its_limit_is_allowed(changes):
 def test_difference_of_logits_ratio_needs_three_classes_on_disk(tmp_path, classes):
     for index in range(classes or 0):
         (tmp_path / "train" / f"class{index}").mkdir(parents=True)
+        (tmp_path / "train" / f"class{index}" / "0.png").touch()
         (tmp_path / "train" / ".hidden").mkdir(exist_ok=True)
         (tmp_path / "train" / "readme.txt").touch()
     changes = {

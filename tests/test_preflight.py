@@ -72,6 +72,26 @@ def test_raw_images_that_are_not_there_are_named_until_they_are_prepared(place):
     assert preflight.problems(plan) == []
 
 
+def test_layers_that_a_network_does_not_have_are_named(place):
+    (place / "mine.py").write_text(
+        "from torch import nn\n\n\ndef make(*, in_channels, num_classes, image_size):\n    return nn.Sequential("
+        "nn.Conv2d(in_channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * (image_size - 2) ** 2, num_classes))\n"
+    )
+
+    def asked(**layers):
+        looks = {name: {"class": 3, "attack": "fgsm-eps0.1", "layers": named} for name, named in layers.items()}
+        architectures = {"cnn8": {"width": 8}, "mine": {"kind": "custom", "factory": "mine:make"}}
+        return preflight.problems(study(features=looks, architectures=architectures, compressions={}, finetunings={}))
+
+    assert asked(one="auto") == []
+    told = asked(one=["network.conv1"], two=["network.0"])
+    assert len(told) == 2
+    assert told[0].startswith("features.one.layers: of architectures.mine: the model has no layer 'network.conv1'; the")
+    assert told[1].startswith(
+        "features.two.layers: of architectures.cnn8: the model has no layer 'network.0'; the near"
+    )
+
+
 def test_a_library_of_attacks_that_is_not_installed_is_named(monkeypatch):
     attacks = {"ddn": {"method": "adv_lib.ddn"}, "two": {"method": "suite", "norm": "l2", "eps": 0.1}}
     attacks["two"]["stages"] = ["pgd", "adv_lib.fmn"]

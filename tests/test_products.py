@@ -91,6 +91,26 @@ class Shared(nn.Module):
         return self.other(self.one(maps).relu())
 
 
+class Parts(nn.Module):
+    """Convolves with one part of a parameter after the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernels = nn.Parameter(torch.randn(2, 4, 4, 3, 3))
+
+    def forward(self, maps):
+        return functional.conv2d(functional.conv2d(maps, self.kernels[0], padding=1), self.kernels[1], padding=1)
+
+
+def test_every_part_of_a_parameter_is_counted():
+    model = Net(Parts())
+    dense = measure(model, {}, SHAPE)
+    assert dense["weights"] == 4 * 9 + 2 * 4 * 4 * 9 + 10 * 4 * 64
+    with torch.no_grad():
+        model.middle.kernels[1] = 0
+    assert measure(model, {}, SHAPE)["zero_weights"] == 4 * 4 * 9
+
+
 def test_a_shared_weight_is_pruned_once_and_multiplied_twice():
     model = Net(Shared()).eval()
     assert list(prunable(model, SHAPE)) == ["first.weight", "middle.one.weight", "fc.weight"]

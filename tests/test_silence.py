@@ -11,6 +11,7 @@ from torch.nn import functional
 from squeezeproof.compression.filters import dense_sizes, prune_filters
 from squeezeproof.compression.silence import Reference, same_logits
 from squeezeproof.errors import InputError
+from squeezeproof.models.attention import Attention
 
 SHAPE = (1, 8, 8)
 WIDTH = 8
@@ -80,6 +81,29 @@ class Gated(nn.Module):
         return self.last(values * gates.sigmoid())
 
 
+class Tokens(nn.Module):
+    """Attention between places."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = Attention(nn.MultiheadAttention(WIDTH, 2, batch_first=True))
+
+    def forward(self, maps):
+        tokens = maps.flatten(2).transpose(1, 2)
+        return tokens + self.attention(tokens, tokens, tokens)[0]
+
+
+class Functional(nn.Module):
+    """Convolves with the weight of a layer that is never called."""
+
+    def __init__(self):
+        super().__init__()
+        self.held = nn.Conv2d(WIDTH, WIDTH, 3)
+
+    def forward(self, maps):
+        return functional.conv2d(maps, self.held.weight)
+
+
 def shuffled(maps):
     return maps.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
 
@@ -107,6 +131,7 @@ REORDERED = {
     "pixel shuffle": Net(lambda maps: functional.pixel_shuffle(maps, 2)),
     "not zero at zero": Net(lambda maps: maps.exp()),
     "not zero before a convolution": Net(nn.Identity(), first=Function(torch.sigmoid)),
+    "attention": Net(Tokens()),
     "transposed convolution": Layered(nn.ConvTranspose2d(WIDTH, WIDTH, 1)),
 }
 FOLLOWED = {
@@ -183,6 +208,13 @@ def test_a_network_whose_channels_are_reordered_is_refused_by_the_name_of_the_la
     pixels = torch.rand(5, *SHAPE)
     silence(whole, chosen)
     torch.testing.assert_close(model(pixels), whole(pixels), rtol=1e-4, atol=1e-5)
+
+
+def test_a_share_that_whole_filters_come_nowhere_near_is_refused_by_the_layers_that_keep_theirs():
+    model = Layered(Functional(), width=WIDTH)
+    told = r"would remove 12\.5 % .* where 30 % are asked for: all filters of layers\.0\.held stay"
+    with pytest.raises(InputError, match=told):
+        prune(model, ratio=0.3)
 
 
 def test_frozen_layers_are_pruned_and_stay_frozen():

@@ -131,9 +131,11 @@ CONTRADICTIONS = [
 def test_differences_of_logits_need_three_or_four_classes(tmp_path, attacks, problem):
     for name in "abc"[: int(problem[-1])]:
         (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "train" / name / "0.png").touch()
     dataset = {"kind": "image_folder", "root": str(tmp_path), "size": 28}
     assert problems_of({"datasets": {"mine": dataset}, "attacks": attacks}) == [problem]
     (tmp_path / "train" / "d").mkdir()
+    (tmp_path / "train" / "d" / "0.png").touch()
     plan({"datasets": {"mine": dataset}, "attacks": attacks})
 
 

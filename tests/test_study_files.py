@@ -1,6 +1,7 @@
 """Studies as files: keys that stand twice, and the JSON schemas that editors read."""
 
 import json
+import re
 
 import jsonschema
 import pytest
@@ -10,7 +11,7 @@ from show_plan import configured
 from study_examples import changed
 
 from squeezeproof.study.errors import ConfigError
-from squeezeproof.study.files import lying_over, read_file, repeated_keys, with_numbers
+from squeezeproof.study.files import lying_over, misread, read_file, repeated_keys, with_numbers
 from squeezeproof.study.plan import Study
 
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
@@ -76,6 +77,59 @@ def test_an_alias_and_a_merged_key_stand_once(tmp_path):
     path.write_text("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}\nd: {x: 2}\n")
     assert repeated_keys(path) == []
     assert read_file(path)["c"] == {"x": 1, "y": 2}
+
+
+TRAPS = """study: 2026-01-02
+seeds: [0010, 1_000, 1e3, 0x10]
+datasets: {on: {kind: digits, size: 3:20, train: "0200"}, no: {kind: digits}, "no": 3}
+architectures:
+  mine: {kind: custom, factory: "m:m", arguments: {lr: 1e-3, gate: off, wide: true, path: [5E4, "1e-3", 1.0e-3, no]}}
+trainings: {~: {epochs: 020}, 1.50: {flip: yes}, True: {epochs: .5}}
+merged: {<<: {a: 1}}
+"""
+
+
+def test_what_yaml_reads_as_something_else_is_told_with_line_key_and_what_to_write(tmp_path):
+    path = tmp_path / "traps.yaml"
+    path.write_text(TRAPS)
+    arguments = "architectures.mine.arguments"
+    assert misread(path) == [
+        f"{told} ({path}, line {line})"
+        for line, told in [
+            (1, "study: 2026-01-02 is read as a date; put quotes around it"),
+            (2, "seeds[0]: 0010 is read as 8, an octal number; write 10, or put quotes around it"),
+            (3, "datasets.on: the name on is read as True; put quotes around it, or choose another"),
+            (
+                3,
+                "datasets.on.size: 3:20 is read as 200, to the base of 60; write the number that is meant, or put "
+                "quotes around it",
+            ),
+            (3, "datasets.no: the name no is read as False; put quotes around it, or choose another"),
+            (5, f"{arguments}.lr: 1e-3 is read as a text; write 1.0e-3, or put quotes around it"),
+            (5, f"{arguments}.gate: off is read as false; write that, or put quotes around it"),
+            (5, f"{arguments}.path[0]: 5E4 is read as a text; write 5.0e+4, or put quotes around it"),
+            (5, f"{arguments}.path[3]: no is read as false; write that, or put quotes around it"),
+            (6, "trainings.~: the name ~ is read as None; put quotes around it, or choose another"),
+            (6, "trainings.~.epochs: 020 is read as 16, an octal number; write 20, or put quotes around it"),
+            (6, "trainings.1.50: the name 1.50 is read as 1.5; put quotes around it, or choose another"),
+        ]
+    ]
+    with pytest.raises(ConfigError, match=r"datasets\.no: stands twice"):
+        read_file(path)
+
+
+def test_what_people_write_as_numbers_and_flags_means_what_they_mean(tmp_path):
+    path = tmp_path / "meant.yaml"
+    written = "{epochs: 1_0, batch_size: 64, learning_rate: 1e-3, flip: yes, momentum: .5}"
+    path.write_text(re.sub(r"(trainings:\n  standard: ){.*}", rf"\g<1>{written}", DEMO))
+    training = next(iter(Study(read_file(path)).config["trainings"].values()))
+    found = {key: training[key] for key in ("learning_rate", "flip", "momentum", "epochs")}
+    assert found == {"learning_rate": 0.001, "flip": True, "momentum": 0.5, "epochs": 10}
+
+
+def test_the_command_line_is_held_to_the_same():
+    with pytest.raises(ConfigError, match=r"seeds\[1\]: 010 is read as 8, an octal number; write 10"):
+        with_numbers({"seeds": ["1", "010"]}, {"seeds": ["1", "010"]})
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)

@@ -1,6 +1,7 @@
 """Rule features: one model, the clean and its own adversarial images of a class -> their features in some layers."""
 
-from squeezeproof.evaluation.layers import class_number, first_of_class, layer_features
+from squeezeproof.classes import class_number
+from squeezeproof.evaluation.layers import first_of_class, layer_features
 from squeezeproof.jobs import job
 from squeezeproof.models.checkpoints import load_model
 from squeezeproof.runtime import set_up

@@ -59,10 +59,14 @@ def place(model: Network, device: torch.device | str, shape: Sequence[int] | Non
     With `shape`, (C, H, W) of one image, that layout is tried: a network that fails in it, as x.view(len(x), -1) makes
     one, gets back the layout that it was written for.
     """
-    # The signatures of torch leave this argument out.
-    model = model.to(device, memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
+    model = model.to(device)
+    for tensor in (*model.parameters(), *model.buffers()):
+        # Module.to asks the same of weights of five dimensions, such as Conv3d's, and fails.
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
     if shape is not None and not _runs(model, torch.zeros(2, *shape, device=device)):
-        model = model.to(memory_format=torch.contiguous_format)
+        # The signatures of torch leave this argument out.
+        model = model.to(memory_format=torch.contiguous_format)  # ty: ignore[no-matching-overload]
     return model
 
 

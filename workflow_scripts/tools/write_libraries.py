@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
+from library_choices import CHOICES, choices_of
 
 from squeezeproof.attacks.library import imported
 from squeezeproof.entries import registry
@@ -59,10 +60,12 @@ def main(check=False):
 def written(name):
     """The table of a library as JSON with an attack a line."""
     library = registry.libraries()[name]
-    attacks, left_out = TABLES[name](imported(library))
-    rows = {"version": version(library.distribution), "attacks": attacks, "left_out": left_out}
+    package = imported(library)
+    attacks, left_out = TABLES[name](package)
+    choices = choices_of(package, attacks, CHOICES[name])
+    rows = {"version": version(library.distribution), "attacks": attacks, "choices": choices, "left_out": left_out}
     parts = {key: json.dumps(value) for key, value in rows.items()}
-    for key in ("attacks", "left_out"):
+    for key in ("attacks", "choices", "left_out"):
         lines = [
             f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}"
             for name, value in sorted(rows[key].items())

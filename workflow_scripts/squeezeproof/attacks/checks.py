@@ -41,6 +41,9 @@ def check_stored(stored: Images, images: Images, settings: dict[str, Any], rows:
 
 def check_logits(logits: torch.Tensor) -> None:
     """Raise InputError where the model's outputs are not finite, or probabilities instead of logits."""
+    if (logits.isneginf() | logits.isfinite()).all() and logits.isneginf().any():
+        number = int(logits.isneginf().any(0).nonzero()[0])
+        raise InputError(f"the logits of class {number} are -inf; mask it by a large negative number, such as -1e9")
     if not torch.isfinite(logits).all():
         raise InputError("the model's logits are not finite: its weights or its input are broken")
     if logits.min() >= 0 and (logits.sum(1) - 1).abs().max() < 1e-4:

@@ -3,9 +3,7 @@
 from typing import Any
 
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding, judge
-
-# Beyond this a ratio in a table would be another model's.
-FAR = 0.05
+from squeezeproof.compression.achieved import FAR
 
 
 def audit_compressed(dataset: str, model: str, metadata: dict[str, Any]) -> list[Finding]:

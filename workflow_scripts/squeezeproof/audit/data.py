@@ -1,29 +1,31 @@
 """Checks of a prepared data set; no torch."""
 
 import hashlib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from squeezeproof.audit.findings import EVERY, Finding, judge, listed, remedy
+from squeezeproof.audit.findings import EVERY, LISTED, Finding, judge, listed, remedy
 from squeezeproof.errors import InputError
 from squeezeproof.store.rows import part_slices
 from squeezeproof.store.tensors import open_rows, verify
+from squeezeproof.types import Key
 
 # Share of test images that may be there twice, as a few are in many data sets.
 REPEATED = 0.01
 
 
 def audit_data(dataset: str, train: str | Path, validation: str | Path, test: str | Path) -> list[Finding]:
-    """The finding of check 20 on the splits of a data set, for all its cells.
+    """The findings of checks 20 and 28 on the splits of a data set, for all its cells.
 
     Args:
         dataset: its name.
         train, validation, test: paths of its prepared splits.
     """
-    known = {digest for path in (train, validation) for digest in _digests(path)}
-    found = list(_digests(test))
+    digests = {path: list(_digests(path)) for path in (train, validation, test)}
+    known, found = {*digests[train], *digests[validation]}, digests[test]
     seen = np.flatnonzero([digest in known for digest in found])
     _, first = np.unique(found, return_index=True)
     again = np.setdiff1d(np.arange(len(found)), first)
@@ -35,7 +37,25 @@ def audit_data(dataset: str, train: str | Path, validation: str | Path, test: st
         f"{len(again)} of {len(found)} test images are there before ({listed(again)}): intervals count them as images "
         f"of their own and are too short; remove them"
     ] * (len(again) > REPEATED * len(found))
-    return [judge((dataset, EVERY, EVERY, EVERY), 20, len(seen) + len(again), 0, "; ".join(told), bad=bool(told))]
+    key = (dataset, EVERY, EVERY, EVERY)
+    shared = judge(key, 20, len(seen) + len(again), 0, "; ".join(told), bad=bool(told))
+    return [shared, _in_two_classes(key, digests)]
+
+
+def _in_two_classes(key: Key, digests: Mapping[str | Path, Sequence[bytes]]) -> Finding:
+    """The finding of check 28 on splits: path -> digest of each of its images."""
+    classes = defaultdict(set)
+    for path, found in digests.items():
+        for digest, label in zip(found, open_rows(path, "labels")[:].tolist(), strict=True):
+            classes[digest].add(label)
+    count = sum(len(classes[digest]) > 1 for found in digests.values() for digest in found)
+    pairs = sorted({tuple(sorted(labels)) for labels in classes.values() if len(labels) > 1})
+    message = (
+        f"{count} images are in another class too, bit for bit (classes "
+        f"{'; '.join(' and '.join(map(str, pair)) for pair in pairs[:LISTED])}): no model is right on both; leave "
+        f"each in one class"
+    )
+    return judge(key, 28, count, 0, message)
 
 
 def _digests(path: str | Path) -> Iterator[bytes]:

@@ -50,6 +50,7 @@ NAMES = {
     25: "perturbations use the budget",
     26: "models trained apart make different errors",
     27: "labels are the target's own, of these images",
+    28: "no image is in two classes",
 }
 LISTED = 10
 HARD = (*range(1, 9), 22, 24)

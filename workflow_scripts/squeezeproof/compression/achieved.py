@@ -4,6 +4,8 @@ from typing import Any
 
 # Whole filters and whole weights are rounded to within a point.
 TOLERANCE = 0.01
+# Beyond this a ratio in a table would be another model's.
+FAR = 0.05
 
 
 def achieved(settings: dict[str, Any], size: dict[str, Any], dense: dict[str, Any]) -> dict[str, Any] | None:

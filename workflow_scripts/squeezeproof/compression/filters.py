@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from squeezeproof.compression.achieved import FAR
 from squeezeproof.compression.groups import groups_and_layers, remove_filters, root_name
 from squeezeproof.compression.silence import Refused, refused
 from squeezeproof.compression.sizes import Group, Size, size_after
@@ -118,6 +119,8 @@ def _choose(
     if asked.final and not exact and abs(achieved - asked.fraction) > TOLERANCE:
         problem = _out_of_reach(asked, achieved)
         raise Refused(whole, f" Without them {problem}.") if whole else NotSupported(problem)
+    if asked.final and exact and achieved:
+        _check_rounding(model, groups, dense, asked, achieved)
     if asked.final and achieved == 0:
         share = f"{100 * asked.fraction:g} % of the {asked.measure}"
         raise NotSupported(f"pruning {share} removes no filter at all; raise the ratio")
@@ -126,6 +129,20 @@ def _choose(
         name: [index for unit in units for index in group.units[unit]]
         for name, group, units in zip(names, groups, chosen, strict=True)
     }, parameters
+
+
+def _check_rounding(model: nn.Module, groups: list[Group], dense: Any, asked: Any, achieved: float) -> None:
+    """Raise NotSupported where whole filters, which may go in groups, come far from what is asked of every layer."""
+    size, filters = dense
+    if abs(achieved - asked.fraction) <= TOLERANCE + len(filters) / 2 / size.channels + FAR:
+        return
+    tied = {layer for group in groups for layer, _ in group.tied}
+    staying = [name for name in filters if model.get_submodule(name) not in tied]
+    why = f"all filters of {', '.join(staying)} stay" if staying else "filters go in groups alone"
+    raise NotSupported(
+        f"filter pruning would remove {100 * achieved:.3g} % of the channels where {100 * asked.fraction:g} % are "
+        f"asked for: {why}; write another ratio, or leave this network out of filter pruning"
+    )
 
 
 def dense_sizes(model: nn.Module, shape: Sequence[int]) -> tuple[Size, dict[str, int]]:

@@ -17,6 +17,7 @@ from squeezeproof.compression.sizes import SIZED, Group, is_depthwise
 from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.models.device import device_of
 from squeezeproof.models.measure import filtering, layer_macs, width_of
+from squeezeproof.models.products import products
 from squeezeproof.runtime import place
 
 
@@ -34,7 +35,8 @@ def groups_and_layers(
     """Every group of prunable filters, scored; every sized layer, its MACs and whether its outputs are filters, what
     `size_after` computes with; and name -> reason of the layers whose filters cannot be followed and stay.
 
-    The layer executed last gives the logits, be it linear or a convolution: its filters are the classes and stay.
+    A layer that is the last to multiply gives the logits, be it linear or a convolution: its filters are the classes
+    and stay.
     `importance`, `sample` and `seed` are those of `score_filters`. Raises NotSupported for a network without a filter
     that could be removed.
     """
@@ -42,8 +44,10 @@ def groups_and_layers(
     _check_parameters(model)
     names = {module: name for name, module in model.named_modules()}
     filters = filtering(model)
-    groups, whole = attention_groups(model) if len(filters) > 1 else [], {}
-    classes = {model.get_submodule(name) for name in list(macs)[-1:]}
+    # Where linear layers are filters, heads are; a network of convolutions keeps the heads that it has.
+    groups, whole = attention_groups(model) if any(isinstance(layer, nn.Linear) for layer in filters) else [], {}
+    multiplied = [product.module for product in products(model, shape)]
+    classes = {model.get_submodule(name) for name in list(macs)[-1:] if multiplied[-1:] in ([], [name])}
     seen = {layer for group in groups for layer in (*group.outs, *group.ins)} | classes
     with _traced(model, shape) as graph:
         for root in [layer for layer in graph.module2node if layer in filters]:

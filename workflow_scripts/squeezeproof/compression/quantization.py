@@ -7,16 +7,20 @@ from typing import Any
 import torch
 from torch import nn
 
+from squeezeproof.compression.achieved import FAR
 from squeezeproof.compression.calibration import calibrate, draw, observe
 from squeezeproof.compression.task import Task
 from squeezeproof.errors import NotSupported
 from squeezeproof.models.device import device_of
 from squeezeproof.models.measure import layer_macs
+from squeezeproof.models.products import NO_WEIGHT, products, weights_in_use
 from squeezeproof.models.quantized import Quantizer, not_covered, quantize_layers, unlike_base
 from squeezeproof.types import Masks
 
 FLOAT = 32
 KEPT_BITS = 8
+# Names that one message has.
+LISTED = 4
 
 
 def quantize(model: nn.Module, shape: Sequence[int], settings: dict[str, Any], images: torch.Tensor, seed: int) -> None:
@@ -32,13 +36,15 @@ def quantize(model: nn.Module, shape: Sequence[int], settings: dict[str, Any], i
     Weights get a symmetric range per output channel, at 1 bit their sign times the channel's mean magnitude
     [rastegari2016]; inputs get an affine range per layer. All ranges come from the float model. They stay fixed in
     `mode: ptq`; in `mode: qat` they are learned (LSQ [esser2020]), from these instead of from 2 mean|w| / sqrt(Q).
-    Biases, normalisations and sums stay float. Raises NotSupported where no layer can be quantized.
+    Biases, normalisations and sums stay float. Raises NotSupported where no layer can be quantized, or more than
+    a share FAR of the weights is of none.
     """
     names = list(layer_macs(model, shape))
     if not names:
         raise NotSupported("the network has no convolution or linear layer that could be quantized")
     layers = {name: _layer_settings(settings, name in (names[0], names[-1])) for name in names}
     _check_covered(model, shape, names)
+    _check_share(model, shape, names)
     chosen, generator = draw(images, settings["calibration_images"], seed)
     quantized_inputs = [name for name in names if layers[name]["input"]]
     seen = observe(model, quantized_inputs, chosen, generator) if quantized_inputs else {}
@@ -69,6 +75,23 @@ def _check_covered(model: nn.Module, shape: Sequence[int], names: Sequence[str])
             model.eval()(pixels)
     if unlike:
         raise not_covered(unlike[0], model.get_submodule(unlike[0]))
+
+
+def _check_share(model: nn.Module, shape: Sequence[int], names: Sequence[str]) -> None:
+    """Raise NotSupported where many weights belong to no layer that is quantized: the bits would be another model's."""
+    used = weights_in_use(products(model, shape)).values()
+    total = sum(weight.numel() for *_, weight in used)
+    if not total:
+        raise NotSupported(f"quantization {NO_WEIGHT}")
+    left = {parameter or module: weight.numel() for module, parameter, weight in used if module not in names}
+    if sum(left.values()) > FAR * total:
+        largest = sorted(left, key=left.__getitem__, reverse=True)
+        raise NotSupported(
+            f"quantization would leave {100 * sum(left.values()) / total:.3g} % of the weights float: no "
+            f"torch.nn.Conv2d or torch.nn.Linear that the network calls holds {', '.join(largest[:LISTED])}"
+            f"{', ...' * (len(largest) > LISTED)}; hold them in such layers and call these, or leave the network out "
+            f"of quantization"
+        )
 
 
 def _layer_settings(settings: dict[str, Any], is_end: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from squeezeproof.compression.importance import lamp, random_scores
 from squeezeproof.compression.steps import prune
 from squeezeproof.compression.task import Task
 from squeezeproof.errors import NotSupported
-from squeezeproof.models.products import products, weights_in_use
+from squeezeproof.models.products import NO_WEIGHT, products, weights_in_use
 from squeezeproof.types import Masks
 
 OPTIONS = ("scope", "importance", "funnel_slope")
@@ -38,15 +38,12 @@ def prunable(model: nn.Module, shape: Sequence[int] | None = None) -> dict[str, 
     if computed:
         raise NotSupported(
             f"weight pruning does not cover {', '.join(computed)}: the weight is computed from parameters (as by "
-            f"spectral_norm, weight_norm, standardisation or torch.nn.utils.prune), so that their zeros would be none "
-            f"in it; make it a plain parameter first (remove_parametrizations, prune.remove), or leave the "
+            f"spectral_norm, weight_norm, standardisation, autocast or torch.nn.utils.prune), so that their zeros are "
+            f"none in it; make it a plain parameter first (remove_parametrizations, prune.remove), or leave the "
             f"network out of weight pruning"
         )
     if not names:
-        raise NotSupported(
-            "weight pruning finds no weight that the images are multiplied with; in `forward`, compute with tensors of "
-            "torch alone, without .detach(), .data or numpy"
-        )
+        raise NotSupported(f"weight pruning {NO_WEIGHT}")
     return {name: model.get_parameter(name) for name in names}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
 from squeezeproof import untrusted
+from squeezeproof.entries.datasets.image_folder import STRAY, is_folder
 from squeezeproof.errors import InputError
 from squeezeproof.store.rows import Rows
 from squeezeproof.types import Loaded
@@ -19,8 +20,6 @@ log = logging.getLogger("squeezeproof")
 
 # Pillow's other decoders are rarely used and, as that of EPS, run other programs.
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-# Folders that archivers and file managers leave.
-STRAY = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 # Problems that one message lists.
 LISTED = 20
 
@@ -58,6 +57,9 @@ def load_image_folder(settings: dict[str, Any]) -> Loaded:
         for name in names:
             if name not in classes:
                 log.warning("%s: empty, it is no class", root / split / name)
+    for name in classes:
+        if not files["test"].get(name):
+            log.warning("%s: no test image of this class, which no table says anything of", root / "test" / name)
     size, channels, background = settings["size"], settings["channels"], settings["background"]
     splits = []
     for split in ("train", "test"):
@@ -65,14 +67,18 @@ def load_image_folder(settings: dict[str, Any]) -> Loaded:
         counts = [len(files[split].get(name, [])) for name in classes]
         labels = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
         splits.append((ImageFiles(paths, size, channels, background), labels))
+    splits[0][0].beside, splits[1][0].beside = splits[1][0], splits[0][0]
     return splits[0], splits[1], classes
 
 
 class ImageFiles(Rows):
     """Image files as uint8 [N, C, size, size], decoded whenever they are read.
 
-    A file that is no image, or too large to be meant, ends reading with an InputError that names all such files.
+    A file that is no image, or too large to be meant, ends reading with an InputError that names all such files, those
+    of the split `beside` it too.
     """
+
+    beside: "ImageFiles | None" = None
 
     def __init__(self, paths: list[str], size: int, channels: int, background: str) -> None:
         super().__init__((len(paths), channels, size, size), np.uint8)
@@ -83,7 +89,8 @@ class ImageFiles(Rows):
         try:
             return np.stack([self._read(row) for row in rows])
         except InputError:
-            _refuse([problem for row in range(len(self)) if (problem := self._problem(row))])
+            splits = [self, *([self.beside] if self.beside is not None else [])]
+            _refuse([problem for split in splits for row in range(len(split)) if (problem := split._problem(row))])
             raise
 
     def _problem(self, row: int) -> str | None:
@@ -186,18 +193,13 @@ def _visible(folder: Path) -> list[os.DirEntry[str]]:
         raise InputError(f"{folder}: cannot be read ({error.strerror})") from None
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder, or a link to one; no error where links go round in a circle."""
-    return os.path.isdir(entry.path)
-
-
 def _leads_nowhere(path: str | Path) -> bool:
     return os.path.islink(path) and not os.path.exists(path)
 
 
 def _image_files(folder: Path) -> list[str]:
     """Paths, as texts, of the files of a class in the order of their names."""
-    return [f"{folder}/{entry.name}" for entry in _visible(folder) if not _is_folder(entry)]
+    return [f"{folder}/{entry.name}" for entry in _visible(folder) if not is_folder(entry)]
 
 
 def _class_folders(folder: Path) -> list[str]:
@@ -207,7 +209,7 @@ def _class_folders(folder: Path) -> list[str]:
     for entry in _visible(folder):
         if entry.name in STRAY:
             log.warning("%s: is no class, it is passed over", entry.path)
-        elif _is_folder(entry):
+        elif is_folder(entry):
             classes.append(entry.name)
     if not classes:
         raise InputError(f"{folder}: has no class folders; images belong in {folder}/CLASS/NAME.png")
@@ -218,9 +220,7 @@ def _class_folders(folder: Path) -> list[str]:
 
 def _too_deep(folder: Path, files: list[str]) -> list[str]:
     """Folders of a class that has no image of its own, in which there are files."""
-    return (
-        [] if files else [entry.path for entry in _visible(folder) if _is_folder(entry) and _image_files(Path(entry))]
-    )
+    return [] if files else [entry.path for entry in _visible(folder) if is_folder(entry) and _image_files(Path(entry))]
 
 
 def _misplaced(folder: Path, classes: dict[str, list[str]]) -> Iterator[str]:
@@ -235,5 +235,5 @@ def _misplaced(folder: Path, classes: dict[str, list[str]]) -> Iterator[str]:
             yield f"{folder / name}: its images lie one folder deeper, in {', '.join(deep)}; move them up into {name}/"
             continue
         for entry in _visible(folder / name):
-            if _is_folder(entry) and entry.name not in STRAY:
+            if is_folder(entry) and entry.name not in STRAY:
                 log.warning("%s: a folder within a class, its images are not used", entry.path)

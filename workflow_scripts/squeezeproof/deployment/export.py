@@ -47,7 +47,8 @@ def onnx_bytes(model: nn.Module, shape: Sequence[int]) -> bytes:
                 dynamo=False, opset_version=OPSET,
                 input_names=[INPUT], output_names=[OUTPUT], dynamic_axes=axes,
             )  # fmt: skip
-        except (RuntimeError, TypeError, ValueError) as error:
+        except Exception as error:
+            # Assertions of the exporter among them, and whatever the network's own code raises when it is traced.
             raise NotSupported(f"the network cannot be exported to ONNX: {type(error).__name__}: {error}") from error
     return _with_free_batch(buffer.getvalue())
 
@@ -78,7 +79,13 @@ def export_onnx(path: str | Path, model: nn.Module, images: Images) -> dict[str,
 
     def run(copied: nn.Module) -> tuple[bytes, np.ndarray]:
         text = onnx_bytes(copied, images.shape[1:])
-        return text, logits_of_session(open_session(text), images)
+        try:
+            return text, logits_of_session(open_session(text), images)
+        except Exception as error:
+            raise NotSupported(
+                f"ONNX Runtime does not run the network's ONNX file ({type(error).__name__}: {error}), as where a part "
+                f"of it computes in half precision; leave it out of efficiency.models"
+            ) from error
 
     text, found = run(plain(model))
     metadata = judge(model, images, found, lambda copied: run(copied)[1], "ONNX")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
-from squeezeproof.entries.attack import eps_contradictions, most_values
+from squeezeproof.entries.attack import alpha_contradictions, eps_contradictions, most_values
 from squeezeproof.entries.entry import Entry
 from squeezeproof.entries.settings import Positive, Real, setting
 from squeezeproof.norms import Norm
@@ -51,5 +51,7 @@ class Adversary(Entry):
         """See Entry."""
         if self.space == "pixel":
             yield from eps_contradictions(path, self.eps, self.norm, most_values(study))
+        if (alpha := getattr(self, "alpha", None)) is not None:
+            yield from alpha_contradictions(path, alpha, [self.eps])
         if self.norm == Norm.L2 and self.space == "normalized":
             yield f"{path}.norm: space: normalized has boxes, not balls; write norm: linf"

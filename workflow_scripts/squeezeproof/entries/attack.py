@@ -1,6 +1,6 @@
 """What an attack declares, and the settings that several attacks have."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod, sqrt
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -190,6 +190,8 @@ class Attack(Entry):
         """See Entry."""
         for eps in getattr(self, "eps", ()):
             yield from eps_contradictions(path, eps, self.norm, most_values(study))
+        if "alpha" in self.model_fields_set:
+            yield from alpha_contradictions(path, getattr(self, "alpha", None), getattr(self, "eps", ()))
         if type(self).least_classes > 2:
             yield from few_classes(path, self.method, type(self).least_classes, study)
         targeted = getattr(self, "targeted", None)
@@ -255,3 +257,11 @@ def eps_contradictions(path: str, eps: Any, norm: str, values: int | None) -> It
     hint = f", did you mean {eps.text}/255?" if eps <= 255 * diameter and "/" not in eps.text else ""
     room = "(0, 1]" if norm == Norm.LINF else f"(0, {diameter:.4g}], the {norm} distance from black to white"
     yield f"{path}.eps: {eps.text} is not in {room}; pixels are in [0, 1]{hint}"
+
+
+def alpha_contradictions(path: str, alpha: Any, radii: Sequence[Any]) -> Iterator[str]:
+    """A contradiction of a step that is longer than the largest of the balls, any of which may be None, is wide."""
+    largest = max((eps for eps in radii if eps is not None), default=None)
+    if alpha is not None and largest is not None and alpha > 2 * largest:
+        hint = f", did you mean {alpha.text}/255?" if alpha >= 1 and alpha / 255 <= 2 * largest else ""
+        yield f"{path}.alpha: {alpha.text} is a step across the whole ball of eps: {largest.text}; write less{hint}"

@@ -75,8 +75,12 @@ class Dataset(Entry):
         return self.channels_of_images() * self.side() ** 2
 
     def count(self, split: str) -> int | None:
-        """Images of `train` (those for validation included) or `test`, None where only the files tell."""
-        return getattr(self, split) or self.images.get(split)
+        """Images of `train` (those for validation included) or `test`, None where nobody knows yet."""
+        return getattr(self, split) or self.held(split)
+
+    def held(self, split: str) -> int | None:
+        """Images of `train` or `test` before they are cut down, None where nobody knows before the images are read."""
+        return self.images.get(split)
 
     @classmethod
     def image_counts(cls, settings: dict[str, Any]) -> tuple[int, int, int]:
@@ -103,17 +107,17 @@ class Dataset(Entry):
 
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
-        known, train = self.images, self.count("train")
-        if self.train is not None and known and self.train + self.validation > known["train"]:
+        known, train = {split: self.held(split) for split in ("train", "test")}, self.count("train")
+        if self.train is not None and known["train"] and self.train + self.validation > known["train"]:
             yield (
                 f"{path}.train: {self.train} with {self.validation} for validation is more than the {known['train']} "
                 f"training images"
             )
         elif self.train is None and train is not None and self.validation >= train:
             yield f"{path}.validation: {self.validation} leaves none of the {train} training images"
-        if self.train is not None and self.train < (self.known_classes or 0):
-            yield f"{path}.train: {self.train} is less than an image for each of the {self.known_classes} classes"
-        if self.test is not None and known and self.test > known["test"]:
+        if self.train is not None and self.train < (self.classes() or 0):
+            yield f"{path}.train: {self.train} is less than an image for each of the {self.classes()} classes"
+        if self.test is not None and known["test"] and self.test > known["test"]:
             yield f"{path}.test: {self.test} is more than the {known['test']} test images"
         test = self.count("test")
         if test is not None and self.shards > test:

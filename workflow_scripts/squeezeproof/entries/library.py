@@ -33,8 +33,8 @@ STEP_SIZES = (
     *("alpha", "eps_step", "stepsize", "abs_stepsize", "rel_stepsize", "initial_stepsize", "max_stepsize", "lr"),
     *("learning_rate", "absolute_step_size", "relative_step_size", "lr_init", "primal_lr", "dual_lr"),
 )
-# Parameters of which any number has a meaning: JSMA darkens pixels by a negative theta, es numbers a strategy.
-UNBOUNDED = ("theta", "es")
+# Parameters of which any number has a meaning: JSMA darkens pixels by a negative theta.
+UNBOUNDED = ("theta",)
 # No JSON has such a number.
 INFINITE = {"inf": float("inf")}
 # Parameters that an attack's cost is proportional to, by the names that the libraries give them.
@@ -72,7 +72,7 @@ class Library(Entry):
     @classmethod
     @cache
     def table(cls) -> dict[str, Any]:
-        """What the library offers: `version`, `attacks` by name, and `left_out`, name -> why."""
+        """What the library offers: `version`, `attacks` by name, `choices` of parameters, `left_out`, name -> why."""
         module = import_module(cls.__module__)
         return json.loads(Path(str(module.__file__)).with_suffix(".json").read_text())
 
@@ -89,6 +89,9 @@ class Library(Entry):
         parameters = row["parameters"]
         fields: dict[str, Any] = {key: _field(key, value) for key, value in parameters.items()}
         fields |= {key: _field(key) for key in row["required"]}
+        fields |= {
+            key: _choice(parameters[key], values) for key, values in cls.table()["choices"].get(name, {}).items()
+        }
         method = f"{cls.label()}.{name}"
         bases = (LibraryAttack, GradientAttack) if row["needs"] == "gradients" else (LibraryAttack,)
         made: Any = create_model(
@@ -173,6 +176,7 @@ def _numeric(value: Any) -> Any:
     return int(number) if number == int(number) and not isinstance(number, Number) else number
 
 
+THEIRS = "The library's own."
 Parameter = Annotated[Any, BeforeValidator(_parameter)]
 Numeric = Annotated[Any, BeforeValidator(_numeric)]
 
@@ -183,7 +187,7 @@ def _field(name: str, default: Any = ...) -> tuple[Any, Any]:
     The libraries take what is no number of steps, or a step backwards, without a word: an attack of no step finds that
     every model is robust.
     """
-    setting_of = partial(setting, "The library's own, without a default." if default is ... else "The library's own.")
+    setting_of = partial(setting, "The library's own, without a default." if default is ... else THEIRS)
     is_number = isinstance(default, int | float) and not isinstance(default, bool)
     if name in UNITS and (is_number or default in (None, ...)):
         return (Whole if default is not None else Whole | None), setting_of(default, ge=1)
@@ -195,3 +199,9 @@ def _field(name: str, default: Any = ...) -> tuple[Any, Any]:
         return (Real if isinstance(default, float) else Numeric), setting_of(default, **bound)
     kinds: dict[type, Any] = {bool: Flag, int: Numeric, float: Real, str: Text, list: Several[Parameter]}
     return kinds.get(type(default), Parameter), setting_of(default)
+
+
+def _choice(default: Any, values: list[Any]) -> tuple[Any, Any]:
+    """The type and the setting of a parameter that names one of some things, or none where that is its default."""
+    kind: Any = Literal[tuple(values)]
+    return (kind | None if default is None else kind), setting(THEIRS, default)

@@ -1,7 +1,5 @@
 """What the layers of a model say of the clean and the adversarial images of one class."""
 
-import difflib
-
 import torch
 from torch import nn
 
@@ -15,16 +13,6 @@ from squeezeproof.types import Images
 INPUTS = "inputs"
 AUTO = ["auto"]
 LAST = 3
-
-
-def class_number(name: int | str, classes: list[str]) -> int:
-    """The number of a class, given by its name or by its number; InputError where there is none."""
-    if isinstance(name, int) and name < len(classes):
-        return name
-    if str(name) in classes:
-        return classes.index(str(name))
-    nearest = difflib.get_close_matches(str(name), classes, n=1) or [", ".join(classes)]
-    raise InputError(f"the data set has no class {name!r}; its classes are named such as {nearest[0]}")
 
 
 def first_of_class(labels: torch.Tensor, number: int, count: int) -> torch.Tensor:

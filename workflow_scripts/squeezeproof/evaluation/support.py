@@ -1,6 +1,8 @@
 """What a network supports of a study, tried on its untrained weights, before hours go into its training."""
 
 import copy
+import json
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,7 +19,10 @@ from squeezeproof.compression.compress import compress
 from squeezeproof.compression.task import Task
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError, NotSupported
+from squeezeproof.factories import allow
+from squeezeproof.models.build import build
 from squeezeproof.models.checkpoints import check_rebuilds, save_model
+from squeezeproof.models.features import features
 from squeezeproof.store.datasets import to_pixels
 
 IMAGES = 64
@@ -44,6 +49,7 @@ def not_supported(
     Raises InputError where no attack could say anything of the network, whose outputs are no logits.
     """
     images, labels = images[:IMAGES], labels[:IMAGES]
+    model = _as_if_trained(model)
     reasons: dict[str, str | None] = {
         name: _compression(model, shape, steps, images, labels, seed) for name, steps in compressions.items()
     }
@@ -51,6 +57,24 @@ def not_supported(
     for name, settings in attacks.items():
         reasons[name] = gradient if registry.attacks()[settings["method"]].needs == "gradients" else None
     return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _as_if_trained(model: nn.Module) -> nn.Module:
+    """A copy with weights moved by a tenth: before a training many are 1 or 0, and hide what is computed with them."""
+    moved, generator = copy.deepcopy(model), torch.Generator().manual_seed(0)
+
+    def noise(tensor: torch.Tensor) -> torch.Tensor:
+        return 0.1 * torch.randn(tensor.shape, generator=generator).to(tensor)
+
+    with torch.no_grad():
+        for parameter in moved.parameters():
+            if parameter.requires_grad and parameter.is_floating_point():
+                size = parameter.square().mean().sqrt()
+                parameter.add_(noise(parameter) * torch.where(size > 0, size, 1))
+        for module in moved.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None:
+                module.running_mean.add_(noise(module.running_mean))
+    return moved
 
 
 def check_kept(model: nn.Module, spec: dict[str, Any], images: torch.Tensor) -> None:
@@ -71,6 +95,31 @@ def check_kept(model: nn.Module, spec: dict[str, Any], images: torch.Tensor) -> 
             check_rebuilds(path, trained)
         except InputError as error:
             raise InputError(str(error).replace(str(path), "a checkpoint of this network")) from None
+
+
+def look() -> None:
+    """What a process of its own is started for: JSON from stdin, `networks` with their settings, shape [channels, side,
+    classes] and names of layers, and the packages `allowed`; prints for each why it has no such layers, null where it
+    has.
+    """
+    asked = json.load(sys.stdin)
+    allow(asked["allowed"])
+    print(json.dumps([_no_layers(**network) for network in asked["networks"]]))
+
+
+def _no_layers(settings: dict[str, Any], shape: list[int], layers: list[str]) -> str | None:
+    channels, side, classes = shape
+    spec = {"architecture": settings, "in_channels": channels, "image_size": side, "num_classes": classes}
+    try:
+        model = build(spec | {"mean": [0.0] * channels, "std": [1.0] * channels}, seed=0)
+    except InputError:
+        # Told by the job that builds it.
+        return None
+    try:
+        features(model, layers, torch.zeros(2, channels, side, side))
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _compression(
@@ -97,9 +146,16 @@ def _gradient(model: nn.Module, points: torch.Tensor, labels: torch.Tensor) -> s
     with torch.no_grad():
         check_logits(model.eval()(points))
     try:
-        loss_and_gradient(model, points, labels, lambda *found: functional.cross_entropy(*found, reduction="none"))
+        *_, gradient = loss_and_gradient(
+            model, points, labels, lambda *found: functional.cross_entropy(*found, reduction="none")
+        )
     except NotSupported as error:
         return str(error)
     except RuntimeError as error:
         raise InputError(f"the network cannot be trained or attacked, its backward pass fails: {error}") from error
+    if not gradient.any():
+        return (
+            "every input gradient of the model is exactly zero, as where it rounds its pixels, so a gradient attack "
+            "would say nothing about it"
+        )
     return None

@@ -17,6 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from squeezeproof.models.device import device_of
 
 aten = torch.ops.aten
+NO_WEIGHT = (
+    "finds no weight that the images are multiplied with; in `forward`, compute with tensors of torch alone, without "
+    ".detach(), .data, numpy or integers"
+)
 # Operation -> the places of its two factors among its arguments.
 FACTORS = {
     aten.convolution: (0, 1),
@@ -69,8 +73,10 @@ def weights_in_use(found: Sequence[Product]) -> dict[Any, tuple[str, str | None,
     weights = {}
     for index, product in enumerate(found):
         if product.weight is not None:
-            # What is computed is another tensor in every pass; a module's is counted once.
-            key = product.parameter or (product.module, product.weight.shape, None if product.module else index)
+            # What is computed is another tensor in every pass; a module's counts once, a parameter's parts each.
+            part = product.parameter, product.weight.data_ptr(), product.weight.numel()
+            computed = product.module, product.weight.shape, None if product.module else index
+            key = part if product.parameter else computed
             weights.setdefault(key, (product.module, product.parameter, product.weight))
     return weights
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.store.adversarial import KIND, SHARD
 from squeezeproof.store.rows import JoinedRows
 from squeezeproof.store.tensors import AGAIN, open_array, open_tensors, read_metadata, write_tensors
@@ -72,10 +72,10 @@ def shard_rows(count: int, shard: int, shards: int) -> range:
 def pass_metadata(passes: dict[str, int], count: int, failed: bool = False) -> dict[str, float]:
     """The metadata of the `passes` (attacks.source.Counted) that attacking `count` images took.
 
-    Raises InputError where every gradient vanished, unless the attack `failed`.
+    Raises NotSupported where every gradient vanished, unless the attack `failed`.
     """
     if not failed and passes["backwards"] and passes["zero_gradients"] == passes["backwards"]:
-        raise InputError(
+        raise NotSupported(
             "every input gradient of the model was exactly zero, so a gradient attack says nothing about it: attack it "
             "by square or rays, which ask for scores or labels alone"
         )

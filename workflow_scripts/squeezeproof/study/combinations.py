@@ -43,3 +43,15 @@ def variant_contradictions(
             yield from config.compressions[entry].variant_contradictions(
                 f"compressions.{entry}", config, model.finetuning, model.architecture
             )
+
+
+def random_weights_notices(config: Any) -> Iterator[str]:
+    """A notice for every training that leaves a network with its random weights; only a factory may bring its own."""
+    untrained = [name for name, training in config.trainings.items() if not training.epochs]
+    for name, network in config.architectures.items():
+        given = network.kind == "custom" or network.checkpoint or getattr(network, "pretrained", None)
+        if untrained and not given:
+            yield (
+                f"trainings.{untrained[0]}.epochs: 0 leaves architectures.{name} with random weights, of which nothing "
+                f"can be said; name trained ones as its checkpoint, or write more epochs"
+            )

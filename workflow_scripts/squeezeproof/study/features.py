@@ -3,7 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from squeezeproof.classes import class_number
 from squeezeproof.entries.settings import suggest
+from squeezeproof.errors import InputError
 from squeezeproof.study.entities import Model
 from squeezeproof.study.selection import select, select_models
 
@@ -11,7 +13,7 @@ from squeezeproof.study.selection import select, select_models
 def expand_features(
     config: dict[str, Any],
     models: Sequence[Model],
-    datasets: Sequence[str],
+    datasets: Mapping[str, Any],
     attacks: Collection[str],
     sets: Mapping[tuple[str, str], Collection[str]],
     problems: list[str],
@@ -21,7 +23,7 @@ def expand_features(
     Args:
         config: the checked config.
         models: the Models of the plan, ensembles included.
-        datasets: names of the data sets.
+        datasets: the data sets as the config has them, by name.
         attacks: names of the attack instances.
         sets: (data set, source) -> names of the attack instances crafted there.
         problems: what is wrong is appended here.
@@ -29,8 +31,11 @@ def expand_features(
     found = []
     for name, settings in config["features"].items():
         path, attack = f"features.{name}", settings["attack"]
-        chosen = select(settings["datasets"], datasets, f"{path}.datasets", problems)
+        chosen = select(settings["datasets"], list(datasets), f"{path}.datasets", problems)
         names = select_models(settings["models"], models, f"{path}.models", problems)
+        for dataset in chosen:
+            if told := _no_class(settings["class"], datasets[dataset]):
+                problems.append(f"{path}.class: of datasets.{dataset}: {told}")
         if attack not in attacks:
             problems.append(f"{path}.attack: {attack!r} is no attack with its budget{suggest(attack, attacks)}")
             continue
@@ -44,3 +49,16 @@ def expand_features(
                         f"where: [white-box]}}}}"
                     )
     return found
+
+
+def _no_class(name: int | str, dataset: Any) -> str | None:
+    """Why a data set has no class of that name or number; None where it has, or where only its files tell."""
+    classes = dataset.class_names()
+    if not classes and isinstance(name, int):
+        classes = [str(number) for number in range(dataset.classes() or name + 1)]
+    if classes:
+        try:
+            class_number(name, classes)
+        except InputError as error:
+            return str(error)
+    return None

@@ -14,7 +14,7 @@ from squeezeproof.entries import registry
 from squeezeproof.entries.attack import most_values
 from squeezeproof.entries.compression import CONTROL, NONE
 from squeezeproof.entries.settings import as_dict
-from squeezeproof.study.combinations import after_contradictions, variant_contradictions
+from squeezeproof.study.combinations import after_contradictions, random_weights_notices, variant_contradictions
 from squeezeproof.study.controls import control_pairs, expand_controls, with_schedules
 from squeezeproof.study.efficiency import expand_efficiency, selection_contradictions
 from squeezeproof.study.ensembles import expand_ensembles
@@ -68,6 +68,7 @@ class Study:
         self.seeds = self.config["seeds"]
         self.compute = self.config["compute"]
         self.published = self.config["published"]
+        self.notices += random_weights_notices(typed)
         problems = []
         self.datasets = {
             name: _dataset(name, typed.datasets[name], settings) for name, settings in self.config["datasets"].items()
@@ -108,7 +109,7 @@ class Study:
             if self.can_craft(self.sweeps[sweep].attacks[0], self.models[dataset, name])
         ]
         seen = [model for model in models if self.gives_gradients(model)]
-        self.features = expand_features(self.config, seen, datasets, list(self.attacks), self.sets, problems)
+        self.features = expand_features(self.config, seen, typed.datasets, list(self.attacks), self.sets, problems)
         self.exports = expand_efficiency(self.config, models, self.evaluated_models, self.compressions, problems)
         problems += selection_contradictions(self.config["select"], self.attacks)
         problems += dict.fromkeys(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # An import of torch, in a process of its own: nothing of CUDA may be set up where jobs are forked.
 SEES_GPU = "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 1)"
+# So is a look at networks; the working directory has the user's own.
+LOOKS = "import sys; sys.path[:0] = [{!r}, '']; from squeezeproof.evaluation.support import look; look()"
 NO_GPU = "compute.device: cuda, but torch sees no GPU here; write auto or cpu, or run on a GPU node"
 SPLITS = ("train", "validation", "test")
 
@@ -40,7 +42,7 @@ def problems(study: "Study", here: bool = True, stored_here: bool = True) -> lis
             found += _factory(f"{path}.factory", settings["factory"])
     if here and stored_here:
         found += _datasets(study)
-    return found + (_libraries(study) if here else [])
+    return found + (_libraries(study) + _layers(study) if here else [])
 
 
 def _datasets(study: "Study") -> list[str]:
@@ -68,6 +70,39 @@ def _libraries(study: "Study") -> list[str]:
                     f"pip install {library.distribution}=={version}"
                 )
     return found
+
+
+def _layers(study: "Study") -> list[str]:
+    """Which layers that `features` names a network does not have; a training would be over before a job says so."""
+    asked = {}
+    for dataset, name, entry in study.features:
+        layers, model = study.config["features"][entry]["layers"], study.model(dataset, name)
+        if layers != ["auto"] and not model.is_ensemble and study.rule_of(model) != "import_model":
+            asked.setdefault((entry, dataset, model.architecture), layers)
+    if not asked:
+        return []
+    networks = [
+        {"settings": study.architecture_settings(architecture), "shape": _shape(study, dataset), "layers": layers}
+        for (_, dataset, architecture), layers in asked.items()
+    ]
+    given = json.dumps({"networks": networks, "allowed": study.config["allow_factories"]})
+    command = [sys.executable, "-c", LOOKS.format(str(Path(__file__).resolve().parents[2]))]
+    done = subprocess.run(command, input=given, capture_output=True, text=True)
+    # A network that cannot be built is told by its job.
+    told = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else [None] * len(asked)
+    found = [
+        f"features.{entry}.layers: of architectures.{architecture}: {problem}"
+        for (entry, _, architecture), problem in zip(asked, told, strict=True)
+        if problem
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _shape(study: "Study", dataset: str) -> list[int]:
+    """[channels, side, classes] of a data set; any number of classes where only its files tell."""
+    settings = study.config["datasets"][dataset]
+    known = registry.datasets()[settings["kind"]].model_validate(settings)
+    return [known.channels_of_images(), known.side(), known.classes() or 10]
 
 
 def sees_gpu() -> bool:

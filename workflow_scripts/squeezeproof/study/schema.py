@@ -54,7 +54,7 @@ def _of_no_type(item: ErrorDetails, path: str, field: dict[str, Any]) -> str:
         kind.get("type", "value") + (f" in {interval(kind)}" if "minimum" in kind or "exclusiveMinimum" in kind else "")
         for kind in field["anyOf"]
     )
-    return f"{path}: {item['input']!r} is no {kinds}"
+    return f"{path}: {item['input']!r} is no {kinds}{_meant(item['input'], kinds)}"
 
 
 UNKNOWN = ("extra_forbidden", "invalid_key")
@@ -75,7 +75,9 @@ def _in_words(item: ErrorDetails, path: str, owner: type[Settings], field: dict[
         case "model_type" | "model_attributes_type":
             return f"{path or 'config'}: {shown} is not a mapping of keys to values"
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
-            return f"{path}: {read_number(value):.12g} is not in {interval(field)}"
+            number, allowed = read_number(value), interval(field)
+            percent = allowed[-2] == "1" and 2 <= number <= 100
+            return f"{path}: {number:.12g} is not in {allowed}" + percent * f"; did you mean {number / 100:.12g}?"
         case "literal_error":
             return f"{path}: {shown} is unknown{suggest(value, choices(field))}"
         case "string_pattern_mismatch":
@@ -87,8 +89,26 @@ def _in_words(item: ErrorDetails, path: str, owner: type[Settings], field: dict[
         case "too_long":
             return f"{path}: holds {len(value)} values, give at most {field['maxItems']}"
         case kind if kind.endswith("_type"):
-            return f"{path}: {shown} is not of type {' or '.join(types_of(field))}"
+            kinds = " or ".join(types_of(field))
+            return f"{path}: {shown} is not of type {kinds}{_meant(value, kinds)}"
     return f"{path}: {item['msg']}"
+
+
+def _meant(value: Any, kinds: str) -> str:
+    """What to write where a value of another type than `kinds` can only mean one thing."""
+    if isinstance(value, bool) and "string" in kinds:
+        return "; put quotes around a text: YAML reads yes, no, on and off as true and false"
+    if not isinstance(value, str) or not ("number" in kinds or "integer" in kinds):
+        return ""
+    plain = value.strip().replace("_", "")
+    if "," in plain:
+        return "; write several values as [0, 1], decimals with a point, and nothing between thousands"
+    number = read_number(plain.removesuffix("%"))
+    if not isinstance(number, float) or ("number" not in kinds and not number.is_integer()):
+        return ""
+    if plain.endswith("%"):
+        return f"; write {number / 100:.12g}"
+    return f"; write {number:.12g}"
 
 
 def _place(

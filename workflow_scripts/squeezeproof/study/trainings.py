@@ -86,6 +86,12 @@ class TrainingSettings(Settings):
     def contradictions(self, path: str, study: "StudyConfig") -> Iterator[str]:
         """Every contradiction of settings that are each allowed."""
         yield from self._optimizer_contradictions(path)
+        for name, dataset in study.datasets.items():
+            if self.crop >= dataset.side():
+                yield (
+                    f"{path}.crop: {self.crop} pads the images of datasets.{name}, {dataset.side()} pixels wide, until "
+                    f"some crops hold nothing of them; write less, such as {max(1, dataset.side() // 8)}"
+                )
         if self.milestones and self.schedule != "step":
             yield f"{path}.milestones: schedule: {self.schedule} has none; write schedule: step"
         if late := [milestone for milestone in self.milestones if milestone >= self.epochs]:

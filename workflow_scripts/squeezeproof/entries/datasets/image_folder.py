@@ -1,10 +1,15 @@
 import os
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from squeezeproof.entries.dataset import Dataset
 from squeezeproof.entries.settings import Text, Whole, setting
 from squeezeproof.errors import InputError
+
+# Folders that archivers and file managers leave.
+STRAY = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 
 
 class ImageFolder(Dataset):
@@ -27,15 +32,21 @@ class ImageFolder(Dataset):
 
     def classes(self) -> int | None:
         """See Dataset."""
-        return len(self.class_names()) if self._training().is_dir() else None
+        return len(self.class_names()) or None
 
     def class_names(self) -> list[str]:
         """See Dataset."""
-        folders = self._training().iterdir() if self._training().is_dir() else ()
-        return sorted(entry.name for entry in folders if entry.is_dir() and not entry.name.startswith("."))
+        return sorted(name for name, files in self._files["train"].items() if files)
 
-    def _training(self) -> Path:
-        return Path(os.path.expanduser(self.root)) / "train"
+    def held(self, split: str) -> int | None:
+        """See Dataset."""
+        return sum(self._files[split].values()) or None
+
+    @cached_property
+    def _files(self) -> dict[str, dict[str, int]]:
+        """Split -> class -> files; of a split that is not there, nothing."""
+        root = Path(os.path.expanduser(self.root))
+        return {split: _files_of_classes(root / split) for split in ("train", "test")}
 
     @classmethod
     def missing(cls, settings: dict[str, Any]) -> str | None:
@@ -54,15 +65,34 @@ class ImageFolder(Dataset):
 
 
 def _files_in_folders(split: Path) -> int:
-    """Files that are not hidden in the folders of a directory."""
+    """Files that are not hidden in the class folders of a directory."""
     if not split.is_dir():
         raise InputError(
             f"{split}: no such directory, so its images cannot be counted; put them there, or give the data set's "
             f"`train` and `test`, the images that the study keeps of each"
         )
+    return sum(_files_of_classes(split).values())
+
+
+def _files_of_classes(split: Path) -> dict[str, int]:
+    """Class -> files that are not hidden in its folder; nothing where there is no such directory."""
     # The entries of a directory know whether they are files: no look at each of them, of which there may be a million.
-    count = 0
-    for folder in os.scandir(split):
-        if folder.is_dir() and not folder.name.startswith("."):
-            count += sum(entry.is_file() and not entry.name.startswith(".") for entry in os.scandir(folder))
-    return count
+    return {
+        folder.name: sum(not entry.name.startswith(".") and not is_folder(entry) for entry in _entries(folder.path))
+        for folder in _entries(split)
+        if folder.name not in STRAY and not folder.name.startswith(".") and is_folder(folder)
+    }
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one; no error where links go round in a circle."""
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
+
+
+def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    """What is in a folder; nothing where it cannot be read, as the job that reads the images says."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError:
+        return
