@@ -94,3 +94,29 @@ def test_random_starts_reach_the_robust_accuracy_of_torchattacks(norm, eps, step
     assert abs(only_ours - only_theirs) <= 1 + 4 * math.sqrt(only_ours + only_theirs)
     assert only_ours + only_theirs < 0.05 * len(ours)
     assert 0.3 < ours.double().mean() < 0.95
+
+
+def test_on_a_confident_model_the_rounded_cross_entropy_is_what_libraries_attack():
+    model, (inputs, labels) = network(), pixels(COUNT)
+
+    def confident(points):
+        return 40 * model(points)
+
+    theirs = torchattacks.FGSM(torch.nn.Sequential(model, Times(40)), eps=0.1)(inputs, labels)
+    rounded = run("fgsm", confident, inputs, labels, norm="linf", eps=0.1, loss="rounded_cross_entropy")
+    exact = run("fgsm", confident, inputs, labels, norm="linf", eps=0.1)
+    moved = (theirs != inputs).flatten(1).any(1)
+    assert close_examples(rounded[moved], theirs[moved]) > 0.98
+    assert close_examples(exact, theirs) < 0.95
+    assert fooled(confident(exact), labels).sum() > fooled(confident(theirs), labels).sum()
+
+
+class Times(torch.nn.Module):
+    """Numbers times a factor."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, numbers):
+        return self.factor * numbers

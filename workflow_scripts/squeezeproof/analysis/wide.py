@@ -195,7 +195,11 @@ def stages_by_model(stages: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
 
 
 def _stage(row: Any) -> str:
-    loss = {"cross_entropy": "-CE", "dlr": "-DLR"}.get(row.loss, "") if row.method == "apgd" else ""
+    loss = (
+        {"cross_entropy": "-CE", "rounded_cross_entropy": "-CE", "dlr": "-DLR"}.get(row.loss, "")
+        if row.method == "apgd"
+        else ""
+    )
     # Suites that try several slopes have the same attack several times.
     slope = f", {row.gradient}" if row.gradient not in ("", "straight-through") else ""
     return f"{row.order}. {display_name(row.method)}{loss}{slope}"

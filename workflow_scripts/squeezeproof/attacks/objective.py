@@ -62,9 +62,17 @@ def dlr_of(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return margin_of(logits, targets) / _scale_of_four(logits)
 
 
-# The config's names. The attacks' cross-entropy is the log-odds.
-LOSSES = {"cross_entropy": log_odds, "dlr": dlr, "margin": margin}
-TARGETED_LOSSES = {"cross_entropy": log_odds_of, "dlr": dlr_of, "margin": margin_of}
+def cross_entropy_of(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Minus the cross-entropy of each example to its target."""
+    return -cross_entropy(logits, targets)
+
+
+# The config's names. The attacks' cross-entropy is the log-odds; the other is that of papers and libraries.
+LOSSES = {"cross_entropy": log_odds, "rounded_cross_entropy": cross_entropy, "dlr": dlr, "margin": margin}
+TARGETED_LOSSES = {
+    **{"cross_entropy": log_odds_of, "rounded_cross_entropy": cross_entropy_of},
+    **{"dlr": dlr_of, "margin": margin_of},
+}
 
 
 def check_classes(logits: torch.Tensor, loss: str, least: int) -> None:

@@ -20,10 +20,12 @@ DRAWN_TARGETS = ("least-likely", "random", "next")
 DLR_CLASSES, TARGETED_DLR_CLASSES = 3, 4
 
 Loss = Annotated[
-    Literal["cross_entropy", "dlr", "margin"],
+    Literal["cross_entropy", "rounded_cross_entropy", "dlr", "margin"],
     Field(
         description="Loss that is raised: cross-entropy, difference of logits ratio [croce2020autoattack] (at least 3 "
-        "classes) or margin (highest other logit minus the label's) [carlini2017]."
+        "classes) or margin (highest other logit minus the label's) [carlini2017]. `rounded_cross_entropy` is the "
+        "cross-entropy as papers and libraries compute it, for numbers beside theirs: where the model is confident, "
+        "rounding turns its gradient or takes it away, and the attack is weaker."
     ),
 ]
 Steps = Annotated[Whole, Field(description="Gradient steps.", ge=1, le=100_000)]
