@@ -223,7 +223,7 @@ def zipped(name, content):
         (b"<!DOCTYPE html><html>404</html>", "is a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n", "`git lfs pull` fetches"),
         (b'{"error": "not found"}', "is a text, which begins"),
-        (gzip.compress(b"weights"), "is packed by gzip; unpack it"),
+        (gzip.compress(b"weights", mtime=0), "is packed by gzip; unpack it"),
         (zipped("weights.pt", b"0"), "is a zip archive and no torch file; unpack it"),
         (safetensors.torch.save({"weight": torch.ones(2)}), r"is a \.safetensors file by its content"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "as Keras writes them; convert the model"),
