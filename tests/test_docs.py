@@ -24,7 +24,9 @@ WRITTEN = [study for study, page in PAGES.items() if "page" in page and (ROOT / 
 def test_a_page_is_what_its_tables_make_it(study, tmp_path, monkeypatch):
     (tmp_path / "studies").symlink_to(ROOT / "studies")
     folder = tmp_path / "docs" / study
-    shutil.copytree(ROOT / "docs" / study, folder)
+    # A page of readings takes from another how much seeds differ.
+    for name in filter(None, (study, PAGES[study].get("seeds"))):
+        shutil.copytree(ROOT / "docs" / name, tmp_path / "docs" / name)
     (folder / "README.md").unlink()
     monkeypatch.setattr(write_docs, "ROOT", tmp_path)
     write_docs.write_page(study, PAGES[study])
