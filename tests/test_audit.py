@@ -9,6 +9,7 @@ from attack_fixtures import settings
 
 from squeezeproof.audit.cells import Cell, Split, below_clean
 from squeezeproof.audit.findings import EVERY, Audit, Finding, read_audit, read_findings, write_findings
+from squeezeproof.audit.models import Models
 from squeezeproof.audit.sets import Origin, audit_set
 from squeezeproof.audit.study import audit_study, check
 from squeezeproof.entries.attack import SHARED
@@ -333,6 +334,18 @@ def test_attackers_own_images_are_not_missing(stored):
     for predicted in stored.predictions.values():
         predicted["noise-eps0.1"][:10] = NOT_SCORED
     assert not [alarm for alarm in alarms(stored.audit()) if alarm[0] in (2, 4)]
+
+
+def test_rounding_in_each_of_many_files_is_not_another_model():
+    models, labels, parents = Models(), np.arange(200) % CLASSES, {("digits", "a"): None}
+    for source in range(5):
+        clean = labels.copy()
+        clean[source] += source > 0
+        models.add("digits", f"s{source}", "a", labels, {"clean": clean})
+    assert [finding.verdict for finding in models.findings({}, parents) if finding.check == 27] == ["pass"]
+    models.add("digits", "s5", "a", labels, {"clean": np.roll(labels, 1)})
+    (finding,) = [finding for finding in models.findings({}, parents) if finding.check == 27]
+    assert finding.verdict == "failure" and finding.message.startswith("it has two labels for 200 clean images")
 
 
 # What follows

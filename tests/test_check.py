@@ -156,6 +156,23 @@ def test_weights_of_no_network_are_refused_with_what_to_write(base, tmp_path, mo
         find_network(path, *held_out(50), CLASSES)
 
 
+def test_weights_that_hold_a_network_twice_are_refused_with_how_to_keep_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(torchvision.models, "list_models", lambda module: ["resnet18"])
+    dataset = {"shape": [1, 28, 28], "classes": list(range(CLASSES)), "mean": [0.0], "std": [1.0]}
+    tensors = build(
+        specification({"kind": "cnn3", "width": 32, "normalization": "half"}, dataset), 0
+    ).network.state_dict()
+    path = tmp_path / "twice.safetensors"
+    save_file(
+        {f"{prefix}.{name}": tensor.clone() for prefix in ("ema", "model") for name, tensor in tensors.items()}, path
+    )
+    images = torch.zeros(CLASSES, 1, 28, 28, dtype=torch.uint8)
+    with pytest.raises(
+        InputError, match=r"BASE=.*: holds such a network several times, under ema\. and model\.; keep one"
+    ):
+        find_network(path, images, torch.arange(CLASSES), CLASSES)
+
+
 def test_a_base_that_knows_nothing_is_refused_with_what_was_tried(tmp_path):
     dataset = {"shape": [1, 8, 8], "classes": list(range(CLASSES)), "mean": [0.0], "std": [1.0]}
     random = build(specification({**NETWORK, "normalization": "none"}, dataset), seed=1).network

@@ -118,6 +118,19 @@ def test_what_yaml_reads_as_something_else_is_told_with_line_key_and_what_to_wri
         read_file(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "why"), [("2026-13-01", "month must be in 1..12"), ("9" * 5000, "Exceeds the limit")], ids=["date", "long"]
+)
+def test_what_looks_like_a_date_or_a_number_and_is_none_is_told_with_its_line(tmp_path, text, why):
+    path = tmp_path / "none.yaml"
+    path.write_text(f"study: s\nseeds: [{text}]\n")
+    with pytest.raises(ConfigError) as caught:
+        read_file(path)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"seeds[0]: {text[:40]} is read as a date or a number and is none ({why}")
+    assert problem.endswith(f"; put quotes around it ({path}, line 2)")
+
+
 def test_what_people_write_as_numbers_and_flags_means_what_they_mean(tmp_path):
     path = tmp_path / "meant.yaml"
     written = "{epochs: 1_0, batch_size: 64, learning_rate: 1e-3, flip: yes, momentum: .5}"

@@ -20,7 +20,5 @@ with job(snakemake, of_one_network=True):
         evaluated = read_predictions(files.evaluated)[1] | targeted
     findings, clean = [], evaluated.get(CLEAN)
     for path, attack in zip(*supported_with(files.sets, snakemake.params.attacks), strict=True):
-        findings += audit_set(
-            path, names.dataset, names.source, attack, origin, evaluated.get(attack), evaluated.get(CLEAN)
-        )
+        findings += audit_set(path, names.dataset, names.source, attack, origin, evaluated.get(attack), clean)
     write_findings(snakemake.output[0], findings)

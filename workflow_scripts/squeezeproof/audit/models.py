@@ -63,8 +63,8 @@ class Models:
     def __init__(self) -> None:
         self._predictions = defaultdict(list)
         self._clean, self._labels = defaultdict(dict), {}
-        # (data set, target) -> clean labels that differ between its files; (data set, source, attack, digest of the
-        # labels) -> targets; (data set, source, target, attack) -> labels that the attack changes.
+        # (data set, target) -> clean labels in which one of its files differs most from its first; (data set, source,
+        # attack, digest of labels) -> targets; (data set, source, target, attack) -> labels that the attack changes.
         self._differing, self._alike = defaultdict(int), defaultdict(list)
         self._changed = {}
 
@@ -74,7 +74,8 @@ class Models:
         """Take note of a target's predictions, name -> labels [N], clean and on the sets of one source."""
         clean, self._labels[dataset] = predictions[CLEAN], labels
         known = self._clean[dataset].setdefault(target, clean.astype(np.int32))
-        self._differing[dataset, target] += int((known != clean).sum())
+        # Not their sum, in which rounding in each of many files would look like labels of another model.
+        self._differing[dataset, target] = max(self._differing[dataset, target], int((known != clean).sum()))
         for attack, predicted in predictions.items():
             if attack != CLEAN:
                 scored = predicted != NOT_SCORED

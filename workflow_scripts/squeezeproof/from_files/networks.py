@@ -162,26 +162,29 @@ def _defaults(settings: dict[str, Any]) -> dict[str, Any]:
 def _fitting(path: str | Path, dataset: dict[str, Any]) -> list[dict[str, Any]]:
     """Entries of `architectures` whose networks have tensors of the names and shapes in a file."""
     tensors, _ = plain_state(read_foreign(path, "pt"))
-    known = _known(sum(tensor.numel() for tensor in tensors.values()))
-    found = next(filter(None, ([one for one in alike if _fits(one, tensors, dataset)] for alike in known)), [])
-    if not found:
-        raise InputError(
-            f"BASE={path}: its {len(tensors)} tensors ({', '.join(list(tensors)[:3])}, ...) are those of no network "
-            f"that is known here for {len(dataset['classes'])} classes of images {dataset['shape']}; write FACTORY="
-            f"module:function, the function of yours that makes it, or ARCHITECTURE='{{kind: cnn8, width: 16}}'"
-        )
-    return found
+    several = None
+    for alike in _known(sum(tensor.numel() for tensor in tensors.values())):
+        try:
+            if found := [one for one in alike if _fits(one, tensors, dataset)]:
+                return found
+        except Ambiguous as error:
+            # A smaller network may have its names several times in the one that is meant.
+            several = several or error
+    if several:
+        raise InputError(f"BASE={path}: {several}")
+    raise InputError(
+        f"BASE={path}: its {len(tensors)} tensors ({', '.join(list(tensors)[:3])}, ...) are those of no network "
+        f"that is known here for {len(dataset['classes'])} classes of images {dataset['shape']}; write FACTORY="
+        f"module:function, the function of yours that makes it, or ARCHITECTURE='{{kind: cnn8, width: 16}}'"
+    )
 
 
 def _fits(settings: dict[str, Any], tensors: dict[str, torch.Tensor], dataset: dict[str, Any]) -> bool:
-    """Whether a network has the tensors, name -> tensor, of a file."""
+    """Whether a network has the tensors, name -> tensor, of a file; Ambiguous where it has its names several times."""
     shapes = _shapes(settings, dataset)
     if shapes is None:
         return False
-    try:
-        found, _ = fitted(tensors, shapes)
-    except Ambiguous:
-        return False
+    found, _ = fitted(tensors, shapes)
     return {name: tuple(tensor.shape) for name, tensor in found.items()} == shapes
 
 

@@ -46,7 +46,7 @@ def variant_contradictions(
 
 
 def random_weights_notices(config: Any) -> Iterator[str]:
-    """A notice for every training that leaves a network with its random weights; only a factory may bring its own."""
+    """A notice for every network that a training leaves with its random weights; only a factory may bring its own."""
     untrained = [name for name, training in config.trainings.items() if not training.epochs]
     for name, network in config.architectures.items():
         given = network.kind == "custom" or network.checkpoint or getattr(network, "pretrained", None)

@@ -107,8 +107,11 @@ def _below(place: str, name: str) -> str:
 
 def _trap(text: str, place: str, is_key: bool = False) -> str | None:
     """What YAML 1.1 makes of a text without quotes, and what to write, where people mean something else by it."""
-    read = _plain(text)
     quotes = "put quotes around it"
+    try:
+        read = _plain(text)
+    except ValueError as error:
+        return f"{text:.40} is read as a date or a number and is none ({error}); {quotes}"
     if isinstance(read, date):
         return f"{text} is read as a date; {quotes}"
     number = isinstance(read, int | float) and not isinstance(read, bool)

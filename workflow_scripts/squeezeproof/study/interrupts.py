@@ -35,5 +35,11 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def children(process: int) -> list[int]:
     """Ids of the processes that a process has started and not yet waited for; [] where the system does not tell."""
-    lists = Path(f"/proc/{process}/task").glob("*/children")
-    return [int(child) for path in lists for child in path.read_text().split()]
+    found = []
+    for path in Path(f"/proc/{process}/task").glob("*/children"):
+        try:
+            found += map(int, path.read_text().split())
+        except (FileNotFoundError, ProcessLookupError):
+            # The thread has just ended; another one has its children.
+            continue
+    return found
