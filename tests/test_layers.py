@@ -44,7 +44,7 @@ def test_a_class_that_is_not_there_is_told(name):
 @pytest.mark.parametrize(
     ("named", "dataset", "told"),
     [
-        (10, {"digits": {}}, "of datasets.digits: the data set has no class 10; its classes are named such as"),
+        (10, {"digits": {}}, "of datasets.digits: the data set has no class 10; its classes are numbered from 0 to 9"),
         ("three", {"fashion_mnist": {}}, "of datasets.fashion_mnist: the data set has no class 'three'"),
         (100, {"cifar100": {}}, "of datasets.cifar100: the data set has no class 100"),
         ("bag", {"mine": {"kind": "image_folder", "root": "images", "size": 28}}, "of datasets.mine: the data set has"),

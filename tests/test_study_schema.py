@@ -119,6 +119,8 @@ def test_wrong_value_is_one_problem_with_its_path(path, value, problem):
         ),
         ("compressions.weight", {"ratio": [0.5, 0]}, "compressions.weight.ratio[1]: 0 is not in (0, 1)"),
         ("compressions.weight", {"ratio": "3/2"}, "compressions.weight.ratio: 1.5 is not in (0, 1)"),
+        ("compressions.weight", {"ratio": 100}, "compressions.weight.ratio: 100 is not in (0, 1)"),
+        ("attacks.pgd", {"eps": 0.1, "steps": "10 %"}, "attacks.pgd.steps: '10 %' is not of type integer"),
         ("attacks.fgsm.eps", 0, "attacks.fgsm.eps: 0 is not in (0, inf)"),
         ("attacks.fgsm.eps", "-8/255", "attacks.fgsm.eps: -0.0313725490196 is not in (0, inf)"),
         ("attacks.pgd", {"eps": 0.1, "alpha": -1}, "attacks.pgd.alpha: -1 is not in (0, inf)"),

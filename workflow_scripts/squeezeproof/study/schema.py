@@ -76,8 +76,9 @@ def _in_words(item: ErrorDetails, path: str, owner: type[Settings], field: dict[
             return f"{path or 'config'}: {shown} is not a mapping of keys to values"
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             number, allowed = read_number(value), interval(field)
-            percent = allowed[-2] == "1" and 2 <= number <= 100
-            return f"{path}: {number:.12g} is not in {allowed}" + percent * f"; did you mean {number / 100:.12g}?"
+            share = number / 100
+            percent = allowed[-2] == "1" and share >= 0.02 and (share < 1 or (share == 1 and allowed[-1] == "]"))
+            return f"{path}: {number:.12g} is not in {allowed}" + percent * f"; did you mean {share:.12g}?"
         case "literal_error":
             return f"{path}: {shown} is unknown{suggest(value, choices(field))}"
         case "string_pattern_mismatch":
@@ -107,7 +108,7 @@ def _meant(value: Any, kinds: str) -> str:
     if not isinstance(number, float) or ("number" not in kinds and not number.is_integer()):
         return ""
     if plain.endswith("%"):
-        return f"; write {number / 100:.12g}"
+        return f"; write {number / 100:.12g}" if "number" in kinds else ""
     return f"; write {number:.12g}"
 
 
