@@ -20,6 +20,7 @@ from squeezeproof.analysis.answers import CARE, KEEP, STOP, UNKNOWN, Evidence, L
 from squeezeproof.analysis.answers import answer as the_rule
 from squeezeproof.analysis.replacement import TOGETHER, Faced, replacement
 from squeezeproof.attacks.craft import craft
+from squeezeproof.in_memory.inputs import gives_gradients
 from squeezeproof.pages import answer_page
 from squeezeproof.seeds import derive_seed
 
@@ -285,6 +286,16 @@ class Rounding(nn.Module):
         if self.before:
             return self.network((pixels * 255).round() / 255)
         return self.network(pixels).round()
+
+
+@pytest.mark.parametrize("of_classes", [(1, 0), (0, 1), (1, -1), (2, -1)])
+def test_a_model_of_two_classes_and_one_score_gives_gradients(of_classes):
+    score = nn.Linear(64, 1)
+    model = nn.Sequential(nn.Flatten(), score, nn.Linear(1, 2, bias=False)).eval()
+    model[2].weight.data = torch.tensor(of_classes, dtype=torch.float32)[:, None]
+    assert gives_gradients(model, held_out(4)[0])
+    score.weight.data.zero_()
+    assert not gives_gradients(model, held_out(4)[0])
 
 
 @pytest.mark.parametrize("before", [False, True])

@@ -151,8 +151,8 @@ def gives_gradients(model: nn.Module, images: torch.Tensor) -> bool:
         logits = model(points)
         if not logits.requires_grad:
             return False
-        # Of probabilities the plain sum does not change.
-        each = torch.arange(logits.shape[1], device=logits.device)
+        # Of probabilities the plain sum does not change, of z and -z neither; roots have no whole ratio, and none is 0.
+        each = torch.arange(1, logits.shape[1] + 1, device=logits.device).sqrt()
         (gradient,) = torch.autograd.grad((logits * each).sum(), points, allow_unused=True)
     return gradient is not None and bool((gradient != 0).any())
 
