@@ -19,7 +19,7 @@ from torchvision.models import mnasnet0_5
 from squeezeproof.attacks.craft import craft
 from squeezeproof.compression.weights import prune_weights
 from squeezeproof.errors import InputError
-from squeezeproof.evaluation.support import check_kept, not_supported
+from squeezeproof.evaluation.support import _as_if_trained, check_kept, not_supported
 from squeezeproof.models.build import build
 from squeezeproof.models.checkpoints import check_rebuilds, load_model, load_weights, save_model
 from squeezeproof.models.fold import fold
@@ -253,6 +253,11 @@ class Rounding(Plain):
         return super().forward((pixels * 4).round() / 4)
 
 
+class Confident(Plain):
+    def forward(self, pixels):
+        return 1e6 * super().forward(pixels)
+
+
 class ZeroHead(Plain):
     """Begins with a last layer of zeros, as residual networks often do."""
 
@@ -355,6 +360,13 @@ def test_a_network_without_slopes_is_told_so_before_its_training_and_one_that_ge
     found = tried(build(spec(Integers), seed=0), quantization={"bits": 8})
     assert set(found) == {"quantization", "pgd"}
     assert found["quantization"].startswith("quantization finds no weight that the images are multiplied with")
+
+
+def test_a_network_that_is_sure_of_every_image_has_slopes(spec):
+    model, images = build(spec(Confident), seed=0), split(0, 16)[0]
+    sure = _as_if_trained(model).eval()(images / 255).detach()
+    assert sure.softmax(1).amax(1).eq(1).all()
+    assert not_supported(model, SHAPE, {}, {"pgd": attack_settings("pgd", eps=0.1)}, images, sure.argmax(1)) == {}
 
 
 def test_a_class_that_is_masked_by_infinity_is_told_what_to_write(spec):

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from squeezeproof.attacks.checks import check_logits
 from squeezeproof.attacks.gradient import loss_and_gradient
+from squeezeproof.attacks.objective import log_odds
 from squeezeproof.compression.compress import compress
 from squeezeproof.compression.task import Task
 from squeezeproof.entries import registry
@@ -146,9 +146,8 @@ def _gradient(model: nn.Module, points: torch.Tensor, labels: torch.Tensor) -> s
     with torch.no_grad():
         check_logits(model.eval()(points))
     try:
-        *_, gradient = loss_and_gradient(
-            model, points, labels, lambda *found: functional.cross_entropy(*found, reduction="none")
-        )
+        # The cross-entropy of a network that comes with its weights may round to 0 on all these images.
+        *_, gradient = loss_and_gradient(model, points, labels, log_odds)
     except NotSupported as error:
         return str(error)
     except RuntimeError as error:
