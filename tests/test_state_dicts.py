@@ -48,13 +48,16 @@ def test_the_names_of_a_network_are_found_under_those_of_another_program(state, 
     assert same(found) and notes == told
 
 
-def normed(norm):
-    """A network with three normed layers, one of them turned round, and what it computes."""
-    model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ConvTranspose2d(4, 3, 3), nn.Flatten(), nn.Linear(3 * 8 * 8, 5))
+def normed(norm, channels=(2, 4, 3)):
+    """A network with three normed layers, one of them turned round, and the names of its tensors without norms."""
+    first, second, third = channels
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(first, second, 3), nn.ConvTranspose2d(second, third, 3)]
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(third * 8 * 8, 5))
     plain = set(model.state_dict())
     for index in (0, 1, 3):
         norm(model[index])
-    model(torch.rand(4, 2, 8, 8))
+    model(torch.rand(4, first, 8, 8))
     return model.eval(), plain
 
 
@@ -70,13 +73,13 @@ NORMS = [
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated")
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("prefix", ["", "model."])
-def test_weights_that_a_norm_keeps_in_parts_are_computed(norm, prefix):
-    model, plain = normed(norm)
+@pytest.mark.parametrize(("prefix", "channels"), [("", (2, 4, 3)), ("model.", (2, 4, 3)), ("", (4, 4, 4))])
+def test_weights_that_a_norm_keeps_in_parts_are_computed(norm, prefix, channels):
+    model, plain = normed(norm, channels)
     found, notes = fitted(under(prefix, model.state_dict()), plain)
     assert found.keys() == plain and "computed 3 weights of what" in notes[0]
     with torch.no_grad():
-        model(torch.rand(1, 2, 8, 8))
+        model(torch.rand(1, channels[0], 8, 8))
     for index in (0, 1, 3):
         assert torch.allclose(found[f"{index}.weight"], model[index].weight, rtol=1e-5, atol=1e-7)
 

@@ -142,9 +142,11 @@ def _of_weight_norm(lengths: torch.Tensor, directions: torch.Tensor) -> torch.Te
 
 
 def _of_spectral_norm(weight: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """w / (u w v), w as a matrix with a row for each value of u: its first axis, or the second where u says so."""
-    axis = int(weight.shape[0] != len(left))
-    return weight / (left @ weight.movedim(axis, 0).flatten(1) @ right)
+    """w / (u w v), w as a matrix with a row for each value of u: its first axis, of a transposed layer the second."""
+    matrices = [weight.movedim(axis, 0).flatten(1) for axis in (0, 1) if weight.shape[axis] == len(left)]
+    # Of as many inputs as outputs, v tells: it is what the matrix made of u when it was last in use.
+    matrix = max(matrices, key=lambda matrix: float(torch.cosine_similarity(left @ matrix, right, dim=0)))
+    return weight / (left @ matrix @ right)
 
 
 def misfit(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> str:
