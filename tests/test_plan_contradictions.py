@@ -104,6 +104,7 @@ def test_contradiction_is_one_problem_with_its_path(changes, problem):
     [
         {"attacks.pgd": {"eps": 8, "norm": "l2"}},
         {"attacks.pgd": {"eps": 1, "restarts": 2}},
+        {"attacks.nearest": {"method": "art.SignOPTAttack", "eps": 0.05, "alpha": 0.2}},
         {"attacks.pgd": {"eps": 0.1, "loss": "dlr"}},
         {"datasets.mnist": {"train": 59998, "validation": 2, "test": 10000}},
         {"datasets.mnist": {"train": None, "validation": 59999}},

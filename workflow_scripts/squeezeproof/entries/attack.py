@@ -192,7 +192,8 @@ class Attack(Entry):
         """See Entry."""
         for eps in getattr(self, "eps", ()):
             yield from eps_contradictions(path, eps, self.norm, most_values(study))
-        if "alpha" in self.model_fields_set:
+        # The step of one that looks for the nearest point is not measured in its ball.
+        if "alpha" in self.model_fields_set and not type(self).minimum_norm:
             yield from alpha_contradictions(path, getattr(self, "alpha", None), getattr(self, "eps", ()))
         if type(self).least_classes > 2:
             yield from few_classes(path, self.method, type(self).least_classes, study)
