@@ -89,7 +89,7 @@ def _layers(study: "Study") -> list[str]:
     command = [sys.executable, "-c", LOOKS.format(str(Path(__file__).resolve().parents[2]))]
     done = subprocess.run(command, input=given, capture_output=True, text=True)
     # A network that cannot be built is told by its job.
-    told = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else [None] * len(asked)
+    told = json.loads(done.stdout) if done.returncode == 0 else [None] * len(asked)
     found = [
         f"features.{entry}.layers: of architectures.{architecture}: {problem}"
         for (entry, _, architecture), problem in zip(asked, told, strict=True)
