@@ -74,7 +74,8 @@ def test_raw_images_that_are_not_there_are_named_until_they_are_prepared(place):
 
 def test_layers_that_a_network_does_not_have_are_named(place):
     (place / "mine.py").write_text(
-        "import atexit\n\nfrom torch import nn\n\nprint('hello')\natexit.register(print, 'bye')\n\n\ndef make(*, in_channels, num_classes, image_size):\n    return nn.Sequential("
+        "import atexit\n\nfrom torch import nn\n\nprint('hello')\natexit.register(print, 'bye')\n\n\n"
+        "def make(*, in_channels, num_classes, image_size):\n    return nn.Sequential("
         "nn.Conv2d(in_channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * (image_size - 2) ** 2, num_classes))\n"
     )
 
