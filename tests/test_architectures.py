@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from squeezeproof.compression.filters import dense_sizes, prune_filters
 from squeezeproof.compression.importance import IMPORTANCES
-from squeezeproof.models.build import FACTORIES, build
+from squeezeproof.models.build import APART, FACTORIES, build
 from squeezeproof.models.checkpoints import load_model, save_model
 from squeezeproof.models.features import features
 from squeezeproof.models.fold import fold
@@ -36,8 +36,7 @@ def settings_of(kind, **changes):
 
 def network_of(kind, *, channels=3, size=32, classes=10, **changes):
     """An architecture without memory for its weights: its names, shapes and sizes only."""
-    settings = settings_of(kind, **changes)
-    del settings["normalization"], settings["checkpoint"]
+    settings = {key: value for key, value in settings_of(kind, **changes).items() if key not in APART}
     with torch.device("meta"):
         return FACTORIES[kind](in_channels=channels, num_classes=classes, image_size=size, **settings)
 

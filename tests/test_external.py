@@ -216,6 +216,7 @@ def test_the_code_of_a_student_is_that_of_its_own_network():
         ),
         ({"file": "a.onnx", "architecture": {"kind": "cnn3"}}, "architecture: a.onnx holds its network; leave it out"),
         ({"architecture": {"kind": "cnn3", "checkpoint": "b.safetensors"}}, "the weights are those of"),
+        ({"architecture": {"kind": "cnn3", "initialization": "he_normal"}}, "the weights are those of"),
         (
             {"architecture": {"kind": "cnn3"}, "normalization": "half"},
             "write it as compressions.mine.architecture.normalization",
