@@ -38,7 +38,7 @@ def readings_page(folder: Path, title: str, introduction: str, page: Mapping[str
     usual = int(ranked.index[(ranked[choices] == pd.Series(told)).all(axis=1)][0])
     write_csv(folder / "readings.csv", ranked)
     lines = [f"# {title}", "", introduction, "", *_summary(ranked, usual, choices), ""]
-    lines += _noise(folder.parent / page["seeds"] / "published.csv")
+    lines += _noise(cells["runs"].max(), folder.parent / page["seeds"] / "published.csv")
     lines += ["", "## The readings", "", *_ranked(ranked, usual, choices)]
     lines += ["", "## What a choice explains", "", *_marginal(ranked, choices)]
     lines += ["", "## Cell by cell", "", *_cells(cells, usual)]
@@ -56,11 +56,11 @@ def _summary(ranked: pd.DataFrame, usual: int, choices: list[str]) -> Iterator[s
     )
 
 
-def _noise(path: Path) -> Iterator[str]:
+def _noise(runs: float, path: Path) -> Iterator[str]:
     """How much one seed differs from another, from the page of the usual reading."""
     spread = read_table(path)["std"].dropna()
     yield (
-        f"One seed each. Of one reading under several seeds an accuracy has a standard deviation of "
+        f"Seeds of each: {runs:.0f}. Of one reading under several seeds an accuracy has a standard deviation of "
         f"{spread.median():.1f} points in the median and up to {spread.max():.1f} "
         f"([{path.parent.name}](../{path.parent.name}/README.md)): readings that differ by less are not told apart."
     )
