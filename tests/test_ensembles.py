@@ -77,8 +77,9 @@ def test_members_certain_of_one_class_give_finite_logits_and_gradients():
     for scale, member in zip((400, 300), members, strict=True):
         member[1].weight.data = scale * torch.tensor([[1.0] * 4, [-1.0] * 4, [0.0] * 4])
     points = torch.full((1, 1, 2, 2), 0.6, requires_grad=True)
-    for loss in LOSSES.values():
-        if loss.__name__ != "dlr":
+    for name, loss in LOSSES.items():
+        # Of the others one needs three classes that are apart, one is rounded away, as its name says.
+        if name in ("cross_entropy", "margin"):
             (gradient,) = torch.autograd.grad(loss(averaged(members)(points), torch.tensor([0])).sum(), points)
             assert torch.isfinite(gradient).all() and gradient.abs().min() > 0
 

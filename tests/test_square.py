@@ -13,11 +13,14 @@ from attack_fixtures import EPS, NORMS, both_norms, close_examples, dual, networ
 from torch import nn
 
 from squeezeproof.attacks.ball import norms
-from squeezeproof.attacks.objective import LOSSES, fooled, margin
+from squeezeproof.attacks import objective
+from squeezeproof.attacks.objective import fooled, margin
 from squeezeproof.attacks.square import _bumps, schedule, square
 from squeezeproof.errors import InputError
 
 STOPS = (False, True)
+# Those that a study may name.
+LOSSES = {name: objective.LOSSES[name] for name in ("margin", "cross_entropy", "dlr")}
 DEFAULTS = {"p_init": 0.8, "reference": True, "loss": "margin", "restarts": 1, "stop_on_success": False, "seed": 0}
 
 

@@ -234,6 +234,7 @@ def test_class_names_are_known_where_no_file_is_read():
 def test_the_classes_of_a_folder_are_its_folders(tmp_path):
     for name in ("cow", "cat", ".hidden"):
         (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "train" / name / "1.png").touch()
     kind = registry.datasets()["image_folder"]
     assert kind(root=str(tmp_path), size=8).class_names() == ["cat", "cow"]
     assert kind(root=str(tmp_path / "none"), size=8).class_names() == []

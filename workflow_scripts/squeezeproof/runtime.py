@@ -63,7 +63,7 @@ def place(model: Network, device: torch.device | str, shape: Sequence[int] | Non
     for tensor in (*model.parameters(), *model.buffers()):
         # Module.to asks the same of weights of five dimensions, such as Conv3d's, and fails.
         if tensor.dim() == 4:
-            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
     if shape is not None and not _runs(model, torch.zeros(2, *shape, device=device)):
         # The signatures of torch leave this argument out.
         model = model.to(memory_format=torch.contiguous_format)  # ty: ignore[no-matching-overload]

@@ -20,6 +20,7 @@ from squeezeproof.compression.sizes import Group, Size, size_after
 from squeezeproof.compression.steps import prune
 from squeezeproof.compression.task import Task
 from squeezeproof.errors import NotSupported
+from squeezeproof.models.device import device_of
 from squeezeproof.models.measure import filtering, width_of
 from squeezeproof.seeds import derive_seed
 from squeezeproof.types import Masks
@@ -63,7 +64,7 @@ def prune_filters(
     groups, layers, whole = groups_and_layers(model, shape, importance, sample, seed)
     asked = Asked(fraction, scope, measure, max_layer_ratio, final)
     while True:
-        chosen, parameters = _choose(model, groups, layers, dense, asked, whole)
+        chosen, parameters = _choose(model, shape, groups, layers, dense, asked, whole)
         try:
             remove_filters(model, shape, chosen)
         except Refused as refusal:
@@ -96,7 +97,13 @@ class Asked:
 
 
 def _choose(
-    model: nn.Module, groups: list[Group], layers: list[Any], dense: tuple[Size, dict[str, int]], asked: Any, whole: Any
+    model: nn.Module,
+    shape: Sequence[int],
+    groups: list[Group],
+    layers: list[Any],
+    dense: tuple[Size, dict[str, int]],
+    asked: Any,
+    whole: Any,
 ) -> Any:
     """Root name -> indices of the filters that go; and the parameters left; `whole` tells why layers keep theirs."""
     dense_size, dense_filters = dense
@@ -120,7 +127,7 @@ def _choose(
         problem = _out_of_reach(asked, achieved)
         raise Refused(whole, f" Without them {problem}.") if whole else NotSupported(problem)
     if asked.final and exact and achieved:
-        _check_rounding(model, groups, dense, asked, achieved)
+        _check_rounding(model, shape, groups, dense, asked, achieved)
     if asked.final and achieved == 0:
         share = f"{100 * asked.fraction:g} % of the {asked.measure}"
         raise NotSupported(f"pruning {share} removes no filter at all; raise the ratio")
@@ -131,18 +138,35 @@ def _choose(
     }, parameters
 
 
-def _check_rounding(model: nn.Module, groups: list[Group], dense: Any, asked: Any, achieved: float) -> None:
-    """Raise NotSupported where whole filters, which may go in groups, come far from what is asked of every layer."""
+def _check_rounding(
+    model: nn.Module, shape: Sequence[int], groups: list[Group], dense: Any, asked: Any, achieved: float
+) -> None:
+    """Raise NotSupported where whole filters, which may go in groups, come far from what is asked of every layer.
+
+    A last convolution whose filters are the classes keeps them, and is no layer of which a share is asked.
+    """
     size, filters = dense
-    if abs(achieved - asked.fraction) <= TOLERANCE + len(filters) / 2 / size.channels + FAR:
-        return
     tied = {layer for group in groups for layer, _ in group.tied}
     staying = [name for name in filters if model.get_submodule(name) not in tied]
+    counted = size.channels
+    if staying and staying[-1] == [*filters][-1] and filters[staying[-1]] == _classes(model, shape):
+        counted -= filters[staying.pop()]
+    if abs(achieved * size.channels / counted - asked.fraction) <= TOLERANCE + len(filters) / 2 / counted + FAR:
+        return
     why = f"all filters of {', '.join(staying)} stay" if staying else "filters go in groups alone"
     raise NotSupported(
         f"filter pruning would remove {100 * achieved:.3g} % of the channels where {100 * asked.fraction:g} % are "
         f"asked for: {why}; write another ratio, or leave this network out of filter pruning"
     )
+
+
+def _classes(model: nn.Module, shape: Sequence[int]) -> int:
+    """How many logits a model gives; its mode stays."""
+    training = model.training
+    with torch.no_grad():
+        logits = model.eval()(torch.zeros(1, *shape, device=device_of(model)))
+    model.train(training)
+    return logits.shape[1]
 
 
 def dense_sizes(model: nn.Module, shape: Sequence[int]) -> tuple[Size, dict[str, int]]:
