@@ -12,8 +12,8 @@ from art.estimators.classification import PyTorchClassifier
 from attack_fixtures import EPS, NORMS, both_norms, close_examples, dual, network, pixels
 from torch import nn
 
-from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks import objective
+from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.objective import fooled, margin
 from squeezeproof.attacks.square import _bumps, schedule, square
 from squeezeproof.errors import InputError
