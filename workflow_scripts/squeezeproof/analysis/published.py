@@ -74,6 +74,11 @@ def agreement(row: Any) -> str:
     return AGREES if (row.high - row.low) / 2 <= TELLING else TOO_WIDE
 
 
+def attack_in_words(attack: str) -> str:
+    """What a published row calls its attack, as pages and figures write it."""
+    return "clean images" if attack == "none" else attack.replace("_", " ")
+
+
 def of_stages(stages: pd.DataFrame, descriptions: Iterable[Described]) -> pd.DataFrame:
     """Rows as those of `over_seeds` for what stands after every stage of a suite; the attack is `suite-eps0.1/2`.
 

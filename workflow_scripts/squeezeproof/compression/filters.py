@@ -14,14 +14,13 @@ import torch
 from torch import nn
 
 from squeezeproof.compression.achieved import FAR
-from squeezeproof.compression.groups import groups_and_layers, remove_filters, root_name
+from squeezeproof.compression.groups import groups_and_layers, last_to_multiply, remove_filters, root_name
 from squeezeproof.compression.silence import Refused, refused
 from squeezeproof.compression.sizes import Group, Size, size_after
 from squeezeproof.compression.steps import prune
 from squeezeproof.compression.task import Task
 from squeezeproof.errors import NotSupported
-from squeezeproof.models.device import device_of
-from squeezeproof.models.measure import filtering, width_of
+from squeezeproof.models.measure import filtering, layer_macs, width_of
 from squeezeproof.seeds import derive_seed
 from squeezeproof.types import Masks
 
@@ -143,14 +142,13 @@ def _check_rounding(
 ) -> None:
     """Raise NotSupported where whole filters, which may go in groups, come far from what is asked of every layer.
 
-    A last convolution whose filters are the classes keeps them, and is no layer of which a share is asked.
+    The layer that gives the classes keeps its filters, and is no layer of which a share is asked.
     """
     size, filters = dense
     tied = {layer for group in groups for layer, _ in group.tied}
-    staying = [name for name in filters if model.get_submodule(name) not in tied]
-    counted = size.channels
-    if staying and staying[-1] == [*filters][-1] and filters[staying[-1]] == _classes(model, shape):
-        counted -= filters[staying.pop()]
+    classes = last_to_multiply(model, shape, layer_macs(model, shape)) - tied
+    staying = [name for name in filters if model.get_submodule(name) not in tied | classes]
+    counted = size.channels - sum(width_of(layer) for layer in classes if layer in filtering(model))
     if abs(achieved * size.channels / counted - asked.fraction) <= TOLERANCE + len(filters) / 2 / counted + FAR:
         return
     why = f"all filters of {', '.join(staying)} stay" if staying else "filters go in groups alone"
@@ -158,15 +156,6 @@ def _check_rounding(
         f"filter pruning would remove {100 * achieved:.3g} % of the channels where {100 * asked.fraction:g} % are "
         f"asked for: {why}; write another ratio, or leave this network out of filter pruning"
     )
-
-
-def _classes(model: nn.Module, shape: Sequence[int]) -> int:
-    """How many logits a model gives; its mode stays."""
-    training = model.training
-    with torch.no_grad():
-        logits = model.eval()(torch.zeros(1, *shape, device=device_of(model)))
-    model.train(training)
-    return logits.shape[1]
 
 
 def dense_sizes(model: nn.Module, shape: Sequence[int]) -> tuple[Size, dict[str, int]]:

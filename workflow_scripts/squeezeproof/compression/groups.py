@@ -46,8 +46,7 @@ def groups_and_layers(
     filters = filtering(model)
     # Where linear layers are filters, heads are; a network of convolutions keeps the heads that it has.
     groups, whole = attention_groups(model) if any(isinstance(layer, nn.Linear) for layer in filters) else [], {}
-    multiplied = [product.module for product in products(model, shape)]
-    classes = {model.get_submodule(name) for name in list(macs)[-1:] if multiplied[-1:] in ([], [name])}
+    classes = last_to_multiply(model, shape, macs)
     seen = {layer for group in groups for layer in (*group.outs, *group.ins)} | classes
     with _traced(model, shape) as graph:
         for root in [layer for layer in graph.module2node if layer in filters]:
@@ -73,6 +72,16 @@ def groups_and_layers(
         order = torch.tensor(group.units, device=scores.device)
         group.scores = scores[order].mean(1)
     return groups, layers, whole
+
+
+def last_to_multiply(model: nn.Module, shape: Sequence[int], macs: Mapping[str, int]) -> set[nn.Module]:
+    """The layer that gives the logits, whose filters are the classes; none where a product of another kind follows it.
+
+    Args:
+        macs: what `layer_macs` says of the model.
+    """
+    multiplied = [product.module for product in products(model, shape)]
+    return {model.get_submodule(name) for name in list(macs)[-1:] if multiplied[-1:] in ([], [name])}
 
 
 def remove_filters(model: nn.Module, shape: Sequence[int], chosen: Mapping[str, Sequence[int]]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from squeezeproof.analysis.published import attack_in_words
 from squeezeproof.figures.style import COLORS
 from squeezeproof.study.figures import Figure
 from squeezeproof.tables.files import read_table
@@ -64,8 +65,8 @@ def dumbbell(table: pd.DataFrame) -> plt.Figure:
 
 
 def _cell_name(row: Any) -> str:
-    eps = "" if pd.isna(row.eps) else f" {row.eps:.3g}"
-    return "clean images" if row.attack == "none" else f"{row.attack.replace('_', ' ')}{eps}"
+    eps = "" if row.attack == "none" or pd.isna(row.eps) else f" {row.eps:.3g}"
+    return f"{attack_in_words(row.attack)}{eps}"
 
 
 def _panel_title(model: tuple[str, ...], several: bool) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from squeezeproof.analysis.published import AGREES, DISAGREES, TELLING, TOO_WIDE
+from squeezeproof.analysis.published import AGREES, DISAGREES, TELLING, TOO_WIDE, attack_in_words
 from squeezeproof.pages.sections import robustness_sections
 from squeezeproof.tables.files import read_table
 from squeezeproof.tables.table import records, signed
@@ -62,7 +62,8 @@ def _table(table: pd.DataFrame) -> Iterator[str]:
         ours = "not run | | | "
         if pd.notna(row.mean):
             ours = f"{row.mean:.1f} | {row.low:.1f} to {row.high:.1f} | {signed(row.difference)} | {row.agreement}"
-        yield f"| {row.training} | {_model(row)} | {_attack(row)} | {eps} | {row.published:.1f} | {ours} |"
+        cell = f"{row.training} | {_model(row)} | {attack_in_words(row.attack)} | {eps}"
+        yield f"| {cell} | {row.published:.1f} | {ours} |"
 
 
 def _agreement(table: pd.DataFrame, ran: pd.DataFrame) -> Iterator[str]:
@@ -80,7 +81,7 @@ def _agreement(table: pd.DataFrame, ran: pd.DataFrame) -> Iterator[str]:
             (worst,) = rows.loc[[rows["difference"].abs().idxmax()]].itertuples()
             lower = int((rows["difference"] < 0).sum())
             where = f"{worst.training} training, {_model(worst)}"
-            where += "" if worst.attack == "none" else f", {_attack(worst)}{_at(worst.eps)}"
+            where += "" if worst.attack == "none" else f", {attack_in_words(worst.attack)}{_at(worst.eps)}"
             yield (
                 f"{what}: ours is lower in {lower} of {len(rows)} cells, the median difference is "
                 f"{signed(rows['difference'].median())} points, the largest {signed(worst.difference)} ({where})."
@@ -125,8 +126,8 @@ def _directions(ran: pd.DataFrame) -> Iterator[str]:
                     "same direction" if ours * theirs > 0 else "opposite direction" if theirs else "none published"
                 )
             yield (
-                f"| {training} | {_model(row)} | {_attack(row)} | {budget} | {signed(ours)} | {signed(theirs)} | "
-                f"{verdict} |"
+                f"| {training} | {_model(row)} | {attack_in_words(row.attack)} | {budget} | {signed(ours)} | "
+                f"{signed(theirs)} | {verdict} |"
             )
     yield ""
     yield (
@@ -140,10 +141,6 @@ def _model(row: Any) -> str:
         return "base"
     level = row.ratio if row.ratio.startswith("int") else f"{100 * float(row.ratio):g} %"
     return f"{row.compression.replace('_', ' ')} {level}"
-
-
-def _attack(row: Any) -> str:
-    return "clean images" if row.attack == "none" else row.attack.replace("_", " ")
 
 
 def _at(eps: Any) -> str:

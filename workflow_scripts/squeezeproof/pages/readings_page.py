@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from squeezeproof.analysis.published import attack_in_words
 from squeezeproof.analysis.readings import rank
 from squeezeproof.tables.files import read_csv, read_table, write_csv
 from squeezeproof.tables.table import records, signed
@@ -98,9 +99,8 @@ def _cells(cells: pd.DataFrame, usual: int) -> Iterator[str]:
     for ours, best in zip(records(parts[0]), records(parts[1]), strict=True):
         if pd.notna(ours.mean):
             model = "base" if ours.compression == "none" else f"{ours.compression.replace('_', ' ')} {ours.ratio}"
-            attack = "clean images" if ours.attack == "none" else ours.attack
             budget = "" if pd.isna(ours.eps) else f"{ours.eps:.3g}"
             pairs = " | ".join(f"{row.mean:.1f} | {signed(row.difference)}" for row in (ours, best))
-            yield f"| {model} | {attack} | {budget} | {ours.published:.1f} | {pairs} |"
+            yield f"| {model} | {attack_in_words(ours.attack)} | {budget} | {ours.published:.1f} | {pairs} |"
     yield ""
     yield "Accuracy in %, and its difference to the print in points."
