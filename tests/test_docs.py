@@ -30,7 +30,22 @@ def test_a_page_is_what_its_tables_make_it(study, tmp_path, monkeypatch):
     (folder / "README.md").unlink()
     monkeypatch.setattr(write_docs, "ROOT", tmp_path)
     write_docs.write_page(study, PAGES[study])
-    assert (folder / "README.md").read_text() == (ROOT / "docs" / study / "README.md").read_text()
+    assert contents(folder) == contents(ROOT / "docs" / study)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_what_is_shown_of_a_study_is_its_files_and_the_hours_of_its_jobs(tmp_path, monkeypatch):
+    results = tmp_path / "results/tiny"
+    for name, text in (("tables/a.csv", "x\n1\n"), ("benchmarks/train/a.tsv", "s\n1800\n")):
+        (results / name).parent.mkdir(parents=True)
+        (results / name).write_text(text)
+    monkeypatch.setattr(write_docs, "ROOT", tmp_path)
+    write_docs.copy("tiny", ["tables/a.csv"])
+    # No digests beside them: what is in the repository is its own witness.
+    assert contents(tmp_path / "docs/tiny") == {"a.csv": b"x\n1\n", "hours.csv": b"rule,hours\ntrain,0.5\n"}
 
 
 @pytest.mark.parametrize("study", WRITTEN)

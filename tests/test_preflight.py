@@ -72,25 +72,68 @@ def test_raw_images_that_are_not_there_are_named_until_they_are_prepared(place):
     assert preflight.problems(plan) == []
 
 
+def network(*lines, head="from torch import nn"):
+    """The text of a module whose `make` runs some lines before it returns a network."""
+    body = [
+        *lines,
+        "layers = nn.Conv2d(in_channels, 4, 3), nn.ReLU(), nn.Flatten()",
+        "return nn.Sequential(*layers, nn.Linear(4 * (image_size - 2) ** 2, num_classes))",
+    ]
+    return "\n".join([head, "def make(*, in_channels, num_classes, image_size):", *(f"    {line}" for line in body)])
+
+
+def asked(networks, datasets=TINY["datasets"], **layers):
+    """Problems of a study whose features name layers of cnn8 and of networks in modules of their names."""
+    looks = {name: {"class": "3", "attack": "fgsm-eps0.1", "layers": named} for name, named in layers.items()}
+    architectures = {name: {"kind": "custom", "factory": f"{name}:make"} for name in networks}
+    architectures = {"cnn8": {"width": 8}, **architectures}
+    changes = {"features": looks, "architectures": architectures, "compressions": {}, "finetunings": {}}
+    return preflight.problems(study(**changes, datasets=datasets))
+
+
 def test_layers_that_a_network_does_not_have_are_named(place):
-    (place / "mine.py").write_text(
-        "import atexit\n\nfrom torch import nn\n\nprint('hello')\natexit.register(print, 'bye')\n\n\n"
-        "def make(*, in_channels, num_classes, image_size):\n    return nn.Sequential("
-        "nn.Conv2d(in_channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * (image_size - 2) ** 2, num_classes))\n"
-    )
-
-    def asked(**layers):
-        looks = {name: {"class": 3, "attack": "fgsm-eps0.1", "layers": named} for name, named in layers.items()}
-        architectures = {"cnn8": {"width": 8}, "mine": {"kind": "custom", "factory": "mine:make"}}
-        return preflight.problems(study(features=looks, architectures=architectures, compressions={}, finetunings={}))
-
-    assert asked(one="auto") == []
-    told = asked(one=["network.conv1"], two=["network.0"])
+    printing = "from torch import nn\nimport atexit\nprint('hello')\natexit.register(print, 'bye')"
+    (place / "mine.py").write_text(network(head=printing))
+    assert asked(["mine"], one="auto") == []
+    told = asked(["mine"], one=["network.conv1"], two=["network.0"])
     assert len(told) == 2
     assert told[0].startswith("features.one.layers: of architectures.mine: the model has no layer 'network.conv1'; the")
     assert told[1].startswith(
         "features.two.layers: of architectures.cnn8: the model has no layer 'network.0'; the near"
     )
+
+
+CRASHES = {
+    "raises": (network("raise KeyError('width')"), "factory raises:make: KeyError: 'width'"),
+    "leaves": (network(head="from torch import nn\nraise SystemExit(3)"), "factory leaves:make: SystemExit: 3"),
+    "ends": (
+        network("import os, sys", "print('no licence', file=sys.stderr, flush=True)", "os._exit(3)"),
+        "a process that builds it ends (exit status 3, no licence); mend its code",
+    ),
+    "killed": (
+        network("import os", "os.kill(os.getpid(), 9)"),
+        "a process that builds it ends (SIGKILL); mend its code",
+    ),
+    "defines": ("def other(): pass\n", None),
+}
+
+
+def test_a_network_whose_code_crashes_is_told_and_hides_nothing_of_the_others(place):
+    for name, (text, _) in CRASHES.items():
+        (place / f"{name}.py").write_text(text)
+    found = asked(CRASHES, one=["network.conv9"])
+    told = [f"architectures.{name}: {problem}" for name, (_, problem) in CRASHES.items() if problem]
+    # Once what its text tells, and no more.
+    assert found[0] == "architectures.defines.factory: defines.py defines no make"
+    assert found[1].startswith("features.one.layers: of architectures.cnn8: the model has no layer 'network.conv9'")
+    assert found[2:] == told
+
+
+def test_a_network_is_not_blamed_for_classes_that_only_images_tell(place):
+    (place / "three.py").write_text(network("assert num_classes == 3"))
+    folders = {"mine": {"kind": "image_folder", "root": "images", "size": 28}}
+    told = asked(["three"], folders, one=["network.conv9"])
+    assert [problem.partition(":")[0] for problem in told] == ["datasets.mine.root", "features.one.layers"]
 
 
 def test_a_library_of_attacks_that_is_not_installed_is_named(monkeypatch):

@@ -8,11 +8,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from squeezeproof.pages.simulation_page import simulation_page
 from squeezeproof.statistics.simulation import table
-from squeezeproof.tables.files import write_csv
+from squeezeproof.tables.files import csv_text
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "verdicts"
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    write_csv(FOLDER / "simulation.csv", table())
+    (FOLDER / "simulation.csv").write_text(csv_text(table()))
     simulation_page(FOLDER)

@@ -20,7 +20,7 @@ from squeezeproof.pages.provenance import seconds_by_rule
 from squeezeproof.pages.published_page import published_page
 from squeezeproof.pages.readings_page import readings_page
 from squeezeproof.pages.reproductions_page import reproductions_page
-from squeezeproof.tables.files import write_csv
+from squeezeproof.tables.files import csv_text
 
 ROOT = Path(__file__).resolve().parents[2]
 HOURS = ["rule", "hours"]
@@ -43,9 +43,8 @@ def copy(study, names):
     for name in names:
         shutil.copyfile(source / name, target / Path(name).name)
     seconds = seconds_by_rule((source / "benchmarks").rglob("*.tsv"))
-    write_csv(
-        target / "hours.csv", pd.DataFrame([(rule, part / 3600) for rule, part in seconds.items()], columns=HOURS)
-    )
+    hours = pd.DataFrame([(rule, part / 3600) for rule, part in seconds.items()], columns=HOURS)
+    (target / "hours.csv").write_text(csv_text(hours))
 
 
 def photograph(study, page, height):

@@ -100,30 +100,37 @@ def check_kept(model: nn.Module, spec: dict[str, Any], images: torch.Tensor) -> 
 
 def look() -> None:
     """What a process of its own is started for: JSON from stdin, `networks` with their settings, shape [channels, side,
-    classes] and names of layers, and the packages `allowed`; prints for each why it has no such layers, null where it
-    has.
+    classes] and names of layers, and the packages `allowed`; prints for each a line, a JSON list: whether it is about
+    the layers, and what is wrong, "" where nothing is.
     """
     asked = json.load(sys.stdin)
     with os.fdopen(os.dup(1), "w") as answer:
         # What the user's own code prints, also when the process ends, is no part of the answer.
         os.dup2(2, 1)
         allow(asked["allowed"])
-        json.dump([_no_layers(**network) for network in asked["networks"]], answer)
+        for network in asked["networks"]:
+            # Whole, or not at all: the next network may end this process.
+            print(json.dumps(_no_layers(**network)), file=answer, flush=True)
 
 
-def _no_layers(settings: dict[str, Any], shape: list[int], layers: list[str]) -> str | None:
+def _no_layers(settings: dict[str, Any], shape: list[int], layers: list[str]) -> tuple[bool, str]:
     channels, side, classes = shape
     spec = {"architecture": settings, "in_channels": channels, "image_size": side, "num_classes": classes}
     try:
         model = build(spec | {"mean": [0.0] * channels, "std": [1.0] * channels}, seed=0)
-    except InputError:
-        # Told by the job that builds it.
-        return None
+        features(model, [], torch.zeros(2, channels, side, side))
+    except NotSupported:
+        # The job that builds it says so in a marker, and the study goes on.
+        return False, ""
+    except InputError as error:
+        return False, str(error)
+    except (Exception, SystemExit) as error:
+        return False, f"{type(error).__name__}: {error}"
     try:
         features(model, layers, torch.zeros(2, channels, side, side))
     except InputError as error:
-        return str(error)
-    return None
+        return True, str(error)
+    return False, ""
 
 
 def _compression(

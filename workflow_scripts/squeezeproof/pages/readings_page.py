@@ -8,7 +8,7 @@ import pandas as pd
 
 from squeezeproof.analysis.published import attack_in_words
 from squeezeproof.analysis.readings import rank
-from squeezeproof.tables.files import read_csv, read_table, write_csv
+from squeezeproof.tables.files import csv_text, read_csv, read_table
 from squeezeproof.tables.table import records, signed
 
 # Readings that the page shows; readings.csv has all.
@@ -37,7 +37,7 @@ def readings_page(folder: Path, title: str, introduction: str, page: Mapping[str
     for choice in page["readings"].values():
         told |= next(iter(choice.values()))
     usual = int(ranked.index[(ranked[choices] == pd.Series(told)).all(axis=1)][0])
-    write_csv(folder / "readings.csv", ranked)
+    (folder / "readings.csv").write_text(csv_text(ranked))
     lines = [f"# {title}", "", introduction, "", *_summary(ranked, usual, choices), ""]
     lines += _noise(cells["runs"].max(), folder.parent / page["seeds"] / "published.csv")
     lines += ["", "## The readings", "", *_ranked(ranked, usual, choices)]

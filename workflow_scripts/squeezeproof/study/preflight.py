@@ -5,11 +5,12 @@ A checked config says that a study can run somewhere; this says what keeps it fr
 
 import ast
 import json
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from squeezeproof.entries import registry
 from squeezeproof.factories import module_files
@@ -34,15 +35,17 @@ def problems(study: "Study", here: bool = True, stored_here: bool = True) -> lis
         stored_here: whether what they write stays on it.
     """
     found = [NO_GPU] if here and study.compute["device"] == "cuda" and not sees_gpu() else []
+    unfit = set()
     for name, settings in study.config["architectures"].items():
         path = f"architectures.{name}"
         if settings.get("checkpoint"):
             found += _weights(f"{path}.checkpoint", settings["checkpoint"])
-        if settings.get("factory"):
-            found += _factory(f"{path}.factory", settings["factory"])
+        if settings.get("factory") and (told := _factory(f"{path}.factory", settings["factory"])):
+            found += told
+            unfit.add(name)
     if here and stored_here:
         found += _datasets(study)
-    return found + (_libraries(study) + _layers(study) if here else [])
+    return found + (_libraries(study) + _layers(study, unfit) if here else [])
 
 
 def _datasets(study: "Study") -> list[str]:
@@ -72,36 +75,62 @@ def _libraries(study: "Study") -> list[str]:
     return found
 
 
-def _layers(study: "Study") -> list[str]:
-    """Which layers that `features` names a network does not have; a training would be over before a job says so."""
+def _layers(study: "Study", unfit: set[str]) -> list[str]:
+    """Which layers that `features` names a network does not have; a training would be over before a job says so.
+
+    Args:
+        unfit: architectures of which it is known that they cannot be built.
+    """
     asked = {}
     for dataset, name, entry in study.features:
         layers, model = study.config["features"][entry]["layers"], study.model(dataset, name)
-        if layers != ["auto"] and not model.is_ensemble and study.rule_of(model) != "import_model":
+        built = not model.is_ensemble and study.rule_of(model) != "import_model" and model.architecture not in unfit
+        if layers != ["auto"] and built:
             asked.setdefault((entry, dataset, model.architecture), layers)
-    if not asked:
-        return []
     networks = [
         {"settings": study.architecture_settings(architecture), "shape": _shape(study, dataset), "layers": layers}
         for (_, dataset, architecture), layers in asked.items()
     ]
-    given = json.dumps({"networks": networks, "allowed": study.config["allow_factories"]})
-    command = [sys.executable, "-c", LOOKS.format(str(Path(__file__).resolve().parents[2]))]
-    done = subprocess.run(command, input=given, capture_output=True, text=True)
-    # A network that cannot be built is told by its job.
-    told = json.loads(done.stdout) if done.returncode == 0 else [None] * len(asked)
-    found = [
-        f"features.{entry}.layers: of architectures.{architecture}: {problem}"
-        for (entry, _, architecture), problem in zip(asked, told, strict=True)
-        if problem
-    ]
+    found = []
+    told = _look(networks, study.config["allow_factories"])
+    for (entry, dataset, architecture), (of_layers, problem) in zip(asked, told, strict=True):
+        path = f"architectures.{architecture}"
+        if problem and of_layers:
+            found.append(f"features.{entry}.layers: of {path}: {problem}")
+        elif problem and _kind(study, dataset).classes():
+            # With a number of classes that is not theirs, a network may fail that is sound.
+            found.append(f"{path}: {problem}")
     return list(dict.fromkeys(found))
+
+
+def _look(networks: list[dict[str, Any]], allowed: list[str]) -> list[tuple[bool, str]]:
+    """For each network (whether that is about its layers, what is wrong), "" where nothing is.
+
+    Whatever the user's own code does to the process that looks, another one goes on with the networks that follow.
+    """
+    told: list[tuple[bool, str]] = []
+    command = [sys.executable, "-c", LOOKS.format(str(Path(__file__).resolve().parents[2]))]
+    while len(told) < len(networks):
+        given = json.dumps({"networks": networks[len(told) :], "allowed": allowed})
+        done = subprocess.run(command, input=given, capture_output=True, text=True, errors="replace")
+        # What comes after the last end of a line is no whole answer.
+        told += [tuple(json.loads(line)) for line in done.stdout.split("\n")[:-1]]
+        if len(told) < len(networks):
+            by = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit status {done.returncode}"
+            said = [line for line in done.stderr.splitlines() if line.strip()][-1:]
+            told.append((False, f"a process that builds it ends ({', '.join([by, *said])}); mend its code"))
+    return told
+
+
+def _kind(study: "Study", dataset: str) -> Any:
+    """The checked settings of a data set."""
+    settings = study.config["datasets"][dataset]
+    return registry.datasets()[settings["kind"]].model_validate(settings)
 
 
 def _shape(study: "Study", dataset: str) -> list[int]:
     """[channels, side, classes] of a data set; any number of classes where only its files tell."""
-    settings = study.config["datasets"][dataset]
-    known = registry.datasets()[settings["kind"]].model_validate(settings)
+    known = _kind(study, dataset)
     return [known.channels_of_images(), known.side(), known.classes() or 10]
 
 

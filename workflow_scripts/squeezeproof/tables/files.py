@@ -19,14 +19,14 @@ def table_of(path: str | Path) -> tuple[Table, str]:
 
 
 def write_table(path: str | Path, frame: pd.DataFrame) -> None:
-    """Write a data frame as the table that the file's name tells."""
-    write_csv(path, table_of(path)[0].frame(frame))
-
-
-def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
-    """Write any data frame, numbers to six digits."""
+    """Write a data frame as the table that the file's name tells, and its digest beside it."""
     with writing_csv(path) as file:
-        frame.to_csv(file, index=False, float_format="%.6g", lineterminator="\n")
+        file.write(csv_text(table_of(path)[0].frame(frame)))
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A data frame as the text of a CSV file, numbers to six digits."""
+    return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
