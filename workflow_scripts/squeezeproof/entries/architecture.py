@@ -22,6 +22,9 @@ NORMALIZATIONS = (
     "maps [0, 1] to [-1, 1]; `imagenet` takes ImageNet's mean and std as torchvision does; `bytes` maps [0, 1] to "
     "[0, 255]."
 )
+Initialization = Literal["own", "glorot_uniform", "he_normal"]
+# What the network's code draws.
+OWN: Initialization = "own"
 Stem = Annotated[Whole, Field(description="Filters of the stem; later stages scale with it.", ge=1, le=1024)]
 
 
@@ -73,11 +76,11 @@ class Architecture(Entry):
 
     kind: str
     normalization: Normalization = normalization()
-    initialization: Literal["own", "glorot_uniform", "he_normal"] = setting(
+    initialization: Initialization = setting(
         "Where training starts: `own` is what the network's code draws, PyTorch's defaults in most; `glorot_uniform` "
         "[glorot2010] and `he_normal` [he2015] draw the weights of convolutions and linear layers anew and set their "
         "biases to zero.",
-        "own",
+        OWN,
     )
     checkpoint: Text | None = setting(
         "A safetensors file with the network's state_dict; a base model then starts from it instead of from random "
@@ -85,10 +88,15 @@ class Architecture(Entry):
         None,
     )
 
+    @property
+    def draws_anew(self) -> bool:
+        """Whether other weights than those that the network's code draws are asked for."""
+        return self.initialization != OWN
+
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
         if self.checkpoint is not None:
-            if self.initialization != "own":
+            if self.draws_anew:
                 yield f"{path}: checkpoint and initialization both say what the weights are; leave one out"
             yield from weights_contradictions(f"{path}.checkpoint", self.checkpoint)
         yield from normalization_contradictions(f"{path}.normalization", self.normalization, study)
@@ -123,7 +131,7 @@ class ByName(Architecture):
         yield from super().contradictions(path, study)
         if self.pretrained is not None:
             yield from weights_contradictions(f"{path}.pretrained", self.pretrained)
-        if self.pretrained and self.initialization != "own":
+        if self.pretrained and self.draws_anew:
             yield f"{path}: pretrained and initialization both say what the weights are; leave one out"
         if self.pretrained and self.checkpoint:
             yield f"{path}: pretrained and checkpoint both say what the weights are; leave one out"

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from squeezeproof.entries import registry
+from squeezeproof.entries.architecture import OWN
 from squeezeproof.errors import InputError
 from squeezeproof.factories import refusal, stray
 from squeezeproof.models import ensemble, foreign
 from squeezeproof.models.attention import unfold_attention
 from squeezeproof.models.functional import call_layers
-from squeezeproof.models.initialization import OWN, initialize
+from squeezeproof.models.initialization import initialize
 from squeezeproof.models.normalize import Normalize
 from squeezeproof.models.specifications import check_specification
 from squeezeproof.randomness import own_randomness

@@ -5,10 +5,10 @@ from functools import partial
 
 from torch import nn
 
+from squeezeproof.entries.architecture import OWN
 from squeezeproof.errors import InputError
 from squeezeproof.randomness import own_randomness
 
-OWN = "own"
 DRAWN: dict[str, Callable[..., object]] = {
     "glorot_uniform": nn.init.xavier_uniform_,
     "he_normal": partial(nn.init.kaiming_normal_, nonlinearity="relu"),

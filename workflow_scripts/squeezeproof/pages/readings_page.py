@@ -8,6 +8,8 @@ import pandas as pd
 
 from squeezeproof.analysis.published import attack_in_words
 from squeezeproof.analysis.readings import rank
+from squeezeproof.entries.settings import as_dict
+from squeezeproof.study.evaluations import Published
 from squeezeproof.tables.files import csv_text, read_csv, read_table
 from squeezeproof.tables.table import records, signed
 
@@ -26,8 +28,7 @@ def readings_page(folder: Path, title: str, introduction: str, page: Mapping[str
             reading under several seeds; `notes`.
         published: pathlib.Path of the printed accuracies.
     """
-    names = {key: {} for key in ("datasets", "architectures", "trainings", "compressions", "attacks")}
-    settings = {"threat": "white-box", "eps_scale": 1, "table": str(published), **names, **page["published"]}
+    settings = as_dict(Published(table=published.name, **page["published"]))
     trials = read_table(folder / "clean_accuracy.csv")["n"].max()
     printed = read_csv(published)
     printed = printed[printed["table"].astype(str).isin(settings["tables"])]

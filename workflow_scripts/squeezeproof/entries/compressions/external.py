@@ -83,7 +83,7 @@ class External(Compression):
             for key in ("checkpoint", "pretrained"):
                 if getattr(self.architecture, key, None):
                     yield f"{path}.architecture.{key}: the weights are those of {path}.file; leave it out here"
-            if self.architecture.initialization != "own":
+            if self.architecture.draws_anew:
                 yield f"{path}.architecture.initialization: the weights are those of {path}.file; leave it out here"
             if self.normalization is not None:
                 yield f"{path}.normalization: write it as {path}.architecture.normalization"
