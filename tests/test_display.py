@@ -164,6 +164,19 @@ def test_long_lines_are_broken_between_words_on_a_terminal_alone(terminal, pipe)
     assert f"{first} {second.strip()}" == f"1 of 8  {what}: 0 s" == pipe.lines[-1]
 
 
+@pytest.mark.parametrize("columns", [1, 10, 30, 40, 60])
+def test_no_line_is_wider_than_the_terminal_whatever_the_names(terminal, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    what = f"Compressing to {PRUNED} on digits"
+    terminal.open()
+    terminal.begin(1, "compress", what)
+    terminal.end(1)
+    lines = [line.rpartition(display.ERASE)[2] for line in terminal.stream.getvalue().split("\n")]
+    assert max(map(len, lines)) <= max(columns, 20)
+    # A name that fits into a line is not broken.
+    assert columns < 40 or [line for line in lines if PRUNED in line]
+
+
 @pytest.fixture
 def stopped():
     display.interrupted.set()
@@ -205,7 +218,8 @@ def test_the_state_fits_into_the_terminal_and_leaves_it(terminal):
     terminal.open()
     terminal.begin(1, "train", "Training " + "x" * 500)
     terminal.handler.show_state()
-    assert len(terminal.stream.getvalue().rpartition(display.ERASE)[2]) == 99
+    # Two columns are left for "^C", and one for the cursor.
+    assert len(terminal.stream.getvalue().rpartition(display.ERASE)[2]) == 97
     terminal.handler.close()
     assert terminal.stream.getvalue().endswith(display.ERASE)
 

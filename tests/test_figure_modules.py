@@ -1,5 +1,6 @@
 """A figure is its module: the plan, its rule and its place in the report follow from what the module declares."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,30 @@ def test_what_a_figure_declares_is_read_without_what_draws():
         [sys.executable, "-c", code], cwd=ROOT / "workflow_scripts", capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+DRAWN = """
+import sys
+sys.path.insert(0, "workflow_scripts")
+from squeezeproof.figures.style import save
+import matplotlib.pyplot as plt
+figure, axes = plt.subplots()
+axes.plot([1, 3, 2], label="a line")
+axes.legend()
+save(figure, sys.argv[1:])
+"""
+
+
+def test_neither_the_shell_nor_settings_of_the_users_own_change_a_figure(tmp_path):
+    settings = tmp_path / "matplotlibrc"
+    settings.write_text("font.size: 30\nlines.linewidth: 9\naxes.facecolor: red\nlegend.loc: center\nbackend: TkAgg\n")
+    drawn = []
+    for variables in ({}, {"MATPLOTLIBRC": str(settings), "MPLBACKEND": "Qt4Agg", "DISPLAY": ""}):
+        paths = [tmp_path / f"{len(drawn)}.{ending}" for ending in ("svg", "png")]
+        command, environment = [sys.executable, "-c", DRAWN, *map(str, paths)], {**os.environ, **variables}
+        subprocess.run(command, cwd=ROOT, env=environment, check=True)
+        drawn.append([path.read_bytes() for path in paths])
+    assert drawn[0] == drawn[1]
 
 
 def test_a_declaration_may_use_the_plan_alone(tmp_path):

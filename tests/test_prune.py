@@ -59,6 +59,7 @@ def test_what_no_plan_names_is_listed_with_its_size_and_stays(place):
         write("results/tiny/logs/craft/digits/cnn8.standard.none.none.s0/pgd-eps0.2.log"),
         write("results/tiny/models/digits/.cnn8.standard.none.none.s0.safetensors.17.tmp"),
         write("results/tiny/models/digits/gone.safetensors.resume"),
+        write("results/tiny/predictions/digits/gone.safetensors.kept"),
         write("results/tiny/tables/gone.csv.sha256"),
     ]
     assert stale_results(place) == sorted((path, 3 if "adversarial" in path else 5) for path in added)

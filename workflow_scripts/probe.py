@@ -1,5 +1,7 @@
 """Rule probe: one source model, in memory, and the sets that were crafted on it -> the findings on both."""
 
+import json
+
 from squeezeproof.audit.findings import found_once, write_findings
 from squeezeproof.audit.fresh import audit_fresh, sample_size
 from squeezeproof.audit.probe import probe
@@ -19,11 +21,12 @@ with job(snakemake, of_one_network=True):
     sets = dict(zip(attacks, paths, strict=True))
     options = {"seed": params.seed, "batch_size": snakemake.resources.batch_size}
     options |= {"dataset": names.dataset, "source": names.source}
-    settings = [params.code, params.compute, params.images, params.seed, params.attack, params.deep]
+    settings = [params.code, params.compute, params.images, params.seed]
     kept = Kept(snakemake.output[0], [*settings, digest(files.source), digest(files.test)])
     findings = found_once(
         kept,
-        "the source",
+        # What is found of the sets does not depend on the attack that looks at the source.
+        f"the source by {json.dumps([params.attack, params.deep], sort_keys=True)}",
         lambda: probe(model, images[sample], labels[sample], params.attack, deep=params.deep, **options),
     )
     findings += audit_fresh(model, images[fresh], labels[fresh], sets, **options, kept=kept)

@@ -1,8 +1,12 @@
 """One style for every figure: readable in print and by the colour-blind."""
 
+import os
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
+
+# Nothing of the shell's and of the user's own matplotlibrc changes a figure; what this names may not even exist.
+os.environ["MPLBACKEND"] = "agg"
 
 import matplotlib
 
@@ -20,6 +24,7 @@ INK = "#222222"
 WHY = "tables/unsupported.csv and tables/audit.csv say why"
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 
+plt.rcdefaults()
 plt.rcParams.update(
     {
         "font.size": 9,

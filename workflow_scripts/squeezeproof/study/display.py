@@ -127,7 +127,7 @@ class Display(ColorizingTextHandler):
             return words[event](record)
         said = str(record.msg)
         if sentence := next((short for long, short in SENTENCES.items() if long in said), None):
-            return sentence
+            return self.wrap(sentence, "")
         if event in SILENT or (event in (None, LogEvent.ERROR) and CHATTER.match(said)):
             return ""
         # What Ctrl-C ended is no fault of anybody's.
@@ -179,8 +179,11 @@ class Display(ColorizingTextHandler):
         """A line in as many as it takes on a terminal, broken between words; the same line elsewhere."""
         if not self.live:
             return line
-        width = max(shutil.get_terminal_size().columns, 2 * len(indent) + 20)
-        return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        width = max(shutil.get_terminal_size().columns, 20)
+        if max(map(len, line.split())) > width - len(indent):
+            # The name of a model, on a narrow terminal.
+            indent = "  "
+        return textwrap.fill(line, width, subsequent_indent=indent, break_on_hyphens=False)
 
     def refresh(self) -> None:
         """Show the state anew until the run ends."""
@@ -198,8 +201,9 @@ class Display(ColorizingTextHandler):
         if self.running:
             job, _ = next(iter(self.running.values()))
             state = " | ".join(filter(None, [state, what(job), progress(job)]))
-        width = shutil.get_terminal_size().columns
-        self.stream.write(f"{ERASE}{state[: width - 1]}")
+        # With room for the "^C" of who stops the run, which the next line would not erase on a line of its own.
+        width = shutil.get_terminal_size().columns - len("^C")
+        self.stream.write(f"{ERASE}{state[: max(width - 1, 0)]}")
 
     def close(self) -> None:
         if not self.ended.is_set():
