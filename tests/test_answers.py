@@ -55,6 +55,17 @@ def test_what_was_shown_to_lose_is_not_shipped():
     assert said(attacks=[], broken="predicts one class for every image") == STOP
 
 
+def test_of_many_losses_the_greatest_of_each_kind_is_told():
+    less = replace(LESS_ROBUST, name="FGSM", difference=-0.05, low=-0.08, high=-0.02)
+    elsewhere = [replace(loss, own=False) for loss in (less, LESS_ROBUST, less)]
+    told = answer(Evidence(replace(CLEAN, low=-0.05, high=-0.03), [less, LESS_ROBUST, SAME, *elsewhere]), MARGIN)[1]
+    assert told == [
+        "it loses 3 to 5 points on clean images",
+        "it loses 7 to 13 points under PGD, eps 0.1, and under 1 more attack on itself",
+        "it loses 7 to 13 points under PGD, eps 0.1, though these images were not made for it, and on 2 more such sets",
+    ]
+
+
 def test_a_loss_that_the_interval_does_not_tell_from_none_has_no_lower_bound():
     nearly = replace(LESS_ROBUST, difference=-0.09, low=-0.177, high=0.0004)
     assert answer(replace(SOUND, attacks=[nearly]), MARGIN) == (STOP, ["it loses up to 17.7 points under PGD, eps 0.1"])

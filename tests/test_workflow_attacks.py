@@ -57,8 +57,7 @@ def test_targeted_attacks_have_a_table_of_their_own(finished_sets):
     table = pd.read_csv(finished_sets.results / "tables/targeted.csv").set_index(["target", "attack"])
     assert set(table.index) == {(BASE, "aim-eps0.2"), (PRUNED, "aim-eps0.2"), (BASE, "three-eps0.2")}
     assert table.loc[(BASE, "aim-eps0.2"), "n"] == 40 and 20 < table.loc[(BASE, "three-eps0.2"), "n"] < 40
-    # How many of the 40 depends on the machine: it trains the network.
-    assert table.loc[(BASE, "aim-eps0.2"), "success_rate"] > table.loc[(BASE, "aim-eps0.2"), "clean_rate"]
+    assert table.loc[(BASE, "aim-eps0.2"), "success_rate"] > 0.1 > table.loc[(BASE, "aim-eps0.2"), "clean_rate"]
     assert table.loc[(PRUNED, "aim-eps0.2"), "base_rate"] == table.loc[(BASE, "aim-eps0.2"), "success_rate"]
     crafting = pd.read_csv(finished_sets.results / "tables/crafting.csv").set_index("attack")
     assert crafting.loc["aim-eps0.2", "successes"] == table.loc[(BASE, "aim-eps0.2"), "reached"]

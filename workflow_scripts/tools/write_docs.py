@@ -42,9 +42,16 @@ def copy(study, names):
     target.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copyfile(source / name, target / Path(name).name)
+
+
+def write_hours(study):
+    """The hours of the jobs of a study that was run, by rule, beside its page: docs/reproductions.md tells them."""
+    source = ROOT / "results" / study
+    if not source.is_dir():
+        return
     seconds = seconds_by_rule((source / "benchmarks").rglob("*.tsv"))
     hours = pd.DataFrame([(rule, part / 3600) for rule, part in seconds.items()], columns=HOURS)
-    (target / "hours.csv").write_text(csv_text(hours))
+    (ROOT / "docs" / study / "hours.csv").write_text(csv_text(hours))
 
 
 def photograph(study, page, height):
@@ -99,6 +106,7 @@ if __name__ == "__main__":
         for name, height in page.get("photograph", {}).items():
             photograph(study, name, height)
         if "page" in page and (ROOT / "docs" / study).is_dir():
+            write_hours(study)
             write_page(study, page)
     parts = yaml.safe_load((ROOT / "studies" / "published" / "parts.yaml").read_text())
     page = reproductions_page(ROOT / "docs", ROOT / "studies" / "published", parts)

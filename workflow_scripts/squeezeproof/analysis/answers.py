@@ -160,16 +160,32 @@ def remedies(found: Evidence, margin: float, seeds: int | None) -> list[str]:
 
 
 def _losses(found: Evidence, margin: float) -> list[str]:
-    """Why the model must not be shipped, by what was shown."""
+    """Why the model must not be shipped, by what was shown: of attacks on itself and of other images the greatest loss
+    each, and under how many more there was one.
+    """
     lost = []
     if found.clean and found.clean.high < -margin:
         lost.append(f"it loses {_bounds(found.clean)} points on {found.clean.name}")
-    for loss in found.attacks:
-        small = loss.low >= -TOLERATED * margin and loss.high >= -margin
-        if loss.verdict == Verdict.LESS and not small:
-            where = "" if loss.own else ", though these images were not made for it"
-            lost.append(f"it loses {_bounds(loss)} points under {loss.name}{where}")
+    for own in (True, False):
+        shown = [loss for loss in found.attacks if loss.own == own and _lost(loss, margin)]
+        if shown:
+            most = min(shown, key=lambda loss: loss.difference)
+            lost.append(f"it loses {_bounds(most)} points under {most.name}{_beside(own, len(shown) - 1)}")
     return lost
+
+
+def _beside(own: bool, more: int) -> str:
+    """What a reader must know of the greatest loss under attacks on the model itself, or on others."""
+    if own:
+        return f", and under {more} more attack{'s' * (more > 1)} on itself" if more else ""
+    others = f", and on {more} more such set{'s' * (more > 1)}" if more else ""
+    return f", though these images were not made for it{others}"
+
+
+def _lost(loss: Loss, margin: float) -> bool:
+    """Whether a loss was shown that is more than the reader's to weigh."""
+    small = loss.low >= -TOLERATED * margin and loss.high >= -margin
+    return loss.verdict == Verdict.LESS and not small
 
 
 def _missing(found: Evidence, margin: float) -> str:

@@ -20,8 +20,6 @@ TABLES = ["answers", "robust_accuracy", "crafting", "clean_accuracy", "compressi
 BASE = "base"
 # What an attack follows -> what a reader calls it, in the order of the page; controls by noise have no row.
 ASKED = {"gradients": "gradients", "logits": "scores", "labels": "labels"}
-# How the reasons of an answer tell a loss.
-LOSES = "it loses"
 TRANSFERRED = "none of it: made for the base"
 
 
@@ -71,9 +69,7 @@ def _answers(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
         )
     yield ""
     for name, own in answers.iterrows():
-        losses = [reason for reason in own["reasons"].split("; ") if reason.startswith(LOSES)]
-        told = f"{losses[0]}, the first of {len(losses)} losses that were shown" if len(losses) > 1 else own["reasons"]
-        yield f"- {name}: {told}."
+        yield f"- {name}: {own['reasons']}."
 
 
 def _attacks(robust: pd.DataFrame, crafting: pd.DataFrame, names: dict[str, str]) -> Iterator[dict[str, Any]]:
