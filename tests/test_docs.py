@@ -44,6 +44,7 @@ def test_what_is_shown_of_a_study_is_its_files_and_the_hours_of_its_jobs(tmp_pat
         (results / name).write_text(text)
     monkeypatch.setattr(write_docs, "ROOT", tmp_path)
     write_docs.copy("tiny", ["tables/a.csv"])
+    write_docs.write_hours("tiny")
     # No digests beside them: what is in the repository is its own witness.
     assert contents(tmp_path / "docs/tiny") == {"a.csv": b"x\n1\n", "hours.csv": b"rule,hours\ntrain,0.5\n"}
 
