@@ -41,9 +41,13 @@ lint: $(READY)
 plan: $(READY)
 	@.venv/bin/python workflow_scripts/tools/show_plan.py $(STUDY)
 
+# The names that stand on make's own command line: make hands their values on, among variables of the same names that a
+# shell happens to have.
+WRITTEN = $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+
 # May a compressed model replace its base? BASE=my/base.pt COMPRESSED=my/small.onnx IMAGES=my/images; docs/check.md.
 check: $(READY)
-	@.venv/bin/python workflow_scripts/tools/check.py --cores $(CORES)
+	@WRITTEN='$(strip $(WRITTEN))' .venv/bin/python workflow_scripts/tools/check.py --cores $(CORES)
 
 # What a study will cost: jobs, passes, bytes, hours.
 estimate: $(READY)

@@ -1,6 +1,8 @@
 """`make check`: two files and a folder of images become a study that a person can read, and one page."""
 
 import copy
+import os
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -294,6 +296,42 @@ def test_make_runs_the_command():
     command = ["make", "--dry-run", "check", "BASE=a b.pt", "CORES=3"]
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True)
     assert "workflow_scripts/tools/check.py --cores 3" in done.stdout
+
+
+def test_arguments_are_those_of_make_and_no_variables_of_the_shell(tmp_path):
+    """A shell may well have a variable KEY or SIZE."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    text = (
+        (tmp_path / "Makefile").read_text().replace(".venv/bin/python workflow_scripts/tools/check.py", '"$(SHOW)" #')
+    )
+    (tmp_path / "Makefile").write_text(text.replace("check: $(READY)", "check:"))
+    (tmp_path / "show").write_text("#!/bin/sh\nenv | grep -E '^(WRITTEN|ARCHITECTURE|KEY)='\n")
+    (tmp_path / "show").chmod(0o755)
+    command = ["make", "check", "BASE=a b.pt", "ARCHITECTURE={kind: cnn8, width: 8}", f"SHOW={tmp_path}/show"]
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "KEY": "stray"}, text=True, capture_output=True)
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert sorted(found["WRITTEN"].split()) == ["ARCHITECTURE", "BASE", "SHOW"]
+    assert found["ARCHITECTURE"] == "{kind: cnn8, width: 8}"
+    given = {**found, "KEY": "stray", "WRITTEN": "ARCHITECTURE CORES"}
+    assert check_command.from_make(given) == {"architecture": "{kind: cnn8, width: 8}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("COMPRESED", "did you mean COMPRESSED="), ("base", "did you mean BASE="), ("X", "known are BASE=")],
+)
+def test_an_argument_that_nobody_knows_is_named(name, told):
+    with pytest.raises(InputError, match=f"^{name}= is unknown; {told}"):
+        check_command.from_make({"WRITTEN": f"BASE {name}", "BASE": "a", name: "b"})
+
+
+@pytest.mark.parametrize("name", ["base", "compressed"])
+def test_a_file_with_several_networks_names_the_argument_that_chooses_one(base, tmp_path, name):
+    torch.save({"left": base.state_dict(), "right": base.state_dict()}, tmp_path / "two.pt")
+    option = {"base": " by KEY=", "compressed": " by COMPRESSED_KEY="}[name]
+    with pytest.raises(InputError, match=f"name left or right,{option}$"):
+        check_command.weights(str(tmp_path / "two.pt"), tmp_path / "files", name, None)
+    assert check_command.weights(str(tmp_path / "two.pt"), tmp_path / "files", name, "left")
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
-from squeezeproof.models.state_dicts import Ambiguous, fitted, misfit
+from squeezeproof.models.state_dicts import Ambiguous, Unclear, fitted, misfit
 
 
 def network():
@@ -92,6 +92,24 @@ def test_a_network_that_has_such_parts_itself_keeps_them(norm):
     assert notes[0] == "left out the prefix module. of every name"
     if norm in NORMS:
         assert same(found, model.state_dict()) and len(notes) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated")
+@pytest.mark.parametrize("norm", [*NORMS, lambda layer: prune.l1_unstructured(layer, "weight", 0.5)])
+@pytest.mark.parametrize("damage", [lambda part: part.flatten()[:2], lambda part: part.flatten()[:1].sum()])
+def test_parts_of_a_weight_that_do_not_go_together_are_told_in_one_message(norm, damage):
+    model, plain = normed(norm)
+    state = model.state_dict()
+    # One length may be that of a whole weight.
+    parts = [name for name in state if name not in plain and name.startswith("0.") and state[name].numel() > 4]
+    assert parts
+    for name in parts:
+        try:
+            found, _ = fitted({**state, name: damage(state[name])}, plain)
+        except Unclear as error:
+            assert str(error).startswith("holds parts of a weight that do not go together: 0.")
+        else:
+            assert "of another shape are 0.weight" in misfit(found, {"0.weight": torch.ones(4, 2, 3, 3)})
 
 
 def test_a_network_that_is_there_twice_is_not_guessed():

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from squeezeproof.atomic import writable
-from squeezeproof.errors import InputError, NotSupported
+from squeezeproof.errors import InputError, NotSupported, shortage
 from squeezeproof.factories import allow
 from squeezeproof.markers import write_marker
 
@@ -48,13 +48,14 @@ def job(snakemake: Any, of_one_network: bool = False) -> Generator[None]:
             log.error("ERROR: %s", error)
             sys.exit(f"{snakemake.rule}: {error}")
         _mark(snakemake, error)
-    except MemoryError as error:
-        log.error("ERROR: out of memory: %s", error)
-        sys.exit(f"{snakemake.rule}: out of memory ({error}); run fewer jobs at once, or set compute.batch_size lower")
     except KeyboardInterrupt:
         log.error("ERROR: interrupted; the same command goes on where this one stopped")
         sys.exit(128 + signal.SIGINT)
-    except Exception:
+    except Exception as error:
+        if lacking := shortage(error):
+            what, remedy = lacking
+            log.error("ERROR: out of %s: %s", what, error)
+            sys.exit(f"{snakemake.rule}: out of {what} ({error}); {remedy}")
         log.exception("ERROR in rule %s", snakemake.rule)
         raise
     finally:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, pass_on
 from squeezeproof.gpus import take_gpu
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -75,7 +75,8 @@ def _runs(model: nn.Module, pixels: torch.Tensor) -> bool:
     try:
         with torch.no_grad():
             model.eval()(pixels)
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         return False
     finally:
         for module, training in modes.items():

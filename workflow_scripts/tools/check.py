@@ -9,6 +9,7 @@ EPS=2/255,8/255, COUNT=500 test images, OPTIONS='{layout: nhwc}' of an external 
 """
 
 import argparse
+import difflib
 import html
 import os
 import re
@@ -36,6 +37,8 @@ FURTHER = (
     "factory", "architecture", "compressed_factory", "compressed_architecture", "normalization", "size", "channels",
     "eps", "count", "options", "key", "compressed_key",
 )  # fmt: skip
+# Of make itself.
+OF_MAKE = ("PYTHON", "CORES", "SHELL")
 # Characters of the log that a failed run ends with.
 SHOWN = 3000
 
@@ -53,7 +56,7 @@ def weights(path, folder, name, key):
         return path
     target = folder / f"{name}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
-    convert(path, target, key)
+    convert(path, target, key, option="KEY=" if name == "base" else f"{name.upper()}_KEY=")
     return str(target)
 
 
@@ -108,25 +111,44 @@ def save(path, text):
         temporary.write_text(text, encoding="utf-8")
 
 
+def from_make(environment):
+    """Name -> what stands on the command line of make, whose Makefile tells these names in WRITTEN; InputError where
+    one is unknown.
+    """
+    known = [name.upper() for name in (*NEEDED, *FURTHER)]
+    written = [name for name in environment.get("WRITTEN", "").split() if name not in OF_MAKE]
+    for name in written:
+        if name not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            raise InputError(
+                f"{name}= is unknown; {f'did you mean {near[0]}=' if near else f'known are {listed(known)}'}"
+            )
+    return {name.lower(): environment[name] for name in written}
+
+
+def listed(names):
+    return ", ".join(f"{name}=" for name in names)
+
+
 def arguments_of(environment):
-    """The command's arguments; what is left out is taken from the environment, where make puts BASE=... and so on."""
+    """The command's arguments; what is left out is what stands on the command line of make, BASE=... and so on."""
+    given = from_make(environment)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in (*NEEDED, *FURTHER):
         kind = int if name in ("size", "channels", "count") else str
-        default = environment.get(name.upper()) or None
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=default)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=given.get(name) or None)
     parser.add_argument("--cores", default="2")
     arguments = parser.parse_args()
-    if missing := [f"{name.upper()}=" for name in NEEDED if not getattr(arguments, name)]:
-        parser.error(f"{', '.join(missing)} missing; {__doc__.splitlines()[2].strip()}")
+    if missing := [name.upper() for name in NEEDED if not getattr(arguments, name)]:
+        parser.error(f"{listed(missing)} missing; {__doc__.splitlines()[2].strip()}")
     return arguments
 
 
 def main():
-    arguments = arguments_of(os.environ)
     # Factories lie below the working directory.
     sys.path.insert(0, os.getcwd())
     try:
+        arguments = arguments_of(os.environ)
         asked = ask(arguments)
         found = understand(asked)
         check_config(yaml.safe_load(found.text))

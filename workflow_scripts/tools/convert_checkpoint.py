@@ -19,13 +19,13 @@ from squeezeproof.errors import InputError
 from squeezeproof.models.torch_files import read_state_dict
 
 
-def convert(source, target, key=None):
+def convert(source, target, key=None, **options):
     """Write the state_dict of the torch file `source` as safetensors.
 
     Returns (number of tensors, of numbers, what was understood in words); arguments and errors as for
     `models.torch_files.read_state_dict`.
     """
-    tensors, notes = read_state_dict(source, key)
+    tensors, notes = read_state_dict(source, key, **options)
     with replacing(target) as temporary:
         save_file(tensors, temporary)
     return len(tensors), sum(tensor.numel() for tensor in tensors.values()), notes

@@ -21,7 +21,7 @@ from squeezeproof.attacks.objective import AWAY, Goal
 from squeezeproof.attacks.source import Counted
 from squeezeproof.attacks.watched import SLACK, Exhausted, Watched
 from squeezeproof.entries.library import Library, LibraryAttack
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, pass_on
 from squeezeproof.norms import Norm
 from squeezeproof.randomness import own_randomness
 from squeezeproof.seeds import derive_seed
@@ -99,9 +99,8 @@ def attack(
         except Exhausted:
             points = None
             model.notes["ended_by_queries"] += 1
-        except (InputError, MemoryError, torch.OutOfMemoryError):
-            raise
         except Exception as error:
+            pass_on(error, InputError)
             raise AttackFailed(f"{declared.label()} failed: {type(error).__name__}: {error}") from error
     model.notes["reseeded"] |= randomness.reseeded
     model.notes["mode_changed"] |= watched.training

@@ -20,7 +20,7 @@ from squeezeproof.attacks.source import frozen
 from squeezeproof.audit.findings import EVERY, Finding, judge, not_applicable
 from squeezeproof.audit.sets import ZERO_GRADIENTS
 from squeezeproof.batches import in_batches
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, pass_on
 from squeezeproof.models.device import device_of
 from squeezeproof.models.foreign import gives_gradients
 from squeezeproof.store.datasets import to_pixels
@@ -167,7 +167,8 @@ def _alone(trial: Trial, logits: torch.Tensor) -> float:
     try:
         with torch.no_grad():
             found = [(trial.model(trial.inputs[row : row + 1]) - logits[row]).abs().max().item() for row in few]
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError) as error:
+        pass_on(error)
         # Such as batch normalisation that has one value of a channel.
         return math.inf
     return float(np.median(found))

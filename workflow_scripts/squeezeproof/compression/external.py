@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, pass_on
 from squeezeproof.models.build import build, moments, specification
 from squeezeproof.models.checkpoints import load_weights
 from squeezeproof.models.foreign import FORMATS, open_file
@@ -51,6 +51,7 @@ def read_external(
         with torch.no_grad():
             logits = model(torch.zeros(shape))
     except Exception as error:
+        pass_on(error)
         # What the weights make of the network's layers may fail in any way.
         raise InputError(
             f"{path}: with its weights the network fails on images {shape} ({type(error).__name__}: {error}); it is of "

@@ -14,7 +14,7 @@ from squeezeproof.compression.heads import attention_groups, is_projection, remo
 from squeezeproof.compression.importance import score_filters
 from squeezeproof.compression.silence import Reference, Refused, refused
 from squeezeproof.compression.sizes import SIZED, Group, is_depthwise
-from squeezeproof.errors import InputError, NotSupported
+from squeezeproof.errors import InputError, NotSupported, pass_on
 from squeezeproof.models.device import device_of
 from squeezeproof.models.measure import filtering, layer_macs, width_of
 from squeezeproof.models.products import products
@@ -120,9 +120,8 @@ def _problem(
     try:
         trial = copy.deepcopy(model)
         return reference.difference(trial, _prune(trial, shape, chosen))
-    except InputError:
-        raise
     except Exception as error:
+        pass_on(error, InputError)
         return f"its channels cannot be removed ({type(error).__name__}: {error})"
 
 
@@ -170,9 +169,8 @@ def _whole_group(graph: Any, root: Any) -> Any:
     """The torch-pruning group of all filters of a layer; Refused where it leads through what cannot be followed."""
     try:
         group = _pruning_group(graph, root, list(range(width_of(root))))
-    except Refused:
-        raise
     except Exception as error:
+        pass_on(error, Refused)
         reason = f"its channels cannot be followed ({type(error).__name__}: {error})"
         raise refused([graph.module2node[root]._name], reason) from error
     for dependency, _ in group:
@@ -221,9 +219,8 @@ def _traced(model: nn.Module, shape: Sequence[int]) -> Generator[Any]:
         graph.build_dependency(model, example_inputs=example, verbose=False)
         graph.follow()
         yield graph
-    except InputError:
-        raise
     except Exception as error:
+        pass_on(error, InputError)
         reason = f"its channels cannot be followed ({type(error).__name__}: {error})"
         raise refused(["the network"], reason) from error
     finally:
@@ -241,6 +238,7 @@ def _follow_each(follow: Callable[[Any], None], graph: Any) -> None:
         try:
             follow(graph)
         except Exception as error:
+            pass_on(error)
             graph.lost[node] = f"{type(error).__name__}: {error}"
         finally:
             graph.module2node = whole

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from squeezeproof.errors import InputError, NotSupported
+from squeezeproof.errors import InputError, NotSupported, pass_on
 from squeezeproof.models.device import device_of
 
 IMAGES = 4
@@ -62,6 +62,7 @@ class Reference:
             try:
                 found = self._logits(pruned)
             except Exception as error:
+                pass_on(error)
                 return f"without some of their filters the network fails ({type(error).__name__}: {error})"
         if same_logits(expected, found):
             return None
@@ -172,5 +173,6 @@ def _in_double(model: nn.Module, pixels: torch.Tensor) -> tuple[bool, nn.Module]
         with torch.no_grad():
             copied.eval()(pixels.double())
         return True, copied
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         return False, copy.deepcopy(model)

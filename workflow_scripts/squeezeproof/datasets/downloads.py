@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, pass_on
 from squeezeproof.types import Loaded
 
 # MD5 sums of the decompressed IDX files of MNIST and Fashion-MNIST, which torchvision itself does not check.
@@ -101,6 +101,7 @@ def _provide(folder: Path, sums: dict[str, str], allowed: bool, download: Callab
         try:
             download()
         except (RuntimeError, OSError, HTTPException, EOFError, zlib.error, tarfile.TarError) as error:
+            pass_on(error)
             raise InputError(
                 f"{wanted}, and the download failed ({error}); put the files there by hand or try again"
             ) from None

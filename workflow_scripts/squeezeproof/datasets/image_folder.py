@@ -11,7 +11,7 @@ from PIL import Image, ImageColor, ImageOps
 
 from squeezeproof import untrusted
 from squeezeproof.entries.datasets.image_folder import STRAY, is_folder
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, pass_on
 from squeezeproof.store.rows import Rows
 from squeezeproof.types import Loaded
 from squeezeproof.untrusted import check_class_name, check_image_file, check_image_size
@@ -153,6 +153,7 @@ def _decode(path: Path) -> tuple[Image.Image, int]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{path}: more than {untrusted.MAX_IMAGE_PIXELS:,} pixels") from None
     except Exception as error:
+        pass_on(error)
         if _leads_nowhere(path):
             raise InputError(
                 f"{path}: a link to a file that is not there; put the file there, or move the link out of the folder"

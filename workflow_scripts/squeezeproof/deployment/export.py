@@ -18,7 +18,7 @@ from torch import nn
 
 from squeezeproof.atomic import replacing
 from squeezeproof.deployment.plain import logits_of, logits_of_session, plain
-from squeezeproof.errors import NotSupported
+from squeezeproof.errors import NotSupported, pass_on
 from squeezeproof.models.device import device_of
 from squeezeproof.models.logits import close
 from squeezeproof.models.onnx_sessions import open_session
@@ -48,6 +48,7 @@ def onnx_bytes(model: nn.Module, shape: Sequence[int]) -> bytes:
                 input_names=[INPUT], output_names=[OUTPUT], dynamic_axes=axes,
             )  # fmt: skip
         except Exception as error:
+            pass_on(error)
             # Assertions of the exporter among them, and whatever the network's own code raises when it is traced.
             raise NotSupported(f"the network cannot be exported to ONNX: {type(error).__name__}: {error}") from error
     return _with_free_batch(buffer.getvalue())
@@ -82,6 +83,7 @@ def export_onnx(path: str | Path, model: nn.Module, images: Images) -> dict[str,
         try:
             return text, logits_of_session(open_session(text), images)
         except Exception as error:
+            pass_on(error)
             raise NotSupported(
                 f"ONNX Runtime does not run the network's ONNX file ({type(error).__name__}: {error}), as where a part "
                 f"of it computes in half precision; leave it out of efficiency.models"
@@ -106,6 +108,7 @@ def export_program(path: str | Path, model: nn.Module, images: Images) -> dict[s
         try:
             program = torch.export.export(copied, (example,), dynamic_shapes=({0: size},))
         except Exception as error:
+            pass_on(error)
             problem = f"the network cannot be exported by torch.export: {type(error).__name__}: {error}"
             raise NotSupported(problem) from error
         return program, logits_of(program.module(), images)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from squeezeproof.errors import NotSupported
+from squeezeproof.errors import NotSupported, pass_on
 from squeezeproof.models.quantized import SMALLEST_SCALE, Quantizer, quantized_layers
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.types import Images
@@ -68,6 +68,7 @@ def logits_of_session(session: Any, images: Images) -> np.ndarray:
     try:
         return logits_of(lambda pixels: run_session(session, pixels.numpy()), images)
     except Exception as error:
+        pass_on(error)
         raise NotSupported(
             f"ONNX Runtime fails on {len(images)} images with the exported network, whose Python code depends on its "
             f"input ({type(error).__name__}: {error}); leave it out of efficiency.models"

@@ -19,7 +19,7 @@ from squeezeproof.attacks.objective import log_odds
 from squeezeproof.compression.compress import compress
 from squeezeproof.compression.task import Task
 from squeezeproof.entries import registry
-from squeezeproof.errors import InputError, NotSupported
+from squeezeproof.errors import InputError, NotSupported, pass_on
 from squeezeproof.factories import allow
 from squeezeproof.models.build import build
 from squeezeproof.models.checkpoints import check_rebuilds, save_model
@@ -162,6 +162,7 @@ def _gradient(model: nn.Module, points: torch.Tensor, labels: torch.Tensor) -> s
     except NotSupported as error:
         return str(error)
     except RuntimeError as error:
+        pass_on(error)
         raise InputError(f"the network cannot be trained or attacked, its backward pass fails: {error}") from error
     if not gradient.any():
         return (

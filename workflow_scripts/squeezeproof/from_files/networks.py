@@ -14,11 +14,11 @@ from squeezeproof.compression.external import read_external
 from squeezeproof.entries import registry
 from squeezeproof.entries.architecture import WEIGHTS
 from squeezeproof.entries.settings import as_dict
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, pass_on
 from squeezeproof.models.build import APART, build, specification
 from squeezeproof.models.checkpoints import load_weights
 from squeezeproof.models.predict import accuracy, predict
-from squeezeproof.models.state_dicts import Ambiguous, fitted, plain_state
+from squeezeproof.models.state_dicts import Ambiguous, Unclear, fitted, plain_state
 from squeezeproof.store.tensors import read_foreign
 from squeezeproof.study.schema import in_words
 
@@ -161,15 +161,18 @@ def _defaults(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _fitting(path: str | Path, dataset: dict[str, Any]) -> list[dict[str, Any]]:
     """Entries of `architectures` whose networks have tensors of the names and shapes in a file."""
-    tensors, _ = plain_state(read_foreign(path, "pt"))
     several = None
-    for alike in _known(sum(tensor.numel() for tensor in tensors.values())):
-        try:
-            if found := [one for one in alike if _fits(one, tensors, dataset)]:
-                return found
-        except Ambiguous as error:
-            # A smaller network may have its names several times in the one that is meant.
-            several = several or error
+    try:
+        tensors, _ = plain_state(read_foreign(path, "pt"))
+        for alike in _known(sum(tensor.numel() for tensor in tensors.values())):
+            try:
+                if found := [one for one in alike if _fits(one, tensors, dataset)]:
+                    return found
+            except Ambiguous as error:
+                # A smaller network may have its names several times in the one that is meant.
+                several = several or error
+    except Unclear as error:
+        raise InputError(f"BASE={path}: {error}") from None
     if several:
         raise InputError(f"BASE={path}: {several}")
     raise InputError(
@@ -233,7 +236,8 @@ def _shapes(settings: dict[str, Any], dataset: dict[str, Any]) -> dict[str, tupl
             network = entry.imported()(
                 in_channels=channels, num_classes=len(dataset["classes"]), image_size=side, **arguments
             )
-    except (RuntimeError, ValueError, AssertionError):
+    except (RuntimeError, ValueError, AssertionError) as error:
+        pass_on(error)
         # A network that cannot be built for such images is none that the weights are of; any other error is ours.
         return None
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}

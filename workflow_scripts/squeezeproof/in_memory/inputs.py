@@ -9,7 +9,7 @@ from torch import nn
 
 from squeezeproof.attacks.checks import check_logits
 from squeezeproof.attacks.source import frozen
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, pass_on
 from squeezeproof.models.build import how_to_wrap
 from squeezeproof.models.device import device_of
 from squeezeproof.store.datasets import to_pixels
@@ -89,6 +89,7 @@ def as_model(
         with frozen(module), torch.no_grad():
             logits = module(pixels)
     except Exception as error:
+        pass_on(error)
         shape = tuple(images[:PROBE].shape)
         raise InputError(f"{what}: fails on float32 pixels {shape}: {type(error).__name__}: {error}") from error
     if not isinstance(logits, torch.Tensor):
@@ -129,7 +130,8 @@ class Function(nn.Module):
         try:
             with torch.enable_grad():
                 self.function(pixels.clone().requires_grad_(True))
-        except Exception:
+        except Exception as error:
+            pass_on(error)
             # Whether it fails on plain pixels, too, is seen when it is called.
             return False
         return True

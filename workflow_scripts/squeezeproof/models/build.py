@@ -10,7 +10,7 @@ from torch import nn
 
 from squeezeproof.entries import registry
 from squeezeproof.entries.architecture import OWN
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, pass_on
 from squeezeproof.factories import refusal, stray
 from squeezeproof.models import ensemble, foreign
 from squeezeproof.models.attention import unfold_attention
@@ -144,6 +144,7 @@ def _build_custom(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
             raise ImportError(f"{place} hides the module of that name under the working directory; give yours another")
         network = getattr(module, function)(**shape, **settings["arguments"])
     except (Exception, SystemExit) as error:
+        pass_on(error)
         raise InputError(f"factory {settings['factory']}: {type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):
         raise InputError(f"factory {settings['factory']}: returned {type(network).__name__}, not a torch.nn.Module")
@@ -159,6 +160,7 @@ def _build_custom(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
             with torch.no_grad():
                 logits = network.eval()(probe[:count])
         except Exception as error:
+            pass_on(error)
             raise InputError(
                 f"factory {settings['factory']}: its network fails on images {tuple(probe[:count].shape)}: "
                 f"{type(error).__name__}: {error}"

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, pass_on
 from squeezeproof.models.build import build
 from squeezeproof.models.device import device_of
 from squeezeproof.models.logits import close
 from squeezeproof.models.quantized import quantize_layers, quantized_layers
-from squeezeproof.models.state_dicts import Ambiguous, fitted, misfit, no_weights
+from squeezeproof.models.state_dicts import Unclear, fitted, misfit, no_weights
 from squeezeproof.randomness import own_randomness
 from squeezeproof.runtime import place
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_foreign, read_metadata, write_tensors
@@ -96,6 +96,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn
     try:
         model = _rebuild(metadata["specification"], metadata.get("quantization", {}), tensors, metadata.get("versions"))
     except Exception as error:
+        pass_on(error)
         # A specification that was not written here breaks the factories in any way.
         specification = f"{json.dumps(metadata.get('specification')):.1000}"
         raise InputError(f"{path}: cannot be rebuilt from its specification {specification}: {error}") from None
@@ -130,7 +131,7 @@ def load_weights(model: nn.Module, path: str | Path, resize: bool = False) -> li
     network = model.get_submodule("network")
     try:
         tensors, notes = fitted(read_foreign(path, framework="pt"), network.state_dict().keys())
-    except Ambiguous as error:
+    except Unclear as error:
         raise InputError(f"{path}: {error}") from None
     if resize:
         fit_shapes(network, tensors)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
+from squeezeproof.errors import pass_on
 from squeezeproof.models.logits import close, unmasked
 from squeezeproof.models.quantized import quantized_layers
 
@@ -29,6 +30,7 @@ def fold(model: nn.Module, images: torch.Tensor) -> nn.Module:
         folded = fuse(model)
         same = agrees(model, folded, images)
     except Exception as error:
+        pass_on(error)
         log.info("the model is used as it is, not folded (%s: %s)", type(error).__name__, error)
         return model
     return folded if same else model

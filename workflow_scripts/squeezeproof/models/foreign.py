@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, pass_on
 from squeezeproof.models.normalize import Normalize
 from squeezeproof.types import Opened
 
@@ -228,9 +228,8 @@ def _check_outputs(
     values = network.arranged(model.normalize(pixels).numpy())
     try:
         found = run(network.opened(), values, network.reading["output"], network.reading["batch"])
-    except InputError:
-        raise
     except Exception as error:
+        pass_on(error, InputError)
         raise InputError(f"{path}: fails on images ({type(error).__name__}: {error!s:.300})") from None
     found = found.reshape(len(found), -1) if len(found) else found
     if found.shape != (PROBED, classes):

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, pass_on
 from squeezeproof.mistaken import mistaken
 from squeezeproof.models.onnx_sessions import open_session
 
@@ -46,6 +46,7 @@ class OnnxFile:
         try:
             self.session = open_session(data, threads)
         except Exception as error:
+            pass_on(error)
             raise InputError(f"{path}: {_refusal(str(error))}") from None
         inputs = self.session.get_inputs()
         if len(inputs) != 1:
@@ -155,7 +156,8 @@ def bits_of(dtype: np.dtype) -> int:
 def _parsed(data: bytes, path: str | Path) -> onnx.ModelProto:
     try:
         model = onnx.load_model_from_string(data)
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         words = mistaken(data, ".onnx") or "not a readable ONNX file, truncated or altered; export it again"
         raise InputError(f"{path}: {words}") from None
     if not model.graph.node:

@@ -1,9 +1,11 @@
 """Names of foreign state_dicts: wrappers, masks and parametrizations that other programs leave in them."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
+
+from squeezeproof.errors import pass_on
 
 # What other programs put before the names of a wrapped network.
 WRAPPERS = ("module.", "_orig_mod.")
@@ -24,7 +26,11 @@ MASKS = ("mask", "bias_table")
 SHOWN = 3
 
 
-class Ambiguous(ValueError):
+class Unclear(ValueError):
+    """A state_dict that no weights are read from; the message says why."""
+
+
+class Ambiguous(Unclear):
     """A state_dict that holds a network several times; the message says under which names."""
 
 
@@ -36,6 +42,8 @@ def plain_state(tensors: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Te
 
     Args:
         tensors: name -> tensor.
+
+    Raises Unclear where a weight and its mask do not go together.
     """
     state, notes = dict(tensors), []
     if COUNTER in state and all(name.startswith(WRAPPERS[0]) for name in state if name != COUNTER):
@@ -52,7 +60,7 @@ def plain_state(tensors: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Te
         name for stem in state if stem.endswith(ORIGINAL) and (name := stem.removesuffix(ORIGINAL)) + MASK in state
     ]
     for name in masked:
-        state[name] = state.pop(name + ORIGINAL) * state.pop(name + MASK)
+        state[name] = _of_parts(state, name, (ORIGINAL, MASK), _of_mask)
     if masked:
         notes.append(f"multiplied {len(masked)} weights by the masks of torch.nn.utils.prune")
     return state, notes
@@ -69,7 +77,7 @@ def fitted(tensors: Mapping[str, torch.Tensor], names: Collection[str]) -> tuple
         tensors: name -> tensor.
         names: of the tensors that the network has.
 
-    Raises Ambiguous where there are several such networks.
+    Raises Ambiguous where there are several such networks, Unclear where parts of a weight do not go together.
     """
     if tensors.keys() == set(names):
         return dict(tensors), []
@@ -129,10 +137,34 @@ def _whole(state: dict[str, torch.Tensor], notes: list[str]) -> dict[str, torch.
             stems = [stem for stem in stems if all(stem + end in state for end in ends)]
             for stem in stems:
                 # Of a parametrization the stem is layer.parametrizations.weight.
-                state[stem.replace("parametrizations.", "")] = compute(*(state.pop(stem + end) for end in ends))
+                state[stem.replace("parametrizations.", "")] = _of_parts(state, stem, ends, compute)
             if stems:
                 notes.append(f"computed {len(stems)} weights of what {kind} keeps of them")
     return state
+
+
+def _of_parts(
+    state: dict[str, torch.Tensor], stem: str, ends: Sequence[str], compute: Callable[..., torch.Tensor]
+) -> torch.Tensor:
+    """The weight that compute(parts) makes of the tensors named `stem` and these ends, which leave the state_dict."""
+    parts = [state.pop(stem + end) for end in ends]
+    shown = ", ".join(f"{stem}{end} ({_shape(part)})" for end, part in zip(ends, parts, strict=True))
+    try:
+        weight = compute(*parts)
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        pass_on(error)
+        weight = None
+    # The directions, or the weight itself, are the largest part.
+    if weight is None or weight.shape != max(parts, key=torch.Tensor.numel).shape:
+        raise Unclear(f"holds parts of a weight that do not go together: {shown}; it is damaged, save it again")
+    return weight
+
+
+def _of_mask(weight: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """A weight without what a mask of its shape leaves out."""
+    if weight.shape != mask.shape:
+        raise ValueError
+    return weight * mask
 
 
 def _of_weight_norm(lengths: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:

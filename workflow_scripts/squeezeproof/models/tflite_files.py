@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, pass_on
 from squeezeproof.mistaken import mistaken
 
 # What passes values on, or only scales them.
@@ -38,6 +38,7 @@ class TfliteFile:
             self.interpreter = Interpreter(model_content=data, num_threads=threads)
             self.interpreter.allocate_tensors()
         except Exception as error:
+            pass_on(error)
             raise InputError(f"{path}: {_refusal(str(error))}") from None
         inputs = self.interpreter.get_input_details()
         if len(inputs) != 1:
@@ -104,7 +105,8 @@ class _Graph:
             self.tensors = graph.tensors
             self.nodes = [(names[codes[node.opcodeIndex]], node.inputs, node.outputs) for node in graph.operators]
             self.buffers = [model.buffers[tensor.buffer].data for tensor in graph.tensors]
-        except Exception:
+        except Exception as error:
+            pass_on(error)
             # The reader of the format trusts every offset in a file.
             words = mistaken(data, ".tflite") or "not a readable TFLite file, truncated or altered; convert it again"
             raise InputError(f"{path}: {words}") from None

@@ -5,16 +5,16 @@ containers and nothing else; in the place of everything else stands an inert obj
 """
 
 import re
-import zipfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, pass_on
 from squeezeproof.mistaken import LOOKED_AT, mistaken
-from squeezeproof.models.state_dicts import plain_state
+from squeezeproof.models.state_dicts import Unclear, plain_state
+from squeezeproof.models.torch_archives import WRITTEN, lines_to_save, refuse_archives, save_whole
 from squeezeproof.untrusted import MAX_PARAMETERS
 
 # Keys of the state_dict in files of other programs, the likeliest first.
@@ -25,12 +25,11 @@ KEYS = (
 # Entries that hold tensors of a training and none of the network.
 OF_TRAINING = ("optim", "sched", "scaler", "loss", "metric", "rng")
 DEEPEST, MOST_KINDS = 3, 200
-# Of torch.save's zip file, and of what torch.ao keeps of a linear layer.
-WEIGHTS, PACKED = "data.pkl", ("_packed_params", "_packed_params.dtype")
+# Of what torch.ao keeps of a linear layer.
+PACKED = ("_packed_params", "_packed_params.dtype")
 # The first bytes of a zip file, of a pickle, and of those that torch wrote before it wrote zip files.
 ZIP, PICKLE, MAGIC = b"PK", b"\x80", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-ARRAY, WRITTEN = "_reconstruct", "weights.pt"
-TORCHSCRIPT, EXPORTED = "constants.pkl", ("serialized_exported_program.json", "archive_format", "models/model.json")
+ARRAY = "_reconstruct"
 
 
 class _PassesForDict(type):
@@ -60,21 +59,24 @@ class Dropped(dict[Any, Any], metaclass=_PassesForDict):
         return id(self)
 
 
-def read_state_dict(path: str | Path, key: str | None = None) -> tuple[dict[str, torch.Tensor], list[str]]:
+def read_state_dict(
+    path: str | Path, key: str | None = None, option: str = "--key"
+) -> tuple[dict[str, torch.Tensor], list[str]]:
     """(name -> tensor of the plain network, what was understood in words) of a file that torch.save wrote.
 
     Args:
         key: the entry that holds the state_dict, with dots between the keys of nested ones; None where the file is one,
             or one of its entries alone can be meant.
+        option: what a person writes to name that entry.
 
     Raises InputError, with what to write instead, where the file holds code instead of weights, or weights that are no
     dense tensors.
     """
-    _refuse_archives(path)
+    refuse_archives(path)
     content, dropped = _load(path)
     if _is_pickled(content):
-        raise InputError(f"{path}: is a whole pickled {type(content).__name__}, which is code. {_save(path)}")
-    state, notes = _entry(path, content, key)
+        raise InputError(f"{path}: is a whole pickled {type(content).__name__}, which is code. {save_whole(path)}")
+    state, notes = _entry(path, content, key, option)
     if left_out := sorted({name for name in dropped if "." in name}):
         notes.append(f"left out what is no tensor ({', '.join(left_out[:5])}); none of it was run")
     tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
@@ -88,7 +90,10 @@ def read_state_dict(path: str | Path, key: str | None = None) -> tuple[dict[str,
             f"that model to ONNX and name the .onnx file, or save its weights as floats, by weight.dequantize()"
         )
     dense, told = _dense(path, tensors)
-    plain, more = plain_state(dense)
+    try:
+        plain, more = plain_state(dense)
+    except Unclear as error:
+        raise InputError(f"{path}: {error}") from None
     # Tensors that share memory are written one by one.
     separate = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in plain.items()}
     return separate, [*notes, *told, *more]
@@ -106,62 +111,6 @@ def _dense(path: str | Path, tensors: dict[str, torch.Tensor]) -> tuple[dict[str
     return {**tensors, **{name: tensors[name].to_dense() for name in sparse}}, notes
 
 
-def _refuse_archives(path: str | Path) -> None:
-    """Raise InputError for TorchScript and torch.export, which are programs, and for a zip file that is damaged or
-    holds no weights.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = ["/".join(name.split("/")[1:]) for name in archive.namelist()]
-            damaged = _damaged(archive)
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder; name the file in it") from None
-    except (zipfile.BadZipFile, OSError):
-        return
-    if TORCHSCRIPT in names or any(name.startswith("code/") for name in names):
-        raise InputError(f"{path}: is a TorchScript program. {_save(path, f'torch.jit.load({str(path)!r})')}")
-    if any(name in EXPORTED or name.startswith("models/") for name in names):
-        raise InputError(f"{path}: is a program of torch.export. {_save(path, f'torch.export.load({str(path)!r})')}")
-    if WEIGHTS not in names:
-        raise InputError(f"{path}: is a zip archive and no torch file; unpack it, and name the file of weights in it")
-    if damaged:
-        raise InputError(f"{path}: is damaged: its {damaged} is not what was written; copy or download it again")
-
-
-def _damaged(archive: zipfile.ZipFile) -> str | None:
-    """The name of a part of a zip file that has another checksum than when it was written, or None.
-
-    torch packs nothing, and writes 0 where it was told to compute no checksums.
-    """
-    parts = archive.infolist()
-    if any(part.compress_type != zipfile.ZIP_STORED for part in parts) or not any(part.CRC for part in parts):
-        return None
-    try:
-        return archive.testzip()
-    except (RuntimeError, NotImplementedError, EOFError):
-        # Of what is encrypted, or ends before it should, torch says that it cannot be read.
-        return None
-
-
-def _save(path: str | Path, loaded: str | None = None) -> str:
-    """The lines of Python that make a state_dict of a program."""
-    state = "dict(model.state_dict)" if loaded and "export" in loaded else "model.state_dict()"
-    return _lines(path, f"torch.save({state}, 'weights.pt')", loaded)
-
-
-def _lines(path: str | Path, save: str, loaded: str | None = None) -> str:
-    """The lines of Python that load a file, running what it holds, and save its weights."""
-    return (
-        f"Make a state_dict of it where you trust it, as this runs its code:\n"
-        f"    import torch\n"
-        f"    model = {loaded or f'torch.load({str(path)!r}, weights_only=False)'}\n"
-        f"    {save}\n"
-        f"and name weights.pt here"
-    )
-
-
 def _load(path: str | Path) -> tuple[Any, list[str]]:
     """(what a file holds, full names of what is inert in it)."""
     inert = {}
@@ -170,6 +119,7 @@ def _load(path: str | Path) -> tuple[Any, list[str]]:
             with torch.serialization.safe_globals([(kind, name) for name, kind in inert.items()]):
                 return torch.load(path, map_location="cpu", weights_only=True), list(inert)
         except Exception as error:
+            pass_on(error)
             # torch's own message tells how to load the file unsafely.
             unknown = re.search(r"GLOBAL ([\w.]+) was not", str(error))
             if not unknown:
@@ -191,41 +141,43 @@ def _unreadable(path: str | Path, error: str, inert: Collection[str]) -> str:
     if head.startswith(PICKLE) and not head.startswith(MAGIC):
         save = f"torch.save({{name: torch.as_tensor(value) for name, value in model.items()}}, {WRITTEN!r})"
         loaded = f"__import__('pickle').load(open({str(path)!r}, 'rb'))"
-        return f"is a pickle that torch.save did not write. {_lines(path, save, loaded)}"
+        return f"is a pickle that torch.save did not write. {lines_to_save(path, save, loaded)}"
     if "Unsupported operand" in error and head.startswith((ZIP, MAGIC)):
         return (
             f"is not written as torch.save writes by itself (pickle_protocol=2). "
-            f"{_lines(path, f'torch.save({held}, {WRITTEN!r})')}"
+            f"{lines_to_save(path, f'torch.save({held}, {WRITTEN!r})')}"
         )
     if inert:
         return (
             f"holds {', '.join(list(inert)[:5])}, of which something is made that is no tensor, list or mapping. "
-            f"{_lines(path, f'torch.save({held}, {WRITTEN!r})')}, or without what is of these kinds"
+            f"{lines_to_save(path, f'torch.save({held}, {WRITTEN!r})')}, or without what is of these kinds"
         )
     return "cannot be read as weights: truncated, altered or no torch file; copy or download it again"
 
 
-def _entry(path: str | Path, content: Any, key: str | None) -> tuple[dict[str, Any], list[str]]:
+def _entry(path: str | Path, content: Any, key: str | None, option: str) -> tuple[dict[str, Any], list[str]]:
     """(the state_dict within what a file holds, which it is in words)."""
     if key is not None:
         state = content
         for part in key.split("."):
             if not isinstance(state, dict) or part not in state:
-                raise InputError(f"{path}: has no entry {key!r}{_entries(content)}")
+                raise InputError(f"{path}: has no entry {key!r}{_entries(content, option)}")
             state = state[part]
         if _is_pickled(state):
             raise InputError(f"{path}: its {key} is a pickled {type(state).__name__}, which is code. {_of(path, key)}")
         if not _holds_tensors(state):
-            raise InputError(f"{path}: its {key} is no state_dict, a mapping of names to tensors{_entries(content)}")
+            raise InputError(
+                f"{path}: its {key} is no state_dict, a mapping of names to tensors{_entries(content, option)}"
+            )
         return state, []
     found = dict(_candidates(content))
     if not found:
         raise InputError(f"{path}: {_no_weights(path, content)}")
     chosen = min(found, key=_rank)
     if chosen and [name for name in found if _rank(name)[0] == _rank(chosen)[0]] != [chosen]:
-        raise InputError(f"{path}: several entries may be meant{_entries(content)}")
+        raise InputError(f"{path}: several entries may be meant{_entries(content, option)}")
     others = [name for name in found if name != chosen]
-    also = f", not {' or '.join(others)}, which --key or KEY= would take" if others else ""
+    also = f", not {' or '.join(others)}, which {option} would take" if others else ""
     return found[chosen], [f"took the entry {chosen}{also}"] if chosen else []
 
 
@@ -249,7 +201,7 @@ def _of(path: str | Path, place: str, save: str | None = None) -> str:
     """`_lines` for what stands in an entry of a file."""
     entry = "".join(f"[{key!r}]" for key in place.split(".") if key)
     loaded = f"torch.load({str(path)!r}, weights_only=False){entry}"
-    return _lines(path, save or f"torch.save(model.state_dict(), {WRITTEN!r})", loaded)
+    return lines_to_save(path, save or f"torch.save(model.state_dict(), {WRITTEN!r})", loaded)
 
 
 def _rank(place: str) -> tuple[int, int]:
@@ -293,6 +245,6 @@ def _of_training(key: str) -> bool:
     return key.lower().startswith(OF_TRAINING)
 
 
-def _entries(content: Any) -> str:
+def _entries(content: Any, option: str) -> str:
     held = [name for name, _ in _candidates(content) if name]
-    return f"; name {' or '.join(held[:5])}, by --key or by KEY= of make check" if held else ""
+    return f"; name {' or '.join(held[:5])}, by {option}" if held else ""

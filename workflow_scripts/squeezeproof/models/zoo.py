@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, pass_on
 
 SMALL_IMAGE = 64
 # Settings of single families: one output instead of three, and the image's size, on which tokens depend.
@@ -65,6 +65,7 @@ def _takes_images(library: str, name: str, image_size: int) -> Generator[None]:
         # A RuntimeError of another kind: what a network computes with on the meta device, not its images.
         raise
     except (ValueError, RuntimeError, AssertionError) as error:
+        pass_on(error)
         raise InputError(f"name: {library}'s {name} takes no images of {image_size} pixels ({error})") from error
 
 
