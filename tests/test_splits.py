@@ -199,3 +199,18 @@ def test_more_test_images_than_there_are(split, tmp_path):
     with pytest.raises(InputError, match=rf"datasets\.mine\.test: {TEST + 1} is more than the {TEST}"):
         split(test=TEST + 1)
     assert not (tmp_path / "run").exists()
+
+
+def test_examples_that_lie_class_by_class_are_mixed(split, monkeypatch):
+    """Folders of images are read class by class; a substitute, UAP and the check of a file look at the first ones."""
+    (images, labels), (test_images, test_labels) = numbered(TRAIN, 0), numbered(TEST, 1000)
+    by_class, tests = np.argsort(labels, kind="stable"), np.argsort(test_labels, kind="stable")
+    mine = (images[by_class], labels[by_class]), (test_images[tests], test_labels[tests]), list("abcde")
+    numbered_kind(monkeypatch, mine)
+    splits = split(validation=20)
+    for name, (arrays, _) in splits.items():
+        numbers = numbers_of(arrays["images"])
+        truth = test_labels[numbers - 1000] if name == "test" else labels[numbers]
+        np.testing.assert_array_equal(arrays["labels"], truth)
+        assert len(set(numbers.tolist())) == len(numbers)
+        assert len(set(arrays["labels"][:20].tolist())) > 3

@@ -26,8 +26,10 @@ def prepare(settings: dict[str, Any], paths: Mapping[str, str | Path], name: str
         name: the data set's name, kept in the metadata.
 
     Each file holds `images` uint8 [N, C, H, W] and `labels` int64 [N]; the metadata holds the class names, the
-    training images' mean and std per channel in [0, 1], and a fingerprint. Raises InputError for raw files that
-    are missing, truncated or altered, and for subsets larger than the data or without a training image of a class.
+    training images' mean and std per channel in [0, 1], and a fingerprint. Examples that lie class by class, as in
+    folders of images, are mixed: whatever looks at the first ones shall see every class. Raises InputError for raw
+    files that are missing, truncated or altered, and for subsets larger than the data or without a training image of a
+    class.
     """
     (images, labels), (test_images, test_labels), classes = registry.datasets()[settings["kind"]].imported()(settings)
     rng = np.random.default_rng(settings["subset_seed"])
@@ -54,9 +56,12 @@ def prepare(settings: dict[str, Any], paths: Mapping[str, str | Path], name: str
             raise InputError(f"datasets.{name}.test: {settings['test']} is more than the {len(test_labels)} images")
         tested = np.sort(stratified(test_labels, settings["test"], rng.permutation(len(test_labels))))
     splits = {
-        "train": (PickedRows(images, kept), labels[kept]),
-        "validation": (PickedRows(images, held_out), labels[held_out]),
-        "test": (PickedRows(test_images, tested), test_labels[tested]),
+        split: (PickedRows(rows, chosen := _mixed(picked, targets, rng)), targets[chosen])
+        for split, rows, targets, picked in (
+            ("train", images, labels, kept),
+            ("validation", images, labels, held_out),
+            ("test", test_images, test_labels, tested),
+        )
     }
     _check_sizes(splits, name)
     seen = Moments(images.shape[1])
@@ -75,6 +80,11 @@ def prepare(settings: dict[str, Any], paths: Mapping[str, str | Path], name: str
             "fingerprint": digest,
         }
         write_tensors(paths[split], {"images": pixels, "labels": targets}, metadata)
+
+
+def _mixed(chosen: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Indices of examples as they are, or in a random order where their classes never fall."""
+    return rng.permutation(chosen) if (np.diff(labels[chosen]) >= 0).all() else chosen
 
 
 def _check_sizes(splits: dict[str, tuple[PickedRows, np.ndarray]], name: str) -> None:
