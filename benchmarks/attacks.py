@@ -7,7 +7,8 @@ the largest of the rounds, passes per image, robust accuracy and the median norm
 `bare passes` are the forward and backward passes that our attack makes, without the attack.
 The models are trained for a minute on scikit-learn's digits; the ResNets leave out what takes other libraries hours.
 Options narrow it down: `--attacks pgd deepfool --models cnn3 --rounds 3`; `--write docs/benchmarks/attacks.csv` keeps
-the table, in which what was not measured now stays as it was.
+the table case by case, in which what was not measured now stays as it was, and `--rest` leaves out what that table has
+from this commit and as many rounds, so that a run that was ended goes on.
 """
 
 import argparse
@@ -27,7 +28,8 @@ from torch.nn import functional
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "workflow_scripts"), str(ROOT / "benchmarks")]
 
-from peers import PEERS
+from measured import commit, finished, merged
+from peers import LIBRARIES, PEERS
 from rounds import contest
 from torchvision.models import VisionTransformer
 
@@ -111,15 +113,25 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--write", type=Path)
+    parser.add_argument("--rest", action="store_true")
     arguments = parser.parse_args()
+    if missing := LIBRARIES - {library for peers in PEERS.values() for library in peers}:
+        print(f"not installed, and so not measured: {', '.join(sorted(missing))}; make benchmark installs all")
+    run = {"commit": commit(), "rounds": arguments.rounds}
+    done = finished(arguments.write, run) if arguments.rest and arguments.write else set()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.models:
+            cases = arguments.attacks or [case for case in CASES if case not in LONG[name]]
+            cases = [case for case in cases if (name, case) not in done]
+            if not cases:
+                continue
             saved = Path(folder) / name
             trained(name, saved)
             print(f"{name}: clean accuracy {accuracy(*loaded(name, saved, 'cpu')):.3f} on {COUNT[name]} images")
-            for case in arguments.attacks or [case for case in CASES if case not in LONG[name]]:
+            for case in cases:
                 measured = measure(case, name, saved, arguments.rounds, arguments.device)
+                measured = [row | run for row in measured]
                 print(pd.DataFrame(measured).to_string(index=False), flush=True)
                 rows += measured
                 if arguments.write:
@@ -128,13 +140,7 @@ def main():
 
 def write(path, rows):
     """Put the rows of the measured models and attacks into the table at `path`, in the place of those it has."""
-    table, measured = pd.DataFrame(rows), {(row["model"], row["attack"]) for row in rows}
-    if path.exists():
-        known = pd.read_csv(path)
-        kept = [case not in measured for case in zip(known["model"], known["attack"], strict=True)]
-        table = pd.concat([known[kept], table])
-    order = {"model": list(NETWORKS).index, "attack": list(CASES).index}
-    table = table.sort_values(list(order), key=lambda column: column.map(order[column.name]), kind="stable")
+    table = merged(path, rows, {"model": list(NETWORKS), "attack": list(CASES)})
     table["images_per_second"] = table["model"].map(COUNT) / table["seconds"]
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False, float_format="%.4g", lineterminator="\n")

@@ -11,6 +11,7 @@ import warnings
 import torch
 
 PEERS = {}
+LIBRARIES = {"torchattacks", "foolbox", "ART", "AutoAttack", "adv-lib"}
 
 
 def peer(library, *methods):

@@ -110,7 +110,20 @@ def attacks():
         faster = " / ".join(speed.get((name, model), "-") for model in models) if (name, models[0]) in speed else ""
         norms, short = ", ".join(attack.norms), _short(attack.__doc__)
         lines.append(f"| `{name}` {short} | {norms} | {finds} | {attack.needs} | {faster} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *measured()]) + "\n"
+
+
+def measured():
+    """When and how the speed-ups were measured, line by line."""
+    rows = list(csv.DictReader(SPEED.open()))
+    runs, older = {}, {}
+    for row in rows:
+        at = (row["commit"], row["rounds"]) if row.get("commit") else None
+        (older if at is None else runs.setdefault(at, {}))[row["model"]] = True
+    for (commit, rounds), models in runs.items():
+        yield f"Speed-ups on {', '.join(models)}: medians of {rounds} rounds at commit {commit}."
+    if older:
+        yield f"Speed-ups on {', '.join(older)} are older: all contestants shared one process."
 
 
 def _speeds():
