@@ -1,4 +1,4 @@
-"""The networks of studies/elsewhere.yaml, as their own code makes them; they take pixels in [0, 1]."""
+"""The networks of studies/elsewhere*.yaml, as their own code makes them; they take pixels in [0, 1]."""
 
 from torch import nn
 
@@ -19,10 +19,24 @@ def chain(*, in_channels, num_classes, image_size, filters):
     )
 
 
-def student(*, in_channels, num_classes, image_size):
+def normalized(*, in_channels, num_classes, image_size, filters):
+    """Five convolutions of 3x3 with batch normalization, two of them with stride 2, and the mean over places."""
+    first, second, third = filters
+    layers, channels = [], in_channels
+    for width, stride in [(first, 1), (second, 2), (second, 1), (third, 2), (third, 1)]:
+        layers += [
+            nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
+        channels = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
+
+
+def student(*, in_channels, num_classes, image_size, filters=(16, 32, 48)):
     """A smaller network of another kind: three convolutions of 3x3 with stride 2, and the mean over places."""
     layers, channels = [], in_channels
-    for filters in (16, 32, 48):
-        layers += [nn.Conv2d(channels, filters, 3, stride=2, padding=1), nn.ReLU()]
-        channels = filters
+    for width in filters:
+        layers += [nn.Conv2d(channels, width, 3, stride=2, padding=1), nn.ReLU()]
+        channels = width
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
