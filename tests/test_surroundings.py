@@ -10,7 +10,7 @@ import yaml
 from conftest import TINY, Workspace
 
 from squeezeproof.errors import InputError
-from squeezeproof.study.surroundings import check_surroundings
+from squeezeproof.study.surroundings import LIBRARY, check_surroundings
 
 # Every character of a name that a file system takes, without the one that separates folders and without braces.
 ODD = "".join(sorted(set(string.printable) - set(string.whitespace) - set("/{}"))) + " ü→"
@@ -23,10 +23,20 @@ def test_any_name_of_utf_8_and_of_a_folder_will_do(encoding):
 
 def test_every_problem_is_told_at_once_with_what_to_do():
     with pytest.raises(InputError) as error:
-        check_surroundings("/a{b}", "ANSI_X3.4-1968", "/c}")
+        check_surroundings("/a{b}", "ANSI_X3.4-1968", "/c}", warnings=["ignore", "error::DeprecationWarning"])
     first, *problems = str(error.value).splitlines()
     assert first == "Nothing was run:"
-    assert [word in line for word, line in zip(("PYTHONUTF8=1", "/a{b}", "/c}"), problems, strict=True)] == [True] * 3
+    words = "PYTHONUTF8=1", "unset PYTHONWARNINGS", "/a{b}", "/c}"
+    assert [word in line for word, line in zip(words, problems, strict=True)] == [True] * 4
+
+
+def test_another_squeezeproof_that_jobs_would_run_is_refused(tmp_path):
+    (tmp_path / "squeezeproof").mkdir()
+    # A checkout of the repository has no such file at its top.
+    check_surroundings("/a", "utf-8", "/b", ["", str(tmp_path), str(LIBRARY)])
+    (tmp_path / "squeezeproof/__init__.py").touch()
+    with pytest.raises(InputError, match=rf"{tmp_path}: holds another squeezeproof, .* out of PYTHONPATH"):
+        check_surroundings("/a", "utf-8", "/b", [str(LIBRARY), str(tmp_path)])
 
 
 def made(path):
@@ -39,16 +49,16 @@ def made(path):
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory):
-    """In a folder whose name has every character."""
-    return made(tmp_path_factory.mktemp("odd") / f"x{ODD}")
+    """In a folder whose name has every character, a dash first."""
+    return made(tmp_path_factory.mktemp("odd") / f"-{ODD}")
 
 
-def snakemake(workspace, *arguments, **variables):
+def snakemake(workspace, *arguments, umask=-1, **variables):
     """(exit status, output) of Snakemake in a workspace, with other environment variables; None removes one."""
     environment = {key: value for key, value in {**os.environ, **variables}.items() if value is not None}
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
     done = subprocess.run(
-        command, cwd=workspace.path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, cwd=workspace.path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, umask=umask
     )
     return done.returncode, done.stdout.decode(errors="replace")
 
@@ -62,9 +72,31 @@ def test_an_ascii_locale_is_refused_in_one_line(tmp_path):
     assert "Unicode" not in output and "Traceback" not in output
 
 
+def test_the_library_of_another_checkout_on_the_path_of_python_is_refused(tmp_path):
+    own, other = made(tmp_path / "study"), made(tmp_path / "other").path / "workflow_scripts"
+    status, output = snakemake(own, "-n", PYTHONPATH=str(other))
+    assert status == 1 and f"{other}: holds another squeezeproof" in output and "Traceback" not in output
+    status, output = snakemake(own, "-n", "--quiet", PYTHONPATH=str(own.path / "workflow_scripts"))
+    assert status == 0, output
+
+
 def test_an_ascii_locale_with_utf_8_mode_and_odd_names_plan_the_study(odd):
     status, output = snakemake(odd, "-n", **{**ASCII, "PYTHONUTF8": "1"})
     assert status == 0, output
+
+
+# What people have in their shells, and what asserts, warnings and figures might hang on. Errors of warnings are apart.
+SHELL = {
+    "PYTHONOPTIMIZE": "1",
+    "PYTHONWARNINGS": "always",
+    "PYTHONHASHSEED": "7",
+    "OMP_NUM_THREADS": "0",
+    "CUDA_VISIBLE_DEVICES": "",
+    "MPLBACKEND": "TkAgg",
+    "TERM": "dumb",
+    "NO_COLOR": "1",
+    "COLUMNS": "0",
+}
 
 
 @pytest.mark.slow
@@ -81,7 +113,7 @@ def test_a_run_in_odd_surroundings_makes_the_same_tables(odd, finished, tmp_path
             (full / "filler").write_bytes(bytes(2**17))
         (odd.path / "results").symlink_to(other)
         surroundings = {**ASCII, "PYTHONUTF8": "1", "HOME": "/dev/null", "XDG_CACHE_HOME": str(tmp_path)}
-        status, output = snakemake(odd, **surroundings, TMPDIR=str(full))
+        status, output = snakemake(odd, **surroundings, **SHELL, TMPDIR=str(full), umask=0o077)
         assert status == 0, output[-4000:]
         assert "Prüft ε → ∞?" in output
         assert odd.tables() == finished.tables()

@@ -1,18 +1,30 @@
 """What a run needs of the shell and the folders that it is started in, checked before anything runs."""
 
 import locale
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from squeezeproof.errors import InputError
 
+LIBRARY = Path(__file__).resolve().parents[2]
 
-def check_surroundings(workflow: str | Path, encoding: str | None = None, folder: str | Path | None = None) -> None:
+
+def check_surroundings(
+    workflow: str | Path,
+    encoding: str | None = None,
+    folder: str | Path | None = None,
+    searched: Iterable[str] | None = None,
+    warnings: Iterable[str] | None = None,
+) -> None:
     """Raise InputError with every problem at once.
 
     Args:
         workflow: the folder of the rules.
         encoding: in which Python reads and writes text here; that of the locale by default.
         folder: the working directory; the current one by default.
+        searched: where Python looks for modules before jobs look beside their scripts; `sys.path` by default.
+        warnings: what Python is told to do with them, `sys.warnoptions` by default.
     """
     encoding, problems = encoding or locale.getpreferredencoding(False), []
     if encoding.lower().replace("-", "").replace("_", "") != "utf8":
@@ -20,8 +32,19 @@ def check_surroundings(workflow: str | Path, encoding: str | None = None, folder
             f"the locale: text is written as {encoding} here, and tables would differ between machines; run "
             "`export PYTHONUTF8=1` first"
         )
+    if any(option.startswith("error") for option in (sys.warnoptions if warnings is None else warnings)):
+        problems.append(
+            "PYTHONWARNINGS: makes errors of warnings, which libraries give that jobs need; run "
+            "`unset PYTHONWARNINGS` first"
+        )
     for path in dict.fromkeys(map(str, (workflow, folder or Path.cwd()))):
         if "{" in path or "}" in path:
             problems.append(f"the folder {path}: Snakemake takes braces in it for a wildcard; rename it")
+    for place in dict.fromkeys(map(Path, sys.path if searched is None else searched)):
+        if (place / "squeezeproof" / "__init__.py").is_file() and place.resolve() != LIBRARY:
+            problems.append(
+                f"{place}: holds another squeezeproof, whose code jobs would run in the place of this one's; take that "
+                "folder out of PYTHONPATH, or uninstall it"
+            )
     if problems:
         raise InputError("Nothing was run:\n" + "\n".join(f"  - {problem}" for problem in problems))
