@@ -13,6 +13,7 @@ from pathlib import Path
 
 import forked_snakemake
 import hypothesis
+import process_state
 import pytest
 import yaml
 
@@ -45,6 +46,8 @@ WORKFLOW = [
     "envs",
     "studies",
 ]
+# The target that every table is made for, and no figure and no page, which take half of the time.
+TABLES = "format_tables"
 TINY = {
     "study": "tiny",
     "datasets": {"digits": {"size": 8, "train": 600, "test": 40}},
@@ -151,6 +154,13 @@ def pytest_collection_modifyitems(items):
     whole = {item.path for item in items if {"finished", "fresh"} & set(item.fixturenames)}
     whole |= {path for path in {item.path for item in items} if "Workspace.create" in path.read_text()}
     items.sort(key=lambda item: item.path not in whole)
+
+
+@pytest.fixture(autouse=True)
+def process_as_it_was():
+    """No test sees what another one changed in the process that they share."""
+    with process_state.kept():
+        yield
 
 
 @pytest.fixture(scope="session")

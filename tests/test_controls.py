@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import TINY, Workspace
+from conftest import TABLES, TINY, Workspace
 from schema_examples import MINIMAL
 from study_examples import changed
 from verdict_examples import STATISTICS, counted, describe, pair
@@ -205,7 +205,7 @@ def controlled(tmp_path_factory):
     config |= {"attacks": {"fgsm": {"eps": 0.1}}}
     config["evaluations"] = {"all": {"sources": "base"}, "own": {"sources": "*", "where": ["white-box"]}}
     workspace = Workspace.create(tmp_path_factory.mktemp("controlled") / "study", config)
-    workspace.output = workspace.run()
+    workspace.run(TABLES, "write_story")
     return workspace
 
 
@@ -229,5 +229,5 @@ def test_the_workflow_trains_and_compares_a_control(controlled):
     )
     wide = pd.read_csv(tables / "wide_attacks.weight.csv")
     assert wide["control"].notna().all()
-    assert controlled.planned() == {}
+    assert controlled.planned(TABLES, "write_story") == {}
     assert "because of compression: trained alike" in (controlled.results / "story.html").read_text()

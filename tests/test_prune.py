@@ -10,7 +10,7 @@ from pathlib import Path
 import prune
 import pytest
 import yaml
-from conftest import ROOT, TINY
+from conftest import ROOT, TABLES, TINY
 
 from squeezeproof.errors import InputError
 from squeezeproof.study.outputs import named_paths
@@ -210,7 +210,7 @@ def test_a_finished_run_leaves_only_what_its_plan_names(study):
 def test_the_cells_of_a_removed_attack_go_and_nothing_runs_again_for_it(study):
     before = files(study.path)
     del study.config["attacks"]["pgd"]
-    study.run()
+    study.run(TABLES)
     stale = pruned(study)
     assert f"results/tiny/adversarial/digits/{BASE}/pgd-eps0.1.safetensors" in stale
     assert all("pgd-eps0.1" in path for path in stale)
@@ -218,4 +218,4 @@ def test_the_cells_of_a_removed_attack_go_and_nothing_runs_again_for_it(study):
     assert not any("pgd-eps0.1" in path for path in files(study.path / "results"))
     kept = {path for path in before if "pgd-eps0.1" not in path and not path.startswith(".snakemake/")}
     assert kept <= files(study.path) | {"config.yaml"}
-    assert study.planned() == {} and pruned(study) == set()
+    assert study.planned(TABLES) == {} and pruned(study) == set()

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from conftest import Workspace
+from conftest import TABLES, Workspace
 
 from squeezeproof.analysis.sweeps import sweeps_table
 from squeezeproof.analysis.unsupported import unsupported_table
@@ -64,6 +64,7 @@ CONFIG = {
     "control": False,
     "compute": {"device": "cpu"},
 }
+SHOWN = (TABLES, "write_story", "write_cards", "results/mixed/figures/digits/accuracy_against_ratio.spectral.svg")
 # Architecture -> compressions that it does not support.
 UNSUPPORTED = {"rolled": {"filter"}, "spectral": {"filter", "weight"}}
 
@@ -72,7 +73,7 @@ UNSUPPORTED = {"rolled": {"filter"}, "spectral": {"filter", "weight"}}
 def mixed(tmp_path_factory):
     workspace = Workspace.create(tmp_path_factory.mktemp("mixed") / "study", CONFIG)
     (workspace.path / "nets.py").write_text(NETWORKS)
-    workspace.output = workspace.run()
+    workspace.run(*SHOWN)
     return workspace
 
 
@@ -89,7 +90,7 @@ def test_the_study_ends_well_with_tables_of_the_rest_and_reasons(mixed):
     robust = pd.read_csv(mixed.results / "tables/robust_accuracy.csv")
     assert {"rolled.standard.weight-50.short.s0", "rolled.standard.none.none.s0"} <= set(robust["target"])
     assert not robust["target"].str.contains(r"rolled.*filter|spectral.*(?:filter|weight)").any()
-    assert mixed.planned() == {}
+    assert mixed.planned(*SHOWN) == {}
     # What is asked of a network that is trained is tried by the job that does it.
     mixed.config["compressions"]["filter"]["ratio"] = [0.25, 0.5]
     planned = mixed.planned()

