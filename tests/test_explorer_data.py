@@ -21,7 +21,7 @@ from squeezeproof.pages.explorer import PAGE_BYTES, build_page, write_page
 from squeezeproof.pages.explorer_data import explorer_data, first_runs, intervals, packed, template
 from squeezeproof.pages.explorer_images import choose, fitting, sprite, step
 from squeezeproof.statistics.intervals import wilson
-from squeezeproof.tables.catalog import UNSUPPORTED
+from squeezeproof.tables.catalog.checks import UNSUPPORTED
 
 
 @pytest.fixture(scope="module")

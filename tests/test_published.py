@@ -14,7 +14,7 @@ from squeezeproof.figures.published import dumbbell
 from squeezeproof.figures.style import save
 from squeezeproof.pages.readings_page import readings_page
 from squeezeproof.statistics.intervals import wilson
-from squeezeproof.tables.catalog import CLEAN_ACCURACY
+from squeezeproof.tables.catalog.accuracy import CLEAN_ACCURACY
 from squeezeproof.tables.files import write_table
 
 N = 20

@@ -85,7 +85,7 @@ USE = """
 import pandas as pd
 from explorer_study import ExplorerStudy
 from squeezeproof.pages.explorer_data import explorer_data
-from squeezeproof.tables.catalog import ROBUST_ACCURACY
+from squeezeproof.tables.catalog.accuracy import ROBUST_ACCURACY
 from squeezeproof.tables.describe import caption, reference
 from squeezeproof.tables.files import read_table, read_texts
 from squeezeproof.tables.formats import readable, to_latex, to_markdown
@@ -104,7 +104,7 @@ assert "lost" in explorer_data(study.tables, "s", "?")["runs"]
 def test_a_new_column_is_one_line(tmp_path):
     """It is in the file, in print, in the captions, the documentation and the explorer."""
     library = shutil.copytree(ROOT / "workflow_scripts/squeezeproof", tmp_path / "squeezeproof")
-    catalog = library / "tables/catalog.py"
+    catalog = library / "tables/catalog/accuracy.py"
     text = catalog.read_text()
     place = "        CORRECT, accuracy(), *interval(WILSON), WARNINGS,\n"
     assert text.count(place) == 1

@@ -15,7 +15,7 @@ from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.intervals import wilson
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
-from squeezeproof.tables.catalog import CLEAN_ACCURACY, OVER_SEEDS, ROBUST_ACCURACY
+from squeezeproof.tables.catalog.accuracy import CLEAN_ACCURACY, OVER_SEEDS, ROBUST_ACCURACY
 from squeezeproof.tables.words import Threat
 from squeezeproof.types import Described
 

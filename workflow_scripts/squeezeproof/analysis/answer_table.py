@@ -12,7 +12,7 @@ from squeezeproof.analysis.verdicts import ITSELF, kinds
 from squeezeproof.audit.findings import Finding
 from squeezeproof.entries import registry
 from squeezeproof.statistics.means import mean_interval
-from squeezeproof.tables.catalog import ANSWERS
+from squeezeproof.tables.catalog.comparisons import ANSWERS
 from squeezeproof.tables.words import Comparison
 
 NAMES = ["clean_accuracy", "robust_accuracy", "verdicts", "clean_differences", "effects", "compression", "crafting"]

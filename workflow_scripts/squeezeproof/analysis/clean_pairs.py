@@ -14,7 +14,7 @@ from squeezeproof.analysis.verdicts import kinds
 from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.statistics.crossed import Mean, interval
 from squeezeproof.store.predictions import CLEAN, read_predictions
-from squeezeproof.tables.catalog import CLEAN_DIFFERENCES
+from squeezeproof.tables.catalog.comparisons import CLEAN_DIFFERENCES
 from squeezeproof.types import Described
 
 

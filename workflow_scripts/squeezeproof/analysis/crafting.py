@@ -11,7 +11,8 @@ from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.entries import registry
 from squeezeproof.store import adversarial
 from squeezeproof.store.tensors import read_metadata
-from squeezeproof.tables.catalog import CRAFTING, LIBRARY_ATTACKS, STAGES
+from squeezeproof.tables.catalog.accuracy import STAGES
+from squeezeproof.tables.catalog.costs import CRAFTING, LIBRARY_ATTACKS
 
 # Column -> what a set's metadata call it.
 NOTES = {

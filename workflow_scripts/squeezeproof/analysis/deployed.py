@@ -13,7 +13,7 @@ from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.paired import tango
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
-from squeezeproof.tables.catalog import DEPLOYED
+from squeezeproof.tables.catalog.costs import DEPLOYED
 from squeezeproof.types import Described
 
 

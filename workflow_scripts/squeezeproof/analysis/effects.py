@@ -10,7 +10,7 @@ from squeezeproof.analysis.names import CONTROL
 from squeezeproof.analysis.pairs import BASE, Pair
 from squeezeproof.analysis.verdicts import CELL, ORDER, by_seed, cells, kinds
 from squeezeproof.statistics.crossed import About, Mean, interval
-from squeezeproof.tables.catalog import EFFECTS
+from squeezeproof.tables.catalog.comparisons import EFFECTS
 
 KEY = [column for column in CELL if column != "against"]
 

@@ -9,7 +9,7 @@ import pandas as pd
 from squeezeproof.analysis.names import CONTROL, axes_of
 from squeezeproof.entries.compressions.external import DEPLOYED
 from squeezeproof.store.tensors import open_tensors, read_metadata
-from squeezeproof.tables.catalog import COMPRESSION, EFFICIENCY, LATENCY
+from squeezeproof.tables.catalog.costs import COMPRESSION, EFFICIENCY, LATENCY
 from squeezeproof.types import Described
 
 SIZES = ["parameters", "nonzeros", "macs", "bytes", "packed_bytes"]

@@ -16,7 +16,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.statistics.multiplicity import holm
 from squeezeproof.statistics.paired import mcnemar, tango
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
-from squeezeproof.tables.catalog import COMPARISONS, FLIPS
+from squeezeproof.tables.catalog.comparisons import COMPARISONS, FLIPS
 from squeezeproof.tables.words import Comparison
 from squeezeproof.types import Described, Reference
 

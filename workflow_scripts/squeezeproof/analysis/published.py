@@ -10,7 +10,7 @@ from squeezeproof.analysis.names import MODEL
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.store.predictions import CLEAN
-from squeezeproof.tables.catalog import PUBLISHED
+from squeezeproof.tables.catalog.papers import PUBLISHED
 from squeezeproof.tables.words import Threat
 from squeezeproof.types import Described
 

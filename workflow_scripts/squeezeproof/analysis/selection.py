@@ -13,7 +13,7 @@ from squeezeproof.analysis.names import CONTROL
 from squeezeproof.analysis.pairs import BASE
 from squeezeproof.statistics.crossed import About, Mean, interval
 from squeezeproof.store.predictions import CLEAN
-from squeezeproof.tables.catalog import SELECTED
+from squeezeproof.tables.catalog.comparisons import SELECTED
 from squeezeproof.tables.table import records
 from squeezeproof.tables.words import Comparison, Threat
 

@@ -11,7 +11,7 @@ from squeezeproof.analysis.names import MODEL
 from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.store.predictions import CLEAN, KIND
 from squeezeproof.store.tensors import read_metadata
-from squeezeproof.tables.catalog import SWEEPS
+from squeezeproof.tables.catalog.accuracy import SWEEPS
 from squeezeproof.types import Described
 
 

@@ -11,7 +11,7 @@ from squeezeproof.analysis.repeated import repeated
 from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.statistics.intervals import wilson
 from squeezeproof.store.predictions import CLEAN, read_targeted
-from squeezeproof.tables.catalog import TARGETED_ATTACKS
+from squeezeproof.tables.catalog.accuracy import TARGETED_ATTACKS
 from squeezeproof.tables.words import Threat
 from squeezeproof.types import Described
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from squeezeproof.analysis.names import MODEL, display_name, model_in_words
 from squeezeproof.markers import told_by
-from squeezeproof.tables.catalog import UNSUPPORTED
+from squeezeproof.tables.catalog.checks import UNSUPPORTED
 from squeezeproof.tables.table import records
 from squeezeproof.types import Described
 

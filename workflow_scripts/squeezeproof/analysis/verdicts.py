@@ -13,7 +13,7 @@ from squeezeproof.analysis.accuracy import BUDGET
 from squeezeproof.analysis.names import CONTROL, MODEL
 from squeezeproof.analysis.pairs import Pair, adjusted
 from squeezeproof.statistics.crossed import About, Mean, half_width, interval, p_difference, p_equivalence
-from squeezeproof.tables.catalog import MAX_DELTA, VERDICTS
+from squeezeproof.tables.catalog.comparisons import MAX_DELTA, VERDICTS
 from squeezeproof.tables.table import points, records
 from squeezeproof.tables.words import Cause, Comparison, Verdict
 

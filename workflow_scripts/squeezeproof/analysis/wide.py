@@ -13,7 +13,7 @@ from squeezeproof.analysis.accuracy import seed_relation
 from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, display_name, level
 from squeezeproof.analysis.unsupported import COMPRESSION, NONE
 from squeezeproof.store.predictions import CLEAN
-from squeezeproof.tables.catalog import WIDE_ATTACKS, WIDE_MODELS, WIDE_STAGES
+from squeezeproof.tables.catalog.papers import WIDE_ATTACKS, WIDE_MODELS, WIDE_STAGES
 from squeezeproof.tables.table import records
 from squeezeproof.tables.words import Threat
 from squeezeproof.types import Described

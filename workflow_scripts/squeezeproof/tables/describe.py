@@ -7,7 +7,7 @@ from squeezeproof.tables.table import NAMED_BY_STUDY, Column, Table
 
 HEAD = """# Every column of every table
 
-Written by `make reference` from `workflow_scripts/squeezeproof/tables/catalog.py`. The tables are in
+Written by `make reference` from `workflow_scripts/squeezeproof/tables/catalog/`. The tables are in
 `results/{study}/tables/`. The CSV files hold all digits. The `.tex` and `.md` files beside them show shares in per
 cent, bounds as intervals, and not every column.
 """

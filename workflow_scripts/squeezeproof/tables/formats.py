@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from squeezeproof.audit.findings import NAMES
-from squeezeproof.tables.catalog import WARNED
+from squeezeproof.tables.columns import WARNED
 from squeezeproof.tables.files import table_of
 from squeezeproof.tables.table import NAMED_BY_STUDY, Column, Table, as_number
 
