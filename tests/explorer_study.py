@@ -16,7 +16,7 @@ from squeezeproof.pages.explorer_data import TABLES
 from squeezeproof.statistics.crossed import About
 from squeezeproof.statistics.intervals import wilson
 from squeezeproof.store.tensors import write_tensors
-from squeezeproof.tables.catalog import TABLES as TABLES_OF
+from squeezeproof.tables.catalog.whole import TABLES as TABLES_OF
 from squeezeproof.tables.files import read_table, write_table
 from squeezeproof.tables.words import Verdict
 

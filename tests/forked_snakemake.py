@@ -20,7 +20,9 @@ from functools import cache
 
 # None of them starts a thread, which a fork would lack: onnxruntime does.
 PACKAGES = [
-    "snakemake.cli", "snakemake.script", "snakemake.executors.local", "torch", "torchvision", "torch_pruning", "numpy",
+    "snakemake.cli", "snakemake.script", "snakemake.executors.local", "snakemake.profiles", "snakemake.benchmark",
+    "snakemake.report.html_reporter", "smart_open", "yte", "sysrsync", "argparse_dataclass", "torch", "torchvision",
+    "torch_pruning", "numpy",
     "matplotlib.pyplot", "matplotlib.backends.backend_svg", "pandas", "scipy.stats", "scipy.optimize", "pydantic",
     "sklearn.datasets", "sklearn.manifold", "PIL.Image", "safetensors.torch", "jinja2", "yaml",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from squeezeproof.tables.catalog import TABLES
+from squeezeproof.tables.catalog.whole import TABLES
 
 KINDS = ("these models", "trainings")
 AXES = ["architecture", "training", "compression", "ratio", "bits", "finetuning"]

@@ -12,7 +12,7 @@ from table_examples import whole
 
 from squeezeproof.audit.findings import Finding
 from squeezeproof.errors import InputError
-from squeezeproof.tables.catalog import TABLES
+from squeezeproof.tables.catalog.whole import TABLES
 from squeezeproof.tables.describe import caption, reference
 from squeezeproof.tables.files import read_table, table_of, write_table
 from squeezeproof.tables.table import NAMED_BY_STUDY

@@ -31,7 +31,7 @@ from squeezeproof.study.editor_schema import editor_schema
 from squeezeproof.study.json_schema import options, properties
 from squeezeproof.study.trainings import Training
 from squeezeproof.tables import describe
-from squeezeproof.tables.catalog import TABLES
+from squeezeproof.tables.catalog.whole import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 ATTACKS, CONFIG = ROOT / "docs" / "choose_an_attack.md", ROOT / "docs" / "config.md"

@@ -8,9 +8,11 @@ them. Standard library only.
 """
 
 import ast
+import gc
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -68,9 +70,22 @@ def closure(paths: Iterable[Path], root: Path) -> set[Path]:
 def _read(path: Path, root: Path) -> tuple[bytes, tuple[Path, ...]]:
     """(digest of the syntax tree, files that it imports) of a module file; nearly every rule asks for nearly each."""
     reader = _Reader(path.relative_to(root).parent.parts)
-    text = reader.read(ast.parse(path.read_bytes(), str(path)))
+    with _without_garbage_collection():
+        text = reader.read(ast.parse(path.read_bytes(), str(path)))
     files = {file: None for module in reader.modules for file in _files(module, root)}
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), tuple(files)
+
+
+@contextmanager
+def _without_garbage_collection() -> Generator[None]:
+    """A syntax tree is so many objects at once that the collector would go through all of Snakemake's several times."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import re
 
-from squeezeproof.tables.catalog import TABLES
+from squeezeproof.tables.catalog.whole import TABLES
 from squeezeproof.tables.table import NAMED_BY_STUDY, Column, Table
 
 HEAD = """# Every column of every table

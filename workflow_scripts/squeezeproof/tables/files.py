@@ -8,7 +8,7 @@ import pandas as pd
 
 from squeezeproof.errors import InputError
 from squeezeproof.store.csvs import read_text, writing_csv
-from squeezeproof.tables.catalog import TABLES
+from squeezeproof.tables.catalog.whole import TABLES
 from squeezeproof.tables.table import Table
 
 
