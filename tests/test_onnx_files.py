@@ -270,6 +270,46 @@ def outside(model):
     tensor.external_data.add(key="location", value="../../etc/passwd")
 
 
+def outside_of_nowhere(model):
+    tensor = model.graph.initializer[0]
+    tensor.data_location = TensorProto.EXTERNAL
+
+
+def outside_within_a_node(model):
+    """Weights of which ONNX Runtime would look for the file itself."""
+    tensor = numpy_helper.from_array(np.zeros(1, np.float32), "more")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="secret.bin")
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["more"], value=tensor))
+    added(model, helper.make_node("Add", [model.graph.output[0].name, "more"], ["sum"]))
+
+
+def added(model, node):
+    """A node that makes the output of the model."""
+    model.graph.node.append(node)
+    model.graph.output[0].name = node.output[0]
+
+
+def an_old_opset(model):
+    model.opset_import[0].version = 5
+
+
+def a_new_format(model):
+    model.ir_version = 99
+
+
+def map_of_classes(model):
+    """As scikit-learn's models are exported: a label, and a mapping of classes to probabilities."""
+    logits = model.graph.output[0].name
+    made = helper.make_node("ZipMap", [logits], ["maps"], domain="ai.onnx.ml", classlabels_int64s=list(range(10)))
+    model.graph.node.append(made)
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    kind = helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_value_info("maps", helper.make_sequence_type_proto(kind)))
+
+
 def two_inputs(model):
     model.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1]))
 
@@ -281,6 +321,11 @@ def two_inputs(model):
         (another_opset, "opset_version=17"),
         (not_a_number, "gives numbers that are not finite"),
         (outside, "keeps its weights in another file, '../../etc/passwd'"),
+        (outside_of_nowhere, "keeps its weights in another file, ''"),
+        (outside_within_a_node, "keeps its weights in another file, 'secret.bin'"),
+        (an_old_opset, "its version is none that this ONNX Runtime runs"),
+        (a_new_format, "its version is none that this ONNX Runtime runs"),
+        (map_of_classes, "export it with options={'zipmap': False}"),
         (two_inputs, "has 2 inputs (pixels, mask)"),
     ],
 )
@@ -325,3 +370,23 @@ def test_of_several_outputs_one_is_named(files, tmp_path):
     assert torch.allclose(opened(path, output="worse")(images()), -trained()(images()), atol=1e-4)
     with pytest.raises(InputError, match="has no output 'nothing'"):
         opened(path, output="nothing")
+
+
+def test_an_input_without_a_shape_is_read_where_the_layout_is_said(files, tmp_path):
+    path = edited(
+        files["float"], tmp_path / "a.onnx", lambda model: model.graph.input[0].type.tensor_type.ClearField("shape")
+    )
+    with pytest.raises(InputError, match="may be of both layouts; write layout: nchw"):
+        opened(path)
+    assert torch.allclose(opened(path, layout="nchw")(images()), trained()(images()), atol=1e-4)
+
+
+def test_a_file_that_draws_random_numbers_says_so(files, tmp_path):
+    def edit(model):
+        values = [numpy_helper.from_array(np.float32(0.5), "ratio"), numpy_helper.from_array(np.array(True), "trains")]
+        model.graph.initializer.extend(values)
+        added(model, helper.make_node("Dropout", [model.graph.output[0].name, "ratio", "trains"], ["dropped"]))
+
+    told = "gives other numbers whenever it is asked"
+    assert any(told in note for note in opened(edited(files["float"], tmp_path / "a.onnx", edit)).notes)
+    assert not any(told in note for note in opened(files["float"]).notes)

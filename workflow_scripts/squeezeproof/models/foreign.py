@@ -210,10 +210,12 @@ def _output(path: str | Path, outputs: Mapping[str, Sequence[Any]], classes: int
         raise InputError(f"{path}: has no output {declared!r}; it has {listed}")
     fits = [
         name for name, shape in outputs.items()
-        if len(shape) > 1 and (None in shape[1:] or np.prod(shape[1:]) == classes)
+        if not isinstance(shape, str) and len(shape) > 1 and (None in shape[1:] or np.prod(shape[1:]) == classes)
     ]  # fmt: skip
     if not (fits if declared is None else declared in fits):
-        raise InputError(f"{path}: its outputs are {listed}; {classes} numbers, one per class, are needed")
+        maps = "seq(map" in listed
+        hint = "; of scikit-learn, export it with options={'zipmap': False}" if maps else ""
+        raise InputError(f"{path}: its outputs are {listed}; {classes} numbers, one per class, are needed{hint}")
     if declared is None and len(fits) > 1:
         raise InputError(f"{path}: several outputs may be meant ({listed}); write output: {fits[0]}, or another")
     return declared or fits[0]
@@ -231,6 +233,9 @@ def _check_outputs(
     except Exception as error:
         pass_on(error, InputError)
         raise InputError(f"{path}: fails on images ({type(error).__name__}: {error!s:.300})") from None
+    again = run(network.opened(), values, network.reading["output"], network.reading["batch"])
+    if not np.array_equal(found, again, equal_nan=True):
+        notes.append("gives other numbers whenever it is asked, as with dropout that was exported in training mode")
     found = found.reshape(len(found), -1) if len(found) else found
     if found.shape != (PROBED, classes):
         raise InputError(f"{path}: maps {PROBED} images to {found.shape}, ({PROBED}, {classes}) is needed")

@@ -1,7 +1,7 @@
 """ONNX files of other programs, run by ONNX Runtime on the CPU."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +52,13 @@ class OnnxFile:
         if len(inputs) != 1:
             names = ", ".join(given.name for given in inputs)
             raise InputError(f"{path}: has {len(inputs)} inputs ({names}), a classifier of images has one")
-        self.name, self.shape = inputs[0].name, _dimensions(inputs[0].shape)
+        # Of a shape that the file leaves out nothing is known.
+        self.name, self.shape = inputs[0].name, _dimensions(inputs[0].shape) or [None] * 4
         self.dtype = {"float": "float32", "double": "float64"}.get(kind := _kind(inputs[0].type), kind)
-        self.outputs = {given.name: _dimensions(given.shape) for given in self.session.get_outputs()}
+        self.outputs = {
+            given.name: _dimensions(given.shape) if given.type.startswith("tensor") else given.type
+            for given in self.session.get_outputs()
+        }
 
     def ends_in(self, output: str) -> str:
         """The operator that makes an output, before what only passes its values on."""
@@ -163,9 +167,10 @@ def _parsed(data: bytes, path: str | Path) -> onnx.ModelProto:
     if not model.graph.node:
         words = mistaken(data, ".onnx") or "not a readable ONNX file: it has no operators; export it again"
         raise InputError(f"{path}: {words}")
-    outside = [tensor for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    tensors = (tensor for part in (model.graph, *model.functions) for tensor in _tensors(part))
+    outside = [tensor for tensor in tensors if tensor.data_location == onnx.TensorProto.EXTERNAL]
     if outside:
-        place = next(entry.value for entry in outside[0].external_data if entry.key == "location")
+        place = next((entry.value for entry in outside[0].external_data if entry.key == "location"), "")
         raise InputError(
             f"{path}: keeps its weights in another file, {place!r:.100}; make one file of them: "
             f"python -c \"import onnx; onnx.save(onnx.load('{path}'), 'one.onnx')\""
@@ -173,15 +178,29 @@ def _parsed(data: bytes, path: str | Path) -> onnx.ModelProto:
     return model
 
 
+def _tensors(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor that a graph or a function holds, in its nodes and in the graphs within them, too."""
+    if isinstance(graph, onnx.GraphProto):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        for inner in (attribute.g, *attribute.graphs):
+            yield from _tensors(inner)
+
+
 def _refusal(text: str) -> str:
     """What ONNX Runtime says when it does not open a file, in words."""
+    # The signatures of its C++ functions say nothing to a person.
+    text = re.sub(r"/onnxruntime_src/\S+ .*?\) (?=[A-Z])", "", text)
     if unknown := re.search(r"([\w.]+):(\w+)\(-?\d+\) is not a registered function/op", text):
         return (
             f"has the operator {unknown[2]} of {unknown[1]}, which is not ONNX's; no code from elsewhere is loaded: "
             f"export it in standard operators"
         )
-    if "opset" in text.lower():
-        return f"its opset is none that this ONNX Runtime knows ({text.strip():.300}); export it with opset_version=17"
+    if re.search("opset|Could not find an implementation|IR version", text, re.IGNORECASE):
+        return f"its version is none that this ONNX Runtime runs ({text.strip():.300}); export it with opset_version=17"
     return f"ONNX Runtime does not open it ({text.strip():.300}); it is altered, or needs another version"
 
 
