@@ -280,6 +280,12 @@ def wildcards_of(figure):
     return [f"{{{name}}}" for name in figure.wildcards]
 
 
+def subject_of(figure):
+    """What a kind of figure is about, as the message of its jobs ends."""
+    names = ", ".join(f"{{wildcards.{name}}}" for name in figure.wildcards)
+    return f" ({names})" if names else ""
+
+
 def files_of(figure):
     """The files of a kind of figure, the first with its place in the report."""
     shown, *others = figure.files(paths)

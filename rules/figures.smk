@@ -26,6 +26,6 @@ for name, figure in figures().items():
             caption=caption_of(figure),
             code=code_digest("plot.py", f"squeezeproof.figures.{name}"),
         message:
-            f"Plotting {name.replace('_', ' ')}: {{wildcards}}"
+            f"Plotting {name.replace('_', ' ')}{subject_of(figure)}"
         script:
             "../workflow_scripts/plot.py"

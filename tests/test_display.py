@@ -244,6 +244,25 @@ def test_who_asks_snakemake_for_more_or_less_gets_that(study, tmp_path, monkeypa
     assert len(logger.handlers) == 1
 
 
+def test_who_asks_for_less_is_told_nothing_of_snakemake_itself(study, tmp_path, monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(logger, "handlers", [default_handler(stream, {Quietness.PROGRESS, Quietness.RULES})])
+    display.show_in_words(study, tmp_path, 2)
+    [handler] = logger.handlers
+    for text, event in (
+        ("SNAKEMAKE", LogEvent.WORKFLOW_STARTED),
+        ("Building DAG of jobs...", None),
+        ("Select jobs to execute...", None),
+        ("Execute 1 jobs...", LogEvent.JOB_STARTED),
+        ("Read first: story.html", None),
+    ):
+        record = logging.LogRecord("snakemake", logging.INFO, "", 0, text, (), None)
+        record.event = event
+        if handler.filter(record):
+            handler.handle(record)
+    assert stream.getvalue() == "Read first: story.html\n"
+
+
 def test_two_studies_of_one_workflow_are_both_named(study, tmp_path, monkeypatch):
     monkeypatch.setattr(logger, "handlers", [default_handler(io.StringIO())])
     for name in ("tiny", "second"):

@@ -82,6 +82,7 @@ def show_in_words(study: "Study", benchmarks: str, cores: int) -> None:
     ):
         return
     if set(settings.quiet) - {Quietness.HOST, Quietness.REASON}:
+        handler.addFilter(lambda record: not is_chatter(record))
         return
     logger.removeHandler(handler)
     logger.addHandler(Display(handler, study, benchmarks, cores))
@@ -128,7 +129,7 @@ class Display(ColorizingTextHandler):
         said = str(record.msg)
         if sentence := next((short for long, short in SENTENCES.items() if long in said), None):
             return self.wrap(sentence, "")
-        if event in SILENT or (event in (None, LogEvent.ERROR) and CHATTER.match(said)):
+        if is_chatter(record):
             return ""
         # What Ctrl-C ended is no fault of anybody's.
         return "" if interrupted.is_set() and record.levelno >= logging.ERROR else super().format(record)
@@ -212,6 +213,12 @@ class Display(ColorizingTextHandler):
                 with self._output_lock:
                     self.stream.write(ERASE)
         super().close()
+
+
+def is_chatter(record: logging.LogRecord) -> bool:
+    """Whether Snakemake says something of itself."""
+    event = get_event(record)
+    return event in SILENT or (event in (None, LogEvent.ERROR) and CHATTER.match(str(record.msg)) is not None)
 
 
 def what(job: Any) -> str:
