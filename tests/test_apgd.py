@@ -6,6 +6,7 @@ import pytest
 import torch
 import torchattacks
 from attack_fixtures import EPS, both_norms, close_examples, held_out, network, pixels, run, settings
+from torch import nn
 
 from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.craft import craft
@@ -159,3 +160,18 @@ def test_autoattack_reaches_the_robust_accuracy_of_the_authors_code():
     with torch.random.fork_rng(devices=[]):
         theirs = fooled(model(attack(images / 255, labels)), labels)
     agree(tensors["predictions"] != labels, theirs)
+
+
+@pytest.mark.parametrize("shape", [(7, 11), (12, 5), (1, 1)])
+def test_di_fgsm_sees_images_that_are_not_square_in_their_own_size(shape):
+    inputs, labels = torch.rand(6, 2, *shape, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 3
+    torch.manual_seed(0)
+    network, seen = nn.Sequential(nn.Flatten(), nn.Linear(2 * shape[0] * shape[1], 3)), []
+
+    def watched(points):
+        seen.append(points.shape)
+        return network(points)
+
+    options = {"eps": 0.1, "steps": 4, "decay": 1.0, "probability": 1.0, "smallest": 0.3}
+    points = run("difgsm", watched, inputs, labels, **options)
+    assert set(seen) == {inputs.shape} and (points - inputs).abs().max() <= 0.1 + 1e-6

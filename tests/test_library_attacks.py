@@ -1,6 +1,7 @@
 """Attacks of other libraries: their tables, their settings in a config, and what they are held to."""
 
 import random
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -40,11 +41,16 @@ SLOW = [method for library in registry.libraries().values() for method in librar
 # Of all that a library offers: what fails on these small grey images, and how.
 FAILING = {
     **dict.fromkeys(("torchattacks.PIFGSM", "torchattacks.PIFGSMPP", "torchattacks.TIFGSM"), "to have 3 channels"),
-    **{f"foolbox.{norm}BrendelBethgeAttack": "No module named 'numba'" for norm in ("L0", "L1", "L2", "Linfinity")},
-    **{"art.AutoAttack": "No module named 'multiprocess'", "art.ThresholdAttack": "No module named 'cma'"},
     **{"art.GeoDA": "list index out of range", "adv_lib.perc_al": "is invalid for input of size"},
     # Where it fooled no image, it takes a percentile of the changes that it made, of which there are none.
     "adv_lib.str_attack": "is out of bounds for axis 0 with size 0",
+}
+
+
+# Attacks whose library does not install what they need.
+LACKING = {
+    **{f"foolbox.{norm}BrendelBethgeAttack": "numba" for norm in ("L0", "L1", "L2", "Linfinity")},
+    **{"art.AutoAttack": "multiprocess", "art.ThresholdAttack": "cma"},
 }
 
 
@@ -199,7 +205,10 @@ def test_every_attack_keeps_its_ball_and_leaves_nothing_behind(method):
     entry = registry.attacks()[method]
     for norm in entry.norms:
         changes = {"norm": norm, "eps": BUDGETS[norm], "queries": 200}
-        if method in FAILING:
+        if method in LACKING and find_spec(LACKING[method]) is None:
+            with pytest.raises(InputError, match=f"needs the package {LACKING[method]}, .* pip install"):
+                crafted(method, **changes)
+        elif method in FAILING:
             assert FAILING[method] in crafted(method, **changes)[1]["failed"]
         else:
             held_to_its_budget(method, **changes)
@@ -387,6 +396,15 @@ def test_they_are_called_from_python_as_ours_are(monkeypatch):
 def test_a_library_that_is_not_installed_is_told_with_what_to_install(monkeypatch):
     monkeypatch.setattr(registry.libraries()["torchattacks"], "package", "torchattacks_of_nowhere")
     with pytest.raises(InputError, match=r"torchattacks: No module named .*pip install torchattacks==3\.5\.1"):
+        crafted("torchattacks.FGSM")
+
+
+def test_a_package_that_a_library_s_attack_needs_and_does_not_bring_is_told_with_what_to_install(monkeypatch):
+    def work(call):
+        raise ModuleNotFoundError("No module named 'cma'", name="cma")
+
+    monkeypatch.setattr(RUN, work)
+    with pytest.raises(InputError, match=r"torchattacks\.FGSM needs the package cma.*pip install cma"):
         crafted("torchattacks.FGSM")
 
 

@@ -99,6 +99,12 @@ def attack(
         except Exhausted:
             points = None
             model.notes["ended_by_queries"] += 1
+        except ModuleNotFoundError as error:
+            # Another environment has it: the cell is to be made again there, not to be missing.
+            raise InputError(
+                f"{declared.label()} needs the package {error.name}, which {library.distribution} does not install; "
+                f"install it into the environment of the jobs: pip install {error.name}"
+            ) from error
         except Exception as error:
             pass_on(error, InputError)
             raise AttackFailed(f"{declared.label()} failed: {type(error).__name__}: {error}") from error

@@ -75,7 +75,7 @@ def difgsm(
     """MI-FGSM whose gradients are taken at images that are shrunk at random and padded with zeros, for transfer.
 
     Args:
-        smallest: smallest side of a shrunk image, as a fraction of the side.
+        smallest: smallest side of a shrunk image, as a fraction of the side; images keep their form.
         probability: that the images of a step are shrunk.
 
     The other arguments are those of `mifgsm`, without `keep`. The images of a step share their size and place, which
@@ -83,21 +83,21 @@ def difgsm(
     """
 
     def diversity(step: int) -> partial[torch.Tensor] | None:
-        side = inputs.shape[-1]
         drawn = uniform(derive_seed(seed, "diversity"), torch.tensor([step]), (4,), stream=0)[0].tolist()
         if drawn[0] >= probability:
             return None
-        size = round(side * (smallest + (1 - smallest) * drawn[1]))
-        top, left = (int(share * (side - size + 1)) for share in drawn[2:])
-        return partial(_shrink, size=size, top=top, left=left)
+        sides, share = inputs.shape[-2:], smallest + (1 - smallest) * drawn[1]
+        sizes = [max(1, round(side * share)) for side in sides]
+        free = [side - size for side, size in zip(sides, sizes, strict=True)]
+        top, left = (int(place * (room + 1)) for place, room in zip(drawn[2:], free, strict=True))
+        return partial(_shrink, sizes=sizes, around=(left, free[1] - left, top, free[0] - top))
 
     return _iterate(model, inputs, labels, diversity, keep="last", seed=seed, **settings)
 
 
-def _shrink(points: torch.Tensor, size: int, top: int, left: int) -> torch.Tensor:
-    side = points.shape[-1]
-    shrunk = functional.interpolate(points, size=(size, size), mode="bilinear", align_corners=False)
-    return functional.pad(shrunk, (left, side - size - left, top, side - size - top))
+def _shrink(points: torch.Tensor, sizes: list[int], around: tuple[int, int, int, int]) -> torch.Tensor:
+    shrunk = functional.interpolate(points, size=sizes, mode="bilinear", align_corners=False)
+    return functional.pad(shrunk, around)
 
 
 def _iterate(
