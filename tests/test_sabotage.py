@@ -570,6 +570,9 @@ VARIATIONS = {
     "the last iterate": {"attacks": {"a-eps0.1": settings("pgd", eps=0.1, steps=10, keep="last")}},
     "stops at success": {"attacks": {"a-eps0.1": settings("pgd", eps=0.1, steps=10, stop_on_success=True)}},
     "eight bits": {"attacks": {"a-eps0.1": settings("pgd", eps=0.1, steps=10, stored="uint8")}},
+    "eight bits, stops at success": {
+        "attacks": {"a-eps0.06": settings("pgd", eps=0.06, steps=40, stored="uint8", stop_on_success=True)}
+    },
     "the margin loss": {"attacks": {"a-eps0.1": settings("pgd", eps=0.1, steps=10, loss="margin")}},
     "three budgets": {"attacks": {f"a-eps{eps}": settings("pgd", eps=eps, steps=10) for eps in (0.05, 0.1, 0.2)}},
     "another architecture": {"models": {"base": lambda: fitted(dense(), rate=0.2)}},

@@ -68,6 +68,8 @@ ENTRIES = {
     "substitute": settings("substitute", eps=0.2),
     "uap": settings("uap", eps=0.2),
     "uint8": settings("pgd", eps=0.1, stored="uint8"),
+    "uint8, stopped": settings("pgd", eps=0.06, stored="uint8", stop_on_success=True),
+    "uint8, nearest": settings("deepfool", stored="uint8"),
     "cw": settings("cw", norm="l2"),
 }
 NAMES = {"dataset": "digits", "source": "cnn", "attack": "made", "entry": "made", "device": "cpu"}

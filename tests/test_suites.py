@@ -127,6 +127,49 @@ def test_sets_of_integers_stay_in_the_ball_and_tell_what_rounding_cost(method, n
     assert "float_successes" not in attack(method, eps=eps, norm=norm)[1]
 
 
+@both_norms
+@pytest.mark.parametrize("method", ["pgd", "apgd", "mifgsm", "square", "fab", "deepfool"])
+@pytest.mark.parametrize("stop_on_success", [False, True])
+def test_rounding_undoes_no_success_of_an_attack_that_stops_at_a_boundary(method, norm, stop_on_success):
+    options = {"eps": {"linf": 0.06, "l2": 0.3}[norm], "norm": norm, "stop_on_success": stop_on_success}
+    floats, _ = attack(method, **options)
+    integers, metadata = attack(method, stored="uint8", **options)
+    successes = int((integers["predictions"] != integers["labels"]).sum())
+    assert metadata["float_successes"] - successes <= 2
+    assert int((floats["predictions"] != floats["labels"]).sum()) - successes <= 2
+    assert (integers["norm"] <= options["eps"] + 1e-6).all()
+
+
+def test_an_example_whose_stop_8_bits_undo_is_attacked_again_with_its_full_budget():
+    class Islands(nn.Module):
+        """One pixel decides: fooled between two steps of the grid, where no rounded image lies, and far beyond."""
+
+        def forward(self, points):
+            steps = 255 * points[:, 0, 0, 0] - 100
+            fooled = ((steps > 0.1) & (steps < 0.45)) | (steps > 2.6)
+            across = 0.01 * steps + torch.where(fooled, 1.0, -1.0)
+            return torch.stack([torch.zeros_like(across), across], 1)
+
+    images = torch.full((12, 1, 2, 2), 100, dtype=torch.uint8)
+    entry = settings("bim", eps=4 / 255, steps=20, alpha=0.3 / 255, stored="uint8", stop_on_success=True)
+    tensors, _ = craft(Islands(), images, torch.zeros(12, dtype=torch.int64), entry, seed=3, batch_size=5)
+    assert (tensors["predictions"] == 1).all() and (tensors["adversarial"][:, 0, 0, 0] > 102).all()
+
+
+def test_a_success_that_no_image_of_8_bits_has_in_the_ball_is_none():
+    class Between(nn.Module):
+        """Fooled between two steps of the grid alone."""
+
+        def forward(self, points):
+            inside = 0.3 / 255 - (points[:, :, 0, 0].sum(1) - 100.5 / 255).abs()
+            return torch.stack([torch.zeros_like(inside), inside], 1)
+
+    images, labels = torch.full((6, 1, 2, 2), 100, dtype=torch.uint8), torch.zeros(6, dtype=torch.int64)
+    entry = settings("pgd", eps=1 / 255, steps=40, alpha=0.05 / 255, stored="uint8", stop_on_success=True)
+    tensors, metadata = craft(Between(), images, labels, entry, seed=3, batch_size=5)
+    assert metadata["float_successes"] > 0 and (tensors["predictions"] == 0).all()
+
+
 @given(strategies.integers(0, 2**32 - 1), strategies.sampled_from(["linf", "l2", "l1"]), strategies.floats(0.004, 2.0))
 def test_integers_are_the_nearest_of_the_grid_that_the_ball_allows(seed, norm, eps):
     generator = torch.Generator().manual_seed(seed)

@@ -77,7 +77,9 @@ def craft(
     needs. Where such an attack ends in an exception, `failed` has the reason and every example is the clean image.
 
     What is scored is the model itself, not the fast copy of it that is attacked: see `attacks.confirm`. With
-    `stop_on_success` examples that the model misclassifies stay as they are.
+    `stop_on_success` examples that the model misclassifies stay as they are. Of 8-bit images the rounded image counts:
+    where it does not succeed as the attack's point does, the perturbation is lengthened (attacks.integers.carried), and
+    an example that had stopped there is attacked once more with its full budget.
 
     Raises InputError where the model gives no gradients, none that are finite or, over the whole split, none but
     zeros, no finite logits, or probabilities instead of logits.
@@ -217,7 +219,14 @@ class _Attacked:
             # An attack without gradients is not to be helped by one.
             follows = self.source.backwards > before and stage["norm"] in CONFIRMED
             sure = partial(confirm, copy=self.source.model, seed=seed, indices=indices, goal=self.goal)
-            self.found.offer(chunk, clean, points, index, sure if follows else None)
+            undone = self.found.offer(chunk, clean, points, index, sure if follows else None)
+            if stage["stop_on_success"] and undone.any():
+                # They stopped at points whose success 8 bits do not carry, with budget left.
+                some = undone.nonzero().squeeze(1).to(self.device)
+                given = clean[some], aims[some]
+                points = attack(self.source, *given, seed=seed, indices=indices[some], stop_on_success=False).detach()
+                self.source.check()
+                self.found.offer(chunk[undone], clean[some], points, index)
             progress.advance(len(chunk))
             if first == 0 and registry.attacks()[stage["method"]].draws_by_batch:
                 self.source.notes.update(self._of_the_batch(attack, clean, aims, indices, points, seed))

@@ -8,7 +8,7 @@ from torch import nn
 
 from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.checks import check_inside, check_logits
-from squeezeproof.attacks.integers import to_integers
+from squeezeproof.attacks.integers import carried
 from squeezeproof.attacks.objective import AWAY, TOWARDS, cross_entropy
 from squeezeproof.attacks.targets import target_classes
 from squeezeproof.models.predict import each_logits
@@ -78,19 +78,22 @@ class Found:
         points: torch.Tensor,
         stage: int,
         confirm: Callable[..., tuple[torch.Tensor, torch.Tensor]] | None = None,
-    ) -> None:
+    ) -> torch.Tensor:
         """Keep those of the points of some rows that are stronger than what was found before.
 
         With `confirm` (attacks.confirm, but for the model, the images and the ball), points that are kept as floats
         are first moved across the boundaries of the model.
+
+        Returns bool [n]: the point succeeds, and the image of 8 bits that is kept for it does not.
         """
         eps, norm = self.settings["eps"], self.settings["norm"]
         labels, aims = (tensor[rows].to(points.device) for tensor in (self.tensors["labels"], self.aims))
         check_inside(clean, points, eps, norm)
-        stored = None
+        stored, undone = None, torch.zeros(len(rows), dtype=torch.bool)
         if self.integers:
-            self.float_fooled[rows] |= self.goal.reached(self.model(points), aims).cpu()
-            stored = to_integers(points.cpu(), self.images[rows], eps, norm)
+            reached = lambda pixels, some: self.goal.reached(self.model(pixels), aims[some]).cpu()  # noqa: E731
+            stored, succeeds, undone = carried(points, self.images[rows], eps, norm, reached)
+            self.float_fooled[rows] |= succeeds
             points = to_pixels(stored, points.device)
         if confirm and not self.integers:
             gaps = self.gaps[rows].to(points.device)
@@ -114,3 +117,4 @@ class Found:
         better = untouched | (fools & ~known) | ((fools == known) & raised)
         for name, values in judged.items():
             self.tensors[name][rows[better]] = values[better]
+        return undone

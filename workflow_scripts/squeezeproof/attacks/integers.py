@@ -1,11 +1,17 @@
 """Adversarial images that an 8-bit image file can carry."""
 
+from collections.abc import Callable
+
 import torch
 
 from squeezeproof.attacks.ball import norms
 from squeezeproof.norms import Norm
+from squeezeproof.store.datasets import to_pixels
 
 BISECTIONS = 12
+# Of a perturbation whose success rounding undoes. Crossings of an unprotected network are shorter than half a step of
+# the grid in most values.
+FACTORS = (1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 4.0)
 
 
 def to_integers(points: torch.Tensor, clean: torch.Tensor, eps: float | None, norm: Norm) -> torch.Tensor:
@@ -30,6 +36,39 @@ def to_integers(points: torch.Tensor, clean: torch.Tensor, eps: float | None, no
     elif eps is not None and norm != Norm.L0:
         rounded = _shortened(delta, rounded, eps * 255, norm)
     return (clean + rounded).clamp_(0, 255).to(torch.uint8)
+
+
+def carried(
+    points: torch.Tensor,
+    clean: torch.Tensor,
+    eps: float | None,
+    norm: Norm,
+    reached: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Images of 8 bits that succeed where the points of an attack do, if any does in the ball.
+
+    Where rounding undoes a success, the perturbation is lengthened by the first of FACTORS with which the rounded
+    image succeeds. Where none does, the image is the nearest one.
+
+    Args:
+        points, clean, eps, norm: as in `to_integers`; the points may lie on any device.
+        reached: (pixels [n, C, H, W], their rows [n]) -> whether they succeed, bool [n] on the CPU.
+
+    Returns (uint8 images [N, C, H, W], which points succeed [N], which of these successes the images lack [N]).
+    """
+    every = torch.arange(len(points))
+    stored, succeeds = to_integers(points.cpu(), clean, eps, norm), reached(points, every)
+    undone = succeeds & ~reached(to_pixels(stored, points.device), every)
+    for factor in FACTORS:
+        rows = undone.nonzero().squeeze(1)
+        if len(rows) == 0:
+            break
+        start = to_pixels(clean[rows], "cpu")
+        longer = (start + factor * (points[rows].cpu() - start)).clamp_(0, 1)
+        longer = to_integers(longer, clean[rows], eps, norm)
+        there = reached(to_pixels(longer, points.device), rows)
+        stored[rows[there]], undone[rows] = longer[there], ~there
+    return stored, succeeds, undone
 
 
 def _shortened(delta: torch.Tensor, rounded: torch.Tensor, radius: float, norm: Norm) -> torch.Tensor:

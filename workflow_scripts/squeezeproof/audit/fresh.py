@@ -160,12 +160,9 @@ def _compared(key: Key, settings: dict[str, Any], stored: np.ndarray, fresh: np.
     gap, error = float(difference.mean()), float(difference.std() / np.sqrt(len(difference)))
     limit = max(ERRORS * error, POINT)
     how = "without their class" if settings.get("targeted") else "right"
-    cause = "the set is not what its attack does to this model"
-    if settings["stored"] == "uint8" and settings["stop_on_success"]:
-        cause = "8 bits undo what stops as soon as it succeeds; write stop_on_success: false, or stored: float32"
     message = (
         f"on the first {len(stored)} images the set leaves {stored.mean():.1%} {how}, a fresh attack of torchattacks "
-        f"with as many steps {fresh.mean():.1%}: {cause}; {remedy(path)}"
+        f"with as many steps {fresh.mean():.1%}: the set is not what its attack does to this model; {remedy(path)}"
     )
     # A step rule or loss of its own may be weaker than PGD in all honesty.
     ordered = registry.attacks()[settings["method"]].strength is not None

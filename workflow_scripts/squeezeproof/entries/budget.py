@@ -13,8 +13,8 @@ STOP = (
     "Without it every example gets the attack's full budget, for scoring on any model."
 )
 STORED = (
-    "`float32` pixels, or `uint8`: what an 8-bit image file can carry, rounded and then moved onto the integer grid "
-    "inside the ball; tables/crafting.csv tells what it costs."
+    "`float32` pixels, or `uint8`: what an 8-bit image file can carry, rounded onto the integer grid inside the ball. "
+    "The rounded image counts; tables/crafting.csv tells what it costs."
 )
 BALL = (
     "Radius of the ball in pixel units of [0, 1], for l0 the number of changed values; one value or a list, fractions "
