@@ -6,8 +6,8 @@ for each. Ours of the same name stand beside them, at settings that cost about a
 scikit-learn's digits, one trained with PGD examples.
 
 Writes docs/benchmarks/libraries.csv, attack by attack, and docs/library_attacks.md. `--attacks foolbox.LinfPGD pgd`
-measures these alone, and keeps the other rows; `--limit 20` ends an attack after so many CPU seconds on one network,
-and its row says so; `--page` only writes the page.
+measures these alone, and keeps the other rows; `--limit 20` ends an attack after so many CPU seconds on a network, its
+row says so, and no other network is tried; `--rest` measures those that have no row yet; `--page` only writes the page.
 """
 
 import argparse
@@ -43,6 +43,7 @@ QUERIES, FEWER = 100, 25
 EPS = {"linf": 0.1, "l2": 2.0, "l1": 20.0, "l0": 30.0}
 # Networks, and the radius of the PGD examples that they are trained on.
 NETWORKS = {"standard": 0.0, "robust": 0.1}
+ENDED = "ended by this benchmark after"
 # Of ours: what costs about as much.
 OURS = {
     **{name: {"steps": STEPS} for name in ("pgd", "bim", "mifgsm", "difgsm", "apgd")},
@@ -82,6 +83,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--attacks", nargs="*")
     parser.add_argument("--limit", type=float)
+    parser.add_argument("--rest", action="store_true")
     parser.add_argument("--page", action="store_true")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
@@ -89,8 +91,11 @@ def main():
     if not chosen.page:
         images, labels = digits("test")
         networks = {name: trained(eps) for name, eps in NETWORKS.items()}
+        known = {(row["attack"], row["norm"]) for row in rows} if chosen.rest else set()
         for attack in chosen.attacks or every():
             for norm in registry.attacks()[attack].norms:
+                if (attack, norm) in known:
+                    continue
                 for name, model in networks.items():
                     row = measured(name, model, images, labels, attack, norm, chosen.limit)
                     key = [row["network"], attack, norm]
@@ -98,6 +103,9 @@ def main():
                     rows.append(row)
                     write(rows)
                     print(*(row[column] for column in ("network", "attack", "norm", "accuracy", "failed")), flush=True)
+                    if str(row["failed"]).startswith(ENDED):
+                        # It would take as long on the others.
+                        break
     PAGE.write_text(page(pd.read_csv(TABLE)))
 
 
@@ -174,7 +182,7 @@ def measured(network, model, images, labels, attack, norm, limit):
     except InputError as error:
         return row | {"failed": str(error)}
     except Ended:
-        return row | {"failed": f"ended by this benchmark after {limit:g} CPU seconds on {len(images)} images"}
+        return row | {"failed": f"{ENDED} {limit:g} CPU seconds on {len(images)} images"}
     row["seconds"] = round(time.process_time() - start, 2)
     if "failed" in metadata:
         return row | {"failed": metadata["failed"].partition(" failed: ")[2]}

@@ -9,9 +9,9 @@ from squeezeproof.norms import Norm
 from squeezeproof.store.datasets import to_pixels
 
 BISECTIONS = 12
-# Of a perturbation whose success rounding undoes. Crossings of an unprotected network are shorter than half a step of
-# the grid in most values.
-FACTORS = (1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 4.0)
+# Of a perturbation whose success rounding undoes. Crossings of an unprotected network may be shorter than half a step
+# of the grid in all values.
+FACTORS = (1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
 def to_integers(points: torch.Tensor, clean: torch.Tensor, eps: float | None, norm: Norm) -> torch.Tensor:
