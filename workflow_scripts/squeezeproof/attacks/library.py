@@ -100,11 +100,7 @@ def attack(
             points = None
             model.notes["ended_by_queries"] += 1
         except ModuleNotFoundError as error:
-            # Another environment has it: the cell is to be made again there, not to be missing.
-            raise InputError(
-                f"{declared.label()} needs the package {error.name}, which {library.distribution} does not install; "
-                f"install it into the environment of the jobs: pip install {error.name}"
-            ) from error
+            raise _lacking(declared, error) from error
         except Exception as error:
             pass_on(error, InputError)
             raise AttackFailed(f"{declared.label()} failed: {type(error).__name__}: {error}") from error
@@ -132,6 +128,14 @@ def imported(library: type[Library]) -> ModuleType:
             f"{library.label()}: {error}; install it into the environment of the jobs: "
             f"pip install {library.distribution}=={table['version']}"
         ) from error
+
+
+def _lacking(declared: type[LibraryAttack], error: ModuleNotFoundError) -> InputError:
+    """Not AttackFailed: another environment has the package, and the cell is not to stay missing there."""
+    return InputError(
+        f"{declared.label()} needs the package {error.name} beside {declared.library_of.distribution}; "
+        f"install it into the environment of the jobs: pip install {error.name}"
+    )
 
 
 def _inside(points: torch.Tensor, inputs: torch.Tensor, eps: float | None, norm: Norm) -> torch.Tensor:
