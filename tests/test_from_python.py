@@ -179,6 +179,10 @@ WRONG = {
     "classes": ({"labels": [10] * 8}, "the model has 10 classes"),
     "path": ({"model": "model.pt"}, "cannot be called"),
     "shape": ({"model": nn.Sequential(nn.Flatten(), nn.Linear(9, 10))}, r"fails on float32 pixels \(2, 1, 8, 8\)"),
+    "weights in half": (
+        {"model": nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).half()},
+        "its weights are float16, write model.float",
+    ),
     "map": ({"model": nn.Conv2d(1, 10, 3)}, "one logit for each class"),
     "dictionary": ({"model": lambda pixels: {"logits": network()(pixels)}}, r"returns a dict.*\['logits'\]"),
     "half": ({"model": lambda pixels: network()(pixels).half()}, "float16, float32 is needed"),

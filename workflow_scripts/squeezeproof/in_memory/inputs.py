@@ -91,7 +91,11 @@ def as_model(
     except Exception as error:
         pass_on(error)
         shape = tuple(images[:PROBE].shape)
-        raise InputError(f"{what}: fails on float32 pixels {shape}: {type(error).__name__}: {error}") from error
+        # A function has none.
+        weights = model.parameters() if isinstance(model, nn.Module) else ()
+        others = sorted({_dtype(weight) for weight in weights if weight.dtype != torch.float32})
+        hint = f"; its weights are {' and '.join(others)}, write model.float()" if others else ""
+        raise InputError(f"{what}: fails on float32 pixels {shape}: {type(error).__name__}: {error}{hint}") from error
     if not isinstance(logits, torch.Tensor):
         raise InputError(f"{what}: returns a {type(logits).__name__}, not logits{how_to_wrap(logits)}")
     if logits.dim() != 2 or len(logits) != len(pixels) or logits.shape[1] < 2:

@@ -66,7 +66,8 @@ def axes(side: str = "", *, printed: bool = True) -> tuple[Column, ...]:
             printed=printed,
         ),
         Column(
-            f"{side}bits", COUNT, f"Bits of a weight{of} that the study asks for, 32 where it asks for none.",
+            f"{side}bits", COUNT, f"Bits of a weight{of} that the study asks for, 32 where it asks for none, as of a "
+            "file that was compressed elsewhere: `weight_bits` of `efficiency.csv` is what was measured.",
             printed=printed,
         ),
         Column(f"{side}finetuning", TEXT, f"The fine-tuning's entry{of}.", printed=printed),
