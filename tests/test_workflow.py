@@ -131,6 +131,11 @@ def add_a_ratio(study):
     return {"compress": 1, "predict": 1, **TABLES_AND_FIGURES}
 
 
+def change_the_question(study):
+    study.config["question"] = "Why?"
+    return {"write_cards": 1, "write_explorer": 1, "write_story": 1}
+
+
 def add_an_attack(study):
     study.config["attacks"]["bim"] = {"eps": 0.1, "steps": 2}
     again = {"craft": 1, "predict": 4, "audit_sets": 1, "probe": 1, "write_costs": 1}
@@ -139,6 +144,12 @@ def add_an_attack(study):
 
 def change_an_attack(study):
     study.config["attacks"]["pgd"]["steps"] = 4
+    return {"craft": 1, "predict": 4, "audit_sets": 1, "probe": 1, "write_costs": 1, **WITHOUT_MODELS}
+
+
+def rename_an_attack(study):
+    attacks = study.config["attacks"]
+    attacks["mine"] = {"method": "pgd", **attacks.pop("pgd")}
     return {"craft": 1, "predict": 4, "audit_sets": 1, "probe": 1, "write_costs": 1, **WITHOUT_MODELS}
 
 
@@ -240,6 +251,8 @@ def change_the_threads(study):
         add_a_ratio,
         add_an_attack,
         change_an_attack,
+        rename_an_attack,
+        change_the_question,
         add_a_seed,
         change_the_fine_tuning,
         change_the_training,
