@@ -2,6 +2,7 @@
 
 import copy
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -206,6 +207,13 @@ def test_the_study_is_readable_and_says_what_was_understood(base, tmp_path):
     assert config["question"] == "May 3 small.v2.safetensors replace base.safetensors?"
     assert len(found.lines) == 5 and all("\n" not in line for line in found.lines)
     assert all(len(line) < 200 for line in found.text.splitlines() if not line.startswith("#") and "root" not in line)
+
+
+def test_the_command_at_the_head_of_the_study_can_be_pasted(base, tmp_path):
+    given = asked(base, tmp_path)
+    given.written["ARCHITECTURE"] = "{kind: cnn8, width: 8}"
+    command = understand(given).text.splitlines()[1].removeprefix("# ")
+    assert shlex.split(command) == ["make", "check", *(f"{name}={text}" for name, text in given.written.items())]
 
 
 def test_a_file_that_holds_its_network_is_read_by_trying_too(base, tmp_path):

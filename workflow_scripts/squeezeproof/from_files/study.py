@@ -1,6 +1,7 @@
 """Two files and a folder of images -> the text of a study that asks whether one model may replace the other."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,7 +142,7 @@ def _text(config: Mapping[str, Any], asked: Asked, page: str) -> str:
         "attacks": "# On each of the two models. More steps and queries find more: docs/choose_an_attack.md.",
         "evaluations": "# Everything that is crafted on either is scored on both.",
     }
-    command = [f"# make check {' '.join(f'{name}={value}' for name, value in asked.written.items())}"]
+    command = [f"# make check {' '.join(f'{name}={shlex.quote(value)}' for name, value in asked.written.items())}"]
     lines = ["# Written by", *command, "# Edit it, and run it again:"]
     lines.append(f"# snakemake --cores 2 --configfile {asked.study} {page}")
     for key, value in config.items():
