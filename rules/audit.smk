@@ -94,7 +94,8 @@ rule write_audit:
         models=every(paths.model, study.evaluated_models),
         int8=every(paths.int8_predictions, int8_pairs(study)),
         fake_quantized=every(paths.predictions, int8_pairs(study)),
-        tests=inputs.test_splits(),
+        tests=inputs.splits("test"),
+        trains=inputs.splits("train"),
     output:
         table("audit"),
         checksums(["audit"]),

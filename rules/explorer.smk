@@ -26,7 +26,7 @@ rule write_explorer:
         ),
         predictions=every(paths.predictions, study.pairs),
         sets=every(paths.adversarial_set, sets()),
-        tests=inputs.test_splits(),
+        tests=inputs.splits("test"),
         templates=explorer_templates(),
     output:
         report(

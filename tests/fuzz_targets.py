@@ -191,7 +191,14 @@ def write_sound(path, kind):
         )
     else:
         arrays = {"labels": labels, "prediction:clean": labels, "prediction:pgd": labels}
-        metadata = {"dataset": "a", "target": "b", "source": "c", "attacks": {}, "classes": ["cat", "dog"]}
+        metadata = {
+            "dataset": "a",
+            "target": "b",
+            "source": "c",
+            "attacks": {},
+            "classes": ["cat", "dog"],
+            "scored": {},
+        }
         metadata |= {"clean_fingerprint": "0", "target_fingerprint": "1"}
         write_tensors(path, arrays, {"kind": kind, **metadata})
 

@@ -162,6 +162,7 @@ class Jobs:
             int8=[],
             fake_quantized=[],
             tests=[test],
+            trains=[splits["train"]],
         )
         params = {"models": models, "parents": [None, BASE], "datasets": [DATASET]}
         self._add("write_audit", "write_audit", files, Files(path("audit.csv")), params)

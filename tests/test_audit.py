@@ -341,9 +341,9 @@ def test_rounding_in_each_of_many_files_is_not_another_model():
     for source in range(5):
         clean = labels.copy()
         clean[source] += source > 0
-        models.add("digits", f"s{source}", "a", labels, {"clean": clean})
+        models.add("digits", f"s{source}", "a", labels, {"clean": clean}, {})
     assert [finding.verdict for finding in models.findings({}, parents) if finding.check == 27] == ["pass"]
-    models.add("digits", "s5", "a", labels, {"clean": np.roll(labels, 1)})
+    models.add("digits", "s5", "a", labels, {"clean": np.roll(labels, 1)}, {})
     (finding,) = [finding for finding in models.findings({}, parents) if finding.check == 27]
     assert finding.verdict == "failure" and finding.message.startswith("it has two labels for 200 clean images")
 

@@ -128,7 +128,7 @@ def test_findings_are_of_every_data_set_and_source(study, inputs):
     assert found[:2] == [f"results/small/audit/{dataset}/data.csv" for dataset in ("digits", "many")]
     assert {f"results/small/audit/digits/{BASE}.{kind}.csv" for kind in ("sets", "probe")} <= set(found)
     assert len(found) == 2 + 2 * len(study.sets)
-    assert inputs.test_splits() == [
+    assert inputs.splits("test") == [
         f"data/prepared/{study.datasets[dataset].key}/test.safetensors" for dataset in ("digits", "many")
     ]
 

@@ -8,6 +8,7 @@ from copy import deepcopy
 from functools import cache
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from attack_fixtures import TRAIN, digits, network, settings
@@ -16,8 +17,9 @@ from torch.nn import functional
 
 from squeezeproof.attacks.craft import craft
 from squeezeproof.audit.cells import Split
+from squeezeproof.audit.compressed import audit_made
 from squeezeproof.audit.data import audit_data
-from squeezeproof.audit.findings import FAILURE, WARNING
+from squeezeproof.audit.findings import FAILURE, WARNING, beyond
 from squeezeproof.audit.fresh import audit_fresh
 from squeezeproof.audit.models import weights_digest
 from squeezeproof.audit.probe import probe
@@ -105,10 +107,21 @@ class House:
         self.digests = {name: name.upper() for name in self.models}
         self.current = self.digests
         self.sets, self.predictions = {}, {}
+        # What the jobs note of what they were given.
+        self.scored, self.made_of = {}, {}
+        self.trained_on = dict.fromkeys(self.models, self.seen(*self.train))
+
+    @staticmethod
+    def seen(images, labels):
+        return fingerprint(images.numpy(), labels.numpy())
+
+    def told(self, source, attack):
+        """What a set says of itself."""
+        return f"{self.digests[source]}:{fingerprint(self.sets[source, attack][0]['adversarial'].numpy())}"
 
     @property
     def split(self):
-        digest = fingerprint(self.images.numpy(), self.labels.numpy())
+        digest = self.seen(self.images, self.labels)
         return {"fingerprint": digest, "classes": list("0123456789")}
 
     def craft(self):
@@ -117,9 +130,9 @@ class House:
                 self.sets[source, attack] = self.crafted(self.models[source], attack)
         return self
 
-    def crafted(self, model, attack, labels=None):
+    def crafted(self, model, attack, labels=None, seed=0):
         labels = self.labels if labels is None else labels
-        options = {"seed": 0, "batch_size": 64, "training": self.train}
+        options = {"seed": seed, "batch_size": 64, "training": self.train}
         return craft(model, self.images, labels, self.attacks[attack], **options)
 
     def claim(self, source, attack, points):
@@ -145,14 +158,14 @@ class House:
         for target, model in self.models.items():
             for source in self.models:
                 if target == source or source == "base":
-                    found = {"clean": predict(model, self.images, 100)}
+                    found, told = {"clean": predict(model, self.images, 100)}, {}
                     for attack, entry in self.attacks.items():
                         if target == source or not entry["stop_on_success"]:
                             points = self.sets[source, attack][0]["adversarial"]
-                            found[attack] = predict(model, points, 100)
+                            found[attack], told[attack] = predict(model, points, 100), self.told(source, attack)
                             if entry["method"] == "substitute":
                                 found[attack][: entry["seeds"]] = NOT_SCORED
-                    self.predictions[target, source] = found
+                    self.predictions[target, source], self.scored[target, source] = found, told
         return self
 
     def audit(self):
@@ -181,15 +194,21 @@ class House:
                 evaluated = None if evaluated is None else evaluated.numpy()
                 clean = self.predictions[source, source]["clean"].numpy()
                 found += audit_set(path, "digits", source, attack, origin, evaluated, clean)
-            found += audit_fresh(model, self.images[:150], self.labels[:150], paths, **options)
+            rows = np.linspace(0, len(self.images) - 1, min(150, len(self.images))).round().astype(int)
+            found += audit_fresh(model, self.images[rows], self.labels[rows], rows, paths, **options)
         paths = []
         for (target, source), predicted in self.predictions.items():
             names = SimpleNamespace(dataset="digits", target=target, source=source)
             paths.append(self.folder / f"{target}-{source}")
             entries = {attack: entry for attack, entry in self.attacks.items() if attack in predicted}
             checkpoint = {"fingerprint": self.digests[target]}
-            save_predictions(paths[-1], self.labels, predicted, names, entries, checkpoint, self.split)
-        weights = {}
+            told = self.scored[target, source]
+            save_predictions(paths[-1], self.labels, predicted, names, entries, checkpoint, self.split, scored=told)
+        digests, weights = {"train": self.seen(*self.train), "test": self.split["fingerprint"]}, {}
+        for name in self.models:
+            parent = self.digests.get(PARENTS.get(name))
+            told = {"trained_on": self.trained_on.get(name), "made_of": self.made_of.get(name, parent)}
+            found += audit_made("digits", name, told, digests, parent)
         for name, model in self.models.items():
             arrays = {key: value.numpy() for key, value in model.state_dict().items()}
             write_tensors(self.folder / f"{name}.model", arrays, {"kind": "model"})
@@ -205,6 +224,9 @@ def _pixels(points):
 
 
 def alarms(findings):
+    """What is no pass; every verdict is what value and threshold say."""
+    for finding in findings:
+        assert not (finding.verdict == "pass" and beyond(finding.check, finding.value, finding.threshold)), finding
     return {
         (finding.check, finding.verdict, finding.source, finding.target, finding.attack): finding.message
         for finding in findings

@@ -5,8 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 from attack_fixtures import TRAIN, digits, network, settings
-from conftest import ROOT
-from test_sabotage import COUNT, KINDS, VARIATIONS, House, alarms, dense, fitted, normalised, pruned, sound
+from test_sabotage import COUNT, House, alarms, dense, fitted, normalised, pruned, sound
 from torch import nn
 from torch.nn import functional
 
@@ -182,7 +181,7 @@ def statistics_of_another_network(house):
     house.claim("other", PGD, house.crafted(model, PGD)[0]["adversarial"])
 
 
-@sabotage(20, "before")
+@sabotage(29, "before")
 def every_test_image_twice(house):
     house.images, house.labels = (torch.cat([each[: COUNT // 2]] * 2) for each in (house.images, house.labels))
 
@@ -289,22 +288,11 @@ def the_second_half_a_copy_of_the_first(house):
         labels[COUNT // 2 :] = labels[: COUNT // 2]
 
 
-UNSEEN = {}
-
-
-def unseen(when):
-    """Register what no check of the audit can tell from a sound study, as far as is known."""
-
-    def register(function):
-        UNSEEN[function.__name__] = (function, None, when)
-        return function
-
-    return register
-
-
-@unseen("before")
+@sabotage(30, "before")
 def trained_on_the_test_images(house):
-    """Training and validation images are not scored."""
+    """The job was given the test split, too, and notes what it was given."""
+    seen = [torch.cat(each) for each in zip(house.train, (house.images, house.labels), strict=True)]
+    house.trained_on["small"] = house.seen(*seen)
     model, parameters = house.models["small"], list(house.models["small"].parameters())
     for _ in range(60):
         gradients = torch.autograd.grad(functional.cross_entropy(model(clean(house)), house.labels), parameters)
@@ -313,12 +301,13 @@ def trained_on_the_test_images(house):
                 parameter -= 0.1 * gradient
 
 
-@unseen("scored")
+@sabotage(1, "scored")
 def transfer_from_another_source(house):
-    """The audit's jobs hold no target beside the images of another source."""
+    """The job was given the sets of another source, and notes what these say of themselves."""
     for attack in house.attacks:
         found = points(house, "other", attack)
         house.predictions["small", "base"][attack] = predict(house.models["small"], found, 100)
+        house.scored["small", "base"][attack] = house.told("other", attack)
 
 
 @pytest.fixture(autouse=True)
@@ -351,12 +340,6 @@ def test_sabotage_is_caught(kind, tmp_path):
     found = spoilt(tmp_path, spoil, when)
     assert check in {alarm[0] for alarm in found}, found
     assert all(found.values()), "an alarm without a message"
-
-
-@pytest.mark.parametrize("kind", UNSEEN)
-def test_what_is_said_not_to_be_seen_is_not(kind, tmp_path):
-    spoil, _, when = UNSEEN[kind]
-    assert spoilt(tmp_path, spoil, when) == {}, "the audit sees it: count it among the others"
 
 
 # Sound variations
@@ -494,12 +477,3 @@ def test_a_sound_variation_raises_no_alarm(name, tmp_path):
     torch.manual_seed(4)
     SOUND[name](house)
     assert alarms(house.craft().score().audit()) == {}
-
-
-def test_the_documentation_counts_them():
-    text = (ROOT / "docs" / "read_the_tables.md").read_text()
-    seen, tried = len(KINDS) + len(SABOTAGE), len(KINDS) + len(SABOTAGE) + len(UNSEEN)
-    assert f"in {tried} ways" in text and f"{seen} are caught" in text
-    assert f"{len(VARIATIONS) + len(SOUND)} sound variations" in text
-    assert not KINDS.keys() & SABOTAGE.keys() and not VARIATIONS.keys() & SOUND.keys()
-    assert f"{seen} of the {tried} kinds of sabotage" in (ROOT / "README.md").read_text()

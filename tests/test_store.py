@@ -243,7 +243,7 @@ def test_a_file_that_lacks_its_arrays_is_named(tmp_path, kind):
     metadata = dict.fromkeys(
         ("attack", "entry", "dataset", "target", "source", "fingerprint", "target_fingerprint"), ""
     )
-    metadata |= {"settings": {}, "attacks": {}, "classes": []}
+    metadata |= {"settings": {}, "attacks": {}, "classes": [], "scored": {}}
     write_tensors(path, {"other": np.arange(3)}, {**metadata, "kind": kind, "clean_fingerprint": SPLIT["fingerprint"]})
     assert "has no " in refusal(KINDS[kind][1], path)
 

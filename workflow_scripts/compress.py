@@ -9,6 +9,7 @@ from squeezeproof.models.checkpoints import check_rebuilds, load_model, save_mod
 from squeezeproof.models.measure import measure
 from squeezeproof.runtime import set_up
 from squeezeproof.store.datasets import read_split
+from squeezeproof.store.tensors import fingerprint
 from squeezeproof.training.finetuning import Finetuner
 from squeezeproof.training.history import summary, write_history
 
@@ -50,6 +51,8 @@ with job(snakemake, of_one_network=True):
         size=size,
         dense=parent["dense"],
         achieved=achieved(params.compression, size, parent["dense"]),
+        trained_on=fingerprint(*(tensor.numpy() for tensor in train)),
+        made_of=parent["fingerprint"],
     )
     check_rebuilds(snakemake.output.model, model)
     finetuner.discard()

@@ -15,6 +15,6 @@ with job(snakemake, of_one_network=True):
     batch, output, sets = snakemake.resources.batch_size, snakemake.output[0], supported(files.sets)
     kept = Kept(output, [params.code, params.compute, digest(files.target)])
     found = score(lambda images: predict(model, images, batch), files.test, sets, kept)
-    labels, predictions, attacks, split, targets = found
+    labels, predictions, attacks, split, targets, scored = found
     kept.save()
-    save_predictions(output, labels, predictions, snakemake.wildcards, attacks, target, split, targets)
+    save_predictions(output, labels, predictions, snakemake.wildcards, attacks, target, split, targets, scored)

@@ -15,6 +15,6 @@ with job(snakemake, of_one_network=True):
     sets, kept = supported(files.sets), Kept(output, [params.code, params.compute, digest(files.int8)])
     found = score(lambda images: predict_integer(session, images), files.test, sets, kept)
     kept.save()
-    labels, predictions, attacks, split, targets = found
+    labels, predictions, attacks, split, targets, scored = found
     made_of, names = read_metadata(files.fake_quantized, "model"), snakemake.wildcards
-    save_predictions(output, labels, predictions, names, attacks, made_of, split, targets)
+    save_predictions(output, labels, predictions, names, attacks, made_of, split, targets, scored)

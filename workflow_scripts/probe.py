@@ -3,7 +3,7 @@
 import json
 
 from squeezeproof.audit.findings import found_once, write_findings
-from squeezeproof.audit.fresh import audit_fresh, sample_size
+from squeezeproof.audit.fresh import audit_fresh, sample
 from squeezeproof.audit.probe import probe
 from squeezeproof.jobs import job
 from squeezeproof.markers import supported_with
@@ -16,7 +16,7 @@ with job(snakemake, of_one_network=True):
     params, names, files = snakemake.params, snakemake.wildcards, snakemake.input
     model, _, _ = load_model(files.source, set_up(params.compute))
     images, labels, _ = open_split(files.test)
-    sample, fresh = slice(params.images), slice(sample_size(params.images, len(labels)))
+    first, rows = slice(params.images), sample(params.images, len(labels))
     paths, attacks = supported_with(files.sets, params.attacks)
     sets = dict(zip(attacks, paths, strict=True))
     options = {"seed": params.seed, "batch_size": snakemake.resources.batch_size}
@@ -27,8 +27,8 @@ with job(snakemake, of_one_network=True):
         kept,
         # What is found of the sets does not depend on the attack that looks at the source.
         f"the source by {json.dumps([params.attack, params.deep], sort_keys=True)}",
-        lambda: probe(model, images[sample], labels[sample], params.attack, deep=params.deep, **options),
+        lambda: probe(model, images[first], labels[first], params.attack, deep=params.deep, **options),
     )
-    findings += audit_fresh(model, images[fresh], labels[fresh], sets, **options, kept=kept)
+    findings += audit_fresh(model, images[rows], labels[rows], rows, sets, **options, kept=kept)
     kept.save()
     write_findings(snakemake.output[0], findings)

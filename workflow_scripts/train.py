@@ -11,6 +11,7 @@ from squeezeproof.models.pretrained import start_from
 from squeezeproof.runtime import place, set_up
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import read_split
+from squeezeproof.store.tensors import fingerprint
 from squeezeproof.training.history import summary, write_history
 from squeezeproof.training.loop import fit
 
@@ -31,6 +32,8 @@ with job(snakemake):
     write_history(snakemake.output.history, history)
     size = measure(model, {}, metadata["shape"])
     told = summary(params.training, history)
-    save_model(snakemake.output.model, model, spec, name=snakemake.wildcards.base, training=told, size=size, dense=size)
+    seen = fingerprint(*(tensor.numpy() for tensor in train))
+    record = {"name": snakemake.wildcards.base, "training": told, "size": size, "dense": size, "trained_on": seen}
+    save_model(snakemake.output.model, model, spec, **record)
     check_rebuilds(snakemake.output.model, model)
     discard(resume)

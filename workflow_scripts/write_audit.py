@@ -1,7 +1,7 @@
 """Rule write_audit: findings on sources, predictions -> the table of all findings."""
 
 from squeezeproof.audit.cells import read_test
-from squeezeproof.audit.compressed import audit_compressed
+from squeezeproof.audit.compressed import audit_compressed, audit_made
 from squeezeproof.audit.deployed import audit_attacked
 from squeezeproof.audit.findings import read_findings, write_findings
 from squeezeproof.audit.models import weights_digest
@@ -18,11 +18,16 @@ with job(snakemake):
     models = list(map(tuple, models))
     checkpoints = {model: read_metadata(path, "model") for model, path in zip(models, paths, strict=True)}
     fingerprints = {model: checkpoint["fingerprint"] for model, checkpoint in checkpoints.items()}
+    trained_on = {
+        dataset: {"train": read_metadata(path, "dataset")["fingerprint"], "test": splits[dataset].fingerprint}
+        for dataset, path in zip(params.datasets, files.trains, strict=True)
+    }
+    parents = dict(zip(models, parents, strict=True))
     for model, checkpoint in checkpoints.items():
         found += audit_compressed(*model, checkpoint)
+        found += audit_made(*model, checkpoint, trained_on[model[0]], fingerprints.get((model[0], parents[model])))
     for pair in zip(*supported_with(files.int8, files.fake_quantized), strict=True):
         found += audit_attacked(*pair)
     weights = {model: weights_digest(path) for model, path in zip(models, paths, strict=True)}
-    parents = dict(zip(models, parents, strict=True))
     predictions = supported(files.predictions)
     write_findings(snakemake.output[0], audit_study(found, predictions, splits, fingerprints, weights, parents))

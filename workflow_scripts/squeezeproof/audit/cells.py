@@ -12,7 +12,7 @@ from squeezeproof.audit.models import Models, works
 from squeezeproof.audit.sets import HELPS
 from squeezeproof.entries import registry
 from squeezeproof.entries.attack import Attack
-from squeezeproof.store.predictions import CLEAN, KIND, NOT_SCORED, read_predictions, read_targeted
+from squeezeproof.store.predictions import CLEAN, KIND, NOT_SCORED, SCORED, read_predictions, read_targeted
 from squeezeproof.store.tensors import read_arrays, read_metadata
 from squeezeproof.types import Key
 
@@ -102,11 +102,11 @@ def audit_predictions(
     """
     labels, predictions, metadata = read_predictions(path)
     key = (metadata["dataset"], metadata["source"], metadata["target"], EVERY)
-    findings = [_current(key, metadata, labels, splits[key[0]], fingerprints[key[0], key[2]], path)]
+    findings = [_current(key, metadata, labels, splits[key[0]], fingerprints, path)]
     if labels.shape != splits[key[0]].labels.shape:
         return [], findings
     clean = predictions[CLEAN]
-    models.add(key[0], key[1], key[2], labels, predictions)
+    models.add(key[0], key[1], key[2], labels, predictions, metadata[SCORED])
     cells = []
     for attack, settings in metadata["attacks"].items():
         predicted = predictions.get(attack)
@@ -122,11 +122,22 @@ def audit_predictions(
 
 
 def _current(
-    key: Key, metadata: dict[str, Any], labels: np.ndarray, split: Split, fingerprint: str, path: str | Path
+    key: Key,
+    metadata: dict[str, Any],
+    labels: np.ndarray,
+    split: Split,
+    fingerprints: dict[tuple[str, str], str],
+    path: str | Path,
 ) -> Finding:
+    dataset, source, target, _ = key
+    known = fingerprints.get((dataset, source))
+    crafted_on = {attack: str(told).partition(":")[0] for attack, told in metadata[SCORED].items()}
+    strange = [attack for attack, weights in crafted_on.items() if known is not None and weights != known]
     problems = {
         "are of other images than the test split has": metadata["clean_fingerprint"] != split.fingerprint,
-        "are those of other weights than the target has": metadata["target_fingerprint"] != fingerprint,
+        "are those of other weights than the target has": metadata["target_fingerprint"]
+        != fingerprints[dataset, target],
+        f"are of images that were crafted on other weights than the source has ({', '.join(strange)})": bool(strange),
         "come with other labels than the test split's": not np.array_equal(labels, split.labels),
     }
     found = [text for text, wrong in problems.items() if wrong]
@@ -151,7 +162,7 @@ def _complete(
     invalid = (predicted < 0) | (predicted >= classes)
     missing = np.flatnonzero(invalid & ~np.asarray(left_out) & (np.arange(len(predicted)) >= held_out))
     message = f"{len(missing)} predictions are missing ({listed(missing)}); {remedy(path)}"
-    return judge(key, 2, len(missing), 0, message, bad=len(missing) > 0 or bool(invalid.all()))
+    return judge(key, 2, len(missing), 0, message, bad=bool(invalid.all()))
 
 
 def below_clean(cell: Cell, clean: np.ndarray) -> Finding:
@@ -169,15 +180,7 @@ def below_clean(cell: Cell, clean: np.ndarray) -> Finding:
     )
     message = f"accuracy rises by {100 * rise:.2g} points under attack: {HELPS if certain else other}"
     verdict = None if certain else WARNING
-    return judge(
-        cell.key,
-        5,
-        cell.accuracy,
-        unattacked.accuracy,
-        message,
-        bad=rise > (0 if certain else CHANCE * error),
-        verdict=verdict,
-    )
+    return judge(cell.key, 5, rise, 0.0 if certain else CHANCE * error, message, verdict=verdict)
 
 
 def by_target(paths: Iterable[str | Path]) -> list[list[str]]:

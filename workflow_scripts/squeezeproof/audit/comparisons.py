@@ -57,7 +57,7 @@ def members(suite: Cell, cells: list[Cell]) -> Iterator[Finding]:
         excess, se = gap(suite, joint)
         names = ", ".join(cell.attack for cell in alone)
         message = f"{names}, run alone, leave fewer examples standing than the suite; give its attacks more steps"
-        yield judge(suite.key, 5, suite.accuracy, joint.accuracy, message, bad=excess > se, verdict=WARNING)
+        yield judge(suite.key, 5, excess, se, message, verdict=WARNING)
 
 
 def _alone(settings: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ REPEATED = 0.01
 
 
 def audit_data(dataset: str, train: str | Path, validation: str | Path, test: str | Path) -> list[Finding]:
-    """The findings of checks 20 and 28 on the splits of a data set, for all its cells.
+    """The findings of checks 20, 28 and 29 on the splits of a data set, for all its cells.
 
     Args:
         dataset: its name.
@@ -29,17 +29,20 @@ def audit_data(dataset: str, train: str | Path, validation: str | Path, test: st
     seen = np.flatnonzero([digest in known for digest in found])
     _, first = np.unique(found, return_index=True)
     again = np.setdiff1d(np.arange(len(found)), first)
-    told = [
+    trained = (
         f"{len(seen)} of {len(found)} test images are training or validation images, bit for bit ({listed(seen)}): "
         f"what a model was trained on says nothing of other images; remove them from one side"
-    ] * (len(seen) > 0)
-    told += [
+    )
+    repeated = (
         f"{len(again)} of {len(found)} test images are there before ({listed(again)}): intervals count them as images "
         f"of their own and are too short; remove them"
-    ] * (len(again) > REPEATED * len(found))
+    )
     key = (dataset, EVERY, EVERY, EVERY)
-    shared = judge(key, 20, len(seen) + len(again), 0, "; ".join(told), bad=bool(told))
-    return [shared, _in_two_classes(key, digests)]
+    return [
+        judge(key, 20, len(seen), 0, trained),
+        _in_two_classes(key, digests),
+        judge(key, 29, len(again), REPEATED * len(found), repeated),
+    ]
 
 
 def _in_two_classes(key: Key, digests: Mapping[str | Path, Sequence[bytes]]) -> Finding:

@@ -25,8 +25,7 @@ def audit_integer(dataset: str, model: str, metadata: dict[str, Any]) -> Finding
         f"the int8 model gives other labels than the simulated one to {share}, so its "
         f"robustness may differ: calibrate with mse or a percentile, or write first_last: keep"
     )
-    bad = not metadata["agreement"] >= AGREEMENT
-    return judge((dataset, EVERY, model, EVERY), 19, metadata["agreement"], AGREEMENT, message, bad=bad)
+    return judge((dataset, EVERY, model, EVERY), 19, metadata["agreement"], AGREEMENT, message)
 
 
 def audit_attacked(integers: str | Path, simulated: str | Path) -> list[Finding]:
@@ -50,5 +49,5 @@ def audit_attacked(integers: str | Path, simulated: str | Path) -> list[Finding]
             f"the int8 model gives other labels than the simulated one to {1 - agreement:.2%} of the attacked images: "
             f"read the accuracy of the int8 model in tables/deployed.csv, not that of the simulated one"
         )
-        findings.append(judge(key, 19, agreement, UNDER_ATTACK, message, bad=agreement < UNDER_ATTACK))
+        findings.append(judge(key, 19, agreement, UNDER_ATTACK, message))
     return findings

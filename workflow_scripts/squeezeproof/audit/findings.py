@@ -42,7 +42,7 @@ NAMES = {
     17: "the loss has converged",
     18: "scaling or shifting the logits changes nothing",
     19: "the deployed int8 model agrees with its fake-quantized model",
-    20: "no test image is a training image, or is there twice",
+    20: "no test image is a training image",
     21: "compressed as far as asked",
     22: "the model tells classes apart",
     23: "no two models are one",
@@ -51,9 +51,13 @@ NAMES = {
     26: "models trained apart make different errors",
     27: "labels are the target's own, of these images",
     28: "no image is in two classes",
+    29: "few test images are there twice",
+    30: "made of the training images and of its own base",
 }
 LISTED = 10
-HARD = (*range(1, 9), 22, 24)
+HARD = (*range(1, 9), 22, 24, 30)
+# Checks whose value is to be at least the threshold, as agreement is; that of the others is to be at most that.
+AT_LEAST = (19, 22, 25)
 
 
 @dataclass(frozen=True)
@@ -79,20 +83,27 @@ def judge(
     threshold: float | str,
     message: str,
     *,
-    bad: bool | None = None,
+    bad: bool = False,
     verdict: str | None = None,
 ) -> Finding:
     """The finding of a check on the cell `key` (dataset, source, target, attack).
 
     Args:
         message: what is wrong and what to do; left out where the check passes.
-        bad: whether the check is violated; None for value > threshold.
+        bad: whether more is wrong than `value` and `threshold` tell. No value beyond its threshold passes, nor one that
+            is not a number.
         verdict: of a violation; None for a failure or a warning by the check's number.
     """
-    if bad is None:
-        bad = float(value) > float(threshold)
     violated = verdict or (FAILURE if check in HARD else WARNING)
+    bad = bad or beyond(check, value, threshold)
     return Finding(*key, check, NAMES[check], value, threshold, violated if bad else PASS, message if bad else "")
+
+
+def beyond(check: int, value: float | str, threshold: float | str) -> bool:
+    """Whether a value is on the wrong side of its threshold; where either is a text, there are no sides."""
+    if isinstance(value, str) or isinstance(threshold, str):
+        return False
+    return not (value >= threshold if check in AT_LEAST else value <= threshold)
 
 
 def remedy(path: str | Path) -> str:

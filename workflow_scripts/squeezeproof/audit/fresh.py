@@ -41,6 +41,7 @@ def audit_fresh(
     model: nn.Module,
     images: torch.Tensor,
     labels: torch.Tensor,
+    rows: np.ndarray,
     sets: Mapping[str, str | Path],
     *,
     seed: int,
@@ -53,7 +54,8 @@ def audit_fresh(
 
     Args:
         model: the source as its checkpoint rebuilds it; maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
-        images, labels: the first uint8 images of the test split and their labels, on the CPU.
+        images, labels: some uint8 images of the test split and their labels, on the CPU.
+        rows: their places in the test split.
         sets: attack name -> path of its set.
         seed: of the fresh attack's random starts.
         batch_size: images in memory at a time; None for as many as fit.
@@ -90,8 +92,8 @@ def audit_fresh(
         settings = metadata["settings"]
         if "failed" in metadata or not _follows_gradients(settings):
             return []
-        reach = _reach(path, settings, len(labels))
-        stored = predicted(to_pixels(torch.from_numpy(open_rows(path, "adversarial")[: len(labels)]), device))
+        reach = _reach(path, settings, rows)
+        stored = predicted(to_pixels(torch.from_numpy(open_rows(path, "adversarial")[rows]), device))
         again = fresh(settings["norm"], settings["eps"], _steps(settings), reach)
         standing = [_standing(found, right, reach) for found in (stored, again)]
         return [_compared((dataset, source, EVERY, name), settings, *standing, path)] if len(standing[0]) else []
@@ -103,9 +105,11 @@ def audit_fresh(
     return [*chain.from_iterable(found)]
 
 
-def sample_size(wanted: int, count: int) -> int:
-    """How many of `count` test images are attacked anew where `wanted` are asked for."""
-    return min(wanted, count, max(FEWEST, round(SHARE * count)))
+def sample(wanted: int, count: int) -> np.ndarray:
+    """Which of `count` test images are attacked anew where `wanted` are asked for: from the first to the last, since
+    a class, a batch or a shard may be a part of them in a row."""
+    size = min(wanted, count, max(FEWEST, round(SHARE * count)))
+    return np.linspace(0, count - 1, size).round().astype(int)
 
 
 def _follows_gradients(settings: dict[str, Any]) -> bool:
@@ -122,9 +126,9 @@ def _steps(settings: dict[str, Any]) -> int:
     return min(MOST_STEPS, max(stage.get("steps", 1) for stage in stages(settings)))
 
 
-def _reach(path: str | Path, settings: dict[str, Any], count: int) -> tuple[int, ...] | None:
-    """The classes that the first examples of a targeted set were to reach; None of another set."""
-    return tuple(read_arrays(path, ["targets"])["targets"][:count].tolist()) if settings.get("targeted") else None
+def _reach(path: str | Path, settings: dict[str, Any], rows: np.ndarray) -> tuple[int, ...] | None:
+    """The classes that some examples of a targeted set were to reach; None of another set."""
+    return tuple(read_arrays(path, ["targets"])["targets"][rows].tolist()) if settings.get("targeted") else None
 
 
 def _attack(model: nn.Module, norm: str, eps: float, steps: int) -> Any:
@@ -161,7 +165,7 @@ def _compared(key: Key, settings: dict[str, Any], stored: np.ndarray, fresh: np.
     limit = max(ERRORS * error, POINT)
     how = "without their class" if settings.get("targeted") else "right"
     message = (
-        f"on the first {len(stored)} images the set leaves {stored.mean():.1%} {how}, a fresh attack of torchattacks "
+        f"on {len(stored)} images the set leaves {stored.mean():.1%} {how}, a fresh attack of torchattacks "
         f"with as many steps {fresh.mean():.1%}: the set is not what its attack does to this model; {remedy(path)}"
     )
     # A step rule or loss of its own may be weaker than PGD in all honesty.

@@ -152,13 +152,13 @@ def agrees(key: Key, trial: Trial) -> Finding:
             "the logits of an image depend on the other images of its batch, as by batch normalisation without running "
             "statistics, so that no number here is one of the model; let it look at every image alone in eval mode"
         )
-        return judge(key, 6, moved, limit, message, bad=True)
+        return judge(key, 6, moved, APART * max(1.0, first.abs().max().item()), message)
     source = f" from {' and '.join(drawn)}" if drawn else ""
     message = (
         f"passes differ, or draw random numbers{source}, in eval mode; make the model deterministic, or attack the "
         f"expectation over several passes"
     )
-    return judge(key, 6, spread, limit, message, bad=bool(drawn) or spread > limit)
+    return judge(key, 6, spread, limit, message, bad=bool(drawn))
 
 
 def _alone(trial: Trial, logits: torch.Tensor) -> float:
@@ -193,7 +193,7 @@ def returns_logits(key: Key, trial: Trial) -> Finding:
         check_logits(trial.logits(trial.inputs))
     except InputError as error:
         return judge(key, 7, "", "", str(error), bad=True)
-    return judge(key, 7, "", "", "", bad=False)
+    return judge(key, 7, "", "", "")
 
 
 def has_gradients(key: Key, trial: Trial) -> Finding:
@@ -265,7 +265,8 @@ def rises_no_longer(key: Key, trial: Trial, usual: torch.Tensor, options: dict[s
         f"the loss still rises by {100 * rise:.3g} % of its range over the last {last} steps, and twice the steps "
         f"break {100 * broken:.3g} points more; give PGD more steps"
     )
-    return judge(key, 17, rise, RISING, message, bad=rise > RISING and broken > max(POINT, 2 * error))
+    # Only both together mean something: the smaller of the two, in units of its limit.
+    return judge(key, 17, min(rise / RISING, broken / max(POINT, 2 * error)), 1, message)
 
 
 def survives_scaling(key: Key, trial: Trial, usual: torch.Tensor, options: dict[str, Any]) -> Finding:

@@ -142,8 +142,9 @@ def intact(
         "images leave the ball": (lengths > reach).sum(),
     }
     found = [text if isinstance(count, bool) else f"{count} {text}" for text, count in problems.items() if count]
-    longest = float(np.nanmax(lengths, initial=0))
-    return judge(key, 1, longest, "" if eps is None else reach, "the set: " + ", ".join(found) + again, bad=bool(found))
+    if found:
+        return judge(key, 1, len(found), 0, "the set: " + ", ".join(found) + again)
+    return judge(key, 1, float(np.nanmax(lengths, initial=0)), "" if eps is None else reach, "")
 
 
 def moved(
@@ -179,7 +180,7 @@ def spent(
         f"half of the perturbations are at most {typical:.3g} long, the budget is {settings['eps']:.3g}: the attack "
         f"does not use it; look at its step size and units{again}"
     )
-    return judge(key, 25, typical, HALF * settings["eps"], message, bad=typical < HALF * settings["eps"])
+    return judge(key, 25, typical, HALF * settings["eps"], message)
 
 
 def _spends(method: str) -> bool:
@@ -219,12 +220,13 @@ def cumulative(key: Key, metadata: dict[str, Any], arrays: dict[str, np.ndarray]
     standing, correct = metadata["stages"][-1]["standing"], _standing(arrays, "predictions")
     if correct != standing:
         message = f"its attacks left {standing} examples standing, in the file stand {correct}{again}"
-        return judge(key, 5, correct, standing, message, bad=True)
+        return judge(key, 5, abs(correct - standing), 0, message)
     clean = _standing(arrays, "clean_predictions")
-    helps = correct > clean and not registry.attacks()[metadata["settings"]["method"]].blind
+    if registry.attacks()[metadata["settings"]["method"]].blind:
+        return judge(key, 5, correct, "", "")
     how = "not as the classes to reach" if "targets" in arrays else "right"
     message = f"the source labels {correct} of its images {how}, and {clean} of the clean ones: {HELPS}"
-    return judge(key, 5, correct, clean, message, bad=helps)
+    return judge(key, 5, correct, clean, message)
 
 
 def attacked(arrays: dict[str, np.ndarray]) -> np.ndarray:

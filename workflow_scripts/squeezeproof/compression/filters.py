@@ -122,7 +122,7 @@ def _choose(
     exact = asked.scope == "layer" and asked.measure == "channels" and not whole
     level = asked.fraction if exact else _search(removed, asked.fraction)
     chosen, achieved = choose(level), removed(level)
-    if asked.final and not exact and abs(achieved - asked.fraction) > TOLERANCE:
+    if asked.final and not exact and abs(achieved - asked.fraction) > _rounding(asked, dense):
         problem = _out_of_reach(asked, achieved)
         raise Refused(whole, f" Without them {problem}.") if whole else NotSupported(problem)
     if asked.final and exact and achieved:
@@ -135,6 +135,13 @@ def _choose(
         name: [index for unit in units for index in group.units[unit]]
         for name, group, units in zip(names, groups, chosen, strict=True)
     }, parameters
+
+
+def _rounding(asked: Asked, dense: tuple[Size, dict[str, int]]) -> float:
+    """How far whole filters may take what goes from what is asked for."""
+    size, filters = dense
+    of_layers = asked.scope == "layer" and asked.measure == "channels"
+    return TOLERANCE + (len(filters) / 2 / size.channels if of_layers else 0)
 
 
 def _check_rounding(

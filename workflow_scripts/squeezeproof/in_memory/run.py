@@ -101,7 +101,7 @@ class Run:
         base, compressed = self.models
         models = Models()
         for (source, target), predictions in self.seen.items():
-            models.add(DATA, source, target, self.labels.numpy(), predictions)
+            models.add(DATA, source, target, self.labels.numpy(), predictions, {})
         parents = {(DATA, base): None, (DATA, compressed): base}
         # Two models in memory are told apart by what they predict, not by their weights.
         found += models.findings({key: key[1] for key in parents}, parents)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 KIND = "predictions"
 TEXTS = ("dataset", "target", "source", "clean_fingerprint", "target_fingerprint")
-METADATA = {**dict.fromkeys(TEXTS, str), "attacks": dict, "classes": list}
+SCORED = "scored"
+METADATA = {**dict.fromkeys(TEXTS, str), "attacks": dict, "classes": list, SCORED: dict}
 CLEAN = "clean"
 # The predicted label of an example that is left out of an attack's accuracy.
 NOT_SCORED = -1
@@ -57,6 +58,7 @@ def save_predictions(
     checkpoint: dict[str, Any],
     split: dict[str, Any],
     targets: "dict[str, Tensor] | None" = None,
+    scored: dict[str, str] | None = None,
     **metadata: Any,
 ) -> None:
     """Write predicted labels per example.
@@ -69,6 +71,8 @@ def save_predictions(
         checkpoint: metadata of the target's checkpoint.
         split: metadata of the test split.
         targets: of every targeted attack the classes to reach, int64 [N]. What is read as `attacks` is without them.
+        scored: attack instance name -> `{fingerprint of the source}:{digest of the images}`, as the set that was
+            scored has them, so that the audit sees another set's images.
         metadata: further JSON metadata.
     """
     arrays = {f"{PREDICTION}{name}": values.numpy().astype(np.int32) for name, values in predictions.items()}
@@ -84,6 +88,7 @@ def save_predictions(
         "target_fingerprint": checkpoint["fingerprint"],
         "clean_fingerprint": split["fingerprint"],
         "classes": split["classes"],
+        SCORED: scored or {},
         **metadata,
     }
     write_tensors(path, {"labels": labels.numpy().astype(np.int32), **arrays}, metadata)

@@ -114,9 +114,9 @@ class Inputs:
         data = [self.paths.data_findings(dataset) for dataset in self.study.audited_datasets]
         return data + [self.paths.findings(*key) for key in [*sources, *int8]]
 
-    def test_splits(self) -> list[str]:
-        """The test splits of the data sets on which anything is attacked."""
-        return [prepared(self.study.datasets[name].key, "test") for name in self.study.audited_datasets]
+    def splits(self, split: str) -> list[str]:
+        """A split of each of the data sets on which anything is attacked."""
+        return [prepared(self.study.datasets[name].key, split) for name in self.study.audited_datasets]
 
     # Deployment
 
