@@ -336,12 +336,29 @@ def test_a_weight_that_a_hook_computes_is_not_quantized_or_pruned(spec):
     assert "network.conv is a Conv2d, whose weight is computed from parameters" in found["quantization"]
 
 
+class Mirrored(Plain):
+    """The weight of a layer is multiplied with once more, turned, outside of the layer."""
+
+    def __init__(self, **_):
+        super().__init__()
+        self.code = nn.Linear(6 * 64, 16)
+
+    def forward(self, pixels):
+        maps = self.maps(pixels).flatten(1)
+        return self.fc(functional.linear(self.code(maps).relu(), self.code.weight.t()))
+
+
+def test_a_weight_of_a_layer_that_is_used_beside_it_too_refuses_quantization(spec):
+    found = tried(build(spec(Mirrored), seed=0), quantization={"bits": 8}, weight={"ratio": 0.5})
+    assert set(found) == {"quantization"} and "multiplies with network.code.weight; hold" in found["quantization"]
+
+
 def test_weights_of_no_layer_are_pruned_and_counted_and_refuse_quantization_by_name(spec):
     model = build(spec(Bare), seed=0)
     found = tried(model, quantization={"bits": 8}, weight={"ratio": 0.5})
     assert set(found) == {"quantization"}
-    assert "leave 7.68 % of the weights float: no torch.nn.Conv2d" in found["quantization"]
-    assert "that the network calls holds network.kernel; hold" in found["quantization"]
+    assert "leave 7.68 % of the weights float: no call of a torch.nn.Conv2d" in found["quantization"]
+    assert "multiplies with network.kernel; hold" in found["quantization"]
     size = measure(model, prune_weights(model, 0.5, scope="layer", shape=SHAPE), SHAPE)
     assert (model.network.kernel == 0).sum() == model.network.kernel.numel() // 2
     kernel, conv, linear = 6 * 6 * 9, 6 * 9, 6 * 64 * 10

@@ -102,6 +102,28 @@ class Parts(nn.Module):
         return functional.conv2d(functional.conv2d(maps, self.kernels[0], padding=1), self.kernels[1], padding=1)
 
 
+class Rows(nn.Module):
+    """A recurrent layer that reads the rows of the maps."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.first, self.read, self.fc = nn.Conv2d(1, 4, 3, padding=1), kind(32, 6, batch_first=True), nn.Linear(6, 10)
+
+    def forward(self, pixels):
+        rows = self.first(pixels).relu().transpose(1, 2).flatten(2)
+        return self.fc(self.read(rows)[0][:, -1])
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.RNN, 1), (nn.GRU, 3), (nn.LSTM, 4)])
+def test_the_weights_of_recurrent_layers_are_counted_and_pruned(kind, gates):
+    model = Rows(kind)
+    weights = 36 + gates * 6 * (32 + 6) + 60
+    assert measure(model, {}, SHAPE)["weights"] == weights
+    prune_weights(model, 0.5, scope="global", shape=SHAPE)
+    zeros = [int((getattr(model.read, name) == 0).sum()) for name in ("weight_ih_l0", "weight_hh_l0")]
+    assert measure(model, {}, SHAPE)["zero_weights"] == weights // 2 and all(zeros)
+
+
 def test_every_part_of_a_parameter_is_counted():
     model = Net(Parts())
     dense = measure(model, {}, SHAPE)

@@ -1,5 +1,6 @@
 """Whatever filter pruning removes, the network left is the one in which exactly these filters are silent."""
 
+import random
 from copy import deepcopy
 
 import pytest
@@ -9,9 +10,11 @@ from torch import nn
 from torch.nn import functional
 
 from squeezeproof.compression.filters import dense_sizes, prune_filters
+from squeezeproof.compression.groups import _guilty
 from squeezeproof.compression.silence import Reference, same_logits
 from squeezeproof.errors import InputError
 from squeezeproof.models.attention import Attention
+from squeezeproof.models.measure import measure
 
 SHAPE = (1, 8, 8)
 WIDTH = 8
@@ -215,6 +218,32 @@ def test_a_share_that_whole_filters_come_nowhere_near_is_refused_by_the_layers_t
     told = r"would remove 12\.5 % .* where 30 % are asked for: all filters of layers\.0\.held stay"
     with pytest.raises(InputError, match=told):
         prune(model, ratio=0.3)
+
+
+def test_the_other_layers_of_one_that_keeps_its_filters_are_rounded_as_all_are():
+    """6 of 16 filters are 37.5 %, as near to 40 % as whole filters come."""
+    chosen = prune(trained(deepcopy(REORDERED["flattened channels last"])))
+    assert {name: len(indices) for name, indices in chosen.items()} == {"c1": 6}
+
+
+def test_a_layer_that_no_pass_uses_is_none_of_which_filters_are_asked():
+    model = trained(deepcopy(FOLLOWED["plain"]))
+    model.unused = nn.Conv2d(WIDTH, 4 * WIDTH, 3)
+    assert measure(model, {}, SHAPE)["channels"] == 2 * WIDTH
+    assert {name: len(indices) for name, indices in prune(model).items()} == {"c1": 3, "c2": 3}
+
+
+def test_a_network_that_draws_numbers_is_pruned_beside_itself_with_the_same_numbers():
+    model = trained(deepcopy(FOLLOWED["plain"]))
+    model.between = Function(lambda maps: maps * (1 if random.random() < 0.5 else 0.1) * torch.rand(()))
+    assert {name: len(indices) for name, indices in prune(model).items()} == {"c1": 3, "c2": 3}
+
+
+def test_a_problem_that_comes_and_goes_is_told_of_all_layers():
+    """As where a network draws numbers from a generator of its own."""
+    told = iter(["it differs", None, None])
+    assert _guilty(lambda _: next(told), {"c1": [0], "c2": [1]}, "it differs") == {"c1": "it differs"}
+    assert _guilty(lambda _: None, {"c1": [0], "c2": [1]}, "it differs") == dict.fromkeys(["c1", "c2"], "it differs")
 
 
 def test_frozen_layers_are_pruned_and_stay_frozen():

@@ -64,9 +64,9 @@ def test_a_head_is_the_rows_of_its_queries_keys_and_values():
 
 def test_filters_are_those_of_convolutions_but_where_one_cuts_the_image_into_patches():
     vit, swin, plain = (model_of(custom_spec(name)) for name in ("tiny_vit", "tiny_swin", "flattened"))
-    assert {type(layer) for layer in filtering(plain)} == {nn.Conv2d}
+    assert {type(layer) for layer in filtering(plain, SHAPE)} == {nn.Conv2d}
     for model in (vit, swin):
-        assert {type(layer) for layer in filtering(model)} >= {nn.Conv2d, nn.Linear}
+        assert {type(layer) for layer in filtering(model, SHAPE)} >= {nn.Conv2d, nn.Linear}
 
 
 def test_layers_that_a_network_only_multiplies_with_are_called():

@@ -155,7 +155,7 @@ def _check_rounding(
     tied = {layer for group in groups for layer, _ in group.tied}
     classes = last_to_multiply(model, shape, layer_macs(model, shape)) - tied
     staying = [name for name in filters if model.get_submodule(name) not in tied | classes]
-    counted = size.channels - sum(width_of(layer) for layer in classes if layer in filtering(model))
+    counted = size.channels - sum(width_of(layer) for layer in classes if layer in filtering(model, shape))
     if abs(achieved * size.channels / counted - asked.fraction) <= TOLERANCE + len(filters) / 2 / counted + FAR:
         return
     why = f"all filters of {', '.join(staying)} stay" if staying else "filters go in groups alone"
@@ -170,7 +170,7 @@ def dense_sizes(model: nn.Module, shape: Sequence[int]) -> tuple[Size, dict[str,
     groups, layers, _ = groups_and_layers(model, shape, "l1")
     size = size_after(layers, groups, [0] * len(groups))
     names = {layer: name for name, layer in model.named_modules()}
-    return size, {names[layer]: width_of(layer) for layer in filtering(model)}
+    return size, {names[layer]: width_of(layer) for layer in filtering(model, shape)}
 
 
 def _out_of_reach(asked: Any, achieved: float) -> str:

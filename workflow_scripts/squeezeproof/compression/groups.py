@@ -43,7 +43,7 @@ def groups_and_layers(
     macs = layer_macs(model, shape)
     _check_parameters(model)
     names = {module: name for name, module in model.named_modules()}
-    filters = filtering(model)
+    filters = filtering(model, shape)
     # Where linear layers are filters, heads are; a network of convolutions keeps the heads that it has.
     groups, whole = attention_groups(model) if any(isinstance(layer, nn.Linear) for layer in filters) else [], {}
     classes = last_to_multiply(model, shape, macs)
@@ -92,24 +92,30 @@ def remove_filters(model: nn.Module, shape: Sequence[int], chosen: Mapping[str, 
     """
     chosen = {name: sorted(indices) for name, indices in chosen.items() if indices}
     reference = Reference(model, shape)
-    if _problem(reference, model, shape, chosen):
-        raise Refused(_guilty(lambda part: _problem(reference, model, shape, part), chosen))
+    if problem := _problem(reference, model, shape, chosen):
+        raise Refused(_guilty(lambda part: _problem(reference, model, shape, part), chosen, problem))
     _prune(model, shape, chosen)
     place(model, device_of(model), shape)
 
 
 def _guilty(
-    problem_of: Callable[[Mapping[str, Sequence[int]]], str | None], chosen: Mapping[str, Sequence[int]]
+    problem_of: Callable[[Mapping[str, Sequence[int]]], str | None],
+    chosen: Mapping[str, Sequence[int]],
+    problem: str,
 ) -> dict[str, str]:
-    """Name -> problem of those that cannot be removed, by halves; all of them where none fails without the others."""
-    problem = problem_of(chosen)
-    if not problem:
-        return {}
+    """Name -> problem of those that cannot be removed, by halves; all of them where none fails without the others.
+
+    Args:
+        problem_of: tells what is wrong without some of them, None if nothing.
+        problem: what it tells of all that are chosen.
+    """
     names = list(chosen)
     halves = [names[: len(names) // 2], names[len(names) // 2 :]] if len(names) > 1 else []
     found = {}
     for half in halves:
-        found |= _guilty(problem_of, {name: chosen[name] for name in half})
+        part = {name: chosen[name] for name in half}
+        if told := problem_of(part):
+            found |= _guilty(problem_of, part, told)
     return found or dict.fromkeys(names, problem)
 
 

@@ -79,16 +79,21 @@ def _check_covered(model: nn.Module, shape: Sequence[int], names: Sequence[str])
 
 def _check_share(model: nn.Module, shape: Sequence[int], names: Sequence[str]) -> None:
     """Raise NotSupported where many weights belong to no layer that is quantized: the bits would be another model's."""
-    used = weights_in_use(products(model, shape)).values()
-    total = sum(weight.numel() for *_, weight in used)
+    found, layers = products(model, shape), set(names)
+    # The weight of a layer that something else multiplies with, too, is float there.
+    within, without = (
+        weights_in_use([product for product in found if (product.module in layers) is wanted]).values()
+        for wanted in (True, False)
+    )
+    total = sum(weight.numel() for *_, weight in (*within, *without))
     if not total:
         raise NotSupported(f"quantization {NO_WEIGHT}")
-    left = {parameter or module: weight.numel() for module, parameter, weight in used if module not in names}
+    left = {parameter or module: weight.numel() for module, parameter, weight in without}
     if sum(left.values()) > FAR * total:
         largest = sorted(left, key=left.__getitem__, reverse=True)
         raise NotSupported(
             f"quantization would leave {100 * sum(left.values()) / total:.3g} % of the weights float: no "
-            f"torch.nn.Conv2d or torch.nn.Linear that the network calls holds {', '.join(largest[:LISTED])}"
+            f"call of a torch.nn.Conv2d or torch.nn.Linear multiplies with {', '.join(largest[:LISTED])}"
             f"{', ...' * (len(largest) > LISTED)}; hold them in such layers and call these, or leave the network out "
             f"of quantization"
         )

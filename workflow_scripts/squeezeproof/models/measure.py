@@ -46,7 +46,7 @@ def measure(model: nn.Module, masks: Masks, shape: Sequence[int]) -> dict[str, i
     total = sum(parameter.numel() for parameter in parameters.values())
     found = products(model, shape)
     used = weights_in_use(found).values()
-    filters = [width_of(layer) for layer in filtering(model)]
+    filters = [width_of(layer) for layer in filtering(model, shape)]
     return {
         "parameters": total,
         "nonzeros": sum(int(parameter.count_nonzero()) for parameter in parameters.values()),
@@ -65,13 +65,17 @@ def measure(model: nn.Module, masks: Masks, shape: Sequence[int]) -> dict[str, i
     }
 
 
-def filtering(model: nn.Module) -> list[nn.Module]:
+def filtering(model: nn.Module, shape: Sequence[int]) -> list[nn.Module]:
     """The layers whose outputs are the filters of a network: its convolutions, and where there is but the one that cuts
-    the image into patches, as in transformers, its linear layers too.
+    the image into patches, as in transformers, its linear layers too. What a pass over an image of `shape` (C, H, W)
+    does not use is none of them.
     """
-    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    used = {product.parameter.rpartition(".")[0] for product in products(model, shape) if product.parameter}
+    used |= layer_macs(model, shape).keys()
+    modules = [module for name, module in model.named_modules() if name in used]
+    layers = [module for module in modules if isinstance(module, nn.Conv2d)]
     if len(layers) == 1 and layers[0].kernel_size == layers[0].stride != (1, 1):
-        return [*layers, *(module for module in model.modules() if isinstance(module, nn.Linear))]
+        return [*layers, *(module for module in modules if isinstance(module, nn.Linear))]
     return [*layers]
 
 

@@ -50,7 +50,7 @@ class Product:
 def products(model: nn.Module, shape: Sequence[int]) -> list[Product]:
     """Every Product of a pass of the model over one image [1, *shape], in order of execution."""
     image = torch.zeros(1, *shape, device=device_of(model))
-    with _plain_attention():
+    with _plain():
         with _gradients(model, False):
             by_image = _record(model, image.requires_grad_(True))
         with _gradients(model, True):
@@ -139,12 +139,13 @@ def _gradients(model: nn.Module, wanted: bool) -> Generator[None]:
 
 
 @contextmanager
-def _plain_attention() -> Generator[None]:
-    """Attention as the products that it is made of, not as one kernel."""
+def _plain() -> Generator[None]:
+    """Attention and LSTMs as the products that they are made of, not as one kernel each."""
     fused = torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(False)
-        with sdpa_kernel(SDPBackend.MATH):
+        mkldnn, cudnn = torch.backends.mkldnn.flags(enabled=False), torch.backends.cudnn.flags(enabled=False)
+        with sdpa_kernel(SDPBackend.MATH), mkldnn, cudnn:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
