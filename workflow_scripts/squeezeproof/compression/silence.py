@@ -64,7 +64,11 @@ class Reference:
                 found = self._logits(pruned)
             except Exception as error:
                 pass_on(error)
-                return f"without some of their filters the network fails ({type(error).__name__}: {error})"
+                return (
+                    "without some of their filters the network fails, as where a flatten of tokens or of maps with "
+                    "their channels last takes them in another order, or a size is a fixed number "
+                    f"({type(error).__name__}: {error})"
+                )
         if same_logits(expected, found):
             return None
         return (
