@@ -108,8 +108,7 @@ class House:
         self.current = self.digests
         self.sets, self.predictions = {}, {}
         # What the jobs note of what they were given.
-        self.scored, self.made_of = {}, {}
-        self.trained_on = dict.fromkeys(self.models, self.seen(*self.train))
+        self.scored, self.made_of, self.trained_on = {}, {}, {}
 
     @staticmethod
     def seen(images, labels):
@@ -207,7 +206,10 @@ class House:
         digests, weights = {"train": self.seen(*self.train), "test": self.split["fingerprint"]}, {}
         for name in self.models:
             parent = self.digests.get(PARENTS.get(name))
-            told = {"trained_on": self.trained_on.get(name), "made_of": self.made_of.get(name, parent)}
+            told = {
+                "trained_on": self.trained_on.get(name, digests["train"]),
+                "made_of": self.made_of.get(name, parent),
+            }
             found += audit_made("digits", name, told, digests, parent)
         for name, model in self.models.items():
             arrays = {key: value.numpy() for key, value in model.state_dict().items()}
