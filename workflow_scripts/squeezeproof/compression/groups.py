@@ -103,12 +103,8 @@ def _guilty(
     chosen: Mapping[str, Sequence[int]],
     problem: str,
 ) -> dict[str, str]:
-    """Name -> problem of those that cannot be removed, by halves; all of them where none fails without the others.
-
-    Args:
-        problem_of: tells what is wrong without some of them, None if nothing.
-        problem: what it tells of all that are chosen.
-    """
+    """Name -> problem of those that cannot be removed, by halves; all of them, with the `problem` that they have
+    together, where none fails without the others."""
     names = list(chosen)
     halves = [names[: len(names) // 2], names[len(names) // 2 :]] if len(names) > 1 else []
     found = {}
