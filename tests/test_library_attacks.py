@@ -285,6 +285,26 @@ def test_results_that_depend_on_the_batch_are_told(monkeypatch):
     assert metadata["stages"][0]["notes"]["other_points"] == 0
 
 
+@pytest.mark.parametrize("even", [5, 10])
+def test_an_attack_that_8_bits_undo_is_told_to_depend_on_no_batch(monkeypatch, even):
+    """The examples that it is made for once more are others than those that it is compared on."""
+    monkeypatch.setattr(RUN, lambda call: (call.inputs + 0.3 / 255).clamp(0, 1))
+    images = torch.full((FEW, 1, 2, 2), 100, dtype=torch.uint8)
+    images[:even] += 1
+    entry = settings("torchattacks.FGSM", eps=0.3 / 255, stored="uint8", stop_on_success=True)
+
+    def between(pixels):
+        steps = 255 * pixels[:, 0, 0, 0] - 100
+        return torch.stack([torch.zeros_like(steps), torch.where((steps > 0.1) & (steps < 0.5), 1.0, -1.0)], 1)
+
+    model = torch.nn.Module()
+    model.forward = between
+    _, metadata = craft(model, images, torch.zeros(FEW, dtype=torch.int64), entry, seed=1, batch_size=None)
+    notes = metadata["stages"][0]["notes"]
+    assert metadata["float_successes"] == FEW - even
+    assert (notes["again"], notes["other_points"], notes["other_outcomes"]) == (FEW // 2, 0, 0)
+
+
 def test_points_of_a_part_of_the_batch_in_any_order_are_those_of_their_examples(monkeypatch):
     def work(model, inputs, labels):
         # The last examples alone, backwards, each twice.

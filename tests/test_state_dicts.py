@@ -85,6 +85,15 @@ def test_weights_that_a_norm_keeps_in_parts_are_computed(norm, prefix, channels)
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated")
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1)])
+def test_a_weight_is_told_from_its_parts_where_they_hold_as_many_numbers(norm, shape):
+    layer = norm(nn.Linear(*shape)).eval()
+    found, _ = fitted(layer.state_dict(), ["weight", "bias"])
+    assert found["weight"].shape == layer.weight.shape
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated")
 @pytest.mark.parametrize("norm", [*NORMS, lambda layer: prune.l1_unstructured(layer, "weight", 0.5)])
 def test_a_network_that_has_such_parts_itself_keeps_them(norm):
     model, _ = normed(norm)

@@ -8,7 +8,7 @@ from torch import nn
 
 from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.craft import OF_THE_MODEL, craft
-from squeezeproof.attacks.integers import to_integers
+from squeezeproof.attacks.integers import FACTORS, to_integers
 from squeezeproof.attacks.objective import fooled
 from squeezeproof.attacks.registry import ATTACKS
 from squeezeproof.attacks.suite import stages
@@ -140,20 +140,33 @@ def test_rounding_undoes_no_success_of_an_attack_that_stops_at_a_boundary(method
     assert (integers["norm"] <= options["eps"] + 1e-6).all()
 
 
+class Islands(nn.Module):
+    """One pixel decides: fooled between two steps of the grid, where no rounded image lies, and far beyond."""
+
+    def forward(self, points):
+        steps = 255 * points[:, 0, 0, 0] - 100
+        fooled = ((steps > 0.1) & (steps < 0.45)) | (steps > 2.6)
+        across = 0.01 * steps + torch.where(fooled, 1.0, -1.0)
+        return torch.stack([torch.zeros_like(across), across], 1)
+
+
 def test_an_example_whose_stop_8_bits_undo_is_attacked_again_with_its_full_budget():
-    class Islands(nn.Module):
-        """One pixel decides: fooled between two steps of the grid, where no rounded image lies, and far beyond."""
-
-        def forward(self, points):
-            steps = 255 * points[:, 0, 0, 0] - 100
-            fooled = ((steps > 0.1) & (steps < 0.45)) | (steps > 2.6)
-            across = 0.01 * steps + torch.where(fooled, 1.0, -1.0)
-            return torch.stack([torch.zeros_like(across), across], 1)
-
     images = torch.full((12, 1, 2, 2), 100, dtype=torch.uint8)
     entry = settings("bim", eps=4 / 255, steps=20, alpha=0.3 / 255, stored="uint8", stop_on_success=True)
     tensors, _ = craft(Islands(), images, torch.zeros(12, dtype=torch.int64), entry, seed=3, batch_size=5)
     assert (tensors["predictions"] == 1).all() and (tensors["adversarial"][:, 0, 0, 0] > 102).all()
+
+
+def test_images_that_are_tried_for_8_bits_are_passes_of_the_attack():
+    images, labels = torch.full((3, 1, 2, 2), 100, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64)
+    passes = {}
+    for stored in ("float32", "uint8"):
+        _, metadata = craft(
+            Islands(), images, labels, settings("fgsm", eps=0.3 / 255, stored=stored), seed=0, batch_size=2
+        )
+        passes[stored] = metadata["forwards_per_example"]
+    # No image of 8 bits in the ball succeeds.
+    assert passes["uint8"] == passes["float32"] + len(FACTORS)
 
 
 def test_a_success_that_no_image_of_8_bits_has_in_the_ball_is_none():

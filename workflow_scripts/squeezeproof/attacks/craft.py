@@ -111,6 +111,8 @@ def craft(
                     attacked.found.clear()
                     steps.append(attacked.skipped(stage))
     found, passes = attacked.found, Counter(source.passes())
+    # Whether a lengthened image succeeds is asked of the model, and a black box counts what it is asked.
+    passes["forwards"] += found.tries
     metadata |= {"stages": steps, "n": len(attacked.labels), "seconds": time.perf_counter() - start}
     if fitted:
         passes.update(fitted.passes)
@@ -224,9 +226,9 @@ class _Attacked:
                 # They stopped at points whose success 8 bits do not carry, with budget left.
                 some = undone.nonzero().squeeze(1).to(self.device)
                 given = clean[some], aims[some]
-                points = attack(self.source, *given, seed=seed, indices=indices[some], stop_on_success=False).detach()
+                full = attack(self.source, *given, seed=seed, indices=indices[some], stop_on_success=False).detach()
                 self.source.check()
-                self.found.offer(chunk[undone], clean[some], points, index)
+                self.found.offer(chunk[undone], clean[some], full, index)
             progress.advance(len(chunk))
             if first == 0 and registry.attacks()[stage["method"]].draws_by_batch:
                 self.source.notes.update(self._of_the_batch(attack, clean, aims, indices, points, seed))

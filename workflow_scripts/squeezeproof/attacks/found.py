@@ -21,7 +21,8 @@ CLEAN_STAGE = -1
 class Found:
     """The strongest example found so far of every image of the split, as `craft` returns them.
 
-    `aims` [N] are the labels that the examples are to leave, or the target classes that they are to reach.
+    `aims` [N] are the labels that the examples are to leave, or the target classes that they are to reach. `tries` are
+    the images that the model was shown to lengthen perturbations that 8 bits did not carry.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Found:
         classes: Sequence[str],
     ) -> None:
         self.model, self.images, self.settings = model, images, settings
-        self.integers = settings["stored"] == "uint8"
+        self.integers, self.tries = settings["stored"] == "uint8", 0
         targeted, examples = settings.get("targeted"), torch.tensor(indices)
         self.goal, self.aims = TOWARDS if targeted else AWAY, labels.clone()
         clean, self.gaps = torch.empty_like(labels), torch.empty(len(labels))
@@ -92,8 +93,9 @@ class Found:
         stored, undone = None, torch.zeros(len(rows), dtype=torch.bool)
         if self.integers:
             reached = lambda pixels, some: self.goal.reached(self.model(pixels), aims[some]).cpu()  # noqa: E731
-            stored, succeeds, undone = carried(points, self.images[rows], eps, norm, reached)
+            stored, succeeds, undone, tries = carried(points, self.images[rows], eps, norm, reached)
             self.float_fooled[rows] |= succeeds
+            self.tries += tries
             points = to_pixels(stored, points.device)
         if confirm and not self.integers:
             gaps = self.gaps[rows].to(points.device)

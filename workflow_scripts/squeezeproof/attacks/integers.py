@@ -44,7 +44,7 @@ def carried(
     eps: float | None,
     norm: Norm,
     reached: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
     """Images of 8 bits that succeed where the points of an attack do, if any does in the ball.
 
     Where rounding undoes a success, the perturbation is lengthened by the first of FACTORS with which the rounded
@@ -54,9 +54,10 @@ def carried(
         points, clean, eps, norm: as in `to_integers`; the points may lie on any device.
         reached: (pixels [n, C, H, W], their rows [n]) -> whether they succeed, bool [n] on the CPU.
 
-    Returns (uint8 images [N, C, H, W], which points succeed [N], which of these successes the images lack [N]).
+    Returns (uint8 images [N, C, H, W], which points succeed [N], which of these successes the images lack [N], how many
+    lengthened images were tried).
     """
-    every = torch.arange(len(points))
+    every, tries = torch.arange(len(points)), 0
     stored, succeeds = to_integers(points.cpu(), clean, eps, norm), reached(points, every)
     undone = succeeds & ~reached(to_pixels(stored, points.device), every)
     for factor in FACTORS:
@@ -66,9 +67,9 @@ def carried(
         start = to_pixels(clean[rows], "cpu")
         longer = (start + factor * (points[rows].cpu() - start)).clamp_(0, 1)
         longer = to_integers(longer, clean[rows], eps, norm)
-        there = reached(to_pixels(longer, points.device), rows)
+        there, tries = reached(to_pixels(longer, points.device), rows), tries + len(rows)
         stored[rows[there]], undone[rows] = longer[there], ~there
-    return stored, succeeds, undone
+    return stored, succeeds, undone, tries
 
 
 def _shortened(delta: torch.Tensor, rounded: torch.Tensor, radius: float, norm: Norm) -> torch.Tensor:

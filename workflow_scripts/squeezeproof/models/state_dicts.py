@@ -154,8 +154,8 @@ def _of_parts(
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         pass_on(error)
         weight = None
-    # The directions, or the weight itself, are the largest part.
-    if weight is None or weight.shape != max(parts, key=torch.Tensor.numel).shape:
+    # The directions, or the weight itself, are the largest part, of a single number that of most dimensions.
+    if weight is None or weight.shape != max(parts, key=lambda part: (part.numel(), part.dim())).shape:
         raise Unclear(f"holds parts of a weight that do not go together: {shown}; it is damaged, save it again")
     return weight
 

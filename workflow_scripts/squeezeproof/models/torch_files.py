@@ -198,7 +198,7 @@ def _no_weights(path: str | Path, content: Any) -> str:
 
 
 def _of(path: str | Path, place: str, save: str | None = None) -> str:
-    """`_lines` for what stands in an entry of a file."""
+    """`lines_to_save` for what stands in an entry of a file."""
     entry = "".join(f"[{key!r}]" for key in place.split(".") if key)
     loaded = f"torch.load({str(path)!r}, weights_only=False){entry}"
     return lines_to_save(path, save or f"torch.save(model.state_dict(), {WRITTEN!r})", loaded)
