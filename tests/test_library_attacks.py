@@ -384,7 +384,7 @@ def test_a_set_that_failed_is_scored_on_nothing_and_fails_the_audit_with_its_rea
     path, (images, labels) = tmp_path / "set.safetensors", held_out(FEW)
     split = stored(path, "torchattacks.FGSM", "made")
     monkeypatch.setattr("squeezeproof.evaluation.scoring.open_split", lambda test: (images, labels, split))
-    _, predictions, attacks, _, _ = score(lambda images: torch.zeros(len(images), dtype=torch.int64), None, [path])
+    _, predictions, attacks, *_ = score(lambda images: torch.zeros(len(images), dtype=torch.int64), None, [path])
     assert (predictions["made"] == NOT_SCORED).all() and attacks["made"]["failed"] == REASON
     (finding,) = audit_set(path, "d", "s", "made", Origin(images.numpy(), labels.numpy(), "of the model"))
     assert (finding.verdict, finding.message) == ("failure", REASON)

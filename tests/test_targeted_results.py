@@ -115,13 +115,13 @@ def test_what_is_scored_on_a_targeted_set_is_read_apart(monkeypatch, tmp_path):
     _, split = saved_set(made, tensors, told, settings("pgd", targeted="3"), labels, images)
     monkeypatch.setattr("squeezeproof.evaluation.scoring.open_split", lambda test: (images, labels, split))
     found = score(lambda pixels: network()(to_pixels(pixels[:], "cpu")).argmax(1), None, [made])
-    labels, predictions, attacks, split, targets = found
+    labels, predictions, attacks, split, targets, scored = found
     assert (predictions["aim-eps0.2"] == NOT_SCORED).equal(labels == 3)
     names = SimpleNamespace(dataset="d", target="base", source="base")
     path = tmp_path / "predictions.safetensors"
-    save_predictions(path, labels, predictions, names, attacks, {"fingerprint": "m"}, split, targets)
+    save_predictions(path, labels, predictions, names, attacks, {"fingerprint": "m"}, split, targets, scored)
     _, robust, metadata = read_predictions(path)
-    assert list(robust) == ["clean"] and metadata["attacks"] == {}
+    assert list(robust) == ["clean"] and metadata["attacks"] == {} and metadata["scored"] == scored
     _, clean, (apart,), _ = read_targeted(path)
     assert apart == "aim-eps0.2"
     kept = read_targeted(path)[2][apart]
