@@ -138,10 +138,8 @@ def _choose(
 
 
 def _rounding(asked: Asked, dense: tuple[Size, dict[str, int]]) -> float:
-    """How far whole filters may take what goes from what is asked for."""
-    size, filters = dense
-    of_layers = asked.scope == "layer" and asked.measure == "channels"
-    return TOLERANCE + (len(filters) / 2 / size.channels if of_layers else 0)
+    """How far the nearest number of whole filters may be from what is asked for."""
+    return max(TOLERANCE, 0.5 / dense[0].channels) if asked.measure == "channels" else TOLERANCE
 
 
 def _check_rounding(
