@@ -4,6 +4,7 @@ Only so are weights seen that are recomputed from other parameters (spectral_nor
 leftovers of torch.nn.utils.prune), shared, held bare (the projections of attention), or never used.
 """
 
+import warnings
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -144,8 +145,12 @@ def _plain() -> Generator[None]:
     fused = torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(False)
-        mkldnn, cudnn = torch.backends.mkldnn.flags(enabled=False), torch.backends.cudnn.flags(enabled=False)
-        with sdpa_kernel(SDPBackend.MATH), mkldnn, cudnn:
+        with ExitStack() as stack, warnings.catch_warnings():
+            # To turn it off, torch says something of GPUs that a machine may not have.
+            warnings.filterwarnings("ignore", "TF32 acceleration on top of oneDNN")
+            stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
