@@ -232,7 +232,7 @@ DAMAGES = ["empty", "header cut", "data cut", "last byte", "header bit", "data b
 # Inputs of which a job needs the metadata, or some of the arrays, and which only other jobs read whole.
 IN_PART = {
     ("audit_sets", f"{BASE}.safetensors"),
-    *(("write_audit", name) for name in (f"{BASE}.safetensors", f"{PRUNED}.safetensors", "test.safetensors")),
+    *(("write_audit", f"{name}.safetensors") for name in (BASE, PRUNED, "train", "test")),
     *(("write_tables", f"{name}.safetensors") for name in (BASE, PRUNED)),
     *(("write_costs", f"{name}.safetensors") for name in ATTACKS),
     *(("write_unsupported", f"{name}.safetensors") for name in (BASE, PRUNED, *ATTACKS)),
@@ -376,7 +376,7 @@ def test_a_training_that_breaks_names_the_learning_rate_and_goes_on_from_its_las
 FAILURES = [
     URLError("no route"), ConnectionResetError(104, "Connection reset by peer"), TimeoutError("timed out"),
     IncompleteRead(b"half"), RuntimeError("File not found or corrupted."), EOFError("ended early"), zlib.error("-3"),
-    tarfile.ReadError("unexpected end of data"), OSError(28, "No space left on device"),
+    tarfile.ReadError("unexpected end of data"), OSError(5, "Input/output error"),
 ]  # fmt: skip
 
 
@@ -405,6 +405,14 @@ def test_an_interrupted_download_names_the_files_and_is_taken_up_again(tmp_path,
         (tmp_path / "b").unlink()
     downloads._provide(tmp_path, sums, True, succeed)
     assert (tmp_path / "a").read_bytes() == b"whole a"
+
+
+def test_a_full_disk_is_not_told_as_a_download_that_failed(tmp_path):
+    def fail():
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        downloads._provide(tmp_path, {"a": md5(b"whole a")}, True, fail)
 
 
 @pytest.mark.parametrize("how", ["empty", "header cut", "last byte", "header bit", "data bit"])

@@ -71,8 +71,11 @@ assert "torch" not in sys.modules
 
 
 def peak(imports, code, *arguments):
-    """MB that code adds to the memory of a process with some modules; getrusage would tell this process's own peak."""
-    script = f"{HEAD}{imports}\nbefore = memory('VmRSS')\n{code}\nprint(memory('VmHWM') - before)"
+    """MB that code adds to the memory of a process with some modules; getrusage would tell this process's own peak.
+
+    They are counted from the peak so far: what a loaded machine takes back of modules that rest comes in again.
+    """
+    script = f"{HEAD}{imports}\nbefore = memory('VmHWM')\n{code}\nprint(memory('VmHWM') - before)"
     environment = {**os.environ, "PYTHONPATH": LIBRARY, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)], env=environment, capture_output=True, text=True

@@ -193,8 +193,8 @@ class House:
                 evaluated = None if evaluated is None else evaluated.numpy()
                 clean = self.predictions[source, source]["clean"].numpy()
                 found += audit_set(path, "digits", source, attack, origin, evaluated, clean)
-            rows = np.linspace(0, len(self.images) - 1, min(150, len(self.images))).round().astype(int)
-            found += audit_fresh(model, self.images[rows], self.labels[rows], rows, paths, **options)
+            rows = np.arange(len(self.images))
+            found += audit_fresh(model, self.images, self.labels, rows, paths, **options)
         paths = []
         for (target, source), predicted in self.predictions.items():
             names = SimpleNamespace(dataset="digits", target=target, source=source)

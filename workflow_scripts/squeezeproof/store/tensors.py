@@ -205,7 +205,7 @@ def _metadata(path: str | Path, opened: safe_open) -> tuple[dict[str, Any], dict
     """(metadata, array name -> digest) of an opened file."""
     text = (opened.metadata() or {}).get(METADATA_KEY)
     if text is None:
-        raise InputError(f"{path}: a safetensors file, but not one of SqueezeProof's (no metadata)")
+        raise InputError(f"{path}: a safetensors file, but not one of SqueezeProof's (no metadata); {AGAIN}")
     digest, _, body = text.partition(" ")
     if digest != _sha256(body):
         raise InputError(f"{path}: its metadata was altered, or written by another version; {AGAIN}")
