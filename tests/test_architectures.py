@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from functools import cache
+from itertools import cycle, product
 
 import pytest
 import torch
@@ -323,27 +324,33 @@ def dense(kind):
     return model, shape, dense_sizes(model, shape), measure(model, {}, shape)["channels"]
 
 
-@pytest.mark.parametrize("scope", ["layer", "global"])
-@pytest.mark.parametrize("importance", sorted(IMPORTANCES.keys() - {"l1"}))  # l1 is test_filter_pruning's
+# Each ratio in each scope, and each importance once at least; l1 is test_filter_pruning's.
+RATIOS = product((0.1, 0.5, 0.9), ["layer", "global"])
+CHOICES = list(zip(RATIOS, cycle(sorted(IMPORTANCES.keys() - {"l1"})), strict=False))
+
+
+@pytest.mark.parametrize(("choice", "importance"), CHOICES)
 @pytest.mark.parametrize("kind", sorted(NARROW.keys() - OLDER))
-def test_pruned_networks_run_and_rebuild_from_their_checkpoints(tmp_path, kind, importance, scope):
+def test_pruned_networks_run_and_rebuild_from_their_checkpoints(tmp_path, kind, importance, choice):
     dense_model, shape, sizes, channels = dense(kind)
-    pixels = pixels_of(NARROW[kind])
-    for ratio in (0.1, 0.5, 0.9):
-        model = deepcopy(dense_model)
-        options = {"importance": importance, "scope": scope, "measure": "channels"}
-        # These networks are too narrow to lose just a tenth, or to keep just a tenth of every layer.
-        prune_filters(model, shape, sizes, ratio, **options, final=False)
-        left = measure(model, {}, shape)["channels"] / channels
-        assert left == pytest.approx(1 - ratio, abs=0.13)
-        save_model(tmp_path / "model", model, NARROW[kind])
-        rebuilt, _, _ = load_model(tmp_path / "model")
-        assert_same_tensors(rebuilt.state_dict(), model.state_dict())
-        with torch.no_grad():
-            logits = rebuilt(pixels)
-            assert torch.equal(logits, place(model, "cpu")(pixels))
-        assert logits.shape == (3, 10)
-        assert logits.isfinite().all()
+    pixels, model, (ratio, scope) = pixels_of(NARROW[kind]), deepcopy(dense_model), choice
+    options = {"importance": importance, "scope": scope, "measure": "channels"}
+    # These networks are too narrow to lose just a tenth, or to keep just a tenth of every layer.
+    prune_filters(model, shape, sizes, ratio, **options, final=False)
+    left = measure(model, {}, shape)["channels"] / channels
+    assert left == pytest.approx(1 - ratio, abs=0.13)
+    save_model(tmp_path / "model", model, NARROW[kind])
+    rebuilt, _, _ = load_model(tmp_path / "model")
+    assert_same_tensors(rebuilt.state_dict(), model.state_dict())
+    with torch.no_grad():
+        logits = rebuilt(pixels)
+        assert torch.equal(logits, place(model, "cpu")(pixels))
+    assert logits.shape == (3, 10)
+    assert logits.isfinite().all()
+
+
+def test_every_importance_is_tried():
+    assert {importance for _, importance in CHOICES} == IMPORTANCES.keys() - {"l1"}
 
 
 @pytest.mark.parametrize("pruned", [False, True])

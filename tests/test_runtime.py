@@ -35,7 +35,8 @@ def page_faults(how):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
 def test_freed_tensors_are_not_cleared_by_the_kernel_again():
-    assert page_faults("set up") < 200 < page_faults("as it stands")
+    # Thousands at each step, none where memory is kept; a machine that is short of it takes some back.
+    assert 10 * page_faults("set up") < page_faults("as it stands")
 
 
 HUGE = """
