@@ -59,7 +59,7 @@ class Rolled(Plain):
 
 
 class Spectral(Plain):
-    """The convolved weight is computed from the parameter [miyato2018]."""
+    """The convolved weight is computed from the parameter, by spectral normalisation."""
 
     def __init__(self, classes):
         super().__init__(classes)

@@ -106,7 +106,8 @@ def test_a_split_is_read_in_constant_memory(large):
 
 @needs_proc
 def test_a_shard_is_crafted_in_the_memory_of_a_shard(large, tmp_path):
-    assert peak(WITH_CRAFTING, CRAFTING, large, tmp_path / "shard") < 220
+    # 150 on a quiet machine, 240 on a busy one; the split alone has 300, and its perturbed images as many.
+    assert peak(WITH_CRAFTING, CRAFTING, large, tmp_path / "shard") < 280
 
 
 @needs_proc
