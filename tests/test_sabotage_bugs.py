@@ -1,6 +1,7 @@
 """A third lot of what a bug would leave behind; the study is that of test_sabotage.py."""
 
 from copy import deepcopy
+from functools import partial
 
 import pytest
 import torch
@@ -8,21 +9,13 @@ from conftest import ROOT
 from test_sabotage import COUNT, KINDS, VARIATIONS, fitted, normalised, repeatable  # noqa: F401
 from test_sabotage_more import PGD, SOUND, clean, crafted_otherwise, points, scored, spoilt
 from test_sabotage_more import SABOTAGE as MORE
+from test_sabotage_more import sabotage as registered
 from torch import nn
 
 from squeezeproof.models.predict import predict
 
 SABOTAGE = {}
-
-
-def sabotage(check, when):
-    """Register a kind of sabotage as test_sabotage_more.py does; with None for `check`, one that nothing sees."""
-
-    def register(function):
-        SABOTAGE[function.__name__] = (function, check, when)
-        return function
-
-    return register
+sabotage = partial(registered, kinds=SABOTAGE)
 
 
 def in_range(house, low, high):

@@ -16,11 +16,13 @@ PGD = "pgd-eps0.1"
 SABOTAGE = {}
 
 
-def sabotage(check, when):
-    """Register a kind of sabotage: `before` crafting, of what was `crafted`, or of what was `scored`."""
+def sabotage(check, when, kinds=SABOTAGE):
+    """Register a kind of sabotage among `kinds`: `before` crafting, of what was `crafted`, or of what was `scored`;
+    with None for `check`, one that nothing sees.
+    """
 
     def register(function):
-        SABOTAGE[function.__name__] = (function, check, when)
+        kinds[function.__name__] = (function, check, when)
         return function
 
     return register

@@ -146,13 +146,14 @@ def agrees(key: Key, trial: Trial) -> Finding:
     first = trial.logits(trial.inputs)
     drawn = [name for name, state in _generators(trial.labels.device).items() if state != before[name]]
     spread = max((trial.logits(trial.inputs) - first).abs().max().item() for _ in range(PASSES - 1))
-    limit = AGREE * max(1.0, first.abs().max().item())
-    if not drawn and spread <= limit and (moved := _alone(trial, first)) > APART * max(1.0, first.abs().max().item()):
+    scale = max(1.0, first.abs().max().item())
+    limit = AGREE * scale
+    if not drawn and spread <= limit and (moved := _alone(trial, first)) > APART * scale:
         message = (
             "the logits of an image depend on the other images of its batch, as by batch normalisation without running "
             "statistics, so that no number here is one of the model; let it look at every image alone in eval mode"
         )
-        return judge(key, 6, moved, APART * max(1.0, first.abs().max().item()), message)
+        return judge(key, 6, moved, APART * scale, message)
     source = f" from {' and '.join(drawn)}" if drawn else ""
     message = (
         f"passes differ, or draw random numbers{source}, in eval mode; make the model deterministic, or attack the "

@@ -8,7 +8,7 @@ from torch import nn
 
 from squeezeproof.models.device import device_of
 from squeezeproof.models.foreign import Foreign
-from squeezeproof.models.products import products, weights_in_use
+from squeezeproof.models.products import Product, products, weights_in_use
 from squeezeproof.models.quantized import Quantizer, quantized_layers
 from squeezeproof.types import Masks
 
@@ -46,7 +46,7 @@ def measure(model: nn.Module, masks: Masks, shape: Sequence[int]) -> dict[str, i
     total = sum(parameter.numel() for parameter in parameters.values())
     found = products(model, shape)
     used = weights_in_use(found).values()
-    filters = [width_of(layer) for layer in filtering(model, shape)]
+    filters = [width_of(layer) for layer in filtering(model, shape, found)]
     return {
         "parameters": total,
         "nonzeros": sum(int(parameter.count_nonzero()) for parameter in parameters.values()),
@@ -65,12 +65,13 @@ def measure(model: nn.Module, masks: Masks, shape: Sequence[int]) -> dict[str, i
     }
 
 
-def filtering(model: nn.Module, shape: Sequence[int]) -> list[nn.Module]:
+def filtering(model: nn.Module, shape: Sequence[int], found: Sequence[Product] | None = None) -> list[nn.Module]:
     """The layers whose outputs are the filters of a network: its convolutions, and where there is but the one that cuts
     the image into patches, as in transformers, its linear layers too. What a pass over an image of `shape` (C, H, W)
-    does not use is none of them.
+    does not use is none of them. `found` are its products, where they are known.
     """
-    used = {product.parameter.rpartition(".")[0] for product in products(model, shape) if product.parameter}
+    found = products(model, shape) if found is None else found
+    used = {product.parameter.rpartition(".")[0] for product in found if product.parameter}
     used |= layer_macs(model, shape).keys()
     modules = [module for name, module in model.named_modules() if name in used]
     layers = [module for module in modules if isinstance(module, nn.Conv2d)]
