@@ -25,7 +25,7 @@ from squeezeproof.study.job_code import JobCode
 from squeezeproof.study.outputs import jobs, targets
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
 from squeezeproof.study.plan import Study
-from squeezeproof.study.preflight import problems
+from squeezeproof.study.preflight import problems, slow_trainings
 from squeezeproof.study.reruns import content_decides
 from squeezeproof.study.rule_graph import one_node_a_rule
 from squeezeproof.study.scheduling import one_look_at_a_function, one_timer_at_a_time
@@ -74,11 +74,13 @@ if workflow.is_main_process:
 
 
 def refuse_what_cannot_run():
-    """Raise a WorkflowError with all that is known to make jobs fail."""
+    """Raise a WorkflowError with all that is known to make jobs fail; warn of what is known to make them slow."""
     here = not workflow.non_local_exec and not workflow.deployment_settings.deployment_method
     found = problems(study, here, not workflow.storage_settings.default_storage_provider)
     if found:
         raise WorkflowError(str(ConfigError(found)))
+    for notice in slow_trainings(study) if here else []:
+        logger.warning(notice)
 
 
 # What of the section `compute` can change a result; how many images are in memory cannot.

@@ -174,6 +174,28 @@ def test_a_gpu_is_looked_for_where_jobs_run_here(monkeypatch):
     assert preflight.problems(study()) == []
 
 
+@pytest.mark.parametrize(
+    ("flags", "compute", "gpu", "told"),
+    [
+        ("fpu avx2", {"device": "cpu"}, True, ["finetunings.standard.precision", "trainings.standard.precision"]),
+        ("fpu avx2", {"device": "auto"}, False, ["finetunings.standard.precision", "trainings.standard.precision"]),
+        ("fpu avx2", {"device": "auto"}, True, []),
+        ("fpu avx2 avx512_bf16", {"device": "cpu"}, False, []),
+        ("fp asimd bf16", {"device": "cpu"}, False, []),
+        (None, {"device": "cpu"}, False, []),
+    ],
+)
+def test_bfloat16_that_the_processor_does_not_have_is_told(place, monkeypatch, flags, compute, gpu, told):
+    monkeypatch.setattr(preflight, "sees_gpu", lambda: gpu)
+    if flags is not None:
+        (place / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    half = {"standard": {"epochs": 1, "precision": "bfloat16"}}
+    asking = study(compute=compute, trainings=half, finetunings=half)
+    found = preflight.slow_trainings(asking, str(place / "cpuinfo"))
+    assert sorted(text.partition(":")[0] for text in found) == told
+    assert preflight.slow_trainings(study(compute=compute), str(place / "cpuinfo")) == []
+
+
 @pytest.mark.slow
 def test_a_device_that_is_not_there_costs_no_finished_model(study_of_files):
     workspace = study_of_files

@@ -25,6 +25,8 @@ SEES_GPU = "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 1)"
 LOOKS = "import sys; sys.path[:0] = [{!r}, '']; from squeezeproof.evaluation.support import look; look()"
 NO_GPU = "compute.device: cuda, but torch sees no GPU here; write auto or cpu, or run on a GPU node"
 SPLITS = ("train", "validation", "test")
+# Instructions for bfloat16, of x86 and of ARM processors, as Linux calls them.
+BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 def problems(study: "Study", here: bool = True, stored_here: bool = True) -> list[str]:
@@ -46,6 +48,32 @@ def problems(study: "Study", here: bool = True, stored_here: bool = True) -> lis
     if here and stored_here:
         found += _datasets(study)
     return found + (_libraries(study) + _layers(study, unfit) if here else [])
+
+
+def slow_trainings(study: "Study", processor: str = "/proc/cpuinfo") -> list[str]:
+    """A text for each training in bfloat16 where jobs run on this machine and it would compute that in software.
+
+    Args:
+        processor: the file in which Linux tells what a processor can.
+    """
+    sections = {path: study.config[path] for path in ("trainings", "finetunings")}
+    found = [
+        f"{path}.{name}.precision"
+        for path, entries in sections.items()
+        for name, settings in entries.items()
+        if settings["precision"] == "bfloat16"
+    ]
+    try:
+        can = set(Path(processor).read_text().split())
+    except OSError:
+        return []
+    if not found or can & BFLOAT16 or (study.compute["device"] != "cpu" and sees_gpu()):
+        return []
+    return [
+        f"{path}: bfloat16: this processor has no instructions for it, training will take many times as long; write "
+        "float32, or run where there is a GPU or a processor with avx512_bf16 or amx_bf16"
+        for path in found
+    ]
 
 
 def _datasets(study: "Study") -> list[str]:
