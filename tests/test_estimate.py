@@ -1,6 +1,7 @@
 """What a study is said to cost, beside what it did cost."""
 
 import copy
+import itertools
 import os
 import random
 import sys
@@ -11,13 +12,15 @@ import numpy as np
 import pytest
 import show_estimate
 import show_resources
+import torch
 from conftest import TINY, Workspace
 from safetensors.numpy import load_file
 
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
+from squeezeproof.models import speed
 from squeezeproof.study.costs import Cost, read_costs
-from squeezeproof.study.estimate import Job, Size, attack_passes, file_bytes, image_counts, jobs
+from squeezeproof.study.estimate import Job, Size, attack_passes, defaults, file_bytes, image_counts, jobs
 from squeezeproof.study.plan import Study
 from squeezeproof.study.rates import Rates
 
@@ -102,9 +105,14 @@ def test_work_grows_with_seeds_epochs_and_macs():
 # Rates
 
 
+def timed(_):
+    """Seconds per multiply-accumulate that no job of the tests took."""
+    return 0.5
+
+
 def test_rates_that_exist_are_recovered():
     finished = [(job(work), 3 + work / 50) for work in (0, 10, 100, 1000)]
-    rates = Rates(finished)
+    rates = Rates(timed, finished)
     assert rates.seconds(job(500)) == pytest.approx(13)
     assert rates.used == {("craft", "cnn8"): 4}
 
@@ -112,24 +120,66 @@ def test_rates_that_exist_are_recovered():
 @pytest.mark.parametrize("other", [{"kind": "vgg19"}, {"rule": "predict"}, {"macs": 5}, {"macs": 1 / 5}])
 def test_jobs_that_are_not_comparable_tell_nothing(other):
     finished = [(job(work), 3 + work / 50) for work in (0, 10, 100, 1000)]
-    rates = Rates(finished)
+    rates = Rates(timed, finished)
     asked = job(500, **other)
-    assert rates.seconds(asked) == Rates().seconds(asked) != pytest.approx(13)
+    assert rates.seconds(asked) == defaults()["startup"]["torch"] + 0.5 * asked.work
     assert not any(rates.used.values())
     assert rates.seconds(job(500, macs=2)) == pytest.approx(23)
 
 
 @pytest.mark.parametrize("pairs", [[(10, 5.0)], [(10, 5.0), (10, 5.0)], [(10, 9.0), (20, 3.0)], [(0, 2.0)]])
 def test_rates_of_few_or_odd_jobs_are_never_negative(pairs):
-    rates = Rates([(job(work), seconds) for work, seconds in pairs])
+    rates = Rates(timed, [(job(work), seconds) for work, seconds in pairs])
     estimates = [rates.seconds(job(work)) for work in (0, 10, 100, 1000)]
     assert estimates[0] >= 0 and estimates == sorted(estimates)
 
 
-def test_defaults_are_faster_on_a_gpu_by_the_assumed_factor():
-    work = 1e15
-    slow, fast = Rates().seconds(job(work)), Rates(factor=50).seconds(job(work))
-    assert slow / fast == pytest.approx(50, rel=0.01)
+@pytest.fixture
+def ticks(monkeypatch):
+    """A clock that goes on by a second whenever somebody looks."""
+    seconds = itertools.count()
+    monkeypatch.setattr(speed.time, "process_time", lambda: float(next(seconds)))
+
+
+def test_steps_are_timed_on_as_many_images_as_a_batch_has_or_a_large_network_allows(ticks):
+    seen = []
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(12, 3)
+
+        def forward(self, pixels):
+            seen.append((len(pixels), self.training, pixels.requires_grad, self.layer.weight.requires_grad))
+            return self.layer(pixels.flatten(1))
+
+    small = speed.speed(Network(), 1000, (3, 2, 2), training=64, attacks=100)
+    assert small == speed.Speed(training=1 / (64 * 3 * 1000), attacks=1 / (100 * 2 * 1000))
+    assert set(seen[1:]) == {(64, True, False, True), (100, False, True, False)}
+    large = speed.speed(Network(), 10**9, (3, 2, 2))
+    assert large == speed.Speed(training=1 / (6 * 3e9), attacks=1 / (10 * 2e9))
+    assert speed.speed(Network(), 10**12, (3, 2, 2)).training == 1 / (2 * 3e12)
+
+
+def test_a_job_goes_by_the_network_of_its_kind_that_is_nearest_in_size(ticks):
+    study = plan(architectures={"narrow": {"kind": "cnn8", "width": 2}, "wide": {"kind": "cnn8", "width": 16}})
+    sizes = show_estimate.measured_sizes(study)
+    narrow, wide = (sizes["digits", name].macs for name in ("narrow", "wide"))
+    known = show_estimate.Timed(study, sizes)
+    for macs, name in ((wide / 2, "wide"), (narrow, "narrow")):
+        attack, training = (known(job(1, rule=rule, macs=macs)) for rule in ("craft", "train"))
+        assert (attack, training) == (
+            1 / (250 * 2 * sizes["digits", name].macs),
+            1 / (128 * 3 * sizes["digits", name].macs),
+        )
+
+
+def test_a_gpu_that_is_not_there_is_assumed_to_be_faster(ticks, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    here, there = plan(), plan(compute={"device": "cuda"})
+    sizes = show_estimate.measured_sizes(here)
+    slow, fast = (show_estimate.Timed(study, sizes)(job(1, macs=1000)) for study in (here, there))
+    assert slow / fast == pytest.approx(defaults()["gpu_factor"])
 
 
 # Beside a finished study
@@ -141,7 +191,7 @@ def test_the_jobs_are_those_that_ran(finished, monkeypatch):
     study = show_estimate.read_study(["config.yaml"])
     known = jobs(study, of_size(study))
     assert {(finished.results / "benchmarks" / job.benchmark).is_file() for job in known} == {True}
-    rows = show_estimate.rows_of(study, of_size(study), Rates())
+    rows = show_estimate.rows_of(study, of_size(study), Rates(timed))
     counts = {rule: count for rule, count, *_ in rows if rule not in ("prepare", "total")}
     assert counts == written
     for rule in ("train", "compress", "craft", "predict"):
@@ -166,8 +216,9 @@ def hours(workspace, finished, monkeypatch):
     """(estimated, measured) CPU seconds of the jobs of a run study, calibrated on another one."""
     monkeypatch.chdir(finished.path)
     study = Study(copy.deepcopy(workspace.config))
-    rates = show_estimate.calibrated(study.compute, [Study(copy.deepcopy(finished.config))])
-    known = jobs(study, show_estimate.measured_sizes(study))
+    sizes = show_estimate.measured_sizes(study)
+    rates = show_estimate.calibrated(study, sizes, [Study(copy.deepcopy(finished.config))])
+    known = jobs(study, sizes)
     seconds = {cost.path: cost.cpu_seconds for cost in read_costs(workspace.results)}
     measured = sum(seconds[workspace.results / "benchmarks" / job.benchmark] for job in known)
     return sum(map(rates.seconds, known)), measured

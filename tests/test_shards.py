@@ -300,5 +300,5 @@ def test_the_estimate_counts_every_shard():
     once = [job for job in whole if job.rule == "craft"]
     assert len(crafted) == 3 * len(once) and len({job.benchmark for job in crafted}) == len(crafted)
     assert sum(job.work for job in crafted) == pytest.approx(sum(job.work for job in once))
-    rates = Rates([(once[0], 10.0), (once[1], 30.0)])
+    rates = Rates(lambda job: 1.0, [(once[0], 10.0), (once[1], 30.0)])
     assert rates.seconds(crafted[0]) < rates.seconds(once[0])

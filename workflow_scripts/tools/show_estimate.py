@@ -2,10 +2,12 @@
 
 Jobs per rule, passes through networks, bytes on disk, and hours of one core or one GPU. The hours are fitted to logs
 and benchmark files of comparable jobs of finished studies (those in config.yaml and studies/ by default): on the same
-kind of device with as many threads, of the same rule and architecture.
+kind of device with as many threads, of the same rule and architecture. Where there are none, some steps of the network
+are timed on this machine.
 """
 
 import argparse
+import math
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -13,11 +15,14 @@ from pathlib import Path
 # The library is not installed; it lies beside this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import torch
 from show_plan import print_table, read_config
 
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import initial_model, specification
 from squeezeproof.models.measure import measure
+from squeezeproof.models.speed import speed
+from squeezeproof.runtime import keep_memory
 from squeezeproof.study.costs import read_costs
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.estimate import Size, defaults, file_bytes, jobs
@@ -33,14 +38,19 @@ def read_study(paths):
     return Study(read_config(paths))
 
 
+def built(study, dataset, architecture):
+    """(network with random weights, (C, H, W) of its images)."""
+    shape = (dataset.channels, dataset.size, dataset.size)
+    metadata = {"shape": shape, "mean": [0.5] * shape[0], "std": [0.5] * shape[0], "classes": range(CLASSES)}
+    return initial_model(specification(study.architecture_settings(architecture), metadata), seed=0), shape
+
+
 def measured_sizes(study):
     """(data set, architecture entry) -> Size, from networks that are built."""
     found = {}
     for dataset in study.datasets.values():
-        shape = (dataset.channels, dataset.size, dataset.size)
-        metadata = {"shape": shape, "mean": [0.5] * shape[0], "std": [0.5] * shape[0], "classes": range(CLASSES)}
         for name in study.config["architectures"]:
-            model = initial_model(specification(study.architecture_settings(name), metadata), seed=0)
+            model, shape = built(study, dataset, name)
             tensors = model.state_dict().values()
             weights = sum(parameter.numel() for parameter in model.parameters() if parameter.dim() > 1)
             held = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
@@ -48,25 +58,49 @@ def measured_sizes(study):
     return found
 
 
-def calibrated(compute, studies):
-    """Rates fitted to the finished jobs of studies on a device as in the section `compute`, with as many threads."""
+class Timed:
+    """Seconds per multiply-accumulate of jobs of a study, by steps of its networks that are timed here when asked for.
+
+    A job's network is that of its kind which is nearest in size; where the study asks for a GPU and there is none, the
+    GPU is assumed to be so many times as fast as this CPU.
+    """
+
+    def __init__(self, study, sizes):
+        self.study, self.sizes, self.speeds = study, sizes, {}
+        self.on_gpu = device_of(study.compute) == "cuda" and torch.cuda.is_available()
+        self.factor = defaults()["gpu_factor"] if device_of(study.compute) == "cuda" and not self.on_gpu else 1
+
+    def __call__(self, job):
+        alike = [key for key in self.sizes if self.study.architecture_settings(key[1])["kind"] == job.kind]
+        key = min(alike, key=lambda key: abs(math.log(self.sizes[key].macs / job.macs)))
+        if key not in self.speeds:
+            torch.set_num_threads(self.study.compute["threads"])
+            keep_memory()
+            model, shape = built(self.study, self.study.datasets[key[0]], key[1])
+            self.speeds[key] = speed(model, self.sizes[key].macs, shape, "cuda" if self.on_gpu else "cpu")
+        measured = self.speeds[key].training if job.rule in ("train", "compress") else self.speeds[key].attacks
+        return measured / self.factor
+
+
+def calibrated(study, sizes, studies):
+    """Rates fitted to the finished jobs of studies on a device as that of `study`, with as many threads."""
+    compute = study.compute
     finished, others, device = [], defaultdict(list), device_of(compute)
-    for study in studies:
-        folder = Path("results") / study.name
+    for ran in studies:
+        folder = Path("results") / ran.name
         costs = {cost.path.relative_to(folder / "benchmarks").as_posix(): cost for cost in read_costs(folder)}
-        alike = device_of(study.compute) == device and study.compute["threads"] == compute["threads"]
+        alike = device_of(ran.compute) == device and ran.compute["threads"] == compute["threads"]
         if not costs or not alike:
             continue
         try:
-            known = jobs(study, measured_sizes(study))
+            known = jobs(ran, measured_sizes(ran))
         except InputError:
             # Its images or its network's code are gone since it ran: nothing tells what its jobs did.
             continue
         finished += [(job, spent(costs.pop(job.benchmark), device)) for job in known if job.benchmark in costs]
         for cost in costs.values():
             others[cost.rule].append(spent(cost, device))
-    factor = defaults()["gpu_factor"] if device == "cuda" else 1
-    return Rates(finished, others, factor)
+    return Rates(Timed(study, sizes), finished, others)
 
 
 def device_of(compute):
@@ -114,8 +148,8 @@ def main(arguments):
 def show(study, finished):
     """Print what a study will take, by the jobs of the studies in the config files `finished`."""
     device = device_of(study.compute)
-    rates = calibrated(study.compute, finished_studies(finished))
     sizes = measured_sizes(study)
+    rates = calibrated(study, sizes, finished_studies(finished))
     unit = "GPU" if device == "cuda" else "CPU"
     header = ["rule", "jobs", "passes forward", "backward", f"{unit} hours"]
     rows_of_rules = rows_of(study, sizes, rates)
@@ -131,8 +165,9 @@ def show(study, finished):
         print(f"Hours are fitted to these finished jobs: {', '.join(used)}.")
     if not all(rates.used.values()):
         rest = ", ".join(f"{rule} of {kind}" for (rule, kind), count in rates.used.items() if not count)
-        assumed = f", times an ASSUMED factor of {defaults()['gpu_factor']}" if device == "cuda" else ""
-        print(f"No comparable job ran here; hours of one core elsewhere{assumed} are taken for: {rest}.")
+        factor = rates.timed.factor
+        assumed = f", a GPU ASSUMED to be {factor} times as fast as this CPU" if factor > 1 else ""
+        print(f"No comparable job ran here; some steps were timed{assumed}, for: {rest}.")
 
 
 if __name__ == "__main__":

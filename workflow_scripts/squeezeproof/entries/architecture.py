@@ -8,10 +8,6 @@ from pydantic import Field
 from squeezeproof.entries.entry import Entry
 from squeezeproof.entries.settings import Text, Whole, setting
 
-# Multiply-accumulates a second while attacking, of a network that nobody measured; as those of every architecture,
-# on one core of a 2-core x86 server, float32, one thread.
-MACS_PER_SECOND = 2.0e10
-
 # The ending of files of weights, and those of what torch.save writes.
 WEIGHTS = ".safetensors"
 TORCH_FILES = (".pt", ".pth", ".pth.tar", ".ckpt", ".bin", ".pkl", ".t7", ".tar")
@@ -63,7 +59,6 @@ class Architecture(Entry):
 
     Attributes:
         minimum_size: side in pixels of the smallest image that it takes.
-        macs_per_second: see MACS_PER_SECOND.
         checked_first: whether it may be any network, so that what it supports is found out before it is trained.
     """
 
@@ -71,7 +66,6 @@ class Architecture(Entry):
     about: ClassVar[str] = "Normalisation is a layer of every model, so that attacks work on pixels in [0, 1]."
     key: ClassVar[str] = "kind"
     minimum_size: ClassVar[int] = 1
-    macs_per_second: ClassVar[float] = MACS_PER_SECOND
     checked_first: ClassVar[bool] = False
 
     kind: str

@@ -1,9 +1,8 @@
-"""Seconds of jobs, fitted to finished ones or taken from committed defaults."""
+"""Seconds of jobs, fitted to finished ones or to passes that were timed."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from squeezeproof.entries import registry
 from squeezeproof.study.estimate import Job, defaults
 
 # A network that is more times as large or as small as another computes at another rate.
@@ -17,18 +16,18 @@ class Rates:
     that estimates went by: (rule, kind of architecture) -> jobs.
 
     Args:
+        timed: seconds per multiply-accumulate of a Job to which no finished one is comparable.
         finished: pairs of a Job and the wall seconds it took on the device that is estimated.
         others: rule -> seconds of each of its finished jobs, of rules that pass no images through a network.
-        factor: how many times faster than the defaults' CPU core the device is, where nothing was measured.
     """
 
     def __init__(
         self,
+        timed: Callable[[Job], float],
         finished: Iterable[tuple[Job, float]] = (),
         others: Mapping[str, Sequence[float]] | None = None,
-        factor: float = 1.0,
     ) -> None:
-        self.factor = factor
+        self.timed = timed
         self.finished = defaultdict(list)
         for job, seconds in finished:
             self.finished[_work(job), job.kind].append((job, seconds))
@@ -44,7 +43,10 @@ class Rates:
                 for known, seconds in self.finished.get(key, ())
                 if job.macs <= COMPARABLE * known.macs and known.macs <= COMPARABLE * job.macs
             ]
-            self.fits[*key, job.macs] = _fit(comparable) if comparable else self._default(job.kind)
+            if comparable:
+                self.fits[*key, job.macs] = _fit(comparable)
+            else:
+                self.fits[*key, job.macs] = defaults()["startup"]["torch"], self.timed(job)
             self.used[key] = max(self.used[key], len(comparable))
         startup, per_mac = self.fits[*key, job.macs]
         return startup + per_mac * job.work
@@ -52,9 +54,6 @@ class Rates:
     def seconds_of(self, rule: str) -> float:
         """Estimated wall seconds of one job of a rule that passes no images through a network."""
         return self.others.get(rule, defaults()["startup"]["other"])
-
-    def _default(self, kind: str) -> tuple[float, float]:
-        return defaults()["startup"]["torch"], 1 / (registry.architectures()[kind].macs_per_second * self.factor)
 
 
 def _work(job: Job) -> str:

@@ -12,7 +12,6 @@ class Cnn3(Architecture):
     function = "squeezeproof.models.networks:cnn3"
     display = "CNN-3"
     minimum_size = 28
-    macs_per_second = 2.2e10
 
     kind: Literal["cnn3"] = "cnn3"
     normalization: Normalization = normalization("none")

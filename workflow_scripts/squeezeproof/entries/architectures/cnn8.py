@@ -10,7 +10,6 @@ class Cnn8(Architecture):
     function = "squeezeproof.models.networks:cnn8"
     display = "CNN-8"
     minimum_size = 8
-    macs_per_second = 2.4e10
 
     kind: Literal["cnn8"] = "cnn8"
     normalization: Normalization = normalization("half")

@@ -14,7 +14,6 @@ class DenseNet121(Architecture):
     function = "squeezeproof.models.vision:densenet121"
     display = "DenseNet-121"
     minimum_size = 8
-    macs_per_second = 2.9e10
 
     kind: Literal["densenet121"] = "densenet121"
     growth: Whole = setting("Feature maps that every layer adds; the stem has twice as many.", 32, ge=1, le=256)

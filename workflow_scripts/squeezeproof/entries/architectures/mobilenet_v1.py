@@ -12,7 +12,6 @@ class MobileNetV1(Architecture):
     function = "squeezeproof.models.mobilenet:mobilenet_v1"
     display = "MobileNetV1"
     minimum_size = 8
-    macs_per_second = 2.3e10
 
     kind: Literal["mobilenet_v1"] = "mobilenet_v1"
     width: Whole = width(32)

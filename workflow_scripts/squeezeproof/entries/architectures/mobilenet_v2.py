@@ -12,7 +12,6 @@ class MobileNetV2(Architecture):
     function = "squeezeproof.models.vision:mobilenet_v2"
     display = "MobileNetV2"
     minimum_size = 8
-    macs_per_second = 1.4e10
 
     kind: Literal["mobilenet_v2"] = "mobilenet_v2"
     width: Whole = setting(

@@ -9,7 +9,6 @@ class ResNet18(Architecture):
     function = "squeezeproof.models.vision:resnet18"
     display = "ResNet-18"
     minimum_size = 8
-    macs_per_second = 2.5e10
 
     kind: Literal["resnet18"] = "resnet18"
     width: Stem = 64

@@ -9,7 +9,6 @@ class ResNet34(Architecture):
     function = "squeezeproof.models.vision:resnet34"
     display = "ResNet-34"
     minimum_size = 8
-    macs_per_second = 2.4e10
 
     kind: Literal["resnet34"] = "resnet34"
     width: Stem = 64

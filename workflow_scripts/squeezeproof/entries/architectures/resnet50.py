@@ -9,7 +9,6 @@ class ResNet50(Architecture):
     function = "squeezeproof.models.vision:resnet50"
     display = "ResNet-50"
     minimum_size = 8
-    macs_per_second = 3.3e10
 
     kind: Literal["resnet50"] = "resnet50"
     width: Stem = 64

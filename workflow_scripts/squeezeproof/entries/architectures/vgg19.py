@@ -13,7 +13,6 @@ class Vgg19(Architecture):
     function = "squeezeproof.models.vgg:vgg19"
     display = "VGG-19"
     minimum_size = 28
-    macs_per_second = 2.9e10
 
     kind: Literal["vgg19"] = "vgg19"
     width: Whole = width(64, most=1024)

@@ -9,7 +9,6 @@ class Vgg19Bn(Architecture):
 
     function = "squeezeproof.models.vgg:vgg19_bn"
     minimum_size = 8
-    macs_per_second = 3.4e10
 
     kind: Literal["vgg19_bn"] = "vgg19_bn"
     width: Whole = width(64, most=1024)

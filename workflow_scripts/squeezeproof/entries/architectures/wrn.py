@@ -13,7 +13,6 @@ class Wrn(Architecture):
     function = "squeezeproof.models.wide_resnet:wrn"
     display = "WRN"
     minimum_size = 8
-    macs_per_second = 4.8e10
 
     kind: Literal["wrn"] = "wrn"
     depth: Whole = setting("Convolutions in a row, 6n + 4 with n blocks in each of three groups.", 28, ge=10, le=1000)
