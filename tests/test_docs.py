@@ -17,6 +17,7 @@ from squeezeproof.study.plan import Study
 
 PAGES = yaml.safe_load((ROOT / "docs/pages.yaml").read_text())
 PARTS = yaml.safe_load((ROOT / "studies/published/parts.yaml").read_text())
+CLAIMS = yaml.safe_load((ROOT / "studies/published/claims.yaml").read_text())
 WRITTEN = [study for study, page in PAGES.items() if "page" in page and (ROOT / "docs" / study).is_dir()]
 
 
@@ -55,7 +56,7 @@ def test_a_page_is_linked_where_the_studies_are_told(study):
 
 
 def test_the_page_above_the_papers_is_what_their_pages_make_it():
-    text = reproductions_page(ROOT / "docs", ROOT / "studies/published", PARTS)
+    text = reproductions_page(ROOT / "docs", ROOT / "studies/published", PARTS, CLAIMS)
     assert text == (ROOT / "docs/reproductions.md").read_text()
 
 
@@ -73,7 +74,23 @@ def test_a_part_of_a_paper_is_run_or_says_why_not(change, message):
     changed = parts["wang2018"][0] | change
     parts["wang2018"][0] = {key: value for key, value in changed.items() if value is not None}
     with pytest.raises(InputError, match=message):
-        reproductions_page(ROOT / "docs", ROOT / "studies/published", parts)
+        reproductions_page(ROOT / "docs", ROOT / "studies/published", parts, CLAIMS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"expects": "better"}, "expects: better is unknown"),
+        ({"reason": "none"}, "unknown keys reason"),
+        ({"where": {"training": ["nobody"]}}, "where.training: no row has one of nobody"),
+        ({"where": {"colour": ["red"]}}, "where.colour: no row"),
+    ],
+)
+def test_a_claim_that_nothing_bears_on_is_no_claim(change, message):
+    claims = copy.deepcopy(CLAIMS)
+    claims["wang2018"][0] |= change
+    with pytest.raises(InputError, match=message):
+        reproductions_page(ROOT / "docs", ROOT / "studies/published", PARTS, claims)
 
 
 def test_the_jobs_of_the_papers_studies_are_those_of_their_plans():

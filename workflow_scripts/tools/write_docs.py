@@ -108,6 +108,7 @@ if __name__ == "__main__":
         if "page" in page and (ROOT / "docs" / study).is_dir():
             write_hours(study)
             write_page(study, page)
-    parts = yaml.safe_load((ROOT / "studies" / "published" / "parts.yaml").read_text())
-    page = reproductions_page(ROOT / "docs", ROOT / "studies" / "published", parts)
+    published = ROOT / "studies" / "published"
+    parts, claims = (yaml.safe_load((published / f"{name}.yaml").read_text()) for name in ("parts", "claims"))
+    page = reproductions_page(ROOT / "docs", published, parts, claims)
     (ROOT / "docs" / "reproductions.md").write_text(page)

@@ -1,0 +1,81 @@
+"""What finished studies say of a claim that a paper makes: how many comparisons show it, and how many contradict it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from squeezeproof.errors import InputError
+
+# Accuracy of the compressed model beside its reference's, as one comparison shows it.
+LOWER, SAME, HIGHER = "lower", "same", "higher"
+OF_VERDICTS = {
+    "less robust": LOWER,
+    "equivalent": SAME,
+    "more robust": HIGHER,
+    "transfers worse": HIGHER,
+    "no difference shown": None,
+}
+# Claim -> (what shows it, what contradicts it).
+EXPECTATIONS = {
+    "lower": ({LOWER}, {SAME, HIGHER}),
+    "not lower": ({SAME, HIGHER}, {LOWER}),
+    "higher": ({HIGHER}, {SAME, LOWER}),
+}
+# Points of accuracy on clean images within which two models are the same, where an interval lies in them.
+MARGIN = 0.02
+
+
+@dataclass(frozen=True)
+class Count:
+    """Comparisons of one kind (`about` trainings or these models, `against` base or control) that bear on a claim."""
+
+    about: str
+    against: str
+    shown: int
+    contradicted: int
+    undecided: int
+
+    @property
+    def answer(self) -> str:
+        """The claim's standing in words, never stronger than what was counted."""
+        if self.shown and self.contradicted:
+            return "holds in part"
+        if self.contradicted:
+            return "contradicted" if not self.undecided else "contradicted in some, undecided in others"
+        if self.shown:
+            return "holds" if not self.undecided else "shown in some, undecided in others"
+        return "cannot be told"
+
+
+def count(table: pd.DataFrame, expects: str, where: Mapping[str, Sequence[Any]]) -> list[Count]:
+    """Counts of the rows of `verdicts` or of `clean_differences` that bear on a claim, controls left out.
+
+    Args:
+        table: either table; the verdicts' differences are held to the study's error rate over their family, the
+            intervals of clean differences stand each by itself.
+        expects: a key of EXPECTATIONS, of the compressed model's accuracy beside its reference's.
+        where: column -> the values that rows are kept of.
+
+    Raises InputError for what no row is kept of.
+    """
+    kept = table[table["compression"] != "control"]
+    for column, values in where.items():
+        if column not in kept or not len(kept := kept[kept[column].isin(values)]):
+            raise InputError(f"where.{column}: no row has one of {', '.join(map(str, values))}")
+    shows, contradicts = EXPECTATIONS[expects]
+    found = []
+    for (about, against), rows in kept.groupby(["about", "against"]):
+        states = rows["verdict"].map(OF_VERDICTS) if "verdict" in rows else rows.apply(_of_interval, axis=1)
+        shown, contradicted = int(states.isin(shows).sum()), int(states.isin(contradicts).sum())
+        found.append(Count(str(about), str(against), shown, contradicted, len(rows) - shown - contradicted))
+    return found
+
+
+def _of_interval(row: pd.Series) -> str | None:
+    if row["low"] > 0:
+        return HIGHER
+    if row["high"] < 0:
+        return LOWER
+    return SAME if max(-row["low"], row["high"]) < MARGIN else None
