@@ -130,7 +130,6 @@ def not_made_elsewhere(kind, names):
 
 wildcard_constraints:
     dataset=any_of(study.datasets),
-    prepared=any_of(not_made_elsewhere("data", {dataset.key for dataset in study.datasets.values()})),
     base=BASE,
     variant=VARIANT,
     ensemble=ENSEMBLE,
@@ -164,13 +163,6 @@ def files_of_the_user():
     checkpoints = [settings.get(key) for settings in architectures for key in ("checkpoint", "pretrained")]
     given = [study.file_of(model) for model in study.made_models if model.compression in GIVEN]
     return list(filter(None, [*checkpoints, *given, (study.published or {}).get("table")]))
-
-
-# Data sets
-
-
-def dataset_of(wildcards):
-    return next(dataset for dataset in study.datasets.values() if dataset.key == wildcards.prepared)
 
 
 # Models

@@ -1,12 +1,25 @@
+# Split -> the directories of prepared data that this study makes it in.
+PREPARED = {
+    split: any_of(not_made_elsewhere(split, {dataset.key(split) for dataset in study.datasets.values()}))
+    for split in ("train", "test")
+}
+
+
+def dataset_of(wildcards, split):
+    """The data set whose split is prepared in a directory."""
+    return next(dataset for dataset in study.datasets.values() if dataset.key(split) == wildcards.prepared)
+
+
 rule prepare:
     output:
         train=prepared("{prepared}", "train"),
         validation=prepared("{prepared}", "validation"),
-        test=prepared("{prepared}", "test"),
     log:
         "data/prepared/{prepared}/prepare.log",
     benchmark:
         "data/prepared/{prepared}/prepare.tsv"
+    wildcard_constraints:
+        prepared=PREPARED["train"],
     # Raw data lies where Snakemake was started.
     localrule: STORED
     conda:
@@ -16,13 +29,33 @@ rule prepare:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        settings=lambda wildcards: dataset_of(wildcards).settings,
-        name=lambda wildcards: dataset_of(wildcards).name,
+        settings=lambda wildcards: dataset_of(wildcards, "train").settings_of("train"),
+        name=lambda wildcards: dataset_of(wildcards, "train").name,
         code=job_code.preparing,
     message:
-        "Preparing the data set {params.name}"
+        "Preparing the training images of {params.name}"
     script:
         "../workflow_scripts/prepare.py"
+
+
+# After the training images, of which raw data may have been downloaded.
+use rule prepare as prepare_test with:
+    input:
+        train=lambda wildcards: prepared(dataset_of(wildcards, "test").key("train"), "train"),
+    output:
+        test=prepared("{prepared}", "test"),
+    log:
+        "data/prepared/{prepared}/prepare_test.log",
+    benchmark:
+        "data/prepared/{prepared}/prepare_test.tsv"
+    wildcard_constraints:
+        prepared=PREPARED["test"],
+    params:
+        settings=lambda wildcards: dataset_of(wildcards, "test").settings_of("test"),
+        name=lambda wildcards: dataset_of(wildcards, "test").name,
+        code=job_code.preparing,
+    message:
+        "Preparing the test images of {params.name}"
 
 
 rule bring:

@@ -36,7 +36,7 @@ def paths(study):
     """Every path that the rules derive from the names of a plan."""
     results = f"results/{study.name}"
     for dataset in study.datasets.values():
-        yield f"data/prepared/{dataset.key}/train.safetensors"
+        yield f"data/prepared/{dataset.key('train')}/train.safetensors"
     for dataset, model in study.models:
         yield f"{results}/models/{dataset}/{model}.safetensors"
         yield f"{results}/models/{dataset}/{model}.history.csv"

@@ -93,11 +93,15 @@ def test_a_killed_snakemake_is_unlocked_and_goes_on(finished, study, attempt):
     assert len(kept) >= len(made) - 2
 
 
-# --- Ctrl-C
+# --- Ctrl-C, and SIGTERM to Snakemake alone
 
 
-@pytest.mark.parametrize("presses", [1, 2])
-def test_ctrl_c_ends_a_run_in_a_sentence_and_the_same_command_goes_on(study, finished, presses, tmp_path):
+@pytest.mark.parametrize(
+    ("send", "number", "times"),
+    [(os.killpg, signal.SIGINT, 1), (os.killpg, signal.SIGINT, 2), (os.kill, signal.SIGTERM, 1)],
+    ids=["Ctrl-C", "Ctrl-C twice", "SIGTERM"],
+)
+def test_it_ends_a_run_in_a_sentence_and_the_same_command_goes_on(study, finished, send, number, times, tmp_path):
     shutil.rmtree(study.results / "predictions")
     shutil.rmtree(study.results / "tables")
     with (tmp_path / "screen.txt").open("w") as screen:
@@ -105,8 +109,8 @@ def test_ctrl_c_ends_a_run_in_a_sentence_and_the_same_command_goes_on(study, fin
             study.command(), cwd=study.path, stdout=screen, stderr=subprocess.STDOUT, start_new_session=True
         )
     study.wait_for(process, lambda: scripts_of(study, "predict"))
-    for _ in range(presses):
-        os.killpg(process.pid, signal.SIGINT)
+    for _ in range(times):
+        send(process.pid, number)
         time.sleep(0.2)
     assert process.wait(timeout=60) == 1
     output = (tmp_path / "screen.txt").read_text()

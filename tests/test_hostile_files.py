@@ -245,7 +245,7 @@ def test_more_images_than_memory_holds_are_refused(folder, monkeypatch):
     settings = {**SETTINGS, "kind": "image_folder", "root": str(folder)}
     settings |= {"train": None, "validation": 0, "test": None, "subset_seed": 0}
     with pytest.raises(InputError, match=r"datasets\.mine: its 2 train images take more than"):
-        prepare(settings, {}, "mine")
+        prepare(settings, {"train": folder / "train.safetensors"}, "mine")
 
 
 @pytest.mark.parametrize("kind", ["EPS", "PDF", "ICO", "TGA"])

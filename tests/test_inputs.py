@@ -51,7 +51,7 @@ def job(**wildcards):
 
 def test_a_wildcard_names_a_model_and_a_split(study, inputs):
     assert inputs.model("target")(job(target=PRUNED)) == f"results/small/models/digits/{PRUNED}.safetensors"
-    assert inputs.split("train")(job()) == TRAIN.format(study.datasets["digits"].key)
+    assert inputs.split("train")(job()) == TRAIN.format(study.datasets["digits"].key("train"))
     assert inputs.planned(job(variant=PRUNED), "variant").name == PRUNED
 
 
@@ -96,7 +96,7 @@ def test_shards_of_a_set_are_in_order(inputs):
 
 
 def test_training_images_are_read_by_attacks_that_are_fitted_on_them(study, inputs):
-    train = TRAIN.format(study.datasets["digits"].key)
+    train = TRAIN.format(study.datasets["digits"].key("train"))
     assert inputs.training_images_of_attack(job(attack="uap-eps0.1")) == train
     assert inputs.training_images_of_attack(job(attack="fgsm-eps0.1")) == []
     assert inputs.training_images_of_sweep(job(sweep="rising")) == []
@@ -129,7 +129,7 @@ def test_findings_are_of_every_data_set_and_source(study, inputs):
     assert {f"results/small/audit/digits/{BASE}.{kind}.csv" for kind in ("sets", "probe")} <= set(found)
     assert len(found) == 2 + 2 * len(study.sets)
     assert inputs.splits("test") == [
-        f"data/prepared/{study.datasets[dataset].key}/test.safetensors" for dataset in ("digits", "many")
+        f"data/prepared/{study.datasets[dataset].key('test')}/test.safetensors" for dataset in ("digits", "many")
     ]
 
 
@@ -147,7 +147,7 @@ def digests(changes=()):
     """What of the code of some jobs depends on the config."""
     found = JobCode(study_of(changes))
     return {
-        "prepare": found.preparing(Wildcards(fromdict={"prepared": found.study.datasets["digits"].key})),
+        "prepare": found.preparing(Wildcards(fromdict={"prepared": found.study.datasets["digits"].key("test")})),
         "train": found.training(job(base=BASE)),
         "compress": found.compressing(job(variant=PRUNED)),
         "control": found.compressing(job(variant=CONTROL)),

@@ -64,7 +64,7 @@ def test_raw_images_that_are_not_there_are_named_until_they_are_prepared(place):
     assert preflight.problems(plan) == told
     assert preflight.problems(plan, here=False) == preflight.problems(plan, stored_here=False) == []
     for split in preflight.SPLITS:
-        path = place / prepared(plan.datasets["mine"].key, split)
+        path = place / prepared(plan.datasets["mine"].key(split), split)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     assert preflight.problems(plan) == told[1:]

@@ -17,6 +17,7 @@ GROUPS = dict(entry.split("=") for entry in SLURM["groups"])
 # Jobs that are long, few, or alone on their node.
 ALONE = {
     "prepare",
+    "prepare_test",
     "bring",
     "train",
     "compress",

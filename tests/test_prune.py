@@ -144,7 +144,7 @@ def command(place):
 
 
 def key(test):
-    return tiny(datasets={"digits": {"test": test}}).datasets["digits"].key
+    return tiny(datasets={"digits": {"test": test}}).datasets["digits"].key("test")
 
 
 def test_prepared_data_of_other_studies_and_of_their_overlays_stays(command, capsys):

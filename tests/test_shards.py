@@ -281,7 +281,10 @@ def planned(shards=None, **changes):
 
 def test_shards_change_no_prepared_data():
     plain, sharded = planned().datasets["digits"], planned(3).datasets["digits"]
-    assert (plain.key, plain.settings) == (sharded.key, sharded.settings) and "shards" not in plain.settings
+    assert (plain.key("test"), plain.settings) == (
+        sharded.key("test"),
+        sharded.settings,
+    ) and "shards" not in plain.settings
     assert (plain.shards, sharded.shards) == (1, 3)
 
 

@@ -140,8 +140,10 @@ def test_splits_have_the_asked_size_and_shares(split, train, validation, test):
         np.testing.assert_array_equal(arrays["labels"], truth)
         assert metadata["fingerprint"] == fingerprint(arrays["images"], arrays["labels"])
         assert (metadata["dataset"], metadata["split"], metadata["classes"]) == ("mine", name, list("abcde"))
-        pixels = splits["train"][0]["images"] / 255
-        np.testing.assert_allclose(metadata["mean"], pixels.mean(axis=(0, 2, 3)), rtol=1e-12)
+        # Nobody normalizes by what else than training images are made of.
+        assert ("mean" in metadata) == ("std" in metadata) == (name == "train")
+    pixels = splits["train"][0]["images"] / 255
+    np.testing.assert_allclose(splits["train"][1]["mean"], pixels.mean(axis=(0, 2, 3)), rtol=1e-12)
     assert not chosen["train"] & chosen["validation"]
     together = np.array(sorted(chosen["train"] | chosen["validation"]))
     assert_shares(labels[together], labels, 1)
@@ -174,6 +176,30 @@ def test_the_seed_draws_other_images(split):
 def test_the_test_images_do_not_depend_on_the_training_images(split):
     first, second = split(40, 0, 10), split(None, 20, 10)
     np.testing.assert_array_equal(first["test"][0]["images"], second["test"][0]["images"])
+
+
+@pytest.mark.parametrize("sorted_by_class", [False, True])
+def test_the_training_images_do_not_depend_on_the_number_of_test_images(tmp_path, monkeypatch, sorted_by_class):
+    (images, labels), test = numbered(TRAIN, 0), numbered(TEST, 1000)
+    order = np.argsort(labels, kind="stable") if sorted_by_class else np.arange(TRAIN)
+    numbered_kind(monkeypatch, ((images[order], labels[order]), test, list("abcde")))
+    settings = {"kind": "numbered", "train": None, "validation": 20, "subset_seed": 0}
+    for count in (None, 5, 10):
+        paths = {split: tmp_path / str(count) / f"{split}.safetensors" for split in ("train", "validation")}
+        prepare({**settings, "test": count}, paths, "mine")
+        assert sorted(path.name for path in (tmp_path / str(count)).iterdir()) == [
+            "train.safetensors",
+            "validation.safetensors",
+        ]
+    for split in ("train", "validation"):
+        assert len({(tmp_path / str(count) / f"{split}.safetensors").read_bytes() for count in (None, 5, 10)}) == 1
+
+
+def test_a_split_that_is_written_alone_is_the_same(split, tmp_path):
+    split(40, 20, 10)
+    alone = tmp_path / "test.safetensors"
+    prepare({"kind": "numbered", "train": 40, "validation": 20, "test": 10, "subset_seed": 0}, {"test": alone}, "mine")
+    assert alone.read_bytes() == (tmp_path / "run" / "test.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,9 @@ def test_what_is_the_users_own_is_brought_to_the_storage(fresh, tmp_path):
             copies |= dict(zip(read, written, strict=True))
         # What jobs elsewhere read is in the storage, or comes with the workflow's own files.
         elsewhere = [path for path in read if not path.startswith(str(tmp_path / "storage")) and path]
-        assert rule in ("bring", "prepare") or all(path.startswith("report/") for path in elsewhere), elsewhere
+        assert rule in ("bring", "prepare", "prepare_test") or all(path.startswith("report/") for path in elsewhere), (
+            elsewhere
+        )
     assert len(copies) == 2
     assert all(copy.endswith(f"storage/data/brought/{own}") for own, copy in copies.items())
     assert not [rule for rule, *_ in files_of_jobs(fresh) if rule == "bring"]

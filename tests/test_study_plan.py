@@ -311,10 +311,12 @@ FOLDER = {"kind": "image_folder", "root": "images", "size": 32}
     ("setting", "value"),
     [("root", "x"), ("size", 33), ("channels", 1), ("train", 9), ("test", 9), ("validation", 9), ("subset_seed", 1)],
 )
-def test_key_of_a_data_set_changes_with_every_setting(setting, value):
-    keys = {plan({"datasets": {"mine": {**FOLDER, **new}}}).datasets["mine"].key for new in ({}, {setting: value})}
-    assert len(keys) == 2
-    assert all(re.fullmatch(r"mine\.[0-9a-f]{8}", key) for key in keys)
+def test_keys_of_a_data_set_change_with_every_setting_of_their_images(setting, value):
+    found = [plan({"datasets": {"mine": {**FOLDER, **new}}}).datasets["mine"] for new in ({}, {setting: value})]
+    keys = {split: {dataset.key(split) for dataset in found} for split in ("train", "validation", "test")}
+    assert len(keys["test"]) == 2 and keys["train"] == keys["validation"]
+    assert len(keys["train"]) == (1 if setting == "test" else 2)
+    assert all(re.fullmatch(r"mine\.[0-9a-f]{8}", key) for key in set().union(*keys.values()))
 
 
 @pytest.mark.parametrize(
@@ -329,7 +331,8 @@ def test_key_of_a_data_set_changes_with_every_setting(setting, value):
 )
 def test_key_of_a_data_set_depends_on_nothing_else(changes):
     before = {"datasets": {"mine": FOLDER}}
-    assert plan({**before, **changes}).datasets["mine"].key == plan(before).datasets["mine"].key
+    first, second = (plan(config).datasets["mine"] for config in ({**before, **changes}, before))
+    assert [first.key(split) for split in ("train", "test")] == [second.key(split) for split in ("train", "test")]
 
 
 def places(config, path=()):

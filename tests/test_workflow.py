@@ -33,13 +33,17 @@ ALL_OF_A_SEED = {
 WITHOUT_MODELS = {
     rule: jobs for rule, jobs in TABLES_AND_FIGURES.items() if rule not in ("plot_weights", "plot_training")
 }
+WITHOUT_TRAINING = {
+    **{"craft": 2, "predict": 4, "audit_sets": 1, "probe": 1, "write_costs": 1},
+    **WITHOUT_MODELS,
+}
 # What a change of predictions or of findings reruns of them.
 WITHOUT_SETS = {rule: jobs for rule, jobs in WITHOUT_MODELS.items() if rule != "write_unsupported"}
 
 
 def test_first_run_does_every_job_once(fresh):
     assert fresh.planned() == {
-        **{"prepare": 1, "audit_data": 1},
+        **{"prepare": 1, "prepare_test": 1, "audit_data": 1},
         **ALL_OF_A_SEED,
     }
 
@@ -168,6 +172,16 @@ def change_the_training(study):
     return ALL_OF_A_SEED
 
 
+def change_the_test_images(study):
+    study.config["datasets"]["digits"]["test"] = 50
+    return {"prepare_test": 1, "audit_data": 1, **WITHOUT_TRAINING}
+
+
+def set_images_aside(study):
+    study.config["datasets"]["digits"]["validation"] = 10
+    return {"prepare": 1, "prepare_test": 1, "audit_data": 1, **ALL_OF_A_SEED}
+
+
 def remove_a_compression(study):
     del study.config["compressions"]["weight"]
     return TABLES_AND_FIGURES
@@ -218,7 +232,7 @@ def edit_the_network(study):
 
 def edit_the_data_set(study):
     edit(study, "squeezeproof/datasets/digits.py")
-    return {"prepare": 1, "audit_data": 1, **ALL_OF_A_SEED}
+    return {"prepare": 1, "prepare_test": 1, "audit_data": 1, **ALL_OF_A_SEED}
 
 
 def edit_what_is_not_used(study):
@@ -256,6 +270,8 @@ def change_the_threads(study):
         add_a_seed,
         change_the_fine_tuning,
         change_the_training,
+        change_the_test_images,
+        set_images_aside,
         remove_a_compression,
         edit_a_script,
         edit_an_attack,
@@ -304,7 +320,11 @@ LEAVES = {
 LOSSES = {
     # The story shows the matrices.
     "results/tiny/figures/digits/heatmap.pgd-eps0.1.png": {"plot_heatmap": 1, "write_story": 1},
-    "data/prepared/{key}/validation.safetensors": {"prepare": 1, "audit_data": 1, **ALL_OF_A_SEED},
+    "data/prepared/{train}/validation.safetensors": {
+        **{"prepare": 1, "prepare_test": 1, "audit_data": 1},
+        **ALL_OF_A_SEED,
+    },
+    "data/prepared/{test}/test.safetensors": {"prepare_test": 1, "audit_data": 1, **WITHOUT_TRAINING},
     f"results/tiny/models/digits/{BASE}.history.csv": ALL_OF_A_SEED,
     "results/tiny/models/digits/cnn8.standard.weight-50.standard.s0.safetensors": {
         **{"compress": 1, "predict": 1},
@@ -342,8 +362,8 @@ def test_what_nothing_else_needs_is_made_again_by_its_rule_alone(study):
 
 @pytest.mark.parametrize("lost", LOSSES)
 def test_what_others_need_is_made_again_with_them(study, lost):
-    key = Study(copy.deepcopy(study.config)).datasets["digits"].key
-    (study.path / lost.format(key=key)).unlink()
+    digits = Study(copy.deepcopy(study.config)).datasets["digits"]
+    (study.path / lost.format(train=digits.key("train"), test=digits.key("test"))).unlink()
     assert study.planned() == LOSSES[lost]
 
 

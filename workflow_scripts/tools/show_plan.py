@@ -80,8 +80,9 @@ def main(paths):
     ]
     print_table("Attacks", ["attack", *SHOWN, "targeted"], rows)
     made = Counter(study.rule_of(study.models[key]) for key in study.evaluated_models)
+    datasets = len({dataset for dataset, _ in study.evaluated_models})
     jobs = {
-        "prepare": len({dataset for dataset, _ in study.evaluated_models}),
+        **{"prepare": datasets, "prepare_test": datasets},
         **{rule: made[rule] for rule in ("train", "compress")},
         **{rule: made[rule] for rule in ("import_model", "build_ensemble") if made[rule]},
         **crafting_jobs(study),

@@ -18,18 +18,18 @@ MAX_BYTES = 64 << 30
 
 
 def prepare(settings: dict[str, Any], paths: Mapping[str, str | Path], name: str) -> None:
-    """Load the data set that `settings` describes (see squeezeproof.entries) and write its three splits.
+    """Load the data set that `settings` describes (see squeezeproof.entries) and write splits of it.
 
     Args:
         settings: a checked entry of `datasets`.
-        paths: split name -> output path for train, validation and test.
+        paths: split name -> output path of each of train, validation and test that is written.
         name: the data set's name, kept in the metadata.
 
-    Each file holds `images` uint8 [N, C, H, W] and `labels` int64 [N]; the metadata holds the class names, the
-    training images' mean and std per channel in [0, 1], and a fingerprint. Examples that lie class by class, as in
-    folders of images, are mixed: whatever looks at the first ones shall see every class. Raises InputError for raw
-    files that are missing, truncated or altered, and for subsets larger than the data or without a training image of a
-    class.
+    Each file holds `images` uint8 [N, C, H, W] and `labels` int64 [N]; the metadata holds the class names and a
+    fingerprint, and that of the training images their mean and std per channel in [0, 1]. Examples that lie class by
+    class, as in folders of images, are mixed: whatever looks at the first ones shall see every class. Training images
+    do not depend on the number of test images. Raises InputError for raw files that are missing, truncated or altered,
+    and for subsets larger than the data or without a training image of a class.
     """
     (images, labels), (test_images, test_labels), classes = registry.datasets()[settings["kind"]].imported()(settings)
     rng = np.random.default_rng(settings["subset_seed"])
@@ -50,11 +50,12 @@ def prepare(settings: dict[str, Any], paths: Mapping[str, str | Path], name: str
             f"datasets.{name}: train: {settings['train'] or 'null'} with validation: {validation} leaves no training "
             f"image of {names}; write a larger train: or a smaller validation:, or give these classes more images"
         )
-    tested = np.arange(len(test_labels))
+    # Drawn for all test images, too: what is drawn after it is the order of the training images.
+    tested, test_order = np.arange(len(test_labels)), rng.permutation(len(test_labels))
     if settings["test"] is not None:
         if settings["test"] > len(test_labels):
             raise InputError(f"datasets.{name}.test: {settings['test']} is more than the {len(test_labels)} images")
-        tested = np.sort(stratified(test_labels, settings["test"], rng.permutation(len(test_labels))))
+        tested = np.sort(stratified(test_labels, settings["test"], test_order))
     splits = {
         split: (PickedRows(rows, chosen := _mixed(picked, targets, rng)), targets[chosen])
         for split, rows, targets, picked in (
@@ -63,22 +64,18 @@ def prepare(settings: dict[str, Any], paths: Mapping[str, str | Path], name: str
             ("test", test_images, test_labels, tested),
         )
     }
+    splits = {split: rows for split, rows in splits.items() if split in paths}
     _check_sizes(splits, name)
-    seen = Moments(images.shape[1])
     for split, (pixels, targets) in splits.items():
         targets = np.ascontiguousarray(targets, dtype=np.int64)
+        metadata: dict[str, Any] = {"kind": KIND, "dataset": name, "split": split, "classes": classes}
         # One reading for the digest and the moments, one for the file: image files are decoded in each.
-        digest = fingerprint(WatchedRows(pixels, seen.add) if split == "train" else pixels, targets)
-        mean, std = seen.result()
-        metadata = {
-            "kind": KIND,
-            "dataset": name,
-            "split": split,
-            "classes": classes,
-            "mean": mean,
-            "std": std,
-            "fingerprint": digest,
-        }
+        if split == "train":
+            seen = Moments(images.shape[1])
+            metadata["fingerprint"] = fingerprint(WatchedRows(pixels, seen.add), targets)
+            metadata["mean"], metadata["std"] = seen.result()
+        else:
+            metadata["fingerprint"] = fingerprint(pixels, targets)
         write_tensors(paths[split], {"images": pixels, "labels": targets}, metadata)
 
 

@@ -29,7 +29,7 @@ FIGURE = Figure(
         "sets": [
             paths.adversarial_set(names.dataset, names.base, attack) for attack in study.sets[names.dataset, names.base]
         ],
-        "test": prepared(study.datasets[names.dataset].key, "test"),
+        "test": prepared(study.datasets[names.dataset].key("test"), "test"),
         "audit": paths.table("audit"),
     },
     caption=(

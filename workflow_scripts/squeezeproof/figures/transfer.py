@@ -22,7 +22,7 @@ FIGURE = Figure(
     needs=lambda study, paths, names: {
         "over_seeds": paths.table("over_seeds"),
         "clean_accuracy": paths.table("clean_accuracy"),
-        "test": prepared(study.datasets[names.dataset].key, "test"),
+        "test": prepared(study.datasets[names.dataset].key("test"), "test"),
     },
     caption=(
         "Accuracy of every target on what {entry} crafted once on {origin}, against eps, {dataset}. The thick curve "

@@ -50,6 +50,7 @@ SILENT = {
 # Rules whose jobs make a study long, each with the word for them.
 STAGES = {
     "prepare": "of data",
+    "prepare_test": "of test images",
     "train": "of training",
     "compress": "of compression",
     "fit_attack": "of what attacks learn",

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from squeezeproof.entries.compression import NONE
@@ -14,7 +14,7 @@ ENSEMBLE = "ensemble"
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set of the plan; `key` names its directory under data/prepared and changes with its settings.
+    """A data set of the plan.
 
     The settings are those that decide which images it has; `shards` is how many jobs share an attack on them.
     """
@@ -25,10 +25,18 @@ class Dataset:
     size: int
     shards: int = 1
 
-    @cached_property
-    def key(self) -> str:
-        text = json.dumps(self.settings, sort_keys=True)
-        return f"{self.name}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    def settings_of(self, split: str) -> dict[str, Any]:
+        """Those that decide which images a split has: the number of test images is none of the training images'."""
+        return self.settings if split == "test" else {**self.settings, "test": None}
+
+    def key(self, split: str) -> str:
+        """Name of the directory under data/prepared that holds a split; it changes with `settings_of` it."""
+        return f"{self.name}.{_digest(json.dumps(self.settings_of(split), sort_keys=True))}"
+
+
+@cache
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True, order=True)

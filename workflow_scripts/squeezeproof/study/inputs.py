@@ -30,7 +30,10 @@ class Inputs:
 
     def split(self, name: str) -> InputFunction:
         """The prepared split of the job's data set."""
-        return lambda wildcards: prepared(self.study.datasets[wildcards.dataset].key, name)
+        return lambda wildcards: self._prepared(wildcards.dataset, name)
+
+    def _prepared(self, dataset: str, split: str) -> str:
+        return prepared(self.study.datasets[dataset].key(split), split)
 
     def model(self, wildcard: str) -> InputFunction:
         """The checkpoint of the model that a wildcard names."""
@@ -116,7 +119,7 @@ class Inputs:
 
     def splits(self, split: str) -> list[str]:
         """A split of each of the data sets on which anything is attacked."""
-        return [prepared(self.study.datasets[name].key, split) for name in self.study.audited_datasets]
+        return [self._prepared(name, split) for name in self.study.audited_datasets]
 
     # Deployment
 

@@ -31,7 +31,8 @@ class JobCode:
 
     def preparing(self, wildcards: Any) -> str:
         """That which reads a data set."""
-        settings = next(data.settings for data in self.study.datasets.values() if data.key == wildcards.prepared)
+        sets, key = self.study.datasets.values(), wildcards.prepared
+        settings = next(data.settings for data in sets if key in (data.key("train"), data.key("test")))
         return used_code(self.study, "prepare.py", datasets=[settings])
 
     def checking(self, wildcards: Any) -> str:

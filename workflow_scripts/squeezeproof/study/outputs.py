@@ -14,6 +14,9 @@ from squeezeproof.study.tables import compressed_models, table_names, tables
 # Rules whose files are removed once the set that they are for is whole.
 TEMPORARY = ("craft_shard", "fit_attack")
 
+# Rule -> the splits of a data set that it makes.
+PREPARED = {"prepare": ("train", "validation"), "prepare_test": ("test",)}
+
 # Rule, the names that tell its job from others, its outputs.
 Made = tuple[str, tuple[str, ...], list[str]]
 
@@ -48,6 +51,11 @@ def named_paths(study: "Study") -> set[str]:
     return {path for job in known for path in (*job.outputs, job.log, job.benchmark)}
 
 
+def prepared_paths(study: "Study") -> set[str]:
+    """Those of the prepared data sets among them."""
+    return {path for job in _prepared(study) for path in (*job.outputs, job.log, job.benchmark)}
+
+
 def jobs(study: "Study") -> list[Job]:
     """The Jobs of a study, rule by rule."""
     paths = Paths(study.name)
@@ -80,9 +88,10 @@ def _job(paths: Paths, rule: str, names: tuple[str, ...], outputs: list[str]) ->
 
 def _prepared(study: "Study") -> Iterator[Job]:
     for name in dict.fromkeys(model.dataset for model in study.made_models):
-        key = study.datasets[name].key
-        splits = [prepared(key, split) for split in ("train", "validation", "test")]
-        yield Job("prepare", splits, f"data/prepared/{key}/prepare.log", f"data/prepared/{key}/prepare.tsv")
+        for rule, splits in PREPARED.items():
+            key = study.datasets[name].key(splits[0])
+            outputs = [prepared(key, split) for split in splits]
+            yield Job(rule, outputs, f"data/prepared/{key}/{rule}.log", f"data/prepared/{key}/{rule}.tsv")
 
 
 def _models(study: "Study", paths: Paths) -> Iterator[Made]:

@@ -7,7 +7,7 @@ SHARD = "{attack}.shard{shard}of{shards}"
 
 
 def prepared(key: str, split: str) -> str:
-    """A split of a prepared data set; `key` is Dataset.key, and studies share what they have in common."""
+    """A split of a prepared data set; `key` is its Dataset.key, and studies share what they have in common."""
     return f"data/prepared/{key}/{split}.safetensors"
 
 

@@ -80,7 +80,7 @@ def _datasets(study: "Study") -> list[str]:
     """Which raw images are not there, of data sets that are yet to be prepared."""
     found = []
     for name, dataset in study.datasets.items():
-        if not all(Path(prepared(dataset.key, split)).is_file() for split in SPLITS):
+        if not all(Path(prepared(dataset.key(split), split)).is_file() for split in SPLITS):
             settings = study.config["datasets"][name]
             told = registry.datasets()[settings["kind"]].missing(settings)
             found += [f"datasets.{name}.root: {told}"] if told else []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from squeezeproof.errors import InputError
-from squeezeproof.study.outputs import named_paths
+from squeezeproof.study.outputs import named_paths, prepared_paths
 from squeezeproof.study.paths import Paths
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def stale_results(study: "Study", remove: bool = False) -> list[tuple[str, int]]
 
 def stale_data(studies: "Iterable[Study]", remove: bool = False) -> list[tuple[str, int]]:
     """[(path, bytes)] of the files under data/prepared of data sets that none of the studies has."""
-    keys = {dataset.key for study in studies for dataset in study.datasets.values()}
-    return _stale(PREPARED, lambda path: Path(path).relative_to(PREPARED).parts[0] in keys, remove)
+    kept = {path for study in studies for path in prepared_paths(study)}
+    return _stale(PREPARED, lambda path: path in kept, remove)
 
 
 def _stale(folder: str, is_kept: Callable[[str], bool], remove: bool) -> list[tuple[str, int]]:
