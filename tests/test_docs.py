@@ -40,14 +40,20 @@ def contents(folder):
 
 def test_what_is_shown_of_a_study_is_its_files_and_the_hours_of_its_jobs(tmp_path, monkeypatch):
     results = tmp_path / "results/tiny"
-    for name, text in (("tables/a.csv", "x\n1\n"), ("benchmarks/train/a.tsv", "s\n1800\n")):
+    files = {
+        "tables/a.csv": "x\n1\n",
+        # A machine that had other work to do took four times as long.
+        "benchmarks/train/a.tsv": "s\tmax_rss\n7200\t1\n",
+        "logs/train/a.log": "CPU: 1.0 s to start, 1799.0 s of work\n",
+    }
+    for name, text in files.items():
         (results / name).parent.mkdir(parents=True)
         (results / name).write_text(text)
     monkeypatch.setattr(write_docs, "ROOT", tmp_path)
     write_docs.copy("tiny", ["tables/a.csv"])
     write_docs.write_hours("tiny")
     # No digests beside them: what is in the repository is its own witness.
-    assert contents(tmp_path / "docs/tiny") == {"a.csv": b"x\n1\n", "hours.csv": b"rule,hours\ntrain,0.5\n"}
+    assert contents(tmp_path / "docs/tiny") == {"a.csv": b"x\n1\n", "hours.csv": b"rule,core_hours\ntrain,0.5\n"}
 
 
 @pytest.mark.parametrize("study", WRITTEN)

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,14 +17,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from squeezeproof.pages.attack_page import attack_page
 from squeezeproof.pages.elsewhere_page import elsewhere_page
 from squeezeproof.pages.findings_page import findings_page
-from squeezeproof.pages.provenance import seconds_by_rule
 from squeezeproof.pages.published_page import published_page
 from squeezeproof.pages.readings_page import readings_page
 from squeezeproof.pages.reproductions_page import reproductions_page
+from squeezeproof.study.costs import read_costs
 from squeezeproof.tables.files import csv_text
 
 ROOT = Path(__file__).resolve().parents[2]
-HOURS = ["rule", "hours"]
+HOURS = ["rule", "core_hours"]
 CHROMIUM = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
     "--run-all-compositor-stages-before-draw",
@@ -45,12 +46,14 @@ def copy(study, names):
 
 
 def write_hours(study):
-    """The hours of the jobs of a study that was run, by rule, beside its page: docs/reproductions.md tells them."""
+    """The core hours of the jobs of a study that was run, by rule; docs/reproductions.md tells their sum."""
     source = ROOT / "results" / study
     if not source.is_dir():
         return
-    seconds = seconds_by_rule((source / "benchmarks").rglob("*.tsv"))
-    hours = pd.DataFrame([(rule, part / 3600) for rule, part in seconds.items()], columns=HOURS)
+    seconds = Counter()
+    for cost in read_costs(source):
+        seconds[cost.rule] += cost.cpu_seconds
+    hours = pd.DataFrame([(rule, part / 3600) for rule, part in sorted(seconds.items())], columns=HOURS)
     (ROOT / "docs" / study / "hours.csv").write_text(csv_text(hours))
 
 

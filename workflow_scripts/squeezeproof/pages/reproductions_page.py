@@ -142,4 +142,7 @@ def _hours(folder: Path) -> str:
     path = folder / "hours.csv"
     if not path.is_file():
         return "its hours were not recorded"
-    return f"{read_csv(path)['hours'].sum():.1f} hours of jobs"
+    hours = read_csv(path)
+    if "core_hours" in hours:
+        return f"{hours['core_hours'].sum():.1f} core hours"
+    return f"{hours['hours'].sum():.1f} hours of jobs by the clock, beside other work"
