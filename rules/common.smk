@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(str(workflow.current_basedir)).parent / "workflow_sc
 
 from squeezeproof.errors import InputError
 from squeezeproof.seeds import derive_seed
-from squeezeproof.study.code import code_digest
+from squeezeproof.study.code import REMEMBERED, code_digest
 from squeezeproof.study.display import closing, show_in_words
 from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_datasets, timed_runs
 from squeezeproof.study.errors import ConfigError
@@ -28,7 +28,7 @@ from squeezeproof.study.plan import Study
 from squeezeproof.study.preflight import problems, slow_trainings
 from squeezeproof.study.reruns import content_decides
 from squeezeproof.study.rule_graph import one_node_a_rule
-from squeezeproof.study.scheduling import one_look_at_a_function, one_timer_at_a_time
+from squeezeproof.study.scheduling import replace_slow_functions
 from squeezeproof.study.surroundings import check_surroundings
 from squeezeproof.study.workers import fork_jobs
 from squeezeproof.study.tables import (
@@ -45,8 +45,8 @@ from squeezeproof.study.tables import (
     wide_tables,
 )
 
-one_timer_at_a_time()
-one_look_at_a_function()
+replace_slow_functions()
+REMEMBERED.keep()
 content_decides()
 one_node_a_rule()
 

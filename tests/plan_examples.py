@@ -21,6 +21,7 @@ attacks: {fgsm: {eps: [0.1, 0.2]}, pgd: {eps: 8/255}}
 evaluations: {all: {}}
 """
 BASE = "cnn3.standard.none.none.s0"
+PRUNED = ["cnn3.standard.weight-90.short.s0", "cnn3.standard.weight-98.short.s0"]
 
 
 def small(changes=()):

@@ -1,4 +1,4 @@
-"""The two functions of Snakemake that are replaced."""
+"""The four functions of Snakemake that are replaced."""
 
 import threading
 import time
@@ -6,10 +6,12 @@ from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
-from snakemake import common, rules
+from snakemake import common, output_index, rules
 from snakemake.scheduling import job_scheduler
 
 from squeezeproof.study import scheduling
+
+dag = scheduling.dag
 
 
 def test_snakemake_still_has_the_method_that_is_replaced():
@@ -87,3 +89,86 @@ def test_snakemake_still_asks_for_parameters_by_that_name():
     assert "def get_function_params(func: Callable)" in source
     assert "func_params = get_function_params(func)" in source
     assert "func_params = get_function_params(func)" in rules.__loader__.get_source(rules.__name__)
+
+
+class Rule:
+    """What is asked of a rule here; Snakemake keeps rules in sets."""
+
+    def __init__(self, **facts):
+        vars(self).update(facts)
+
+
+class Index(output_index.OutputIndex):
+    """An index that counts its searches."""
+
+    def __init__(self, answers):
+        self.answers, self.searched = answers, []
+
+    def match(self, targetfile):
+        self.searched.append(targetfile)
+        return self.answers
+
+
+def test_the_rules_that_make_a_file_are_looked_for_once_an_index(monkeypatch):
+    monkeypatch.setattr(output_index.OutputIndex, "match_producers", None)
+    scheduling.one_search_for_a_file()
+    makes_all, makes_none = (Rule(is_producer=lambda file, made=made: made) for made in (True, False))
+    one, other = Index([makes_all, makes_none]), Index([])
+    for _ in range(3):
+        for file in ("a", "b"):
+            assert one.match_producers(file) == {makes_all} and other.match_producers(file) == set()
+    assert one.searched == other.searched == ["a", "b"]
+
+
+def test_a_search_that_fails_fails_again():
+    def refuse(file):
+        raise ValueError(file)
+
+    index = Index([Rule(is_producer=refuse)])
+    for _ in range(2):
+        with pytest.raises(ValueError, match="a"):
+            scheduling._known_rules(index, "a")
+
+
+class Processor(dag.ScriptProcessor):
+    def __init__(self):
+        pass
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """The jobs whose scripts Snakemake tried."""
+    tried = []
+    monkeypatch.setattr(scheduling, "_try_script", lambda processor, job: tried.append(job.name))
+    return tried
+
+
+def test_the_script_of_a_rule_is_tried_once_and_that_of_a_job_for_every_job(monkeypatch, tried):
+    monkeypatch.setattr(dag.ScriptProcessor, "process_job", None)
+    scheduling.one_look_at_a_script()
+    plain, named = Rule(script="train.py"), Rule(script="{wildcards.name}.py")
+    processor = Processor()
+    for name, rule in (("plain", plain), ("named", named)):
+        for number in range(3):
+            processor.process_job(SimpleNamespace(name=f"{name}{number}", rule=rule))
+    assert tried == ["plain0", "named0", "named1", "named2"]
+    Processor().process_job(SimpleNamespace(name="of another run", rule=plain))
+    assert tried[-1] == "of another run"
+
+
+def test_a_script_that_cannot_be_read_is_no_script_that_was_tried(monkeypatch):
+    def refuse(processor, job):
+        raise OSError("no such script")
+
+    monkeypatch.setattr(scheduling, "_try_script", refuse)
+    processor, job = Processor(), SimpleNamespace(rule=Rule(script="train.py"))
+    for _ in range(2):
+        with pytest.raises(OSError, match="no such script"):
+            scheduling._process_script(processor, job)
+
+
+def test_snakemake_still_looks_for_rules_and_scripts_by_those_names():
+    source = dag.__loader__.get_source(dag.__name__)
+    assert "rules = self.output_index.match_producers(targetfile)" in source
+    assert "class NotebookProcessor(ScriptProcessor)" in source and "super().process_job(job)" in source
+    assert "self.output_index = OutputIndex(self.rules)" in source

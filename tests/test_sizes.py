@@ -11,7 +11,6 @@ LONGER = {
     "rules/common.smk": (340, "the names that every file of rules uses"),
     "workflow_scripts/squeezeproof/analysis/replacement.py": (310, "one question, from the counts to the words"),
     "workflow_scripts/squeezeproof/compression/groups.py": (330, "all that is worked around in one library"),
-    "workflow_scripts/squeezeproof/study/plan.py": (410, "the plan, which all of the workflow asks"),
     "benchmarks/attacks.py": (330, "a list of cases"),
     "benchmarks/peers.py": (330, "one adapter for each library"),
 }

@@ -1,6 +1,5 @@
-"""What a config expands to: models, instances, pairs, names, paths."""
+"""What a config expands to: models, instances, names, keys."""
 
-import copy
 import json
 import os
 import pickle
@@ -10,21 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
-from hypothesis import given
-from hypothesis import strategies as st
-from plan_examples import BASE, assert_sound, plan, small
+from plan_examples import BASE, PRUNED, assert_sound, plan, small
 from show_plan import configured
 
 import squeezeproof
-from squeezeproof.study.errors import ConfigError
-from squeezeproof.study.evaluations import Evaluation
-from squeezeproof.study.json_schema import choices, properties
-from squeezeproof.study.plan import OTHER, SAME, Study
+from squeezeproof.study.networks import tried_on
+from squeezeproof.study.plan import Study
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PRUNED = ["cnn3.standard.weight-90.short.s0", "cnn3.standard.weight-98.short.s0"]
-DEFAULT = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
 
 
 def variants(study):
@@ -137,103 +129,6 @@ def test_without_compressions_only_bases_are_built():
     assert list(plan({"compressions": None}).models) == [("digits", BASE)]
 
 
-FROM_ONE_SOURCE = {
-    (): "3a0 3a1 3b0 3b1 8a0 8a1 8b0 8b1",
-    ("white-box",): "3a0",
-    ("transfer",): "3a1 3b0 3b1 8a0 8a1 8b0 8b1",
-    ("same-seed",): "3a0 3b0 8a0 8b0",
-    ("other-seed",): "3a1 3b1 8a1 8b1",
-    ("same-architecture",): "3a0 3a1 3b0 3b1",
-    ("other-architecture",): "8a0 8a1 8b0 8b1",
-    ("same-training",): "3a0 3a1 8a0 8a1",
-    ("other-training",): "3b0 3b1 8b0 8b1",
-    ("transfer", "same-seed"): "3b0 8a0 8b0",
-    ("other-seed", "other-architecture", "other-training"): "8b1",
-}
-
-
-@pytest.mark.parametrize(("where", "targets"), FROM_ONE_SOURCE.items(), ids=lambda value: str(value)[:40])
-def test_conditions_keep_the_pairs_that_meet_them_all(where, targets):
-    study = plan(
-        {
-            "seeds": [0, 1],
-            "architectures": {"cnn3": {}, "cnn8": {}},
-            "trainings": {"a": {"epochs": 1}, "b": {"epochs": 1}},
-            "compressions": None,
-            "evaluations": {"one": {"sources": "cnn3.a.*.s0", "where": list(where)}},
-        }
-    )
-    assert list(study.pairs) == [
-        ("digits", f"cnn{code[0]}.{code[1]}.none.none.s{code[2]}", "cnn3.a.none.none.s0") for code in targets.split()
-    ]
-
-
-def test_every_condition_of_the_schema_is_known_and_tried():
-    assert set(choices(properties(Evaluation)["where"]["items"])) == {*SAME, *OTHER}
-    assert {*SAME, *OTHER} == {where[0] for where in FROM_ONE_SOURCE if len(where) == 1}
-
-
-@pytest.mark.parametrize(
-    ("sources", "targets", "expected"),
-    [
-        ("base", "compressed", [(BASE, target) for target in PRUNED]),
-        ("compressed", "base", [(source, BASE) for source in PRUNED]),
-        ("base", "base", [(BASE, BASE)]),
-        ("*.weight-98.*", "*.none.none.*", [(PRUNED[1], BASE)]),
-        (["*-90.*", "base"], "base", [(BASE, BASE), (PRUNED[0], BASE)]),
-        (PRUNED[0], PRUNED[0], [(PRUNED[0], PRUNED[0])]),
-        ("*", "*", [(source, target) for source in [BASE, *PRUNED] for target in [BASE, *PRUNED]]),
-    ],
-)
-def test_sources_and_targets_are_aliases_or_patterns(sources, targets, expected):
-    study = plan({"evaluations.all": {"sources": sources, "targets": targets}})
-    assert [(source, target) for _, target, source in study.pairs] == expected
-
-
-def test_evaluations_are_united_and_sets_are_crafted_once():
-    study = plan(
-        {
-            "evaluations": {
-                "weak": {"targets": "base", "attacks": "fgsm-eps0.2"},
-                "all": {"targets": ["base", "*-90.*"]},
-                "again": {"targets": "*-90.*", "attacks": ["pgd-*", "fgsm-eps0.1"]},
-            }
-        }
-    )
-    assert study.pairs == {
-        ("digits", BASE, BASE): ["fgsm-eps0.2", "fgsm-eps0.1", "pgd-eps8of255"],
-        ("digits", PRUNED[0], BASE): ["fgsm-eps0.1", "fgsm-eps0.2", "pgd-eps8of255"],
-    }
-    assert study.sets == {("digits", BASE): ["fgsm-eps0.2", "fgsm-eps0.1", "pgd-eps8of255"]}
-
-
-def test_evaluation_stays_within_its_data_sets():
-    study = plan(
-        {"datasets": {"digits": {}, "mnist": {}}, "evaluations": {"one": {"datasets": "mn*", "targets": "base"}}}
-    )
-    assert list(study.pairs) == [("mnist", BASE, BASE)]
-    assert list(study.sets) == [("mnist", BASE)]
-
-
-def test_models_never_cross_data_sets():
-    pairs = plan({"datasets": {"digits": {}, "mnist": {}}, "evaluations.all.where": "white-box"}).pairs
-    assert sorted(pairs) == [("digits", BASE, BASE), ("mnist", BASE, BASE)]
-
-
-def test_evaluated_models_are_the_pairs_models_and_their_bases_in_plan_order():
-    study = plan(
-        {
-            "seeds": [0, 1],
-            "evaluations": {"one": {"sources": "*-98.*.s1", "targets": "*-90.*.s1"}},
-        }
-    )
-    assert [name for _, name in study.evaluated_models] == [
-        "cnn3.standard.none.none.s1",
-        "cnn3.standard.weight-90.short.s1",
-        "cnn3.standard.weight-98.short.s1",
-    ]
-
-
 def test_base_of_a_variant_is_its_uncompressed_model():
     study = plan()
     base = study.model("digits", BASE)
@@ -258,6 +153,24 @@ def test_description_of_a_model_holds_its_axes():
     for name, own in ((BASE, none), (PRUNED[1], weight)):
         names = {"name": name, "variant": name.removesuffix(".s0")}
         assert study.describe("digits", name) == {**names, **axes, **own}
+
+
+def test_a_network_is_tried_with_all_that_makes_its_models_and_with_the_attacks_on_them():
+    study = plan(
+        {
+            "architectures": {"cnn3": {}, "cnn8": {}},
+            "compressions": {
+                "weight": {"ratio": 0.9},
+                "int": {"method": "quantization", "bits": 8, "after": "weight-90.none"},
+            },
+            "variants": {"architectures": "cnn3", "finetunings": "none"},
+            "evaluations": {"one": {"sources": "cnn3.*", "targets": "*", "attacks": "pgd-*"}},
+        }
+    )
+    weight, integer = (study.compressions[name].settings for name in ("weight-90", "int-8"))
+    pgd = {"pgd-eps8of255": study.attacks["pgd-eps8of255"].settings}
+    assert tried_on(study, "digits", "cnn3") == ({"weight-90": [weight], "int-8": [weight, integer]}, pgd)
+    assert tried_on(study, "digits", "cnn8") == ({}, {})
 
 
 def test_settings_are_found_by_name():
@@ -333,96 +246,6 @@ def test_key_of_a_data_set_depends_on_nothing_else(changes):
     before = {"datasets": {"mine": FOLDER}}
     first, second = (plan(config).datasets["mine"] for config in ({**before, **changes}, before))
     assert [first.key(split) for split in ("train", "test")] == [second.key(split) for split in ("train", "test")]
-
-
-def places(config, path=()):
-    """The path of every value inside a config."""
-    items = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
-    for key, value in items:
-        yield (*path, key)
-        yield from places(value, (*path, key))
-
-
-WORDS = [
-    *sorted({str(part) for path in places(DEFAULT) for part in path}),
-    *["none", "*", "[", "", "base", "compressed", "8/255", "1e999", "../up", "white-box", "kind", "image_folder"],
-]
-scalars = st.one_of(
-    st.sampled_from([None, True, 10**400, *WORDS]),
-    st.integers(-3, 300),
-    st.floats(),
-    st.floats(0.01, 0.99),
-    st.text(max_size=5),
-)
-values = scalars | st.lists(scalars, max_size=2) | st.dictionaries(scalars, scalars, max_size=2)
-mutations = st.tuples(
-    st.sampled_from(sorted(places(DEFAULT), key=str)), st.sampled_from(["replace", "remove", "add"]), values
-)
-
-
-def mutate(config, path, action, value):
-    """Replace or remove the value at a path, or add one beside it, unless an earlier change took its place away."""
-    *parents, last = path
-    try:
-        for key in parents:
-            config = config[key]
-        if action == "remove":
-            del config[last]
-        elif action == "add" and isinstance(config, list):
-            config.append(value)
-        else:
-            config[last if action == "replace" else f"{last}-2"] = value
-    except (KeyError, IndexError, TypeError):
-        return
-
-
-@given(st.lists(mutations, min_size=1, max_size=3))
-def test_mutated_config_is_a_sound_study_or_a_config_error(changes):
-    config = copy.deepcopy(DEFAULT)
-    for path, action, value in changes:
-        mutate(config, path, action, value)
-    try:
-        study = Study(config)
-    except ConfigError as error:
-        assert error.problems
-    else:
-        assert_sound(study)
-
-
-entry_names = st.text("ab-1", min_size=1, max_size=4).map("a".__add__)
-ratios = st.lists(st.sampled_from([0.1, 0.5, 0.999, 0.9999999999999, "1/3", 1e-12, 1e-13]), min_size=1, max_size=3)
-budgets = st.lists(st.sampled_from([0.1, 0.1000000000001, "1/10", "8/255", "8e0/255", 1e-7]), min_size=1, max_size=3)
-
-
-@given(
-    names=st.lists(entry_names, min_size=2, max_size=2, unique=True),
-    ratio=ratios,
-    other_ratio=ratios,
-    eps=budgets,
-)
-def test_entries_of_any_name_and_level_have_paths_of_their_own_or_collide_aloud(names, ratio, other_ratio, eps):
-    first, second = names
-    config = small(
-        {
-            "study": first,
-            "seeds": [0, 999999],
-            "datasets": {first: {"kind": "digits"}},
-            "architectures": {second: {"kind": "cnn3"}},
-            "trainings": {name: {"epochs": 1} for name in names},
-            "finetunings": {name: {"epochs": 1} for name in names},
-            "compressions": {
-                first: {"method": "weight", "ratio": ratio},
-                second: {"method": "filter", "ratio": other_ratio},
-            },
-            "attacks": {name: {"method": "fgsm", "eps": eps} for name in names},
-        }
-    )
-    try:
-        study = Study(config)
-    except ConfigError as error:
-        assert all("gives the name" in problem or "same value twice" in problem for problem in error.problems)
-    else:
-        assert_sound(study)
 
 
 def test_plan_imports_neither_torch_nor_any_other_library_of_the_jobs():

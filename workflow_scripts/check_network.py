@@ -8,11 +8,12 @@ from squeezeproof.models.build import initial_model, specification
 from squeezeproof.runtime import place, set_up
 from squeezeproof.store.datasets import read_split
 from squeezeproof.store.json_files import write_json
+from squeezeproof.study.networks import tried_on
 from squeezeproof.study.plan import Study
 
 with job(snakemake):
     params, names = snakemake.params, snakemake.wildcards
-    compressions, attacks = Study(snakemake.config).tried_on(names.dataset, names.architecture)
+    compressions, attacks = tried_on(Study(snakemake.config), names.dataset, names.architecture)
     device = set_up({**params.compute, "device": "cpu"})
     *train, metadata = read_split(snakemake.input.train)
     spec = specification(params.architecture, metadata)

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from squeezeproof.factories import module_files
+from squeezeproof.study.remembered import Remembered
 
 LIBRARY = Path(__file__).resolve().parents[1]
+REMEMBERED = Remembered(Path(__file__))
 # They declare what there is; what of it a job uses is given by name.
 DECLARATIONS = Path("squeezeproof/entries")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -69,11 +71,19 @@ def closure(paths: Iterable[Path], root: Path) -> set[Path]:
 @cache
 def _read(path: Path, root: Path) -> tuple[bytes, tuple[Path, ...]]:
     """(digest of the syntax tree, files that it imports) of a module file; nearly every rule asks for nearly each."""
-    reader = _Reader(path.relative_to(root).parent.parts)
+    package = path.relative_to(root).parent.parts
+    digest, modules = REMEMBERED.get(path.read_bytes(), package, lambda content: _read_tree(content, package, path))
+    # Looked up anew: a module that the text names may have come or gone.
+    files = {file: None for module in modules for file in _files(module, root)}
+    return bytes.fromhex(digest), tuple(files)
+
+
+def _read_tree(content: bytes, package: tuple[str, ...], path: Path) -> tuple[str, list[str]]:
+    """(digest of the syntax tree, dotted names that it may import) of the content of a module."""
+    reader = _Reader(package)
     with _without_garbage_collection():
-        text = reader.read(ast.parse(path.read_bytes(), str(path)))
-    files = {file: None for module in reader.modules for file in _files(module, root)}
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), tuple(files)
+        text = reader.read(ast.parse(content, str(path)))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), list(reader.modules)
 
 
 @contextmanager

@@ -4,10 +4,8 @@ Everything that names a file is computed here, once, from a checked config, with
 Snakefile imports this module, and torch never loads there.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain, product
 from typing import TYPE_CHECKING, Any
 
 from squeezeproof.entries import registry
@@ -20,23 +18,20 @@ from squeezeproof.study.efficiency import expand_efficiency, selection_contradic
 from squeezeproof.study.ensembles import expand_ensembles
 from squeezeproof.study.entities import Dataset, Instance, Model, plain
 from squeezeproof.study.errors import ConfigError
-from squeezeproof.study.external import external_contradictions, file_of, gives_gradients, is_given, placed
+from squeezeproof.study.external import external_contradictions, file_of, gives_gradients, is_given
 from squeezeproof.study.features import expand_features
 from squeezeproof.study.instances import expand, fitted_on_training_images, needs_gradients
+from squeezeproof.study.pairs import expand_pairs
 from squeezeproof.study.renamed import with_new_keys
 from squeezeproof.study.schema import validated
-from squeezeproof.study.selection import select, select_models
 from squeezeproof.study.sweeps import expand_sweeps
 from squeezeproof.study.targeted import is_targeted, target_contradictions
+from squeezeproof.study.variants import expand_models
 
 if TYPE_CHECKING:
     from squeezeproof.types import Described
 
 FLOAT_BITS = 32
-
-# What source and target share, or differ in.
-SAME = {"white-box": "name", "same-seed": "seed", "same-architecture": "architecture", "same-training": "training"}
-OTHER = {"transfer": "name", "other-seed": "seed", "other-architecture": "architecture", "other-training": "training"}
 
 
 class Study:
@@ -77,7 +72,7 @@ class Study:
         self.attacks = expand(checked["attacks"], "attacks", problems)
         problems += typed.contradictions()
         problems += after_contradictions(self.config, self.compressions)
-        self.models = self._expand_models(problems)
+        self.models = expand_models(self, problems)
         problems += dict.fromkeys(variant_contradictions(typed, self.models.values(), self.compressions))
         problems += external_contradictions(self.models.values(), self.compressions)
         ensembles = expand_ensembles(self.config, list(self.models.values()), problems)
@@ -89,7 +84,7 @@ class Study:
             for member in members
             if not self.gives_gradients(self.models[ensemble.dataset, member])
         ]
-        self.pairs = self._expand_pairs(problems)
+        self.pairs = expand_pairs(self, problems, self.notices)
         # No pattern of the config means a control.
         models, datasets = list(self.models.values()), list(self.datasets)
         self.controls, self.references = expand_controls(self, problems)
@@ -253,29 +248,6 @@ class Study:
                 found.setdefault((model.dataset, model.architecture), model)
         return found
 
-    def tried_on(
-        self, dataset: str, architecture: str
-    ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, dict[str, Any]]]:
-        """(compression instance -> settings of all that makes it, attack instance -> settings) that the study asks of
-        a network.
-        """
-        models = [model for model in self.made_models if (model.dataset, model.architecture) == (dataset, architecture)]
-        made = [model for model in models if self.rule_of(model) == "compress" and not model.is_control]
-        compressed = {model.compression: self._steps(model) for model in made}
-        attacks = {
-            name: self.attacks[name].settings
-            for (of, source), names in self.sets.items()
-            for name in names
-            if of == dataset and self.models[of, source].architecture == architecture
-        }
-        return compressed, attacks
-
-    def _steps(self, model: Model) -> list[dict[str, Any]]:
-        """Settings of the compressions that make a compressed Model, in order."""
-        parent = self.parent(model)
-        before = [] if parent.compression == NONE else self._steps(parent)
-        return [*before, self.compression_settings(model)]
-
     @cached_property
     def audited_datasets(self) -> list[str]:
         """Data sets on which anything is attacked."""
@@ -300,99 +272,6 @@ class Study:
                 if attack.settings["eps"] is not None and not is_targeted(attack):
                     found.setdefault(key, {})[attack.name] = attack.settings["eps"]
         return {key: sorted(levels, key=levels.get) for key, levels in found.items() if len(levels) > 1}
-
-    def _expand_models(self, problems: list[str]) -> dict[tuple[str, str], Model]:
-        config = self.config
-        bases = [
-            Model(dataset, architecture, training, NONE, NONE, seed)
-            for dataset, architecture, training, seed in product(
-                config["datasets"], config["architectures"], config["trainings"], self.seeds
-            )
-        ]
-        models = {(base.dataset, base.name): base for base in bases}
-        finetunings = list(config["finetunings"]) or [NONE]
-        # The default selection of a study without compressions selects nothing, and rightly so.
-        for index, selection in enumerate(config["variants"] if self.compressions else ()):
-            path = f"variants[{index}]"
-            chosen = {
-                axis: select(selection[axis], names, f"{path}.{axis}", problems)
-                for axis, names in (
-                    ("datasets", list(config["datasets"])),
-                    ("architectures", list(config["architectures"])),
-                    ("trainings", list(config["trainings"])),
-                    ("compressions", list(self.compressions)),
-                )
-            }
-            chosen["finetunings"] = select(
-                selection["finetunings"], finetunings, f"{path}.finetunings", problems, literal=[NONE]
-            )
-            for axes, seed in product(product(*chosen.values()), self.seeds):
-                model = placed(Model(*axes, seed), self.compressions)
-                # What another compression starts from comes before it.
-                for needed in () if model is None else (self.parent(model), model):
-                    models.setdefault((needed.dataset, needed.name), needed)
-        return models
-
-    def _expand_pairs(self, problems: list[str]) -> dict[tuple[str, str, str], list[str]]:
-        pairs = {}
-        for name, evaluation in self.config["evaluations"].items():
-            path = f"evaluations.{name}"
-            datasets = select(evaluation["datasets"], list(self.datasets), f"{path}.datasets", problems)
-            attacks = select(evaluation["attacks"], list(self.attacks), f"{path}.attacks", problems)
-            models = list(self.models.values())
-            sources = select_models(evaluation["sources"], models, f"{path}.sources", problems)
-            targets = select_models(evaluation["targets"], models, f"{path}.targets", problems)
-            crafted, left, found = {}, {}, []
-            for source, target in chain.from_iterable(
-                self._meeting(evaluation, dataset, sources, targets) for dataset in datasets
-            ):
-                if source not in crafted:
-                    crafted[source] = [name for name in attacks if self.can_craft(self.attacks[name], source)]
-                made = crafted[source]
-                if len(made) < len(attacks):
-                    left[source.name] = next(name for name in attacks if name not in made)
-                if made:
-                    found.append((source, target))
-                    known = pairs.setdefault((source.dataset, target.name, source.name), [])
-                    known.extend(attack for attack in made if attack not in known)
-            self.notices += [
-                f"{path}: {source} is a file that gives no gradients; {attack} and the like are not crafted on it"
-                for source, attack in left.items()
-            ]
-            if not found and datasets and attacks and sources and targets:
-                without = f" with an attack that needs no gradients of {', '.join(left)}" * bool(left)
-                problems.append(f"{path}: no (source, target) pair meets where: {evaluation['where']}{without}")
-            problems += self._stopped_early(path, crafted, found)
-        return pairs
-
-    def _stopped_early(
-        self, path: str, crafted: Mapping[Model, Sequence[str]], pairs: Iterable[tuple[Model, Model]]
-    ) -> list[str]:
-        """A problem where examples that end at their success on a source, `crafted` on it, meet another target."""
-        stopped = {name for name, attack in self.attacks.items() if attack.settings["stop_on_success"]}
-        for source, target in pairs if stopped else ():
-            if source != target and (name := next((name for name in crafted[source] if name in stopped), None)):
-                return [
-                    f"{path}: {name} has stop_on_success: true, its examples end where they fool their source and say "
-                    "nothing about other models; write where: [white-box] here, or stop_on_success: false there"
-                ]
-        return []
-
-    def _meeting(
-        self, evaluation: dict[str, Any], dataset: str, sources: Collection[str], targets: Collection[str]
-    ) -> Iterator[tuple[Model, Model]]:
-        """(source, target) of a data set's Models with names in two sets that meet the conditions of an evaluation."""
-        shared = [SAME[condition] for condition in evaluation["where"] if condition in SAME]
-        differing = [OTHER[condition] for condition in evaluation["where"] if condition in OTHER]
-        present = [model for key, model in self.models.items() if key[0] == dataset]
-        # Targets by what they share with a source: of thousands of models few pairs meet a condition.
-        alike = {}
-        for target in (model for model in present if model.name in targets):
-            alike.setdefault(tuple(getattr(target, axis) for axis in shared), []).append(target)
-        for source in (model for model in present if model.name in sources):
-            for target in alike.get(tuple(getattr(source, axis) for axis in shared), ()):
-                if all(getattr(source, axis) != getattr(target, axis) for axis in differing):
-                    yield source, target
 
 
 def _dataset(name: str, typed: Any, settings: dict[str, Any]) -> Dataset:
