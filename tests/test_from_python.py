@@ -211,12 +211,25 @@ def test_an_attack_may_learn_from_training_images():
 
 
 def test_what_an_attacker_has_seen_is_not_scored():
-    images, labels = held_out(20)
+    images, labels = held_out(60)
+    assert len(labels[:40].unique()) == 10
     found = squeezeproof.attack(
-        network(), images, labels, "substitute", eps=0.1, **{"seeds": 8, "rounds": 2, "epochs": 1}
+        network(), images, labels, "substitute", eps=0.1, **{"seeds": 40, "rounds": 2, "epochs": 1}
     )
-    assert found.scored.tolist() == [False] * 8 + [True] * 12
-    assert found.accuracy == pytest.approx((~found.success[8:]).double().mean().item())
+    assert found.scored.tolist() == [False] * 40 + [True] * 20
+    assert found.accuracy == pytest.approx((~found.success[40:]).double().mean().item())
+
+
+def test_an_attacker_starts_from_images_of_every_class_however_they_lie():
+    images, labels = held_out(60)
+    order = labels.argsort()
+    options = {"seeds": 20, "rounds": 2, "epochs": 1}
+    found = squeezeproof.attack(network(), images[order], labels[order], "substitute", eps=0.1, **options)
+    assert len(found.labels[~found.scored].unique()) == len(labels.unique()) and (~found.scored).sum() == 20
+    # Every row is that of its image.
+    assert found.labels.equal(labels[order])
+    assert 0 < (found.images - images[order] / 255).abs().max() <= 0.1 + 1e-6
+    assert found.predictions.equal(network()(found.images).argmax(1))
 
 
 # --- check ------------------------------------------------------------------------------------------------------------

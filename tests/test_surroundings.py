@@ -4,6 +4,8 @@ import os
 import string
 import subprocess
 import sys
+import warnings
+from contextlib import nullcontext
 
 import pytest
 import yaml
@@ -28,6 +30,21 @@ def test_every_problem_is_told_at_once_with_what_to_do():
     assert first == "Nothing was run:"
     words = "PYTHONUTF8=1", "unset PYTHONWARNINGS", "/a{b}", "/c}"
     assert [word in line for word, line in zip(words, problems, strict=True)] == [True] * 4
+
+
+@pytest.mark.parametrize(
+    ("option", "refused"),
+    [
+        *((name, True) for name in ("error", "e", "err::UserWarning", " error : x")),
+        *((name, False) for name in ("", "default", "a", "ignore::error")),
+    ],
+)
+def test_errors_of_warnings_are_refused_however_they_are_written(option, refused):
+    with pytest.raises(InputError, match="unset PYTHONWARNINGS") if refused else nullcontext():
+        check_surroundings("/a", "utf-8", "/b", [], [option])
+    # As Python itself reads it.
+    action = option.partition(":")[0].strip()
+    assert (warnings._getaction(action) == "error") is refused
 
 
 def test_another_squeezeproof_that_jobs_would_run_is_refused(tmp_path):

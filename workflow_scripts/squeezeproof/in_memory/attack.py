@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from torch import nn
 
 from squeezeproof.analysis.names import attack_display
 from squeezeproof.attacks.craft import craft
+from squeezeproof.datasets.prepare import stratified
 from squeezeproof.entries import registry
 from squeezeproof.entries.attack import eps_contradictions
 from squeezeproof.entries.budget import with_budget
@@ -143,12 +145,18 @@ def crafted(
     name: str, model: nn.Module, images: torch.Tensor, labels: torch.Tensor, settings: dict[str, Any], **options: Any
 ) -> Attacked:
     """Attacked, by checked settings on checked inputs."""
-    tensors, metadata = craft(model, images, labels, settings, **options)
+    seen = registry.attacks()[settings["method"]].held_out(settings)
+    order = _with_every_class_first(labels, seen)
+    given = (images, labels) if order is None else (images[order], labels[order])
+    tensors, metadata = craft(model, *given, settings, **options)
     if "failed" in metadata:
         raise InputError(metadata["failed"])
     scored = torch.ones(len(labels), dtype=torch.bool)
     # The attacker has seen these images.
     scored[: metadata.get("held_out", 0)] = False
+    if order is not None:
+        back = order.argsort()
+        scored, tensors = scored[back], {key: rows[back] for key, rows in tensors.items()}
     targets = tensors.get("targets")
     if targets is not None:
         scored &= targets != labels
@@ -166,6 +174,16 @@ def crafted(
         seconds=metadata["seconds"],
         **kept,
     )
+
+
+def _with_every_class_first(labels: torch.Tensor, count: int) -> torch.Tensor | None:
+    """An order of images in which the first `count` have every class in its share; None where they have every class."""
+    if not 0 < count < len(labels) or len(labels[:count].unique()) == len(labels.unique()):
+        return None
+    # The same for every model, so that two are scored on the same images.
+    shuffled = np.random.default_rng(0).permutation(len(labels))
+    first = stratified(labels.numpy(), count, shuffled)
+    return torch.from_numpy(np.concatenate([first, np.setdiff1d(shuffled, first)]))
 
 
 def checked_settings(name: str, settings: dict[str, Any], values: int) -> dict[str, Any]:

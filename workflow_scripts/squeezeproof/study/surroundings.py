@@ -32,7 +32,7 @@ def check_surroundings(
             f"the locale: text is written as {encoding} here, and tables would differ between machines; run "
             "`export PYTHONUTF8=1` first"
         )
-    if any(option.startswith("error") for option in (sys.warnoptions if warnings is None else warnings)):
+    if any(map(_makes_errors, sys.warnoptions if warnings is None else warnings)):
         problems.append(
             "PYTHONWARNINGS: makes errors of warnings, which libraries give that jobs need; run "
             "`unset PYTHONWARNINGS` first"
@@ -48,3 +48,9 @@ def check_surroundings(
             )
     if problems:
         raise InputError("Nothing was run:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def _makes_errors(option: str) -> bool:
+    """Whether an option of PYTHONWARNINGS has the action `error`, of which Python takes any beginning."""
+    action = option.partition(":")[0].strip()
+    return bool(action) and "error".startswith(action)
