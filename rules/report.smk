@@ -133,6 +133,7 @@ rule write_replacement:
         runtime=growing(10),
     params:
         base=lambda wildcards: inputs.planned(wildcards, "model").base.name,
+        files=inputs.files_of_pair,
         study=study.name,
         question=study.question,
         statistics=study.config["statistics"],

@@ -274,6 +274,10 @@ def test_two_files_and_a_folder_become_a_page(base, tmp_path):
     headline = done.stdout.strip().splitlines()[-2]
     assert f"<h1>{headline}</h1>" in page and "May small.pt replace base.pt?" in page
     assert "100 of the test split of images, 10 classes" in page
+    assert "<dd>my/check-files/base/base.pt.safetensors (base.given.none.none.s0 in the tables)</dd>" in page
+    assert "<dd>my/check-files/compressed/small.pt.safetensors (base.given.small.none.s0 in the tables)</dd>" in page
+    # The base that is attacked again is no name of the study's.
+    assert "base.given." not in page.partition("<dt>Base</dt>")[0]
 
     (place / "check.yaml").write_text("study: mine\n")
     broken = check(

@@ -123,6 +123,23 @@ def test_a_source_that_is_not_scored_on_itself_has_no_predictions():
     assert Inputs(others, Paths("small")).evaluated_on_itself(job(source=BASE)) == []
 
 
+def test_the_files_of_a_pair_are_those_that_the_user_gave(inputs):
+    assert inputs.files_of_pair(job(model=PRUNED)) == {"base": None, "compressed": None}
+    given = study_of(
+        {
+            "architectures.cnn3.checkpoint": "my/base.pt.safetensors",
+            "trainings.standard": {"epochs": 0},
+            "compressions.mine": {
+                "method": "external",
+                "file": "my/{dataset}.onnx",
+                "of": "cnn3.standard.none.none.s0",
+            },
+        }
+    )
+    found = Inputs(given, Paths("small")).files_of_pair(job(model="cnn3.standard.mine.none.s0"))
+    assert found == {"base": "my/base.pt.safetensors", "compressed": "my/digits.onnx"}
+
+
 def test_findings_are_of_every_data_set_and_source(study, inputs):
     found = inputs.findings()
     assert found[:2] == [f"results/small/audit/{dataset}/data.csv" for dataset in ("digits", "many")]

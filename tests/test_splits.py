@@ -140,10 +140,11 @@ def test_splits_have_the_asked_size_and_shares(split, train, validation, test):
         np.testing.assert_array_equal(arrays["labels"], truth)
         assert metadata["fingerprint"] == fingerprint(arrays["images"], arrays["labels"])
         assert (metadata["dataset"], metadata["split"], metadata["classes"]) == ("mine", name, list("abcde"))
-        # Nobody normalizes by what else than training images are made of.
-        assert ("mean" in metadata) == ("std" in metadata) == (name == "train")
+        # Test images are prepared without the training images, by whose moments networks normalize.
+        assert ("mean" in metadata) == ("std" in metadata) == (name != "test")
     pixels = splits["train"][0]["images"] / 255
-    np.testing.assert_allclose(splits["train"][1]["mean"], pixels.mean(axis=(0, 2, 3)), rtol=1e-12)
+    for name in ("train", "validation"):
+        np.testing.assert_allclose(splits[name][1]["mean"], pixels.mean(axis=(0, 2, 3)), rtol=1e-12)
     assert not chosen["train"] & chosen["validation"]
     together = np.array(sorted(chosen["train"] | chosen["validation"]))
     assert_shares(labels[together], labels, 1)

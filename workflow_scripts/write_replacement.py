@@ -6,7 +6,7 @@ from squeezeproof.analysis.tried import not_tried, tried
 from squeezeproof.atomic import replacing
 from squeezeproof.audit.findings import read_findings
 from squeezeproof.jobs import job
-from squeezeproof.pages.answer_page import page
+from squeezeproof.pages.answer_page import in_roles, named, page
 
 with job(snakemake):
     files, params, names = snakemake.input, snakemake.params, snakemake.wildcards
@@ -15,8 +15,11 @@ with job(snakemake):
     followed = [{"base": params.base, "compressed": names.model}[model] for model in followed_gradients(faced)]
     audit = concerning(read_findings(files.audit), names.dataset, pair, followed)
     answer = replacement(clean, faced, classes, params.statistics, audit, names.model)
+    audit = in_roles(audit, params.base, names.model)
+    models = {"Base": named(params.base, params.files["base"])}
+    models["Compressed"] = named(names.model, params.files["compressed"])
     images = f"{answer.clean['n']} of the test split of {names.dataset}, {classes} classes"
-    told = {"Base": params.base, "Compressed": names.model, "Images": images, "Study": params.study}
+    told = {**models, "Images": images, "Study": params.study}
     text = page(answer, tried(faced), not_tried(faced), audit, told, params.statistics["margin"], params.question)
     with replacing(snakemake.output[0]) as temporary:
         temporary.write_text(text, encoding="utf-8")

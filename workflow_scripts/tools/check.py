@@ -44,7 +44,7 @@ SHOWN = 3000
 
 
 def weights(path, folder, name, key):
-    """The path of a file of weights; a torch file is converted, its weights alone, into the folder.
+    """The path of a file of weights; a torch file is converted, its weights alone, into the folder, under its name.
 
     `key` names the entry of a torch file that holds them, where several may be meant.
     """
@@ -54,8 +54,8 @@ def weights(path, folder, name, key):
         if key:
             raise InputError(f"{name.upper()}={path}: an entry ({key}) is named of torch files alone; leave it out")
         return path
-    target = folder / f"{name}.safetensors"
-    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / name / f"{Path(path).name}.safetensors"
+    target.parent.mkdir(parents=True, exist_ok=True)
     convert(path, target, key, option="KEY=" if name == "base" else f"{name.upper()}_KEY=")
     return str(target)
 

@@ -22,14 +22,14 @@ def prepare(settings: dict[str, Any], paths: Mapping[str, str | Path], name: str
 
     Args:
         settings: a checked entry of `datasets`.
-        paths: split name -> output path of each of train, validation and test that is written.
+        paths: split name -> output path of each that is written: train and validation, test, or all three.
         name: the data set's name, kept in the metadata.
 
     Each file holds `images` uint8 [N, C, H, W] and `labels` int64 [N]; the metadata holds the class names and a
-    fingerprint, and that of the training images their mean and std per channel in [0, 1]. Examples that lie class by
-    class, as in folders of images, are mixed: whatever looks at the first ones shall see every class. Training images
-    do not depend on the number of test images. Raises InputError for raw files that are missing, truncated or altered,
-    and for subsets larger than the data or without a training image of a class.
+    fingerprint, and those of train and validation the training images' mean and std per channel in [0, 1]. Examples
+    that lie class by class, as in folders of images, are mixed: whatever looks at the first ones shall see every class.
+    Training images do not depend on the number of test images. Raises InputError for raw files that are missing,
+    truncated or altered, and for subsets larger than the data or without a training image of a class.
     """
     (images, labels), (test_images, test_labels), classes = registry.datasets()[settings["kind"]].imported()(settings)
     rng = np.random.default_rng(settings["subset_seed"])
@@ -66,16 +66,17 @@ def prepare(settings: dict[str, Any], paths: Mapping[str, str | Path], name: str
     }
     splits = {split: rows for split, rows in splits.items() if split in paths}
     _check_sizes(splits, name)
+    seen = Moments(images.shape[1])
     for split, (pixels, targets) in splits.items():
         targets = np.ascontiguousarray(targets, dtype=np.int64)
         metadata: dict[str, Any] = {"kind": KIND, "dataset": name, "split": split, "classes": classes}
         # One reading for the digest and the moments, one for the file: image files are decoded in each.
         if split == "train":
-            seen = Moments(images.shape[1])
             metadata["fingerprint"] = fingerprint(WatchedRows(pixels, seen.add), targets)
-            metadata["mean"], metadata["std"] = seen.result()
         else:
             metadata["fingerprint"] = fingerprint(pixels, targets)
+        if split != "test":
+            metadata["mean"], metadata["std"] = seen.result()
         write_tensors(paths[split], {"images": pixels, "labels": targets}, metadata)
 
 

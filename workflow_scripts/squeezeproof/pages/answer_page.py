@@ -4,6 +4,7 @@ Every sentence is made from the answer, and says no more than it does.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,20 @@ def page(
         findings=worst_findings(audit),
         told=told,
     )
+
+
+def in_roles(findings: Sequence[Finding], base: str, compressed: str) -> list[Finding]:
+    """Findings that call the models of these names `base` and `compressed`, as the rest of the page does."""
+    roles = {base: BASE, compressed: COMPRESSED}
+    return [
+        replace(one, source=roles.get(one.source, one.source), target=roles.get(one.target, one.target))
+        for one in findings
+    ]
+
+
+def named(model: str, file: str | None) -> str:
+    """A model by the user's file that it comes from, if any, and by its name in the study."""
+    return f"{file} ({model} in the tables)" if file else model
 
 
 def _line(row: Any, scale: float) -> dict[str, Any]:

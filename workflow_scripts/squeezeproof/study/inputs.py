@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from squeezeproof.study.efficiency import ENDINGS, exports, timed_runs
+from squeezeproof.study.external import is_given
 from squeezeproof.study.instances import fitted_on_training_images, learns_first
 from squeezeproof.study.paths import SHARD, Paths, prepared
 from squeezeproof.study.plan import Model, Study
@@ -102,6 +103,14 @@ class Inputs:
         pair = [self.planned(wildcards, "model").base.name, wildcards.model]
         keys = [(wildcards.dataset, target, source) for target in pair for source in pair]
         return [self.paths.predictions(*key) for key in keys if key in self.study.pairs]
+
+    def files_of_pair(self, wildcards: Any) -> dict[str, str | None]:
+        """The user's own files that a compressed model (`compressed`) and its base (`base`) come from, if any."""
+        model = self.planned(wildcards, "model")
+        settings = self.study.architecture_settings(model.architecture)
+        given = is_given(self.study.compressions.get(model.compression))
+        own = self.study.file_of(model) if given else None
+        return {"base": settings.get("checkpoint") or settings.get("pretrained"), "compressed": own}
 
     # Audit
 
