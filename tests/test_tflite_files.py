@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from model_examples import digits
+from store_examples import run_python
 
 from squeezeproof.attacks.craft import craft
 from squeezeproof.errors import InputError
@@ -34,6 +35,24 @@ def held_out(count=50):
 def pixels(count=50):
     """The very pixels that TensorFlow was given."""
     return (held_out(count)[0].float() * 16 / 255).round() / 16
+
+
+# What a process writes while it reads and asks a file; LiteRT says once per process how it computes.
+QUIET = """
+import os, torch
+from squeezeproof.models import tflite_files
+from squeezeproof.models.foreign import open_file
+
+with tflite_files._without_notices():
+    os.write(2, b"WARNING: kept\\nINFO: not kept\\nkept, too")
+model = open_file({path!r}, shape=(1, 8, 8), classes=10)
+model(torch.zeros(2, 1, 8, 8))
+"""
+
+
+def test_nothing_of_how_it_is_computed_reaches_the_terminal():
+    done = run_python(QUIET.format(path=str(FILES / "int8.tflite")))
+    assert done.returncode == 0 and done.stderr == "WARNING: kept\nkept, too"
 
 
 def test_there_is_a_file_of_every_kind():

@@ -1,7 +1,11 @@
 """TFLite files of other programs, run by LiteRT on the CPU."""
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+import sys
+import tempfile
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +39,9 @@ class TfliteFile:
             raise InputError(f"{path}: LiteRT runs it, which is not installed; pip install ai-edge-litert") from None
         self.graph = _Graph(data, path)
         try:
-            self.interpreter = Interpreter(model_content=data, num_threads=threads)
-            self.interpreter.allocate_tensors()
+            with _without_notices():
+                self.interpreter = Interpreter(model_content=data, num_threads=threads)
+                self.interpreter.allocate_tensors()
         except Exception as error:
             pass_on(error)
             raise InputError(f"{path}: {_refusal(str(error))}") from None
@@ -193,6 +198,23 @@ class _Graph:
             shape = [-1 if axis == grid.quantizedDimension else 1 for axis in range(len(self.tensors[tensor].shape))]
             return int((values.reshape(self.tensors[tensor].shape) == points.reshape(shape)).sum())
         return int((values == (points[0] if points.size else 0)).sum())
+
+
+@contextmanager
+def _without_notices() -> Generator[None]:
+    """What LiteRT's own code writes to the terminal meanwhile, without the lines `INFO: ...`, which have no switch."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            written.seek(0)
+            lines = written.read().splitlines(keepends=True)
+            os.write(2, b"".join(line for line in lines if not line.startswith(b"INFO: ")))
 
 
 def _listed(values: Sequence[Any] | None) -> Sequence[Any]:
