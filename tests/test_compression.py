@@ -239,7 +239,7 @@ class Padded(nn.Module):
             [nn.Conv2d(1, 9, 3), nn.Conv2d(9, 9, 3, groups=3), nn.ConvTranspose2d(9, 4, 1)],
             "does not cover 2: filters are",
         ),
-        ([nn.AdaptiveAvgPool2d(2)], "no convolution whose filters could be pruned"),
+        ([nn.AdaptiveAvgPool2d(2)], "no convolution in two dimensions whose filters could be pruned"),
     ],
     ids=["one channel a group", "transposed", "no convolution"],
 )

@@ -182,13 +182,22 @@ class InDouble(nn.Module):
         return self.inner(pixels.double()).float()
 
 
+class Squeezed(nn.Sequential):
+    """Loses the dimension of the images where there is one."""
+
+    def forward(self, pixels):
+        return super().forward(pixels).squeeze()
+
+
 @pytest.mark.parametrize(
     ("function", "problem"),
     [
         (lambda **_: InHalf(), "its network has its logits in float16, float32 is needed"),
         (lambda **_: InDouble(), "its network has inner.1.weight in float64, inner.1.bias in float64, float32"),
         (lambda **_: InOneMemory(), "decode.weight and encode.weight are two parameters in one memory"),
-        (lambda **_: torch.jit.script(linear()), "returned a compiled network"),
+        (lambda **_: torch.jit.script(linear()), "its network is compiled"),
+        (lambda **_: nn.Sequential(torch.jit.script(linear())), "0 is compiled"),
+        (lambda **_: Squeezed(linear()), r"maps \(1, 1, 8, 8\) to \(10,\), \(1, 10\) is needed"),
         (fails, "KeyError: 'depth'"),
         (leaves, "SystemExit: 3"),
         (lambda in_channels, num_classes: linear(), "TypeError: .*unexpected keyword argument 'image_size'"),

@@ -562,6 +562,30 @@ class Rectified(Plain):
         return super().forward(pixels).relu() / 100
 
 
+class HardlyTrained(Plain):
+    """Logits that all lie between 0 and 1, as they may by chance."""
+
+    def __init__(self, head=None, **_):
+        super().__init__()
+        nn.init.constant_(self.fc.bias, 0.5)
+        self.head = head or nn.Identity()
+
+    def forward(self, pixels):
+        return self.head(self.fc(self.maps(pixels).flatten(1) / 100))
+
+
+@pytest.mark.parametrize("head", [nn.Hardsigmoid(), nn.Sequential(nn.Sigmoid(), nn.Unflatten(1, (5, 2)), nn.Flatten())])
+def test_small_positive_logits_are_none_and_what_a_sigmoid_gives_is_told(head):
+    images, labels = split(0, 16)
+    torch.manual_seed(0)
+    model, bounded = HardlyTrained().eval(), HardlyTrained(head).eval()
+    logits = model(images / 255)
+    assert logits.min() > 0 and logits.max() < 1
+    craft(model, images, labels, attack_settings("fgsm", eps=0.1), seed=0, batch_size=8)
+    with pytest.raises(InputError, match="remove its sigmoid"):
+        craft(bounded, images, labels, attack_settings("fgsm", eps=0.1), seed=0, batch_size=8)
+
+
 def test_a_sigmoid_is_noticed_as_a_softmax_is():
     images, labels = split(0, 16)
     options = {"seed": 0, "batch_size": 8}

@@ -1,5 +1,7 @@
 """Weights are found where they are used: what is pruned and counted is what activations are multiplied with."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -131,6 +133,69 @@ def test_every_part_of_a_parameter_is_counted():
     with torch.no_grad():
         model.middle.kernels[1] = 0
     assert measure(model, {}, SHAPE)["zero_weights"] == 4 * 4 * 9
+
+
+class Used(nn.Module):
+    """Uses a weight of its own on the mean of each map, [N, 4]."""
+
+    def __init__(self, weight, use):
+        super().__init__()
+        self.weight, self.use = nn.Parameter(weight), use
+
+    def forward(self, maps):
+        return self.use(maps.mean((2, 3)), self.weight)
+
+
+def frequencies(means, weight):
+    """Complex factors of the frequencies of maps."""
+    maps = means[:, :, None, None] * torch.ones(4, 4)
+    return torch.fft.irfft2(torch.fft.rfft2(maps) * torch.view_as_complex(weight), s=(4, 4)).mean((2, 3))
+
+
+def read_twice(means, weight):
+    """einsum copies a weight into another order."""
+    basis = torch.stack([means, means**2], 2)
+    return sum(torch.einsum("nig,oig->no", basis, weight) for _ in range(2))
+
+
+USES = {
+    "bilinear": ((4, 4, 4), lambda x, w: functional.bilinear(x, x.tanh(), w), 64),
+    "number by number": ((4, 4), lambda x, w: (x[:, None] * w).sum(2), 16),
+    "vecdot": ((4, 4), lambda x, w: torch.linalg.vecdot(x[:, None], w[None]), 16),
+    "addcmul": ((4, 4), lambda x, w: torch.addcmul(x[:, None], x[:, None], w).sum(2), 16),
+    "inner": ((4, 4), lambda x, w: torch.inner(x, w), 16),
+    "tensordot": ((4, 4), lambda x, w: torch.tensordot(x, w, dims=1), 16),
+    "copied": ((4, 4, 2), read_twice, 64),
+    "expanded": ((1, 4, 4), lambda x, w: torch.bmm(x[:, None].expand(-1, 3, -1), w.expand(len(x), 4, 4)).sum(1), 48),
+    "expanded heads": ((1, 4, 4), lambda x, w: torch.bmm(x.expand(2, 1, 4), w.expand(2, 4, 4)).sum(0), 32),
+    "addbmm": ((1, 4, 4), lambda x, w: torch.addbmm(torch.zeros(1, 4), x[:, None], w), 16),
+    "distances": ((4, 4), lambda x, w: torch.cdist(x, w), 16),
+    "one by one": ((4, 4), lambda x, w: torch.stack([torch.mv(w, row) for row in x]), 16),
+    "complex": ((4, 4, 3, 2), frequencies, 48),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_weight_is_found_however_it_is_multiplied_with(use):
+    torch.manual_seed(0)
+    shape, function, macs = USES[use]
+    model = Net(nn.Sequential(Used(torch.randn(shape), function), nn.Unflatten(1, (4, 1, 1)), nn.Upsample((8, 8))))
+    dense, count = measure(model, {}, SHAPE), math.prod(shape)
+    assert dense["weights"] == 36 + count + 2560 and dense["macs"] == 64 * 36 + macs + 2560
+    masks = prune_weights(model, 0.75, scope="layer", shape=SHAPE)
+    assert (model.middle[0].weight == 0).sum() == 0.75 * count
+    assert measure(model, masks, SHAPE)["zero_weights"] == 0.75 * dense["weights"]
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 1), (1, 4, 1, 1), (1,), ()])
+def test_one_number_for_every_channel_is_a_gain_and_no_weight(shape):
+    class Scaled(nn.Conv2d):
+        def forward(self, maps):
+            return super().forward(maps) * self.gain
+
+    layer = Scaled(4, 4, 3, padding=1)
+    layer.gain = nn.Parameter(torch.ones(shape))
+    assert list(prunable(Net(layer), SHAPE)) == ["first.weight", "middle.weight", "fc.weight"]
 
 
 def test_a_shared_weight_is_pruned_once_and_multiplied_twice():

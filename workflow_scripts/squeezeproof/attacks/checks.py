@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import nn
 
 from squeezeproof.attacks.ball import norms
 from squeezeproof.errors import InputError
@@ -13,6 +14,12 @@ from squeezeproof.types import Images
 SLACK = 1e-6
 BATCH = 50
 MANY = 64
+# What autograd calls products, and what leaves sums of products sums of products.
+PRODUCTS = {"Addmm", "Mm", "Addmv", "Mv", "Bmm", "Baddbmm", "Convolution", "NativeBatchNorm", "CudnnBatchNorm"}
+SUMS = {
+    *("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "Transpose", "T", "Permute", "Expand", "Slice"),
+    *("Select", "Alias", "Clone", "ToCopy", "Cat", "Stack", "Add", "Sub", "Sum", "Mean", "AvgPool2D"),
+}
 
 
 def check_inside(clean: torch.Tensor, points: torch.Tensor, eps: float | None, norm: Norm) -> None:
@@ -39,8 +46,13 @@ def check_stored(stored: Images, images: Images, settings: dict[str, Any], rows:
         check_inside(clean, points, settings["eps"], settings["norm"])
 
 
-def check_logits(logits: torch.Tensor) -> None:
-    """Raise InputError where the model's outputs are not finite, or probabilities instead of logits."""
+def check_logits(logits: torch.Tensor, model: nn.Module | None = None, points: torch.Tensor | None = None) -> None:
+    """Raise InputError where a model's outputs are not finite, or probabilities instead of logits.
+
+    Args:
+        model, points: what gave the outputs, and for which pixels. A network that was hardly trained may have all its
+            logits between 0 and 1; it is not taken for one that ends in a sigmoid where a product comes last.
+    """
     if (logits.isneginf() | logits.isfinite()).all() and logits.isneginf().any():
         number = int(logits.isneginf().any(0).nonzero()[0])
         raise InputError(f"the logits of class {number} are -inf; mask it by a large negative number, such as -1e9")
@@ -48,6 +60,27 @@ def check_logits(logits: torch.Tensor) -> None:
         raise InputError("the model's logits are not finite: its weights or its input are broken")
     if logits.min() >= 0 and (logits.sum(1) - 1).abs().max() < 1e-4:
         raise InputError("the model returns probabilities, attacks need logits: remove its softmax")
-    # A sigmoid is never 0; so many logits do not lie in this interval by chance.
-    if logits.numel() >= MANY and logits.min() > 0 and logits.max() <= 1:
+    # A sigmoid is never 0.
+    within = logits.numel() >= MANY and logits.min() > 0 and logits.max() <= 1
+    if within and not (model is not None and points is not None and _ends_in_products(model, points)):
         raise InputError("the model returns probabilities, attacks need logits: remove its sigmoid")
+
+
+def _ends_in_products(model: nn.Module, points: torch.Tensor) -> bool:
+    """Whether autograd sees that the outputs of a model are sums of products; False where it sees nothing."""
+    with torch.enable_grad():
+        steps = [model(points[:2].detach().clone().requires_grad_(True)).grad_fn]
+    reached = False
+    while steps:
+        step = steps.pop()
+        # Parameters, and numbers that no gradient flows to.
+        if step is None or step.name().endswith("AccumulateGrad"):
+            continue
+        name = step.name().partition("Backward")[0]
+        if name in PRODUCTS:
+            reached = True
+        elif name in SUMS:
+            steps += [following for following, _ in step.next_functions]
+        else:
+            return False
+    return reached

@@ -103,7 +103,7 @@ class Found:
             points, logits = confirm(self.model, inputs=clean, points=points, labels=aims, gaps=gaps, **ball)
         else:
             logits = self.model(points)
-        check_logits(logits)
+        check_logits(logits, self.model, points)
         judged = {
             "adversarial": points if stored is None else stored,
             "predictions": logits.argmax(1),

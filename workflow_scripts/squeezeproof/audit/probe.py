@@ -191,7 +191,7 @@ def _generators(device: torch.device) -> dict[str, Any]:
 def returns_logits(key: Key, trial: Trial) -> Finding:
     """Check 7: the outputs are finite, and not probabilities."""
     try:
-        check_logits(trial.logits(trial.inputs))
+        check_logits(trial.logits(trial.inputs), trial.model, trial.inputs)
     except InputError as error:
         return judge(key, 7, "", "", str(error), bad=True)
     return judge(key, 7, "", "", "")

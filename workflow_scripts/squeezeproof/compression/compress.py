@@ -1,5 +1,6 @@
 """Compression in one or more steps, with training in between and after."""
 
+from squeezeproof.compression.paths import check_paths
 from squeezeproof.compression.task import Task
 from squeezeproof.entries import registry
 from squeezeproof.entries.compression import CONTROL
@@ -9,10 +10,13 @@ from squeezeproof.types import Masks
 def compress(task: Task) -> Masks:
     """Compress a model in place as its settings say, and train it in between and after; return the masks.
 
-    Raises NotSupported where the ratio cannot be reached or nothing would be removed.
+    Raises NotSupported where the ratio cannot be reached, nothing would be removed, or images take different paths
+    through the network.
     """
     if task.settings["method"] == CONTROL:
         return train_alone(task)
+    if task.examples is not None:
+        check_paths(task.model, task.shape, task.examples[0])
     return registry.compressions()[task.settings["method"]].imported()(task)
 
 

@@ -63,7 +63,7 @@ def groups_and_layers(
     if not groups:
         if whole:
             raise Refused(whole)
-        raise NotSupported("the network has no convolution whose filters could be pruned")
+        raise NotSupported("the network has no convolution in two dimensions whose filters could be pruned")
     sized = [module for module in model.modules() if isinstance(module, SIZED)]
     owned = {parameter for layer in sized for parameter in layer.parameters(recurse=False)}
     layers: list[tuple[Any, int, bool]] = [(layer, macs.get(names[layer], 0), layer in filters) for layer in sized]
@@ -282,7 +282,7 @@ def _describe(graph: Any, group: Any) -> Group:
         layer, name = dependency.target.module, dependency.target._name
         if not isinstance(layer, SIZED):
             if isinstance(layer, nn.Module) and list(layer.parameters()):
-                raise refused([name], f"filters are not removed around a {type(layer).__name__}")
+                raise refused([name], f"filters are not removed around {type(layer).__name__}")
             continue
         share = len(indices) / len(units)
         if _removes_outputs(dependency):

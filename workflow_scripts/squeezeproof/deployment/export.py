@@ -8,6 +8,7 @@ normalisations.
 import io
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,9 @@ def onnx_bytes(model: nn.Module, shape: Sequence[int]) -> bytes:
     """
     buffer = io.BytesIO()
     axes = {INPUT: {0: "images"}, OUTPUT: {0: "images"}}
-    with warnings.catch_warnings():
-        # The exporter calls itself legacy, and warns of tracing Python numbers, which the comparison checks.
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        # The exporter calls itself legacy, and warns of tracing Python numbers, which the comparison checks; where it
+        # fails it prints the graph.
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
@@ -50,7 +52,9 @@ def onnx_bytes(model: nn.Module, shape: Sequence[int]) -> bytes:
         except Exception as error:
             pass_on(error)
             # Assertions of the exporter among them, and whatever the network's own code raises when it is traced.
-            raise NotSupported(f"the network cannot be exported to ONNX: {type(error).__name__}: {error}") from error
+            # What follows in some messages is a tensor, or a graph.
+            first, *_ = str(error).splitlines() or [""]
+            raise NotSupported(f"the network cannot be exported to ONNX: {type(error).__name__}: {first}") from error
     return _with_free_batch(buffer.getvalue())
 
 

@@ -155,7 +155,7 @@ def _compression(
 
 def _gradient(model: nn.Module, points: torch.Tensor, labels: torch.Tensor) -> str | None:
     with torch.no_grad():
-        check_logits(model.eval()(points))
+        check_logits(model.eval()(points), model, points)
     try:
         # The cross-entropy of a network that comes with its weights may round to 0 on all these images.
         *_, gradient = loss_and_gradient(model, points, labels, log_odds)

@@ -108,7 +108,7 @@ def as_model(
     if labels.max() >= logits.shape[1]:
         raise InputError(f"labels: {labels.max().item()} is among them, the {what} has {logits.shape[1]} classes")
     try:
-        check_logits(logits)
+        check_logits(logits, module, pixels)
     except InputError as error:
         hint = "; of probabilities the logarithm will do" if "probabilities" in str(error) else ""
         raise InputError(f"{what}: {error}{hint}") from None

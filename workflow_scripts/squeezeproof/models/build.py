@@ -148,17 +148,18 @@ def _build_custom(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
         raise InputError(f"factory {settings['factory']}: {type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):
         raise InputError(f"factory {settings['factory']}: returned {type(network).__name__}, not a torch.nn.Module")
-    if isinstance(network, torch.jit.ScriptModule) or hasattr(network, "_orig_mod"):
-        raise InputError(
-            f"factory {settings['factory']}: returned a compiled network, whose layers cannot be reached; return it "
-            f"without torch.jit.script, torch.jit.trace or torch.compile"
-        )
+    for name, part in network.named_modules():
+        if isinstance(part, torch.jit.ScriptModule) or hasattr(part, "_orig_mod"):
+            raise InputError(
+                f"factory {settings['factory']}: {name or 'its network'} is compiled, so that its layers cannot be "
+                f"reached; leave out torch.jit.script, torch.jit.trace or torch.compile"
+            )
     probe = torch.zeros(2, shape["in_channels"], shape["image_size"], shape["image_size"])
-    training = network.training
+    training, outputs = network.training, []
     for count in (1, 2):
         try:
             with torch.no_grad():
-                logits = network.eval()(probe[:count])
+                outputs.append(network.eval()(probe[:count]))
         except Exception as error:
             pass_on(error)
             raise InputError(
@@ -167,7 +168,7 @@ def _build_custom(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
             ) from error
     network.train(training)
     others = {name: parameter.dtype for name, parameter in network.named_parameters()}
-    others |= {"its logits": logits.dtype} if isinstance(logits, torch.Tensor) else {}
+    others |= {"its logits": outputs[0].dtype} if isinstance(outputs[0], torch.Tensor) else {}
     if wrong := [f"{name} in {str(dtype)[6:]}" for name, dtype in others.items() if dtype != torch.float32]:
         raise InputError(
             f"factory {settings['factory']}: its network has {', '.join(wrong[:3])}, float32 is needed; leave out "
@@ -178,10 +179,12 @@ def _build_custom(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
             f"factory {settings['factory']}: {' and '.join(shared)} are two parameters in one memory, so that what is "
             f"done to one is done to the other; keep one, and write such as F.linear(x, self.layer.weight.t())"
         )
-    found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-    if found != (2, shape["num_classes"]):
-        raise InputError(
-            f"factory {settings['factory']}: maps {tuple(probe.shape)} to {found}, "
-            f"(2, {shape['num_classes']}) is needed{how_to_wrap(logits)}"
-        )
+    # Of two images first: of one, a wrong number of classes may look like a lost dimension.
+    for count, logits in ((2, outputs[1]), (1, outputs[0])):
+        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        if found != (count, shape["num_classes"]):
+            raise InputError(
+                f"factory {settings['factory']}: maps {tuple(probe[:count].shape)} to {found}, "
+                f"({count}, {shape['num_classes']}) is needed{how_to_wrap(logits)}"
+            )
     return network

@@ -7,7 +7,7 @@ leftovers of torch.nn.utils.prune), shared, held bare (the projections of attent
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,16 +22,30 @@ NO_WEIGHT = (
     "finds no weight that the images are multiplied with; in `forward`, compute with tensors of torch alone, without "
     ".detach(), .data, numpy or integers"
 )
-# Operation -> the places of its two factors among its arguments.
-FACTORS = {
+# Operation -> the places of its factors among its arguments.
+FACTORS: dict[Any, tuple[int, ...]] = {
     aten.convolution: (0, 1),
+    aten.conv_tbc: (0, 1),
+    # Of torchvision, by its name: it may not be there.
+    "torchvision::deform_conv2d": (0, 1),
+    aten._trilinear: (0, 1, 2),
+    aten._cdist_forward: (0, 1),
+    aten.dot: (0, 1),
+    aten.addbmm: (1, 2),
+    aten._sparse_addmm: (1, 2),
     aten.mm: (0, 1),
     aten.bmm: (0, 1),
     aten.addmm: (1, 2),
     aten.baddbmm: (1, 2),
     aten.mv: (0, 1),
     aten.addmv: (1, 2),
+    aten.mul: (0, 1),
+    aten.mul_: (0, 1),
+    aten.addcmul: (1, 2),
 }
+# What multiplies number by number. Only a tensor of several dimensions is a weight there: one number for a channel, or
+# for all, is a gain as that of a normalisation.
+ELEMENTWISE = (aten.mul, aten.mul_, aten.addcmul)
 
 
 @dataclass(frozen=True)
@@ -48,25 +62,35 @@ class Product:
     parameter: str | None = None
 
 
-def products(model: nn.Module, shape: Sequence[int]) -> list[Product]:
-    """Every Product of a pass of the model over one image [1, *shape], in order of execution."""
-    image = torch.zeros(1, *shape, device=device_of(model))
+def products(model: nn.Module, shape: Sequence[int], images: torch.Tensor | None = None) -> list[Product]:
+    """Every Product of a pass of the model over one image [1, *shape], in order of execution.
+
+    Args:
+        images: pixels [N, *shape] of a pass over these instead; their products, of `macs` for all of them.
+    """
+    image = torch.zeros(1, *shape, device=device_of(model)) if images is None else images.detach().clone()
+    places = _places(model)
     with _plain():
-        with _gradients(model, False):
-            by_image = _record(model, image.requires_grad_(True))
-        with _gradients(model, True):
-            by_parameter = _record(model, image.detach())
+        with gradients(model, False):
+            by_image = _record(model, image.requires_grad_(True), places)
+        with gradients(model, True):
+            by_parameter = _record(model, image.detach(), places)
+    if len(by_image) != len(by_parameter):
+        # Some functions of torch are other sums of products where another part takes a gradient.
+        by_image, by_parameter = (
+            [step for step in steps if not step.elementwise] for steps in (by_image, by_parameter)
+        )
     found = []
-    for (module, macs, factors, of_image), (_, _, _, of_parameter) in zip(by_image, by_parameter, strict=True):
-        if not any(of_image):
-            continue
+    for step, other in zip(by_image, by_parameter, strict=True):
         weights = [
-            factor for factor, moves, learned in zip(factors, of_image, of_parameter, strict=True)
+            factor for factor, moves, learned in zip(step.factors, step.moves, other.moves, strict=True)
             if learned and not moves
         ]  # fmt: skip
-        found.append(Product(module, macs, weights[0] if weights else None))
-    names = _places(model)
-    return [replace(product, parameter=_parameter_of(product.weight, names)) for product in found]
+        weight = _distinct(weights[0]) if weights else None
+        gain = step.elementwise and (weight is None or sum(size > 1 for size in weight.shape) < 2)
+        if any(step.moves) and not gain:
+            found.append(Product(step.module, step.macs, weight, _parameter_of(weight, places)))
+    return found
 
 
 def weights_in_use(found: Sequence[Product]) -> dict[Any, tuple[str, str | None, torch.Tensor]]:
@@ -82,33 +106,77 @@ def weights_in_use(found: Sequence[Product]) -> dict[Any, tuple[str, str | None,
     return weights
 
 
-class _Recorder(TorchDispatchMode):
-    """Records (module, macs, factors, whether each takes a gradient) of every multiplication."""
+def used(found: Sequence[Product]) -> set[str]:
+    """The names of the parameters that products multiply with, and of the modules that compute theirs."""
+    return {product.parameter or product.module for product in found if product.weight is not None}
 
-    def __init__(self, stack: list[str]) -> None:
+
+@dataclass(frozen=True)
+class _Step:
+    """A multiplication of a pass: its factors, and whether each of them takes a gradient, `moves`."""
+
+    module: str
+    macs: int
+    factors: list[torch.Tensor]
+    moves: list[bool]
+    elementwise: bool
+
+
+class _Recorder(TorchDispatchMode):
+    """Records every multiplication as a _Step in `found`; `places` are those of the model's parameters."""
+
+    def __init__(self, stack: list[str], places: list[tuple[int, int, str]]) -> None:
         super().__init__()
-        self.stack, self.found = stack, []
+        self.stack, self.places, self.found = stack, places, []
+        # First byte -> a copy of a parameter, and what it was copied from; where it lies, nothing else can.
+        self.copies = {}
 
     def __torch_dispatch__(  # ty: ignore[lost-keyword-for-regular-parameter]
         self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        output = operation(*args, **(kwargs or {}))
-        places = FACTORS.get(operation.overloadpacket)
-        if places is not None:
-            first, second = factors = [args[place] for place in places]
-            if operation.overloadpacket is aten.convolution:
-                # A transposed convolution (args[6]) multiplies once for every input, any other for every output.
-                macs = (first if args[6] else output).numel() * second[0].numel()
-            else:
-                macs = first.numel() * (second.shape[-1] if second.dim() > 1 else 1)
-            flags = [factor.requires_grad for factor in factors]
-            self.found.append((self.stack[-1], macs, [factor.detach() for factor in factors], flags))
+        output, packet = operation(*args, **(kwargs or {})), operation.overloadpacket
+        places = FACTORS.get(packet) or FACTORS.get(operation.name(), ())
+        factors = [args[place] for place in places]
+        if factors and all(isinstance(factor, torch.Tensor) for factor in factors):
+            moves = [factor.requires_grad for factor in factors]
+            factors = [self._original(factor.detach()) for factor in factors]
+            macs = _macs(packet, args, output)
+            self.found.append(_Step(self.stack[-1], macs, factors, moves, packet in ELEMENTWISE))
+        elif packet is aten.clone and _parameter_of(args[0], self.places):
+            # einsum and the like bring a weight into another order first.
+            self.copies[output.data_ptr()] = output, args[0].detach()
         return output
 
+    def _original(self, factor: torch.Tensor) -> torch.Tensor:
+        """What a factor is a whole copy of, itself where it is none."""
+        if factor.layout is not torch.strided:
+            return factor.to_dense()
+        copied, source = self.copies.get(factor.data_ptr(), (factor, factor))
+        return source if copied.numel() == factor.numel() == source.numel() else factor
 
-def _record(model: nn.Module, image: torch.Tensor) -> list[tuple[str, int, list[torch.Tensor], list[bool]]]:
+
+def _macs(packet: Any, args: tuple[Any, ...], output: torch.Tensor) -> int:
+    """Multiply-accumulates of an operation of FACTORS."""
+    if packet in ELEMENTWISE:
+        return output.numel()
+    first, second = (args[place] for place in FACTORS[packet][:2]) if packet in FACTORS else args[:2]
+    if packet is aten.convolution and args[6]:
+        # A transposed convolution multiplies once for every input, any other for every output.
+        return first.numel() * second[0].numel()
+    if packet is aten.conv_tbc:
+        return output.numel() * second[..., 0].numel()
+    if packet is aten._trilinear:
+        return len(first) * second.numel()
+    if packet is aten._cdist_forward:
+        return output.numel() * first.shape[-1]
+    if packet is aten.convolution or packet not in FACTORS:
+        return output.numel() * second[0].numel()
+    return first.numel() * (second.shape[-1] if second.dim() > 1 else 1)
+
+
+def _record(model: nn.Module, image: torch.Tensor, places: list[tuple[int, int, str]]) -> list[_Step]:
     stack = [""]
-    recorder = _Recorder(stack)
+    recorder = _Recorder(stack, places)
     modes = {module: module.training for module in model.modules()}
     with ExitStack() as hooks:
         for name, module in model.named_modules():
@@ -122,14 +190,11 @@ def _record(model: nn.Module, image: torch.Tensor) -> list[tuple[str, int, list[
         finally:
             for module, training in modes.items():
                 module.training = training
-    return [
-        (module, macs, [factor.detach() for factor in factors], flags)
-        for module, macs, factors, flags in recorder.found
-    ]
+    return recorder.found
 
 
 @contextmanager
-def _gradients(model: nn.Module, wanted: bool) -> Generator[None]:
+def gradients(model: nn.Module, wanted: bool) -> Generator[None]:
     before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
         model.requires_grad_(wanted)
@@ -156,6 +221,12 @@ def _plain() -> Generator[None]:
         torch.backends.mha.set_fastpath_enabled(fused)
 
 
+def _distinct(weight: torch.Tensor) -> torch.Tensor:
+    """The numbers that a weight holds: once each where it is expanded, and real ones."""
+    weight = torch.view_as_real(weight.resolve_conj()) if weight.is_complex() else weight
+    return weight[tuple(slice(None) if step else slice(1) for step in weight.stride())]
+
+
 def _places(model: nn.Module) -> list[tuple[int, int, str]]:
     """(first byte, last byte, name) of every parameter's values."""
     spans = []
@@ -166,7 +237,7 @@ def _places(model: nn.Module) -> list[tuple[int, int, str]]:
 
 
 def _parameter_of(weight: torch.Tensor | None, spans: list[tuple[int, int, str]]) -> str | None:
-    if weight is None:
+    if weight is None or weight.layout is not torch.strided:
         return None
     place = weight.data_ptr()
     return next((name for first, last, name in spans if first <= place < last), None)
