@@ -18,11 +18,13 @@ from torch.nn.functional import interpolate
 from squeezeproof import untrusted
 from squeezeproof.audit.data import audit_data
 from squeezeproof.datasets import image_folder
-from squeezeproof.datasets.image_folder import load_image_folder
+from squeezeproof.datasets.image_folder import ImageFiles, load_image_folder
 from squeezeproof.datasets.prepare import prepare
 from squeezeproof.entries.datasets.image_folder import ImageFolder
 from squeezeproof.entries.settings import as_dict
 from squeezeproof.errors import InputError
+from squeezeproof.store.names import names_in
+from squeezeproof.store.tensors import read_arrays, read_metadata, write_tensors
 from squeezeproof.untrusted import MAX_IMAGE_PIXELS
 
 CORNERS = [(250, 20, 30), (10, 240, 40), (30, 10, 200), (120, 130, 90)]
@@ -380,10 +382,29 @@ def test_an_image_in_two_classes_is_counted_by_the_audit(tmp_path):
     paths = {split: tmp_path / split for split in ("train", "validation", "test")}
     settings = ImageFolder(root=str(root), size=4)
     prepare(as_dict(settings), paths, "mine")
-    shared, twice, _ = audit_data("mine", *paths.values())
+    shared, twice, repeated = audit_data("mine", *paths.values())
     # 00.png of a is a test image too, as is the one of b that stands twice in training; 01.png of a is 2.png of b.
     assert (shared.value, twice.value, twice.verdict) == (2, 2, "warning")
     assert "(classes 0 and 1)" in twice.message
+    assert all(f"test/{name}" in shared.message for name in ("a/00.png", "b/0.png")) and repeated.verdict == "pass"
+    # Splits that were prepared before names were kept are told by the places of their images.
+    for path in paths.values():
+        arrays = read_arrays(path, ["images", "labels"])
+        write_tensors(path, arrays, read_metadata(path))
+    assert "examples 0, 1" in audit_data("mine", *paths.values())[0].message
+
+
+def test_the_test_split_names_its_files_in_the_order_of_its_images(tmp_path):
+    root = tree(tmp_path / "images", {"a": 4, "b": 4}, {"a": 3, "b": 3})
+    paths = {split: tmp_path / split for split in ("train", "validation", "test")}
+    prepare(as_dict(ImageFolder(root=str(root), size=4, validation=2)), paths, "mine")
+    # Training images are made again for no name.
+    assert names_in(paths["train"]) == names_in(paths["validation"]) == []
+    names, arrays = names_in(paths["test"]), read_arrays(paths["test"], ["images", "labels"])
+    assert sorted(names) == [f"test/{name}/0{number}.png" for name in "ab" for number in range(3)]
+    for name, image, label in zip(names, arrays["images"], arrays["labels"], strict=True):
+        assert name.split("/")[1] == "ab"[label]
+        assert ImageFiles([str(root / name)], 4, 3, "white")[0:1].tobytes() == image.tobytes()
 
 
 def test_every_bad_file_is_named_at_once(tmp_path):

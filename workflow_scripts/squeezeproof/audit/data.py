@@ -9,6 +9,7 @@ import numpy as np
 
 from squeezeproof.audit.findings import EVERY, LISTED, Finding, judge, listed, remedy
 from squeezeproof.errors import InputError
+from squeezeproof.store.names import names_in
 from squeezeproof.store.rows import part_slices
 from squeezeproof.store.tensors import open_rows, verify
 from squeezeproof.types import Key
@@ -29,12 +30,19 @@ def audit_data(dataset: str, train: str | Path, validation: str | Path, test: st
     seen = np.flatnonzero([digest in known for digest in found])
     _, first = np.unique(found, return_index=True)
     again = np.setdiff1d(np.arange(len(found)), first)
+    names = names_in(test)
+
+    def told(indices: np.ndarray) -> str:
+        if not names:
+            return listed(indices)
+        return ", ".join(names[index] for index in indices[:LISTED]) + ", ..." * (len(indices) > LISTED)
+
     trained = (
-        f"{len(seen)} of {len(found)} test images are training or validation images, bit for bit ({listed(seen)}): "
+        f"{len(seen)} of {len(found)} test images are training or validation images, bit for bit ({told(seen)}): "
         f"what a model was trained on says nothing of other images; remove them from one side"
     )
     repeated = (
-        f"{len(again)} of {len(found)} test images are there before ({listed(again)}): intervals count them as images "
+        f"{len(again)} of {len(found)} test images are there before ({told(again)}): intervals count them as images "
         f"of their own and are too short; remove them"
     )
     key = (dataset, EVERY, EVERY, EVERY)

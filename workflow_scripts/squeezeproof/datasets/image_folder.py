@@ -83,6 +83,8 @@ class ImageFiles(Rows):
     def __init__(self, paths: list[str], size: int, channels: int, background: str) -> None:
         super().__init__((len(paths), channels, size, size), np.uint8)
         self.paths, self.background = paths, background
+        # The split, the class and the file: what the audit calls an image.
+        self.names = ["/".join(Path(path).parts[-3:]) for path in paths]
         self.composited, self.several = set(), set()
 
     def take(self, rows: range | np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
+from squeezeproof.store.names import FILES, as_array
 from squeezeproof.store.rows import PickedRows, WatchedRows
 from squeezeproof.store.tensors import fingerprint, write_tensors
 
@@ -25,11 +26,12 @@ def prepare(settings: dict[str, Any], paths: Mapping[str, str | Path], name: str
         paths: split name -> output path of each that is written: train and validation, test, or all three.
         name: the data set's name, kept in the metadata.
 
-    Each file holds `images` uint8 [N, C, H, W] and `labels` int64 [N]; the metadata holds the class names and a
-    fingerprint, and those of train and validation the training images' mean and std per channel in [0, 1]. Examples
-    that lie class by class, as in folders of images, are mixed: whatever looks at the first ones shall see every class.
-    Training images do not depend on the number of test images. Raises InputError for raw files that are missing,
-    truncated or altered, and for subsets larger than the data or without a training image of a class.
+    Each file holds `images` uint8 [N, C, H, W] and `labels` int64 [N], and that of the test images of a folder the
+    names of their files (store.names); the metadata holds the class names and a fingerprint, and those of train and
+    validation the training images' mean and std per channel in [0, 1]. Examples that lie class by class, as in folders
+    of images, are mixed: whatever looks at the first ones shall see every class. Training images do not depend on the
+    number of test images. Raises InputError for raw files that are missing, truncated or altered, and for subsets
+    larger than the data or without a training image of a class.
     """
     (images, labels), (test_images, test_labels), classes = registry.datasets()[settings["kind"]].imported()(settings)
     rng = np.random.default_rng(settings["subset_seed"])
@@ -75,9 +77,12 @@ def prepare(settings: dict[str, Any], paths: Mapping[str, str | Path], name: str
             metadata["fingerprint"] = fingerprint(WatchedRows(pixels, seen.add), targets)
         else:
             metadata["fingerprint"] = fingerprint(pixels, targets)
+        arrays = {"images": pixels, "labels": targets}
         if split != "test":
             metadata["mean"], metadata["std"] = seen.result()
-        write_tensors(paths[split], {"images": pixels, "labels": targets}, metadata)
+        elif names := getattr(pixels.array, "names", None):
+            arrays[FILES] = as_array([names[row] for row in pixels.picked])
+        write_tensors(paths[split], arrays, metadata)
 
 
 def _mixed(chosen: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

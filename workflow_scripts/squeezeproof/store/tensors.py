@@ -115,6 +115,12 @@ def array_digests(path: str | Path) -> dict[str, str]:
         return _metadata(path, opened)[1]
 
 
+def array_names(path: str | Path) -> set[str]:
+    """The names of the arrays of a file."""
+    with open_tensors(path) as opened:
+        return set(opened.keys())
+
+
 def open_rows(path: str | Path, name: str) -> Array:
     """The Rows (store.rows) of one array; the numpy array itself where it has no row. Its digest is not checked."""
     with open_tensors(path, names=[name]) as opened:
