@@ -9,7 +9,7 @@ from attack_fixtures import held_out
 from conftest import ROOT
 from torch import nn
 
-from squeezeproof.compression import groups
+from squeezeproof.compression import graph
 from squeezeproof.deployment.export import export_onnx, export_program
 from squeezeproof.errors import InputError, pass_on, shortage
 from squeezeproof.evaluation import support
@@ -110,7 +110,7 @@ def test_no_memory_is_no_fault_of_a_layout_or_of_a_backward_pass(monkeypatch):
 
 
 def test_no_memory_is_no_layer_that_cannot_be_pruned():
-    with pytest.raises(RuntimeError, match="can't allocate memory"), groups._traced(Full(), (1, 8, 8)):
+    with pytest.raises(RuntimeError, match="can't allocate memory"), graph.traced(Full(), (1, 8, 8)):
         pytest.fail("the graph of a network that does not run")
 
 

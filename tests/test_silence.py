@@ -120,13 +120,10 @@ def interleaved(maps):
 
 
 REORDERED = {
-    "flattened channels last": Net(lambda maps: maps.permute(0, 2, 3, 1)),
-    "movedim": Net(lambda maps: maps.movedim(1, -1)),
     "rolled": Net(lambda maps: maps.roll(1, 1)),
     "rolled before its normalisation": Net(nn.Identity(), first=Function(lambda maps: maps.roll(1, 1))),
     "flipped": Net(lambda maps: maps.flip(1)),
     "shuffled": Net(shuffled),
-    "interleaved pools": Net(interleaved, columns=2),
     "constant view": Net(lambda maps: maps.view(-1, WIDTH * 64)),
     "glu": Net(lambda maps: functional.glu(maps, 1), columns=32),
     "split": Net(lambda maps: torch.cat(maps.split([3, 5], 1)[::-1], 1)),
@@ -134,11 +131,18 @@ REORDERED = {
     "pixel shuffle": Net(lambda maps: functional.pixel_shuffle(maps, 2)),
     "not zero at zero": Net(lambda maps: maps.exp()),
     "not zero before a convolution": Net(nn.Identity(), first=Function(torch.sigmoid)),
-    "attention": Net(Tokens()),
     "transposed convolution": Layered(nn.ConvTranspose2d(WIDTH, WIDTH, 1)),
 }
 FOLLOWED = {
     "plain": Net(nn.Identity()),
+    "flattened channels last": Net(lambda maps: maps.permute(0, 2, 3, 1)),
+    "movedim": Net(lambda maps: maps.movedim(1, -1)),
+    "flattened channels last, fewer than places": Net(
+        lambda maps: functional.avg_pool2d(maps, 2).permute(0, 2, 3, 1), columns=16
+    ),
+    "attention": Net(Tokens()),
+    "attention on fewer places": Net(nn.Sequential(nn.AvgPool2d(2), Tokens()), columns=16),
+    "interleaved pools": Net(interleaved, columns=2),
     "batch norm without affine": Net(nn.Identity(), normalization=lambda width: nn.BatchNorm2d(width, affine=False)),
     "pools side by side": Net(pooled, columns=2),
     "excited": Layered(Excited()),
@@ -171,8 +175,12 @@ def prune(model, ratio=0.4, **options):
 def silence(model, chosen):
     """Zero filters, and what the batch normalisation right after them would make of zeros."""
     after = {"c1": "n1", "c2": "n2"}
-    # The gate's filters and those that it gates are one group.
-    for name, indices in [*chosen.items(), ("c1", chosen.get("layers.0.excite", []))]:
+    # The gate's filters and those that it gates are one group, as maps are with what attention adds to them.
+    tied = [("c1", chosen.get("layers.0.excite", []))]
+    tied += [
+        (f"{name}.out_proj", chosen["c2"]) for name, module in model.named_modules() if isinstance(module, Attention)
+    ]
+    for name, indices in [*chosen.items(), *tied]:
         layer = model.get_submodule(name)
         layer.weight.data[indices], layer.bias.data[indices] = 0, 0
         norm = getattr(model, after.get(name, ""), None)
@@ -213,6 +221,25 @@ def test_a_network_whose_channels_are_reordered_is_refused_by_the_name_of_the_la
     torch.testing.assert_close(model(pixels), whole(pixels), rtol=1e-4, atol=1e-5)
 
 
+def test_flattens_of_both_orders_lose_the_columns_of_their_filters():
+    """Of the maps of one convolution the channels come first, of those of the other last."""
+    torch.manual_seed(0)
+
+    class Both(Net):
+        def forward(self, pixels):
+            maps = functional.avg_pool2d(functional.relu(self.n1(self.c1(pixels))), 2)
+            last = functional.relu(self.n2(self.c2(maps))).permute(0, 2, 3, 1)
+            return self.fc(last.flatten(1)) + self.other(maps.flatten(1))
+
+    model = trained(Both(nn.Identity(), columns=16))
+    model.other = nn.Linear(WIDTH * 16, 10)
+    whole, chosen = deepcopy(model), prune(model)
+    assert {name: len(indices) for name, indices in chosen.items()} == {"c1": 3, "c2": 3}
+    silence(whole, chosen)
+    pixels = torch.rand(5, *SHAPE)
+    torch.testing.assert_close(model(pixels), whole(pixels), rtol=1e-4, atol=1e-5)
+
+
 def test_a_share_that_whole_filters_come_nowhere_near_is_refused_by_the_layers_that_keep_theirs():
     model = Layered(Functional(), width=WIDTH)
     told = r"would remove 12\.5 % .* where 30 % are asked for: all filters of layers\.0\.held stay"
@@ -222,7 +249,7 @@ def test_a_share_that_whole_filters_come_nowhere_near_is_refused_by_the_layers_t
 
 def test_the_other_layers_of_one_that_keeps_its_filters_are_rounded_as_all_are():
     """6 of 16 filters are 37.5 %, as near to 40 % as whole filters come."""
-    chosen = prune(trained(deepcopy(REORDERED["flattened channels last"])))
+    chosen = prune(trained(deepcopy(REORDERED["rolled"])))
     assert {name: len(indices) for name, indices in chosen.items()} == {"c1": 6}
 
 

@@ -10,7 +10,6 @@ LINES, FUNCTION_LINES = 300, 60
 LONGER = {
     "rules/common.smk": (340, "the names that every file of rules uses"),
     "workflow_scripts/squeezeproof/analysis/replacement.py": (310, "one question, from the counts to the words"),
-    "workflow_scripts/squeezeproof/compression/groups.py": (330, "all that is worked around in one library"),
     "benchmarks/attacks.py": (330, "a list of cases"),
     "benchmarks/peers.py": (330, "one adapter for each library"),
 }

@@ -1,15 +1,14 @@
 """Groups of tied filters, and their removal by torch-pruning."""
 
 import copy
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch_pruning as tp
 from torch import nn
 
+from squeezeproof.compression.graph import pruning_group, traced
 from squeezeproof.compression.heads import attention_groups, is_projection, remove_heads
 from squeezeproof.compression.importance import score_filters
 from squeezeproof.compression.silence import Reference, Refused, refused
@@ -48,7 +47,7 @@ def groups_and_layers(
     groups, whole = attention_groups(model) if any(isinstance(layer, nn.Linear) for layer in filters) else [], {}
     classes = last_to_multiply(model, shape, macs)
     seen = {layer for group in groups for layer in (*group.outs, *group.ins)} | classes
-    with _traced(model, shape) as graph:
+    with traced(model, shape) as graph:
         for root in [layer for layer in graph.module2node if layer in filters]:
             if root in seen:
                 continue
@@ -91,10 +90,14 @@ def remove_filters(model: nn.Module, shape: Sequence[int], chosen: Mapping[str, 
     normalisations, silent. Raises NotSupported, and leaves the model as it was, where it would not.
     """
     chosen = {name: sorted(indices) for name, indices in chosen.items() if indices}
-    reference = Reference(model, shape)
-    if problem := _problem(reference, model, shape, chosen):
+    reference, last = Reference(model, shape), False
+    # The proof tells which order is the right one where no shape does.
+    problem = _problem(reference, model, shape, chosen)
+    if problem and _unclear(model, shape):
+        last = _problem(reference, model, shape, chosen, last=True) is None
+    if problem and not last:
         raise Refused(_guilty(lambda part: _problem(reference, model, shape, part), chosen, problem))
-    _prune(model, shape, chosen)
+    _prune(model, shape, chosen, last)
     place(model, device_of(model), shape)
 
 
@@ -116,29 +119,40 @@ def _guilty(
 
 
 def _problem(
-    reference: Reference, model: nn.Module, shape: Sequence[int], chosen: Mapping[str, Sequence[int]]
+    reference: Reference,
+    model: nn.Module,
+    shape: Sequence[int],
+    chosen: Mapping[str, Sequence[int]],
+    last: bool = False,
 ) -> str | None:
     """What is wrong with a copy of the model without the chosen filters, None if nothing."""
     try:
         trial = copy.deepcopy(model)
-        return reference.difference(trial, _prune(trial, shape, chosen))
+        return reference.difference(trial, _prune(trial, shape, chosen, last))
     except Exception as error:
         pass_on(error, InputError)
         return f"its channels cannot be removed ({type(error).__name__}: {error})"
 
 
-def _prune(model: nn.Module, shape: Sequence[int], chosen: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """Remove filters in place; returns the channels that went, as `silence.silent` takes them."""
+def _unclear(model: nn.Module, shape: Sequence[int]) -> bool:
+    with traced(model, shape) as graph:
+        return graph.flattens.unclear
+
+
+def _prune(
+    model: nn.Module, shape: Sequence[int], chosen: Mapping[str, Sequence[int]], last: bool = False
+) -> dict[str, Any]:
+    """Remove filters in place; returns the channels that went, as `silence.silent` takes them. `last`: of Flattens."""
     wanted = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     names = {module: name for name, module in (*model.named_modules(), *model.named_parameters())}
     heads = {name: chosen[name] for name in chosen if is_projection(model, name)}
-    with _traced(model, shape) as graph:
+    with traced(model, shape, last) as graph:
         roots = [(model.get_submodule(name), chosen[name]) for name in chosen if name not in heads]
-        removed = _removed([_pruning_group(graph, *root) for root in roots], names)
+        removed = _removed([pruning_group(graph, *root) for root in roots], names)
         for root in roots:
             # What went before moved the channels behind it.
             graph.follow()
-            _pruning_group(graph, *root).prune()
+            pruning_group(graph, *root).prune()
     for name, indices in heads.items():
         remove_heads(model, name, indices)
         removed[name] = torch.tensor(indices)
@@ -163,14 +177,10 @@ def _silenced(node: Any, indices: Any) -> Any:
     return (node.pruning_dim, indices) if isinstance(node.module, nn.Parameter) else indices
 
 
-def _pruning_group(graph: Any, root: nn.Module, indices: Sequence[int]) -> Any:
-    return graph.get_pruning_group(root, graph.get_pruner_of_module(root).prune_out_channels, indices)
-
-
 def _whole_group(graph: Any, root: Any) -> Any:
     """The torch-pruning group of all filters of a layer; Refused where it leads through what cannot be followed."""
     try:
-        group = _pruning_group(graph, root, list(range(width_of(root))))
+        group = pruning_group(graph, root, list(range(width_of(root))))
     except Exception as error:
         pass_on(error, Refused)
         reason = f"its channels cannot be followed ({type(error).__name__}: {error})"
@@ -180,70 +190,6 @@ def _whole_group(graph: Any, root: Any) -> Any:
             if node in graph.lost:
                 raise refused([graph.module2node[root]._name], f"its channels cannot be followed ({graph.lost[node]})")
     return group
-
-
-class _Bounded(tp.Group):
-    """A torch-pruning group that ends where indices leave a layer: it would follow those of some networks for ever."""
-
-    widest = None
-
-    def add_dep(self, dep: Any, idxs: Any) -> None:
-        if len(idxs) > self.widest:  # ty: ignore[unsupported-operator]
-            raise refused(
-                [self[0].dep.target._name], f"its channels are taken for {len(idxs)}, more than any layer has"
-            )
-        layer = dep.target.module
-        pruner = tp.function.PrunerBox.get(dep.target.type)  # ty: ignore[missing-attribute]
-        if pruner is not None and not isinstance(layer, nn.Parameter):
-            outputs = pruner.prune_out_channels == dep.handler
-            channels = pruner.get_out_channels(layer) if outputs else pruner.get_in_channels(layer)
-            if channels is not None and max(index.idx for index in idxs) >= channels:
-                reason = f"its channels cannot be followed to the {channels} of {dep.target._name}"
-                raise refused([self[0].dep.target._name], reason)
-        super().add_dep(dep, idxs)
-
-
-@contextmanager
-def _traced(model: nn.Module, shape: Sequence[int]) -> Generator[Any]:
-    """torch-pruning's dependency graph of a model; what goes wrong with it names the layers before it."""
-    graph: Any = tp.DependencyGraph()
-    graph.lost, follow = {}, tp.dependency.index_mapping.update_index_mapping
-    graph.follow = partial(_follow_each, follow, graph)
-    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
-        # It follows gradients, which frozen layers have none of.
-        model.eval().requires_grad_(True)
-        widest = max(size for parameter in model.parameters() for size in parameter.shape)
-        tp.dependency.graph.Group = type("Bounded", (_Bounded,), {"widest": widest})  # ty: ignore[invalid-assignment]
-        # It would ask for that before every group.
-        tp.dependency.index_mapping.update_index_mapping = lambda graph: None  # ty: ignore[invalid-assignment]
-        example = torch.zeros(1, *shape, device=device_of(model))
-        graph.build_dependency(model, example_inputs=example, verbose=False)
-        graph.follow()
-        yield graph
-    except Exception as error:
-        pass_on(error, InputError)
-        reason = f"its channels cannot be followed ({type(error).__name__}: {error})"
-        raise refused(["the network"], reason) from error
-    finally:
-        tp.dependency.graph.Group = tp.Group
-        tp.dependency.index_mapping.update_index_mapping = follow
-        for parameter, requires_grad in wanted:
-            parameter.requires_grad_(requires_grad)
-
-
-def _follow_each(follow: Callable[[Any], None], graph: Any) -> None:
-    """Tell torch-pruning how the channels of every operation are mapped; those that it fails at are lost."""
-    whole = graph.module2node
-    for module, node in whole.items():
-        graph.module2node = {module: node}
-        try:
-            follow(graph)
-        except Exception as error:
-            pass_on(error)
-            graph.lost[node] = f"{type(error).__name__}: {error}"
-        finally:
-            graph.module2node = whole
 
 
 def _check_parameters(model: nn.Module) -> None:
@@ -320,7 +266,7 @@ def _units(graph: Any, group: Any, root: Any) -> list[list[int]]:
 
 def _closure(graph: Any, root: nn.Module, indices: Sequence[int]) -> list[int]:
     """The filters of the root that go where some of them go."""
-    group = _pruning_group(graph, root, indices)
+    group = pruning_group(graph, root, indices)
     return sorted({index for dependency, found in group if dependency.target.module is root for index in found})
 
 

@@ -65,8 +65,8 @@ class Reference:
             except Exception as error:
                 pass_on(error)
                 return (
-                    "without some of their filters the network fails, as where a flatten of tokens or of maps with "
-                    "their channels last takes them in another order, or a size is a fixed number "
+                    "without some of their filters the network fails, as where channels are taken in an order that "
+                    "cannot be followed, or a size is a fixed number "
                     f"({type(error).__name__}: {error})"
                 )
         if same_logits(expected, found):
