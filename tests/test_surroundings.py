@@ -12,7 +12,7 @@ import yaml
 from conftest import TINY, Workspace
 
 from squeezeproof.errors import InputError
-from squeezeproof.study.surroundings import LIBRARY, check_surroundings
+from squeezeproof.study.surroundings import LIBRARY, check_surroundings, not_writable
 
 # Every character of a name that a file system takes, without the one that separates folders and without braces.
 ODD = "".join(sorted(set(string.printable) - set(string.whitespace) - set("/{}"))) + " ü→"
@@ -45,6 +45,23 @@ def test_errors_of_warnings_are_refused_however_they_are_written(option, refused
     # As Python itself reads it.
     action = option.partition(":")[0].strip()
     assert (warnings._getaction(action) == "error") is refused
+
+
+def test_folders_of_others_are_named_with_their_owner(tmp_path, monkeypatch):
+    place = tmp_path / "mine"
+    (place / ".snakemake/locks").mkdir(parents=True)
+    check_surroundings("/a", "utf-8", place, [], [])
+    others = {place, place / ".snakemake/locks"}
+    # Of root nothing is anybody's.
+    monkeypatch.setattr("os.access", lambda path, mode: path not in others)
+    assert not_writable([place / "results/study", place / "data"]) == [
+        f"the folder {place}: belongs to {place.owner()}, and you may write no files there; ask for the right to, or "
+        "run in a copy that is yours"
+    ]
+    with pytest.raises(
+        InputError, match=rf"(?s)run:\n  - the folder {place}/\.snakemake/locks: belongs to \w+, [^\n]*$"
+    ):
+        check_surroundings("/a", "utf-8", place, [], [])
 
 
 def test_another_squeezeproof_that_jobs_would_run_is_refused(tmp_path):

@@ -5,6 +5,7 @@ A checked config says that a study can run somewhere; this says what keeps it fr
 
 import ast
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from squeezeproof.entries import registry
 from squeezeproof.factories import module_files
-from squeezeproof.study.paths import prepared
+from squeezeproof.study.paths import Paths, prepared
+from squeezeproof.study.surroundings import not_writable
 
 if TYPE_CHECKING:
     from squeezeproof.study.plan import Study
@@ -45,6 +47,8 @@ def problems(study: "Study", here: bool = True, stored_here: bool = True) -> lis
         if settings.get("factory") and (told := _factory(f"{path}.factory", settings["factory"])):
             found += told
             unfit.add(name)
+    if stored_here:
+        found += not_writable(_written(study))
     if here and stored_here:
         found += _datasets(study)
     return found + (_libraries(study) + _layers(study, unfit) if here else [])
@@ -74,6 +78,13 @@ def slow_trainings(study: "Study", processor: str = "/proc/cpuinfo") -> list[str
         "float32, or run where there is a GPU or a processor with avx512_bf16 or amx_bf16"
         for path in found
     ]
+
+
+def _written(study: "Study") -> list[str | Path]:
+    """The folders that a run writes into; those of prepared data, which people share, only where they lack a split."""
+    results = Paths(study.name).results
+    splits = [Path(prepared(data.key(split), split)) for data in study.datasets.values() for split in SPLITS]
+    return [results, *(place for place, *_ in os.walk(results)), *(path.parent for path in splits if not path.exists())]
 
 
 def _datasets(study: "Study") -> list[str]:

@@ -1,12 +1,15 @@
 """What a run needs of the shell and the folders that it is started in, checked before anything runs."""
 
 import locale
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from squeezeproof.errors import InputError
 
+# Folders in which Snakemake notes what every run does, a dry one too.
+KEPT = ("locks", "incomplete", "metadata", "log", "scripts")
 LIBRARY = Path(__file__).resolve().parents[2]
 
 
@@ -46,8 +49,30 @@ def check_surroundings(
                 f"{place}: holds another squeezeproof, whose code jobs would run in the place of this one's; take that "
                 "folder out of PYTHONPATH, or uninstall it"
             )
+    kept = Path(folder or Path.cwd()) / ".snakemake"
+    problems += not_writable([kept, *(kept / name for name in KEPT)])
     if problems:
         raise InputError("Nothing was run:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def not_writable(folders: Iterable[str | Path]) -> list[str]:
+    """A problem for each folder, or for the nearest one above it that exists, in which this user may make no files."""
+    found = {}
+    for folder in map(Path, folders):
+        place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not os.access(place, os.W_OK | os.X_OK):
+            found[place] = (
+                f"the folder {place}: belongs to {_owner(place)}, and you may write no files there; ask for the right "
+                "to, or run in a copy that is yours"
+            )
+    return list(found.values())
+
+
+def _owner(place: Path) -> str:
+    try:
+        return place.owner()
+    except (KeyError, OSError):
+        return "somebody else"
 
 
 def _makes_errors(option: str) -> bool:

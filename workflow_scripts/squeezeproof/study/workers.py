@@ -72,6 +72,9 @@ def _start(script: PythonScript, path: str, edit: bool = False) -> None:
         record.data_collected = True
         record.max_rss = max(record.max_rss or 0, usage.ru_maxrss / 1024)
         record.cpu_time = usage.ru_utime + usage.ru_stime
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM:
+        # Sent to all processes of a run, it may end a job before Snakemake knows that it is to end.
+        interrupted.wait(1)
     if status != 0:
         raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), f"{sys.executable} {path}")
 
