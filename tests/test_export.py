@@ -325,6 +325,19 @@ def test_the_number_of_images_stays_free_however_maps_are_flattened(way, tmp_pat
         assert np.allclose(found, model(pixels).detach(), atol=1e-5)
 
 
+class Frequencies(nn.Module):
+    """Has operations that the exporter does not know."""
+
+    def forward(self, pixels):
+        return torch.fft.rfft2(pixels).abs().flatten(1)[:, :10]
+
+
+def test_an_export_that_fails_is_told_in_one_line_and_prints_no_graph(capfd):
+    with pytest.raises(InputError, match=r"cannot be exported to ONNX: .*fft_rfft2") as caught:
+        export.onnx_bytes(Frequencies(), (1, 8, 8))
+    assert "\n" not in str(caught.value) and "graph" not in "".join(capfd.readouterr())
+
+
 def test_a_graph_that_takes_only_the_traced_number_of_images_is_an_error(tmp_path):
     model = Written(lambda maps: torch.cat([maps[index : index + 1].flatten(1) for index in range(len(maps))])).eval()
     images = torch.randint(0, 256, (20, 1, 8, 8), dtype=torch.uint8)

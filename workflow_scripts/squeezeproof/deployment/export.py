@@ -7,8 +7,8 @@ normalisations.
 
 import io
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,8 @@ def onnx_bytes(model: nn.Module, shape: Sequence[int]) -> bytes:
     """
     buffer = io.BytesIO()
     axes = {INPUT: {0: "images"}, OUTPUT: {0: "images"}}
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        # The exporter calls itself legacy, and warns of tracing Python numbers, which the comparison checks; where it
-        # fails it prints the graph.
+    with warnings.catch_warnings(), _no_graph():
+        # The exporter calls itself legacy, and warns of tracing Python numbers, which the comparison checks.
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
@@ -56,6 +55,17 @@ def onnx_bytes(model: nn.Module, shape: Sequence[int]) -> bytes:
             first, *_ = str(error).splitlines() or [""]
             raise NotSupported(f"the network cannot be exported to ONNX: {type(error).__name__}: {first}") from error
     return _with_free_batch(buffer.getvalue())
+
+
+@contextmanager
+def _no_graph() -> Generator[None]:
+    """The exporter prints no graph where it fails. It turns its log on itself, whatever was asked of it."""
+    write = torch._C._jit_onnx_log
+    torch._C._jit_onnx_log = lambda *_: None  # ty: ignore[invalid-assignment]
+    try:
+        yield
+    finally:
+        torch._C._jit_onnx_log = write
 
 
 def _with_free_batch(text: bytes) -> bytes:
