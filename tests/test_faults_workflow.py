@@ -93,13 +93,18 @@ def test_a_killed_snakemake_is_unlocked_and_goes_on(finished, study, attempt):
     assert len(kept) >= len(made) - 2
 
 
-# --- Ctrl-C, and SIGTERM to Snakemake alone
+# --- Ctrl-C, and SIGTERM to Snakemake alone or, as `timeout` sends it, to all processes
 
 
 @pytest.mark.parametrize(
     ("send", "number", "times"),
-    [(os.killpg, signal.SIGINT, 1), (os.killpg, signal.SIGINT, 2), (os.kill, signal.SIGTERM, 1)],
-    ids=["Ctrl-C", "Ctrl-C twice", "SIGTERM"],
+    [
+        (os.killpg, signal.SIGINT, 1),
+        (os.killpg, signal.SIGINT, 2),
+        (os.kill, signal.SIGTERM, 1),
+        (os.killpg, signal.SIGTERM, 1),
+    ],
+    ids=["Ctrl-C", "Ctrl-C twice", "SIGTERM", "SIGTERM to all processes"],
 )
 def test_it_ends_a_run_in_a_sentence_and_the_same_command_goes_on(study, finished, send, number, times, tmp_path):
     shutil.rmtree(study.results / "predictions")
