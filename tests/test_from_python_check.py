@@ -1,0 +1,158 @@
+"""squeezeproof.check: a verdict on two models in memory is never too strong."""
+
+import pytest
+import torch
+from attack_fixtures import held_out, network
+from python_examples import COUNT, black_box, worse
+from torch import nn
+
+import squeezeproof
+from squeezeproof.analysis.answers import CARE, STOP, UNKNOWN
+from squeezeproof.in_memory.inputs import gives_gradients
+from squeezeproof.seeds import derive_seed
+
+QUICK = {"pgd": {"steps": 5}, "square": {"queries": 20}}
+
+
+def check(base, compressed, count=COUNT, **changes):
+    return squeezeproof.check(base, compressed, *held_out(count), **{"eps": 0.05, "attacks": QUICK, **changes})
+
+
+def test_a_copy_may_replace_its_base_and_the_audit_says_that_it_is_one():
+    checked = check(network(), network(), 400, margin=0.05)
+    assert checked.verdict == CARE and "the audit warns: check 23" in checked.answer.headline
+    assert (checked.table["difference"][checked.table["crafted_on"] == "itself"].abs() < 0.05).all()
+
+
+def test_a_damaged_model_may_not(tmp_path):
+    checked = check(network(), worse(network(), 0.1), 300, eps=[0.02, 0.05], page=tmp_path / "page.html")
+    assert checked.verdict == STOP
+    together = checked.answer.together
+    assert list(together["eps"]) == [0.02, 0.05] and set(together["crafted_on"]) == {"both"}
+    page = (tmp_path / "page.html").read_text()
+    for text in (checked.answer.headline, *checked.tried, *checked.not_tried):
+        assert text in page
+    for row in together.itertuples():
+        assert f"{100 * row.base_accuracy:.1f} → {100 * row.compressed_accuracy:.1f}" in page
+
+
+def test_accuracies_are_those_of_the_attacks_alone():
+    images, labels = held_out(COUNT)
+    checked = check(network(), worse(network()))
+    row = checked.table.query("attack == 'square' and crafted_on == 'base'").iloc[0]
+    model = network()
+    again = squeezeproof.attack(
+        model, images, labels, "square", eps=0.05, queries=20, seed=derive_seed(0, "base", "square-eps0.05")
+    )
+    assert row["base_accuracy"] == pytest.approx(again.accuracy)
+    predicted = worse(network())(again.images).argmax(1)
+    assert row["compressed_accuracy"] == pytest.approx((predicted == labels).double().mean().item())
+
+
+def test_a_black_box_is_attacked_without_gradients_and_never_found_equal():
+    checked = check(network(), black_box(network()), 400, margin=0.2)
+    crafted = checked.table.groupby("attack")["crafted_on"].agg(set)
+    assert crafted["pgd"] == {"base"} and crafted["square"] == {"base", "compressed", "itself"}
+    assert checked.verdict == UNKNOWN and "no attack followed its gradients" in checked.answer.headline
+    assert any("Gradients of the compressed model" in sentence for sentence in checked.not_tried)
+
+
+def test_a_black_box_is_asked_for_labels_too():
+    checked = check(network(), black_box(network()), 20, attacks=None)
+    crafted = checked.table.groupby("attack")["crafted_on"].agg(set)
+    assert crafted["rays"] == {"base", "compressed", "itself"}
+    assert "rays" not in set(check(network(), network(), 20, attacks=None).table["attack"])
+    assert "rays" not in set(check(network(), black_box(network()), 20, attacks=None, norm="l2").table["attack"])
+
+
+def test_a_black_box_may_be_found_wanting():
+    assert check(network(), black_box(worse(network(), 0.15)), 300).verdict == STOP
+
+
+class Rounding(nn.Module):
+    """A network behind or before a step that has no gradients, as integer kernels have none."""
+
+    def __init__(self, before=False):
+        super().__init__()
+        self.network, self.before = network(), before
+
+    def forward(self, pixels):
+        if self.before:
+            return self.network((pixels * 255).round() / 255)
+        return self.network(pixels).round()
+
+
+@pytest.mark.parametrize("of_classes", [(1, 0), (0, 1), (1, -1), (2, -1)])
+def test_a_model_of_two_classes_and_one_score_gives_gradients(of_classes):
+    score = nn.Linear(64, 1)
+    model = nn.Sequential(nn.Flatten(), score, nn.Linear(1, 2, bias=False)).eval()
+    model[2].weight.data = torch.tensor(of_classes, dtype=torch.float32)[:, None]
+    assert gives_gradients(model, held_out(4)[0])
+    score.weight.data.zero_()
+    assert not gives_gradients(model, held_out(4)[0])
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_model_that_rounds_is_attacked_by_queries_and_never_found_more_robust(before):
+    images, labels = held_out(40)
+    found = squeezeproof.check(network(), Rounding(before), images, labels, eps=0.1)
+    assert found.verdict in (STOP, UNKNOWN)
+    assert "more robust" not in " ".join([found.answer.headline, *found.answer.sentences])
+    crafted = found.table.groupby("attack")["crafted_on"].agg(set)
+    assert crafted["pgd"] == {"base"} and "compressed" in crafted["square"]
+
+
+def test_a_suite_that_follows_gradients_is_made_on_what_gives_them():
+    suite = {"suite": {"stages": ["fgsm", "square"]}, **QUICK}
+    checked = check(network(), black_box(network()), 20, attacks=suite)
+    assert set(checked.table["crafted_on"][checked.table["attack"] == "suite"]) == {"base"}
+
+
+def test_an_attack_of_a_library_goes_by_its_name():
+    found = squeezeproof.attack(network(), *held_out(20), "torchattacks.PGD", eps=0.1, steps=3)
+    assert found.accuracy < found.clean_accuracy and found.norm.max() <= 0.1 + 1e-6
+
+
+def test_where_both_fall_there_is_nothing_to_lose():
+    checked = check(network(), worse(network()), eps=0.6)
+    assert checked.verdict == UNKNOWN and "nothing to lose" in checked.answer.headline
+
+
+def test_a_model_that_knows_one_class_is_no_model():
+    constant = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    constant[1].weight.data.mul_(0.001)
+    constant[1].bias.data = torch.eye(10)[3]
+    checked = check(network(), constant)
+    assert checked.verdict == STOP and "it is broken: predicts one class" in checked.answer.headline
+
+
+def test_a_random_model_is_told_by_the_audit():
+    draws = nn.Sequential(network(), Drawing())
+    checked = check(network(), draws)
+    assert checked.verdict == UNKNOWN and "the audit refuses results (check 6" in checked.answer.headline
+
+
+class Drawing(nn.Module):
+    def forward(self, logits):
+        return logits + 0.01 * torch.randn_like(logits)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"eps": []}, "eps: is empty"),
+        ({"attacks": []}, "attacks: is empty"),
+        ({"attacks": "pdg"}, "did you mean pgd"),
+        ({"attacks": {"pgd": {"eps": 1}}}, "eps is no setting here"),
+        ({"attacks": ["uap"]}, "learns from training images"),
+        ({"margin": 2}, "margin: 2 is not in"),
+        ({"alpha": 0}, "alpha: 0 is not in"),
+        ({"compressed": lambda pixels: network()(pixels)[:, :9], "labels": [0] * 8}, "10 classes, compressed: 9"),
+        ({"compressed": 3}, "compressed: 3 cannot be called"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(changes, message):
+    images, labels = held_out(8)
+    arguments = {"base": network(), "compressed": network(), "images": images, "labels": labels, "eps": 0.1} | changes
+    with pytest.raises(squeezeproof.InputError, match=message):
+        squeezeproof.check(**arguments)

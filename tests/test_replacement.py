@@ -1,0 +1,123 @@
+"""The verdict on two models: it says no more than its images show."""
+
+import numpy as np
+import pytest
+
+from squeezeproof.analysis.answers import CARE, KEEP, STOP, UNKNOWN, Evidence, Loss, remedies
+from squeezeproof.analysis.answers import answer as the_rule
+from squeezeproof.analysis.replacement import TOGETHER, Faced, replacement
+from squeezeproof.pages import answer_page
+
+STATISTICS = {"alpha": 0.05, "margin": 0.02}
+
+
+def outcomes(count, wrong):
+    """Whether each of `count` images is right, the first `wrong` are not."""
+    return np.arange(count) >= wrong
+
+
+def faced(source, base, compressed, *, attack="pgd", eps=0.1, entry=None):
+    settings = {"entry": entry or attack, "method": attack, "norm": "linf", "eps": eps, "steps": 20}
+    right = {"base": base, "compressed": compressed}
+    return Faced(source, settings, right, np.ones(len(base), bool))
+
+
+def answer(*faced, clean=(0, 0), count=2000, **changes):
+    right = {name: outcomes(count, wrong) for name, wrong in zip(("base", "compressed"), clean, strict=True)}
+    return replacement(right, list(faced), 10, STATISTICS, **changes)
+
+
+def test_an_image_stands_where_it_stands_against_everything():
+    first, second = outcomes(2000, 400), outcomes(2000, 500)[::-1]
+    found = answer(
+        faced("base", first, first), faced("compressed", second, outcomes(2000, 0)), clean=(0, 100)
+    ).together.iloc[0]
+    assert found["base_accuracy"] == (first & second).mean() == 0.55
+    assert found["compressed_accuracy"] == (first & outcomes(2000, 100)).mean()
+
+
+@pytest.mark.parametrize(
+    ("followed", "lost", "verdict"),
+    [
+        (("base", "compressed"), 0, KEEP),
+        (("base", "compressed"), 120, STOP),
+        (("base", "compressed"), -120, KEEP),
+        # A loss of 1.5 to 2.5 points: shown, and small.
+        (("base", "compressed"), 40, CARE),
+        # Attacked by other means than its base, the compressed model has nothing proved in its favour.
+        (("base",), 0, UNKNOWN),
+        (("base",), -120, UNKNOWN),
+        (("base",), 120, STOP),
+        # The images of the compressed model prove nothing against it.
+        (("compressed",), 120, UNKNOWN),
+        (("compressed",), 0, KEEP),
+        # Nobody has followed the gradients of either.
+        ((), 0, UNKNOWN),
+    ],
+)
+def test_a_verdict_says_no_more_than_its_images(followed, lost, verdict):
+    base, compressed = outcomes(2000, 800), outcomes(2000, 800 + lost)
+    methods = {source: "pgd" if source in followed else "square" for source in ("base", "compressed")}
+    both = [faced(source, base, compressed, attack=method) for source, method in methods.items()]
+    assert answer(*both).verdict == verdict
+
+
+def test_differences_in_both_directions_show_nothing():
+    base, compressed = outcomes(1000, 400), np.roll(outcomes(1000, 400), 400)
+    found = answer(*[faced(source, base, compressed) for source in ("base", "compressed")], count=1000)
+    assert found.verdict == UNKNOWN and "could not be shown with 1000 images" in found.sentences[0]
+
+
+def test_one_budget_at_which_it_is_less_robust_decides():
+    same, less = outcomes(2000, 400), outcomes(2000, 700)
+    both = [faced(source, same, same, eps=0.1) for source in ("base", "compressed")]
+    both += [faced(source, same, less, eps=0.2) for source in ("base", "compressed")]
+    assert answer(*both).verdict == STOP
+
+
+def test_a_budget_at_which_the_base_keeps_nothing_decides_nothing():
+    same, fallen = outcomes(2000, 400), outcomes(2000, 2000)
+    both = [faced(source, same, same, eps=0.1) for source in ("base", "compressed")]
+    both += [faced(source, outcomes(2000, 1980), fallen, eps=0.2) for source in ("base", "compressed")]
+    assert answer(*both).verdict == KEEP
+
+
+def test_what_clean_images_lose_counts():
+    same = outcomes(2000, 800)
+    both = [faced(source, same, same) for source in ("base", "compressed")]
+    assert answer(*both).verdict == KEEP
+    found = answer(*both, clean=(0, 200))
+    assert found.verdict == STOP and "points on clean images" in found.headline
+
+
+def test_a_few_steps_are_no_steps():
+    same = outcomes(2000, 800)
+    both = [faced(source, same, same) for source in ("base", "compressed")]
+    for one in both:
+        one.settings["steps"] = 2
+    assert answer(*both).verdict == UNKNOWN
+
+
+def test_the_answer_is_that_of_the_rule_on_the_same_numbers():
+    """What a study's story says of two models and what `check` says of them is one rule's."""
+    base, compressed = outcomes(2000, 800), outcomes(2000, 840)
+    found = answer(*[faced(source, base, compressed) for source in ("base", "compressed")])
+    row = found.together.iloc[0]
+    loss = Loss(
+        "all attacks together (Linf, eps 0.1)", row["verdict"], row["difference"], row["low"], row["high"], 2000,
+        kept=row["base_accuracy"],
+    )  # fmt: skip
+    clean = Loss("clean images", "", 0.0, found.clean["low"], found.clean["high"], 2000)
+    weighed = Evidence(clean, [loss])
+    verdict, reasons = the_rule(weighed, STATISTICS["margin"])
+    assert (found.verdict, found.headline) == (verdict, f"{verdict.capitalize()}: {'; '.join(reasons)}.")
+    assert found.changes.lower() == f"{'; '.join(remedies(weighed, STATISTICS['margin'], None))}.".lower()
+
+
+def test_the_page_places_an_interval_on_its_scale():
+    assert answer_page._place(0.05, 10) == 75 and answer_page._place(-1, 10) == 0
+    same = outcomes(2000, 800)
+    found = answer(*[faced(source, same, same, entry="<b>") for source in ("base", "compressed")])
+    page = answer_page.page(found, ["<i>tried"], [], [], {"a": "&"}, 0.02)
+    assert "<b>, eps" not in page and "&lt;i&gt;tried" in page and "+5 points" in page
+    assert TOGETHER.capitalize() not in page
