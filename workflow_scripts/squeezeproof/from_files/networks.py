@@ -18,7 +18,7 @@ from squeezeproof.errors import InputError, pass_on
 from squeezeproof.models.build import APART, build, specification
 from squeezeproof.models.checkpoints import load_weights
 from squeezeproof.models.predict import accuracy, predict
-from squeezeproof.models.state_dicts import Ambiguous, Unclear, fitted, plain_state
+from squeezeproof.models.state_dicts import Ambiguous, fitted, plain_state, state_of_file
 from squeezeproof.store.tensors import read_foreign
 from squeezeproof.study.schema import in_words
 
@@ -162,7 +162,7 @@ def _defaults(settings: dict[str, Any]) -> dict[str, Any]:
 def _fitting(path: str | Path, dataset: dict[str, Any]) -> list[dict[str, Any]]:
     """Entries of `architectures` whose networks have tensors of the names and shapes in a file."""
     several = None
-    try:
+    with state_of_file(f"BASE={path}"):
         tensors, _ = plain_state(read_foreign(path, "pt"))
         for alike in _known(sum(tensor.numel() for tensor in tensors.values())):
             try:
@@ -171,10 +171,8 @@ def _fitting(path: str | Path, dataset: dict[str, Any]) -> list[dict[str, Any]]:
             except Ambiguous as error:
                 # A smaller network may have its names several times in the one that is meant.
                 several = several or error
-    except Unclear as error:
-        raise InputError(f"BASE={path}: {error}") from None
-    if several:
-        raise InputError(f"BASE={path}: {several}")
+        if several:
+            raise several
     raise InputError(
         f"BASE={path}: its {len(tensors)} tensors ({', '.join(list(tensors)[:3])}, ...) are those of no network "
         f"that is known here for {len(dataset['classes'])} classes of images {dataset['shape']}; write FACTORY="

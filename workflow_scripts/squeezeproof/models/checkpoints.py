@@ -14,7 +14,7 @@ from squeezeproof.models.build import build
 from squeezeproof.models.device import device_of
 from squeezeproof.models.logits import close
 from squeezeproof.models.quantized import quantize_layers, quantized_layers
-from squeezeproof.models.state_dicts import Unclear, fitted, misfit, no_weights
+from squeezeproof.models.state_dicts import fitted, misfit, no_weights, state_of_file
 from squeezeproof.randomness import own_randomness
 from squeezeproof.runtime import place
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_foreign, read_metadata, write_tensors
@@ -129,10 +129,8 @@ def load_weights(model: nn.Module, path: str | Path, resize: bool = False) -> li
     state_dict, in words. Raises InputError where names or shapes differ, or numbers are no weights.
     """
     network = model.get_submodule("network")
-    try:
+    with state_of_file(path):
         tensors, notes = fitted(read_foreign(path, framework="pt"), network.state_dict().keys())
-    except Unclear as error:
-        raise InputError(f"{path}: {error}") from None
     if resize:
         fit_shapes(network, tensors)
     own = network.state_dict()

@@ -8,7 +8,7 @@ from typing import Any
 from squeezeproof.errors import InputError
 from squeezeproof.models.checkpoints import state_of
 from squeezeproof.models.measure import layer_macs
-from squeezeproof.models.state_dicts import Unclear, plain_state
+from squeezeproof.models.state_dicts import plain_state, state_of_file
 from squeezeproof.store.tensors import read_foreign
 
 log = logging.getLogger("squeezeproof")
@@ -39,10 +39,8 @@ def load_pretrained(model: Any, path: str | Path, shape: Sequence[int]) -> list[
 
     Raises InputError where any other tensor is missing or differs in shape.
     """
-    try:
+    with state_of_file(path):
         tensors, _ = plain_state(read_foreign(path, framework="pt"))
-    except Unclear as error:
-        raise InputError(f"{path}: {error}") from None
     own = model.network.state_dict()
     layers = list(layer_macs(model, shape))
     free = tuple(f"{name.removeprefix('network.')}." for name in (layers[0], layers[-1]))

@@ -1,11 +1,13 @@
 """Names of foreign state_dicts: wrappers, masks and parametrizations that other programs leave in them."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
-from squeezeproof.errors import pass_on
+from squeezeproof.errors import InputError, pass_on
 
 # What other programs put before the names of a wrapped network.
 WRAPPERS = ("module.", "_orig_mod.")
@@ -32,6 +34,15 @@ class Unclear(ValueError):
 
 class Ambiguous(Unclear):
     """A state_dict that holds a network several times; the message says under which names."""
+
+
+@contextmanager
+def state_of_file(path: str | Path) -> Generator[None]:
+    """Turns Unclear into an InputError that names the file."""
+    try:
+        yield
+    except Unclear as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def plain_state(tensors: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], list[str]]:

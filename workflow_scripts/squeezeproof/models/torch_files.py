@@ -13,7 +13,7 @@ import torch
 
 from squeezeproof.errors import InputError, pass_on
 from squeezeproof.mistaken import LOOKED_AT, mistaken
-from squeezeproof.models.state_dicts import Unclear, plain_state
+from squeezeproof.models.state_dicts import plain_state, state_of_file
 from squeezeproof.models.torch_archives import WRITTEN, lines_to_save, refuse_archives, save_whole
 from squeezeproof.untrusted import MAX_PARAMETERS
 
@@ -90,10 +90,8 @@ def read_state_dict(
             f"that model to ONNX and name the .onnx file, or save its weights as floats, by weight.dequantize()"
         )
     dense, told = _dense(path, tensors)
-    try:
+    with state_of_file(path):
         plain, more = plain_state(dense)
-    except Unclear as error:
-        raise InputError(f"{path}: {error}") from None
     # Tensors that share memory are written one by one.
     separate = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in plain.items()}
     return separate, [*notes, *told, *more]
