@@ -75,6 +75,80 @@ class SplitMetadata(TypedDict):
     std: NotRequired[list[float]]
 
 
+class Stage(TypedDict):
+    """What one attack of a set did: how many examples it met, and how many still stood after it."""
+
+    method: str
+    loss: str
+    attacked: int
+    standing: int
+    # Of an attack of another library: what it did beside what it is for (`attacks.library`).
+    notes: NotRequired[dict[str, int]]
+
+
+class Shard(TypedDict):
+    """Which examples of a split a shard is of, `first` to before `last`, and the passes of it and of its fitting."""
+
+    first: int
+    last: int
+    of: int
+    passes: dict[str, int]
+    fitting: dict[str, int]
+
+
+class SetMetadata(TypedDict):
+    """The metadata of an adversarial set, or of a shard of one, as `store.adversarial.save_set` writes them."""
+
+    kind: str
+    dataset: str
+    source: str
+    attack: str
+    entry: str
+    settings: dict[str, Any]
+    clean_fingerprint: str
+    source_fingerprint: str
+    n: int
+    successes: int
+    dtype: str
+    stages: list[Stage]
+    seconds: float
+    device: str
+    # Not of a shard: passes per example, and the share of input gradients that were exactly zero.
+    forwards_per_example: float
+    backwards_per_example: float
+    zero_gradients: float
+    # Of a shard alone.
+    shard: NotRequired[Shard]
+    # Why the attack failed.
+    failed: NotRequired[str]
+    # Of 8-bit images: how many succeeded before they were rounded.
+    float_successes: NotRequired[int]
+    # Of an attack with a substitute: what it asked the source, and the first examples, which it kept for itself.
+    queries: NotRequired[int]
+    held_out: NotRequired[int]
+
+
+class PredictionsMetadata(TypedDict):
+    """The metadata of predictions, as `store.predictions.save_predictions` writes them, which explains the keys."""
+
+    kind: str
+    dataset: str
+    target: str
+    source: str
+    attacks: dict[str, dict[str, Any]]
+    targeted_attacks: NotRequired[dict[str, dict[str, Any]]]
+    target_fingerprint: str
+    clean_fingerprint: str
+    classes: list[str]
+    scored: dict[str, str]
+    # Of a sweep alone: see `store.sweeps.SweepFile`.
+    sweep: NotRequired[str]
+    entry: NotRequired[str]
+    stops: NotRequired[bool]
+    identity: NotRequired[list[Any]]
+    costs: NotRequired[dict[str, dict[str, float]]]
+
+
 class PairNames(Protocol):
     """The names of a target and of the source of the sets that it is scored on."""
 

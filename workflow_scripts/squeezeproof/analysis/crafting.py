@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -13,6 +12,7 @@ from squeezeproof.store import adversarial
 from squeezeproof.store.tensors import read_metadata
 from squeezeproof.tables.catalog.accuracy import STAGES
 from squeezeproof.tables.catalog.costs import CRAFTING, LIBRARY_ATTACKS
+from squeezeproof.types import SetMetadata
 
 # Column -> what a set's metadata call it.
 NOTES = {
@@ -87,5 +87,5 @@ def stages_table(paths: Iterable[str | Path], audit: Audit = NOTHING_FOUND) -> p
     return STAGES.frame(rows)
 
 
-def _set_metadata(path: str | Path) -> dict[str, Any]:
+def _set_metadata(path: str | Path) -> SetMetadata:
     return read_metadata(path, adversarial.KIND)

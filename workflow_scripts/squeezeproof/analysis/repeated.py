@@ -5,7 +5,7 @@ from pathlib import Path
 
 from squeezeproof.store.predictions import KIND, METADATA
 from squeezeproof.store.tensors import read_metadata
-from squeezeproof.types import Described
+from squeezeproof.types import Described, PredictionsMetadata
 
 
 def repeated(paths: Iterable[str | Path], descriptions: Iterable[Described]) -> set[tuple[str, str]]:
@@ -17,7 +17,7 @@ def repeated(paths: Iterable[str | Path], descriptions: Iterable[Described]) -> 
     """
     digests = {}
     for path in map(str, paths):
-        metadata = read_metadata(path, KIND, METADATA)
+        metadata: PredictionsMetadata = read_metadata(path, KIND, METADATA)
         digests[metadata["dataset"], metadata["target"]] = metadata["target_fingerprint"]
     first, found = {}, set()
     for model in descriptions:

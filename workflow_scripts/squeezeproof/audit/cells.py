@@ -14,7 +14,7 @@ from squeezeproof.entries import registry
 from squeezeproof.entries.attack import Attack
 from squeezeproof.store.predictions import CLEAN, KIND, NOT_SCORED, SCORED, read_predictions, read_targeted
 from squeezeproof.store.tensors import read_arrays, read_metadata
-from squeezeproof.types import Key
+from squeezeproof.types import Key, PredictionsMetadata
 
 # Standard errors of a difference up to which chance explains it.
 CHANCE = 2.0
@@ -123,7 +123,7 @@ def audit_predictions(
 
 def _current(
     key: Key,
-    metadata: dict[str, Any],
+    metadata: PredictionsMetadata,
     labels: np.ndarray,
     split: Split,
     fingerprints: dict[tuple[str, str], str],
@@ -187,6 +187,6 @@ def by_target(paths: Iterable[str | Path]) -> list[list[str]]:
     """Predictions files of one target after the other, as lists of paths."""
     grouped = {}
     for path in sorted(map(str, paths)):
-        metadata = read_metadata(path, KIND)
+        metadata: PredictionsMetadata = read_metadata(path, KIND)
         grouped.setdefault((metadata["dataset"], metadata["target"]), []).append(path)
     return list(grouped.values())

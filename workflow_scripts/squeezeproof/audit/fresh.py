@@ -26,7 +26,7 @@ from squeezeproof.norms import Norm
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.kept import Kept, digest
 from squeezeproof.store.tensors import open_rows, read_arrays, read_metadata, verify
-from squeezeproof.types import Key
+from squeezeproof.types import Key, SetMetadata
 
 # Of the sampled images: the least that tell anything, and a share of the set's that costs a tenth of crafting it.
 FEWEST, SHARE = 50, 0.1
@@ -88,7 +88,7 @@ def audit_fresh(
 
     def compare(name: str, path: str | Path) -> list[Finding]:
         verify(path)
-        metadata = read_metadata(path)
+        metadata: SetMetadata = read_metadata(path)
         settings = metadata["settings"]
         if "failed" in metadata or not _follows_gradients(settings):
             return []

@@ -17,7 +17,7 @@ from squeezeproof.store.adversarial import KIND
 from squeezeproof.store.predictions import NOT_SCORED
 from squeezeproof.store.rows import Rows, part_slices
 from squeezeproof.store.tensors import fingerprint, open_rows, read_arrays, read_metadata, verify
-from squeezeproof.types import Array, Key
+from squeezeproof.types import Array, Key, SetMetadata
 
 SLACK = 1e-6
 # Rounding decides below this share of a set's largest margin, and at most below it where that is under 1.
@@ -73,7 +73,7 @@ def audit_set(
     key = (dataset, source, EVERY, attack)
     try:
         verify(path)
-        metadata = read_metadata(path, KIND)
+        metadata: SetMetadata = read_metadata(path, KIND)
         if "failed" in metadata:
             return [judge(key, 2, "", "", metadata["failed"], bad=True)]
         names = ["labels", "predictions", "clean_predictions", "margin"]
@@ -119,7 +119,7 @@ def _pixels(images: np.ndarray) -> np.ndarray:
 
 def intact(
     key: Key,
-    metadata: dict[str, Any],
+    metadata: SetMetadata,
     arrays: dict[str, np.ndarray],
     lengths: np.ndarray,
     outside: int,
@@ -213,7 +213,7 @@ def reproduced(
     return replace(finding, message=f"rounding decides ties: {listed(ties)}")
 
 
-def cumulative(key: Key, metadata: dict[str, Any], arrays: dict[str, np.ndarray], again: str) -> Finding:
+def cumulative(key: Key, metadata: SetMetadata, arrays: dict[str, np.ndarray], again: str) -> Finding:
     """Check 5, of a set: what its last attack left standing is what all its attacks together left standing, and for
     attacks that follow the source's gradients no more than the source labels right without them. What stands against
     a targeted attack does not reach its target class."""
@@ -242,7 +242,7 @@ def _standing(arrays: dict[str, np.ndarray], predicted: str) -> int:
     return int((arrays[predicted] == arrays["labels"]).sum())
 
 
-def gradients(key: Key, metadata: dict[str, Any]) -> Finding:
+def gradients(key: Key, metadata: SetMetadata) -> Finding:
     """Check 9, of a set: the share of input gradients that were exactly zero while crafting."""
     if any(stage.get("loss") == "dlr" for stage in metadata["stages"]):
         return not_applicable(key, 9, "the loss dlr is flat where the label's logit is the third; other losses tell")

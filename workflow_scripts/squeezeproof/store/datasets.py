@@ -9,7 +9,7 @@ import torch
 from squeezeproof.errors import InputError
 from squeezeproof.store import adversarial
 from squeezeproof.store.tensors import AGAIN, open_array, read_arrays, read_metadata
-from squeezeproof.types import Array, Images, SplitMetadata
+from squeezeproof.types import Array, Images, SetMetadata, SplitMetadata
 
 METADATA = {"classes": list, "fingerprint": str}
 
@@ -42,13 +42,13 @@ def _checked(
     return images, labels, {**metadata, "shape": list(images.shape[1:])}
 
 
-def open_set(path: str | Path, split: SplitMetadata, kind: str = adversarial.KIND) -> tuple["Tensors", dict[str, Any]]:
+def open_set(path: str | Path, split: SplitMetadata, kind: str = adversarial.KIND) -> tuple["Tensors", SetMetadata]:
     """The adversarial images [N, C, H, W] as Tensors, which are read as needed, and the metadata of a set or a shard.
 
     Raises InputError where the file is truncated or altered, or was crafted from other clean images than those of
     `split` (its metadata).
     """
-    metadata = read_metadata(path, kind, adversarial.METADATA)
+    metadata: SetMetadata = read_metadata(path, kind, adversarial.METADATA)
     if metadata["clean_fingerprint"] != split["fingerprint"]:
         raise InputError(f"{path}: was crafted from other images than the test split now has; remove it and run again")
     images = open_array(path, "adversarial")

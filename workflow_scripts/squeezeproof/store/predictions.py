@@ -8,7 +8,7 @@ import numpy as np
 
 from squeezeproof.errors import InputError
 from squeezeproof.store.tensors import AGAIN, read_arrays, read_metadata, write_tensors
-from squeezeproof.types import PairNames
+from squeezeproof.types import PairNames, PredictionsMetadata
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,7 +94,7 @@ def save_predictions(
     write_tensors(path, {"labels": labels.numpy().astype(np.int32), **arrays}, metadata)
 
 
-def read_predictions(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
+def read_predictions(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray], PredictionsMetadata]:
     """(labels [N], prediction name -> labels [N], metadata) of a predictions file, as numpy arrays.
 
     Those on targeted attacks, of which there is no robust accuracy, are read by `read_targeted` alone.
@@ -107,7 +107,7 @@ def read_predictions(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray
     return labels, {name: arrays[f"{PREDICTION}{name}"] for name in found if name not in apart}, metadata
 
 
-def read_targeted(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, Targeted], dict[str, Any]]:
+def read_targeted(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, Targeted], PredictionsMetadata]:
     """(labels [N], predictions on the clean images [N], attack -> Targeted, metadata) of a predictions file.
 
     Raises InputError as `read_predictions` does.
@@ -120,8 +120,8 @@ def read_targeted(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, T
     return labels, arrays[f"{PREDICTION}{CLEAN}"], found, metadata
 
 
-def _read(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
-    metadata = read_metadata(path, KIND, METADATA)
+def _read(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray], PredictionsMetadata]:
+    metadata: PredictionsMetadata = read_metadata(path, KIND, METADATA)
     arrays = read_arrays(path)
     if missing := [name for name in ("labels", f"{PREDICTION}{CLEAN}") if name not in arrays]:
         raise InputError(f"{path}: has no {', '.join(missing)}; it holds {', '.join(sorted(arrays))}")

@@ -9,6 +9,7 @@ from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.store.adversarial import KIND, SHARD
 from squeezeproof.store.rows import JoinedRows
 from squeezeproof.store.tensors import AGAIN, open_array, open_tensors, read_metadata, write_tensors
+from squeezeproof.types import SetMetadata
 
 SUMMED = ("n", "seconds", "successes", "float_successes")
 # What differs from shard to shard; everything else must not.
@@ -35,7 +36,7 @@ def join_shards(path: str | Path, shards: Sequence[str | Path], source_fingerpri
     write_tensors(path, arrays, {**combined(metadata), "kind": KIND, "device": devices})
 
 
-def _check(shards: Sequence[str | Path], metadata: list[dict[str, Any]], source_fingerprint: str) -> None:
+def _check(shards: Sequence[str | Path], metadata: list[SetMetadata], source_fingerprint: str) -> None:
     expected, whole = 0, metadata[0]["shard"]["of"]
     for path, own in zip(shards, metadata, strict=True):
         if own["source_fingerprint"] != source_fingerprint:

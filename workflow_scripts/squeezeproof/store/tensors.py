@@ -74,8 +74,11 @@ def _header(arrays: Mapping[str, Array], digests: dict[str, str], metadata: dict
     return len(text).to_bytes(8, "little") + text
 
 
-def read_metadata(path: str | Path, kind: str | None = None, needs: Mapping[str, type] | None = None) -> dict[str, Any]:
-    """The JSON metadata of a file; InputError where it has another `kind`, or not what it `needs`, key -> type."""
+def read_metadata(path: str | Path, kind: str | None = None, needs: Mapping[str, type] | None = None) -> Any:
+    """The JSON metadata of a file, a mapping; of some kinds `squeezeproof.types` has the keys.
+
+    Raises InputError where it has another `kind`, or not what it `needs`, key -> type.
+    """
     with open_tensors(path) as opened:
         metadata, _ = _metadata(path, opened)
     if kind is not None and metadata.get("kind") != kind:
