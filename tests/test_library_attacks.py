@@ -263,6 +263,20 @@ def test_a_point_outside_the_ball_and_one_that_is_not_finite_are_told_and_moved_
     assert tensors["norm"][0] == pytest.approx(0.05, abs=1e-6)
 
 
+def test_where_no_point_of_the_ball_was_looked_at_the_strongest_beyond_is_moved_onto_it(monkeypatch):
+    """A search for the nearest point may see none inside a small ball, and returns the clean image then."""
+
+    def work(model, inputs, labels):
+        model(torch.cat([inputs + 0.3, inputs[:5] + 0.05]).clamp(0, 1))
+        return inputs
+
+    tensors, _ = misbehaving(monkeypatch, work)
+    inputs, _ = pixels(FEW)
+    delta = tensors["adversarial"] - inputs
+    assert torch.allclose(delta[5:], ((inputs + 0.1).clamp(0, 1) - inputs)[5:], atol=1e-6)
+    assert (norms(delta[:5], "linf") <= 0.05 + 1e-6).all()
+
+
 def test_what_a_library_changes_is_told(monkeypatch):
     def work(model, inputs, labels):
         torch.manual_seed(0)

@@ -64,8 +64,8 @@ def attack(
         parameters: the library's own.
 
     Returns pixels inside the ball and the box. Where the library returns the clean image of an example that it failed
-    to fool, or a point that is not finite, that is the strongest point that passed through the model; the clean image
-    where no other did.
+    to fool, or a point that is not finite, that is the strongest point inside the ball that passed through the model,
+    or else the strongest outside, moved onto the ball; the clean image where no other passed.
 
     Raises AttackFailed where the library ends in an exception, InputError where it is not installed.
     """
@@ -108,6 +108,7 @@ def attack(
     model.notes["mode_changed"] |= watched.training
     with torch.no_grad():
         returned = None if points is None else _judged(declared, watched, points, eps, norm)
+        _reach_in(watched, eps, norm)
         best = _inside(watched.best.points, inputs, eps, norm)
         if returned is None or keep == "best":
             return best
@@ -164,3 +165,11 @@ def _judged(
     every = torch.arange(len(inputs), device=inputs.device)
     watched.offer(points, logits, every, ~clean)
     return points, clean
+
+
+def _reach_in(watched: Watched, eps: float | None, norm: Norm) -> None:
+    """Note the strongest point outside the ball, moved onto it, of every example of which none inside was seen."""
+    rows = (watched.best.values.isneginf() & ~watched.beyond.values.isneginf()).nonzero().squeeze(1)
+    if len(rows):
+        points = _inside(watched.beyond.points[rows], watched.inputs[rows], eps, norm)
+        watched.offer(points, watched.source.model(points), rows, torch.ones_like(rows, dtype=torch.bool))

@@ -33,6 +33,7 @@ class Watched(nn.Module):
     Attributes:
         best: the Strongest of every example; one of which no other point than the clean image was seen has the value
             -inf.
+        beyond: the same of the points outside the ball, of which `best` has none.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Watched(nn.Module):
         self.reach = float("inf") if eps is None else eps + SLACK * max(1.0, eps)
         self.norm, self.nearest, self.gradients = norm, nearest, gradients
         self.left = None if queries is None else queries * len(inputs)
-        self.best = Strongest(inputs)
+        self.best, self.beyond = Strongest(inputs), Strongest(inputs)
         # Libraries ask a model's first parameter for its device.
         self.place = nn.Parameter(torch.zeros(1, device=inputs.device), requires_grad=False)
         self.eval()
@@ -96,19 +97,26 @@ class Watched(nn.Module):
         """
         labels = self.labels[owners]
         lengths, fools = norms(points - self.inputs[owners], self.norm), self.goal.reached(logits, labels)
-        allowed = allowed & (lengths <= self.reach) & ((lengths > SLACK) | (fools & self.nearest))
         values = self.goal.margin(logits, labels)
         if self.nearest:
             values = torch.where(fools, -lengths, values)
-        rows = (allowed & torch.isfinite(values)).nonzero().squeeze(1)
-        if len(rows) == 0:
-            return
-        owners, values, fools = owners[rows], values[rows], fools[rows]
-        # The last in the order of strength is an example's strongest.
-        order = torch.argsort(values, stable=True)
-        order = order[torch.argsort(fools[order].int(), stable=True)]
-        last = torch.full((len(self.inputs),), -1, device=rows.device)
-        last.scatter_reduce_(0, owners[order], torch.arange(len(order), device=rows.device), "amax")
-        examples = (last >= 0).nonzero().squeeze(1)
-        chosen = order[last[examples]]
-        self.best.update(points[rows[chosen]], values[chosen], fools[chosen], examples)
+        allowed = allowed & torch.isfinite(values) & ((lengths > SLACK) | (fools & self.nearest))
+        inside = lengths <= self.reach
+        for strongest, kept in ((self.best, allowed & inside), (self.beyond, allowed & ~inside)):
+            rows = kept.nonzero().squeeze(1)
+            if len(rows):
+                _keep_last(strongest, points[rows], owners[rows], values[rows], fools[rows])
+
+
+def _keep_last(
+    strongest: Strongest, points: torch.Tensor, owners: torch.Tensor, values: torch.Tensor, fools: torch.Tensor
+) -> None:
+    """Offer several points of some examples."""
+    # The last in the order of strength is an example's strongest.
+    order = torch.argsort(values, stable=True)
+    order = order[torch.argsort(fools[order].int(), stable=True)]
+    last = torch.full((len(strongest.values),), -1, device=order.device)
+    last.scatter_reduce_(0, owners[order], torch.arange(len(order), device=order.device), "amax")
+    examples = (last >= 0).nonzero().squeeze(1)
+    chosen = order[last[examples]]
+    strongest.update(points[chosen], values[chosen], fools[chosen], examples)
