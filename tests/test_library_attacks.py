@@ -16,6 +16,7 @@ import squeezeproof
 from squeezeproof.analysis.crafting import library_table
 from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.craft import craft
+from squeezeproof.attacks.objective import margin
 from squeezeproof.audit.sets import Origin, audit_set
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
@@ -331,6 +332,24 @@ def test_points_of_a_part_of_the_batch_in_any_order_are_those_of_their_examples(
     delta = tensors["adversarial"] - inputs
     assert (delta[:6] == 0).all()
     assert (norms(delta[6:], "linf") - 0.05).abs().max() < 1e-6
+
+
+def test_equal_images_have_all_points_of_each_other(monkeypatch):
+    """Which of them a point belongs to nobody can tell; labels may differ."""
+
+    def work(call):
+        call.model(torch.cat([call.inputs[:6] - 0.02, call.inputs[6:] + 0.05]).clamp(0, 1))
+        return call.inputs
+
+    monkeypatch.setattr(RUN, work)
+    images, labels = held_out(6)
+    twice, answers = images.repeat(2, 1, 1, 1), torch.cat([labels, (labels + 1) % 10])
+    tensors, _ = craft(network(), twice, answers, settings("torchattacks.FGSM"), seed=1, batch_size=None)
+    assert (tensors["norm"] > 0.01).all()
+    away = network()((images / 255 + 0.05).clamp(0, 1)), network()((images / 255 - 0.02).clamp(0, 1))
+    for rows in (slice(6), slice(6, 12)):
+        margins = torch.stack([margin(logits, answers[rows]) for logits in away])
+        assert torch.allclose(tensors["margin"][rows], margins.amax(0), atol=1e-5)
 
 
 def test_a_budget_of_queries_ends_an_attack(monkeypatch):

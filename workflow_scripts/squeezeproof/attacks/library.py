@@ -108,8 +108,7 @@ def attack(
     model.notes["mode_changed"] |= watched.training
     with torch.no_grad():
         returned = None if points is None else _judged(declared, watched, points, eps, norm)
-        _reach_in(watched, eps, norm)
-        best = _inside(watched.best.points, inputs, eps, norm)
+        best = _strongest(watched, eps, norm)
         if returned is None or keep == "best":
             return best
         points, clean = returned
@@ -167,9 +166,10 @@ def _judged(
     return points, clean
 
 
-def _reach_in(watched: Watched, eps: float | None, norm: Norm) -> None:
-    """Note the strongest point outside the ball, moved onto it, of every example of which none inside was seen."""
+def _strongest(watched: Watched, eps: float | None, norm: Norm) -> torch.Tensor:
+    """The strongest point that was seen inside the ball, or else the strongest outside, moved onto it."""
     rows = (watched.best.values.isneginf() & ~watched.beyond.values.isneginf()).nonzero().squeeze(1)
     if len(rows):
         points = _inside(watched.beyond.points[rows], watched.inputs[rows], eps, norm)
         watched.offer(points, watched.source.model(points), rows, torch.ones_like(rows, dtype=torch.bool))
+    return _inside(watched.best.points, watched.inputs, eps, norm)

@@ -55,6 +55,8 @@ class Watched(nn.Module):
         self.norm, self.nearest, self.gradients = norm, nearest, gradients
         self.left = None if queries is None else queries * len(inputs)
         self.best, self.beyond = Strongest(inputs), Strongest(inputs)
+        self.first = _first_of_its_kind(inputs)
+        self.twins = (self.first != torch.arange(len(inputs), device=inputs.device)).nonzero().flatten().tolist()
         # Libraries ask a model's first parameter for its device.
         self.place = nn.Parameter(torch.zeros(1, device=inputs.device), requires_grad=False)
         self.eval()
@@ -82,12 +84,19 @@ class Watched(nn.Module):
         owners = self._owners(points)
         inside = (points >= -SLACK).flatten(1).all(1) & (points <= 1 + SLACK).flatten(1).all(1)
         self.offer(points, logits, owners, inside)
+        # Nobody can tell whose point it is, and each may have it.
+        for twin in self.twins:
+            own = owners == self.first[twin]
+            self.offer(points[own], logits[own], torch.full_like(owners[own], twin), inside[own])
 
     def _owners(self, points: torch.Tensor) -> torch.Tensor:
-        """The example [n] that each point is nearest to: a library may pass a part of the batch, or several of each."""
+        """The example [n] that each point is nearest to: a library may pass a part of the batch, or several of each.
+
+        Of equal images it is the first.
+        """
         flat, clean = points.flatten(1), self.inputs.flatten(1)
         # The squared distance but for a summand that all examples of a point share.
-        return ((clean**2).sum(1) - 2 * flat @ clean.T).argmin(1)
+        return self.first[((clean**2).sum(1) - 2 * flat @ clean.T).argmin(1)]
 
     def offer(self, points: torch.Tensor, logits: torch.Tensor, owners: torch.Tensor, allowed: torch.Tensor) -> None:
         """Take note of points [n, C, H, W] of the examples `owners` [n] where `allowed` [n] and the ball are kept.
@@ -106,6 +115,13 @@ class Watched(nn.Module):
             rows = kept.nonzero().squeeze(1)
             if len(rows):
                 _keep_last(strongest, points[rows], owners[rows], values[rows], fools[rows])
+
+
+def _first_of_its_kind(images: torch.Tensor) -> torch.Tensor:
+    """The first image [N] that equals each of some images."""
+    _, kind = images.flatten(1).unique(dim=0, return_inverse=True)
+    places = torch.arange(len(images), device=images.device)
+    return torch.full_like(places, len(images)).scatter_reduce_(0, kind, places, "amin")[kind]
 
 
 def _keep_last(
