@@ -376,6 +376,39 @@ def test_points_that_are_not_finite_are_no_fault_of_the_source(monkeypatch):
     assert (tensors["norm"][1:] > 0.04).all()
 
 
+class Rooted(torch.nn.Module):
+    """The slope of the root of a black pixel is infinite, and times 0 no number."""
+
+    def forward(self, points):
+        return network()((points * (1 - points) * 0).sqrt() + points)
+
+
+@pytest.mark.parametrize("method", ["torchattacks.PGD", "foolbox.L2DeepFoolAttack", "adv_lib.fmn"])
+@pytest.mark.parametrize("stop_on_success", [False, True])
+def test_a_model_without_finite_gradients_is_no_robust_one(method, stop_on_success):
+    with pytest.raises(InputError, match="not finite"):
+        craft(Rooted(), *held_out(FEW), settings(method, stop_on_success=stop_on_success), seed=1, batch_size=None)
+
+
+def test_gradients_that_vanish_in_the_model_are_counted_and_those_of_a_loss_are_not(monkeypatch):
+    def work(model, inputs, labels):
+        points = inputs.clone().requires_grad_(True)
+        for weights in (0, float("nan"), 1):
+            logits = model(points)
+            torch.autograd.grad((logits * weights).sum(), points)
+        return (inputs + 0.05).clamp(0, 1)
+
+    class Clipped(torch.nn.Module):
+        def forward(self, points):
+            clipped = torch.arange(len(points)) % 3 == 0
+            logits = network()(points)
+            return torch.where(clipped[:, None], logits.clamp(-1e-3, 1e-3), logits)
+
+    monkeypatch.setattr(RUN, lambda call: work(call.model, call.inputs, call.labels))
+    _, metadata = craft(Clipped(), *held_out(FEW), settings("torchattacks.FGSM"), seed=1, batch_size=None)
+    assert metadata["zero_gradients"] == pytest.approx(FEW / 3 / (3 * FEW))
+
+
 def test_a_library_that_asks_for_gradients_it_declares_not_to_need_fails(monkeypatch):
     def work(model, inputs, labels):
         model(inputs.requires_grad_(True)).sum().backward()

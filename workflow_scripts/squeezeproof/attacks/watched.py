@@ -7,7 +7,7 @@ it looked at passed through the model.
 import torch
 from torch import nn
 
-from squeezeproof.attacks.ball import norms
+from squeezeproof.attacks.ball import norms, peaks
 from squeezeproof.attacks.batch import Strongest
 from squeezeproof.attacks.objective import AWAY, Goal
 from squeezeproof.attacks.source import Counted
@@ -73,10 +73,28 @@ class Watched(nn.Module):
             if self.left < 0:
                 raise Exhausted
         with torch.set_grad_enabled(self.gradients and torch.is_grad_enabled()):
+            # Hooks of a view are of this pass alone, whatever the library passes again.
+            points = points.view_as(points)
             logits = self.source(points)
+            if points.requires_grad and logits.requires_grad:
+                self._observe(points, logits)
         with torch.no_grad():
             self._note(points.detach()[finite], logits.detach()[finite])
         return torch.where(finite[:, None], logits, torch.nan)
+
+    def _observe(self, points: torch.Tensor, logits: torch.Tensor) -> None:
+        """Show the source its input gradients, of every example of which the library's loss has a gradient that is
+        finite and not zero: what follows then is the model's doing.
+        """
+        asked = torch.zeros(len(points), dtype=torch.bool, device=points.device)
+
+        def ask(gradient: torch.Tensor) -> None:
+            nonlocal asked
+            largest = peaks(gradient)
+            asked = torch.isfinite(largest) & (largest > 0)
+
+        logits.register_hook(ask)
+        points.register_hook(lambda gradient: self.source.observe(torch.where(asked, peaks(gradient), 1.0)))
 
     def _note(self, points: torch.Tensor, logits: torch.Tensor) -> None:
         if points.shape[1:] != self.inputs.shape[1:]:
