@@ -5,11 +5,6 @@ PREPARED = {
 }
 
 
-def dataset_of(wildcards, split):
-    """The data set whose split is prepared in a directory."""
-    return next(dataset for dataset in study.datasets.values() if dataset.key(split) == wildcards.prepared)
-
-
 rule prepare:
     output:
         train=prepared("{prepared}", "train"),
@@ -29,8 +24,8 @@ rule prepare:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        settings=lambda wildcards: dataset_of(wildcards, "train").settings_of("train"),
-        name=lambda wildcards: dataset_of(wildcards, "train").name,
+        settings=lambda wildcards: study.prepared_dataset(wildcards.prepared).settings_of("train"),
+        name=lambda wildcards: study.prepared_dataset(wildcards.prepared).name,
         code=job_code.preparing,
     message:
         "Preparing the training images of {params.name}"
@@ -41,7 +36,7 @@ rule prepare:
 # After the training images, of which raw data may have been downloaded.
 use rule prepare as prepare_test with:
     input:
-        train=lambda wildcards: prepared(dataset_of(wildcards, "test").key("train"), "train"),
+        train=lambda wildcards: prepared(study.prepared_dataset(wildcards.prepared).key("train"), "train"),
     output:
         test=prepared("{prepared}", "test"),
     log:
@@ -51,8 +46,8 @@ use rule prepare as prepare_test with:
     wildcard_constraints:
         prepared=PREPARED["test"],
     params:
-        settings=lambda wildcards: dataset_of(wildcards, "test").settings_of("test"),
-        name=lambda wildcards: dataset_of(wildcards, "test").name,
+        settings=lambda wildcards: study.prepared_dataset(wildcards.prepared).settings_of("test"),
+        name=lambda wildcards: study.prepared_dataset(wildcards.prepared).name,
         code=job_code.preparing,
     message:
         "Preparing the test images of {params.name}"

@@ -31,8 +31,7 @@ class JobCode:
 
     def preparing(self, wildcards: Any) -> str:
         """That which reads a data set."""
-        sets, key = self.study.datasets.values(), wildcards.prepared
-        settings = next(data.settings for data in sets if key in (data.key("train"), data.key("test")))
+        settings = self.study.prepared_dataset(wildcards.prepared).settings
         return used_code(self.study, "prepare.py", datasets=[settings])
 
     def checking(self, wildcards: Any) -> str:

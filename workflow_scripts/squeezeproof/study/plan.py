@@ -113,6 +113,10 @@ class Study:
         if problems:
             raise ConfigError(problems)
 
+    def prepared_dataset(self, key: str) -> Dataset:
+        """The data set whose training or test images lie in the directory of that name under data/prepared."""
+        return next(data for data in self.datasets.values() if key in (data.key("train"), data.key("test")))
+
     def model(self, dataset: str, name: str) -> Model:
         """The Model of that name; KeyError when the plan has none."""
         return self.models[dataset, name]
