@@ -9,6 +9,7 @@ import torch
 from attack_fixtures import close_examples, network, pixels
 from torch import nn
 
+from squeezeproof.attacks import carlini_wagner
 from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.carlini_wagner import cw
 from squeezeproof.attacks.objective import fooled, margin
@@ -275,6 +276,14 @@ def test_passes_are_one_of_each_per_step_of_the_examples_that_still_run():
     counted = Counted(network())
     run(counted, inputs, labels, searches=2, steps=2)
     assert counted.backwards <= right * 4
+
+
+@pytest.mark.parametrize(("steps", "looked"), [(10, 10), (40, 16), (200, 21)])
+def test_a_search_without_progress_ends_at_its_second_look_which_is_not_too_soon(monkeypatch, steps, looked):
+    monkeypatch.setattr(carlini_wagner, "PROGRESS", 1e-9)
+    model = Counted(linear(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([9.0, 0.0])))
+    run(model, torch.rand(3, 1, 1, 2), torch.zeros(3, dtype=torch.long), searches=1, steps=steps)
+    assert model.backwards == 3 * looked
 
 
 def test_it_is_deterministic_and_leaves_the_global_rng_and_the_model_alone():

@@ -136,6 +136,12 @@ def test_a_forked_job_sees_what_a_started_one_sees(pool, write, tmp_path):
         ("import os; os.kill(os.getpid(), 9)", -9),
         ("import no_such_module", 1),
         ("import ctypes; ctypes.string_at(0)", -signal.SIGSEGV),
+        ("import sys; sys.exit()", 0),
+        ("import sys; sys.exit(300)", 300 - 256),
+        # What a library does at the end of a process may wait for threads that a fork does not have.
+        ("import ctypes; ctypes.CDLL(None).on_exit(ctypes.CDLL(None).pause, None); raise SystemExit(3)", 3),
+        ("import ctypes; ctypes.CDLL(None).on_exit(ctypes.CDLL(None).pause, None); raise ValueError", 1),
+        ("import ctypes; ctypes.CDLL(None).on_exit(ctypes.CDLL(None).pause, None)", 0),
     ],
 )
 def test_a_job_ends_as_its_script_does_and_the_next_one_runs(pool, write, text, status):

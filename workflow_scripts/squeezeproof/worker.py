@@ -27,6 +27,7 @@ import types
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 LIBRARY = Path(__file__).resolve().parents[1]
 LONGEST_MESSAGE = 2**17
@@ -133,8 +134,8 @@ def show_title(command: Sequence[str]) -> None:
     ctypes.memmove(start, title.ljust(end - start, b"\0"), end - start)
 
 
-def run(script: str, source: str, reports: socket.socket) -> None:
-    """Run a script as `python SCRIPT` does."""
+def run(script: str, source: str, reports: socket.socket) -> NoReturn:
+    """Run a script as `python SCRIPT` does, and end with its exit status."""
     from squeezeproof.jobs import at_end
 
     at_end.append(partial(report, source, set(sys.modules), reports))
@@ -153,11 +154,32 @@ def run(script: str, source: str, reports: socket.socket) -> None:
         signal.signal(signal.SIGINT, interrupt)
     try:
         exec(compile(Path(script).read_bytes(), script, "exec"), main.__dict__)
-    except BaseException:
+        end(0)
+    except BaseException as error:
         # Libraries make errors of their own of what Ctrl-C raises in them, and nobody asks for their traceback.
-        if presses:
-            sys.exit(128 + signal.SIGINT)
-        raise
+        end(128 + signal.SIGINT if presses else told(error))
+
+
+def told(error: BaseException) -> int:
+    """The exit status that an error ends a script with, after it is written as Python writes it."""
+    if not isinstance(error, SystemExit):
+        sys.excepthook(type(error), error, error.__traceback__)
+        return 1
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0
+    print(error.code, file=sys.stderr)
+    return 1
+
+
+def end(status: int) -> NoReturn:
+    """End a forked job without what libraries do at the end of a process.
+
+    ONNX Runtime's threads stayed in the process that forked this one, and it would wait for them for ever.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status & 0xFF)
 
 
 def report(source: str, before: set[str], reports: socket.socket) -> None:

@@ -18,6 +18,8 @@ SCALE = 0.7
 LARGEST_C = 1e10
 # A search goes on while its loss falls at least this much between two of its checks.
 PROGRESS = 0.9999
+# Steps between two checks, or more: Adam's path swings, and over fewer of them a loss rises that is about to fall.
+APART = 15
 
 
 def cw(
@@ -48,7 +50,7 @@ def cw(
         learning_rate: Adam's, in the units of the change of variables pixel = tanh(w) / (2 SCALE) + 1/2.
         searches: values of c; ten times larger until an example is broken, then bisected.
         steps: passes of each search, at least 2; the first is at its start. An example whose loss stops falling by
-            PROGRESS, looked at ten times a search, ends its search.
+            PROGRESS, looked at ten times a search but not sooner than APART steps after the last look, ends its search.
         initial_c: the first c.
         stop_on_success: with a number for eps, an example stops at its first adversarial point within eps; else it
             makes all its searches.
@@ -128,7 +130,7 @@ def _search(
         adam.step((2 * delta - weight * uphill) * (1 - tanh * tanh) / (2 * SCALE))
         adam.variable.clamp_(-limit, limit)
 
-        going, looks = ~(broken & (distance <= reach)), step % math.ceil(steps / 10) == 0
+        going, looks = ~(broken & (distance <= reach)), step % max(APART, math.ceil(steps / 10)) == 0
         if looks:
             loss = distance**2 + c * (confidence - values).clamp_min(0)
             going, previous = going & (loss <= PROGRESS * previous), loss
