@@ -194,7 +194,7 @@ def test_more_steps_and_searches_come_nearer():
     model, (inputs, labels) = network().requires_grad_(False), pixels(32)
     reached = [
         distances(model, inputs, labels, run(model, inputs, labels, searches=searches, steps=steps)).mean()
-        for searches, steps in [(3, 30), (6, 30), (6, 200)]
+        for searches, steps in [(3, 20), (6, 20), (6, 200)]
     ]
     assert reached[0] > reached[1] * 1.001 and reached[1] > reached[2] * 1.001
 

@@ -12,7 +12,7 @@ from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from squeezeproof.study import display
-from squeezeproof.study.estimate import attack_passes
+from squeezeproof.study.estimate import attack_passes, defaults
 from squeezeproof.study.paths import Paths
 from squeezeproof.study.plan import Study
 from squeezeproof.study.time_left import TimeLeft, in_words
@@ -362,7 +362,7 @@ def test_before_the_first_job_those_of_earlier_runs_tell(study, tmp_path):
 def test_rules_that_are_named_otherwise_in_a_module_count_by_their_number(study, tmp_path):
     left = TimeLeft(study, tmp_path, {"sp_train": 1, "sp_craft": 2})
     left.finish("sp_craft", str(tmp_path / "elsewhere.tsv"), 8)
-    assert left.after(8) == pytest.approx(8 + 1.5)
+    assert left.after(8) == pytest.approx(8 + defaults()["startup"]["other"])
 
 
 @pytest.mark.parametrize(

@@ -74,11 +74,14 @@ def content(path):
 
 
 def assert_same(jobs, undisturbed, name):
-    """Every output of a job is there as in the undisturbed run, and nothing else that a writer left."""
+    """Every output of a job is there as in the undisturbed run, and nothing else that a writer left.
+
+    What was found is kept where finding it took long, as on a machine that has other work to do.
+    """
     for ours, theirs in zip(jobs.outputs(name), undisturbed.outputs(name), strict=True):
         assert content(ours) == content(theirs), ours.name
     left = {path.name for path in jobs.folder.iterdir()} - {path.name for path in undisturbed.folder.iterdir()}
-    assert not left
+    assert not {name for name in left if not name.endswith(".kept")}
 
 
 def refused(jobs, name):

@@ -83,7 +83,8 @@ def test_an_attack_makes_what_the_rule_makes(method):
     tensors, metadata = craft(network(), images, labels, entry, seed=3, batch_size=16)
     own = {key: value for key, value in entry.items() if key not in ("method", "stored")}
 
-    found = squeezeproof.attack(network(), images.numpy(), labels.tolist(), method, seed=3, **own)
+    # On some processors the products of a batch of another size round otherwise.
+    found = squeezeproof.attack(network(), images.numpy(), labels.tolist(), method, seed=3, batch_size=16, **own)
 
     assert torch.equal(found.images, tensors["adversarial"]) and torch.equal(found.predictions, tensors["predictions"])
     assert torch.equal(found.success, tensors["predictions"] != labels)

@@ -182,8 +182,8 @@ def test_the_attack_is_fgsm_of_the_reference_on_the_substitute(fitted):
     theirs = torch.from_numpy(FastGradientMethod(classifier, eps=0.15).generate(inputs.numpy(), labels.numpy()))
     ours = attack(None, inputs, labels, network=network_, eps=0.15)
     model = network()
-    difference = fooled(model(ours), labels).double().mean() - fooled(model(theirs), labels).double().mean()
-    assert abs(difference) <= 0.01
+    difference = fooled(model(ours), labels).sum() - fooled(model(theirs), labels).sum()
+    assert abs(difference) <= 2
     # Where the cross-entropy rounds to 0 so do parts of its gradient, which ART follows.
     told = cross_entropy(network_(inputs), labels) > 1e-3
     assert told.sum() > 50 and ((ours - theirs).abs() < 1e-5)[told].double().mean() > 0.999

@@ -62,8 +62,8 @@ def test_outputs_are_complete(finished):
 
 
 def test_every_job_has_a_log_and_a_benchmark(finished):
-    # `prepare` has them beside its data.
-    jobs = int(re.search(r"^(\d+) jobs: ", finished.output, re.M)[1]) - 1
+    # `prepare` and `prepare_test` have them beside their data.
+    jobs = int(re.search(r"^(\d+) jobs: ", finished.output, re.M)[1]) - 2
     for kind, suffix in (("logs", ".log"), ("benchmarks", ".tsv")):
         assert len(list((finished.results / kind).rglob(f"*{suffix}"))) == jobs
     log = (finished.results / f"logs/train/digits/{BASE}.log").read_text()

@@ -116,7 +116,8 @@ def attack(
         eps: radius of the ball in pixels of [0, 1], such as 8 / 255; may be left out for attacks that look for the
             nearest adversarial image.
         norm: `linf` or `l2`; None for the attack's default.
-        seed: of the attack's random numbers; the result does not depend on `batch_size`.
+        seed: of the attack's random numbers; the result does not depend on `batch_size`, but for what some processors
+            round otherwise in batches of another size.
         batch_size: images in memory at a time; None for as many as fit.
         training: (images, labels) for attacks that learn from training images.
         settings: of the attack, by the names of docs/config.md; left out, its defaults. A class that `targeted` names
