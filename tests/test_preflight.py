@@ -136,6 +136,25 @@ def test_a_network_is_not_blamed_for_classes_that_only_images_tell(place):
     assert [problem.partition(":")[0] for problem in told] == ["datasets.mine.root", "features.one.layers"]
 
 
+@pytest.mark.parametrize(
+    ("names", "sound"),
+    [
+        (
+            {"datasets": {"cifar10": "digits"}, "architectures": {"net": "cnn8"}, "trainings": {"usual": "standard"}},
+            True,
+        ),
+        ({"datasets": {"cifar10": "digits"}, "architectures": {"net": "cnn8"}}, False),
+        ({"datasets": {"cifar10": "digits"}, "trainings": {"usual": "standard"}}, False),
+        ({}, False),
+    ],
+)
+def test_published_numbers_of_no_model_of_the_study_are_told_before_anything_runs(place, names, sound):
+    (place / "theirs.csv").write_text("dataset,architecture,training\nmnist,other,usual\ncifar10,net,usual\n")
+    found = preflight.problems(study(published={"table": "theirs.csv", **names}))
+    assert len(found) == (left_out is not None)
+    assert all("theirs.csv: no row is of a data set, an architecture and a training" in text for text in found)
+
+
 def test_a_library_of_attacks_that_is_not_installed_is_named(monkeypatch):
     attacks = {"ddn": {"method": "adv_lib.ddn"}, "two": {"method": "suite", "norm": "l2", "eps": 0.1}}
     attacks["two"]["stages"] = ["pgd", "adv_lib.fmn"]

@@ -4,6 +4,7 @@ A checked config says that a study can run somewhere; this says what keeps it fr
 """
 
 import ast
+import csv
 import json
 import os
 import signal
@@ -51,6 +52,7 @@ def problems(study: "Study", here: bool = True, stored_here: bool = True) -> lis
         found += not_writable(_written(study))
     if here and stored_here:
         found += _datasets(study)
+    found += _published(study)
     return found + (_libraries(study) + _layers(study, unfit) if here else [])
 
 
@@ -96,6 +98,25 @@ def _datasets(study: "Study") -> list[str]:
             told = registry.datasets()[settings["kind"]].missing(settings)
             found += [f"datasets.{name}.root: {told}"] if told else []
     return found
+
+
+def _published(study: "Study") -> list[str]:
+    """Whether published numbers are of no model of the study, which their comparison would say after all other jobs."""
+    settings = study.published
+    if not settings or not Path(settings["table"]).is_file():
+        return []
+    made = {(model.dataset, model.architecture, model.training) for model in study.models.values()}
+    with open(settings["table"], newline="", encoding="utf-8", errors="replace") as file:
+        for row in csv.DictReader(file):
+            theirs = {column: row.get(column) or "" for column in ("dataset", "architecture", "training")}
+            ours = [settings[f"{column}s"].get(name, name) for column, name in theirs.items()]
+            if (*ours[:2], ours[2].partition("/")[0]) in made:
+                return []
+    return [
+        f"published.table: {settings['table']}: no row is of a data set, an architecture and a training of this study; "
+        "write the study's names for the file's under published.datasets, published.architectures and "
+        "published.trainings"
+    ]
 
 
 def _libraries(study: "Study") -> list[str]:
