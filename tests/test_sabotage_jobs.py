@@ -11,6 +11,7 @@ from test_sabotage import KINDS, VARIATIONS, House, alarms, fitted, normalised, 
 from test_sabotage_bugs import SABOTAGE as BUGS
 from test_sabotage_more import (
     PGD,
+    assert_caught,
     attacks,
     base,
     clean,
@@ -19,7 +20,6 @@ from test_sabotage_more import (
     images,
     points,
     quantized,
-    spoilt,
 )
 from test_sabotage_more import SABOTAGE as MORE
 from test_sabotage_more import SOUND as MORE_SOUND
@@ -166,13 +166,7 @@ def trained_on_the_first_batch_alone(house):
 
 @pytest.mark.parametrize("kind", SABOTAGE)
 def test_sabotage_is_caught(kind, tmp_path):
-    spoil, check, when = SABOTAGE[kind]
-    found = spoilt(tmp_path, spoil, when)
-    if check is None:
-        assert found == {}, "the audit sees it: write which check"
-    else:
-        assert check in {alarm[0] for alarm in found}, found
-        assert all(found.values()), "an alarm without a message"
+    assert_caught(tmp_path, *SABOTAGE[kind])
 
 
 def test_the_documentation_counts_them():

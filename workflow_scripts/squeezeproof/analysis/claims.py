@@ -6,16 +6,18 @@ from typing import Any
 
 import pandas as pd
 
+from squeezeproof.entries.compression import CONTROL
 from squeezeproof.errors import InputError
+from squeezeproof.tables.words import Verdict
 
 # Accuracy of the compressed model beside its reference's, as one comparison shows it.
 LOWER, SAME, HIGHER = "lower", "same", "higher"
 OF_VERDICTS = {
-    "less robust": LOWER,
-    "equivalent": SAME,
-    "more robust": HIGHER,
-    "transfers worse": HIGHER,
-    "no difference shown": None,
+    Verdict.LESS: LOWER,
+    Verdict.EQUIVALENT: SAME,
+    Verdict.MORE: HIGHER,
+    Verdict.TRANSFERS_WORSE: HIGHER,
+    Verdict.NOT_SHOWN: None,
 }
 # Claim -> (what shows it, what contradicts it).
 EXPECTATIONS = {
@@ -60,7 +62,7 @@ def count(table: pd.DataFrame, expects: str, where: Mapping[str, Sequence[Any]])
 
     Raises InputError for what no row is kept of.
     """
-    kept = table[table["compression"] != "control"]
+    kept = table[table["compression"] != CONTROL]
     for column, values in where.items():
         if column not in kept or not len(kept := kept[kept[column].isin(values)]):
             raise InputError(f"where.{column}: no row has one of {', '.join(map(str, values))}")

@@ -31,19 +31,13 @@ def audit_data(dataset: str, train: str | Path, validation: str | Path, test: st
     _, first = np.unique(found, return_index=True)
     again = np.setdiff1d(np.arange(len(found)), first)
     names = names_in(test)
-
-    def told(indices: np.ndarray) -> str:
-        if not names:
-            return listed(indices)
-        return ", ".join(names[index] for index in indices[:LISTED]) + ", ..." * (len(indices) > LISTED)
-
     trained = (
-        f"{len(seen)} of {len(found)} test images are training or validation images, bit for bit ({told(seen)}): "
-        f"what a model was trained on says nothing of other images; remove them from one side"
+        f"{len(seen)} of {len(found)} test images are training or validation images, bit for bit "
+        f"({listed(seen, names)}): what a model was trained on says nothing of other images; remove them from one side"
     )
     repeated = (
-        f"{len(again)} of {len(found)} test images are there before ({told(again)}): intervals count them as images "
-        f"of their own and are too short; remove them"
+        f"{len(again)} of {len(found)} test images are there before ({listed(again, names)}): intervals count them as "
+        f"images of their own and are too short; remove them"
     )
     key = (dataset, EVERY, EVERY, EVERY)
     return [

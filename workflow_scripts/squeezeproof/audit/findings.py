@@ -111,10 +111,10 @@ def remedy(path: str | Path) -> str:
     return f"make it again: snakemake --cores 2 --forcerun {path}"
 
 
-def listed(indices: Sequence[int] | np.ndarray) -> str:
-    """The first of some example indices, as text."""
-    shown = ", ".join(map(str, indices[:LISTED]))
-    return f"examples {shown}{', ...' if len(indices) > LISTED else ''}"
+def listed(indices: Sequence[int] | np.ndarray, names: Sequence[str] = ()) -> str:
+    """The first of some example indices, as text; the examples' names where they have some."""
+    shown = ", ".join(names[index] if names else str(index) for index in indices[:LISTED])
+    return f"{'' if names else 'examples '}{shown}{', ...' if len(indices) > LISTED else ''}"
 
 
 def not_applicable(key: Key, check: int, reason: str) -> Finding:

@@ -65,8 +65,7 @@ def reproductions_page(docs: Path, published: Path, parts: Any, claims: Any) -> 
 
 def _check(source: Any, entries: Any, printed: Any, docs: Path) -> None:
     for entry in entries:
-        if unknown := entry.keys() - KEYS:
-            raise InputError(f"{source}, {entry.get('part')}: unknown keys {', '.join(sorted(unknown))}")
+        _check_keys(source, entry, "part", KEYS)
         if "pages" not in entry and "not_run" not in entry:
             raise InputError(f"{source}, {entry['part']}: give the pages with runs of it, or say under not_run why not")
         for page in entry.get("pages", []):
@@ -75,6 +74,11 @@ def _check(source: Any, entries: Any, printed: Any, docs: Path) -> None:
     named = {name for entry in entries for name in entry.get("numbers", [])}
     if named != (stored := set(printed["table"])):
         raise InputError(f"{source}: parts and printed numbers differ in {', '.join(sorted(named ^ stored))}")
+
+
+def _check_keys(source: Any, entry: dict[str, Any], name: str, known: set[str]) -> None:
+    if unknown := entry.keys() - known:
+        raise InputError(f"{source}, {entry.get(name)}: unknown keys {', '.join(sorted(unknown))}")
 
 
 def _row(docs: Path, printed: Any, entry: dict[str, Any]) -> dict[str, Any]:
@@ -124,8 +128,7 @@ def _claims(docs: Path, source: str, claims: list[dict[str, Any]]) -> Iterator[s
     yield "| claim | study | beside | about | shown | contradicted | undecided | answer |"
     yield "| --- " * 8 + "|"
     for entry in claims:
-        if unknown := entry.keys() - KEYS_OF_CLAIMS:
-            raise InputError(f"{source}, {entry.get('claim')}: unknown keys {', '.join(sorted(unknown))}")
+        _check_keys(source, entry, "claim", KEYS_OF_CLAIMS)
         if entry["expects"] not in EXPECTATIONS:
             raise InputError(f"{source}, {entry['claim']}: expects: {entry['expects']} is unknown")
         for page, where in entry["pages"].items():

@@ -9,7 +9,6 @@ so that the wait is over.
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -59,13 +58,7 @@ def _send(number: signal.Signals, processes: list[int]) -> None:
 
 def descendants(process: int) -> list[int]:
     """Ids of the processes that a process, and those that it started, have started and not yet waited for."""
-    return list(_below(process))
-
-
-def _below(process: int) -> Iterator[int]:
-    for child in children(process):
-        yield child
-        yield from _below(child)
+    return [found for child in children(process) for found in (child, *descendants(child))]
 
 
 def children(process: int) -> list[int]:

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from squeezeproof.study.paths import Paths, prepared
 from squeezeproof.study.surroundings import not_writable
 
 if TYPE_CHECKING:
+    from squeezeproof.study.entities import Dataset
     from squeezeproof.study.plan import Study
 
 # An import of torch, in a process of its own: nothing of CUDA may be set up where jobs are forked.
@@ -85,15 +87,19 @@ def slow_trainings(study: "Study", processor: str = "/proc/cpuinfo") -> list[str
 def _written(study: "Study") -> list[str | Path]:
     """The folders that a run writes into; those of prepared data, which people share, only where they lack a split."""
     results = Paths(study.name).results
-    splits = [Path(prepared(data.key(split), split)) for data in study.datasets.values() for split in SPLITS]
-    return [results, *(place for place, *_ in os.walk(results)), *(path.parent for path in splits if not path.exists())]
+    missing = [path.parent for data in study.datasets.values() for path in _splits(data) if not path.exists()]
+    return [results, *(place for place, *_ in os.walk(results)), *missing]
+
+
+def _splits(dataset: "Dataset") -> list[Path]:
+    return [Path(prepared(dataset.key(split), split)) for split in SPLITS]
 
 
 def _datasets(study: "Study") -> list[str]:
     """Which raw images are not there, of data sets that are yet to be prepared."""
     found = []
     for name, dataset in study.datasets.items():
-        if not all(Path(prepared(dataset.key(split), split)).is_file() for split in SPLITS):
+        if not all(path.is_file() for path in _splits(dataset)):
             settings = study.config["datasets"][name]
             told = registry.datasets()[settings["kind"]].missing(settings)
             found += [f"datasets.{name}.root: {told}"] if told else []
@@ -194,6 +200,7 @@ def _shape(study: "Study", dataset: str) -> list[int]:
     return [known.channels_of_images(), known.side(), known.classes() or 10]
 
 
+@cache
 def sees_gpu() -> bool:
     """Whether a job on this machine would find a GPU."""
     return subprocess.run([sys.executable, "-c", SEES_GPU], capture_output=True).returncode == 0
