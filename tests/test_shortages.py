@@ -119,7 +119,7 @@ EXEMPT = {
     "evaluation/support.py": (1, "a process of its own, which tells the error in its own words"),
     "models/torch_archives.py": (1, "zipfile's way to say that an archive is encrypted; torch's reader follows"),
     "study/display.py": (1, "a line of a log, for which the logging module has a way"),
-    "worker.py": (1, "the job does the same again, and tells"),
+    "worker.py": (2, "the job does the same again, and tells; the end of a forked job, which tells and ends with it"),
 }
 ANY = {"Exception", "BaseException", "RuntimeError"}
 
