@@ -2,6 +2,9 @@
 
 import io
 import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -222,6 +225,43 @@ def test_the_state_fits_into_the_terminal_and_leaves_it(terminal):
     assert len(terminal.stream.getvalue().rpartition(display.ERASE)[2]) == 97
     terminal.handler.close()
     assert terminal.stream.getvalue().endswith(display.ERASE)
+
+
+class ImpatientLock:
+    """A lock as handlers have it; who waits for it for a second raises an error instead of waiting on."""
+
+    def __init__(self):
+        self.lock = threading.RLock()
+        self.release = self.lock.release
+
+    def acquire(self):
+        if not self.lock.acquire(timeout=1):
+            raise TimeoutError
+
+    def __enter__(self):
+        self.acquire()
+
+    def __exit__(self, *error):
+        self.release()
+
+
+def test_a_job_that_ends_while_the_state_is_shown_anew_does_not_stop_the_run(terminal, monkeypatch):
+    showing = threading.Event()
+
+    def show_slowly():
+        showing.set()
+        time.sleep(0.2)
+
+    terminal.handler.lock = ImpatientLock()
+    monkeypatch.setattr(display, "REFRESH", 0.05)
+    monkeypatch.setattr(terminal.handler, "show_state", show_slowly)
+    with ThreadPoolExecutor() as pool:
+        refreshing = pool.submit(terminal.handler.refresh)
+        showing.wait()
+        terminal.tell("a job has ended")
+        terminal.handler.ended.set()
+        refreshing.result()
+    assert "a job has ended\n" in terminal.stream.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -104,18 +104,19 @@ class Display(ColorizingTextHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write what a record has to tell, if anything, above the line that shows the state of the run."""
-        with self._output_lock:
-            try:
-                text = self.format(record)
-                if text:
-                    erase = ERASE if self.live else ""
-                    self.stream.write(f"{erase}{self.decorate(record, text)}\n")
-                    self.show_state()
-                    self.flush()
-            except BrokenPipeError:
-                raise
-            except Exception:
-                self.handleError(record)
+        # logging holds this handler's lock here, and there is no other. With a second one, which the thread that shows
+        # the state anew took first, both would wait for ever.
+        try:
+            text = self.format(record)
+            if text:
+                erase = ERASE if self.live else ""
+                self.stream.write(f"{erase}{self.decorate(record, text)}\n")
+                self.show_state()
+                self.flush()
+        except BrokenPipeError:
+            raise
+        except Exception:
+            self.handleError(record)
 
     def format(self, record: logging.LogRecord) -> str:
         event = get_event(record)
@@ -190,9 +191,12 @@ class Display(ColorizingTextHandler):
     def refresh(self) -> None:
         """Show the state anew until the run ends."""
         while not self.ended.wait(REFRESH):
-            with self._output_lock:
+            self.acquire()
+            try:
                 self.show_state()
                 self.flush()
+            finally:
+                self.release()
 
     def show_state(self) -> None:
         """The last line of a terminal: what is done, the time left, and what the job that runs longest does."""
@@ -211,8 +215,11 @@ class Display(ColorizingTextHandler):
         if not self.ended.is_set():
             self.ended.set()
             if self.live:
-                with self._output_lock:
+                self.acquire()
+                try:
                     self.stream.write(ERASE)
+                finally:
+                    self.release()
         super().close()
 
 
