@@ -6,6 +6,7 @@ import sys
 
 import pandas as pd
 import pytest
+import torch
 from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -13,6 +14,7 @@ sys.path.insert(0, str(ROOT / "workflow_scripts/tools"))
 
 import attacks
 import measured
+import queries
 import write_reference
 from rounds import contest
 
@@ -66,6 +68,48 @@ def test_the_page_says_which_speed_ups_are_older_than_the_benchmark(tmp_path, mo
         "Speed-ups on vit: medians of 3 rounds at commit 0012345.",
         "Speed-ups on cnn3 are older: all contestants shared one process.",
     ]
+
+
+def test_what_queries_found_is_robust_accuracy_at_eps_and_the_median_norm_of_what_was_right():
+    tensors = {
+        "norm": torch.tensor([0.05, 0.1, 0.3, 0.0, 0.0], dtype=torch.float64),
+        # Fooled within eps twice, fooled beyond it, never fooled, and wrong from the start.
+        "predictions": torch.tensor([1, 1, 1, 0, 1]),
+        "clean_predictions": torch.tensor([0, 0, 0, 0, 1]),
+        "labels": torch.zeros(5, dtype=torch.int64),
+    }
+    assert queries.found(tensors, 0.1, nearest=False) == {"accuracy": 0.4, "median_norm": None}
+    # Of 0.05, 0.1, 0.3 and infinite the upper median.
+    assert queries.found(tensors, 0.1, nearest=True) == {"accuracy": 0.4, "median_norm": 0.3}
+
+
+class Brightness(torch.nn.Module):
+    """Two classes by the mean of an image, 0.5 between them."""
+
+    def forward(self, pixels):
+        mean = pixels.mean((1, 2, 3)) - 0.5
+        return torch.stack([mean, -mean], 1)
+
+
+def test_queries_are_counted_and_an_attack_that_takes_too_long_has_a_row_that_says_so(monkeypatch, tmp_path):
+    images = torch.full((2, 1, 4, 4), 0.45)
+    monkeypatch.setattr(queries, "digits", lambda split: (images, torch.tensor([1, 1])))
+    rows = queries.measured("standard", Brightness(), "square", [20, 40], None)
+    assert [(row["norm"], row["queries"]) for row in rows] == [("linf", 20), ("linf", 40), ("l2", 20), ("l2", 40)]
+    # The mean is 0.05 from the border, the ball 0.1 wide: its first squares of 0.1 cross.
+    assert [row["accuracy"] for row in rows[:2]] == [0, 0]
+    assert all(row["asked"] <= row["queries"] + 2 for row in rows) and {row["images"] for row in rows} == {2}
+
+    def never(*_, **__):
+        while True:
+            pass
+
+    monkeypatch.setattr(queries, "craft", never)
+    ended = queries.measured("standard", Brightness(), "rays", [20], 0.05)
+    assert [row["failed"] for row in ended] == ["ended by this benchmark after 0.05 CPU seconds"]
+    queries.write(tmp_path / "queries.csv", rows)
+    queries.write(tmp_path / "queries.csv", ended)
+    assert pd.read_csv(tmp_path / "queries.csv")["attack"].tolist() == ["square"] * 4 + ["rays"]
 
 
 @pytest.mark.slow

@@ -9,11 +9,12 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import show_estimate
 import show_resources
 import torch
-from conftest import TINY, Workspace
+from conftest import ROOT, TINY, Workspace
 from safetensors.numpy import load_file
 
 from squeezeproof.entries import registry
@@ -23,6 +24,10 @@ from squeezeproof.study.costs import Cost, read_costs
 from squeezeproof.study.estimate import Job, Size, attack_passes, defaults, file_bytes, image_counts, jobs
 from squeezeproof.study.plan import Study
 from squeezeproof.study.rates import Rates
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import estimates
 
 
 def plan(**changes):
@@ -196,6 +201,39 @@ def test_the_jobs_are_those_that_ran(finished, monkeypatch):
     assert counts == written
     for rule in ("train", "compress", "craft", "predict"):
         assert sum(job.rule == rule for job in known) == written[rule]
+
+
+def test_the_table_of_estimates_has_the_jobs_that_ran_beside_what_they_took(finished, monkeypatch, tmp_path):
+    monkeypatch.chdir(finished.path)
+    monkeypatch.setattr(estimates, "Timed", lambda study, sizes: lambda job: 1e-9)
+    study = show_estimate.read_study(["config.yaml"])
+    rows = estimates.compared(study)
+    costs = read_costs(finished.results)
+    trained = rows[rows["rule"] == "train"].iloc[0]
+    known = [job for job in jobs(study, show_estimate.measured_sizes(study)) if job.rule == "train"]
+    told = sum(defaults()["startup"]["torch"] + 1e-9 * job.work for job in known)
+    assert trained["jobs"] == len(known)
+    assert float(trained["estimated_hours"]) == pytest.approx(told / 3600, rel=1e-2)
+    took = sum(cost.cpu_seconds for cost in costs if cost.rule == "train")
+    assert float(trained["took_hours"]) == pytest.approx(took / 3600, rel=1e-2)
+    assert float(trained["ratio"]) == pytest.approx(told / took, rel=1e-2, abs=0.005)
+    whole = rows.iloc[-1]
+    assert (whole["rule"], whole["jobs"]) == ("all", len(costs))
+    assert float(whole["took_hours"]) == pytest.approx(sum(cost.cpu_seconds for cost in costs) / 3600, rel=1e-2)
+
+    path = tmp_path / "estimates.csv"
+    estimates.write(path, rows.assign(study="other", commit="0123456"))
+    for _ in range(2):
+        estimates.write(path, rows)
+    kept = pd.read_csv(path, dtype=str)
+    assert list(kept["study"]) == ["other"] * len(rows) + [study.name] * len(rows)
+    assert set(kept["commit"].iloc[: len(rows)]) == {"0123456"}
+
+
+def test_a_study_that_did_not_run_here_has_no_row(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="no job of study tiny has finished here; run it first"):
+        estimates.compared(plan(study="tiny"))
 
 
 def held(folder):
