@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from attack_fixtures import held_out, network, settings
+from entry_examples import complete
 
 from squeezeproof.audit.probe import probe
+from squeezeproof.compression.quantization import quantize
 
 # The probe
 
@@ -81,6 +83,39 @@ def never_alone(points):
 def test_a_model_that_looks_at_the_rest_of_a_batch_is_caught(before):
     finding = probed(Wrapped(before=before))[6]
     assert finding.verdict == "failure" and "depend on the other images of its batch" in finding.message
+
+
+class Turned(torch.autograd.Function):
+    """Leaves the pixels as they are and gives the gradient of others."""
+
+    @staticmethod
+    def forward(ctx, points, turn):
+        ctx.turn = turn
+        return points.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return ctx.turn(gradient), None
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [torch.neg, lambda gradient: gradient.roll(1, 0), lambda gradient: torch.randn(gradient.shape)],
+    ids=["the other way", "of the next image", "noise"],
+)
+def test_gradients_along_which_the_loss_does_not_rise_are_caught(turn):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        finding = probed(Wrapped(before=lambda points: Turned.apply(points, turn)), steps=2)[9]
+    assert finding.verdict == "warning" and "input gradients are wrong: a small step along them" in finding.message
+    assert finding.value < finding.threshold
+
+
+@pytest.mark.parametrize("bits", [1, 2, 8])
+def test_gradients_that_pass_a_rounding_are_sound(bits):
+    model, (images, _) = network(), held_out(60)
+    quantize(model, images.shape[1:], complete("compressions", "quantization", bits=bits), images, 0)
+    assert probed(model, steps=2)[9].verdict == "pass"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ whose sign gradient flips by rounding marks nothing.
 
 import math
 import random
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,17 +13,14 @@ import torch
 from torch import nn
 
 from squeezeproof.attacks.checks import check_logits
-from squeezeproof.attacks.objective import LOSSES, cross_entropy, fooled, margin
-from squeezeproof.attacks.pgd import pgd
+from squeezeproof.attacks.objective import cross_entropy, margin
 from squeezeproof.attacks.source import frozen
 from squeezeproof.audit.findings import EVERY, Finding, judge, not_applicable
 from squeezeproof.audit.sets import ZERO_GRADIENTS
-from squeezeproof.batches import in_batches
+from squeezeproof.audit.trial import Trial
 from squeezeproof.errors import InputError, pass_on
-from squeezeproof.models.device import device_of
 from squeezeproof.models.foreign import gives_gradients
-from squeezeproof.store.datasets import to_pixels
-from squeezeproof.types import Classifier, Key, Loss
+from squeezeproof.types import Key, Loss
 
 # The attack of a study that has no PGD in a ball.
 DEFAULT = {
@@ -37,6 +33,9 @@ PASSES = 10
 ALONE, APART = 8, 0.01
 POINT = 0.01
 RISING = 0.05
+# Steps, of pixels in [0, 1], and the share of the images whose loss is to be larger after one along the gradient than
+# after one against it.
+STEPS, UPHILL = (0.001, 0.01, 0.03), 0.7
 LAST_STEPS = 10
 
 
@@ -86,55 +85,6 @@ def probe(
             rises_no_longer(key, trial, usual, options),
             survives_scaling(key, trial, usual, options),
         ]
-
-
-class Trial:
-    """A model, the examples it is probed with, and runs of PGD on them."""
-
-    def __init__(
-        self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor, seed: int, batch_size: int | None
-    ) -> None:
-        self.model, self.seed, self.batch_size = model, seed, batch_size
-        device = device_of(model)
-        self.inputs, self.labels = to_pixels(images, device), labels.to(device)
-
-    def batched(self, function: Callable[[int, int], torch.Tensor]) -> torch.Tensor:
-        """function(first, last) over all examples in batches, its tensors put together along the first dimension."""
-        parts = []
-        in_batches(len(self.labels), self.batch_size, lambda first, last: parts.append(function(first, last)))
-        return torch.cat(parts)
-
-    def logits(self, points: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            return self.batched(lambda first, last: self.model(points[first:last]))
-
-    def attack(self, through: Classifier, **options: Any) -> torch.Tensor:
-        """Whether PGD with some options fools the model, bool [N]; `through` is what PGD sees of it."""
-        return fooled(
-            self.logits(self.batched(lambda first, last: self._points(through, (first, last), options))), self.labels
-        )
-
-    def curves(self, **options: Any) -> torch.Tensor:
-        """The loss at every point that one run of PGD visits, [N, steps + 1]."""
-
-        def work(first: int, last: int) -> torch.Tensor:
-            losses, labels = [], self.labels[first:last]
-
-            def recorded(points: torch.Tensor) -> torch.Tensor:
-                logits = self.model(points)
-                losses.append(LOSSES[options["loss"]](logits.detach(), labels))
-                return logits
-
-            self._points(recorded, (first, last), options | {"restarts": 1})
-            return torch.stack(losses, dim=1)
-
-        return self.batched(work)
-
-    def _points(self, through: Classifier, rows: tuple[int, int], options: dict[str, Any]) -> torch.Tensor:
-        indices, chosen = torch.arange(*rows, device=self.labels.device), slice(*rows)
-        return pgd(
-            through, self.inputs[chosen], self.labels[chosen], seed=self.seed, indices=indices, **options
-        ).detach()
 
 
 def agrees(key: Key, trial: Trial) -> Finding:
@@ -198,14 +148,42 @@ def returns_logits(key: Key, trial: Trial) -> Finding:
 
 
 def has_gradients(key: Key, trial: Trial) -> Finding:
-    """Check 9: the input gradients of the cross-entropy and of the margin loss are finite and not zero."""
+    """Check 9: the input gradients of the cross-entropy and of the margin loss are finite and not zero, and the margin
+    loss rises along its own."""
     shares = {}
     for name, loss in (("cross-entropy", cross_entropy), ("margin", margin)):
         dead = trial.batched(lambda *rows, loss=loss: _dead(trial, slice(*rows), loss))
         shares[name] = dead.double().mean().item()
     counted = " and ".join(f"{100 * share:.3g} % with the {name}" for name, share in shares.items())
-    message = f"input gradients are zero or not finite: {counted}; trust square and transfer from other sources instead"
-    return judge(key, 9, max(shares.values()), ZERO_GRADIENTS, message)
+    problem, elsewhere = f"zero or not finite: {counted}", "trust square and transfer from other sources instead"
+    if max(shares.values()) <= ZERO_GRADIENTS and (rising := _rising(trial)) < UPHILL:
+        problem = (
+            f"wrong: a small step along them raises the loss of {100 * rising:.3g} % of the images that it moves, as "
+            f"where a function of the network has a backward pass that is not its own"
+        )
+        return judge(key, 9, rising, UPHILL, f"input gradients are {problem}; {elsewhere}", bad=True)
+    return judge(key, 9, max(shares.values()), ZERO_GRADIENTS, f"input gradients are {problem}; {elsewhere}")
+
+
+def _rising(trial: Trial) -> float:
+    """The share of the images whose loss is larger after a step along the sign of their gradient than after one against
+    it, among those where the two differ; of the step where it is largest, as gradients of rounded networks tell of
+    large steps alone. 1 where no loss differs."""
+
+    def moves(first: int, last: int) -> torch.Tensor:
+        points, labels = trial.inputs[first:last].clone().requires_grad_(True), trial.labels[first:last]
+        with torch.enable_grad():
+            uphill = torch.autograd.grad(margin(trial.model(points), labels).sum(), points)[0].sign()
+        with torch.no_grad():
+            above, below = (
+                torch.stack([margin(trial.model((points + step * uphill).clamp(0, 1)), labels) for step in steps], 1)
+                for steps in (STEPS, [-step for step in STEPS])
+            )
+        return (above - below).sign()
+
+    signs = trial.batched(moves)
+    risen, fallen = (signs > 0).sum(0).double(), (signs < 0).sum(0).double()
+    return float((risen / (risen + fallen)).nan_to_num(1.0).max())
 
 
 def _dead(trial: Trial, rows: slice, loss: Loss) -> torch.Tensor:

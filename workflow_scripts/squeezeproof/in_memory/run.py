@@ -12,8 +12,9 @@ from squeezeproof.audit.cells import Cell, below_clean
 from squeezeproof.audit.comparisons import audit_target
 from squeezeproof.audit.findings import EVERY, Finding
 from squeezeproof.audit.models import Models, works
-from squeezeproof.audit.probe import Trial, agrees, has_gradients, returns_logits
+from squeezeproof.audit.probe import agrees, has_gradients, returns_logits
 from squeezeproof.audit.sets import moved, spent
+from squeezeproof.audit.trial import Trial
 from squeezeproof.in_memory.attack import crafted
 from squeezeproof.in_memory.inputs import gives_gradients
 from squeezeproof.models.predict import predict
