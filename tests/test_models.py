@@ -182,6 +182,23 @@ class InDouble(nn.Module):
         return self.inner(pixels.double()).float()
 
 
+@torch.jit.script
+def smooth(maps: torch.Tensor) -> torch.Tensor:
+    return maps * maps.sigmoid()
+
+
+class Holding(nn.Module):
+    """Holds a function that cannot be copied."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = linear()
+        self.inner.act = smooth
+
+    def forward(self, pixels):
+        return self.inner(self.inner.act(pixels))
+
+
 class Squeezed(nn.Sequential):
     """Loses the dimension of the images where there is one."""
 
@@ -197,6 +214,7 @@ class Squeezed(nn.Sequential):
         (lambda **_: InOneMemory(), "decode.weight and encode.weight are two parameters in one memory"),
         (lambda **_: torch.jit.script(linear()), "its network is compiled"),
         (lambda **_: nn.Sequential(torch.jit.script(linear())), "0 is compiled"),
+        (lambda **_: Holding(), r"inner\.act cannot be copied \(PickleError: ScriptFunction cannot be pickled\), and"),
         (lambda **_: Squeezed(linear()), r"maps \(1, 1, 8, 8\) to \(10,\), \(1, 10\) is needed"),
         (fails, "KeyError: 'depth'"),
         (leaves, "SystemExit: 3"),

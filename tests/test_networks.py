@@ -22,6 +22,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.evaluation.support import _as_if_trained, check_kept, not_supported
 from squeezeproof.models.build import build
 from squeezeproof.models.checkpoints import check_rebuilds, load_model, load_weights, save_model
+from squeezeproof.models.copies import copied
 from squeezeproof.models.fold import fold
 from squeezeproof.models.logits import close
 from squeezeproof.models.measure import measure
@@ -271,6 +272,14 @@ class Integers(Plain):
         return super().forward((pixels * 15).to(torch.uint8).float() / 15)
 
 
+class Keeping(Plain):
+    """Keeps its last maps, as people do who want to look at them."""
+
+    def maps(self, pixels):
+        self.seen = {"last": [super().maps(pixels)]}
+        return self.seen["last"][0]
+
+
 class Random(Plain):
     def forward(self, pixels):
         return super().forward(pixels) * (1.0 if random.random() < 0.9 else 0.5)
@@ -295,7 +304,7 @@ def trained(spec, epochs=1, **changes):
     return model
 
 
-SUPPORTED = [Viewed, Counted, Asserting, Casting, Caching, NoAffine, Twice, Tied, Volumes]
+SUPPORTED = [Keeping, Viewed, Counted, Asserting, Casting, Caching, NoAffine, Twice, Tied, Volumes]
 
 
 @pytest.mark.parametrize(
@@ -465,6 +474,14 @@ def test_no_offset_and_no_masked_class_hides_a_difference(apart, same, offset, m
     other[1, 2] += apart
     assert close(logits, other).tolist() == [True, same, True]
     assert close(logits, logits + 1.0).all()
+
+
+def test_a_network_that_keeps_what_it_computed_is_compressed_and_copied(spec):
+    model = trained(spec(Keeping))
+    model(torch.rand(2, *SHAPE))
+    assert model.network.seen["last"][0].grad_fn is not None
+    assert tried(model, filter={"ratio": 0.3}, weight={"ratio": 0.8}, quantization={"bits": 8}) == {}
+    assert_same_tensors(copied(model).state_dict(), model.state_dict())
 
 
 def test_the_last_batch_of_one_image_joins_the_one_before(spec):

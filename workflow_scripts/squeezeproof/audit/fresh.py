@@ -5,7 +5,6 @@ early stopping. A set that was crafted on another model, through another normali
 than that.
 """
 
-import copy
 from collections.abc import Mapping
 from functools import cache, partial
 from itertools import chain
@@ -21,6 +20,7 @@ from squeezeproof.attacks.suite import stages
 from squeezeproof.audit.findings import EVERY, WARNING, Finding, found_once, judge, remedy
 from squeezeproof.batches import in_batches
 from squeezeproof.entries import registry
+from squeezeproof.models.copies import copied
 from squeezeproof.models.device import device_of
 from squeezeproof.norms import Norm
 from squeezeproof.store.datasets import to_pixels
@@ -65,7 +65,7 @@ def audit_fresh(
     device = device_of(model)
     # torchattacks reshapes gradients by `view`, which those of a model in channels-last order do not allow.
     # The signatures of torch leave this argument out.
-    model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # ty: ignore[no-matching-overload]
+    model = copied(model).to(memory_format=torch.contiguous_format)  # ty: ignore[no-matching-overload]
     inputs, right = to_pixels(images, device), labels.numpy()
 
     def predicted(points: torch.Tensor) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Groups of tied filters, and their removal by torch-pruning."""
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from squeezeproof.compression.importance import score_filters
 from squeezeproof.compression.silence import Reference, Refused, refused
 from squeezeproof.compression.sizes import SIZED, Group, is_depthwise
 from squeezeproof.errors import InputError, NotSupported, pass_on
+from squeezeproof.models.copies import copied
 from squeezeproof.models.device import device_of
 from squeezeproof.models.measure import filtering, layer_macs, width_of
 from squeezeproof.models.products import products
@@ -127,7 +127,7 @@ def _problem(
 ) -> str | None:
     """What is wrong with a copy of the model without the chosen filters, None if nothing."""
     try:
-        trial = copy.deepcopy(model)
+        trial = copied(model)
         return reference.difference(trial, _prune(trial, shape, chosen, last))
     except Exception as error:
         pass_on(error, InputError)

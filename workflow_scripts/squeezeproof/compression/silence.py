@@ -5,7 +5,6 @@ of channels (an NHWC flatten, a shuffle, a roll), so what it cut is compared, be
 network in which the filters and their normalisations give zeros.
 """
 
-import copy
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -15,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from squeezeproof.errors import InputError, NotSupported, pass_on
+from squeezeproof.models.copies import copied
 from squeezeproof.models.device import device_of
 from squeezeproof.randomness import own_randomness
 
@@ -59,7 +59,7 @@ class Reference:
             if strays:
                 return f"{', '.join(strays)} would lose other channels than those filters feed"
             if self.double:
-                pruned = copy.deepcopy(pruned).double()
+                pruned = copied(pruned).double()
             try:
                 found = self._logits(pruned)
             except Exception as error:
@@ -176,10 +176,10 @@ def _normalized(
 def _in_double(model: nn.Module, pixels: torch.Tensor) -> tuple[bool, nn.Module]:
     """(True, a copy in double precision), or (False, a copy as it is) of a network that does not take it."""
     try:
-        copied = copy.deepcopy(model).double()
+        double = copied(model).double()
         with torch.no_grad():
-            copied.eval()(pixels.double())
-        return True, copied
+            double.eval()(pixels.double())
+        return True, double
     except Exception as error:
         pass_on(error)
-        return False, copy.deepcopy(model)
+        return False, copied(model)

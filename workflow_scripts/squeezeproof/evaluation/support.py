@@ -1,6 +1,5 @@
 """What a network supports of a study, tried on its untrained weights, before hours go into its training."""
 
-import copy
 import json
 import os
 import sys
@@ -23,6 +22,7 @@ from squeezeproof.errors import InputError, NotSupported, pass_on
 from squeezeproof.factories import allow
 from squeezeproof.models.build import build
 from squeezeproof.models.checkpoints import check_rebuilds, save_model
+from squeezeproof.models.copies import copied
 from squeezeproof.models.features import features
 from squeezeproof.store.datasets import to_pixels
 
@@ -62,7 +62,7 @@ def not_supported(
 
 def _as_if_trained(model: nn.Module) -> nn.Module:
     """A copy with weights moved by a tenth: before a training many are 1 or 0, and hide what is computed with them."""
-    moved, generator = copy.deepcopy(model), torch.Generator().manual_seed(0)
+    moved, generator = copied(model), torch.Generator().manual_seed(0)
 
     def noise(tensor: torch.Tensor) -> torch.Tensor:
         return 0.1 * torch.randn(tensor.shape, generator=generator).to(tensor)
@@ -86,7 +86,7 @@ def check_kept(model: nn.Module, spec: dict[str, Any], images: torch.Tensor) -> 
         spec: its specification.
         images: uint8 images of the training split. What a pass in training mode changes is to be kept, too.
     """
-    trained = copy.deepcopy(model).train()
+    trained = copied(model).train()
     with torch.no_grad():
         trained(to_pixels(images[:IMAGES], "cpu"))
     with TemporaryDirectory() as folder:
@@ -141,7 +141,7 @@ def _compression(
     labels: torch.Tensor,
     seed: int,
 ) -> str | None:
-    tried, masks, again = copy.deepcopy(model), None, partial(copy.deepcopy, model)
+    tried, masks, again = copied(model), None, partial(copied, model)
     try:
         for settings in steps:
             once = {**settings, "steps": 1} if "steps" in settings else settings

@@ -14,6 +14,7 @@ from squeezeproof.errors import InputError, pass_on
 from squeezeproof.factories import refusal, stray
 from squeezeproof.models import ensemble, foreign
 from squeezeproof.models.attention import unfold_attention
+from squeezeproof.models.copies import not_copied
 from squeezeproof.models.functional import call_layers
 from squeezeproof.models.initialization import initialize
 from squeezeproof.models.normalize import Normalize
@@ -173,6 +174,11 @@ def _build_custom(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
         raise InputError(
             f"factory {settings['factory']}: its network has {', '.join(wrong[:3])}, float32 is needed; leave out "
             f"calls such as .double() and .half(), and end `forward` with .float()"
+        )
+    if problem := not_copied(network):
+        raise InputError(
+            f"factory {settings['factory']}: {problem}, and compressions work on copies; keep it out of the network's "
+            f"attributes, as in a function or a global of its module"
         )
     if shared := _overlapping(network):
         raise InputError(
