@@ -244,6 +244,16 @@ def test_a_custom_factory_that_cannot_be_imported_is_named(name, problem):
         build(spec_of("custom", factory=name, arguments={}), seed=0)
 
 
+def test_a_network_of_the_working_directory_is_found_from_wherever_python_was_started(tmp_path, monkeypatch):
+    (tmp_path / "apart_networks.py").write_text(
+        "from torch import nn\n\ndef net(**_):\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place not in ("", str(tmp_path))])
+    build(spec_of("custom", factory="apart_networks:net", arguments={}), seed=0)
+    del sys.modules["apart_networks"]
+
+
 def test_measure_equals_hand_computed_numbers():
     # weights, then biases of: 1 -> 2 filters 8x8 at 14x14 places, 2 -> 4 6x6 at 5x5, 4 -> 4 5x5 at one, linear 4 -> 10
     model = model_of(spec_of("cnn3", size=28, width=2))

@@ -38,6 +38,15 @@ def refusal(factory: str, allowed: Collection[str] = (), root: str | Path | None
     )
 
 
+def find_own_modules() -> None:
+    """Let this process import the modules of the working directory, from where Snakemake and its jobs need not do so.
+
+    They come last: no module of theirs hides one of Python's.
+    """
+    if (place := str(Path.cwd())) not in sys.path:
+        sys.path.append(place)
+
+
 def stray(module: ModuleType, allowed: Collection[str] = (), root: str | Path | None = None) -> str | None:
     """Where an imported module lies, if that is neither the working directory nor an allowed package's, else None."""
     package = module.__name__.partition(".")[0]

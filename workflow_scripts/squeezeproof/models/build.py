@@ -11,7 +11,7 @@ from torch import nn
 from squeezeproof.entries import registry
 from squeezeproof.entries.architecture import OWN
 from squeezeproof.errors import InputError, pass_on
-from squeezeproof.factories import refusal, stray
+from squeezeproof.factories import find_own_modules, refusal, stray
 from squeezeproof.models import ensemble, foreign
 from squeezeproof.models.attention import unfold_attention
 from squeezeproof.models.copies import not_copied
@@ -139,6 +139,7 @@ def _build_custom(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
     if problem := refusal(settings["factory"]):
         raise InputError(f"factory {settings['factory']}: {problem}")
     name, _, function = settings["factory"].partition(":")
+    find_own_modules()
     try:
         module = importlib.import_module(name)
         if place := stray(module):
