@@ -21,7 +21,7 @@ from squeezeproof.compression.quantization import quantize
 from squeezeproof.compression.weights import prune_weights
 from squeezeproof.deployment import export, integer
 from squeezeproof.deployment.plain import logits_of, logits_of_session, plain, run_session
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.models.measure import measure
 from squeezeproof.models.onnx_sessions import open_session
 from squeezeproof.runtime import place
@@ -332,10 +332,48 @@ class Frequencies(nn.Module):
         return torch.fft.rfft2(pixels).abs().flatten(1)[:, :10]
 
 
+class Generating(nn.Module):
+    """Convolves with kernels that it makes for every image."""
+
+    def __init__(self):
+        super().__init__()
+        self.maker, self.fc = nn.Linear(64, 4 * 9), nn.Linear(4 * 64, 10)
+
+    def forward(self, pixels):
+        kernels = self.maker(pixels.flatten(1)).view(-1, 1, 3, 3)
+        maps = nn.functional.conv2d(pixels.transpose(0, 1), kernels, padding=1, groups=len(pixels))
+        return self.fc(maps.view(pixels.size(0), -1))
+
+
+def test_what_an_export_fails_at_is_told_without_the_graph_about_it():
+    with pytest.raises(InputError, match=r"cannot be exported to ONNX: .* for kernel of unknown shape\.$"):
+        export.onnx_bytes(Generating(), (1, 8, 8))
+
+
 def test_an_export_that_fails_is_told_in_one_line_and_prints_no_graph(capfd):
     with pytest.raises(InputError, match=r"cannot be exported to ONNX: .*fft_rfft2") as caught:
         export.onnx_bytes(Frequencies(), (1, 8, 8))
     assert "\n" not in str(caught.value) and "graph" not in "".join(capfd.readouterr())
+
+
+class OfTheTraced(nn.Module):
+    """Reshapes maps to the number of images that it was traced on, of which its graph knows no other."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Linear(4 * 36, 10)
+
+    def forward(self, pixels):
+        maps = self.conv(pixels)
+        return self.fc(maps.reshape(2, len(maps) * 2, -1).sin().reshape(len(pixels), -1))
+
+
+def test_an_int8_model_that_does_not_run_is_not_supported(tmp_path):
+    model, images = OfTheTraced().eval(), torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8)
+    quantize(model, (1, 8, 8), entry(8), images, 0)
+    labels = torch.zeros(40, dtype=torch.int64)
+    with pytest.raises(NotSupported, match="images with the exported network, whose Python code depends"):
+        integer.export_integer(tmp_path / "int8.onnx", model, images, labels, images, 20, 0)
 
 
 def test_a_graph_that_takes_only_the_traced_number_of_images_is_an_error(tmp_path):

@@ -52,7 +52,7 @@ def onnx_bytes(model: nn.Module, shape: Sequence[int]) -> bytes:
             pass_on(error)
             # Assertions of the exporter among them, and whatever the network's own code raises when it is traced.
             # What follows in some messages is a tensor, or a graph.
-            first, *_ = str(error).splitlines() or [""]
+            first = (str(error).splitlines() or [""])[0].partition("[Caused by")[0].strip()
             raise NotSupported(f"the network cannot be exported to ONNX: {type(error).__name__}: {first}") from error
     return _with_free_batch(buffer.getvalue())
 

@@ -24,7 +24,7 @@ from torch import nn
 from squeezeproof.atomic import replacing
 from squeezeproof.compression.calibration import draw
 from squeezeproof.deployment.export import compare, onnx_bytes
-from squeezeproof.deployment.plain import logits_of_session, plain
+from squeezeproof.deployment.plain import logits_of_session, plain, told_of_runtime
 from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.models.onnx_sessions import open_session
 from squeezeproof.models.quantized import SMALLEST_SCALE, Quantizer, quantized_layers
@@ -67,7 +67,9 @@ def export_integer(
     graph, layers, added = integer_graph(model, images.shape[1:], chosen)
     with replacing(path) as temporary:
         temporary.write_bytes(graph.SerializeToString())
-        found = _finite_logits(open_session(temporary), images)
+        with told_of_runtime(len(images)):
+            session = open_session(temporary)
+        found = _finite_logits(session, images)
         return {
             **compare(model, images, found),
             "accuracy": float((found.argmax(1) == labels.numpy()).mean()),
@@ -261,12 +263,13 @@ def _ranges(model: onnx.ModelProto, names: Sequence[str], calibration: torch.Ten
     seen.CopyFrom(model)
     del seen.graph.output[:]
     seen.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
-    session = open_session(seen.SerializeToString())
     ranges = dict.fromkeys(names, (0.0, 0.0))
-    for batch in calibration.split(CALIBRATION_BATCH):
-        found = session.run(names, {session.get_inputs()[0].name: to_pixels(batch, "cpu").numpy()})
-        for name, values in zip(names, found, strict=True):
-            ranges[name] = (min(ranges[name][0], values.min()), max(ranges[name][1], values.max()))
+    with told_of_runtime(CALIBRATION_BATCH):
+        session = open_session(seen.SerializeToString())
+        for batch in calibration.split(CALIBRATION_BATCH):
+            found = session.run(names, {session.get_inputs()[0].name: to_pixels(batch, "cpu").numpy()})
+            for name, values in zip(names, found, strict=True):
+                ranges[name] = (min(ranges[name][0], values.min()), max(ranges[name][1], values.max()))
     return ranges
 
 

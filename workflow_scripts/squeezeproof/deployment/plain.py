@@ -1,7 +1,7 @@
 """Models as deployed: eager copies without autograd functions, and what runs their files."""
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from squeezeproof.errors import NotSupported, pass_on
+from squeezeproof.models.copies import copied
 from squeezeproof.models.quantized import SMALLEST_SCALE, Quantizer, quantized_layers
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.types import Images
@@ -40,7 +41,7 @@ def plain(model: nn.Module, rounding: Callable[[Quantizer], nn.Module] = Roundin
             rounded; their layers are then float layers.
     """
     # torch.export warns of weights that lie channels last. The signatures of torch leave that argument out.
-    model = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format)  # ty: ignore[no-matching-overload]
+    model = copied(model).to("cpu", memory_format=torch.contiguous_format)  # ty: ignore[no-matching-overload]
     model.eval().requires_grad_(False)
     for name in quantized_layers(model):
         layer = model.get_submodule(name)
@@ -65,11 +66,18 @@ def logits_of(forward: Callable[[torch.Tensor], Any], images: Images) -> np.ndar
 
 def logits_of_session(session: Any, images: Images) -> np.ndarray:
     """Logits [N, K] of uint8 images by ONNX Runtime; NotSupported where its graph fails on so many."""
-    try:
+    with told_of_runtime(len(images)):
         return logits_of(lambda pixels: run_session(session, pixels.numpy()), images)
+
+
+@contextmanager
+def told_of_runtime(count: int) -> Generator[None]:
+    """NotSupported where ONNX Runtime fails with an exported network on so many images."""
+    try:
+        yield
     except Exception as error:
         pass_on(error)
         raise NotSupported(
-            f"ONNX Runtime fails on {len(images)} images with the exported network, whose Python code depends on its "
+            f"ONNX Runtime fails on {count} images with the exported network, whose Python code depends on its "
             f"input ({type(error).__name__}: {error}); leave it out of efficiency.models"
         ) from error

@@ -21,6 +21,7 @@ def open_session(model: str | Path | bytes, threads: int = 1) -> Any:
     options.add_session_config_entry("session.x64quantprecision", "1")
     # Idle threads of one session would slow the next one that is timed.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.log_severity_level = 3
+    # What fails is raised, and need not be printed too.
+    options.log_severity_level = 4
     model = model if isinstance(model, bytes) else str(model)
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
