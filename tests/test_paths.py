@@ -89,6 +89,19 @@ class Placed(Base):
         return super().between(maps) + self.places(grid).movedim(-1, 0)
 
 
+class Generated(Base):
+    """One layer makes the kernels of two convolutions, from what is learned of each."""
+
+    def __init__(self):
+        super().__init__()
+        self.middle, self.learned, self.maker = None, nn.Parameter(torch.randn(2, 4)), nn.Linear(4, 8 * 8)
+
+    def between(self, maps):
+        for one in self.learned:
+            maps = nn.functional.conv2d(maps, self.maker(one).view(8, 8, 1, 1)).relu()
+        return maps
+
+
 class Tied(Base):
     def __init__(self):
         super().__init__()
@@ -118,7 +131,7 @@ def test_a_network_of_which_one_pass_does_not_tell_all_is_not_compressed(network
         check_paths(network(), SHAPE, split(0, 64)[0])
 
 
-@pytest.mark.parametrize("network", [Base, Placed, Tied, Trained])
+@pytest.mark.parametrize("network", [Base, Placed, Generated, Tied, Trained])
 def test_a_network_that_computes_alike_for_every_image_is(network):
     torch.manual_seed(0)
     model = network()

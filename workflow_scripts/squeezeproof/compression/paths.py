@@ -64,7 +64,7 @@ def _reached(model: nn.Module, pixels: torch.Tensor) -> set[str]:
 
 def _without_gradient(model: nn.Module, shape: Sequence[int], pixels: torch.Tensor) -> list[str]:
     """Convolutions and linear layers that see the images and whose weights `products` does not find."""
-    known, fed = used(products(model, shape)), {}
+    known, passes = used(products(model, shape)), []
     if not known:
         # Whoever asks for weights says so.
         return []
@@ -75,7 +75,7 @@ def _without_gradient(model: nn.Module, shape: Sequence[int], pixels: torch.Tens
     def hook(name: str) -> Any:
         def record(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
             if len(inputs) == 1 and not unlike_base(layer, inputs, output):
-                fed.setdefault(name, []).append(inputs[0].clone())
+                passes[-1].setdefault(name, []).append(inputs[0].clone())
 
         return record
 
@@ -85,9 +85,15 @@ def _without_gradient(model: nn.Module, shape: Sequence[int], pixels: torch.Tens
             if plain and layer.weight.data_ptr() not in held:
                 hooks.callback(layer.register_forward_hook(hook(name)).remove)
         for one in pixels[:2].split(1):
+            passes.append({})
             model.eval()(one)
-    # What is fed the same for every image computes something else, such as a table of positions.
-    return [name for name, (first, *others) in fed.items() if not all(torch.equal(first, other) for other in others)]
+    # What is fed the same for every image, in each of its calls, computes something else, such as a table of positions.
+    first, second = passes
+    return [name for name, calls in first.items() if not _equal(calls, second.get(name, []))]
+
+
+def _equal(calls: list[torch.Tensor], others: list[torch.Tensor]) -> bool:
+    return len(calls) == len(others) and all(map(torch.equal, calls, others))
 
 
 def _listed(names: set[str]) -> str:
