@@ -253,6 +253,13 @@ def test_the_other_layers_of_one_that_keeps_its_filters_are_rounded_as_all_are()
     assert {name: len(indices) for name, indices in chosen.items()} == {"c1": 6}
 
 
+def test_where_a_layer_keeps_its_filters_the_others_go_in_whole_filters_too():
+    """Of two layers of 8 equal numbers go, of 24 filters 6 or 8, and 7.2 are asked for."""
+    follower = nn.Sequential(nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU())
+    model = trained(Net(follower, first=Function(lambda maps: maps.roll(1, 1))))
+    assert {name: len(indices) for name, indices in prune(model, ratio=0.3).items()} == {"c2": 4, "middle.0": 4}
+
+
 def test_a_layer_that_no_pass_uses_is_none_of_which_filters_are_asked():
     model = trained(deepcopy(FOLLOWED["plain"]))
     model.unused = nn.Conv2d(WIDTH, 4 * WIDTH, 3)

@@ -139,7 +139,13 @@ def _choose(
 
 def _rounding(asked: Asked, dense: tuple[Size, dict[str, int]]) -> float:
     """How far the nearest number of whole filters may be from what is asked for."""
-    return max(TOLERANCE, 0.5 / dense[0].channels) if asked.measure == "channels" else TOLERANCE
+    size, filters = dense
+    if asked.measure != "channels":
+        return TOLERANCE
+    # Every layer rounds its share, as `achieved` says.
+    if asked.scope == "layer":
+        return TOLERANCE + len(filters) / 2 / size.channels
+    return max(TOLERANCE, 0.5 / size.channels)
 
 
 def _check_rounding(
