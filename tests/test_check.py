@@ -304,6 +304,16 @@ def test_a_whole_module_is_refused_with_the_lines_that_make_a_state_dict(base, t
         check_command.ask(SimpleNamespace(**given))
 
 
+def test_numbers_are_part_of_the_command_at_the_head_of_the_study(base, tmp_path):
+    files = {name: safetensors(base, tmp_path / f"{name}.safetensors") for name in ("base", "compressed")}
+    given = {**files, "images": str(folder(tmp_path / "images")), "architecture": "{kind: cnn8, width: 8}"}
+    given |= {"size": 8, "channels": 1, "count": 40}
+    found = understand(check_command.ask(SimpleNamespace(**{**dict.fromkeys(check_command.FURTHER), **given})))
+    command = shlex.split(found.text.splitlines()[1])
+    assert {"SIZE=8", "CHANNELS=1", "COUNT=40"} <= set(command)
+    assert yaml.safe_load(found.text)["datasets"]["images"]["test"] == 40
+
+
 def test_make_runs_the_command():
     command = ["make", "--dry-run", "check", "BASE=a b.pt", "CORES=3"]
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True)
@@ -352,4 +362,5 @@ def test_what_is_missing_is_named(tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / "workflow_scripts/tools/check.py"], cwd=tmp_path, text=True, capture_output=True
     )
-    assert done.returncode == 2 and "BASE=, COMPRESSED=, IMAGES= missing; make check BASE=" in done.stderr
+    told = "check: BASE=, COMPRESSED=, IMAGES= missing; write make check BASE="
+    assert done.returncode == 1 and done.stderr.startswith(told) and done.stderr.count("\n") == 1

@@ -82,7 +82,7 @@ def ask(arguments):
     """The Asked of the command's arguments."""
     beside = Path(arguments.compressed).parent
     files = beside / "check-files"
-    written = {name.upper(): getattr(arguments, name) for name in (*NEEDED, *FURTHER) if getattr(arguments, name)}
+    written = {name.upper(): str(getattr(arguments, name)) for name in (*NEEDED, *FURTHER) if getattr(arguments, name)}
     return Asked(
         base=weights(arguments.base, files, "base", arguments.key),
         compressed=weights(arguments.compressed, files, "compressed", arguments.compressed_key),
@@ -140,7 +140,7 @@ def arguments_of(environment):
     parser.add_argument("--cores", default="2")
     arguments = parser.parse_args()
     if missing := [name.upper() for name in NEEDED if not getattr(arguments, name)]:
-        parser.error(f"{listed(missing)} missing; {__doc__.splitlines()[2].strip()}")
+        raise InputError(f"{listed(missing)} missing; write {__doc__.splitlines()[2].strip()}")
     return arguments
 
 
