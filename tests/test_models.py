@@ -218,7 +218,11 @@ class Squeezed(nn.Sequential):
         (lambda **_: Squeezed(linear()), r"maps \(1, 1, 8, 8\) to \(10,\), \(1, 10\) is needed"),
         (fails, "KeyError: 'depth'"),
         (leaves, "SystemExit: 3"),
-        (lambda in_channels, num_classes: linear(), "TypeError: .*unexpected keyword argument 'image_size'"),
+        (
+            lambda in_channels, num_classes: linear(),
+            "TypeError: got an unexpected keyword argument 'image_size'; it is called with "
+            r"\(in_channels=1, num_classes=10, image_size=8\): take these by name, or name a function that does",
+        ),
         (lambda **_: "resnet", "returned str, not a torch.nn.Module"),
         (lambda **_: linear, "returned function, not a torch.nn.Module"),
         (lambda **_: linear(7), r"maps \(2, 1, 8, 8\) to \(2, 7\), \(2, 10\) is needed"),

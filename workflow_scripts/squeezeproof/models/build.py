@@ -1,8 +1,10 @@
 """A model is its normalisation followed by a network, both built from names and numbers alone."""
 
 import importlib
+import inspect
 import itertools
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -135,6 +137,20 @@ def _overlapping(network: nn.Module) -> tuple[str, str] | None:
     return None
 
 
+def _call(function: Callable[..., Any], shape: dict[str, int], arguments: dict[str, Any]) -> Any:
+    """What a factory returns; a TypeError that says how it is called where it does not take that."""
+    try:
+        inspect.signature(function).bind(**shape, **arguments)
+    except ValueError:
+        # Of some functions that are not written in Python nobody knows the parameters.
+        pass
+    except TypeError as error:
+        listed = ", ".join(f"{name}={value!r}" for name, value in [*shape.items(), *arguments.items()])
+        how = f"it is called with ({listed}): take these by name, or name a function that does"
+        raise TypeError(f"{error}; {how}") from None
+    return function(**shape, **arguments)
+
+
 def _build_custom(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
     if problem := refusal(settings["factory"]):
         raise InputError(f"factory {settings['factory']}: {problem}")
@@ -144,7 +160,7 @@ def _build_custom(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
         module = importlib.import_module(name)
         if place := stray(module):
             raise ImportError(f"{place} hides the module of that name under the working directory; give yours another")
-        network = getattr(module, function)(**shape, **settings["arguments"])
+        network = _call(getattr(module, function), shape, settings["arguments"])
     except (Exception, SystemExit) as error:
         pass_on(error)
         raise InputError(f"factory {settings['factory']}: {type(error).__name__}: {error}") from error
