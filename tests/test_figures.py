@@ -7,6 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 from table_examples import MODELS, answers, clean_differences, describe, over_seeds, robust_accuracy, verdicts
 
+from squeezeproof.analysis.names import CONTROL
 from squeezeproof.errors import InputError, NothingToShow
 from squeezeproof.figures import images as images_figure
 from squeezeproof.figures import training as training_figure
@@ -154,6 +155,13 @@ def test_what_is_not_there_is_an_error_that_says_so():
         accuracy_against_ratio(over_seeds(), "digits", "cnn3")
     with pytest.raises(InputError, match="no compressed cnn3 on digits is supported and passed the audit"):
         accuracy_differences(verdicts(), clean_differences(), "digits", "cnn3")
+
+
+def test_differences_of_controls_alone_are_none_of_compressed_models():
+    """Those of a network that supports no compression."""
+    controls = [table.assign(compression=CONTROL) for table in (verdicts(), clean_differences())]
+    with pytest.raises(NothingToShow, match="no compressed cnn8 on digits"):
+        accuracy_differences(*controls, "digits", "cnn8")
 
 
 # Weights

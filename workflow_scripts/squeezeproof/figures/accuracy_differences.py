@@ -60,8 +60,6 @@ def accuracy_differences(verdicts: pd.DataFrame, clean: pd.DataFrame, dataset: s
     )
     table = verdicts[chosen & verdicts["dataset"].eq(dataset) & verdicts["architecture"].eq(architecture)]
     own = clean[clean["dataset"].eq(dataset) & clean["architecture"].eq(architecture)]
-    if table.empty and own.empty:
-        raise NothingToShow(f"no compressed {architecture} on {dataset} is supported and passed the audit; {WHY}")
     own = own.assign(attack=CLEAN, **UNATTACKED, comparison=Comparison.WHITE_BOX)
     frames = [frame.assign(curve=_curves(frame)) for frame in (own, table)]
     keep = [
@@ -80,6 +78,8 @@ def accuracy_differences(verdicts: pd.DataFrame, clean: pd.DataFrame, dataset: s
         "n",
     ]
     table = pd.concat([frame.loc[frame["compression"].ne(CONTROL) & frame["curve"].ne(""), keep] for frame in frames])
+    if table.empty:
+        raise NothingToShow(f"no compressed {architecture} on {dataset} is supported and passed the audit; {WHY}")
     table = table.assign(value=table["difference"])
     origin = table.drop_duplicates([*PANEL, "attack", "curve"])
     origin = origin.assign(ratio=0.0, bits=FLOAT_BITS, value=0.0, low=0.0, high=0.0)
