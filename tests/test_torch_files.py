@@ -97,6 +97,27 @@ def test_where_several_may_be_meant_they_are_listed(tmp_path):
         read(tmp_path, {"left": WEIGHTS, "right": OTHER})
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ([WEIGHTS], "took the entry 0"),
+        ((torch.optim.SGD(nn.Linear(3, 2).parameters(), 0.1, 0.9).state_dict(), {"net": WEIGHTS}), "the entry 1.net"),
+    ],
+)
+def test_weights_in_a_list_are_found_by_their_number(tmp_path, content, told):
+    state, notes = read(tmp_path, content)
+    assert is_weights(state) and told in notes[0]
+    with pytest.raises(InputError, match="several entries may be meant; name 0 or 1, by --key"):
+        read(tmp_path, [WEIGHTS, OTHER])
+    assert is_weights(read(tmp_path, [WEIGHTS, OTHER], key="1")[0], OTHER)
+
+
+@pytest.mark.parametrize(("name", "told"), [("half\udc80", r"'half\\udc80'"), (7, "7")])
+def test_a_name_that_no_file_of_weights_can_hold_is_told(tmp_path, name, told):
+    with pytest.raises(InputError, match=f"{told} is no name that a file of weights can hold"):
+        read(tmp_path, {**WEIGHTS, name: torch.ones(1)})
+
+
 def test_masks_of_torch_are_multiplied_in(tmp_path):
     layer = nn.Linear(3, 2)
     prune.l1_unstructured(layer, "weight", 0.5)
@@ -262,7 +283,7 @@ def test_what_is_made_by_code_alone_is_named(tmp_path):
         read(tmp_path, {**WEIGHTS, "seen": deque([1])})
 
 
-@pytest.mark.parametrize("content", [[WEIGHTS], (WEIGHTS, {}), torch.ones(2), None, {}])
+@pytest.mark.parametrize("content", [[1, torch.ones(2)], torch.ones(2), None, {}])
 def test_a_file_without_a_state_dict_says_what_it_holds(tmp_path, content):
     with pytest.raises(InputError, match=f"but a {type(content).__name__}; save one by torch.save"):
         read(tmp_path, content)

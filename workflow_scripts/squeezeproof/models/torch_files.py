@@ -81,6 +81,8 @@ def read_state_dict(
         notes.append(f"left out what is no tensor ({', '.join(left_out[:5])}); none of it was run")
     tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
     others = [str(name) for name in state if name not in tensors]
+    if unwritten := [name for name in tensors if not _is_text(name)]:
+        raise InputError(f"{path}: {unwritten[0]!a:.100} is no name that a file of weights can hold; name it otherwise")
     if others:
         notes.append(f"left out {len(others)} entries that are no tensors, such as {others[0]!r:.100}")
     quantized = [name for name, tensor in tensors.items() if tensor.is_quantized]
@@ -158,9 +160,10 @@ def _entry(path: str | Path, content: Any, key: str | None, option: str) -> tupl
     if key is not None:
         state = content
         for part in key.split("."):
-            if not isinstance(state, dict) or part not in state:
+            within = dict(_items(state))
+            if part not in within:
                 raise InputError(f"{path}: has no entry {key!r}{_entries(content, option)}")
-            state = state[part]
+            state = within[part]
         if _is_pickled(state):
             raise InputError(f"{path}: its {key} is a pickled {type(state).__name__}, which is code. {_of(path, key)}")
         if not _holds_tensors(state):
@@ -197,7 +200,8 @@ def _no_weights(path: str | Path, content: Any) -> str:
 
 def _of(path: str | Path, place: str, save: str | None = None) -> str:
     """`lines_to_save` for what stands in an entry of a file."""
-    entry = "".join(f"[{key!r}]" for key in place.split(".") if key)
+    # Numbers are places in a list.
+    entry = "".join(f"[{key if key.isdigit() else repr(key)}]" for key in place.split(".") if key)
     loaded = f"torch.load({str(path)!r}, weights_only=False){entry}"
     return lines_to_save(path, save or f"torch.save(model.state_dict(), {WRITTEN!r})", loaded)
 
@@ -212,14 +216,22 @@ def _candidates(
     value: Any, holds: Callable[[Any], bool] | None = None, place: str = "", depth: int = 0
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, mapping) of every mapping of names to tensors, or of what else `holds` tells."""
-    if not isinstance(value, dict) or depth > DEEPEST:
+    if depth > DEEPEST:
         return
-    if (holds or _holds_tensors)(value):
+    if isinstance(value, dict) and (holds or _holds_tensors)(value):
         yield place, value
         return
-    for key, item in value.items():
+    for key, item in _items(value):
         if isinstance(key, str) and not _of_training(key):
             yield from _candidates(item, holds, f"{place}.{key}" if place else key, depth + 1)
+
+
+def _items(value: Any) -> Iterator[tuple[Any, Any]]:
+    """The entries of a mapping by their keys, those of a list by their numbers, as text."""
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, (list, tuple)):
+        yield from ((str(number), item) for number, item in enumerate(value))
 
 
 def _holds_tensors(value: Any) -> bool:
@@ -237,6 +249,11 @@ def _holds_arrays(value: dict[Any, Any]) -> bool:
 
 def _is_pickled(value: Any) -> bool:
     return isinstance(value, Dropped) and not value
+
+
+def _is_text(name: Any) -> bool:
+    """Whether a key is a text of whole letters, no halves of some."""
+    return isinstance(name, str) and not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _of_training(key: str) -> bool:
