@@ -220,6 +220,36 @@ def test_pixels_in_bytes_are_found_by_the_comparison_with_the_base(tmp_path):
         compare(path, read_external(path, entry(), SPEC, DATASET)[0], trained(), *held_out(), DATASET)
 
 
+def test_of_a_file_that_ends_in_sigmoids_the_log_odds_are_taken(files, tmp_path):
+    def edit(model):
+        added(model, helper.make_node("Sigmoid", [model.graph.output[0].name], ["sigmoids"]))
+
+    model = opened(edited(files["float"], tmp_path / "a.onnx", edit))
+    assert "ends in a sigmoid of every class: their log-odds are taken" in model.notes
+    found, expected = model(images()), trained()(images())
+    # Beyond 17 a sigmoid is 1 in float32, and rounded long before.
+    near = expected.abs() < 8
+    assert near.any() and (found - expected)[near].abs().max() < 0.01
+    assert found[expected > 17].min() > 15 and found[expected < -17].max() < -15
+
+
+def test_a_file_that_takes_signed_bytes_gets_pixels_around_zero(files, tmp_path):
+    def edit(model):
+        given = model.graph.input[0]
+        model.graph.node.insert(0, helper.make_node("Cast", [given.name], ["as.float"], to=TensorProto.FLOAT))
+        constants = {"zero": np.float32(128), "scale": np.float32(1 / 255)}
+        model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+        model.graph.node.insert(1, helper.make_node("Add", ["as.float", "zero"], ["moved"]))
+        model.graph.node.insert(2, helper.make_node("Mul", ["moved", "scale"], ["scaled"]))
+        for node in model.graph.node[3:]:
+            node.input[:] = ["scaled" if name == given.name else name for name in node.input]
+        given.type.tensor_type.elem_type = TensorProto.INT8
+
+    model = opened(edited(files["float"], tmp_path / "a.onnx", edit))
+    assert torch.allclose(model(images()), trained()(images()), atol=1e-3)
+    assert "takes signed bytes: pixels in [0, 255] less 128" in model.notes
+
+
 def test_a_file_that_takes_uint8_gets_pixels_in_bytes(files, tmp_path):
     def edit(model):
         given = model.graph.input[0]

@@ -20,13 +20,15 @@ KIND = "file"
 FORMATS = (".onnx", ".tflite")
 LAYOUTS = {"nchw": (0, 1, 2, 3), "nhwc": (0, 2, 3, 1)}
 PROBED, SUM = 4, 0.05
+BELOW_ONE = torch.finfo(torch.float32).eps / 2
+SIGMOIDS = ("sigmoid", "logistic")
 
 
 class Foreign(nn.Module):
     """The network of a file: its inputs [N, C, H, W], float32, -> logits [N, K]; its bytes are its one buffer.
 
     Args:
-        reading: how it is read, of `read_file`: format, layout, channels, output, probabilities, batch.
+        reading: how it is read, of `read_file`: format, layout, channels, output, probabilities, sigmoid, batch.
         data: the file.
     """
 
@@ -55,9 +57,12 @@ class Foreign(nn.Module):
         values = self.arranged(inputs.detach().cpu().numpy())
         found = torch.from_numpy(run(self.opened(), values, self.reading["output"], self.reading["batch"]))
         logits = found.flatten(1)
+        least = max(self.opened().step(self.reading["output"]) / 2, torch.finfo(torch.float32).tiny)
         if self.reading["probabilities"]:
-            least = max(self.opened().step(self.reading["output"]) / 2, torch.finfo(torch.float32).tiny)
             logits = logits.clamp_min(least).log()
+        elif self.reading.get("sigmoid"):
+            # The largest below 1 is BELOW_ONE away from it.
+            logits = logits.clamp_min(least).log() - (1 - logits).clamp_min(max(least, BELOW_ONE / 2)).log()
         return logits.to(inputs.device)
 
     def arranged(self, values: np.ndarray) -> np.ndarray:
@@ -121,7 +126,7 @@ def open_file(
         shape: (C, H, W) of an image.
         classes: K.
         mean, std: per channel; the file gets (pixels - mean) / std. Left out, it gets pixels, and one that takes
-            integers gets pixels in [0, 255].
+            integers gets pixels in [0, 255], less 128 where these are signed bytes.
         channels: `rgb` or `bgr`, what the file takes.
         layout: `nchw` or `nhwc`; None where the file says it.
         outputs: `logits` or `probabilities`, which are turned into their logarithms; None where the file says it.
@@ -132,10 +137,13 @@ def open_file(
     Raises InputError with one message where the file cannot be read, or not so.
     """
     reading, data, notes = read_file(path, shape, classes, channels, layout, outputs, output)
+    network = Foreign(reading, data)
     if mean is None:
-        mean, std = [0.0] * shape[0], [1 / 255 if reading["integers"] else 1.0] * shape[0]
+        signed = network.opened().dtype == "int8"
+        mean, std = [128 / 255 * signed] * shape[0], [1 / 255 if reading["integers"] else 1.0] * shape[0]
+        notes += ["takes signed bytes: pixels in [0, 255] less 128"] if signed else []
     # Both are given, or none.
-    model: Any = nn.Sequential(OrderedDict(normalize=Normalize(mean, std), network=Foreign(reading, data))).eval()  # ty: ignore[invalid-argument-type]
+    model: Any = nn.Sequential(OrderedDict(normalize=Normalize(mean, std), network=network)).eval()  # ty: ignore[invalid-argument-type]
     _check_outputs(path, model, shape, classes, outputs, notes)
     model.notes = notes
     return model
@@ -171,8 +179,11 @@ def read_file(
         notes.append("takes one image at a time: it is run image by image")
     elif batch:
         notes.append(f"takes {batch} images at a time: the last ones are padded")
+    sigmoid = outputs is None and maker.lower() in SIGMOIDS
     if probabilities:
         notes.append("gives probabilities: their logarithms are taken")
+    if sigmoid:
+        notes.append("ends in a sigmoid of every class: their log-odds are taken")
     reading: dict[str, Any] = {
         "kind": KIND,
         "format": ending,
@@ -181,6 +192,7 @@ def read_file(
         "output": output,
     }
     reading |= {"probabilities": probabilities, "batch": batch, "integers": opened.dtype.startswith(("int", "uint"))}
+    reading |= {"sigmoid": True} if sigmoid else {}
     return reading, data, notes
 
 
