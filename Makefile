@@ -1,5 +1,6 @@
 PYTHON ?= python3
-CORES ?= $(shell nproc)
+# Of the machine; nproc takes a shell's OMP_NUM_THREADS for their number.
+CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
 STUDY ?= config.yaml
 MAX_DROP ?= 2
 # Python keeps what it compiled, of the tests and of what they copy, whatever the shell says.

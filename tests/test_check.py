@@ -320,6 +320,16 @@ def test_make_runs_the_command():
     assert "workflow_scripts/tools/check.py --cores 3" in done.stdout
 
 
+def test_the_threads_of_a_shell_do_not_limit_the_cores_of_a_run():
+    shell = {name: value for name, value in os.environ.items() if name not in ("CORES", "OMP_NUM_THREADS")}
+    command = ["make", "--dry-run", "check"]
+    plain, told = (
+        subprocess.run(command, cwd=ROOT, env={**shell, **said}, text=True, capture_output=True).stdout
+        for said in ({}, {"OMP_NUM_THREADS": "123"})
+    )
+    assert plain == told and "check.py --cores " in told
+
+
 def test_arguments_are_those_of_make_and_no_variables_of_the_shell(tmp_path):
     """A shell may well have a variable KEY or SIZE."""
     shutil.copy(ROOT / "Makefile", tmp_path)

@@ -109,6 +109,9 @@ def test_what_snakemake_says_of_itself_is_not_shown(pipe):
         "Using shell: /usr/bin/bash",
         "Select jobs to execute...",
         "Provided cores: 2",
+        "Adding verdicts.csv (128.83 KB).",
+        "Adding unsupported.csv (83 bytes).",
+        "Loading script code for rule craft",
     ):
         pipe.tell(text)
     for event in display.SILENT:
@@ -118,9 +121,10 @@ def test_what_snakemake_says_of_itself_is_not_shown(pipe):
 
 def test_warnings_errors_and_what_is_not_known_are_shown(pipe):
     pipe.tell("Nothing to be done (all requested files are present and up to date).")
+    pipe.tell("Report created.")
     pipe.tell("a key is not what it seems", level=logging.WARNING)
     pipe.tell("WorkflowError:\nno space", level=logging.ERROR)
-    assert [line.split()[0] for line in pipe.lines] == ["Nothing", "a", "WorkflowError:", "no"]
+    assert [line.split()[0] for line in pipe.lines] == ["Nothing", "Report", "a", "WorkflowError:", "no"]
 
 
 def test_a_failed_job_tells_which_and_the_end_of_its_log_once(pipe, tmp_path):

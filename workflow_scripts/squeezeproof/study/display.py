@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 CHATTER = re.compile(
     "Building DAG of jobs|Using shell:|Provided (cores|resources):|Rules claiming more threads|"
     "(Conda environments|Singularity containers): ignored|Select jobs to execute|"
+    # Of a report, a line per file and per rule.
+    r"Adding \S+ \([\d.]+ \w+\)\.$|Loading (script|wrapper) code for rule|"
     # Of a job that failed, of which the line of its failure and its log tell more.
     r"RuleException:\nCalledProcessError in file .*\n.* returned non-zero exit status"
 )
