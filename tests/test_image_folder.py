@@ -17,6 +17,7 @@ from torch.nn.functional import interpolate
 
 from squeezeproof import untrusted
 from squeezeproof.audit.data import audit_data
+from squeezeproof.audit.findings import write_findings
 from squeezeproof.datasets import image_folder
 from squeezeproof.datasets.image_folder import ImageFiles, load_image_folder
 from squeezeproof.datasets.prepare import prepare
@@ -405,6 +406,29 @@ def test_the_test_split_names_its_files_in_the_order_of_its_images(tmp_path):
     for name, image, label in zip(names, arrays["images"], arrays["labels"], strict=True):
         assert name.split("/")[1] == "ab"[label]
         assert ImageFiles([str(root / name)], 4, 3, "white")[0:1].tobytes() == image.tobytes()
+
+
+def test_a_file_whose_name_is_no_text_is_told_by_the_audit(tmp_path):
+    root = tree(tmp_path / "images", {"a": 2, "b": 2})
+    named = os.fsencode(root / "test" / "a") + b"/b\xffd.png"
+    os.rename(root / "test" / "a" / "01.png", named)
+    paths = {split: tmp_path / split for split in ("train", "validation", "test")}
+    prepare(as_dict(ImageFolder(root=str(root), size=4)), paths, "mine")
+    findings = audit_data("mine", *paths.values())
+    write_findings(tmp_path / "found.csv", findings)
+    assert r"test/a/b\udcffd.png" in (tmp_path / "found.csv").read_text()
+
+
+@pytest.mark.parametrize("twin", ["cafe\u0301", "caf\u00e9 ", "ca\ufb01"])
+def test_classes_whose_names_look_the_same_are_refused(tmp_path, twin):
+    tree(tmp_path, {"caf\u00e9": 1, "cafi": 1, twin: 1})
+    assert "look the same" in refusal(tmp_path) and ascii(twin) in refusal(tmp_path)
+
+
+def test_classes_that_differ_in_case_are_two_with_a_word(tmp_path, caplog):
+    tree(tmp_path, {"A": 1, "a": 2, "b": 1})
+    assert load(tmp_path)[2] == ["A", "a", "b"]
+    assert "A and a differ in their case alone, and are two classes" in caplog.text
 
 
 def test_every_bad_file_is_named_at_once(tmp_path):

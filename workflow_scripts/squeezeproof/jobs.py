@@ -32,7 +32,8 @@ def job(snakemake: Any, of_one_network: bool = False) -> Generator[None]:
     allow(getattr(snakemake, "config", {}).get("allow_factories") or [])
     try:
         with writable(snakemake.log[0]):
-            handler = logging.FileHandler(snakemake.log[0], mode="w")
+            # Messages have names of files, which need not be text.
+            handler = logging.FileHandler(snakemake.log[0], mode="w", encoding="utf-8", errors="backslashreplace")
     except InputError as error:
         sys.exit(f"{snakemake.rule}: {error}")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))

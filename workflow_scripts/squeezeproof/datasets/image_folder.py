@@ -2,6 +2,7 @@
 
 import logging
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def load_image_folder(settings: dict[str, Any]) -> Loaded:
                 f"{root / 'train' / name}: no training image of this class, {root / 'test' / name} has {len(found)}; "
                 f"add some, or remove the class"
             )
+    problems += _alike(root / "train", classes)
     if not problems and len(classes) < 2:
         found = f"only the class {classes[0]}" if classes else "no images"
         problems.append(f"{root / 'train'}: holds {found}; two classes at least are needed, a folder each")
@@ -84,7 +86,9 @@ class ImageFiles(Rows):
         super().__init__((len(paths), channels, size, size), np.uint8)
         self.paths, self.background = paths, background
         # The split, the class and the file: what the audit calls an image.
-        self.names = ["/".join(Path(path).parts[-3:]) for path in paths]
+        names = ["/".join(Path(path).parts[-3:]) for path in paths]
+        # Names of files need not be text, those in a table do.
+        self.names = [name.encode(errors="backslashreplace").decode() for name in names]
         self.composited, self.several = set(), set()
 
     def take(self, rows: range | np.ndarray) -> np.ndarray:
@@ -219,6 +223,23 @@ def _class_folders(folder: Path) -> list[str]:
     for name in classes:
         check_class_name(folder, name)
     return classes
+
+
+def _alike(folder: Path, classes: list[str]) -> Iterator[str]:
+    """Problems of classes whose names look the same; a word on those that differ in their case alone."""
+    shown, lower = {}, {}
+    for name in classes:
+        form = unicodedata.normalize("NFKC", " ".join(name.split()))
+        if form in shown:
+            yield (
+                f"{folder}: {shown[form]!a} and {name!a} look the same, by spaces or by how their letters are written; "
+                f"put them in one folder, or rename one"
+            )
+        elif form.casefold() in lower:
+            log.warning(
+                "%s: %s and %s differ in their case alone, and are two classes", folder, lower[form.casefold()], name
+            )
+        shown[form] = lower[form.casefold()] = name
 
 
 def _too_deep(folder: Path, files: list[str]) -> list[str]:
