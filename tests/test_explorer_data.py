@@ -102,6 +102,19 @@ def test_verdicts_find_their_cell_and_keep_their_sentence(invented):
     assert said == set(invented.table("verdicts")["sentence"])
 
 
+def test_images_that_only_one_model_resists_are_those_of_the_verdicts_own_reference(invented):
+    tables = dict(invented.tables)
+    flips = tables["flips"].assign(against="control", broken=tables["flips"]["broken"] + 100)
+    tables["flips"] = pd.concat([tables["flips"], flips], ignore_index=True)
+    tables["verdicts"] = pd.concat(
+        [tables["verdicts"], tables["verdicts"].assign(against="control")], ignore_index=True
+    )
+    found = pd.DataFrame(rows(explorer_data(tables, "invented", "?")["verdicts"]))
+    base, control = (found[found["against"] == against].set_index("cell") for against in ("base", "control"))
+    # Of two seeds each.
+    assert len(base) and (control["broken"] == base["broken"] + 2 * 100).all()
+
+
 def test_one_run_has_its_own_interval_and_several_have_that_of_their_mean():
     one = pd.DataFrame({"model": ["a"], "accuracy": [0.5], "low": [0.4], "high": [0.7], "n": [10]})
     assert intervals(one, ["model"]).iloc[0].to_dict() == {"mean": 0.5, "low": 0.4, "high": 0.7, "n": 10}

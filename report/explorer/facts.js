@@ -38,7 +38,7 @@ function meter(cell) {
 
 function verdictNote(verdict, cell) {
   const flips = verdict.broken === null ? null : make("small", {},
-    `${counted(verdict.broken, "image falls", "images fall")} on it that the base resists, ${verdict.mended.toLocaleString("en")} the other way round`
+    `${counted(verdict.broken, "image falls", "images fall")} on it that the ${verdict.against} resists, ${verdict.mended.toLocaleString("en")} the other way round`
     + (cell.runs.length > 1 ? " (all runs)." : "."));
   const [name, rest] = sentenceOf(verdict, cell).split(/(?<=^[^:]*:)/);
   return make("div", { class: "verdict" }, make("b", {}, name), rest, flips);

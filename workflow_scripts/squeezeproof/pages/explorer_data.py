@@ -183,14 +183,13 @@ def verdict_table(tables: Mapping[str, pd.DataFrame], models: pd.DataFrame, cell
     verdicts = verdicts.rename(columns={"model": "target", "source": "named"})
     verdicts["source"] = verdicts["named"].where(verdicts["comparison"] != Comparison.WHITE_BOX, verdicts["target"])
     names = tables["compression"][["dataset", "model", "variant", "seed"]]
-    flips = tables["flips"]
-    flips = flips[flips["against"] == BASE].rename(columns={"source": "source_name", "target": "target_name"})
+    flips = tables["flips"].rename(columns={"source": "source_name", "target": "target_name"})
     for side in ("source", "target"):
         sided = {"model": f"{side}_name", "variant": side, "seed": f"{side}_seed"}
         flips = flips.merge(names.rename(columns=sided), on=["dataset", f"{side}_name"])
     flips = flips.assign(seed_relation=seed_relation(flips["source_seed"], flips["target_seed"]))
-    counts = flips.groupby([*KEY, "comparison"])[["broken", "mended"]].sum().reset_index()
-    verdicts = verdicts.merge(counts, on=[*KEY, "comparison"], how="left")
+    pair = [*KEY, "comparison", "against"]
+    verdicts = verdicts.merge(flips.groupby(pair)[["broken", "mended"]].sum().reset_index(), on=pair, how="left")
     filled = [
         template(*values) for values in zip(verdicts["sentence"], verdicts["attack"], verdicts["named"], strict=True)
     ]
