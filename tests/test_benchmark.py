@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+import yaml
+from conftest import ROOT, TINY
 from jsonschema import Draft202012Validator
 from table_examples import name, whole
 from test_answers import STATISTICS, finding, tables
@@ -13,8 +14,12 @@ from test_answers import STATISTICS, finding, tables
 from squeezeproof.analysis.answer_table import answers
 from squeezeproof.audit.findings import FAILURE, WARNING
 from squeezeproof.errors import InputError
+from squeezeproof.markers import write_marker
 from squeezeproof.pages.benchmark import benchmark, gate
 from squeezeproof.pages.model_card import model_card
+from squeezeproof.study.paths import Paths
+from squeezeproof.study.plan import Study
+from squeezeproof.study.tables import compressed_models
 from squeezeproof.tables.words import Verdict
 
 SCHEMA = json.loads((ROOT / "schemas/benchmark.schema.json").read_text())
@@ -104,6 +109,32 @@ def test_a_study_that_was_not_run_has_another_status(tmp_path):
     (tmp_path / "mine.yaml").write_text("study: mine\n")
     done = _gate(tmp_path, "2", "mine.yaml")
     assert done.returncode == 2 and "results/mine/benchmark.json does not exist; run the study first" in done.stderr
+
+
+def test_results_of_other_models_than_the_config_has_are_refused(tmp_path):
+    config = {**TINY, "compressions": {"filter": {"ratio": [0.25, 0.5]}}}
+    names = [key[1] for key in compressed_models(Study(config))]
+    models = [{**model, "models": [name]} for model, name in zip(SOUND["models"], names, strict=True)]
+    path = tmp_path / "results/tiny/benchmark.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({**SOUND, "models": models}))
+
+    def judged(ratios):
+        config["compressions"]["filter"]["ratio"] = ratios
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
+        return _gate(tmp_path, "2", "mine.yaml")
+
+    assert judged([0.25, 0.5]).returncode == 0
+    edited = judged([0.25, 0.75])
+    assert edited.returncode == 2
+    lacks, has = (f"digits/cnn8.standard.filter-{ratio}.standard.s0" for ratio in (75, 50))
+    assert f"is of another config: it lacks {lacks}; the config no longer has {has}; run the study" in edited.stderr
+    # A model that its network does not support has a marker in its place, and no results.
+    marker = tmp_path / Paths("tiny").model("digits", lacks.partition("/")[2])
+    marker.parent.mkdir(parents=True)
+    write_marker(marker, {"rule": "compress"})
+    path.write_text(json.dumps({**SOUND, "models": models[:1]}))
+    assert judged([0.25, 0.75]).returncode == 0
 
 
 def _gate(folder, *arguments):

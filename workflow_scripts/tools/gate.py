@@ -1,7 +1,7 @@
 """Ends with an error where a compressed model of a finished study lost too much: `gate.py MAX_DROP STUDY [...]`.
 
 MAX_DROP is in points of accuracy. STUDY is the study's name, or its config and the overlays over it. Status 0: all
-pass; 1: some do not, each named in a sentence; 2: nothing to read.
+pass; 1: some do not, each named in a sentence; 2: nothing to read, or results of other models than the config has.
 """
 
 import sys
@@ -13,17 +13,36 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from show_plan import read_config
 
 from squeezeproof.errors import InputError
+from squeezeproof.markers import told_by
 from squeezeproof.pages.benchmark import gate
 from squeezeproof.store.json_files import read_json
+from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.paths import Paths
+from squeezeproof.study.plan import Study
+from squeezeproof.study.tables import compressed_models
 
 
-def main(most, study):
+def refuse_other_models(found, config, path):
+    """Raise InputError where results are not of the compressed models that a config has, as after an edit of it.
+
+    Args:
+        found: the results at `path`, which `gate` accepts.
+    """
+    paths = Paths(config["study"])
+    planned = {key for key in compressed_models(Study(config)) if told_by(paths.model(*key)) is None}
+    judged = {(model["dataset"], name) for model in found["models"] for name in model["models"]}
+    differences = {"it lacks": planned - judged, "the config no longer has": judged - planned}
+    if told := [f"{what} {', '.join(sorted(map('/'.join, keys))[:3])}" for what, keys in differences.items() if keys]:
+        raise InputError(f"{path} is of another config: {'; '.join(told)}; run the study again")
+
+
+def main(most, study, config=None):
     """Print what is wrong; returns the exit status.
 
     Args:
         most: points of accuracy that may be lost, as text.
         study: name of the study.
+        config: its config, where that is known.
     """
     path = Path(Paths(study).benchmark_summary())
     try:
@@ -32,8 +51,11 @@ def main(most, study):
         points = float(most)
         if not 0 <= points <= 100:
             raise ValueError
-        problems = gate(read_json(path), points / 100)
-    except InputError as error:
+        found = read_json(path)
+        problems = gate(found, points / 100)
+        if config is not None:
+            refuse_other_models(found, config, path)
+    except (InputError, ConfigError) as error:
         print(f"gate: {error}", file=sys.stderr)
         return 2
     except ValueError:
@@ -48,4 +70,5 @@ def main(most, study):
 
 if __name__ == "__main__":
     most, *studies = sys.argv[1:]
-    sys.exit(main(most, read_config(studies)["study"] if studies[0].endswith(".yaml") else studies[0]))
+    CONFIG = read_config(studies) if studies[0].endswith(".yaml") else None
+    sys.exit(main(most, CONFIG["study"] if CONFIG else studies[0], CONFIG))
