@@ -231,6 +231,18 @@ def test_the_state_fits_into_the_terminal_and_leaves_it(terminal):
     assert terminal.stream.getvalue().endswith(display.ERASE)
 
 
+@pytest.mark.parametrize(("said", "colored"), [("", True), ("1", False)])
+def test_lines_have_colours_on_a_terminal_whose_user_does_not_refuse_them(study, tmp_path, monkeypatch, said, colored):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", said)
+    handler = default_handler(Terminal())
+    handler.nocolor = False
+    shown = display.Display(handler, study, tmp_path / "benchmarks", 1)
+    record = logging.LogRecord("snakemake", logging.WARNING, "", 0, "a warning", (), None)
+    shown.handle(record)
+    assert ("\033[33m" in shown.stream.getvalue()) is colored
+
+
 class ImpatientLock:
     """A lock as handlers have it; who waits for it for a second raises an error instead of waiting on."""
 

@@ -95,7 +95,8 @@ class Display(ColorizingTextHandler):
     """Writes a study's run in words to the stream of the handler whose place it takes."""
 
     def __init__(self, handler: Any, study: "Study", benchmarks: str, cores: int) -> None:
-        super().__init__(handler.nocolor, handler.stream, handler.formatter)
+        # https://no-color.org
+        super().__init__(handler.nocolor or bool(os.environ.get("NO_COLOR")), handler.stream, handler.formatter)
         self.name = handler.name
         for found in handler.filters:
             self.addFilter(found)
