@@ -108,6 +108,17 @@ def subclassed(*, in_channels, num_classes, image_size):
     return nn.Sequential(Standardized(in_channels, num_classes, image_size), nn.Flatten())
 
 
+def masked(*, in_channels, num_classes, image_size):
+    """A kernel of which the middle is held at zero, by every pass."""
+
+    class Ring(nn.Conv2d):
+        def forward(self, maps):
+            self.weight.data[:, :, image_size // 2] = 0
+            return super().forward(maps)
+
+    return nn.Sequential(Ring(in_channels, num_classes, image_size), nn.Flatten())
+
+
 def renamed(*, in_channels, num_classes, image_size):
     """Subclasses that compute what their base does, as timm's."""
 
@@ -153,6 +164,8 @@ def test_subclasses_that_compute_what_their_base_does_are_quantized():
 def test_what_cannot_be_quantized_is_named():
     with pytest.raises(InputError, match=r"network\.0 is a Standardized"):
         quantized(own_spec("subclassed"), 4)
+    with pytest.raises(InputError, match=r"network\.0 is a Ring"):
+        quantized(own_spec("masked"), 4)
     with pytest.raises(InputError, match="no convolution or linear layer"):
         quantized(own_spec("pooled"), 4)
     spec = spec_of("cnn8", width=4)

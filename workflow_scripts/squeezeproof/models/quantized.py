@@ -15,6 +15,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from squeezeproof.errors import InputError, NotSupported
+from squeezeproof.models.copies import copied
 
 SMALLEST_SCALE = torch.finfo(torch.float32).eps
 
@@ -213,13 +214,22 @@ def not_covered(name: str, layer: nn.Module) -> InputError:
 
 
 def unlike_base(layer: Any, fed: Sequence[torch.Tensor], output: torch.Tensor) -> bool:
-    """Whether a layer gave another `output` for its inputs `fed` than torch.nn.Conv2d or torch.nn.Linear would."""
+    """Whether a layer gave another `output` for its inputs `fed` than torch.nn.Conv2d or torch.nn.Linear would, or
+    would give another with other weights: some write a mask or bounds into theirs, and a training would leave them."""
     base = _base(layer)
     # A hook, as that of torch.nn.utils.weight_norm, computes the weight of a layer that is called the same.
     if type(layer) is base and "weight" in layer._parameters:
         return False
     with torch.no_grad():
-        return base is None or len(fed) != 1 or not torch.equal(base.forward(layer, fed[0]), output)
+        if base is None or len(fed) != 1 or not torch.equal(base.forward(layer, fed[0]), output):
+            return True
+        other = copied(layer)
+        generator = torch.Generator().manual_seed(0)
+        weight = 10 * torch.randn(layer.weight.shape, generator=generator).to(layer.weight)
+        other.weight.data = weight.clone()
+        own = other.forward(fed[0])
+        other.weight.data = weight
+        return not torch.equal(base.forward(other, fed[0]), own)
 
 
 def _base(layer: nn.Module) -> type[nn.Module] | None:
