@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from squeezeproof.compression.filters import dense_sizes, prune_filters
 from squeezeproof.compression.groups import _guilty
-from squeezeproof.compression.silence import Reference, same_logits
+from squeezeproof.compression.silence import Reference, same_logits, silent
 from squeezeproof.errors import InputError
 from squeezeproof.models.attention import Attention
 from squeezeproof.models.measure import measure
@@ -258,6 +258,35 @@ def test_where_a_layer_keeps_its_filters_the_others_go_in_whole_filters_too():
     follower = nn.Sequential(nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU())
     model = trained(Net(follower, first=Function(lambda maps: maps.roll(1, 1))))
     assert {name: len(indices) for name, indices in prune(model, ratio=0.3).items()} == {"c2": 4, "middle.0": 4}
+
+
+class Weighed(nn.Module):
+    """A sum of two branches, each times a number of one parameter, as of DARTS and BiFPN."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Conv2d(WIDTH, WIDTH, 1), nn.Conv2d(WIDTH, WIDTH, 1)
+        self.shares = nn.Parameter(torch.tensor([0.3, 0.7]))
+
+    def forward(self, maps):
+        return self.shares[0] * self.one(maps) + self.shares[1] * self.other(maps)
+
+
+def test_layers_before_and_behind_one_that_cannot_be_followed_lose_their_filters():
+    """What the first trial did to a parameter with too few numbers is undone for the next one."""
+    model = trained(Net(Weighed()))
+    whole, chosen = deepcopy(model), prune(model)
+    assert {name: len(indices) for name, indices in chosen.items()} == {"c1": 6, "c2": 6}
+    silence(whole, chosen)
+    pixels = torch.rand(5, *SHAPE)
+    torch.testing.assert_close(model(pixels), whole(pixels), rtol=1e-4, atol=1e-5)
+
+
+def test_a_parameter_is_as_it_was_where_silence_fails():
+    model = Weighed()
+    with pytest.raises(IndexError), silent(model, {"shares": (0, torch.tensor([1, 5]))}):
+        pass
+    assert model.shares.tolist() == pytest.approx([0.3, 0.7])
 
 
 def test_a_layer_that_no_pass_uses_is_none_of_which_filters_are_asked():

@@ -29,7 +29,10 @@ class _Bounded(tp.Group):
             raise refused(
                 [self[0].dep.target._name], f"its channels are taken for {len(idxs)}, more than any layer has"
             )
-        layer = dep.target.module
+        layer, place = dep.target.module, dep.target.pruning_dim
+        if isinstance(layer, nn.Parameter) and max(index.idx for index in idxs) >= layer.shape[place]:
+            reason = f"its channels cannot be followed to the {layer.shape[place]} of a parameter {tuple(layer.shape)}"
+            raise refused([self[0].dep.target._name], reason)
         pruner = tp.function.PrunerBox.get(dep.target.type)  # ty: ignore[missing-attribute]
         if pruner is not None and not isinstance(layer, nn.Parameter):
             outputs = pruner.prune_out_channels == dep.handler

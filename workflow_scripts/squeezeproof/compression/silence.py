@@ -111,15 +111,15 @@ def silent(model: nn.Module, removed: dict[str, Any]) -> Generator[list[str]]:
     """
     strays, saved = [], []
     with ExitStack() as stack:
-        for name, what in removed.items():
-            if isinstance(what, tuple):
-                parameter = model.get_parameter(name)
-                saved.append((parameter, parameter.detach().clone()))
-                parameter.data.index_fill_(what[0], what[1].to(parameter.device), 0)
-            else:
-                hook = model.get_submodule(name).register_forward_hook(_silencer(name, what, strays))
-                stack.callback(hook.remove)
         try:
+            for name, what in removed.items():
+                if isinstance(what, tuple):
+                    parameter = model.get_parameter(name)
+                    saved.append((parameter, parameter.detach().clone()))
+                    parameter.data.index_fill_(what[0], what[1].to(parameter.device), 0)
+                else:
+                    hook = model.get_submodule(name).register_forward_hook(_silencer(name, what, strays))
+                    stack.callback(hook.remove)
             yield strays
         finally:
             for parameter, values in saved:
