@@ -13,6 +13,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.models.build import build
 from squeezeproof.models.checkpoints import load_model, save_model
 from squeezeproof.models.measure import measure
+from squeezeproof.models.normalize import Normalize
 from squeezeproof.models.state_dicts import plain_state
 from squeezeproof.study.config import StudyConfig
 from squeezeproof.study.efficiency import timed_runs
@@ -120,6 +121,18 @@ def test_a_wrong_normalization_is_found_and_the_right_one_told(tmp_path, wrong):
     read_wrongly, *_ = read(tmp_path / "wrong.safetensors", model.network, normalization=wrong)
     with pytest.raises(InputError, match=r"my/file: labels .* Most likely the right one: normalization: bytes"):
         compared(read_wrongly)
+
+
+def test_a_base_that_is_read_wrongly_is_told_and_what_its_entry_needs():
+    """Beside it every file that is read rightly looks better than it is."""
+    base = trained()
+    base.normalize = Normalize([1.0], [1.0])
+    told = (
+        r"my/file: its base labels \d+\.\d% of 300 images right\. Read in other ways: normalization: .*\. "
+        r"Most likely the right one: normalization: \w+, in the base's entry of `architectures`$"
+    )
+    with pytest.raises(InputError, match=told):
+        compared(trained(), base)
 
 
 def test_classes_in_another_order_are_told(tmp_path):

@@ -100,32 +100,43 @@ def compare(
         images, labels: uint8 [N, C, H, W] and int64 [N].
         dataset: metadata of a prepared split.
 
-    Raises InputError where the model is no better than the largest class, or far better read in another way; the
-    message has what its other readings give.
+    Raises InputError where the model is no better than the largest class, or where it or its base is far better read in
+    another way; the message has what its other readings give.
     """
     images, labels = images[:COMPARED], labels[:COMPARED].cpu()
     own, theirs = predict(model, images, batch_size), predict(base, images, batch_size)
     found = {"images": len(labels), "accuracy": _mean(own == labels), "base_accuracy": _mean(theirs == labels)}
     found["agreement"] = _mean(own == theirs)
-    tried = {
-        name: _mean(predict(reading, images, batch_size) == labels)
-        for name, reading in _readings(model, dataset).items()
-    }
     chance = labels.bincount().max().item() / len(labels)
     usable = chance + ERRORS * (chance * (1 - chance) / len(labels)) ** 0.5
-    better = found["accuracy"] + max(BETTER, ERRORS * (0.5 / len(labels)) ** 0.5)
-    if found["accuracy"] > usable and max(tried.values()) <= better:
-        return found
-    # As if every class that it predicts were the one that it means most often.
-    kinds = len(dataset["classes"])
-    counts = (own * kinds + labels).bincount(minlength=kinds**2).view(kinds, kinds)
-    tried["its classes in another order"] = counts.amax(1).sum().item() / len(labels)
-    broken = found["accuracy"] <= usable
-    what = f"no better than chance (the largest class is {chance:.1%})" if broken else "too few for what it can do"
-    raise InputError(
-        f"{path}: labels {found['accuracy']:.1%} of {len(labels)} images right, {what}, and agrees with its base on "
-        f"{found['agreement']:.1%}. {_advice(tried, max(usable, better), dataset)}"
-    )
+    sides = [(f"{path}: its base", base, theirs), (f"{path}:", model, own)]
+    for name, one, predicted in sides:
+        accuracy = _mean(predicted == labels)
+        tried = {
+            reading: _mean(predict(other, images, batch_size) == labels)
+            for reading, other in _readings(one, dataset).items()
+        }
+        better = accuracy + max(BETTER, ERRORS * (0.5 / len(labels)) ** 0.5)
+        # A base that is no better than chance in any way is the audit's.
+        broken = accuracy <= usable and one is not base
+        if not broken and max(tried.values()) <= max(better, usable):
+            continue
+        if one is base:
+            advice = f"{_advice(tried, max(usable, better), dataset)}, in the base's entry of `architectures`"
+            raise InputError(f"{name} labels {accuracy:.1%} of {len(labels)} images right. {advice}")
+        tried["its classes in another order"] = _reordered(predicted, labels, len(dataset["classes"]))
+        what = f"no better than chance (the largest class is {chance:.1%})" if broken else "too few for what it can do"
+        raise InputError(
+            f"{name} labels {accuracy:.1%} of {len(labels)} images right, {what}, and agrees with its base on "
+            f"{found['agreement']:.1%}. {_advice(tried, max(usable, better), dataset)}"
+        )
+    return found
+
+
+def _reordered(predicted: torch.Tensor, labels: torch.Tensor, kinds: int) -> float:
+    """Accuracy as if every class that is predicted were the one that it means most often."""
+    counts = (predicted * kinds + labels).bincount(minlength=kinds**2).view(kinds, kinds)
+    return counts.amax(1).sum().item() / len(labels)
 
 
 def _advice(tried: dict[str, float], good: float, dataset: dict[str, Any]) -> str:
