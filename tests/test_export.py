@@ -310,6 +310,9 @@ WAYS = {
     "constant": lambda maps: maps.view(-1, 144),
     "both": lambda maps: maps.reshape(len(maps), 144),
     "size": lambda maps: maps.view(maps.size(0), -1),
+    "with other sizes": lambda maps: maps.view(len(maps), 2, 2, *maps.shape[2:]).transpose(1, 2).flatten(1),
+    "beside a token": lambda maps: torch.cat([torch.ones(1, 1).expand(len(maps), -1), maps.flatten(1)[:, 1:]], 1),
+    "on zeros": lambda maps: maps.flatten(1) + torch.zeros(len(maps), 1) + maps.new_ones((len(maps), 144)),
     "twice": lambda maps: maps.reshape(len(maps), 2, 72).transpose(1, 2).reshape(len(maps), -1),
 }
 

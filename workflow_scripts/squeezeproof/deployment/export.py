@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from squeezeproof.atomic import replacing
 from squeezeproof.deployment.plain import logits_of, logits_of_session, plain
@@ -30,6 +30,11 @@ INPUT, OUTPUT = "pixels", "logits"
 OPSET = 17
 # Images that a network is traced on: a number that no layer is likely to have.
 TRACED = 13
+# Function that is told a shape -> the place of its first size among the arguments.
+SHAPED = {
+    **dict.fromkeys(("view", "reshape", "expand", "new_zeros", "new_ones", "new_empty", "new_full", "repeat"), 1),
+    **dict.fromkeys(("zeros", "ones", "empty", "full"), 0),
+}
 
 
 def onnx_bytes(model: nn.Module, shape: Sequence[int]) -> bytes:
@@ -39,7 +44,9 @@ def onnx_bytes(model: nn.Module, shape: Sequence[int]) -> bytes:
     """
     buffer = io.BytesIO()
     axes = {INPUT: {0: "images"}, OUTPUT: {0: "images"}}
-    with warnings.catch_warnings(), _no_graph():
+    counted = _Counted()
+    hook = model.register_forward_pre_hook(counted.begin)
+    with warnings.catch_warnings(), _no_graph(), counted:
         # The exporter calls itself legacy, and warns of tracing Python numbers, which the comparison checks.
         warnings.simplefilter("ignore")
         try:
@@ -54,7 +61,9 @@ def onnx_bytes(model: nn.Module, shape: Sequence[int]) -> bytes:
             # What follows in some messages is a tensor, or a graph.
             first = (str(error).splitlines() or [""])[0].partition("[Caused by")[0].strip()
             raise NotSupported(f"the network cannot be exported to ONNX: {type(error).__name__}: {first}") from error
-    return _with_free_batch(buffer.getvalue())
+        finally:
+            hook.remove()
+    return buffer.getvalue()
 
 
 @contextmanager
@@ -68,22 +77,31 @@ def _no_graph() -> Generator[None]:
         torch._C._jit_onnx_log = write
 
 
-def _with_free_batch(text: bytes) -> bytes:
-    """The ONNX file in which a shape that begins with the number of images traced begins with that of its input.
+class _Counted(TorchFunctionMode):
+    """Gives shapes that begin with the number of images traced that of the images instead, as part of the graph.
 
-    Python's len(x) is a number when it is traced, where x.shape[0] is part of the graph.
+    Python's len(x) is a number when it is traced, where x.shape[0] is none.
     """
-    model = onnx.load_model_from_string(text)
-    makers = {output: node for node in model.graph.node for output in node.output}
-    held = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        maker = makers.get(node.input[1]) if node.op_type == "Reshape" else None
-        constant = maker.attribute[0].t if maker is not None and maker.op_type == "Constant" else None
-        constant = held.get(node.input[1]) if node.op_type == "Reshape" and constant is None else constant
-        if constant is not None and (sizes := onnx.numpy_helper.to_array(constant)).ravel()[:1] == TRACED:
-            # 0 takes the size over from what is reshaped.
-            constant.CopyFrom(onnx.numpy_helper.from_array(np.concatenate([[0], sizes[1:]]), constant.name))
-    return model.SerializeToString()
+
+    count: Any = TRACED
+
+    def begin(self, model: nn.Module, inputs: Any) -> None:
+        """The hook before the pass that is traced."""
+        self.count = inputs[0].shape[0]
+
+    # torch passes them by place.
+    def __torch_function__(  # ty: ignore[lost-keyword-for-regular-parameter]
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        place = SHAPED.get(getattr(function, "__name__", ""))
+        if place is not None and len(args) > place:
+            args = *args[:place], self._counted(args[place]), *args[place + 1 :]
+        return function(*args, **(kwargs or {}))
+
+    def _counted(self, sizes: Any) -> Any:
+        if isinstance(sizes, (tuple, list)):
+            return [self._counted(sizes[0]), *sizes[1:]] if sizes else sizes
+        return self.count if type(sizes) is int and sizes == TRACED else sizes
 
 
 def export_onnx(path: str | Path, model: nn.Module, images: Images) -> dict[str, Any]:
