@@ -160,6 +160,17 @@ def test_crafting_does_not_depend_on_the_batch_size_or_global_seed_but_on_the_se
     assert close_examples(other["adversarial"], whole["adversarial"]) < 0.5
 
 
+@pytest.mark.parametrize("changes", [{}, {"targeted": "random"}])
+def test_some_examples_are_those_of_the_whole_set(changes):
+    model, (images, labels) = network(), held_out(40)
+    entry, rows = settings("pgd", steps=3, **changes), np.array([2, 3, 17, 39])
+    whole, _ = craft(model, images, labels, entry, seed=4, batch_size=40)
+    some, told = craft(model, images, labels, entry, seed=4, batch_size=40, rows=rows)
+    assert close_examples(some["adversarial"], whole["adversarial"][rows]) == 1 and told["n"] == 4
+    assert all(torch.equal(some[name], whole[name][rows]) for name in ("labels", "clean_predictions", "predictions"))
+    assert not changes or torch.equal(some["targets"], whole["targets"][rows])
+
+
 class Failing(nn.Module):
     """A model in the middle of training, which may raise in its `failing`-th call, on the way there or back."""
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -48,7 +49,7 @@ def craft(
     seed: int,
     batch_size: int | None,
     training: Split | None = None,
-    rows: range | None = None,
+    rows: range | np.ndarray | None = None,
     fitted: Fitted | None = None,
     classes: Sequence[str] = (),
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -62,7 +63,7 @@ def craft(
         seed: of the attack's random numbers; the result does not depend on how examples are batched, nor on `rows`.
         batch_size: images in memory at a time; None for as many as fit.
         training: (images, labels) of the training split, likewise, for attacks that are fitted on them.
-        rows: the range of examples to attack, None for all.
+        rows: the range of examples to attack, or some indices of examples in order, None for all.
         fitted: what `fit` returned for the same model, split, settings and seed; None fits here, where needed.
         classes: names of the classes, one of which `targeted` may be; empty for the labels themselves.
 
@@ -73,7 +74,7 @@ def craft(
     predictions == targets, `margin` is the target's logit minus the highest other, and images of the target class are
     left as they are. The metadata: forward and backward passes per example, the share of input gradients that were
     exactly zero, how many examples each stage attacked and left standing, what an attack of another library did that
-    it should not have (`notes` of its stage), and seconds. With `rows` also `shard`, which `store.shards.combined`
+    it should not have (`notes` of its stage), and seconds. With a range also `shard`, which `store.shards.combined`
     needs. Where such an attack ends in an exception, `failed` has the reason and every example is the clean image.
 
     What is scored is the model itself, not the fast copy of it that is attacked: see `attacks.confirm`. With
@@ -88,7 +89,8 @@ def craft(
     start = time.perf_counter()
     with prepared(model, to_pixels(images[:PROBE], device)) as folded:
         source = Counted(folded, device)
-        attacked = _Attacked(model, source, images, labels, rows or range(len(labels)), settings, batch_size, classes)
+        chosen = range(len(labels)) if rows is None else rows
+        attacked = _Attacked(model, source, images, labels, chosen, settings, batch_size, classes)
         if settings["stop_on_success"]:
             attacked.leave_fooled()
         steps, fitting, metadata = [], Counter(source.passes()), {}
@@ -117,11 +119,12 @@ def craft(
     if fitted:
         passes.update(fitted.passes)
         # The seconds of the shards are added up, and this took its time once.
-        metadata["seconds"] += fitted.seconds if attacked.first == 0 else 0
+        metadata["seconds"] += fitted.seconds if attacked.indices[0] == 0 else 0
     if found.integers:
         metadata["float_successes"] = int(found.float_fooled.sum())
-    if rows is None:
-        return found.tensors, {**metadata, **pass_metadata(passes, len(labels), failed="failed" in metadata)}
+    if not isinstance(rows, range):
+        count = len(attacked.labels)
+        return found.tensors, {**metadata, **pass_metadata(passes, count, failed="failed" in metadata)}
     own = {key: count - fitting[key] for key, count in passes.items()}
     shard = {"first": rows.start, "last": rows.stop, "of": len(labels), "passes": own, "fitting": dict(fitting)}
     return found.tensors, {**metadata, "shard": shard}
@@ -173,7 +176,7 @@ def _fitted(
 
 
 class _Attacked:
-    """The examples under attack: those of a range of the split that are still standing, and what was found of all."""
+    """The examples under attack: those of some of the split that are still standing, and what was found of all."""
 
     def __init__(
         self,
@@ -181,15 +184,15 @@ class _Attacked:
         source: Counted,
         images: Images,
         labels: torch.Tensor,
-        indices: range,
+        indices: range | np.ndarray,
         settings: dict[str, Any],
         batch_size: int | None,
         classes: Sequence[str],
     ) -> None:
-        chosen = slice(indices.start, indices.stop)
-        self.source, self.first, self.batch_size = source, indices.start, batch_size
+        chosen = slice(indices.start, indices.stop) if isinstance(indices, range) else indices
+        self.source, self.indices, self.batch_size = source, torch.tensor(indices), batch_size
         self.images, self.labels = images[chosen], labels[chosen]
-        self.found = Found(model, self.images, self.labels, indices, settings, batch_size, classes)
+        self.found = Found(model, self.images, self.labels, self.indices, settings, batch_size, classes)
         self.goal, self.device = self.found.goal, device_of(model)
         self.rows = torch.arange(len(self.labels))
         if self.goal.targeted:
@@ -214,7 +217,7 @@ class _Attacked:
         def work(first: int, last: int) -> None:
             chunk = rows[first:last]
             clean, aims = to_pixels(self.images[chunk], self.device), self.found.aims[chunk].to(self.device)
-            indices = (self.first + chunk).to(self.device)
+            indices = self.indices[chunk].to(self.device)
             before = self.source.backwards
             points = attack(self.source, clean, aims, seed=seed, indices=indices).detach()
             self.source.check()

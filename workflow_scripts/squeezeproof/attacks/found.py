@@ -30,21 +30,21 @@ class Found:
         model: nn.Module,
         images: torch.Tensor,
         labels: torch.Tensor,
-        indices: range,
+        indices: torch.Tensor,
         settings: dict[str, Any],
         batch_size: int | None,
         classes: Sequence[str],
     ) -> None:
         self.model, self.images, self.settings = model, images, settings
         self.integers, self.tries = settings["stored"] == "uint8", 0
-        targeted, examples = settings.get("targeted"), torch.tensor(indices)
+        targeted = settings.get("targeted")
         self.goal, self.aims = TOWARDS if targeted else AWAY, labels.clone()
         clean, self.gaps = torch.empty_like(labels), torch.empty(len(labels))
 
         def keep(rows: slice, logits: torch.Tensor) -> None:
             clean[rows] = logits.argmax(1).cpu()
             if targeted:
-                self.aims[rows] = target_classes(targeted, logits.cpu(), labels[rows], examples[rows], classes)
+                self.aims[rows] = target_classes(targeted, logits.cpu(), labels[rows], indices[rows], classes)
             self.gaps[rows] = self.goal.margin(logits, self.aims[rows].to(logits.device)).abs().cpu()
 
         each_logits(model, images, batch_size, keep)
