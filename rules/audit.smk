@@ -78,8 +78,13 @@ rule probe:
         deep=study.config["audit"]["probe"],
         images=study.config["audit"]["images"],
         seed=lambda wildcards: derive_seed(wildcards.source, "probe"),
+        # Those that rule craft takes.
+        seeds=lambda wildcards: {
+            attack: derive_seed(wildcards.source, attack) for attack in study.sets[wildcards.dataset, wildcards.source]
+        },
         compute=COMPUTE,
         code=job_code.on("probe.py", "source"),
+        crafting=job_code.crafting_again,
     message:
         "Probing {wildcards.source} ({wildcards.dataset})"
     script:

@@ -149,7 +149,8 @@ class Jobs:
         files = Files(sets=sets, source=source, test=test, evaluated=path("predictions.base.safetensors"))
         self._add("audit_sets", "audit_sets", files, Files(path("sets.csv")), {"attacks": ATTACKS}, source=BASE)
         params = {"attack": study.attacks["pgd-eps0.1"].settings, "images": 10, "seed": 0, "compute": study.compute}
-        params |= {"attacks": ATTACKS, "deep": False, "code": ""}
+        params |= {"attacks": ATTACKS, "deep": False, "code": "", "crafting": dict.fromkeys(ATTACKS, "")}
+        params["seeds"] = {attack: derive_seed(BASE, attack) for attack in ATTACKS}
         files = Files(source=source, test=test, sets=sets)
         self._add("probe", "probe", files, Files(path("probe.csv")), params, source=BASE)
         splits = {split: path(f"{split}.safetensors") for split in ("train", "validation", "test")}

@@ -130,12 +130,14 @@ def test_an_attack_more_is_one_set_to_look_at(tmp_path, monkeypatch, name):
         jobs.run(name)
         return list(counts)
 
-    # The clean images, or the source without its sets, and one set; then the other set alone.
-    assert with_sets(1) == [True, True]
+    # The clean images, or the source without its sets, and one set; then the other set alone. The probe attacks a set's
+    # source anew and makes the set again.
+    looks = 2 if name == "probe" else 1
+    assert with_sets(1) == [True] + [True] * looks
     assert output.read_bytes() != whole
-    assert with_sets(2) == [False, False, True]
+    assert with_sets(2) == [False] + [False, True] * looks
     assert output.read_bytes() == whole
     # Other threads: everything again, although the sets are those of before.
     job.params["compute"] = {**job.params["compute"], "threads": 2}
-    assert with_sets(2) == [True, True, True]
+    assert with_sets(2) == [True] + [True, True] * looks
     assert output.read_bytes() == whole

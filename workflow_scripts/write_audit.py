@@ -4,6 +4,7 @@ from squeezeproof.audit.cells import read_test
 from squeezeproof.audit.compressed import audit_compressed, audit_made
 from squeezeproof.audit.deployed import audit_attacked
 from squeezeproof.audit.findings import read_findings, write_findings
+from squeezeproof.audit.kin import audit_kin, audit_masks
 from squeezeproof.audit.models import weights_digest
 from squeezeproof.audit.study import audit_study
 from squeezeproof.jobs import job
@@ -22,8 +23,10 @@ with job(snakemake):
         dataset: {"train": read_metadata(path, "dataset")["fingerprint"], "test": splits[dataset].fingerprint}
         for dataset, path in zip(params.datasets, files.trains, strict=True)
     }
-    parents = dict(zip(models, parents, strict=True))
+    parents, files_of = dict(zip(models, parents, strict=True)), dict(zip(models, paths, strict=True))
     for model, checkpoint in checkpoints.items():
+        found += audit_masks(*model, files_of[model])
+        found += audit_kin(*model, checkpoint, files_of[model], files_of.get((model[0], parents[model])))
         found += audit_compressed(*model, checkpoint)
         found += audit_made(*model, checkpoint, trained_on[model[0]], fingerprints.get((model[0], parents[model])))
     for pair in zip(*supported_with(files.int8, files.fake_quantized), strict=True):

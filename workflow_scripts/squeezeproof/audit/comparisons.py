@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from squeezeproof.attacks.suite import stages
-from squeezeproof.audit.cells import Cell, gap, together
+from squeezeproof.audit.cells import CHANCE, Cell, gap, together
 from squeezeproof.audit.findings import WARNING, Finding, judge, listed, not_applicable
 from squeezeproof.entries.attack import UNTOLD
 from squeezeproof.norms import Norm
@@ -120,7 +120,9 @@ def _follows_gradients(cell: Cell) -> bool:
 
 
 def beats_transfer(own: list[Cell], others: list[Cell]) -> Iterator[Finding]:
-    """Check 14: at one budget, the white-box attacks together leave no more standing than any transfer set does."""
+    """Check 14: at one budget, the white-box attacks together leave no more standing than any transfer set does, but by
+    chance: to a model that hardly differs from the source, images of either are much the same.
+    """
     if not own:
         return
     if not any(map(_follows_gradients, own)):
@@ -138,8 +140,9 @@ def beats_transfer(own: list[Cell], others: list[Cell]) -> Iterator[Finding]:
         f"{best.attack} crafted on {best.source} breaks more; {len(only)} examples fall to transfer alone "
         f"({listed(only)}): strengthen the white-box attacks, or look for masked gradients"
     )
+    ahead, se = gap(joint, best)
     for cell in own:
-        yield judge(cell.key, 14, joint.accuracy, best.accuracy, message)
+        yield judge(cell.key, 14, ahead, CHANCE * se, message)
 
 
 def beats_square(own: list[Cell]) -> Iterator[Finding]:

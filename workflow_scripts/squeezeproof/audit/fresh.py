@@ -6,7 +6,7 @@ than that.
 """
 
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from torch import nn
 
 from squeezeproof.attacks.source import frozen
 from squeezeproof.attacks.suite import stages
-from squeezeproof.audit.findings import EVERY, WARNING, Finding, found_once, judge, remedy
+from squeezeproof.audit.findings import EVERY, WARNING, Finding, found_once, judge, not_applicable, remedy
+from squeezeproof.audit.losses import MOST_STEPS, Outcome, Told, as_told, judge_losses
 from squeezeproof.batches import in_batches
 from squeezeproof.entries import registry
 from squeezeproof.models.copies import copied
@@ -34,7 +35,6 @@ FEWEST, SHARE = 50, 0.1
 ERRORS, POINT = 3.0, 0.02
 # Of the fresh attack.
 NORMS = (Norm.LINF, Norm.L2)
-MOST_STEPS = 20
 
 
 def audit_fresh(
@@ -50,7 +50,7 @@ def audit_fresh(
     source: str,
     kept: Kept | None = None,
 ) -> list[Finding]:
-    """Findings of check 24 on the sets of one source that a gradient attack crafted in a ball.
+    """Findings of checks 24 and 31 on the sets of one source that a gradient attack crafted in a ball.
 
     Args:
         model: the source as its checkpoint rebuilds it; maps pixels [N, C, H, W] in [0, 1] to logits [N, K].
@@ -62,47 +62,76 @@ def audit_fresh(
         dataset, source: names of the cell.
         kept: what was found of some of the sets before.
     """
-    device = device_of(model)
     # torchattacks reshapes gradients by `view`, which those of a model in channels-last order do not allow.
     # The signatures of torch leave this argument out.
     model = copied(model).to(memory_format=torch.contiguous_format)  # ty: ignore[no-matching-overload]
-    inputs, right = to_pixels(images, device), labels.numpy()
-
-    def predicted(points: torch.Tensor) -> np.ndarray:
-        return _predicted(model, points, batch_size)
-
-    @cache
-    def fresh(norm: str, eps: float, steps: int, reach: tuple[int, ...] | None) -> np.ndarray:
-        parts, aims = [], labels.to(device) if reach is None else torch.tensor(reach, device=device)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            attack = _attack(model, norm, eps, steps)
-            if reach is not None:
-                attack.set_mode_targeted_by_label(quiet=True)
-            in_batches(
-                len(inputs),
-                batch_size,
-                lambda first, last: parts.append(attack(inputs[first:last], aims[first:last])),
-            )
-        return predicted(torch.cat(parts).detach())
+    attacked, right = _Attacked(model, images, labels, seed, batch_size), labels.numpy()
 
     def compare(name: str, path: str | Path) -> list[Finding]:
         verify(path)
         metadata: SetMetadata = read_metadata(path)
-        settings = metadata["settings"]
+        settings, key = metadata["settings"], (dataset, source, EVERY, name)
         if "failed" in metadata or not _follows_gradients(settings):
             return []
         reach = _reach(path, settings, rows)
-        stored = predicted(to_pixels(torch.from_numpy(open_rows(path, "adversarial")[rows]), device))
-        again = fresh(settings["norm"], settings["eps"], _steps(settings), reach)
-        standing = [_standing(found, right, reach) for found in (stored, again)]
-        return [_compared((dataset, source, EVERY, name), settings, *standing, path)] if len(standing[0]) else []
+        stored = attacked.outcome(to_pixels(torch.from_numpy(open_rows(path, "adversarial")[rows]), "cpu"), reach)
+        again = attacked.anew(settings, Told.usual(settings["eps"], _steps(settings)), reach)
+        standing = [_standing(found.predictions, right, reach) for found in (stored, again)]
+        if not len(standing[0]):
+            return []
+        found, told = _compared(key, settings, *standing, path), as_told(settings)
+        if told is None or len(standing[0]) < FEWEST:
+            reason = f"for fgsm, bim and pgd that raise the cross-entropy to the end, on {FEWEST} images or more"
+            return [found, not_applicable(key, 31, reason)]
+        chosen = slice(None) if reach is None else right != np.array(reach)
+        clean, fresh = attacked.outcome(attacked.inputs, reach), attacked.anew(settings, told, reach)
+        losses = [outcome.losses[chosen] for outcome in (stored, fresh, clean)]
+        known = right[chosen], clean.predictions[chosen]
+        return [found, judge_losses(key, settings["norm"], losses, *known, remedy(path))]
 
     with frozen(model):
         found = [
             found_once(kept, f"{name} {digest(path)}", partial(compare, name, path)) for name, path in sets.items()
         ]
     return [*chain.from_iterable(found)]
+
+
+class _Attacked:
+    """A model, the images that it is attacked on, and what fresh attacks have made of them."""
+
+    def __init__(
+        self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor, seed: int, batch_size: int | None
+    ) -> None:
+        self.model, self.seed, self.batch_size = model, seed, batch_size
+        self.device = device_of(model)
+        self.inputs, self.labels = to_pixels(images, self.device), labels.to(self.device)
+        self.found: dict[Any, Outcome] = {}
+
+    def outcome(self, points: torch.Tensor, reach: tuple[int, ...] | None) -> Outcome:
+        """What the model makes of some points, which are to reach some classes, or away from the labels."""
+        return Outcome.of(self.model, points, self._aims(reach), reach is not None, self.batch_size)
+
+    def anew(self, settings: dict[str, Any], told: Told, reach: tuple[int, ...] | None) -> Outcome:
+        """What the model makes of a fresh attack's points, in the ball of these settings."""
+        key = settings["norm"], settings["eps"], told, reach
+        if key not in self.found:
+            runs = [self.outcome(self._points(*key, self.seed + run), reach) for run in range(told.runs)]
+            self.found[key] = Outcome.strongest(runs)
+        return self.found[key]
+
+    def _aims(self, reach: tuple[int, ...] | None) -> torch.Tensor:
+        return self.labels if reach is None else torch.tensor(reach, device=self.device)
+
+    def _points(self, norm: str, eps: float, told: Told, reach: tuple[int, ...] | None, seed: int) -> torch.Tensor:
+        parts, aims = [], self._aims(reach)
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            attack = _attack(self.model, norm, eps, told)
+            if reach is not None:
+                attack.set_mode_targeted_by_label(quiet=True)
+            work = lambda first, last: parts.append(attack(self.inputs[first:last], aims[first:last]))  # noqa: E731
+            in_batches(len(self.inputs), self.batch_size, work)
+        return torch.cat(parts).detach()
 
 
 def sample(wanted: int, count: int) -> np.ndarray:
@@ -131,23 +160,13 @@ def _reach(path: str | Path, settings: dict[str, Any], rows: np.ndarray) -> tupl
     return tuple(read_arrays(path, ["targets"])["targets"][rows].tolist()) if settings.get("targeted") else None
 
 
-def _attack(model: nn.Module, norm: str, eps: float, steps: int) -> Any:
-    """torchattacks' attack of that many steps in a ball; its step sizes are those of [madry2018]."""
+def _attack(model: nn.Module, norm: str, eps: float, told: Told) -> Any:
     import torchattacks
 
-    if norm == Norm.LINF and steps == 1:
+    if norm == Norm.LINF and told == Told.usual(eps, 1):
         return torchattacks.FGSM(model, eps=eps)
     chosen = torchattacks.PGD if norm == Norm.LINF else torchattacks.PGDL2
-    options = {"alpha": 2.5 * eps / steps, "random_start": True} if steps > 1 else {"alpha": eps, "random_start": False}
-    return chosen(model, eps=eps, steps=steps, **options)
-
-
-def _predicted(model: nn.Module, points: torch.Tensor, batch_size: int | None) -> np.ndarray:
-    parts, device = [], device_of(model)
-    with torch.no_grad():
-        label = lambda first, last: parts.append(model(points[first:last].to(device)).argmax(1))  # noqa: E731
-        in_batches(len(points), batch_size, label)
-    return torch.cat(parts).cpu().numpy()
+    return chosen(model, eps=eps, steps=told.steps, alpha=told.alpha, random_start=told.start)
 
 
 def _standing(found: np.ndarray, right: np.ndarray, reach: tuple[int, ...] | None) -> np.ndarray:

@@ -3,10 +3,12 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from squeezeproof.audit.classes import round_of_classes
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding, judge, listed, not_applicable
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED
 from squeezeproof.store.tensors import array_digests
@@ -24,6 +26,8 @@ ROUNDING = 0.01
 APART, SHARE_APART = 5, 0.02
 # Share of images that stand under an attack from which two models differ on some.
 STANDING = 0.1
+# Images that one of two attacks changes the source's label of and the other does not, from which any model tells them.
+TOLD_APART = 10
 # Labels that an attack changes on its source from which it changes some on a model of the same base.
 FOOLED = 50
 SHOWN = 3
@@ -68,6 +72,8 @@ class Models:
         self._differing, self._alike = defaultdict(int), defaultdict(list)
         # (data set, source, attack) -> target -> the set that it was scored on.
         self._changed, self._sets = {}, defaultdict(dict)
+        # (data set, source) -> attack -> its own labels; (data set, source, target, digest of labels) -> attacks.
+        self._white_box, self._same = defaultdict(dict), defaultdict(list)
 
     def add(
         self,
@@ -90,9 +96,12 @@ class Models:
             if attack != CLEAN:
                 scored = predicted != NOT_SCORED
                 self._changed[dataset, source, target, attack] = int((predicted != clean)[scored].sum())
+                digest = hashlib.sha256(np.ascontiguousarray(predicted, np.int64).tobytes()).hexdigest()
+                self._same[dataset, source, target, digest].append(attack)
+                if source == target:
+                    self._white_box[dataset, source][attack] = predicted.astype(np.int32)
                 # Where nearly all images fall, all models may label them alike.
                 if scored.any() and (predicted == labels)[scored].mean() >= STANDING:
-                    digest = hashlib.sha256(np.ascontiguousarray(predicted, np.int64).tobytes()).hexdigest()
                     self._alike[dataset, source, attack, digest].append(target)
         errors = sum(int((predicted != labels).sum()) for predicted in predictions.values())
         if errors >= SHARED_ERRORS:
@@ -104,13 +113,14 @@ class Models:
     def findings(
         self, weights: dict[tuple[str, str], str], parents: dict[tuple[str, str], str | None]
     ) -> list[Finding]:
-        """Findings of checks 23 and 27 on every model and of check 26 on every data set.
+        """Findings of checks 23 and 27 on every model and of checks 26 and 36 on every data set.
 
         Args:
             weights: (data set, model) -> digest of its weights.
             parents: (data set, model) -> name of the model that it was compressed from, None for others.
         """
-        return [*self._distinct(weights, parents), *self._labelled(parents), *self._own(parents)]
+        swapped = [round_of_classes(name, clean, self._labels[name]) for name, clean in self._clean.items()]
+        return [*self._distinct(weights, parents), *self._labelled(parents), *self._own(parents), *swapped]
 
     def _distinct(
         self, weights: dict[tuple[str, str], str], parents: dict[tuple[str, str], str | None]
@@ -142,16 +152,19 @@ class Models:
 
         Clean images have one label each, whatever else was scored beside them. Two models that label them differently
         do not label all attacked images alike, and images that fool a model fool some of those that were compressed
-        from it, or that it was compressed from. Two targets of one source are scored on the same images. What is about
-        clean images and about sets is certain, and a failure.
+        from it, or that it was compressed from. Two targets of one source are scored on the same images, and two
+        attacks that the source tells apart do not get the same labels from another model. What is about clean images
+        and about sets is certain, and a failure.
         """
         borrowed, untouched, elsewhere = self._borrowed(), self._untouched(parents), self._elsewhere()
+        repeated = self._repeated()
         for (dataset, target), differing in self._differing.items():
             twice = differing > ROUNDING * len(self._labels[dataset])
             cells = {
                 "it labels as another model does": borrowed[dataset, target],
                 "no image that fools the source fools it": untouched[dataset, target],
                 "it was scored on other images than other models": elsewhere[dataset, target],
+                "it labels the images of two attacks alike": repeated[dataset, target],
             }
             found = [f"it has two labels for {differing} clean images"] if twice else []
             found += [f"{text}: {', '.join(names[:SHOWN])}" for text, names in cells.items() if names]
@@ -192,6 +205,17 @@ class Models:
             fooled = self._changed.get((dataset, source, source, attack), 0)
             if one_base and not changed and fooled >= FOOLED:
                 found[dataset, target].append(f"{attack} of {source}")
+        return found
+
+    def _repeated(self) -> dict[tuple[str, str], list[str]]:
+        """(data set, target) -> attacks on one source that have the same labels there, though the source's differ."""
+        found = defaultdict(list)
+        for (dataset, source, target, _), attacks in self._same.items():
+            own = self._white_box[dataset, source]
+            known = [name for name in attacks if name in own and self._changed[dataset, source, target, name] >= FOOLED]
+            for first, second in pairwise(known):
+                if target != source and int((own[first] != own[second]).sum()) >= TOLD_APART:
+                    found[dataset, target].append(f"{first} and {second} of {source}")
         return found
 
     def _labelled(self, parents: dict[tuple[str, str], str | None]) -> Iterator[Finding]:

@@ -7,7 +7,10 @@ from squeezeproof.audit.cells import Split, audit_predictions, by_target
 from squeezeproof.audit.comparisons import audit_target
 from squeezeproof.audit.findings import FAILURE, Audit, Finding
 from squeezeproof.audit.models import Models
+from squeezeproof.audit.twins import Twins
 from squeezeproof.errors import InputError
+from squeezeproof.store.predictions import KIND
+from squeezeproof.store.tensors import read_metadata
 
 SHOWN = 5
 
@@ -31,18 +34,19 @@ def audit_study(
 
     Cells with a failure are not compared with others.
     """
-    findings, models = list(found), Models()
+    findings, models, twins = list(found), Models(), Twins()
     for paths in by_target(predictions):
         cells = []
         for path in paths:
             scored, verdicts = audit_predictions(path, splits, fingerprints, models)
+            twins.add(read_metadata(path, KIND))
             cells += scored
             findings += verdicts
         failed = Audit(findings).failed
         sound = [cell for cell in cells if not failed(*cell.key)]
         if sound:
             findings += audit_target(sound, splits[sound[0].dataset].labels)
-    return [*findings, *models.findings(weights, parents)]
+    return [*findings, *models.findings(weights, parents), *twins.findings()]
 
 
 def check(findings: Iterable[Finding]) -> str:

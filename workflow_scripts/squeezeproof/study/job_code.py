@@ -73,6 +73,15 @@ class JobCode:
         attack = self.study.attacks[wildcards.attack].settings
         return used_code(self.study, script, models=[(wildcards.dataset, wildcards.source)], attacks=[attack])
 
+    def crafting_again(self, wildcards: Any) -> dict[str, str]:
+        """Attack -> that which crafts it, of every set of a source: what is kept of one set holds as long as this."""
+        model = wildcards.dataset, wildcards.source
+        attacks = {name: self.study.attacks[name].settings for name in self.study.sets[model]}
+        return {
+            name: used_code(self.study, "craft.py", models=[model], attacks=[settings])
+            for name, settings in attacks.items()
+        }
+
     def sweeping(self, wildcards: Any) -> str:
         """That of the sweep's attack and of the network that it attacks."""
         # A sweep goes on where an earlier one ended, so that one eps more is no other code.
