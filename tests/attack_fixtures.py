@@ -24,9 +24,6 @@ def dual(weight, norm):
     return weight.abs().sum(-1) if norm == "linf" else weight.norm(dim=-1)
 
 
-# The tensors here are so small that more threads only wait for each other.
-torch.set_num_threads(1)
-
 TRAIN = 1200
 # What makes the attacks small enough for a test, where that is not their default.
 SMALL = {

@@ -19,6 +19,9 @@ import yaml
 
 from squeezeproof import factories
 
+# Tensors of tests are so small that threads only wait for each other, for long where workers share the cores.
+os.environ.update(forked_snakemake.THREADS)
+
 # Modules of the tests, and names that configs under test give to factories which are never called.
 factories.allow(["model_examples", "test_export", "test_quantization", "made_up_networks", "package", "mine", "m"])
 

@@ -26,7 +26,7 @@ PACKAGES = [
     "matplotlib.pyplot", "matplotlib.backends.backend_svg", "pandas", "scipy.stats", "scipy.optimize", "pydantic",
     "sklearn.datasets", "sklearn.manifold", "PIL.Image", "safetensors.torch", "jinja2", "yaml",
 ]  # fmt: skip
-# A job has one thread in most tests; BLAS and OpenMP read how many while they are imported.
+# Tests and their jobs have one thread; BLAS and OpenMP read how many while they are imported.
 THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")}
 LONGEST_MESSAGE = 2**17
 

@@ -8,13 +8,10 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import torch
 from conftest import ROOT, TINY
 
 from squeezeproof.seeds import derive_seed
 from squeezeproof.study.plan import Study
-
-torch.set_num_threads(1)
 
 DATASET = "digits"
 BASE, PRUNED = "cnn8.standard.none.none.s0", "cnn8.standard.weight-50.standard.s0"

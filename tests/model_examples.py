@@ -9,9 +9,6 @@ from torch.nn import functional
 from squeezeproof.models.build import build, specification
 from squeezeproof.study.trainings import Training
 
-# The tensors here are so small that more threads only wait for each other.
-torch.set_num_threads(1)
-
 CLASSES = 10
 
 
