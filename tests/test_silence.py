@@ -260,6 +260,12 @@ def test_where_a_layer_keeps_its_filters_the_others_go_in_whole_filters_too():
     assert {name: len(indices) for name, indices in prune(model, ratio=0.3).items()} == {"c2": 4, "middle.0": 4}
 
 
+def test_half_of_the_filters_are_not_found_in_one_of_two_layers():
+    """7 of 16 filters, 43.8 %, are all that the layer can lose; it alone is rounded, by half a filter, 3.1 %."""
+    with pytest.raises(InputError, match=r"removing 50 % of the channels is 43\.8 %"):
+        prune(trained(deepcopy(REORDERED["rolled"])), ratio=0.5)
+
+
 class Weighed(nn.Module):
     """A sum of two branches, each times a number of one parameter, as of DARTS and BiFPN."""
 

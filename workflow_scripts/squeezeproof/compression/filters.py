@@ -122,7 +122,7 @@ def _choose(
     exact = asked.scope == "layer" and asked.measure == "channels" and not whole
     level = asked.fraction if exact else _search(removed, asked.fraction)
     chosen, achieved = choose(level), removed(level)
-    if asked.final and not exact and abs(achieved - asked.fraction) > _rounding(asked, dense):
+    if asked.final and not exact and abs(achieved - asked.fraction) > _rounding(model, groups, asked, dense):
         problem = _out_of_reach(asked, achieved)
         raise Refused(whole, f" Without them {problem}.") if whole else NotSupported(problem)
     if asked.final and exact and achieved:
@@ -137,15 +137,21 @@ def _choose(
     }, parameters
 
 
-def _rounding(asked: Asked, dense: tuple[Size, dict[str, int]]) -> float:
+def _rounding(model: nn.Module, groups: list[Group], asked: Asked, dense: tuple[Size, dict[str, int]]) -> float:
     """How far the nearest number of whole filters may be from what is asked for."""
     size, filters = dense
     if asked.measure != "channels":
         return TOLERANCE
-    # Every layer rounds its share, as `achieved` says.
     if asked.scope == "layer":
-        return TOLERANCE + len(filters) / 2 / size.channels
+        # Every layer that loses filters rounds its share.
+        rounded = _tied(groups)
+        return TOLERANCE + sum(model.get_submodule(name) in rounded for name in filters) / 2 / size.channels
     return max(TOLERANCE, 0.5 / size.channels)
+
+
+def _tied(groups: list[Group]) -> set[nn.Module]:
+    """The layers that lose filters with some of the groups."""
+    return {layer for group in groups for layer, _ in group.tied}
 
 
 def _check_rounding(
@@ -156,7 +162,7 @@ def _check_rounding(
     The layer that gives the classes keeps its filters, and is no layer of which a share is asked.
     """
     size, filters = dense
-    tied = {layer for group in groups for layer, _ in group.tied}
+    tied = _tied(groups)
     classes = last_to_multiply(model, shape, layer_macs(model, shape)) - tied
     staying = [name for name in filters if model.get_submodule(name) not in tied | classes]
     counted = size.channels - sum(width_of(layer) for layer in classes if layer in filtering(model, shape))
