@@ -192,7 +192,7 @@ def half_of_the_test_images_lost(house):
 
 
 @sabotage(None, "before")
-def test_images_saved_with_loss(house):
+def images_of_the_test_saved_with_loss(house):
     """They are other images, of which everything is right."""
     house.images = (house.images // 16) * 16 + 8
 

@@ -105,8 +105,9 @@ def test_a_fresh_attack_has_the_same_targets(spoil, verdict, tmp_path):
     path, entry = tmp_path / "set.safetensors", settings("pgd", eps=0.2, targeted="3")
     saved_set(path, {**tensors, **clean}, told, entry, labels, images)
     options = {"seed": 0, "batch_size": 25, "dataset": "d", "source": "base"}
-    (finding,) = audit_fresh(network(), images[:50], labels[:50], np.arange(50), {"aim": path}, **options)
-    assert (finding.check, finding.verdict) == (24, verdict)
+    found = audit_fresh(network(), images[:50], labels[:50], np.arange(50), {"aim": path}, **options)
+    finding = next(finding for finding in found if finding.check == 24)
+    assert finding.verdict == verdict
     assert not spoil or "without their class" in finding.message
 
 
