@@ -190,6 +190,15 @@ def silence(model, chosen):
             norm.running_mean[indices] = 0
 
 
+def assert_loses(model, counts):
+    """So many filters go, name -> count, and what is left is the network with these filters silent."""
+    whole, chosen = deepcopy(model), prune(model)
+    assert {name: len(indices) for name, indices in chosen.items()} == counts
+    silence(whole, chosen)
+    pixels = torch.rand(5, *SHAPE)
+    torch.testing.assert_close(model(pixels), whole(pixels), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_what_is_left_is_the_network_with_these_filters_silent(name):
     torch.manual_seed(0)
@@ -233,11 +242,7 @@ def test_flattens_of_both_orders_lose_the_columns_of_their_filters():
 
     model = trained(Both(nn.Identity(), columns=16))
     model.other = nn.Linear(WIDTH * 16, 10)
-    whole, chosen = deepcopy(model), prune(model)
-    assert {name: len(indices) for name, indices in chosen.items()} == {"c1": 3, "c2": 3}
-    silence(whole, chosen)
-    pixels = torch.rand(5, *SHAPE)
-    torch.testing.assert_close(model(pixels), whole(pixels), rtol=1e-4, atol=1e-5)
+    assert_loses(model, {"c1": 3, "c2": 3})
 
 
 def test_a_share_that_whole_filters_come_nowhere_near_is_refused_by_the_layers_that_keep_theirs():
@@ -281,11 +286,7 @@ class Weighed(nn.Module):
 def test_layers_before_and_behind_one_that_cannot_be_followed_lose_their_filters():
     """What the first trial did to a parameter with too few numbers is undone for the next one."""
     model = trained(Net(Weighed()))
-    whole, chosen = deepcopy(model), prune(model)
-    assert {name: len(indices) for name, indices in chosen.items()} == {"c1": 6, "c2": 6}
-    silence(whole, chosen)
-    pixels = torch.rand(5, *SHAPE)
-    torch.testing.assert_close(model(pixels), whole(pixels), rtol=1e-4, atol=1e-5)
+    assert_loses(model, {"c1": 6, "c2": 6})
 
 
 def test_a_parameter_is_as_it_was_where_silence_fails():

@@ -41,10 +41,15 @@ class Told:
     start: bool
     runs: int = 1
 
+    @staticmethod
+    def step(eps: float, steps: int) -> float:
+        """The size of a step of [madry2018]."""
+        return 2.5 * eps / steps
+
     @classmethod
     def usual(cls, eps: float, steps: int) -> "Told":
-        """One step of the gradient's sign across the ball, or more of the sizes of [madry2018] from a random start."""
-        return cls(1, eps, False) if steps == 1 else cls(steps, 2.5 * eps / steps, True)
+        """One step of the gradient's sign across the ball, or more steps from a random start."""
+        return cls(1, eps, False) if steps == 1 else cls(steps, cls.step(eps, steps), True)
 
 
 def as_told(settings: dict[str, Any]) -> Told | None:
@@ -62,7 +67,7 @@ def as_told(settings: dict[str, Any]) -> Told | None:
     if "alpha" not in settings:
         return None
     steps, runs = settings["steps"], min(settings.get("restarts", 1), MOST_RUNS)
-    alpha = settings["alpha"] or 2.5 * eps / steps
+    alpha = settings["alpha"] or Told.step(eps, steps)
     return Told(min(steps, MOST_STEPS), alpha, settings.get("random_start", False), runs)
 
 

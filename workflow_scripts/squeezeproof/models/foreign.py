@@ -57,13 +57,17 @@ class Foreign(nn.Module):
         values = self.arranged(inputs.detach().cpu().numpy())
         found = torch.from_numpy(run(self.opened(), values, self.reading["output"], self.reading["batch"]))
         logits = found.flatten(1)
-        least = max(self.opened().step(self.reading["output"]) / 2, torch.finfo(torch.float32).tiny)
         if self.reading["probabilities"]:
-            logits = logits.clamp_min(least).log()
+            logits = logits.clamp_min(self._least()).log()
         elif self.reading.get("sigmoid"):
+            least = self._least()
             # The largest below 1 is BELOW_ONE away from it.
             logits = logits.clamp_min(least).log() - (1 - logits).clamp_min(max(least, BELOW_ONE / 2)).log()
         return logits.to(inputs.device)
+
+    def _least(self) -> float:
+        """What stands for an output of 0, whose logarithm is asked for."""
+        return max(self.opened().step(self.reading["output"]) / 2, torch.finfo(torch.float32).tiny)
 
     def arranged(self, values: np.ndarray) -> np.ndarray:
         """Inputs [N, C, H, W], numpy, in the file's own layout and order of channels."""
