@@ -211,6 +211,13 @@ def test_every_model_of_a_figure_has_a_panel():
     assert titles == [f"standard\nweight magnitude, {100 * ratio:g} % removed" for ratio in ratios]
 
 
+def test_one_ratio_written_in_two_ways_is_one_model():
+    published = [theirs(ratio="0.0"), theirs("FGSM", 0.1, ratio="0")]
+    table = beside([ours(), ours("fgsm-eps0.1")], published)
+    assert list(table["ratio"]) == ["0", "0"]
+    assert [axes.get_title(loc="left") for axes in dumbbell(table).figure.axes] == ["standard\nbase"]
+
+
 CHOICES = {
     "architecture": {"cnn3": {"weights": "PyTorch"}, "he": {"weights": "He"}},
     "filter_magnitude": {"filter": {"ranked": "alone"}, "other": {"ranked": "together"}},

@@ -49,6 +49,8 @@ def compare(means: pd.DataFrame, trials: Any, published: pd.DataFrame, settings:
     result["published"] *= rows["metric"].map(METRICS)
     # A budget such as 8/255 of another table makes the whole column text.
     result["eps"] = result["eps"].map(_number)
+    # 0, 0.0 and 0.50 beside 0.5 are one model in all that is grouped by these columns.
+    result["ratio"] = result["ratio"].map(_level)
     result = result[[_of_training(means, row, settings).any() for row in result.itertuples()]]
     if result.empty:
         raise InputError(
@@ -93,6 +95,10 @@ def of_stages(stages: pd.DataFrame, descriptions: Iterable[Described]) -> pd.Dat
     groups = rows.groupby(["dataset", *(f"target_{axis}" for axis in MODEL), "attack", "entry"], sort=False)["accuracy"]
     result = groups.agg(runs="count", mean="mean", std="std", min="min", max="max").reset_index()
     return result.assign(threat=Threat.WHITE_BOX, seed_relation="same", eps=np.nan)
+
+
+def _level(text: str) -> str:
+    return str(text) if str(text).startswith("int") else f"{float(text):g}"
 
 
 def _number(text: str) -> float:
