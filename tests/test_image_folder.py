@@ -186,16 +186,6 @@ def test_an_image_is_stored_upright(tmp_path, read, orientation, extension):
     np.testing.assert_array_equal(read(path, 16).transpose(1, 2, 0), corners())
 
 
-@pytest.mark.parametrize(
-    ("pixels", "name"), [(np.uint16(40_000), "i.png"), (np.int32(9), "i.tif"), (np.float32(1), "i.tif")]
-)
-def test_refuses_more_than_8_bits(tmp_path, read, pixels, name):
-    """Pillow would clip such an image's levels at 255, not scale them."""
-    path = save(tmp_path / name, np.full((4, 4), pixels))
-    with pytest.raises(InputError, match=rf"{name}: more than 8 bits per channel"):
-        read(path, 4)
-
-
 @pytest.mark.parametrize("scale", [1, 2])
 @pytest.mark.parametrize("lying", [True, False])
 def test_keeps_the_central_square(tmp_path, read, scale, lying):

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from squeezeproof import untrusted
+from squeezeproof.datasets.image_depth import beyond_8_bits, channels_left_out
 from squeezeproof.entries.datasets.image_folder import STRAY, is_folder
 from squeezeproof.errors import InputError, pass_on
 from squeezeproof.store.rows import Rows
@@ -29,9 +30,10 @@ def load_image_folder(settings: dict[str, Any]) -> Loaded:
     """Images under root/{train,test}/{class}/: ((images, labels), (images, labels), class names).
 
     Images are upright as their EXIF orientation says, composited on `background` where they are transparent, and their
-    central square is resized (bilinear). Of a file with several images the first is taken, with a word in the log.
-    Hidden files, folders within a class, and empty or stray class folders are passed over with a word in the log; any
-    other file of a class must be an image of one of FORMATS.
+    central square is resized (bilinear). Of a file with several images the first is taken, with a word in the log, and
+    of a TIFF file with further channels none of these. Hidden files, folders within a class, and empty or stray class
+    folders are passed over with a word in the log; any other file of a class must be an image of one of FORMATS with at
+    most 8 bits per channel.
 
     Raises InputError that names everything at once which cannot be meant: fewer than two classes, a class without a
     training image, images one folder too deep, links to what is not there.
@@ -89,7 +91,7 @@ class ImageFiles(Rows):
         names = ["/".join(Path(path).parts[-3:]) for path in paths]
         # Names of files need not be text, those in a table do.
         self.names = [name.encode(errors="backslashreplace").decode() for name in names]
-        self.composited, self.several = set(), set()
+        self.composited, self.several, self.wider = set(), set(), set()
 
     def take(self, rows: range | np.ndarray) -> np.ndarray:
         try:
@@ -109,12 +111,16 @@ class ImageFiles(Rows):
     def _read(self, row: int) -> np.ndarray:
         _, channels, size, _ = self.shape
         path = Path(self.paths[row])
-        image, frames = _decode(path)
+        image, frames, left_out = _decode(path)
         if frames > 1:
             _tell_once(self.several, path, f"holds {frames} images; the first is taken")
+        if left_out:
+            _tell_once(self.wider, path, f"its channels beyond {image.mode} ({left_out}) are left out")
         if image.has_transparency_data:
             image = self._composite(image, path)
-        image = image.convert("L" if channels == 1 else "RGB")
+        # L*a*b* has no conversion to grey.
+        image = image.convert("RGB") if channels == 3 or image.mode == "LAB" else image
+        image = image.convert("L") if channels == 1 else image
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
         image = image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
@@ -137,15 +143,21 @@ def _tell_once(told: set[Path], path: Path, text: str) -> None:
             log.warning("%s: %s", path, text)
 
 
-def _decode(path: Path) -> tuple[Image.Image, int]:
-    """(one upright image, decoded; how many its file holds); one too large is refused before its pixels are decoded."""
+def _decode(path: Path) -> tuple[Image.Image, int, int]:
+    """(one upright image, decoded; how many its file holds; how many of its channels are left out).
+
+    One too large, or of more than 8 bits per channel, is refused before its pixels are decoded.
+    """
     try:
         check_image_file(path)
         with Image.open(path, formats=FORMATS) as image:
             check_image_size(path, image.width, image.height)
-            if image.mode.startswith(("I", "F")):
-                # Conversion would clip the levels of integer and float images, not scale them.
-                raise InputError(f"{path}: more than 8 bits per channel; convert it to an 8-bit image")
+            if beyond_8_bits(image, path):
+                raise InputError(
+                    f"{path}: more than 8 bits per channel; save it with 8, its levels scaled to 0 to 255, as nothing "
+                    f"here says which one is white"
+                )
+            left_out = channels_left_out(image)
             if image.format == "PNG":
                 # Decoding passes over the checksums of the pixel data.
                 with Image.open(path, formats=FORMATS) as unread:
@@ -153,7 +165,7 @@ def _decode(path: Path) -> tuple[Image.Image, int]:
             image.load()
             # What a camera adds to a JPEG file are previews of its image.
             frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-            return ImageOps.exif_transpose(image), frames
+            return ImageOps.exif_transpose(image), frames, left_out
     except InputError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -167,6 +179,11 @@ def _decode(path: Path) -> tuple[Image.Image, int]:
         if isinstance(error, OSError) and error.errno is not None:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from None
         # On a damaged file Pillow's decoders raise errors of almost any type.
+        if _known_format(path) and isinstance(error, UnidentifiedImageError):
+            raise InputError(
+                f"{path}: not a readable image, truncated or altered, or of a kind that is not read here; save it with "
+                f"8 bits per channel, as grey or RGB"
+            ) from None
         if _known_format(path):
             raise InputError(f"{path}: not a readable image, truncated or altered ({error})") from None
         known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
