@@ -572,6 +572,11 @@ class Sigmoid(Plain):
         return super().forward(pixels).sigmoid()
 
 
+class PerCent(Plain):
+    def forward(self, pixels):
+        return 100 * super().forward(pixels).softmax(1)
+
+
 class Rectified(Plain):
     """Small logits that are never negative are no probabilities."""
 
@@ -608,5 +613,7 @@ def test_a_sigmoid_is_noticed_as_a_softmax_is():
     options = {"seed": 0, "batch_size": 8}
     with pytest.raises(InputError, match="returns probabilities, attacks need logits: remove its sigmoid"):
         craft(Sigmoid().eval(), images, labels, attack_settings("fgsm", eps=0.1), **options)
+    with pytest.raises(InputError, match="probabilities of sum 100, attacks need logits: remove its softmax and what"):
+        craft(PerCent().eval(), images, labels, attack_settings("fgsm", eps=0.1), **options)
     torch.manual_seed(0)
     craft(Rectified().eval(), images, labels, attack_settings("fgsm", eps=0.1), **options)

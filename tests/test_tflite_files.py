@@ -62,7 +62,7 @@ def test_there_is_a_file_of_every_kind():
 def test_a_float_file_gives_the_logits_of_tensorflow():
     model = opened("float")
     assert np.allclose(model(pixels()), np.load(FILES / "logits.npy"), atol=1e-3)
-    assert model.network.reading["layout"] == "nhwc" and not model.network.reading["probabilities"]
+    assert (model.network.reading["layout"], model.network.reading["outputs"]) == ("nhwc", "logits")
 
 
 @pytest.mark.parametrize("name", NAMES)

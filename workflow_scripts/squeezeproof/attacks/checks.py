@@ -60,10 +60,22 @@ def check_logits(logits: torch.Tensor, model: nn.Module | None = None, points: t
         raise InputError("the model's logits are not finite: its weights or its input are broken")
     if logits.min() >= 0 and (logits.sum(1) - 1).abs().max() < 1e-4:
         raise InputError("the model returns probabilities, attacks need logits: remove its softmax")
+    if logits.min() >= 0 and (whole := _one_sum(logits)):
+        raise InputError(
+            f"the model returns probabilities of sum {whole:.4g}, attacks need logits: remove its softmax and what "
+            f"scales it"
+        )
     # A sigmoid is never 0.
     within = logits.numel() >= MANY and logits.min() > 0 and logits.max() <= 1
     if within and not (model is not None and points is not None and _ends_in_products(model, points)):
         raise InputError("the model returns probabilities, attacks need logits: remove its sigmoid")
+
+
+def _one_sum(logits: torch.Tensor) -> float | None:
+    """The sum of the outputs [N, K] of every example where it is one, and the outputs of many examples are several."""
+    sums = logits.double().sum(1)
+    alike = logits.numel() >= MANY and len(sums) > 2 and (sums - sums[0]).abs().max() < 1e-5 * sums[0]
+    return sums[0].item() if alike and (logits - logits[0]).abs().max() > 1e-3 * sums[0] else None
 
 
 def _ends_in_products(model: nn.Module, points: torch.Tensor) -> bool:

@@ -9,7 +9,7 @@ from torch import nn
 from squeezeproof.errors import InputError, pass_on
 from squeezeproof.models.build import build, moments, specification
 from squeezeproof.models.checkpoints import load_weights
-from squeezeproof.models.foreign import FORMATS, open_file
+from squeezeproof.models.foreign import FORMATS, Foreign, open_file
 from squeezeproof.models.normalize import Normalize
 from squeezeproof.models.predict import predict
 from squeezeproof.types import Masks
@@ -157,7 +157,16 @@ def _readings(model: Any, dataset: dict[str, Any]) -> dict[str, nn.Module]:
     found = {f"normalization: {name}": _behind(Normalize(*pair), model) for name, pair in moments(dataset).items()}
     if dataset["shape"][0] > 1:
         found["channels in reverse order"] = _behind(torch.nn.Sequential(Reversed(), model.normalize), model)
+    if isinstance(model.network, Foreign):
+        found["outputs: energies"] = torch.nn.Sequential(model, Negated())
     return found
+
+
+class Negated(torch.nn.Module):
+    """The logits of a file of which the smallest output is the class."""
+
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        return -logits
 
 
 class Reversed(torch.nn.Module):

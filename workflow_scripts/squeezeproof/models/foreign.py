@@ -14,21 +14,22 @@ from torch import nn
 
 from squeezeproof.errors import InputError, pass_on
 from squeezeproof.models.normalize import Normalize
+from squeezeproof.models.outputs import meaning_of, to_logits
 from squeezeproof.types import Opened
 
 KIND = "file"
 FORMATS = (".onnx", ".tflite")
 LAYOUTS = {"nchw": (0, 1, 2, 3), "nhwc": (0, 2, 3, 1)}
-PROBED, SUM = 4, 0.05
-BELOW_ONE = torch.finfo(torch.float32).eps / 2
-SIGMOIDS = ("sigmoid", "logistic")
+# Random images that a file is tried on, beside a few that are unlike them.
+RANDOM = 4
 
 
 class Foreign(nn.Module):
     """The network of a file: its inputs [N, C, H, W], float32, -> logits [N, K]; its bytes are its one buffer.
 
     Args:
-        reading: how it is read, of `read_file`: format, layout, channels, output, probabilities, sigmoid, batch.
+        reading: how it is read, of `read_file` and of `outputs.Meaning`: format, layout, channels, output, batch, kind
+            of outputs and their factor.
         data: the file.
     """
 
@@ -56,18 +57,8 @@ class Foreign(nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         values = self.arranged(inputs.detach().cpu().numpy())
         found = torch.from_numpy(run(self.opened(), values, self.reading["output"], self.reading["batch"]))
-        logits = found.flatten(1)
-        if self.reading["probabilities"]:
-            logits = logits.clamp_min(self._least()).log()
-        elif self.reading.get("sigmoid"):
-            least = self._least()
-            # The largest below 1 is BELOW_ONE away from it.
-            logits = logits.clamp_min(least).log() - (1 - logits).clamp_min(max(least, BELOW_ONE / 2)).log()
-        return logits.to(inputs.device)
-
-    def _least(self) -> float:
-        """What stands for an output of 0, whose logarithm is asked for."""
-        return max(self.opened().step(self.reading["output"]) / 2, torch.finfo(torch.float32).tiny)
+        step = self.opened().step(self.reading["output"])
+        return to_logits(found.flatten(1), self.reading["outputs"], self.reading["factor"], step).to(inputs.device)
 
     def arranged(self, values: np.ndarray) -> np.ndarray:
         """Inputs [N, C, H, W], numpy, in the file's own layout and order of channels."""
@@ -133,14 +124,15 @@ def open_file(
             integers gets pixels in [0, 255], less 128 where these are signed bytes.
         channels: `rgb` or `bgr`, what the file takes.
         layout: `nchw` or `nhwc`; None where the file says it.
-        outputs: `logits` or `probabilities`, which are turned into their logarithms; None where the file says it.
+        outputs: `logits`, `probabilities`, which are turned into their logarithms, or `energies`, of which the smallest
+            is the class; None where the file says it.
         output: the name of the output; None where only one can be meant.
 
     Attributes of the model: `network.reading`, how it is read; `notes`, the same in words.
 
     Raises InputError with one message where the file cannot be read, or not so.
     """
-    reading, data, notes = read_file(path, shape, classes, channels, layout, outputs, output)
+    reading, data, notes = read_file(path, shape, classes, channels, layout, output)
     network = Foreign(reading, data)
     if mean is None:
         signed = network.opened().dtype == "int8"
@@ -148,7 +140,7 @@ def open_file(
         notes += ["takes signed bytes: pixels in [0, 255] less 128"] if signed else []
     # Both are given, or none.
     model: Any = nn.Sequential(OrderedDict(normalize=Normalize(mean, std), network=network)).eval()  # ty: ignore[invalid-argument-type]
-    _check_outputs(path, model, shape, classes, outputs, notes)
+    _understand_outputs(path, model, shape, classes, outputs, notes)
     model.notes = notes
     return model
 
@@ -159,7 +151,6 @@ def read_file(
     classes: int,
     channels: str | None = None,
     layout: str | None = None,
-    outputs: str | None = None,
     output: str | None = None,
 ) -> tuple[dict[str, Any], bytes, list[str]]:
     """(how a file is read, its bytes, the same in words); arguments and errors as for `open_file`."""
@@ -173,21 +164,12 @@ def read_file(
     opened = open_format(ending, data, path)
     layout = _layout(path, opened.shape, shape, layout)
     output = _output(path, opened.outputs, classes, output)
-    maker = opened.ends_in(output)
-    probabilities = outputs == "probabilities" or (
-        outputs is None and maker.lower().endswith("softmax") and "log" not in maker.lower()
-    )
     batch = opened.shape[0]
     notes = [f"{opened.runtime} runs it; inputs {layout}, {opened.dtype}"]
     if batch == 1:
         notes.append("takes one image at a time: it is run image by image")
     elif batch:
         notes.append(f"takes {batch} images at a time: the last ones are padded")
-    sigmoid = outputs is None and maker.lower() in SIGMOIDS
-    if probabilities:
-        notes.append("gives probabilities: their logarithms are taken")
-    if sigmoid:
-        notes.append("ends in a sigmoid of every class: their log-odds are taken")
     reading: dict[str, Any] = {
         "kind": KIND,
         "format": ending,
@@ -195,8 +177,7 @@ def read_file(
         "channels": channels or "rgb",
         "output": output,
     }
-    reading |= {"probabilities": probabilities, "batch": batch, "integers": opened.dtype.startswith(("int", "uint"))}
-    reading |= {"sigmoid": True} if sigmoid else {}
+    reading |= {"batch": batch, "integers": opened.dtype.startswith(("int", "uint"))}
     return reading, data, notes
 
 
@@ -229,39 +210,58 @@ def _output(path: str | Path, outputs: Mapping[str, Sequence[Any]], classes: int
         if not isinstance(shape, str) and len(shape) > 1 and (None in shape[1:] or np.prod(shape[1:]) == classes)
     ]  # fmt: skip
     if not (fits if declared is None else declared in fits):
-        maps = "seq(map" in listed
-        hint = "; of scikit-learn, export it with options={'zipmap': False}" if maps else ""
-        raise InputError(f"{path}: its outputs are {listed}; {classes} numbers, one per class, are needed{hint}")
+        raise InputError(
+            f"{path}: its outputs are {listed}; {classes} numbers, one per class, are needed{_hint(outputs, classes)}"
+        )
     if declared is None and len(fits) > 1:
         raise InputError(f"{path}: several outputs may be meant ({listed}); write output: {fits[0]}, or another")
     return declared or fits[0]
 
 
-def _check_outputs(
+def _hint(outputs: Mapping[str, Sequence[Any]], classes: int) -> str:
+    """What to write where no output has a number for every class, after a semicolon."""
+    if any("seq(map" in shape for shape in outputs.values() if isinstance(shape, str)):
+        return "; of scikit-learn, export it with options={'zipmap': False}"
+    if not any(set(shape[1:]) <= {1} for shape in outputs.values() if not isinstance(shape, str)):
+        return ""
+    of_two = ", one with a score z of two classes with [-z, z] instead, with a probability p with [1 - p, p]"
+    return f"; export one that gives the class alone without its argmax{of_two if classes == 2 else ''}"
+
+
+def _understand_outputs(
     path: str | Path, model: Any, shape: Sequence[int], classes: int, declared: str | None, notes: list[str]
 ) -> None:
-    """Run the file on random pixels; InputError where the outputs are not what they are read as."""
-    network = model.network
-    pixels = torch.rand(PROBED, *shape, generator=torch.Generator().manual_seed(0))
-    values = network.arranged(model.normalize(pixels).numpy())
+    """Run the file on some images, and write into its reading what its outputs are; InputError where they are not what
+    they are declared to be.
+    """
+    network, output = model.network, model.network.reading["output"]
+    values = network.arranged(model.normalize(_tried(shape)).numpy())
     try:
-        found = run(network.opened(), values, network.reading["output"], network.reading["batch"])
+        found = run(network.opened(), values, output, network.reading["batch"])
     except Exception as error:
         pass_on(error, InputError)
         raise InputError(f"{path}: fails on images ({type(error).__name__}: {error!s:.300})") from None
-    again = run(network.opened(), values, network.reading["output"], network.reading["batch"])
+    again = run(network.opened(), values, output, network.reading["batch"])
     if not np.array_equal(found, again, equal_nan=True):
         notes.append("gives other numbers whenever it is asked, as with dropout that was exported in training mode")
     found = found.reshape(len(found), -1) if len(found) else found
-    if found.shape != (PROBED, classes):
-        raise InputError(f"{path}: maps {PROBED} images to {found.shape}, ({PROBED}, {classes}) is needed")
+    if found.shape != (len(values), classes):
+        raise InputError(f"{path}: maps {len(values)} images to {found.shape}, ({len(values)}, {classes}) is needed")
     if not np.isfinite(found).all():
         raise InputError(f"{path}: gives numbers that are not finite: its weights are broken, or it is read wrongly")
-    alike = bool((found >= 0).all() and (abs(found.sum(1) - 1) < SUM).all()) and classes > 1
-    if declared == "logits" and alike:
-        raise InputError(f"{path}: gives probabilities (not negative, of sum 1); write outputs: probabilities")
-    if declared is None and alike and not network.reading["probabilities"]:
-        network.reading["probabilities"] = True
-        notes.append("gives what are probabilities by their values: their logarithms are taken")
-    if network.reading["probabilities"] and not alike:
-        raise InputError(f"{path}: its outputs are no probabilities, as they are not of sum 1; write outputs: logits")
+    opened = network.opened()
+    try:
+        meaning = meaning_of(found, opened.ends_in(output).lower(), declared, opened.step(output))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    network.reading |= {"outputs": meaning.kind, "factor": meaning.factor}
+    notes += [meaning.note] if meaning.note else []
+
+
+def _tried(shape: Sequence[int]) -> torch.Tensor:
+    """Pixels [N, C, H, W] that are unlike each other: random ones, black, white, and brighter towards one side."""
+    noise = torch.rand(RANDOM, *shape, generator=torch.Generator().manual_seed(0))
+    plain = torch.stack([torch.zeros(*shape), torch.ones(*shape)])
+    columns = torch.linspace(0, 1, shape[2]).expand(*shape)
+    rows = torch.linspace(0, 1, shape[1])[:, None].expand(*shape)
+    return torch.cat([noise, plain, torch.stack([columns, rows])])

@@ -79,8 +79,13 @@ class OnnxFile:
         return self.session.run([output], {self.name: self.encode(values)})[0].astype(np.float32, copy=False)
 
     def step(self, output: str) -> float:
-        """The distance of two neighbouring values of an output that is stored in integers, 0 for another."""
-        return 0.0
+        """The distance of two neighbouring values of an output that is made of integers, 0 for another."""
+        makers = {name: node for node in self.model.graph.node for name in node.output}
+        node = makers.get(output)
+        if node is None or node.op_type != "DequantizeLinear":
+            return 0.0
+        scale = _constants(self.model.graph).get(node.input[1])
+        return float(scale.max()) if scale is not None else 0.0
 
     def size(self, image: np.ndarray) -> dict[str, int]:
         """What `models.measure.measure` tells, of an input of one image in the file's own layout."""

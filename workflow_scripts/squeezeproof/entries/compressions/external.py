@@ -49,8 +49,10 @@ class External(Compression):
     layout: Literal["nchw", "nhwc"] | None = setting(
         "The order of a .onnx or .tflite file's inputs; null where their sizes tell it.", None
     )
-    outputs: Literal["logits", "probabilities"] | None = setting(
-        "What a .onnx or .tflite file gives; null where its last operator, or its values, tell it.", None
+    outputs: Literal["logits", "probabilities", "energies"] | None = setting(
+        "What a .onnx or .tflite file gives; of energies, such as distances or losses, the smallest is the class. null "
+        "where its last operator, or its values, tell it.",
+        None,
     )
     output: Text | None = setting("The name of that output; null where only one can be meant.", None)
     architecture: one_of(registry.architectures()) | None = setting(
