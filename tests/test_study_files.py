@@ -212,6 +212,21 @@ def test_numbers_of_lists_of_the_command_line_are_numbers():
     assert with_numbers({"seeds": [5]}, given) == {"seeds": [5]}
 
 
+def test_a_mapping_of_the_command_line_is_read_where_it_was_merged_into_a_file():
+    given = {
+        "trainings": {"standard": {"epochs": "3", "milestones": ["1", "2"]}, "robust": "null", "gone": {"epochs": "2"}}
+    }
+    merged = {"trainings": {"standard": {"epochs": "3", "milestones": ["1", "2"], "optimizer": "3"}, "robust": "null"}}
+    assert with_numbers(merged, given) == {
+        "trainings": {"standard": {"epochs": 3, "milestones": [1, 2], "optimizer": "3"}, "robust": None}
+    }
+    with pytest.raises(ConfigError, match=r"trainings.standard.epochs: 010 is read as 8"):
+        with_numbers(
+            {"trainings": {"standard": {"epochs": "010", "batch_size": 4}}},
+            {"trainings": {"standard": {"epochs": "010"}}},
+        )
+
+
 OVERLAY_OF_A = "is an overlay of a.yaml; give both: --configfile a.yaml a-small.yaml"
 OVER_DEFAULT = "names no study and lies over config.yaml."
 

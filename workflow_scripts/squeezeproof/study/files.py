@@ -151,8 +151,18 @@ def with_numbers(config: dict[str, Any], given: dict[str, Any]) -> dict[str, Any
         config: the whole config.
         given: what the command line says of it.
     """
-    nested = {key: value for key, value in given.items() if isinstance(value, dict | list)}
-    return {**config, **{key: _read(value, key) for key, value in nested.items() if config.get(key) == value}}
+    nested = {key: value for key, value in given.items() if isinstance(value, dict | list) and key in config}
+    return {**config, **{key: _as_given(config[key], value, key) for key, value in nested.items()}}
+
+
+def _as_given(value: Any, given: Any, place: str) -> Any:
+    """A value of the config in which what the command line gave, a mapping merged into another, is read as YAML."""
+    if isinstance(value, dict) and isinstance(given, dict):
+        inner = {
+            key: _as_given(value[key], part, _below(place, str(key))) for key, part in given.items() if key in value
+        }
+        return {**value, **inner}
+    return _read(value, place) if value == given else value
 
 
 def _read(value: Any, place: str) -> Any:
