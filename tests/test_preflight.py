@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import onnx
 import pytest
 from conftest import TINY
 from safetensors.numpy import save_file
@@ -34,7 +35,7 @@ def test_a_sound_study_has_no_problem(place):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "is no safetensors file"),
+        (b"", "is empty"),
         (b"PK\x03\x04 a pickle of torch" * 9, "is no safetensors file"),
         (b"\x02\0\0\0\0\0\0\0[]", "is no safetensors file"),
         (b"\x03\0\0\0\0\0\0\0{x}", "cannot be read"),
@@ -52,6 +53,72 @@ def test_weights_that_no_job_could_load_are_named(place, content, told):
 def test_weights_that_are_not_there_are_named(place):
     [problem] = preflight.problems(with_weights("w.safetensors"))
     assert "w.safetensors: cannot be read" in problem and "No such file" in problem
+
+
+def onnx_file():
+    """A network of one operator, in the bytes that onnx writes."""
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 2]) for name in "xy"]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", values[:1], values[1:])
+    return onnx.helper.make_model(graph).SerializeToString()
+
+
+WHOLE = {".onnx": onnx_file(), ".tflite": (20).to_bytes(4, "little") + b"TFL3" + bytes(20), ".safetensors": None}
+PLACES = {
+    "compressions.mine.file": lambda file: {
+        "compressions": {"mine": {"method": "external", "file": file, "of": "cnn8.*"}},
+        "finetunings": {},
+        "variants": [{"compressions": ["mine"], "finetunings": ["none"]}],
+    },
+    "architectures.own.pretrained": lambda file: {
+        "architectures": {"own": {"kind": "torchvision", "name": "mobilenet_v3_small", "pretrained": file}},
+    },
+    "architectures.own.checkpoint": lambda file: {
+        "architectures": {"own": {"kind": "torchvision", "name": "mobilenet_v3_small", "checkpoint": file}},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", PLACES)
+@pytest.mark.parametrize("ending", WHOLE)
+def test_files_of_models_that_no_job_could_read_are_named(place, key, ending):
+    if ending != ".safetensors" and not key.endswith(".file"):
+        pytest.skip("weights alone are asked for")
+    file = place / f"model{ending}"
+    save_file({"a": np.zeros(30, np.float32)}, file)
+    whole = WHOLE[ending] or file.read_bytes()
+    file.write_bytes(whole)
+    plan = study(**PLACES[key](file.name))
+    assert preflight.problems(plan) == []
+    for bad in (b"", b"\0" * 3000, np.random.default_rng(0).bytes(3000), b"<html>no</html>", whole[:7], whole[:-9]):
+        file.write_bytes(bad)
+        # Of a TFLite file the frame does not tell where it ends.
+        if ending != ".tflite" or bad != whole[:-9]:
+            [problem] = preflight.problems(plan)
+            assert problem.startswith(f"{key}: {file.name}: "), bad
+    file.unlink()
+    [problem] = preflight.problems(plan)
+    assert "cannot be read" in problem and "No such file" in problem
+
+
+def test_packages_that_networks_and_files_need_are_named_where_jobs_run_here(place, monkeypatch):
+    (place / "model.tflite").write_bytes(WHOLE[".tflite"])
+    plan = study(
+        architectures={"cnn8": {"width": 8}, "lc": {"kind": "timm", "name": "lcnet_050"}},
+        **PLACES["compressions.mine.file"]("model.tflite"),
+    )
+    monkeypatch.setattr(preflight, "find_spec", lambda name: None)
+    assert preflight.problems(plan) == [
+        "architectures.lc.kind: timm: timm is not installed; pip install 'timm>=1.0.31,<2'",
+        "compressions.mine.file: ai-edge-litert is not installed; pip install 'ai-edge-litert'",
+    ]
+    assert preflight.problems(plan, here=False) == []
+
+
+def test_a_factory_of_a_package_that_is_not_installed_is_named(place):
+    plan = study(architectures={"own": {"kind": "custom", "factory": "gone.nets:net"}}, allow_factories=["gone"])
+    assert preflight.problems(plan) == [
+        "architectures.own.factory: there is no module gone, neither here nor installed"
+    ]
 
 
 def test_raw_images_that_are_not_there_are_named_until_they_are_prepared(place):

@@ -60,6 +60,7 @@ class Architecture(Entry):
     Attributes:
         minimum_size: side in pixels of the smallest image that it takes.
         checked_first: whether it may be any network, so that what it supports is found out before it is trained.
+        package: what it needs beside the installation, as pip takes it.
     """
 
     title: ClassVar[str] = "Architectures"
@@ -67,6 +68,7 @@ class Architecture(Entry):
     key: ClassVar[str] = "kind"
     minimum_size: ClassVar[int] = 1
     checked_first: ClassVar[bool] = False
+    package: ClassVar[str | None] = None
 
     kind: str
     normalization: Normalization = normalization()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from squeezeproof.entries.architectures.timm import Timm
 from squeezeproof.errors import InputError, pass_on
 
 SMALL_IMAGE = 64
@@ -43,7 +44,7 @@ def timm_network(*, in_channels: int, num_classes: int, image_size: int, name: s
     try:
         import timm
     except ImportError as error:
-        raise InputError("kind: timm needs the package timm: pip install 'timm>=1.0.31,<2'") from error
+        raise InputError(f"kind: timm needs the package timm: pip install '{Timm.package}'") from error
     _check_name("timm", name, timm.list_models())
     options = {"num_classes": num_classes, "in_chans": in_channels}
     with _takes_images("timm", name, image_size):

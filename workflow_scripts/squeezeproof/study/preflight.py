@@ -7,6 +7,7 @@ import ast
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeezeproof.entries import registry
+from squeezeproof.entries.compressions.external import TFLITE
 from squeezeproof.factories import module_files
+from squeezeproof.study.external import is_given
+from squeezeproof.study.model_files import unreadable
 from squeezeproof.study.paths import Paths, prepared
 from squeezeproof.study.surroundings import not_writable
 
@@ -44,12 +48,10 @@ def problems(study: "Study", here: bool = True, stored_here: bool = True) -> lis
     found = [NO_GPU] if here and study.compute["device"] == "cuda" and not sees_gpu() else []
     unfit = set()
     for name, settings in study.config["architectures"].items():
-        path = f"architectures.{name}"
-        if settings.get("checkpoint"):
-            found += _weights(f"{path}.checkpoint", settings["checkpoint"])
-        if settings.get("factory") and (told := _factory(f"{path}.factory", settings["factory"])):
-            found += told
-            unfit.add(name)
+        told = _network(f"architectures.{name}", settings, here)
+        unfit |= {name} if told else set()
+        found += told
+    found += _external(study, here)
     if stored_here:
         found += not_writable(_written(study))
     if here and stored_here:
@@ -82,6 +84,38 @@ def slow_trainings(study: "Study", processor: str = "/proc/cpuinfo") -> list[str
         "float32, or run where there is a GPU or a processor with avx512_bf16 or amx_bf16"
         for path in found
     ]
+
+
+def _network(path: str, settings: dict[str, Any], here: bool) -> list[str]:
+    """Why a network cannot be built, or its weights cannot be read, as far as can be told without building it."""
+    files = {key: settings[key] for key in ("checkpoint", "pretrained") if settings.get(key)}
+    found = [text for key, file in files.items() for text in unreadable(f"{path}.{key}", file)]
+    if settings.get("factory"):
+        found += _factory(f"{path}.factory", settings["factory"], here)
+    package = registry.architectures()[settings["kind"]].package
+    return found + (_missing(f"{path}.kind: {settings['kind']}", package) if here else [])
+
+
+def _external(study: "Study", here: bool) -> list[str]:
+    """What is wrong with the files of models that were compressed elsewhere."""
+    found = []
+    for model in study.models.values():
+        if is_given(study.compressions.get(model.compression)):
+            path, settings = f"compressions.{model.compression}", study.compression_settings(model)
+            found += unreadable(f"{path}.file", study.file_of(model))
+            if settings["architecture"]:
+                found += _network(f"{path}.architecture", settings["architecture"], here)
+            if here and settings["file"].endswith(TFLITE):
+                found += _missing(f"{path}.file", "ai-edge-litert")
+    return list(dict.fromkeys(found))
+
+
+def _missing(path: str, requirement: str | None) -> list[str]:
+    """What to install where a package is not; `requirement` is as pip takes it, None where none is needed."""
+    name = re.split("[<>=]", requirement or "", maxsplit=1)[0]
+    if not name or find_spec(name.replace("-", "_")):
+        return []
+    return [f"{path}: {name} is not installed; pip install '{requirement}'"]
 
 
 def _written(study: "Study") -> list[str | Path]:
@@ -206,23 +240,7 @@ def sees_gpu() -> bool:
     return subprocess.run([sys.executable, "-c", SEES_GPU], capture_output=True).returncode == 0
 
 
-def _weights(path: str, file: str) -> list[str]:
-    """Why a file is no safetensors file, in an empty list where it is one."""
-    try:
-        with open(file, "rb") as opened:
-            length = int.from_bytes(opened.read(8), "little")
-            size = Path(file).stat().st_size
-            header = json.loads(opened.read(length)) if 2 <= length <= size - 8 else None
-    except (OSError, ValueError) as error:
-        return [f"{path}: {file}: cannot be read ({error})"]
-    if not isinstance(header, dict):
-        return [f"{path}: {file}: is no safetensors file; workflow_scripts/tools/convert_checkpoint.py makes one"]
-    tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-    end = max((entry["data_offsets"][1] for entry in tensors), default=0)
-    return [] if 8 + length + end == size else [f"{path}: {file}: is truncated; copy it again"]
-
-
-def _factory(path: str, factory: str) -> list[str]:
+def _factory(path: str, factory: str, here: bool) -> list[str]:
     """Why the factory of a network cannot be called, as far as the text of its module tells."""
     module, _, function = factory.partition(":")
     trees: dict[Path, ast.Module] = {}
@@ -232,7 +250,9 @@ def _factory(path: str, factory: str) -> list[str]:
         except SyntaxError as error:
             return [f"{path}: {file.name}, line {error.lineno}: {error.msg}"]
     if not trees:
-        return []
+        package = module.partition(".")[0]
+        gone = here and find_spec(package) is None
+        return [f"{path}: there is no module {package}, neither here nor installed"] if gone else []
     last, tree = list(trees.items())[-1]
     if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in tree.body):
         return []

@@ -1,4 +1,4 @@
-from typing import Literal
+from typing import ClassVar, Literal
 
 from squeezeproof.entries.architecture import ByName
 from squeezeproof.entries.settings import Text, setting
@@ -8,6 +8,7 @@ class Timm(ByName):
     """Any network of timm, by its name there; needs the package timm, which is no part of the installation."""
 
     function = "squeezeproof.models.zoo:timm_network"
+    package: ClassVar[str | None] = "timm>=1.0.31,<2"
 
     kind: Literal["timm"] = "timm"
     name: Text = setting(

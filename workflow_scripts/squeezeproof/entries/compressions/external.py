@@ -14,7 +14,8 @@ from squeezeproof.entries.settings import Text, setting
 from squeezeproof.entries.unions import one_of
 
 # Endings of files that hold a network with its weights, and the settings that they alone have.
-DEPLOYED = (".onnx", ".tflite")
+TFLITE = ".tflite"
+DEPLOYED = (".onnx", TFLITE)
 OF_DEPLOYED = ("channels", "layout", "outputs", "output")
 
 
