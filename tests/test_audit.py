@@ -8,6 +8,7 @@ import torch
 from attack_fixtures import settings
 
 from squeezeproof.audit.cells import Cell, Split, below_clean
+from squeezeproof.audit.comparisons import falling_with_eps
 from squeezeproof.audit.findings import EVERY, Audit, Finding, read_audit, read_findings, write_findings
 from squeezeproof.audit.models import Models
 from squeezeproof.audit.sets import Origin, audit_set
@@ -293,6 +294,21 @@ def test_wrong_predictions_are_caught(stored, change, expected):
     findings = stored.audit()
     assert expected in alarms(findings)
     assert all(finding.message for finding in findings if finding.verdict in ("failure", "warning"))
+
+
+@pytest.mark.parametrize("budgets", [(1e-5, 2e-5), (0.1, 0.2)])
+@pytest.mark.parametrize("entries", ["pgd", "fab-eps"])
+def test_budgets_of_one_attack_are_compared_whatever_their_names_are(budgets, entries):
+    def cell(eps, right):
+        return Cell(
+            "d", "a", "a", f"{entries}-eps{eps:g}", settings("pgd", eps=eps), np.arange(N) < right, np.ones(N, bool)
+        )
+
+    found = list(falling_with_eps([cell(budgets[0], 10), cell(budgets[1], 20)]))
+    assert [(one.verdict, one.attack) for one in found] == [("warning", f"{entries}-eps{budgets[1]:g}")]
+    assert all("at one eps only" in one.message for one in falling_with_eps([cell(budgets[0], 10)]))
+    # Two entries that are one attack at one budget differ by chance.
+    assert list(falling_with_eps([cell(budgets[0], 10), cell(budgets[0], 20)])) == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from squeezeproof.audit.findings import Finding
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.crossed import About
 
-FORMAT = "squeezeproof-benchmark-1"
+FORMAT = "squeezeproof-benchmark-2"
 CLEAN = {
     "accuracy": "clean_accuracy", "low": "clean_low", "high": "clean_high", "base_accuracy": "base_clean_accuracy",
     "difference": "clean_difference", "difference_low": "clean_difference_low",
@@ -57,6 +57,7 @@ def _model(tables: Mapping[str, pd.DataFrame], answers: Any) -> dict[str, Any]:
     attacks = beside_base(tables["verdicts"], row, About.MODELS)
     return {
         **{key: _plain(row[key]) for key in ("dataset", *MODEL)},
+        "variant": sizes["variant"].iloc[0],
         "models": names,
         "answers": {
             one.about: {"answer": one.answer, "reasons": _parts(one.reasons), "changes": _parts(one.changes)}
@@ -106,7 +107,7 @@ def gate(found: dict[str, Any], most: float) -> list[str]:
 
 
 def _problems(model: dict[str, Any], most: float) -> Iterator[str]:
-    name = f"{model['dataset']}, {model['models'][0].rpartition('.s')[0]}"
+    name = f"{model['dataset']}, {model['variant']}"
     own = [attack for attack in model["attacks"] if attack["source"] == ITSELF]
     if model["failures"]:
         yield f"{name}: the audit refuses results: {'; '.join(model['failures'])}"
