@@ -304,6 +304,22 @@ def test_a_whole_module_is_refused_with_the_lines_that_make_a_state_dict(base, t
         check_command.ask(SimpleNamespace(**given))
 
 
+@pytest.mark.parametrize("name", ["base", "compressed"])
+def test_messages_name_the_files_of_a_person_and_not_their_copies(base, tmp_path, monkeypatch, name):
+    """What is wrong is seen in the safetensors file that is made of a torch file."""
+    other = nn.Sequential(nn.Conv2d(1, 3, 3))
+    files = {one: tmp_path / f"{one}.pt" for one in ("base", "compressed")}
+    for one, path in files.items():
+        torch.save((other if one == name else base).state_dict(), path)
+    said = {**files, "images": folder(tmp_path / "images"), "architecture": "{kind: cnn8, width: 8}"}
+    words = [str(word) for key, value in said.items() for word in (f"--{key}", value)]
+    monkeypatch.setattr(sys, "argv", ["check.py", *words])
+    with pytest.raises(SystemExit) as ended:
+        check_command.main()
+    told = str(ended.value)
+    assert f"{files[name]}: " in told and "check-files" not in told
+
+
 def test_numbers_are_part_of_the_command_at_the_head_of_the_study(base, tmp_path):
     files = {name: safetensors(base, tmp_path / f"{name}.safetensors") for name in ("base", "compressed")}
     given = {**files, "images": str(folder(tmp_path / "images")), "architecture": "{kind: cnn8, width: 8}"}

@@ -101,7 +101,7 @@ def test_a_config_that_is_a_bomb_is_refused_in_few_words(bomb, place):
 # --- Factories
 
 PYTHONS = ["os:system", "subprocess:run", "builtins:eval", "posix:system", "importlib.util:module_from_spec", "pdb:run"]
-INSTALLED = ["torch.hub:load", "torch:load", "numpy:load", "yaml:load", "snakemake.shell:shell", "no_such_package:make"]
+INSTALLED = ["torch.hub:load", "torch:load", "numpy:load", "yaml:load", "snakemake.shell:shell"]
 
 
 @pytest.mark.parametrize("factory", PYTHONS)
@@ -119,6 +119,20 @@ def test_an_installed_package_is_called_only_where_the_config_says_so(factory):
     [problem] = problems_of(custom)
     assert problem.startswith("architectures.mine.factory: ") and f"allow_factories: [{package}]" in problem
     Study(merged(TINY, {**custom, "allow_factories": package}))
+
+
+def test_a_module_that_is_nowhere_is_told_where_to_put_or_how_to_name_it(tmp_path):
+    """Nobody is told to trust a package that is not there."""
+    told = factories.refusal("networks:make", root=tmp_path)
+    assert "put networks.py there, or name it as it lies there: folder.networks:function" in told
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my/networks.py").touch()
+    told = factories.refusal("networks:make", root=tmp_path)
+    assert "my.networks:function" in told and "allow_factories" not in told
+    assert factories.refusal("my.networks:make", root=tmp_path) is None
+    assert "name a function of your own there that calls it, or write" in factories.refusal(
+        "torch.hub:load", root=tmp_path
+    )
 
 
 @pytest.mark.parametrize("name", ["", "a.b", "a b", "../a", "os;id", 3])

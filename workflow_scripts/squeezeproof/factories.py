@@ -7,6 +7,7 @@ own modules never. Standard library only, and nothing is imported to decide.
 
 import sys
 from collections.abc import Collection, Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -32,10 +33,36 @@ def refusal(factory: str, allowed: Collection[str] = (), root: str | Path | None
         return f"{package} is part of Python itself and makes no networks; name a function of your own"
     if package in _allowed or package in allowed or any(module_files(module, root)):
         return None
+    if _is_installed(package, root):
+        return (
+            f"{module} is of an installed package and does not lie under the working directory ({root}); name a "
+            f"function of your own there that calls it, or write allow_factories: [{package}] into the study"
+        )
     return (
         f"there is no module {module} under the working directory ({root}); put {module.replace('.', '/')}.py there, "
-        f"or write allow_factories: [{package}] to call an installed package"
+        f"or name it as it lies there: {_example(module, root)}"
     )
+
+
+def _is_installed(package: str, root: Path) -> bool:
+    """Whether Python would find a package outside of the working directory; nothing is imported."""
+    try:
+        found = find_spec(package)
+    except (ImportError, ValueError):
+        return False
+    return found is not None and found.origin is not None and not _is_own(Path(found.origin).resolve(), root)
+
+
+def _is_own(place: Path, root: Path) -> bool:
+    """Whether a file lies in the working directory; a virtual environment in it is no part of it."""
+    return place.is_relative_to(root.resolve()) and not place.is_relative_to(Path(sys.prefix).resolve())
+
+
+def _example(module: str, root: Path) -> str:
+    """A dotted name of a file of the module's last name below the working directory, or of one that might be there."""
+    name = module.rpartition(".")[2]
+    found = sorted(path for path in root.glob(f"*/{name}.py") if path.parent.name.isidentifier())
+    return f"{found[0].parent.name}.{name}:function" if found else f"folder.{name}:function for folder/{name}.py"
 
 
 def find_own_modules() -> None:
@@ -56,9 +83,7 @@ def stray(module: ModuleType, allowed: Collection[str] = (), root: str | Path | 
     if not file:
         return "a module without a file"
     place = Path(file).resolve()
-    inside = place.is_relative_to(Path(root or Path.cwd()).resolve())
-    # A virtual environment may lie in the working directory.
-    return None if inside and not place.is_relative_to(Path(sys.prefix).resolve()) else str(place)
+    return None if _is_own(place, Path(root or Path.cwd())) else str(place)
 
 
 def module_files(module: str, root: Path) -> Iterator[Path]:

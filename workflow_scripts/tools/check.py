@@ -101,6 +101,13 @@ def ask(arguments):
     )
 
 
+def as_written(text, asked):
+    """A message with the files that a person named in the places of what was made of them."""
+    for made, name in ((asked.base, "BASE"), (asked.compressed, "COMPRESSED")):
+        text = text.replace(made, asked.written[name])
+    return text
+
+
 def save(path, text):
     """Write the study; one that was edited since is kept beside it."""
     if path.is_file() and path.read_text(encoding="utf-8") != text:
@@ -147,13 +154,14 @@ def arguments_of(environment):
 def main():
     # Factories lie below the working directory.
     sys.path.insert(0, os.getcwd())
+    asked = None
     try:
         arguments = arguments_of(os.environ)
         asked = ask(arguments)
         found = understand(asked)
         check_config(yaml.safe_load(found.text))
     except (InputError, ConfigError) as error:
-        sys.exit(f"check: {error}")
+        sys.exit(f"check: {as_written(str(error), asked) if asked else error}")
     study, page = asked.study, found.page
     save(study, found.text)
     print("\n".join([*found.lines, f"Study: {study}"]), flush=True)
@@ -174,7 +182,8 @@ def main():
     with open(log, "w", encoding="utf-8") as output:
         ended = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False)
     if ended.returncode:
-        sys.exit(f"{log.read_text(encoding='utf-8')[-SHOWN:]}\ncheck: the study did not end; {log} has all of it")
+        told = as_written(log.read_text(encoding="utf-8"), asked)[-SHOWN:]
+        sys.exit(f"{told}\ncheck: the study did not end; {log} has all of it")
     text = page.read_text(encoding="utf-8")
     shown = study.with_name("check.html")
     shutil.copyfile(page, shown)
