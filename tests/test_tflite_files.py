@@ -16,7 +16,10 @@ from squeezeproof.models.foreign import open_file
 from squeezeproof.models.measure import measure
 
 FILES = Path(__file__).parent / "tflite"
-NAMES = sorted(path.stem for path in FILES.glob("*.tflite"))
+# Of other networks than that of the digits, or without its weights.
+OTHERS = ["attention", "variables"]
+NAMES = sorted({path.stem for path in FILES.glob("*.tflite")} - set(OTHERS))
+FLOATS = ("float", "softmax", "float16")
 SHAPE = (1, 8, 8)
 LAYERS = 9 * 8 + 9 * 8 + 9 * 8 * 16 + 64 * 10
 MACS = 64 * 72 + 16 * 72 + 4 * 9 * 8 * 16 + 640
@@ -56,7 +59,7 @@ def test_nothing_of_how_it_is_computed_reaches_the_terminal():
 
 
 def test_there_is_a_file_of_every_kind():
-    assert NAMES == ["dynamic", "float", "int8", "softmax", "softmax_int8", "uint8"]
+    assert NAMES == ["dynamic", "float", "float16", "int16", "int8", "softmax", "softmax_int8", "uint8"]
 
 
 def test_a_float_file_gives_the_logits_of_tensorflow():
@@ -87,18 +90,34 @@ def test_sizes_are_measured_in_the_file(name):
     assert (found["weights"], found["macs"]) == (LAYERS, MACS)
     assert (found["parameters"], found["channels"], found["convolutions"]) == (LAYERS + 42, 32, 3)
     assert found["nonzeros"] <= found["parameters"] and found["zero_weights"] < 0.2 * LAYERS
-    integers = name not in ("float", "softmax")
+    integers = name not in FLOATS
     assert (found["quantized_weights"] > 0.5 * LAYERS) == integers
-    assert (found["packed_bytes"] < 0.7 * found["bytes"]) == integers
+    assert (found["packed_bytes"] < 0.7 * found["bytes"]) == (integers or name == "float16")
     # The dynamic one leaves its small layers in float.
     bits = found["weight_bits"] / found["weights"]
-    assert bits == (32 if not integers else 8) or (name == "dynamic" and 8 < bits < 20)
+    expected = 16 if name == "float16" else 8 if integers else 32
+    assert bits == expected or (name == "dynamic" and 8 < bits < 20)
 
 
 @pytest.mark.parametrize("count", [1, 3, 50])
 def test_a_file_takes_any_number_of_images(count):
     model = opened("int8")
     assert torch.equal(model(pixels())[:count], model(pixels()[:count]))
+
+
+def test_products_of_tokens_are_counted_for_every_token(tmp_path):
+    """Linear layers and products of tokens in a transformer, whatever operator a converter writes them in."""
+    tokens, width, hidden = 16, 12, 24
+    found = measure(opened("attention"), {}, SHAPE)
+    projections, attention = 4 * width * width, 2 * tokens * tokens * width
+    assert found["weights"] == 4 * width + projections + width * hidden + hidden * 10
+    assert found["macs"] == tokens * (4 * width + projections + width * hidden) + attention + hidden * 10
+
+
+def test_a_file_whose_weights_are_variables_is_refused():
+    """Nobody sets them: they are whatever lies in memory."""
+    with pytest.raises(InputError, match=r"keeps its weights in variables, .* convert it by from_keras_model"):
+        opened("variables")
 
 
 def test_square_attacks_an_integer_file():

@@ -1,4 +1,5 @@
-"""Makes the TFLite files beside it, by TensorFlow's converter: a small network of the digits in every kind of numbers.
+"""Makes the TFLite files beside it, by TensorFlow's converter: a small network of the digits in every kind of numbers,
+the same with its weights in variables, and one with attention, untrained.
 
     python make_files.py      # made by tensorflow-cpu 2.21.0 and scikit-learn 1.9.1, in an environment of their own
 
@@ -35,14 +36,47 @@ def network():
     return model, pixels
 
 
-def converted(model, images=None, integers=None, dynamic=False):
+def attention():
+    """A Keras network in which 16 tokens see each other."""
+    tf.keras.utils.set_random_seed(0)
+    layers = tf.keras.layers
+    image = layers.Input((8, 8, 1))
+    tokens = layers.Reshape((16, 12))(layers.Conv2D(12, 2, strides=2)(image))
+    tokens = layers.Add()([tokens, layers.MultiHeadAttention(2, 6)(tokens, tokens)])
+    tokens = layers.GlobalAveragePooling1D()(layers.Dense(24, activation="relu")(tokens))
+    return tf.keras.Model(image, layers.Dense(10)(tokens))
+
+
+class Served(tf.Module):
+    """A network as a function, of which the converter does not make constants."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 1], tf.float32)])
+    def serve(self, image):
+        return {"scores": self.model(image)}
+
+
+def with_variables(model):
+    """The bytes of a file that nobody tells the values of its weights."""
+    served = Served(model)
+    return tf.lite.TFLiteConverter.from_concrete_functions([served.serve.get_concrete_function()], served).convert()
+
+
+def converted(model, images=None, integers=None, dynamic=False, half=False, activations=8):
     """The bytes of a TFLite file; with `images` all its numbers are integers, its inputs of the type `integers`."""
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if images is not None or dynamic:
+    if images is not None or dynamic or half:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if half:
+        converter.target_spec.supported_types = [tf.float16]
     if images is not None:
+        sets = tf.lite.OpsSet
+        wide = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         converter.representative_dataset = lambda: ([image[None]] for image in images)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS_INT8 if activations == 8 else wide]
         converter.inference_input_type = converter.inference_output_type = integers
     return converter.convert()
 
@@ -54,10 +88,14 @@ def main():
     files = {
         "float": converted(model),
         "dynamic": converted(model, dynamic=True),
+        "float16": converted(model, half=True),
+        "int16": converted(model, calibration, tf.float32, activations=16),
         "int8": converted(model, calibration, tf.int8),
         "uint8": converted(model, calibration, tf.uint8),
         "softmax": converted(softmax),
         "softmax_int8": converted(softmax, calibration, tf.int8),
+        "attention": converted(attention()),
+        "variables": with_variables(model),
     }
     for name, content in files.items():
         (HERE / f"{name}.tflite").write_bytes(content)

@@ -17,8 +17,10 @@ from squeezeproof.mistaken import mistaken
 # What passes values on, or only scales them.
 FORWARDING = ("DEQUANTIZE", "QUANTIZE", "RESHAPE", "CAST", "SQUEEZE")
 # Operators that multiply their input by a weight, their second input; the third is a bias.
-LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-CONVOLUTIONS = LAYERS[:2]
+LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
+CONVOLUTIONS, PRODUCT = LAYERS[:2], LAYERS[3]
+# What asks for values that a file sets in another graph, which only its own program runs.
+VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
 # TFLite's numbers of types -> (numpy's name, bits of a value); those of other types are no weights.
 TYPES = {
     **{0: ("float32", 32), 1: ("float16", 16), 2: ("int32", 32), 3: ("uint8", 8), 4: ("int64", 64)},
@@ -76,12 +78,15 @@ class TfliteFile:
 
     def run(self, values: np.ndarray, output: str) -> np.ndarray:
         """One output, float32, of inputs of the file's own layout, float32."""
-        self._resize(len(values))
-        self.interpreter.set_tensor(self.input["index"], self.encode(values))
-        self.interpreter.invoke()
+        self._ask(values)
         scale, zero = self.given[output]["quantization"]
         found = self.interpreter.get_tensor(self.given[output]["index"])
         return (found.astype(np.float32) - zero) * np.float32(scale) if scale else found.astype(np.float32)
+
+    def _ask(self, values: np.ndarray) -> None:
+        self._resize(len(values))
+        self.interpreter.set_tensor(self.input["index"], self.encode(values))
+        self.interpreter.invoke()
 
     def _resize(self, count: int) -> None:
         if count != self.count:
@@ -91,9 +96,10 @@ class TfliteFile:
 
     def size(self, image: np.ndarray) -> dict[str, int]:
         """What `models.measure.measure` tells, of an input of one image in the file's own layout."""
-        self._resize(len(image))
+        # Shapes that are computed on the way are those of the last images.
+        self._ask(image)
         shapes = {each["index"]: each["shape"] for each in self.interpreter.get_tensor_details()}
-        return self.graph.size(shapes)
+        return self.graph.size(shapes, len(image))
 
 
 class _Graph:
@@ -118,6 +124,11 @@ class _Graph:
         if data[4:8] != b"TFL3" or not self.nodes:
             words = mistaken(data, ".tflite") or "not a readable TFLite file; convert it again"
             raise InputError(f"{path}: {words}")
+        if any(kind in VARIABLES for kind, *_ in self.nodes):
+            raise InputError(
+                f"{path}: keeps its weights in variables, which have no values until its own program sets them; "
+                f"convert it by from_keras_model or from_saved_model, which make constants of them"
+            )
 
     def maker(self, tensor: int) -> str:
         """The operator that makes a tensor, before what only passes its values on."""
@@ -126,17 +137,20 @@ class _Graph:
             tensor = node[1][0]
         return node[0] if node is not None else ""
 
-    def size(self, shapes: Mapping[int, Sequence[int]]) -> dict[str, int]:
-        """The counts of the layers, by the shapes of all tensors for one image."""
+    def size(self, shapes: Mapping[int, Sequence[int]], images: int) -> dict[str, int]:
+        """The counts of the layers, by the shapes of all tensors for some images."""
         counts = "channels", "convolutions", "weights", "zero_weights", "quantized_weights", "weight_bits", "macs"
         found = dict.fromkeys(counts, 0)
         learned, zeros = {}, {}
         for kind, inputs, outputs in self.nodes:
-            weight = self._constant(inputs[1]) if kind in LAYERS else None
-            if weight is None:
+            if kind not in LAYERS:
                 continue
-            count, out = self._count(weight), shapes[outputs[0]]
-            found["macs"] += count * int(np.prod(out[1:-1])) if kind in CONVOLUTIONS else count
+            weight, out = self._constant(inputs[1]), shapes[outputs[0]]
+            found["macs"] += _multiplications(kind, shapes[inputs[0]], shapes[inputs[1]], out)
+            if weight is None:
+                # Both factors depend on the image.
+                continue
+            count = self._count(weight)
             if weight not in learned:
                 found["channels"] += int(out[-1]) * (kind in CONVOLUTIONS)
                 found["convolutions"] += kind in CONVOLUTIONS
@@ -153,6 +167,8 @@ class _Graph:
         learned |= dict.fromkeys(floats)
         zeros |= {index: self._zeros(index) for index in learned if index not in zeros}
         found["zero_weights"] = sum(zeros[index] for index in learned if self._is_weight(index))
+        # A file of a fixed batch takes no single image.
+        found["macs"] //= images
         total = sum(map(self._count, learned))
         packed = sum((self._count(index) * self._bits(index) + 7) // 8 + 4 * self._scales(index) for index in learned)
         return {
@@ -215,6 +231,13 @@ def _without_notices() -> Generator[None]:
             written.seek(0)
             lines = written.read().splitlines(keepends=True)
             os.write(2, b"".join(line for line in lines if not line.startswith(b"INFO: ")))
+
+
+def _multiplications(kind: str, first: Sequence[int], second: Sequence[int], out: Sequence[int]) -> int:
+    """Of a layer, by the shapes of its two factors and of what it gives."""
+    if kind == PRODUCT:
+        return int(np.prod(out)) * int(np.prod(first[-2:])) // int(out[-2])
+    return int(np.prod(second)) * int(np.prod(out[:-1]))
 
 
 def _listed(values: Sequence[Any] | None) -> Sequence[Any]:
