@@ -11,6 +11,7 @@ import torchvision
 from entry_examples import SECTIONS
 from model_examples import EXAMPLES, assert_same_tensors, custom_spec, model_of, pixels_of, shape_of, spec_of
 from torch import nn
+from torch.nn import functional
 
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build
@@ -173,6 +174,15 @@ class InHalf(nn.Module):
         return pixels.flatten(1)[:, :10].half()
 
 
+class EndsInDouble(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = linear()
+
+    def forward(self, pixels):
+        return functional.linear(pixels.flatten(1).double(), self.inner[1].weight.double())
+
+
 class InDouble(nn.Module):
     def __init__(self):
         super().__init__()
@@ -210,6 +220,7 @@ class Squeezed(nn.Sequential):
     ("function", "problem"),
     [
         (lambda **_: InHalf(), "its network has its logits in float16, float32 is needed"),
+        (lambda **_: EndsInDouble(), r"its logits in float64, float32 is needed; .* end `forward` with \.float"),
         (lambda **_: InDouble(), "its network has inner.1.weight in float64, inner.1.bias in float64, float32"),
         (lambda **_: InOneMemory(), "decode.weight and encode.weight are two parameters in one memory"),
         (lambda **_: torch.jit.script(linear()), "its network is compiled"),

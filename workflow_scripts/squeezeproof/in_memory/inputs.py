@@ -104,7 +104,7 @@ def as_model(
             f"needed"
         )
     if logits.dtype != torch.float32:
-        raise InputError(f"{what}: its logits are {_dtype(logits)}, float32 is needed; write model.float()")
+        raise InputError(f"{what}: its logits are {_dtype(logits)}, float32 is needed; let it return logits.float()")
     if labels.max() >= logits.shape[1]:
         raise InputError(f"labels: {labels.max().item()} is among them, the {what} has {logits.shape[1]} classes")
     try:
