@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from squeezeproof.statistics.means import student
 from squeezeproof.statistics.multiplicity import holm
 from squeezeproof.statistics.paired import mcnemar, score, tango
 
@@ -123,19 +122,6 @@ def test_holm_rejects_as_the_step_down_does(p_values, alpha, random):
     order = list(range(len(p_values)))
     random.shuffle(order)
     np.testing.assert_array_equal(holm(np.array(p_values)[order]), adjusted[order])
-
-
-# Students' interval
-
-
-def test_student_over_seeds():
-    values = [0.1, 0.3, 0.2, 0.25]
-    expected = stats.t.interval(0.9, 3, np.mean(values), stats.sem(values))
-    mean, spread, low, high = student(values, alpha=0.1)
-    assert (mean, spread) == (pytest.approx(np.mean(values)), pytest.approx(np.std(values, ddof=1)))
-    assert (low, high) == pytest.approx(expected)
-    assert student([0.4])[0] == 0.4
-    assert np.isnan(student([0.4])[1:]).all()
 
 
 def test_verdicts_load_neither_torch_nor_plots():
