@@ -47,10 +47,7 @@ def compared(study):
     """The rows of one study; `jobs` counts those that finished."""
     sizes, folder, device = measured_sizes(study), Path("results") / study.name, device_of(study.compute)
     rates, parts = Rates(Timed(study, sizes)), defaultdict(list)
-    took = {
-        cost.path.relative_to(folder / "benchmarks").as_posix(): (cost.rule, spent(cost, device))
-        for cost in read_costs(folder)
-    }
+    took = {cost.benchmark: (cost.rule, spent(cost, device)) for cost in read_costs(folder)}
     if not took:
         sys.exit(f"{folder}: no job of study {study.name} has finished here; run it first")
     for job in jobs(study, sizes):

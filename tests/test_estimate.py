@@ -288,8 +288,8 @@ def test_requests_of_every_rule_are_read():
 
 def test_a_job_that_used_more_than_it_asked_for_is_found(tmp_path):
     random.seed(0)
-    fine = [Cost("craft", tmp_path, random.uniform(1, 60), random.uniform(1, 100)) for _ in range(5)]
-    large, long = Cost("craft", tmp_path, 1, 101), Cost("craft", tmp_path, 121, None)
+    fine = [Cost("craft", tmp_path, "", random.uniform(1, 60), random.uniform(1, 100)) for _ in range(5)]
+    large, long = Cost("craft", tmp_path, "", 1, 101), Cost("craft", tmp_path, "", 121, None)
     rows, exceeded = show_resources.compare([*fine, large, long], {"craft": (100, 2), "train": (1, 1)})
     assert exceeded == [large, long]
     assert [row[:2] for row in rows] == [["craft", 7]]

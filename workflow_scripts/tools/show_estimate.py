@@ -87,8 +87,7 @@ def calibrated(study, sizes, studies):
     compute = study.compute
     finished, others, device = [], defaultdict(list), device_of(compute)
     for ran in studies:
-        folder = Path("results") / ran.name
-        costs = {cost.path.relative_to(folder / "benchmarks").as_posix(): cost for cost in read_costs(folder)}
+        costs = {cost.benchmark: cost for cost in read_costs(Path("results") / ran.name)}
         alike = device_of(ran.compute) == device and ran.compute["threads"] == compute["threads"]
         if not costs or not alike:
             continue

@@ -10,6 +10,7 @@ from squeezeproof.analysis.names import MODEL
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.store.predictions import CLEAN
+from squeezeproof.study.published import own_name
 from squeezeproof.tables.catalog.papers import PUBLISHED
 from squeezeproof.tables.words import Threat
 from squeezeproof.types import Described
@@ -133,22 +134,17 @@ def _ours(means: pd.DataFrame, trials: Any, row: Any, settings: dict[str, Any]) 
     return {"runs": runs, **{name: 100 * share for name, share in shares.items()}}
 
 
-def _ours_of(row: Any, axis: str, settings: dict[str, Any]) -> Any:
-    """The study's name for what a published row calls something else."""
-    return settings[f"{axis}s"].get(getattr(row, axis), getattr(row, axis))
-
-
 def _of_training(means: pd.DataFrame, row: Any, settings: dict[str, Any]) -> pd.Series:
     """Which rows are of the data set, the architecture and the training that a published row names."""
-    chosen = means["dataset"].eq(_ours_of(row, "dataset", settings))
-    chosen &= means["target_architecture"].eq(_ours_of(row, "architecture", settings))
-    return chosen & means["target_training"].eq(_ours_of(row, "training", settings).partition("/")[0])
+    chosen = means["dataset"].eq(own_name(settings, "dataset", row.dataset))
+    chosen &= means["target_architecture"].eq(own_name(settings, "architecture", row.architecture))
+    return chosen & means["target_training"].eq(own_name(settings, "training", row.training).partition("/")[0])
 
 
 def _of_model(means: pd.DataFrame, row: Any, settings: dict[str, Any]) -> pd.Series:
     """Which rows are of the model that a published row names."""
-    compression = _ours_of(row, "compression", settings)
-    finetuning = _ours_of(row, "training", settings).partition("/")[2]
+    compression = own_name(settings, "compression", row.compression)
+    finetuning = own_name(settings, "training", row.training).partition("/")[2]
     chosen = _of_training(means, row, settings) & means["target_compression"].eq(compression)
     if compression != "none" and finetuning:
         chosen &= means["target_finetuning"].eq(finetuning)

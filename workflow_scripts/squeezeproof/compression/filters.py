@@ -165,7 +165,7 @@ def _check_rounding(
     tied = _tied(groups)
     classes = last_to_multiply(model, shape, layer_macs(model, shape)) - tied
     staying = [name for name in filters if model.get_submodule(name) not in tied | classes]
-    counted = size.channels - sum(width_of(layer) for layer in classes if layer in filtering(model, shape))
+    counted = size.channels - sum(count for name, count in filters.items() if model.get_submodule(name) in classes)
     if abs(achieved * size.channels / counted - asked.fraction) <= TOLERANCE + len(filters) / 2 / counted + FAR:
         return
     why = f"all filters of {', '.join(staying)} stay" if staying else "filters go in groups alone"

@@ -14,6 +14,7 @@ class Cost:
 
     Attributes:
         rule, path: of the job, and its benchmark file.
+        benchmark: that file below `benchmarks`, as the jobs of an estimate name it.
         seconds: wall time.
         peak_mb: largest sampled memory; None where the job ended before Snakemake took a sample.
         startup, work: CPU seconds before and in its body; None where its log does not tell.
@@ -21,6 +22,7 @@ class Cost:
 
     rule: str
     path: Path
+    benchmark: str
     seconds: float
     peak_mb: float | None
     startup: float | None = None
@@ -49,7 +51,8 @@ def _cost(path: Path, results: Path) -> Cost:
     log = (results / "logs" / name).with_name(f"{name.stem}.log")
     told = CPU.findall(log.read_text()) if log.is_file() else []
     startup, work = map(float, told[-1]) if told else (None, None)
-    return Cost(name.parts[0].removesuffix(".tsv"), path, float(row["s"]), _number(row["max_rss"]), startup, work)
+    took = float(row["s"]), _number(row["max_rss"]), startup, work
+    return Cost(name.parts[0].removesuffix(".tsv"), path, name.as_posix(), *took)
 
 
 def _number(text: str) -> float | None:

@@ -22,6 +22,7 @@ from squeezeproof.factories import module_files
 from squeezeproof.study.external import is_given
 from squeezeproof.study.model_files import unreadable
 from squeezeproof.study.paths import Paths, prepared
+from squeezeproof.study.published import own_name
 from squeezeproof.study.surroundings import not_writable
 
 if TYPE_CHECKING:
@@ -148,9 +149,9 @@ def _published(study: "Study") -> list[str]:
     made = {(model.dataset, model.architecture, model.training) for model in study.models.values()}
     with open(settings["table"], newline="", encoding="utf-8", errors="replace") as file:
         for row in csv.DictReader(file):
-            theirs = {column: row.get(column) or "" for column in ("dataset", "architecture", "training")}
-            ours = [settings[f"{column}s"].get(name, name) for column, name in theirs.items()]
-            if (*ours[:2], ours[2].partition("/")[0]) in made:
+            axes = ("dataset", "architecture", "training")
+            dataset, architecture, training = (own_name(settings, axis, row.get(axis) or "") for axis in axes)
+            if (dataset, architecture, training.partition("/")[0]) in made:
                 return []
     return [
         f"published.table: {settings['table']}: no row is of a data set, an architecture and a training of this study; "
