@@ -1,4 +1,9 @@
-"""Types that several packages name. Annotations alone import this module, so that it is no part of a job's code."""
+"""Types that several packages name. Annotations alone import this module, so that it is no part of a job's code.
+
+What files and params of jobs hold are TypedDicts, not classes. They are plain JSON mappings, as the file has them; ty
+refuses a key that is not there; readers say at once which key a file lacks, and SHA-256 tells what was altered. A class
+and its reader would be code of every job, so that all that was ever made would be made again, to the same bytes.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict, Union
@@ -65,14 +70,63 @@ class Described(TypedDict):
     control: str
 
 
-class SplitMetadata(TypedDict):
-    """The metadata of a prepared split, as `store.datasets.read_split` checks and returns them."""
+class DatasetMetadata(TypedDict):
+    """What a network is to know of a data set: class names, and (C, H, W) of its images.
+
+    `mean` and `std` of the training images per channel in [0, 1] are not known of test images.
+    """
 
     classes: list[str]
-    fingerprint: str
     shape: list[int]
     mean: NotRequired[list[float]]
     std: NotRequired[list[float]]
+
+
+class SplitMetadata(DatasetMetadata):
+    """The metadata of a prepared split, as `store.datasets.read_split` checks and returns them."""
+
+    fingerprint: str
+
+
+class Specification(TypedDict):
+    """What rebuilds a network and its normalisation: see `models.build.specification`, which makes it."""
+
+    architecture: dict[str, Any]
+    in_channels: int
+    image_size: int
+    num_classes: int
+    # Not of an ensemble, whose members have theirs.
+    mean: NotRequired[list[float]]
+    std: NotRequired[list[float]]
+
+
+class ModelMetadata(TypedDict):
+    """The metadata of a checkpoint, as `models.checkpoints.save_model` writes them for the scripts that make models."""
+
+    kind: str
+    name: str
+    specification: Specification
+    # Layer -> settings of its quantizers.
+    quantization: dict[str, dict[str, Any]]
+    fingerprint: str
+    # Module -> version of its state, where it has had several.
+    versions: dict[str, int]
+    # What `models.measure.measure` says of the model, and of its dense base.
+    size: dict[str, int]
+    dense: dict[str, int]
+    # Of a base model; of a compressed one its checked settings, and what came of its fine-tuning (training.history).
+    training: NotRequired[dict[str, Any]]
+    compression: NotRequired[dict[str, Any]]
+    finetuning: NotRequired[dict[str, Any]]
+    # See `compression.achieved.achieved`.
+    achieved: NotRequired[dict[str, Any] | None]
+    # Fingerprints of the training images, of the model that a compressed one is made of, and of an ensemble's members.
+    trained_on: NotRequired[str]
+    made_of: NotRequired[str]
+    members: NotRequired[list[str]]
+    # Of a file of the user's: see `compression.external.compare`, and what was understood of it.
+    compared: NotRequired[dict[str, float]]
+    notes: NotRequired[list[str]]
 
 
 class Stage(TypedDict):

@@ -10,7 +10,7 @@ from squeezeproof.analysis.names import CONTROL, axes_of
 from squeezeproof.entries.compressions.external import DEPLOYED
 from squeezeproof.store.tensors import open_tensors, read_metadata
 from squeezeproof.tables.catalog.costs import COMPRESSION, EFFICIENCY, LATENCY
-from squeezeproof.types import Described
+from squeezeproof.types import Described, ModelMetadata
 
 SIZES = ["parameters", "nonzeros", "macs", "bytes", "packed_bytes"]
 RUN = ["model", "backend", "threads", "algorithm"]
@@ -100,7 +100,7 @@ def compression_table(descriptions: Iterable[Described], checkpoints: Iterable[s
     """
     rows, same = [], {}
     for description, path in zip(descriptions, checkpoints, strict=True):
-        metadata = read_metadata(path, "model")
+        metadata: ModelMetadata = read_metadata(path, "model")
         first = same.setdefault((description["dataset"], metadata["fingerprint"]), description["name"])
         size, dense = metadata["size"], metadata["dense"]
         asked = metadata.get("compression", {})
@@ -121,7 +121,7 @@ def compression_table(descriptions: Iterable[Described], checkpoints: Iterable[s
     return COMPRESSION.frame(rows).sort_values(["dataset", "model"], ignore_index=True)
 
 
-def _warnings(metadata: dict[str, Any], first: str | None, name: str) -> Iterator[str]:
+def _warnings(metadata: ModelMetadata, first: str | None, name: str) -> Iterator[str]:
     """What is wrong with a model, given the first of the study that has its tensors."""
     if first != name:
         yield f"{SAME} {first}, bit for bit: one result under two names"

@@ -8,6 +8,7 @@ from torch import nn
 
 from squeezeproof.errors import InputError
 from squeezeproof.store.tensors import AGAIN, read_arrays, read_metadata, write_tensors
+from squeezeproof.types import ModelMetadata
 
 KIND = "fitted attack"
 NEEDS = {"options": dict, "metadata": dict, "passes": dict, "source_fingerprint": str}
@@ -30,7 +31,7 @@ class Fitted:
     seconds: float = 0.0
 
 
-def save_fitted(path: str, fitted: Fitted, source: dict[str, Any]) -> None:
+def save_fitted(path: str, fitted: Fitted, source: ModelMetadata) -> None:
     """Write a Fitted of a source, of whose checkpoint `source` are the metadata."""
     arrays, options = {}, {}
     for key, value in fitted.options.items():
@@ -44,7 +45,7 @@ def save_fitted(path: str, fitted: Fitted, source: dict[str, Any]) -> None:
     write_tensors(path, arrays, {"kind": KIND, "source_fingerprint": source["fingerprint"], **metadata})
 
 
-def load_fitted(path: str, source: dict[str, Any], device: torch.device) -> Fitted:
+def load_fitted(path: str, source: ModelMetadata, device: torch.device) -> Fitted:
     """The Fitted of a file; InputError where it is damaged, or was fitted on other weights than the source has."""
     metadata = read_metadata(path, KIND, NEEDS)
     if metadata["source_fingerprint"] != source["fingerprint"]:

@@ -1,13 +1,13 @@
 """Checks of what a checkpoint tells of its making; no torch."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding, judge
 from squeezeproof.compression.achieved import FAR
+from squeezeproof.types import ModelMetadata
 
 
-def audit_compressed(dataset: str, model: str, metadata: dict[str, Any]) -> list[Finding]:
+def audit_compressed(dataset: str, model: str, metadata: ModelMetadata) -> list[Finding]:
     """The finding of check 21 on the checkpoint of a compressed model, none for another.
 
     Args:
@@ -29,7 +29,7 @@ def audit_compressed(dataset: str, model: str, metadata: dict[str, Any]) -> list
 
 
 def audit_made(
-    dataset: str, model: str, metadata: dict[str, Any], splits: Mapping[str, str], parent: str | None
+    dataset: str, model: str, metadata: ModelMetadata, splits: Mapping[str, str], parent: str | None
 ) -> list[Finding]:
     """The finding of check 30 on a checkpoint that a job of the study trained, none on another.
 

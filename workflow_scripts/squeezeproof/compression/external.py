@@ -12,7 +12,7 @@ from squeezeproof.models.checkpoints import load_weights
 from squeezeproof.models.foreign import FORMATS, Foreign, open_file
 from squeezeproof.models.normalize import Normalize
 from squeezeproof.models.predict import predict
-from squeezeproof.types import Masks
+from squeezeproof.types import DatasetMetadata, Masks, Specification
 
 # Images that a model is compared with its base on.
 COMPARED = 1000
@@ -25,8 +25,8 @@ BETTER = 0.05
 
 
 def read_external(
-    path: str | Path, settings: dict[str, Any], base: dict[str, Any], dataset: dict[str, Any]
-) -> tuple[nn.Module, dict[str, Any], Masks, list[str]]:
+    path: str | Path, settings: dict[str, Any], base: Specification, dataset: DatasetMetadata
+) -> tuple[nn.Module, Specification, Masks, list[str]]:
     """The model of a user's file.
 
     Args:
@@ -40,7 +40,7 @@ def read_external(
     """
     if Path(path).suffix in FORMATS:
         return _deployed(path, settings, base, dataset)
-    spec = base if settings["architecture"] is None else specification(settings["architecture"], dataset)
+    spec: Specification = base if settings["architecture"] is None else specification(settings["architecture"], dataset)
     if settings["normalization"] is not None:
         mean, std = moments(dataset)[settings["normalization"]]
         spec = {**spec, "mean": mean, "std": std}
@@ -64,14 +64,14 @@ def read_external(
 
 
 def _deployed(
-    path: str | Path, settings: dict[str, Any], base: dict[str, Any], dataset: dict[str, Any]
-) -> tuple[nn.Module, dict[str, Any], Masks, list[str]]:
+    path: str | Path, settings: dict[str, Any], base: Specification, dataset: DatasetMetadata
+) -> tuple[nn.Module, Specification, Masks, list[str]]:
     """The same of a file that holds its network."""
     mean, std = moments(dataset)[settings["normalization"]] if settings["normalization"] else (None, None)
     options = {key: settings[key] for key in ("channels", "layout", "outputs", "output")}
     model = open_file(path, shape=dataset["shape"], classes=len(dataset["classes"]), mean=mean, std=std, **options)
-    spec = {**base, "architecture": model.network.reading}
-    spec |= {key: getattr(model.normalize, key).flatten().tolist() for key in ("mean", "std")}
+    mean, std = (getattr(model.normalize, key).flatten().tolist() for key in ("mean", "std"))
+    spec: Specification = {**base, "architecture": model.network.reading, "mean": mean, "std": std}
     return model, spec, {}, model.notes
 
 
@@ -88,7 +88,7 @@ def compare(
     base: nn.Module,
     images: torch.Tensor,
     labels: torch.Tensor,
-    dataset: dict[str, Any],
+    dataset: DatasetMetadata,
     batch_size: int | None = None,
 ) -> dict[str, float]:
     """How a model from a file and its base label some images: `images` compared, `accuracy`, `base_accuracy` and
@@ -139,7 +139,7 @@ def _reordered(predicted: torch.Tensor, labels: torch.Tensor, kinds: int) -> flo
     return counts.amax(1).sum().item() / len(labels)
 
 
-def _advice(tried: dict[str, float], good: float, dataset: dict[str, Any]) -> str:
+def _advice(tried: dict[str, float], good: float, dataset: DatasetMetadata) -> str:
     """What to write, or to look at, by the accuracies of what was tried."""
     listed = ", ".join(f"{name} {accuracy:.1%}" for name, accuracy in tried.items())
     best = max(tried, key=tried.get)  # ty: ignore[no-matching-overload]
@@ -152,7 +152,7 @@ def _advice(tried: dict[str, float], good: float, dataset: dict[str, Any]) -> st
     )
 
 
-def _readings(model: Any, dataset: dict[str, Any]) -> dict[str, nn.Module]:
+def _readings(model: Any, dataset: DatasetMetadata) -> dict[str, nn.Module]:
     """What to write -> the model read so."""
     found = {f"normalization: {name}": _behind(Normalize(*pair), model) for name, pair in moments(dataset).items()}
     if dataset["shape"][0] > 1:

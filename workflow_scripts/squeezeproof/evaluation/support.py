@@ -25,6 +25,7 @@ from squeezeproof.models.checkpoints import check_rebuilds, save_model
 from squeezeproof.models.copies import copied
 from squeezeproof.models.features import features
 from squeezeproof.store.datasets import to_pixels
+from squeezeproof.types import Specification
 
 IMAGES = 64
 
@@ -78,7 +79,7 @@ def _as_if_trained(model: nn.Module) -> nn.Module:
     return moved
 
 
-def check_kept(model: nn.Module, spec: dict[str, Any], images: torch.Tensor) -> None:
+def check_kept(model: nn.Module, spec: Specification, images: torch.Tensor) -> None:
     """InputError where a checkpoint would not hold all that a network is, found before it is trained.
 
     Args:
@@ -115,9 +116,16 @@ def look() -> None:
 
 def _no_layers(settings: dict[str, Any], shape: list[int], layers: list[str]) -> tuple[bool, str]:
     channels, side, classes = shape
-    spec = {"architecture": settings, "in_channels": channels, "image_size": side, "num_classes": classes}
+    spec: Specification = {
+        "architecture": settings,
+        "in_channels": channels,
+        "image_size": side,
+        "num_classes": classes,
+        "mean": [0.0] * channels,
+        "std": [1.0] * channels,
+    }
     try:
-        model = build(spec | {"mean": [0.0] * channels, "std": [1.0] * channels}, seed=0)
+        model = build(spec, seed=0)
         features(model, [], torch.zeros(2, channels, side, side))
     except NotSupported:
         # The job that builds it says so in a marker, and the study goes on.

@@ -21,6 +21,7 @@ from squeezeproof.models.predict import accuracy, predict
 from squeezeproof.models.state_dicts import Ambiguous, fitted, plain_state, state_of_file
 from squeezeproof.store.tensors import read_foreign
 from squeezeproof.study.schema import in_words
+from squeezeproof.types import DatasetMetadata, Specification
 
 # Of torchvision's networks the stem is not told by the weights.
 STEMS = ("small", "original")
@@ -45,7 +46,7 @@ class Network:
     accuracy: float
     note: str
     model: torch.nn.Module
-    specification: dict[str, Any]
+    specification: Specification
 
 
 def find_network(
@@ -96,11 +97,11 @@ def find_network(
     return Network(settings, found, "; ".join([note, *done]), model, spec)
 
 
-def described(images: torch.Tensor, classes: int) -> dict[str, Any]:
+def described(images: torch.Tensor, classes: int) -> DatasetMetadata:
     """What is known of a data set without its training images: the metadata of a split, nothing of their moments."""
     channels = images.shape[1]
     moments = {"mean": [0.0] * channels, "std": [1.0] * channels}
-    return {"shape": list(images.shape[1:]), "classes": list(range(classes)), **moments}
+    return {"shape": list(images.shape[1:]), "classes": [*map(str, range(classes))], **moments}
 
 
 def find_external(
@@ -159,7 +160,7 @@ def _defaults(settings: dict[str, Any]) -> dict[str, Any]:
     return registry.architectures()[settings["kind"]].defaults()
 
 
-def _fitting(path: str | Path, dataset: dict[str, Any]) -> list[dict[str, Any]]:
+def _fitting(path: str | Path, dataset: DatasetMetadata) -> list[dict[str, Any]]:
     """Entries of `architectures` whose networks have tensors of the names and shapes in a file."""
     several = None
     with state_of_file(f"BASE={path}"):
@@ -180,7 +181,7 @@ def _fitting(path: str | Path, dataset: dict[str, Any]) -> list[dict[str, Any]]:
     )
 
 
-def _fits(settings: dict[str, Any], tensors: dict[str, torch.Tensor], dataset: dict[str, Any]) -> bool:
+def _fits(settings: dict[str, Any], tensors: dict[str, torch.Tensor], dataset: DatasetMetadata) -> bool:
     """Whether a network has the tensors, name -> tensor, of a file; Ambiguous where it has its names several times."""
     shapes = _shapes(settings, dataset)
     if shapes is None:
@@ -221,7 +222,7 @@ class WithoutValues(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _shapes(settings: dict[str, Any], dataset: dict[str, Any]) -> dict[str, tuple[int, ...]] | None:
+def _shapes(settings: dict[str, Any], dataset: DatasetMetadata) -> dict[str, tuple[int, ...]] | None:
     """Name -> shape of the tensors of a network; None where it takes no such images."""
     entry = registry.architectures()[settings["kind"]]
     arguments = {**entry.defaults(), **settings}

@@ -23,6 +23,7 @@ from squeezeproof.models.normalize import Normalize
 from squeezeproof.models.specifications import check_specification
 from squeezeproof.randomness import own_randomness
 from squeezeproof.seeds import derive_seed
+from squeezeproof.types import DatasetMetadata, Specification
 from squeezeproof.untrusted import check_members, check_parameters
 
 FACTORIES = registry.Functions(registry.architectures())
@@ -32,7 +33,7 @@ IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 APART = ("kind", "normalization", "initialization", "checkpoint", "pretrained")
 
 
-def specification(settings: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
+def specification(settings: dict[str, Any], dataset: DatasetMetadata) -> Specification:
     """What rebuilds a model: the checked `architectures` entry and the metadata of the data set it takes.
 
     Args:
@@ -50,7 +51,7 @@ def specification(settings: dict[str, Any], dataset: dict[str, Any]) -> dict[str
     }
 
 
-def moments(dataset: dict[str, Any]) -> dict[str, tuple[list[float], list[float]]]:
+def moments(dataset: DatasetMetadata) -> dict[str, tuple[list[float], list[float]]]:
     """Normalization of a config -> (mean, std) per channel, for the metadata of a prepared split."""
     channels = dataset["shape"][0]
     found = {
@@ -62,7 +63,7 @@ def moments(dataset: dict[str, Any]) -> dict[str, tuple[list[float], list[float]
     return found | {"imagenet": IMAGENET} if channels == len(IMAGENET[0]) else found
 
 
-def build(spec: dict[str, Any], seed: int) -> nn.Sequential:
+def build(spec: Specification, seed: int) -> nn.Sequential:
     """The model of a specification with random weights drawn from `seed`; the global generators of torch, numpy and
     Python are left as they were.
 
@@ -85,12 +86,12 @@ def build(spec: dict[str, Any], seed: int) -> nn.Sequential:
     return _behind(spec, network)
 
 
-def _behind(spec: dict[str, Any], network: nn.Module) -> nn.Sequential:
+def _behind(spec: Specification, network: nn.Module) -> nn.Sequential:
     """A network behind the normalisation of its specification."""
     return nn.Sequential(OrderedDict(normalize=Normalize(spec["mean"], spec["std"]), network=network))
 
 
-def initial_model(spec: dict[str, Any], seed: int) -> nn.Sequential:
+def initial_model(spec: Specification, seed: int) -> nn.Sequential:
     """The model that the base model of a study's `seed` is before its training."""
     model = build(spec, derive_seed(seed, "weights"))
     initialize(model, spec["architecture"].get("initialization", OWN), derive_seed(seed, "initialization"))

@@ -18,14 +18,14 @@ from squeezeproof.models.state_dicts import fitted, misfit, no_weights, state_of
 from squeezeproof.randomness import own_randomness
 from squeezeproof.runtime import place
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_foreign, read_metadata, write_tensors
-from squeezeproof.types import Masks
+from squeezeproof.types import Masks, ModelMetadata, Specification
 
 KIND = "model"
 MASK = "mask:"
 
 
 def save_model(
-    path: str | Path, model: nn.Module, spec: dict[str, Any], masks: Masks | None = None, **record: Any
+    path: str | Path, model: nn.Module, spec: Specification, masks: Masks | None = None, **record: Any
 ) -> None:
     """Write a model, its specification, its pruning masks (parameter name -> bool tensor) and further JSON metadata."""
     arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in model.state_dict().items()}
@@ -82,12 +82,12 @@ def state_of(
     return state
 
 
-def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Sequential, Masks, dict[str, Any]]:
+def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Sequential, Masks, ModelMetadata]:
     """Rebuild the model of a checkpoint, bit-equal to what was saved, in eval mode on `device`.
 
     Returns (model, masks, metadata). Raises InputError for files that are truncated, altered or not a model.
     """
-    metadata = read_metadata(path, KIND)
+    metadata: ModelMetadata = read_metadata(path, KIND)
     tensors = read_arrays(path, framework="pt")
     digest = fingerprint(*(tensors[name].numpy() for name in sorted(tensors)))
     if digest != metadata.get("fingerprint"):
@@ -105,7 +105,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn
 
 
 def _rebuild(
-    spec: dict[str, Any],
+    spec: Specification,
     quantization: Mapping[str, dict[str, Any]],
     tensors: Mapping[str, torch.Tensor],
     versions: Mapping[str, int] | None,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeezeproof.store.tensors import write_tensors
+from squeezeproof.types import ModelMetadata, SplitMetadata
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,8 +22,8 @@ def save_set(
     tensors: "dict[str, Tensor]",
     settings: dict[str, Any],
     metadata: dict[str, Any],
-    source: dict[str, Any],
-    split: dict[str, Any],
+    source: ModelMetadata,
+    split: SplitMetadata,
 ) -> None:
     """Write a crafted set, or a shard of one where the metadata say that not all examples were attacked.
 

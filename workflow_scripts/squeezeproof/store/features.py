@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squeezeproof.store.tensors import read_arrays, read_metadata, write_tensors
+from squeezeproof.types import ModelMetadata, SplitMetadata
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,8 +20,8 @@ def save_features(
     features: "dict[str, dict[str, Tensor]]",
     predictions: "dict[str, Tensor]",
     metadata: dict[str, Any],
-    checkpoint: dict[str, Any],
-    split: dict[str, Any],
+    checkpoint: ModelMetadata,
+    split: SplitMetadata,
 ) -> None:
     """Write features.
 

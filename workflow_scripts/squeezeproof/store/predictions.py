@@ -8,7 +8,7 @@ import numpy as np
 
 from squeezeproof.errors import InputError
 from squeezeproof.store.tensors import AGAIN, read_arrays, read_metadata, write_tensors
-from squeezeproof.types import PairNames, PredictionsMetadata
+from squeezeproof.types import ModelMetadata, PairNames, PredictionsMetadata, SplitMetadata
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,8 +55,8 @@ def save_predictions(
     predictions: "dict[str, Tensor]",
     names: PairNames,
     attacks: dict[str, dict[str, Any]],
-    checkpoint: dict[str, Any],
-    split: dict[str, Any],
+    checkpoint: ModelMetadata,
+    split: SplitMetadata,
     targets: "dict[str, Tensor] | None" = None,
     scored: dict[str, str] | None = None,
     **metadata: Any,

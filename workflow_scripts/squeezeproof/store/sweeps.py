@@ -11,6 +11,7 @@ import torch
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import log
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions, save_predictions
+from squeezeproof.types import ModelMetadata, SplitMetadata
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +48,8 @@ class SweepFile:
         labels: torch.Tensor,
         clean: torch.Tensor,
         stops: bool,
-        checkpoint: dict[str, Any],
-        split: dict[str, Any],
+        checkpoint: ModelMetadata,
+        split: SplitMetadata,
         identity: list[Any],
     ) -> None:
         self.labels, self.clean, self.checkpoint, self.split = labels, clean, checkpoint, split
