@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from squeezeproof.audit.findings import Finding, judge
-from squeezeproof.batches import in_batches
+from squeezeproof.audit.gathered import gathered
 from squeezeproof.entries import registry
 from squeezeproof.models.device import device_of
 from squeezeproof.norms import Norm
@@ -83,11 +83,10 @@ class Outcome:
         cls, model: nn.Module, points: torch.Tensor, aims: torch.Tensor, targeted: bool, batch_size: int | None
     ) -> "Outcome":
         """Of points [n, C, H, W], away from the labels `aims` [n], or towards these classes if `targeted`."""
-        parts, device = [], device_of(model)
+        device = device_of(model)
         with torch.no_grad():
-            look = lambda first, last: parts.append(model(points[first:last].to(device)))  # noqa: E731
-            in_batches(len(points), batch_size, look)
-        logits = torch.cat(parts).double()
+            logits = gathered(len(points), batch_size, lambda first, last: model(points[first:last].to(device)))
+        logits = logits.double()
         losses = functional.cross_entropy(logits, aims, reduction="none")
         return cls(logits.argmax(1).cpu().numpy(), (-losses if targeted else losses).cpu().numpy())
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from squeezeproof.attacks.objective import LOSSES, fooled
 from squeezeproof.attacks.pgd import pgd
-from squeezeproof.batches import in_batches
+from squeezeproof.audit.gathered import gathered
 from squeezeproof.models.device import device_of
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.types import Classifier
@@ -26,9 +26,7 @@ class Trial:
 
     def batched(self, function: Callable[[int, int], torch.Tensor]) -> torch.Tensor:
         """function(first, last) over all examples in batches, its tensors put together along the first dimension."""
-        parts = []
-        in_batches(len(self.labels), self.batch_size, lambda first, last: parts.append(function(first, last)))
-        return torch.cat(parts)
+        return gathered(len(self.labels), self.batch_size, function)
 
     def logits(self, points: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
