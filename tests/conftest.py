@@ -78,7 +78,8 @@ class Workspace:
         path.mkdir(parents=True)
         for name in WORKFLOW:
             source = ROOT / name
-            ignore = shutil.ignore_patterns("__pycache__")
+            # What Python compiled comes along, but for what another process is just writing.
+            ignore = shutil.ignore_patterns("*.pyc.*")
             shutil.copytree(source, path / name, ignore=ignore) if source.is_dir() else shutil.copy2(
                 source, path / name
             )

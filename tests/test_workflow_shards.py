@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TINY
+from conftest import TABLES, TINY
 from safetensors.numpy import load_file
 
 from squeezeproof.store.tensors import read_metadata
@@ -30,7 +30,7 @@ def test_shards_give_the_tables_of_whole_sets(finished, sharded):
     assert planned.keys() & {"prepare", "train", "compress", "craft"} == set()
     assert (planned["craft_shard"], planned["join_shards"]) == (6, 2)
     assert planned.keys() >= set(AFTER)
-    sharded.run()
+    sharded.run(TABLES)
     assert sharded.tables() == finished.tables()
     first, second = (load_file(workspace.results / f"{SET}.safetensors") for workspace in (finished, sharded))
     np.testing.assert_allclose(first["adversarial"], second["adversarial"], rtol=0, atol=1e-6)
@@ -41,9 +41,9 @@ def test_shards_give_the_tables_of_whole_sets(finished, sharded):
     sizes = {("digits", "cnn8"): Size(1000, 0, 0)}
     known = [job.benchmark for job in jobs(Study(copy.deepcopy(sharded.config)), sizes)]
     assert all((sharded.results / "benchmarks" / name).is_file() for name in known)
-    assert sharded.planned() == {}
+    assert sharded.planned(TABLES) == {}
     changed_attack_code(sharded)
-    again = sharded.planned()
+    again = sharded.planned(TABLES)
     # Of the two attacks, the one whose code changed.
     assert (again["craft_shard"], again["join_shards"]) == (3, 1) and "craft" not in again
 
