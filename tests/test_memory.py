@@ -30,7 +30,7 @@ LIBRARY = str(Path(jobs_module.__file__).parents[1])
 # --- Memory
 
 # Of 3 x 224 x 224 pixels; 300 MB.
-LARGE, MB = (2000, 3, 224, 224), 2**20
+LARGE = (2000, 3, 224, 224)
 HEAD = """
 import re, sys
 def memory(key):
