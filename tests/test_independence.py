@@ -4,12 +4,16 @@ from functools import cache
 
 import pytest
 import torch
-from attack_fixtures import both_norms, held_out, network, pixels, run, settings
+from attack_fixtures import both_norms, digits, held_out, network, pixels, run, settings
+from entry_examples import complete
+from sabotage_examples import fitted, normalised
 from torch import nn
 
+from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.craft import OF_THE_MODEL, craft
 from squeezeproof.attacks.objective import fooled
 from squeezeproof.attacks.registry import ATTACKS, FITS
+from squeezeproof.compression.quantization import quantize
 from squeezeproof.entries.attack import SHARED, UNTOLD
 from squeezeproof.store.shards import combined, shard_rows
 
@@ -99,3 +103,39 @@ def test_shards_and_batches_of_a_suite_have_the_same_bits(stop_on_success, norm)
     for name, tensor in whole.items():
         assert torch.equal(torch.cat([part[name] for part in parts]), tensor), name
     assert {**combined(facts), "seconds": 0} == {**told, "seconds": 0}
+
+
+@cache
+def rounded(bits):
+    """A network of batch normalisations, trained, its weights and activations at so many bits; None for floats."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = fitted(normalised(), epochs=3)
+    if bits:
+        quantize(model, (1, 8, 8), complete("compressions", "quantization", bits=bits), digits()[0][:64], 0)
+    return RowByRow(model.eval())
+
+
+@pytest.mark.slow
+@both_modes
+@pytest.mark.parametrize("bits", [None, 2, 3, 5, 8])
+@pytest.mark.parametrize("method", ATTACKS)
+def test_so_it_is_behind_batch_normalisations_and_at_few_bits(method, bits, stop_on_success):
+    model, (images, labels), count = rounded(bits), held_out(6), 6
+    norm = "l2" if method == "cw" else "linf"
+    seeds = {"seeds": 4, "rounds": 2} if method == "substitute" else {}
+    entry = settings(method, eps={"linf": 0.1, "l2": 0.8}[norm], norm=norm, stop_on_success=stop_on_success, **seeds)
+    options = {"seed": 3, "training": held_out(60)}
+    whole, told = craft(model, images, labels, entry, batch_size=count, **options)
+    rows = [shard_rows(count, shard, 3) for shard in (1, 2, 3)]
+    shards = [craft(model, images, labels, entry, batch_size=1, rows=own, **options) for own in rows]
+    # The substitute is a network of its own, which sees the images of a batch together.
+    off = 1e-5 if method == "substitute" else 0
+    for name, tensor in whole.items():
+        torch.testing.assert_close(torch.cat([part[name] for part, _ in shards]), tensor, rtol=off, atol=off)
+    assert {**combined([facts for _, facts in shards]), "seconds": 0} == {**told, "seconds": 0}
+    points = whole["adversarial"]
+    assert points.min() >= 0 and points.max() <= 1
+    assert norms(points - images / 255, norm).max() <= entry["eps"] + 1e-6
+    with torch.no_grad():
+        assert torch.equal(model(points).argmax(1), whole["predictions"])
