@@ -356,6 +356,18 @@ def test_a_cut_that_takes_other_columns_is_seen_however_small_and_masked():
     assert "computes something else" in reference.difference(wrong, removed)
 
 
+def test_a_wrong_cut_is_seen_where_no_image_wakes_the_filter_that_it_moves():
+    """Of maps that are rolled the last three go: the one before them lands on a column of another, and is silent on all
+    images of [0, 1]."""
+    torch.manual_seed(0)
+    model = trained(Net(lambda maps: maps.roll(1, 1)))
+    model.c2.weight.data[5:] *= 0.01
+    model.n2.bias.data[4] = -5
+    maps = functional.relu(model.n2(model.c2(functional.relu(model.n1(model.c1(torch.rand(99, *SHAPE)))))))
+    assert not maps[:, 4].any()
+    assert set(prune(model)) == {"c1"}
+
+
 @pytest.mark.parametrize(("apart", "same"), [(0.0, True), (1e-9, True), (0.1, False), (float("nan"), False)])
 def test_logits_are_compared_beside_how_they_change(apart, same):
     logits = torch.randn(4, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

@@ -19,6 +19,8 @@ from squeezeproof.models.device import device_of
 from squeezeproof.randomness import own_randomness
 
 IMAGES = 4
+# Standard deviation of the noise in which filters answer that no image of [0, 1] wakes: what was cut beside them shows.
+LOUD = 10.0
 # Of how much a logit changes from image to image. A wrong cut moves every channel behind it.
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3}
 # Units in the last place that the order of sums may change.
@@ -47,7 +49,9 @@ class Reference:
     """A network as it was before its filters were removed, and what it computes with some of them silent."""
 
     def __init__(self, model: nn.Module, shape: Sequence[int]) -> None:
-        self.pixels = torch.rand(IMAGES, *shape, generator=torch.Generator().manual_seed(0)).to(device_of(model))
+        generator, device = torch.Generator().manual_seed(0), device_of(model)
+        self.pixels = torch.rand(IMAGES, *shape, generator=generator).to(device)
+        self.noise = LOUD * torch.randn(IMAGES, *shape, generator=generator).to(device)
         # In double precision rounding hides nothing, where the network takes it.
         self.double, self.model = _in_double(model, self.pixels)
 
@@ -55,13 +59,13 @@ class Reference:
         """What tells `pruned` from the network with the `removed` channels silent (of `silent`), None if nothing."""
         with torch.no_grad():
             with silent(self.model, removed) as strays:
-                expected = self._logits(self.model)
+                expected, loud = self._logits(self.model, self.pixels), self._loud(self.model)
             if strays:
                 return f"{', '.join(strays)} would lose other channels than those filters feed"
             if self.double:
                 pruned = copied(pruned).double()
             try:
-                found = self._logits(pruned)
+                found = self._logits(pruned, self.pixels)
             except Exception as error:
                 pass_on(error)
                 return (
@@ -69,17 +73,27 @@ class Reference:
                     "cannot be followed, or a size is a fixed number "
                     f"({type(error).__name__}: {error})"
                 )
-        if same_logits(expected, found):
+            answer = None if loud is None else self._loud(pruned)
+        if same_logits(expected, found) and (loud is None or (answer is not None and same_logits(loud, answer))):
             return None
         return (
             "without some of their filters it computes something else than with those silent, as where channels are "
             "reordered, split at fixed places, or pass a function that is not 0 at 0"
         )
 
-    def _logits(self, model: nn.Module) -> torch.Tensor:
+    def _logits(self, model: nn.Module, images: torch.Tensor) -> torch.Tensor:
         # A network that draws numbers in eval mode draws the same ones each time.
-        with own_randomness(0, self.pixels.device):
-            return model.eval()(self.pixels.double() if self.double else self.pixels)
+        with own_randomness(0, images.device):
+            return model.eval()(images.double() if self.double else images)
+
+    def _loud(self, model: nn.Module) -> torch.Tensor | None:
+        """The logits of noise; None of a network that such inputs break, or take beyond what its numbers hold."""
+        try:
+            logits = self._logits(model, self.noise)
+        except Exception as error:
+            pass_on(error)
+            return None
+        return logits if logits.isfinite().all() else None
 
 
 def same_logits(expected: torch.Tensor, found: torch.Tensor) -> bool:
