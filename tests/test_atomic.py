@@ -9,6 +9,9 @@ from store_examples import run_python
 
 from squeezeproof import atomic
 from squeezeproof.atomic import replacing
+from squeezeproof.figures.style import save, words
+from squeezeproof.store.csvs import writing_csv
+from squeezeproof.store.json_files import write_json
 from squeezeproof.store.tensors import read_arrays, read_metadata, write_tensors
 
 # --- Atomic replacement
@@ -23,6 +26,33 @@ def test_a_new_file_appears_with_its_folders(tmp_path):
         assert temporary.parent == path.parent
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]
+
+
+def csv_file(path):
+    with writing_csv(path) as file:
+        file.write("a\n1\n")
+
+
+WRITERS = {
+    "tensors": lambda path: write_tensors(path, {"a": np.zeros(2)}, {"kind": "x"}),
+    "table": csv_file,
+    "json": lambda path: write_json(path, {}),
+    "figure": lambda path: save(words("nothing"), [path.with_suffix(".png")]),
+}
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o027])
+@pytest.mark.parametrize("kind", WRITERS)
+def test_who_may_read_a_file_is_what_the_umask_says(tmp_path, kind, umask):
+    """In a folder that a group shares, files of one are to be read by the others."""
+    before = os.umask(umask)
+    try:
+        WRITERS[kind](tmp_path / "new" / "file")
+    finally:
+        os.umask(before)
+    modes = {path: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_file()}
+    assert set(modes.values()) == {0o666 & ~umask}
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o777 & ~umask
 
 
 @pytest.mark.parametrize("exception", [OSError("disk full"), KeyboardInterrupt()])

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -206,6 +207,25 @@ def test_a_folder_in_use_is_told_in_a_sentence(pipe):
     pipe.tell(f"LockException:\n{LockException()}", level=logging.ERROR)
     [line] = pipe.lines
     assert line.startswith("This folder cannot be locked") and "--unlock" in line
+
+
+def test_who_holds_the_lock_since_when_and_what_to_do_is_told(tmp_path, monkeypatch):
+    old, new = tmp_path / "0.input.lock", tmp_path / "0.output.lock"
+    for path, moment in ((old, "2026-01-02 03:04"), (new, "2026-01-02 03:05")):
+        path.touch()
+        os.utime(path, (time.mktime(time.strptime(moment, "%Y-%m-%d %H:%M")),) * 2)
+    own = display.locked_sentence(tmp_path)
+    assert "another run of yours has been in it since 2026-01-02 03:05" in own and "snakemake --unlock" in own
+    monkeypatch.setattr(display, "owner_of", lambda path: "ada")
+    monkeypatch.setattr(display.os, "getuid", lambda: new.stat().st_uid + 1)
+    other = display.locked_sentence(tmp_path)
+    assert "a run of ada has been in it since 2026-01-02 03:05; ask ada" in other and "copy of your own" in other
+
+
+@pytest.mark.parametrize("locks", ["missing", "empty"])
+def test_a_lock_that_is_gone_meanwhile_is_told_without_an_owner(tmp_path, locks):
+    (tmp_path / "empty").mkdir()
+    assert "another run is under way in it" in display.locked_sentence(tmp_path / locks)
 
 
 def test_a_terminal_shows_how_far_the_run_and_its_longest_job_are(terminal, tmp_path):

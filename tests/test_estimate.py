@@ -236,6 +236,13 @@ def test_a_study_that_did_not_run_here_has_no_row(tmp_path, monkeypatch):
         estimates.compared(plan(study="tiny"))
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (0.3, "under 1 s"), (0.7, "1 s"), (200, "3 min"), (166_000, "46.1 h")]
+)
+def test_times_are_told_as_a_person_says_them(seconds, text):
+    assert show_estimate.told(seconds) == text
+
+
 def held(folder):
     """Bytes of the tensors under a folder."""
     return sum(np.asarray(array).nbytes for path in folder.rglob("*.safetensors") for array in load_file(path).values())

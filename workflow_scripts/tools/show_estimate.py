@@ -1,7 +1,7 @@
 """Prints what a study will cost, before it runs: `show_estimate.py CONFIG [OVERLAY ...] [--finished CONFIG ...]`.
 
-Jobs per rule, passes through networks, bytes on disk, and hours of one core or one GPU. The hours are fitted to logs
-and benchmark files of comparable jobs of finished studies (those in config.yaml and studies/ by default): on the same
+Jobs per rule, passes through networks, bytes on disk, and the time of one core or one GPU. It is fitted to logs and
+benchmark files of comparable jobs of finished studies (those in config.yaml and studies/ by default): on the same
 kind of device with as many threads, of the same rule and architecture. Where there are none, some steps of the network
 are timed on this machine.
 """
@@ -29,6 +29,7 @@ from squeezeproof.study.estimate import Size, defaults, file_bytes, jobs
 from squeezeproof.study.outputs import jobs as planned_jobs
 from squeezeproof.study.plan import Study
 from squeezeproof.study.rates import Rates
+from squeezeproof.study.time_left import in_words
 
 # A class more or less changes nothing here, and only a data set on disk knows its classes.
 CLASSES = 10
@@ -121,7 +122,7 @@ def finished_studies(paths):
 
 
 def rows_of(study, sizes, rates):
-    """Rule, jobs, image passes forward and backward, and hours, of every rule and of all."""
+    """Rule, jobs, image passes forward and backward, and seconds, of every rule and of all."""
     counts = Counter(job.rule for job in planned_jobs(study))
     by_rule = defaultdict(list)
     for job in jobs(study, sizes):
@@ -131,9 +132,15 @@ def rows_of(study, sizes, rates):
         known = by_rule.get(rule, [])
         forwards, backwards = (sum(getattr(job, key) for job in known) for key in ("forwards", "backwards"))
         seconds = sum(map(rates.seconds, known)) if known else count * rates.seconds_of(rule)
-        rows.append([rule, count, f"{forwards:.3g}", f"{backwards:.3g}", f"{seconds / 3600:.3g}"])
-        total.update(jobs=count, forwards=forwards, backwards=backwards, hours=seconds / 3600)
-    return [*rows, ["total", total["jobs"], *(f"{total[key]:.3g}" for key in ("forwards", "backwards", "hours"))]]
+        rows.append([rule, count, f"{forwards:.3g}", f"{backwards:.3g}", seconds])
+        total.update(jobs=count, forwards=forwards, backwards=backwards, seconds=seconds)
+    passes = [f"{total[key]:.3g}" for key in ("forwards", "backwards")]
+    return [*rows, ["total", total["jobs"], *passes, total["seconds"]]]
+
+
+def told(seconds):
+    """A duration as a person says it; a sum of jobs that take a moment is not nothing."""
+    return "under 1 s" if 0 < seconds < 0.5 else in_words(seconds)
 
 
 def main(arguments):
@@ -150,18 +157,18 @@ def show(study, finished):
     sizes = measured_sizes(study)
     rates = calibrated(study, sizes, finished_studies(finished))
     unit = "GPU" if device == "cuda" else "CPU"
-    header = ["rule", "jobs", "passes forward", "backward", f"{unit} hours"]
+    header = ["rule", "jobs", "passes forward", "backward", f"{unit} time"]
     rows_of_rules = rows_of(study, sizes, rates)
-    print_table(f"Study {study.name}", header, rows_of_rules)
+    print_table(f"Study {study.name}", header, [[*row, told(seconds)] for *row, seconds in rows_of_rules])
     held = file_bytes(study, sizes)
     rows = [[kind, f"{size / 2**20:.1f}"] for kind, size in [*held.items(), ("total", sum(held.values()))]]
     print_table("On disk", ["files", "MiB"], rows)
     if device == "cpu":
         factor = defaults()["gpu_factor"]
-        hours = float(rows_of_rules[-1][-1]) / factor
-        print(f"\nOne GPU, ASSUMED to be {factor} times as fast as a core, would take {hours:.3g} hours.")
+        taken = told(rows_of_rules[-1][-1] / factor)
+        print(f"\nOne GPU, ASSUMED to be {factor} times as fast as a core, would take {taken}.")
     if used := [f"{count} {rule} of {kind}" for (rule, kind), count in rates.used.items() if count]:
-        print(f"Hours are fitted to these finished jobs: {', '.join(used)}.")
+        print(f"Times are fitted to these finished jobs: {', '.join(used)}.")
     if not all(rates.used.values()):
         rest = ", ".join(f"{rule} of {kind}" for (rule, kind), count in rates.used.items() if not count)
         factor = rates.timed.factor

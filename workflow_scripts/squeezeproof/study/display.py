@@ -12,6 +12,7 @@ import textwrap
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from squeezeproof.study.interrupts import SENTENCE, interrupted
 from squeezeproof.study.paths import Paths
+from squeezeproof.study.surroundings import owner_of
 from squeezeproof.study.time_left import TimeLeft, in_words
 
 if TYPE_CHECKING:
@@ -37,9 +39,8 @@ CHATTER = re.compile(
 )
 # How Snakemake says what is said here in a sentence.
 SENTENCES = {
-    "Terminating processes on user request": SENTENCE,
-    "Error: Directory cannot be locked": "This folder cannot be locked: another run is under way in it, or one was "
-    "killed; wait for it, or run `snakemake --unlock` and then the same command.",
+    "Terminating processes on user request": lambda: SENTENCE,
+    "Error: Directory cannot be locked": lambda: locked_sentence(Path(".snakemake/locks")),
 }
 SILENT = {
     LogEvent.WORKFLOW_STARTED,
@@ -91,6 +92,28 @@ def show_in_words(study: "Study", benchmarks: str, cores: int) -> None:
     logger.addHandler(Display(handler, study, benchmarks, cores))
 
 
+def locked_sentence(locks: Path) -> str:
+    """Whose run has locked a working directory, since when, and what to do; `locks` is Snakemake's folder of locks."""
+    with suppress(OSError):
+        newest = max(locks.iterdir(), key=lambda path: path.stat().st_mtime, default=None)
+        if newest is not None:
+            status = newest.stat()
+            since = time.strftime("%Y-%m-%d %H:%M", time.localtime(status.st_mtime))
+            if status.st_uid == os.getuid():
+                remedy = "wait for it, or, if it was killed, run `snakemake --unlock` and then the same command."
+                return f"This folder cannot be locked: another run of yours has been in it since {since}; {remedy}"
+            owner = owner_of(newest)
+            return (
+                f"This folder cannot be locked: a run of {owner} has been in it since {since}; ask {owner} whether it "
+                f"is still under way. If it was killed, {owner} runs `snakemake --unlock` here. Or run in a copy of "
+                f"your own."
+            )
+    return (
+        "This folder cannot be locked: another run is under way in it, or one was killed; wait for it, or run "
+        "`snakemake --unlock` and then the same command."
+    )
+
+
 class Display(ColorizingTextHandler):
     """Writes a study's run in words to the stream of the handler whose place it takes."""
 
@@ -133,7 +156,7 @@ class Display(ColorizingTextHandler):
             return words[event](record)
         said = str(record.msg)
         if sentence := next((short for long, short in SENTENCES.items() if long in said), None):
-            return self.wrap(sentence, "")
+            return self.wrap(sentence(), "")
         if is_chatter(record):
             return ""
         # What Ctrl-C ended is no fault of anybody's.

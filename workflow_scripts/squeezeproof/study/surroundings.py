@@ -62,13 +62,14 @@ def not_writable(folders: Iterable[str | Path]) -> list[str]:
         place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         if not os.access(place, os.W_OK | os.X_OK):
             found[place] = (
-                f"the folder {place}: belongs to {_owner(place)}, and you may write no files there; ask for the right "
-                "to, or run in a copy that is yours"
+                f"the folder {place}: belongs to {owner_of(place)}, and you may write no files there; ask for the "
+                "right to, or run in a copy that is yours"
             )
     return list(found.values())
 
 
-def _owner(place: Path) -> str:
+def owner_of(place: Path) -> str:
+    """The name of the user whom a file or folder belongs to."""
     try:
         return place.owner()
     except (KeyError, OSError):
