@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from squeezeproof.analysis.answers import SEVERAL, Evidence, Loss, strength_of
+from squeezeproof.analysis.answers import Evidence, Loss, strength_of
 from squeezeproof.analysis.efficiency import SAME
 from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays
 from squeezeproof.analysis.pairs import BASE
@@ -36,11 +36,12 @@ def evidence(
     on_model = [finding for finding in findings if _concerns(finding, model["dataset"], own)]
     on_base = [finding for finding in findings if _concerns(finding, model["dataset"], bases)]
     robust, crafting = tables["robust_accuracy"], tables["crafting"]
-    gradients = _gradients(crafting[crafting["dataset"].eq(model["dataset"]) & crafting["source"].isin(own)])
+    robust = robust[robust["dataset"].eq(model["dataset"])]
+    gradients = _gradients(crafting[crafting["dataset"].eq(model["dataset"]) & crafting["source"].isin(own)], robust)
     warned = models.loc[models["dataset"].eq(model["dataset"]) & models["model"].isin(own), "warning"]
     return Evidence(
         clean=next((_clean_loss(row, tables["clean_differences"], alpha) for row in clean.itertuples()), None),
-        attacks=_losses(verdicts, robust[robust["dataset"].eq(model["dataset"])], bases, alpha, gradients),
+        attacks=_losses(verdicts, robust, bases, alpha, gradients),
         same=next((text for text in warned if text.startswith(SAME)), ""),
         broken=broken(on_model),
         failures=counted([*on_model, *on_base], FAILURE),
@@ -76,10 +77,18 @@ def _clean_loss(row: Any, table: pd.DataFrame, alpha: float) -> Loss:
     return Loss(CLEAN_IMAGES, "", row.difference, low, high, row.n)
 
 
-def _gradients(crafting: pd.DataFrame) -> pd.Series:
-    """Attack -> the gradients per image that it took at least; any number where it may stop at its first success."""
+def _gradients(crafting: pd.DataFrame, robust: pd.DataFrame) -> pd.Series:
+    """Attack -> the gradients per image that it took at least, of one that stops at its first success no fewer than for
+    every image that still stands: these got all its steps.
+
+    Args:
+        crafting, robust: the rows of these tables on some models, and on a data set of theirs.
+    """
+    own = robust[robust["source"].eq(robust["target"])].set_index(["source", "attack"])["accuracy"]
+    standing = [own.get(key, 1.0) for key in zip(crafting["source"], crafting["attack"], strict=True)]
     stops = crafting["stop_on_success"].astype(str).eq("True")
-    return crafting["backwards_per_example"].where(~stops, SEVERAL).groupby(crafting["attack"]).min()
+    most = crafting["backwards_per_example"] / pd.Series(standing, crafting.index, dtype=float)
+    return crafting["backwards_per_example"].where(~stops, most).groupby(crafting["attack"]).min()
 
 
 def _losses(verdicts: pd.DataFrame, robust: pd.DataFrame, bases: Any, alpha: float, gradients: pd.Series) -> list[Loss]:
