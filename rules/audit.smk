@@ -45,6 +45,7 @@ rule audit_data:
         mem_mb=growing(1000),
         runtime=growing(60),
     params:
+        test_images=lambda wildcards: study.datasets[wildcards.dataset].test_images,
         code=code_digest("audit_data.py"),
     message:
         "Auditing the data set {wildcards.dataset}"

@@ -151,7 +151,7 @@ class Jobs:
         files = Files(source=source, test=test, sets=sets)
         self._add("probe", "probe", files, Files(path("probe.csv")), params, source=BASE)
         splits = {split: path(f"{split}.safetensors") for split in ("train", "validation", "test")}
-        self._add("audit_data", "audit_data", Files(**splits), Files(path("data.csv")))
+        self._add("audit_data", "audit_data", Files(**splits), Files(path("data.csv")), {"test_images": None})
         models = [(DATASET, BASE), (DATASET, PRUNED)]
         files = Files(
             found=[path("data.csv"), path("sets.csv"), path("probe.csv")],

@@ -29,10 +29,11 @@ from squeezeproof.audit.probe import probe
 from squeezeproof.audit.scales import audit_scales
 from squeezeproof.audit.sets import Origin, audit_set
 from squeezeproof.audit.study import audit_study
+from squeezeproof.evaluation.again import ask_again
 from squeezeproof.models.build import Normalize
 from squeezeproof.models.predict import predict
 from squeezeproof.store.adversarial import save_set
-from squeezeproof.store.predictions import NOT_SCORED, save_predictions
+from squeezeproof.store.predictions import ASKED_AGAIN, NOT_SCORED, save_predictions
 from squeezeproof.store.tensors import fingerprint, write_tensors
 
 COUNT = 200
@@ -148,6 +149,7 @@ class House:
         self.sets, self.predictions = {}, {}
         # Model -> parameter -> pruning mask, as its checkpoint has them.
         self.masks = {}
+        self.expected = COUNT
         # What the jobs note of what they were given.
         self.scored, self.made_of, self.trained_on = {}, {}, {}
 
@@ -229,7 +231,7 @@ class House:
                 {"images": images.numpy(), "labels": labels.numpy()},
                 {"kind": "dataset", **self.split},
             )
-        found = audit_data("digits", *(self.folder / name for name in ("train", "validation", "test")))
+        found = audit_data("digits", *(self.folder / name for name in ("train", "validation", "test")), self.expected)
         for source, model in self.models.items():
             options = {"seed": 1, "batch_size": 100, "dataset": "digits", "source": source}
             kept = Remembered.of(model, self.images, self.labels, source)
@@ -260,7 +262,9 @@ class House:
             checkpoint = {"fingerprint": self.digests[target]}
             told = self.scored[target, source]
             given = names, entries, checkpoint, self.split, self.targets(source)
-            save_predictions(paths[-1], self.labels, predicted, *given, scored=told)
+            sets = [self.folder / f"{source}.{attack}" for attack in entries]
+            again = ask_again(self.models[target], self.folder / "test", sets, predicted)
+            save_predictions(paths[-1], self.labels, predicted, *given, scored=told, **{ASKED_AGAIN: again})
         digests, weights = {"train": self.seen(*self.train), "test": self.split["fingerprint"]}, {}
         for name in self.models:
             parent = self.digests.get(PARENTS.get(name))

@@ -373,7 +373,7 @@ def test_an_image_in_two_classes_is_counted_by_the_audit(tmp_path):
     paths = {split: tmp_path / split for split in ("train", "validation", "test")}
     settings = ImageFolder(root=str(root), size=4)
     prepare(as_dict(settings), paths, "mine")
-    shared, twice, repeated = audit_data("mine", *paths.values())
+    shared, twice, repeated, *_ = audit_data("mine", *paths.values())
     # 00.png of a is a test image too, as is the one of b that stands twice in training; 01.png of a is 2.png of b.
     assert (shared.value, twice.value, twice.verdict) == (2, 2, "warning")
     assert "(classes 0 and 1)" in twice.message

@@ -129,10 +129,24 @@ def calibrated_on_levels_of_grey(house):
         layer.input_quantizer.scale *= 255
 
 
-@sabotage(None, "before")
+@sabotage(34, "before")
 def learned_scales_of_another_layer(house):
-    """Scales that are trained may end anywhere: the model is what it is, and its numbers are right."""
     handed_on([layer.weight_quantizer for layer in quantized(house, mode="qat")])
+
+
+@sabotage(34, "before")
+def learned_scales_that_ran_away(house):
+    """As those of 16 bits do under plain SGD."""
+    with torch.no_grad():
+        for layer in quantized(house, 16, mode="qat"):
+            layer.input_quantizer.scale *= 100
+
+
+@sabotage(34, "before")
+def learned_scales_below_zero(house):
+    """What such a scale rounds to is next to nothing."""
+    with torch.no_grad():
+        quantized(house, mode="qat")[1].weight_quantizer.scale.neg_()
 
 
 @sabotage(35, "before")
@@ -178,23 +192,36 @@ def a_class_under_the_name_of_another(house):
     house.labels[house.labels == 3] = 5
 
 
-@sabotage(None, "before")
+@sabotage(38, "before")
 def training_images_a_level_of_grey_off(house):
-    """Duplicates are known by their bits."""
     house.images, house.labels = house.train[0][:COUNT].clone(), house.train[1][:COUNT].clone()
     house.images[:, :, 0, 0] += 1
 
 
-@sabotage(None, "before")
+@sabotage(38, "before")
+def a_tenth_of_the_training_images_with_noise(house):
+    rows = torch.arange(0, COUNT, 10)
+    noise = torch.randint(-6, 7, house.images[rows].shape)
+    house.images[rows] = (house.train[0][rows] + noise).clamp(0, 255).to(torch.uint8)
+    house.labels[rows] = house.train[1][rows]
+
+
+@sabotage(40, "before")
 def half_of_the_test_images_lost(house):
     """The split is what it says it is."""
     house.images, house.labels = house.images[: COUNT // 2], house.labels[: COUNT // 2]
 
 
-@sabotage(None, "before")
+@sabotage(39, "before")
 def images_of_the_test_saved_with_loss(house):
     """They are other images, of which everything is right."""
     house.images = (house.images // 16) * 16 + 8
+
+
+@sabotage(39, "before")
+def images_of_the_test_resized_twice(house):
+    smaller = functional.interpolate(house.images.float(), size=6, mode="bilinear")
+    house.images = functional.interpolate(smaller, size=8, mode="bilinear").round().to(torch.uint8)
 
 
 @pytest.mark.parametrize("kind", SABOTAGE)

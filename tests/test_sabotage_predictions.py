@@ -239,7 +239,7 @@ def batch_statistics_at_prediction(house):
     )
 
 
-@sabotage(None, "scored")
+@sabotage(41, "scored")
 def the_truth_for_the_last_quarter(house):
     """A model may well be right on the images of a quarter."""
     for name, labels in house.predictions["small", "base"].items():

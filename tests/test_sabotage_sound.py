@@ -79,6 +79,7 @@ def images(change):
 
     def changed(house):
         house.images, house.labels = change(house.images, house.labels)
+        house.expected = len(house.labels)
 
     return changed
 
@@ -107,6 +108,11 @@ def some_labels_wrong(house):
 
 def two_images_twice(house):
     house.images[-2:], house.labels[-2:] = house.images[:2], house.labels[:2]
+
+
+def one_photograph_twice(house):
+    """In the training images with another bit."""
+    house.images[0], house.labels[0] = house.train[0][0] ^ 1, house.train[1][0]
 
 
 def layers(*middle, features=256):
@@ -198,6 +204,7 @@ SOUND = {
     "dark images": darker,
     "a few wrong labels": some_labels_wrong,
     "two images twice": two_images_twice,
+    "one photograph in both splits": one_photograph_twice,
     "bfloat16": base(lambda: in_bfloat16(network())),
     "a robust network": base(lambda: robust(dense(64), 0.1)),
     "a robust network with batch normalisation": base(lambda: robust(normalised(), 0.1)),
@@ -232,7 +239,7 @@ SOUND = {
     "4 bits, least error": calibrated(4, calibration="mse"),
     "6 bits, a percentile, float inputs": calibrated(6, calibration="percentile", activation_bits=32),
     "4 bits, fine-tuned": calibrated(4, 1),
-    "3 bits, scales learned": calibrated(3, 1, mode="qat"),
+    **{f"{bits} bits, scales learned": calibrated(bits, 2, mode="qat") for bits in (2, 3, 4, 8)},
     "calibrated on few images": calibrated(8, calibration_images=8),
     "masks known": masks_known,
     "the least likely class": reached("least-likely"),

@@ -6,5 +6,6 @@ from squeezeproof.jobs import job
 
 with job(snakemake):
     files = snakemake.input
-    findings = audit_data(snakemake.wildcards.dataset, files.train, files.validation, files.test)
+    expected = snakemake.params.test_images
+    findings = audit_data(snakemake.wildcards.dataset, files.train, files.validation, files.test, expected)
     write_findings(snakemake.output[0], findings)

@@ -1,5 +1,6 @@
 """Rule predict: a target model's predicted labels on the clean test split and on every set of one source."""
 
+from squeezeproof.evaluation.again import ask_again
 from squeezeproof.evaluation.scoring import score
 from squeezeproof.jobs import job
 from squeezeproof.markers import supported
@@ -7,7 +8,7 @@ from squeezeproof.models.checkpoints import load_model
 from squeezeproof.models.predict import predict
 from squeezeproof.runtime import set_up
 from squeezeproof.store.kept import Kept, digest
-from squeezeproof.store.predictions import save_predictions
+from squeezeproof.store.predictions import ASKED_AGAIN, save_predictions
 
 with job(snakemake, of_one_network=True):
     params, files = snakemake.params, snakemake.input
@@ -17,4 +18,5 @@ with job(snakemake, of_one_network=True):
     found = score(lambda images: predict(model, images, batch), files.test, sets, kept)
     labels, predictions, attacks, split, targets, scored = found
     kept.save()
-    save_predictions(output, labels, predictions, snakemake.wildcards, attacks, target, split, targets, scored)
+    told = {ASKED_AGAIN: ask_again(model, files.test, sets, predictions, batch)}
+    save_predictions(output, labels, predictions, snakemake.wildcards, attacks, target, split, targets, scored, **told)

@@ -7,17 +7,27 @@ from typing import Any
 
 import numpy as np
 
-from squeezeproof.audit.findings import EVERY, WARNING, Finding, judge, listed, remedy
+from squeezeproof.audit.findings import EVERY, WARNING, Finding, judge, listed, not_applicable, remedy
 from squeezeproof.audit.models import Models, works
 from squeezeproof.audit.sets import HELPS
 from squeezeproof.entries import registry
 from squeezeproof.entries.attack import Attack
-from squeezeproof.store.predictions import CLEAN, KIND, NOT_SCORED, SCORED, read_predictions, read_targeted
+from squeezeproof.store.predictions import (
+    ASKED_AGAIN,
+    CLEAN,
+    KIND,
+    NOT_SCORED,
+    SCORED,
+    read_predictions,
+    read_targeted,
+)
 from squeezeproof.store.tensors import read_arrays, read_metadata
 from squeezeproof.types import Key, PredictionsMetadata
 
 # Standard errors of a difference up to which chance explains it.
 CHANCE = 2.0
+# Share of the labels that were asked for again which another batch may decide.
+OTHERS = 0.01
 
 
 @dataclass(frozen=True)
@@ -88,7 +98,7 @@ def together(cells: Sequence[Cell]) -> Cell:
 def audit_predictions(
     path: str | Path, splits: dict[str, Split], fingerprints: dict[tuple[str, str], str], models: Models
 ) -> tuple[list[Cell], list[Finding]]:
-    """Cells of a predictions file that can be compared, and findings of checks 1, 2, 5 and 22 on all of them.
+    """Cells of a predictions file that can be compared, and findings of checks 1, 2, 5, 22 and 41 on all of them.
 
     Of targeted attacks, whose success is no accuracy, there are findings of check 2 and no cells.
 
@@ -102,7 +112,7 @@ def audit_predictions(
     """
     labels, predictions, metadata = read_predictions(path)
     key = (metadata["dataset"], metadata["source"], metadata["target"], EVERY)
-    findings = [_current(key, metadata, labels, splits[key[0]], fingerprints, path)]
+    findings = [_current(key, metadata, labels, splits[key[0]], fingerprints, path), _same_again(key, metadata, path)]
     if labels.shape != splits[key[0]].labels.shape:
         return [], findings
     clean = predictions[CLEAN]
@@ -143,6 +153,20 @@ def _current(
     found = [text for text, wrong in problems.items() if wrong]
     message = f"the predictions {' and '.join(found)}; {remedy(path)}"
     return judge(key, 1, len(found), 0, message)
+
+
+def _same_again(key: Key, metadata: PredictionsMetadata, path: str | Path) -> Finding:
+    """Check 41: the labels that were stored are those that the target gave when it was asked for some again."""
+    told: Any = dict(metadata).get(ASKED_AGAIN)
+    if not told:
+        return not_applicable(key, 41, "the target of a sweep is not asked again")
+    asked = sum(each["asked"] for each in told.values())
+    other = {name: each["other"] for name, each in told.items() if each["other"]}
+    message = (
+        f"asked again for {asked} of its labels, the target gave {sum(other.values())} others "
+        f"({', '.join(map(str, other))}): what is stored is not what it says of these images; {remedy(path)}"
+    )
+    return judge(key, 41, sum(other.values()), OTHERS * asked, message)
 
 
 def _complete(

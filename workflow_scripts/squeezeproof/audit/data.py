@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from squeezeproof.audit.findings import EVERY, LISTED, Finding, judge, listed, remedy
+from squeezeproof.audit.findings import EVERY, LISTED, Finding, judge, listed, not_applicable, remedy
+from squeezeproof.audit.likeness import audit_likeness
 from squeezeproof.errors import InputError
 from squeezeproof.store.names import names_in
 from squeezeproof.store.rows import part_slices
@@ -18,12 +19,15 @@ from squeezeproof.types import Key
 REPEATED = 0.01
 
 
-def audit_data(dataset: str, train: str | Path, validation: str | Path, test: str | Path) -> list[Finding]:
-    """The findings of checks 20, 28 and 29 on the splits of a data set, for all its cells.
+def audit_data(
+    dataset: str, train: str | Path, validation: str | Path, test: str | Path, expected: int | None = None
+) -> list[Finding]:
+    """The findings of checks 20, 28, 29, 38, 39 and 40 on the splits of a data set, for all its cells.
 
     Args:
         dataset: its name.
         train, validation, test: paths of its prepared splits.
+        expected: how many test images there should be, None where only the files tell.
     """
     digests = {path: list(_digests(path)) for path in (train, validation, test)}
     known, found = {*digests[train], *digests[validation]}, digests[test]
@@ -44,7 +48,17 @@ def audit_data(dataset: str, train: str | Path, validation: str | Path, test: st
         judge(key, 20, len(seen), 0, trained),
         _in_two_classes(key, digests),
         judge(key, 29, len(again), REPEATED * len(found), repeated),
+        *audit_likeness(dataset, train, test, seen),
+        _complete(key, len(found), expected, test),
     ]
+
+
+def _complete(key: Key, count: int, expected: int | None, test: str | Path) -> Finding:
+    """Check 40: the split has as many test images as its data set, or the config, says."""
+    if expected is None:
+        return not_applicable(key, 40, "only the files tell how many there are; write test: to have it checked")
+    message = f"there are {count} test images, and there should be {expected}; {remedy(test)}"
+    return judge(key, 40, abs(count - expected), 0, message)
 
 
 def _in_two_classes(key: Key, digests: Mapping[str | Path, Sequence[bytes]]) -> Finding:

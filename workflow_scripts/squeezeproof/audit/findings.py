@@ -60,6 +60,10 @@ NAMES = {
     35: "what was pruned is 0",
     36: "no class is labelled as another and that as it",
     37: "its weights are those of its base, compressed",
+    38: "no test image is nearly a training image",
+    39: "test images are treated as training images are",
+    40: "as many test images as there should be",
+    41: "asked again, the target gives the same labels",
 }
 LISTED = 10
 HARD = (*range(1, 9), 22, 24, 30)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 KIND = "predictions"
 TEXTS = ("dataset", "target", "source", "clean_fingerprint", "target_fingerprint")
 SCORED = "scored"
+# Name of the predictions -> for how many of them the target was `asked` again, and how many `other` labels it gave.
+ASKED_AGAIN = "asked_again"
 METADATA = {**dict.fromkeys(TEXTS, str), "attacks": dict, "classes": list, SCORED: dict}
 CLEAN = "clean"
 # The predicted label of an example that is left out of an attack's accuracy.
@@ -73,7 +75,7 @@ def save_predictions(
         targets: of every targeted attack the classes to reach, int64 [N]. What is read as `attacks` is without them.
         scored: attack instance name -> `{fingerprint of the source}:{digest of the images}`, as the set that was
             scored has them, so that the audit sees another set's images.
-        metadata: further JSON metadata.
+        metadata: further JSON metadata, such as ASKED_AGAIN.
     """
     arrays = {f"{PREDICTION}{name}": values.numpy().astype(np.int32) for name, values in predictions.items()}
     targets = targets or {}

@@ -16,7 +16,8 @@ ENSEMBLE = "ensemble"
 class Dataset:
     """A data set of the plan.
 
-    The settings are those that decide which images it has; `shards` is how many jobs share an attack on them.
+    The settings are those that decide which images it has; `shards` is how many jobs share an attack on them, and
+    `test_images` how many there are, None where only the files tell.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Dataset:
     channels: int
     size: int
     shards: int = 1
+    test_images: int | None = None
 
     def settings_of(self, split: str) -> dict[str, Any]:
         """Those that decide which images a split has: the number of test images is none of the training images'."""

@@ -285,4 +285,5 @@ def _dataset(name: str, typed: Any, settings: dict[str, Any]) -> Dataset:
         channels=typed.channels_of_images(),
         size=typed.side(),
         shards=settings["shards"],
+        test_images=typed.count("test"),
     )

@@ -1,0 +1,67 @@
+"""A target is asked for some of its labels again before they are stored.
+
+Labels come batch by batch, and those of an earlier run out of a file; a mistake there leaves everything else right.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from squeezeproof.batches import in_batches
+from squeezeproof.models.device import device_of
+from squeezeproof.store.datasets import to_pixels
+from squeezeproof.store.predictions import CLEAN, NOT_SCORED
+from squeezeproof.store.tensors import open_rows, read_metadata
+from squeezeproof.types import SetMetadata
+
+# Of the images of each set, evenly spaced.
+IMAGES = 32
+# Share of the spread of an image's logits within which two labels are a tie, which another batch may decide.
+TIE = 0.01
+
+
+def ask_again(
+    model: nn.Module,
+    test: str | Path,
+    sets: Iterable[str | Path],
+    predictions: Mapping[str, torch.Tensor],
+    batch_size: int | None = None,
+) -> dict[str, dict[str, int]]:
+    """For how many images of each set a target was `asked` again, and to how many of them it gave an `other` label.
+
+    Args:
+        model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K], in eval mode.
+        test: path of the prepared test split.
+        sets: paths of the adversarial sets that were scored.
+        predictions: `clean` and attack name -> labels [N], NOT_SCORED where there is none.
+        batch_size: images in memory at a time; None for as many as fit.
+    """
+    images = {CLEAN: (test, "images")}
+    for path in sets:
+        metadata: SetMetadata = read_metadata(path)
+        images[metadata["attack"]] = path, "adversarial"
+    return {name: _asked(model, *images[name], labels.numpy(), batch_size) for name, labels in predictions.items()}
+
+
+def _asked(
+    model: nn.Module, path: str | Path, array: str, labels: np.ndarray, batch_size: int | None
+) -> dict[str, int]:
+    rows = np.unique(np.linspace(0, len(labels) - 1, min(IMAGES, len(labels))).round().astype(int))
+    rows = rows[labels[rows] != NOT_SCORED]
+    if not len(rows):
+        return {"asked": 0, "other": 0}
+    images, stored = torch.from_numpy(open_rows(path, array)[rows]), torch.from_numpy(labels[rows].astype(np.int64))
+    same, device = torch.zeros(len(rows), dtype=torch.bool), device_of(model)
+
+    def compare(first: int, last: int) -> None:
+        logits = model(to_pixels(images[first:last], device)).cpu()
+        own = logits.gather(1, stored[first:last, None])[:, 0]
+        same[first:last] = logits.amax(1) - own <= TIE * (logits.amax(1) - logits.amin(1))
+
+    with torch.no_grad():
+        in_batches(len(rows), batch_size, compare)
+    # No label is that of logits that are no numbers.
+    return {"asked": len(rows), "other": int((~same).sum())}
