@@ -169,6 +169,16 @@ class InOneMemory(nn.Module):
         return self.last(self.decode(self.encode(pixels.flatten(1))))
 
 
+class InComplex(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = linear()
+        self.inner.scale = nn.Parameter(torch.ones(10, dtype=torch.complex64))
+
+    def forward(self, pixels):
+        return (self.inner(pixels) * self.inner.scale).abs()
+
+
 class InHalf(nn.Module):
     def forward(self, pixels):
         return pixels.flatten(1)[:, :10].half()
@@ -222,6 +232,10 @@ class Squeezed(nn.Sequential):
         (lambda **_: InHalf(), "its network has its logits in float16, float32 is needed"),
         (lambda **_: EndsInDouble(), r"its logits in float64, float32 is needed; .* end `forward` with \.float"),
         (lambda **_: InDouble(), "its network has inner.1.weight in float64, inner.1.bias in float64, float32"),
+        (
+            lambda **_: InComplex(),
+            "inner.scale in complex64, float32 is needed; hold the two parts of a complex number",
+        ),
         (lambda **_: InOneMemory(), "decode.weight and encode.weight are two parameters in one memory"),
         (lambda **_: torch.jit.script(linear()), "its network is compiled"),
         (lambda **_: nn.Sequential(torch.jit.script(linear())), "0 is compiled"),

@@ -158,6 +158,12 @@ def read_twice(means, weight):
     return sum(torch.einsum("nig,oig->no", basis, weight) for _ in range(2))
 
 
+def weighted_bag(pixels, weight):
+    """The rows of a table, weighted by the pixels."""
+    rows = torch.arange(len(weight)).expand(len(pixels), -1)
+    return functional.embedding_bag(rows, weight, mode="sum", per_sample_weights=pixels)
+
+
 USES = {
     "bilinear": ((4, 4, 4), lambda x, w: functional.bilinear(x, x.tanh(), w), 64),
     "number by number": ((4, 4), lambda x, w: (x[:, None] * w).sum(2), 16),
@@ -170,6 +176,8 @@ USES = {
     "expanded heads": ((1, 4, 4), lambda x, w: torch.bmm(x.expand(2, 1, 4), w.expand(2, 4, 4)).sum(0), 32),
     "addbmm": ((1, 4, 4), lambda x, w: torch.addbmm(torch.zeros(1, 4), x[:, None], w), 16),
     "distances": ((4, 4), lambda x, w: torch.cdist(x, w), 16),
+    "distances to many": ((40, 4), lambda x, w: torch.cdist(x, w)[:, :4], 160),
+    "bag": ((4, 4), weighted_bag, 16),
     "one by one": ((4, 4), lambda x, w: torch.stack([torch.mv(w, row) for row in x]), 16),
     "complex": ((4, 4, 3, 2), frequencies, 48),
 }

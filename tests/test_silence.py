@@ -271,6 +271,24 @@ def test_half_of_the_filters_are_not_found_in_one_of_two_layers():
         prune(trained(deepcopy(REORDERED["rolled"])), ratio=0.5)
 
 
+class LastByFunction(Net):
+    """Its last maps go to a weight that no layer holds."""
+
+    def forward(self, pixels):
+        maps = functional.relu(self.n2(self.c2(functional.relu(self.n1(self.c1(pixels))))))
+        return torch.einsum("nc,kc->nk", maps.mean((2, 3)), self.fc.weight[:, : maps.shape[1]])
+
+
+def test_no_layer_is_emptied_for_those_that_keep_their_filters():
+    """5 of 16 filters are 5 of the 8 of the first layer, and 7 would leave it one."""
+    model = LastByFunction(nn.Identity())
+    model.fc.weight = nn.Parameter(torch.randn(10, WIDTH))
+    assert {name: len(indices) for name, indices in prune(deepcopy(model), ratio=0.3).items()} == {"c1": 5}
+    told = r"does not cover c2: .*Without them the others would lose 88 % of their filters where 42 % are asked for"
+    with pytest.raises(InputError, match=told):
+        prune(deepcopy(model), ratio=0.42)
+
+
 class Weighed(nn.Module):
     """A sum of two branches, each times a number of one parameter, as of DARTS and BiFPN."""
 

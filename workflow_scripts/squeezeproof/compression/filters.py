@@ -27,6 +27,8 @@ from squeezeproof.types import Masks
 log = logging.getLogger("squeezeproof")
 
 TOLERANCE = 0.01
+# Of the filters that layers are asked to keep, the share that they keep at least where others keep all of theirs.
+LEFT = 1 / 3
 OPTIONS = ("scope", "importance", "measure", "max_layer_ratio")
 
 
@@ -125,6 +127,10 @@ def _choose(
     if asked.final and not exact and abs(achieved - asked.fraction) > _rounding(model, groups, asked, dense):
         problem = _out_of_reach(asked, achieved)
         raise Refused(whole, f" Without them {problem}.") if whole else NotSupported(problem)
+    left = (sum(group.filters for group in groups) - sum(map(len, chosen))) / max(1, sum(full))
+    if whole and asked.scope == "layer" and asked.measure == "channels" and left < LEFT * (1 - asked.fraction):
+        lost = f"the others would lose {100 - 100 * left:.0f} % of their filters where {100 * asked.fraction:g} % are"
+        raise Refused(whole, f" Without them {lost} asked for; write a lower ratio.")
     if asked.final and exact and achieved:
         _check_rounding(model, shape, groups, dense, asked, achieved)
     if asked.final and achieved == 0:

@@ -152,6 +152,18 @@ def _call(function: Callable[..., Any], shape: dict[str, int], arguments: dict[s
     return function(**shape, **arguments)
 
 
+def _check_numbers(factory: str, network: nn.Module, logits: Any) -> None:
+    """InputError where a network, or what it gives, is not in float32."""
+    others = {name: parameter.dtype for name, parameter in network.named_parameters()}
+    others |= {"its logits": logits.dtype} if isinstance(logits, torch.Tensor) else {}
+    if wrong := {name: dtype for name, dtype in others.items() if dtype != torch.float32}:
+        told = ", ".join(f"{name} in {str(dtype)[6:]}" for name, dtype in list(wrong.items())[:3])
+        advice = "leave out calls such as .double() and .half(), and end `forward` with .float()"
+        if any(dtype.is_complex for dtype in wrong.values()):
+            advice = "hold the two parts of a complex number in float32, and join them in `forward`: torch.complex"
+        raise InputError(f"factory {factory}: its network has {told}, float32 is needed; {advice}")
+
+
 def _build_custom(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
     if problem := refusal(settings["factory"]):
         raise InputError(f"factory {settings['factory']}: {problem}")
@@ -186,13 +198,7 @@ def _build_custom(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
                 f"{type(error).__name__}: {error}"
             ) from error
     network.train(training)
-    others = {name: parameter.dtype for name, parameter in network.named_parameters()}
-    others |= {"its logits": outputs[0].dtype} if isinstance(outputs[0], torch.Tensor) else {}
-    if wrong := [f"{name} in {str(dtype)[6:]}" for name, dtype in others.items() if dtype != torch.float32]:
-        raise InputError(
-            f"factory {settings['factory']}: its network has {', '.join(wrong[:3])}, float32 is needed; leave out "
-            f"calls such as .double() and .half(), and end `forward` with .float()"
-        )
+    _check_numbers(settings["factory"], network, outputs[0])
     if problem := not_copied(network):
         raise InputError(
             f"factory {settings['factory']}: {problem}, and compressions work on copies; keep it out of the network's "

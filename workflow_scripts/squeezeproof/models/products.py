@@ -30,6 +30,10 @@ FACTORS: dict[Any, tuple[int, ...]] = {
     "torchvision::deform_conv2d": (0, 1),
     aten._trilinear: (0, 1, 2),
     aten._cdist_forward: (0, 1),
+    aten._euclidean_dist: (0, 1),
+    # The weights of an embedding_bag's examples are factors where it has some.
+    aten._embedding_bag: (0, 6),
+    aten._embedding_bag_forward_only: (0, 6),
     aten.dot: (0, 1),
     aten.addbmm: (1, 2),
     aten._sparse_addmm: (1, 2),
@@ -136,7 +140,7 @@ class _Recorder(TorchDispatchMode):
     ) -> Any:
         output, packet = operation(*args, **(kwargs or {})), operation.overloadpacket
         places = FACTORS.get(packet) or FACTORS.get(operation.name(), ())
-        factors = [args[place] for place in places]
+        factors: list[Any] = [args[place] if place < len(args) else None for place in places]
         if factors and all(isinstance(factor, torch.Tensor) for factor in factors):
             moves = [factor.requires_grad for factor in factors]
             factors = [self._original(factor.detach()) for factor in factors]
@@ -167,8 +171,10 @@ def _macs(packet: Any, args: tuple[Any, ...], output: torch.Tensor) -> int:
         return output.numel() * second[..., 0].numel()
     if packet is aten._trilinear:
         return len(first) * second.numel()
-    if packet is aten._cdist_forward:
+    if packet in (aten._cdist_forward, aten._euclidean_dist):
         return output.numel() * first.shape[-1]
+    if packet in (aten._embedding_bag, aten._embedding_bag_forward_only):
+        return second.numel() * first.shape[1]
     if packet is aten.convolution or packet not in FACTORS:
         return output.numel() * second[0].numel()
     return first.numel() * (second.shape[-1] if second.dim() > 1 else 1)
