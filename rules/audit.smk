@@ -78,6 +78,7 @@ rule probe:
         attacks=lambda wildcards: study.sets[wildcards.dataset, wildcards.source],
         deep=study.config["audit"]["probe"],
         images=study.config["audit"]["images"],
+        expectation=expectation_of("source"),
         seed=lambda wildcards: derive_seed(wildcards.source, "probe"),
         # Those that rule craft takes.
         seeds=lambda wildcards: {

@@ -208,6 +208,11 @@ def sets():
     return [(*key, attack) for key, attacks in study.sets.items() for attack in attacks]
 
 
+def expectation_of(role):
+    """A function of wildcards: passes of the model in the given role (source, target) whose mean logits are scored."""
+    return lambda wildcards: study.expectations[wildcards.dataset, wildcards[role]]
+
+
 def attacks_of_sweep(wildcards):
     """(name, settings) of the attacks of a sweep, in the order of their eps."""
     return [(attack.name, attack.settings) for attack in study.sweeps[wildcards.sweep].attacks]

@@ -18,6 +18,7 @@ rule predict:
         gpu=GPUS,
         batch_size=BATCH_SIZE,
     params:
+        expectation=expectation_of("target"),
         compute=COMPUTE,
         code=job_code.on("predict.py", "target"),
     message:

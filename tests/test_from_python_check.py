@@ -132,6 +132,14 @@ def test_a_random_model_is_told_by_the_audit():
     assert checked.verdict == UNKNOWN and "the audit refuses results (check 6" in checked.answer.headline
 
 
+def test_a_random_model_is_a_warning_where_every_attack_sees_several_passes():
+    checked = check(network(), nn.Sequential(network(), Drawing()), attacks={"pgd": {"steps": 3, "expectation": 8}})
+    found = {finding.target: finding for finding in checked.audit if finding.check == 6}
+    assert {name: finding.verdict for name, finding in found.items()} == {"base": "pass", "compressed": "warning"}
+    assert "the mean logits of 8 passes" in found["compressed"].message
+    assert "the audit refuses" not in checked.answer.headline
+
+
 class Drawing(nn.Module):
     def forward(self, logits):
         return logits + 0.01 * torch.randn_like(logits)

@@ -19,10 +19,11 @@ def ripple(points):
     return points + 0.1 * (120 * points).sin()
 
 
-def probed(model, **changes):
+def probed(model, expectation=1, **changes):
     images, labels = held_out(60)
     entry = settings("pgd", **{"eps": 0.15, "steps": 40, **changes})
-    findings = probe(model, images, labels, entry, deep=True, seed=0, batch_size=25, dataset="digits", source="a")
+    options = {"deep": True, "expectation": expectation, "batch_size": 25}
+    findings = probe(model, images, labels, entry, seed=0, dataset="digits", source="a", **options)
     return {finding.check: finding for finding in findings}
 
 
@@ -66,6 +67,26 @@ def test_a_model_with_a_generator_of_its_own_is_caught():
     own = random.Random(0)
     found = probed(Wrapped(lambda logits: logits * (1.0 if own.random() < 0.5 else 0.9)))
     assert found[6].verdict == "failure" and found[6].value > 0.1
+
+
+def noise(points):
+    return points + 0.1 * torch.randn_like(points)
+
+
+def test_a_random_model_is_a_warning_where_its_attacks_see_the_mean_of_several_passes():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        alone, found = (probed(Wrapped(before=noise), passes, steps=2) for passes in (1, 10))
+    assert alone[6].verdict == "failure" and "write expectation: 10 for every attack on it" in alone[6].message
+    assert found[6].verdict == "warning" and "the mean logits of 10 passes" in found[6].message
+    assert {number: finding.verdict for number, finding in found.items()} == {
+        **{6: "warning", 7: "pass", 9: "pass"},
+        **dict.fromkeys((11, 16, 17, 18), "not applicable"),
+    }
+
+
+def test_a_model_that_looks_at_its_batch_is_a_failure_whatever_its_attacks_see():
+    assert probed(Wrapped(before=of_the_batch), 10)[6].verdict == "failure"
 
 
 def of_the_batch(points):

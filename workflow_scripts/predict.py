@@ -5,7 +5,7 @@ from squeezeproof.evaluation.scoring import score
 from squeezeproof.jobs import job
 from squeezeproof.markers import supported
 from squeezeproof.models.checkpoints import load_model
-from squeezeproof.models.predict import predict
+from squeezeproof.models.random_passes import predict_expected
 from squeezeproof.runtime import set_up
 from squeezeproof.store.kept import Kept, digest
 from squeezeproof.store.predictions import ASKED_AGAIN, save_predictions
@@ -14,9 +14,10 @@ with job(snakemake, of_one_network=True):
     params, files = snakemake.params, snakemake.input
     model, _, target = load_model(files.target, set_up(params.compute))
     batch, output, sets = snakemake.resources.batch_size, snakemake.output[0], supported(files.sets)
-    kept = Kept(output, [params.code, params.compute, digest(files.target)])
-    found = score(lambda images: predict(model, images, batch), files.test, sets, kept)
+    passes = params.expectation
+    kept = Kept(output, [params.code, params.compute, passes, digest(files.target)])
+    found = score(lambda images: predict_expected(model, images, batch, passes), files.test, sets, kept)
     labels, predictions, attacks, split, targets, scored = found
     kept.save()
-    told = {ASKED_AGAIN: ask_again(model, files.test, sets, predictions, batch)}
+    told = {ASKED_AGAIN: ask_again(model, files.test, sets, predictions, batch, passes)}
     save_predictions(output, labels, predictions, snakemake.wildcards, attacks, target, split, targets, scored, **told)

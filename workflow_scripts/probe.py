@@ -23,13 +23,14 @@ with job(snakemake, of_one_network=True):
     sets = dict(zip(attacks, paths, strict=True))
     options = {"batch_size": snakemake.resources.batch_size, "dataset": names.dataset, "source": names.source}
     probing = {**options, "seed": params.seed}
+    probed = {**probing, "expectation": params.expectation}
     settings = [params.code, params.compute, params.images, params.seed]
     kept = Kept(snakemake.output[0], [*settings, digest(files.source), digest(files.test)])
     findings = found_once(
         kept,
         # What is found of the sets does not depend on the attack that looks at the source.
-        f"the source by {json.dumps([params.attack, params.deep], sort_keys=True)}",
-        lambda: probe(model, images[first], labels[first], params.attack, deep=params.deep, **probing),
+        f"the source by {json.dumps([params.attack, params.deep, params.expectation], sort_keys=True)}",
+        lambda: probe(model, images[first], labels[first], params.attack, deep=params.deep, **probed),
     )
     findings += audit_scales(model, images[first], **options)
     findings += audit_fresh(model, images[rows], labels[rows], rows, sets, **probing, kept=kept)

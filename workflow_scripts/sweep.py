@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from squeezeproof.entries.expectation import expected_passes
 from squeezeproof.evaluation.sweep import sweep
 from squeezeproof.jobs import job
 from squeezeproof.models.checkpoints import load_model
-from squeezeproof.models.predict import predict
+from squeezeproof.models.random_passes import predict_expected
 from squeezeproof.runtime import set_up
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import open_split
@@ -18,7 +19,8 @@ with job(snakemake, of_one_network=True):
     images, labels, split = open_split(snakemake.input.test)
     training = open_split(snakemake.input.train) if snakemake.input.train else None
     identity = [params.code, params.compute, training and training[2]["fingerprint"]]
-    clean = predict(model, images, batch_size)
+    passes = expected_passes(settings for _, settings in params.attacks)
+    clean = predict_expected(model, images, batch_size, passes)
     about = names.sweep, params.entry, names.dataset, names.source
     file = SweepFile(*about, labels, clean, params.stops, source, split, identity)
     # It stays: Snakemake removes the output of a job that it runs again, for one eps more, say.

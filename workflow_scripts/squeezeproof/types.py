@@ -175,6 +175,8 @@ class SetMetadata(TypedDict):
     shard: NotRequired[Shard]
     # Why the attack failed.
     failed: NotRequired[str]
+    # Passes whose mean logits are scored, of a source whose passes differ.
+    random_passes: NotRequired[int]
     # Of 8-bit images: how many succeeded before they were rounded.
     float_successes: NotRequired[int]
     # Of an attack with a substitute: what it asked the source, and the first examples, which it kept for itself.

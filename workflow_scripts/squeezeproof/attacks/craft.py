@@ -23,10 +23,12 @@ from squeezeproof.attacks.source import Counted, prepared
 from squeezeproof.attacks.suite import stages
 from squeezeproof.batches import in_batches
 from squeezeproof.entries import registry
+from squeezeproof.entries.expectation import expected_passes
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import Progress
 from squeezeproof.models.device import device_of
 from squeezeproof.models.quantized import rounding_slope
+from squeezeproof.models.random_passes import as_scored
 from squeezeproof.norms import Norm
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
@@ -77,7 +79,8 @@ def craft(
     it should not have (`notes` of its stage), and seconds. With a range also `shard`, which `store.shards.combined`
     needs. Where such an attack ends in an exception, `failed` has the reason and every example is the clean image.
 
-    What is scored is the model itself, not the fast copy of it that is attacked: see `attacks.confirm`. With
+    What is scored is the model itself, not the fast copy of it that is attacked: see `attacks.confirm`. Of a model
+    whose passes differ it is the mean of `expectation` passes, their number as `random_passes` in the metadata. With
     `stop_on_success` examples that the model misclassifies stay as they are. Of 8-bit images the rounded image counts:
     where it does not succeed as the attack's point does, the perturbation is lengthened (attacks.integers.carried), and
     an example that had stopped there is attacked once more with its full budget.
@@ -90,7 +93,9 @@ def craft(
     with prepared(model, to_pixels(images[:PROBE], device)) as folded:
         source = Counted(folded, device)
         chosen = range(len(labels)) if rows is None else rows
-        attacked = _Attacked(model, source, images, labels, chosen, settings, batch_size, classes)
+        expectation = expected_passes([settings])
+        scored = as_scored(model, images, expectation)
+        attacked = _Attacked(scored, source, images, labels, chosen, settings, batch_size, classes)
         if settings["stop_on_success"]:
             attacked.leave_fooled()
         steps, fitting, metadata = [], Counter(source.passes()), {}
@@ -120,6 +125,8 @@ def craft(
         passes.update(fitted.passes)
         # The seconds of the shards are added up, and this took its time once.
         metadata["seconds"] += fitted.seconds if attacked.indices[0] == 0 else 0
+    if scored is not model:
+        metadata["random_passes"] = expectation
     if found.integers:
         metadata["float_successes"] = int(found.float_fooled.sum())
     if not isinstance(rows, range):

@@ -73,7 +73,7 @@ def audit_again(
         key = (dataset, source, EVERY, name)
         if "failed" in metadata:
             return []
-        if reason := _not_made_again(model, metadata["settings"]):
+        if reason := _not_made_again(model, metadata):
             return [not_applicable(key, 32, reason)]
         options = {"seed": seeds[name], "batch_size": batch_size, "classes": classes, "rows": rows}
         make = partial(craft, images=images, labels=labels, settings=metadata["settings"], **options)
@@ -89,11 +89,13 @@ def audit_again(
     return [*chain.from_iterable(found)]
 
 
-def _not_made_again(model: nn.Module, settings: dict[str, Any]) -> str:
+def _not_made_again(model: nn.Module, metadata: SetMetadata) -> str:
     """Why the images of an attack cannot be made a few at a time, or not compared; empty where they can."""
     if not gives_gradients(model):
         return "what rounding moves in a file of another program, which has no weights here, is not known"
-    entries = [registry.attacks()[stage["method"]] for stage in stages(settings)]
+    if "random_passes" in metadata:
+        return "the source's passes draw random numbers, so that the same attack ends elsewhere every time"
+    entries = [registry.attacks()[stage["method"]] for stage in stages(metadata["settings"])]
     if any(entry.fit for entry in entries):
         return "the attack learns from other images first, which takes as long as the whole set"
     if any(entry.draws_by_batch for entry in entries):

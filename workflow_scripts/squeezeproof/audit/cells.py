@@ -159,7 +159,9 @@ def _same_again(key: Key, metadata: PredictionsMetadata, path: str | Path) -> Fi
     """Check 41: the labels that were stored are those that the target gave when it was asked for some again."""
     told: Any = dict(metadata).get(ASKED_AGAIN)
     if not told:
-        return not_applicable(key, 41, "the target of a sweep is not asked again")
+        return not_applicable(
+            key, 41, "a target of a sweep, and one whose passes draw random numbers, is not asked again"
+        )
     asked = sum(each["asked"] for each in told.values())
     other = {name: each["other"] for name, each in told.items() if each["other"]}
     message = (

@@ -5,7 +5,6 @@ whose sign gradient flips by rounding marks nothing.
 """
 
 import math
-import random
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,12 @@ from torch import nn
 from squeezeproof.attacks.checks import check_logits
 from squeezeproof.attacks.objective import cross_entropy, margin
 from squeezeproof.attacks.source import frozen
-from squeezeproof.audit.findings import EVERY, Finding, judge, not_applicable
+from squeezeproof.audit.findings import EVERY, PASS, WARNING, Finding, judge, not_applicable
 from squeezeproof.audit.sets import ZERO_GRADIENTS
 from squeezeproof.audit.trial import Trial
 from squeezeproof.errors import InputError, pass_on
 from squeezeproof.models.foreign import gives_gradients
+from squeezeproof.models.random_passes import Passes, as_scored
 from squeezeproof.types import Key, Loss
 
 # The attack of a study that has no PGD in a ball.
@@ -27,7 +27,6 @@ DEFAULT = {
     **{"eps": 8 / 255, "norm": "linf", "loss": "cross_entropy", "steps": 10, "alpha": None},
     **{"keep": "best", "random_start": True, "restarts": 1},
 }
-AGREE = 1e-5
 PASSES = 10
 # Images that are classified alone, and the share of the largest logit by which those of a batch may differ then.
 ALONE, APART = 8, 0.01
@@ -37,6 +36,8 @@ RISING = 0.05
 # after one against it.
 STEPS, UPHILL = (0.001, 0.01, 0.03), 0.7
 LAST_STEPS = 10
+# The checks that run PGD again.
+DEEP = (11, 16, 17, 18)
 
 
 def probe(
@@ -46,6 +47,7 @@ def probe(
     settings: dict[str, Any] | None,
     *,
     deep: bool,
+    expectation: int = 1,
     seed: int,
     batch_size: int | None,
     dataset: str,
@@ -58,6 +60,7 @@ def probe(
         images, labels: the probed uint8 images and labels, on the CPU.
         deep: whether PGD is run again under other conditions, which takes some ten times as long as the set did.
         settings: of the study's PGD (squeezeproof.entries), None for DEFAULT.
+        expectation: passes of the source whose mean logits all its attacks see, 1 unless each sees several.
         seed: of the random starts.
         batch_size: images in memory at a time; None for as many as fit.
         dataset, source: names of the cell.
@@ -66,14 +69,20 @@ def probe(
     options = {name: (settings or DEFAULT)[name] for name in DEFAULT} | {"stop_on_success": False}
     with frozen(model):
         trial = Trial(model, images, labels, seed, batch_size)
-        findings = [agrees(key, trial), returns_logits(key, trial)]
-        if any(finding.verdict != "pass" for finding in findings):
+        findings = [agrees(key, trial, expectation), returns_logits(key, trial)]
+        expected = findings[0].verdict == WARNING
+        if findings[1].verdict != PASS or not (expected or findings[0].verdict == PASS):
             return findings
         if not gives_gradients(model):
             return [
                 *findings,
                 not_applicable(key, 9, "a file gives no gradients, and no attack that needs them is made"),
             ]
+        if expected:
+            mean = Trial(as_scored(model, images, expectation), images, labels, seed, batch_size)
+            reason = "passes draw random numbers, and chance moves the accuracy by more than a point"
+            untold = [not_applicable(key, number, reason) for number in DEEP if deep]
+            return [*findings, has_gradients(key, mean), *untold]
         findings.append(has_gradients(key, trial))
         if not deep:
             return findings
@@ -87,29 +96,29 @@ def probe(
         ]
 
 
-def agrees(key: Key, trial: Trial) -> Finding:
+def agrees(key: Key, trial: Trial, expectation: int = 1) -> Finding:
     """Check 6: PASSES passes give the same logits, to rounding, none draws random numbers, and batches do not count.
 
-    A model whose draws seldom matter agrees with itself in a few passes; that it draws is seen at the generators.
+    Where all attacks see the mean of several passes, `expectation`, that passes differ is a warning.
     """
-    before = _generators(trial.labels.device)
-    first = trial.logits(trial.inputs)
-    drawn = [name for name, state in _generators(trial.labels.device).items() if state != before[name]]
-    spread = max((trial.logits(trial.inputs) - first).abs().max().item() for _ in range(PASSES - 1))
-    scale = max(1.0, first.abs().max().item())
-    limit = AGREE * scale
-    if not drawn and spread <= limit and (moved := _alone(trial, first)) > APART * scale:
+    passes = Passes.of(lambda: trial.logits(trial.inputs), trial.labels.device, PASSES)
+    scale = max(1.0, passes.first.abs().max().item())
+    if not passes.differ and (moved := _alone(trial, passes.first)) > APART * scale:
         message = (
             "the logits of an image depend on the other images of its batch, as by batch normalisation without running "
             "statistics, so that no number here is one of the model; let it look at every image alone in eval mode"
         )
         return judge(key, 6, moved, APART * scale, message)
-    source = f" from {' and '.join(drawn)}" if drawn else ""
-    message = (
-        f"passes differ, or draw random numbers{source}, in eval mode; make the model deterministic, or attack the "
-        f"expectation over several passes"
-    )
-    return judge(key, 6, spread, limit, message, bad=bool(drawn))
+    source = f" from {' and '.join(passes.drawn)}" if passes.drawn else ""
+    random = f"passes differ, or draw random numbers{source}, in eval mode"
+    message = f"{random}; make the model deterministic, or write expectation: 10 for every attack on it"
+    if expectation > 1:
+        message = (
+            f"{random}; as its attacks do, what is scored is the mean logits of {expectation} passes, not the labels "
+            f"of one, and chance decides some images"
+        )
+    verdict = WARNING if expectation > 1 else None
+    return judge(key, 6, passes.spread, passes.limit, message, bad=passes.differ, verdict=verdict)
 
 
 def _alone(trial: Trial, logits: torch.Tensor) -> float:
@@ -123,19 +132,6 @@ def _alone(trial: Trial, logits: torch.Tensor) -> float:
         # Such as batch normalisation that has one value of a channel.
         return math.inf
     return float(np.median(found))
-
-
-def _generators(device: torch.device) -> dict[str, Any]:
-    """The states of the generators that everything in this process shares, by their names in a message."""
-    numpy = np.random.get_state(legacy=False)["state"]
-    states: dict[str, Any] = {
-        "Python's random": random.getstate(),
-        "numpy.random": (numpy["key"].tobytes(), numpy["pos"]),
-    }
-    states["torch"] = torch.get_rng_state().numpy().tobytes()
-    if device.type != "cpu":
-        states[f"torch on {device.type}"] = torch.get_device_module(device).get_rng_state().cpu().numpy().tobytes()
-    return states
 
 
 def returns_logits(key: Key, trial: Trial) -> Finding:

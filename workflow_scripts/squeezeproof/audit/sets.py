@@ -89,7 +89,7 @@ def audit_set(
         moved(key, metadata["settings"], arrays, lengths, again),
         spent(key, metadata["settings"], arrays, lengths, again),
         works(key, arrays["clean_predictions"], arrays["labels"]),
-        reproduced(key, arrays, evaluated, clean, again),
+        reproduced(key, arrays, evaluated, clean, again, metadata.get("random_passes")),
         cumulative(key, metadata, arrays, again),
         gradients(key, metadata),
     ]
@@ -189,15 +189,23 @@ def _spends(method: str) -> bool:
 
 
 def reproduced(
-    key: Key, arrays: dict[str, np.ndarray], evaluated: np.ndarray | None, clean: np.ndarray | None, again: str
+    key: Key,
+    arrays: dict[str, np.ndarray],
+    evaluated: np.ndarray | None,
+    clean: np.ndarray | None,
+    again: str,
+    passes: int | None,
 ) -> Finding:
     """Check 4: the source's labels of the stored images are those recorded while crafting, but for ties, and so are
     those of the clean images, but for a hundredth of them.
 
-    A tie is a margin below 1e-5 (1e-5 of the set's largest margin where that exceeds 1), which rounding may decide.
+    A tie is a margin below 1e-5 (1e-5 of the set's largest margin where that exceeds 1), which rounding may decide. Of
+    a source whose passes differ, and that is scored by the mean of so many `passes`, chance decides more: a warning.
     """
     if evaluated is None:
         return not_applicable(key, 4, "the source is not scored on its own set; add a white-box evaluation")
+    if passes is not None:
+        return _by_chance(key, arrays, evaluated, passes)
     if clean is not None and (others := int((clean != arrays["clean_predictions"]).sum())) > ROUNDING * len(clean):
         message = f"the source labels {others} clean images otherwise than while crafting{again}"
         return judge(key, 4, others, ROUNDING * len(clean), message)
@@ -211,6 +219,15 @@ def reproduced(
     if len(wrong) or not len(ties):
         return finding
     return replace(finding, message=f"rounding decides ties: {listed(ties)}")
+
+
+def _by_chance(key: Key, arrays: dict[str, np.ndarray], evaluated: np.ndarray, passes: int) -> Finding:
+    others = int(((evaluated != NOT_SCORED) & (evaluated != arrays["predictions"])).sum())
+    message = (
+        f"the source labels {others} of {len(evaluated)} examples otherwise than while crafting: its passes draw "
+        f"random numbers, and the mean of {passes} leaves these to chance; a larger expectation leaves fewer"
+    )
+    return judge(key, 4, others, 0, message, verdict=WARNING)
 
 
 def cumulative(key: Key, metadata: SetMetadata, arrays: dict[str, np.ndarray], again: str) -> Finding:

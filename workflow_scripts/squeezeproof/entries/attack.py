@@ -208,7 +208,7 @@ class SourceAttack(Attack):
 
     expectation: Whole = setting(
         "Passes of the source whose mean logits the attack sees (expectation over transformation), for models that "
-        "draw random numbers.",
+        "draw random numbers; where every attack on a model has it, the mean is scored, too.",
         1,
         ge=1,
         le=1000,

@@ -12,6 +12,8 @@ from torch import nn
 
 from squeezeproof.batches import in_batches
 from squeezeproof.models.device import device_of
+from squeezeproof.models.random_passes import IMAGES as TOLD_BY
+from squeezeproof.models.random_passes import as_scored
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED
 from squeezeproof.store.tensors import open_rows, read_metadata
@@ -29,8 +31,11 @@ def ask_again(
     sets: Iterable[str | Path],
     predictions: Mapping[str, torch.Tensor],
     batch_size: int | None = None,
+    passes: int = 1,
 ) -> dict[str, dict[str, int]]:
     """For how many images of each set a target was `asked` again, and to how many of them it gave an `other` label.
+
+    Empty for a model whose passes differ, and that is scored by the mean of several: chance alone gives others.
 
     Args:
         model: maps pixels [N, C, H, W] in [0, 1] to logits [N, K], in eval mode.
@@ -38,7 +43,10 @@ def ask_again(
         sets: paths of the adversarial sets that were scored.
         predictions: `clean` and attack name -> labels [N], NOT_SCORED where there is none.
         batch_size: images in memory at a time; None for as many as fit.
+        passes: as many as all attacks on it see the mean of, as `as_scored` takes it.
     """
+    if as_scored(model, torch.from_numpy(open_rows(test, "images")[:TOLD_BY]), passes) is not model:
+        return {}
     images = {CLEAN: (test, "images")}
     for path in sets:
         metadata: SetMetadata = read_metadata(path)

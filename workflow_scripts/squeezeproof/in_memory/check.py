@@ -16,6 +16,7 @@ from squeezeproof.analysis.tried import not_tried, tried
 from squeezeproof.atomic import replacing
 from squeezeproof.audit.findings import FAILURE, WARNING, Finding
 from squeezeproof.entries import registry
+from squeezeproof.entries.expectation import expected_passes
 from squeezeproof.entries.settings import Number
 from squeezeproof.errors import InputError
 from squeezeproof.in_memory.attack import checked_settings
@@ -122,7 +123,8 @@ def check(
     gradients = all(gives_gradients(model, pixels) for model in models.values())
     chosen = quick.attacks(gradients, norm) if attacks is None else attacks
     instances = _instances(chosen, eps, norm, pixels[0].numel())
-    run = Run(models, pixels, targets, seed, batch_size)
+    expectation = expected_passes(instance.settings for instance in instances)
+    run = Run(models, pixels, targets, seed, batch_size, expectation)
     for instance in instances:
         run.attack(instance)
     statistics, audit = {"alpha": alpha, "margin": margin}, run.audited()

@@ -17,7 +17,7 @@ from squeezeproof.audit.sets import moved, spent
 from squeezeproof.audit.trial import Trial
 from squeezeproof.in_memory.attack import crafted
 from squeezeproof.in_memory.inputs import gives_gradients
-from squeezeproof.models.predict import predict
+from squeezeproof.models.random_passes import as_scored, predict_expected
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.study.entities import Instance
@@ -32,6 +32,8 @@ DATA = "images"
 class Run:
     """Two models on some images, and what every attack crafted on either has made of both.
 
+    A model whose passes differ is scored by the mean logits of `expectation` passes, as many as every attack sees.
+
     Attributes:
         clean: name of the model -> whether it labels the clean images rightly, bool [N].
         faced: every squeezeproof.analysis.replacement.Faced.
@@ -45,9 +47,10 @@ class Run:
         labels: torch.Tensor,
         seed: int,
         batch_size: int | None,
+        expectation: int,
     ) -> None:
         self.models, self.images, self.labels = models, images, labels
-        self.seed, self.batch_size = seed, batch_size
+        self.seed, self.batch_size, self.expectation = seed, batch_size, expectation
         self.followed = [name for name, model in models.items() if gives_gradients(model, images)]
         self.predictions = {name: self._predict(name, images) for name in models}
         self.clean = {name: labels.numpy() == found for name, found in self.predictions.items()}
@@ -59,15 +62,16 @@ class Run:
 
     def _predict(self, name: str, images: torch.Tensor) -> np.ndarray:
         with frozen(self.models[name]):
-            return predict(self.models[name], images, self.batch_size).numpy()
+            return predict_expected(self.models[name], images, self.batch_size, self.expectation).numpy()
 
     def _probe(self, name: str) -> None:
         key, sample = (DATA, EVERY, name, EVERY), slice(PROBED)
-        with frozen(self.models[name]):
-            trial = Trial(self.models[name], self.images[sample], self.labels[sample], self.seed, self.batch_size)
-            self.findings += [agrees(key, trial), returns_logits(key, trial)]
+        model, shown = self.models[name], (self.images[sample], self.labels[sample], self.seed, self.batch_size)
+        with frozen(model):
+            trial = Trial(model, *shown)
+            self.findings += [agrees(key, trial, self.expectation), returns_logits(key, trial)]
             if name in self.followed:
-                self.findings.append(has_gradients(key, trial))
+                self.findings.append(has_gradients(key, Trial(as_scored(model, self.images, self.expectation), *shown)))
         self.findings.append(works(key, self.predictions[name], self.labels.numpy()))
 
     def attack(self, instance: Instance) -> None:

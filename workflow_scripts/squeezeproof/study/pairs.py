@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from squeezeproof.entries.expectation import expected_passes
 from squeezeproof.study.entities import Model
 from squeezeproof.study.selection import select, select_models
 
@@ -83,3 +84,15 @@ def _meeting(
         for target in alike.get(tuple(getattr(source, axis) for axis in shared), ()):
             if all(getattr(source, axis) != getattr(target, axis) for axis in differing):
                 yield source, target
+
+
+def expectations(study: "Study") -> dict[tuple[str, str], int]:
+    """(dataset, model name) -> passes of the model whose mean logits its attacks see, or where none is crafted on it,
+    those scored on it; 1 unless each of them sees several."""
+    met = {}
+    for (dataset, target, _), attacks in study.pairs.items():
+        met.setdefault((dataset, target), set()).update(attacks)
+    return {
+        key: expected_passes(study.attacks[attack].settings for attack in attacks)
+        for key, attacks in {**met, **study.sets}.items()
+    }

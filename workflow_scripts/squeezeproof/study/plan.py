@@ -21,7 +21,7 @@ from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.external import external_contradictions, file_of, gives_gradients, is_given
 from squeezeproof.study.features import expand_features
 from squeezeproof.study.instances import expand, fitted_on_training_images, needs_gradients
-from squeezeproof.study.pairs import expand_pairs
+from squeezeproof.study.pairs import expand_pairs, expectations
 from squeezeproof.study.renamed import with_new_keys
 from squeezeproof.study.schema import validated
 from squeezeproof.study.sweeps import expand_sweeps
@@ -241,6 +241,11 @@ class Study:
                 parents = [] if model.is_base else [(model.dataset, self.parent(model).name)]
                 pending += [*members, *parents]
         return [model for key, model in self.models.items() if key in made]
+
+    @cached_property
+    def expectations(self) -> dict[tuple[str, str], int]:
+        """(dataset, model name) -> passes whose mean logits are scored, of a model whose passes differ."""
+        return expectations(self)
 
     @cached_property
     def checked_networks(self) -> dict[tuple[str, str], Model]:
