@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from plan_examples import BASE, PRUNED, assert_sound, plan, small
-from show_plan import configured
+from show_plan import configured, library_settings
 
 import squeezeproof
 from squeezeproof.study.networks import tried_on
@@ -256,3 +256,20 @@ def test_plan_imports_neither_torch_nor_any_other_library_of_the_jobs():
     environment = {**os.environ, "PYTHONPATH": str(Path(squeezeproof.__file__).resolve().parents[1])}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_the_plan_shows_every_setting_of_attacks_of_libraries_and_marks_the_defaults():
+    own = {"method": "torchattacks.NIFGSM", "eps": 0.1, "decay": 0.5}
+    staged = {"method": "suite", "eps": 0.1, "stages": ["pgd", "torchattacks.PGD"]}
+    rows = library_settings(plan([("attacks", {"theirs": own, "several": staged, "pgd": {"eps": 0.1}})]))
+    assert {tuple(row[:2]) for row in rows} == {
+        ("theirs-eps0.1", "torchattacks.NIFGSM"),
+        ("several-eps0.1", "torchattacks.PGD"),
+    }
+    shown = {key: (value, marked) for name, _, key, value, marked in rows if name == "theirs-eps0.1"}
+    assert shown == {
+        **{"expectation": (1, "default"), "gradient": ("straight-through", "default"), "keep": ("best", "default")},
+        **{"queries": (None, "default"), "steps": (10, "default"), "decay": (0.5, "")},
+        "alpha": (2 / 255, "default"),
+    }
+    assert ["random_start", True, "default"] in [row[2:] for row in rows]

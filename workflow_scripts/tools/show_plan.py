@@ -10,6 +10,7 @@ from pathlib import Path
 # The library is not installed; it lies beside this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from squeezeproof.entries import registry
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.files import read_file
 from squeezeproof.study.plan import Study
@@ -50,6 +51,20 @@ def print_table(title, header, rows):
         print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def library_settings(study):
+    """(attack, method, setting, value, `default` or nothing) of every other setting of attacks of libraries."""
+    rows = []
+    for name, attack in study.attacks.items():
+        for entry, settings in registry.used("attacks", attack.settings):
+            fields = entry.model_fields if hasattr(entry, "library_of") else {}
+            for key, field in fields.items():
+                if key not in SHOWN:
+                    value = settings[key]
+                    marked = "default" if value == field.default else ""
+                    rows.append([name, entry.label(), key, value, marked])
+    return rows
+
+
 def crafting_jobs(study):
     """Rule -> jobs that craft adversarial sets, whole or in shards."""
     jobs = Counter()
@@ -79,6 +94,8 @@ def main(paths):
         for name, attack in study.attacks.items()
     ]
     print_table("Attacks", ["attack", *SHOWN, "targeted"], rows)
+    if rows := library_settings(study):
+        print_table("Other settings of attacks of libraries", ["attack", "method", "setting", "value", ""], rows)
     made = Counter(study.rule_of(study.models[key]) for key in study.evaluated_models)
     datasets = len({dataset for dataset, _ in study.evaluated_models})
     jobs = {
