@@ -22,6 +22,8 @@ def settings(method, **changes):
     short = {
         key: value for key, value in SHORT.items() if key in entry.row["parameters"] or key in entry.row["required"]
     }
+    if entry.targeted_alone:
+        changes.setdefault("targeted", "next")
     norm = changes.setdefault("norm", entry.norms[0])
     eps = changes.pop("eps", None if entry.minimum_norm or entry.own_budget else BUDGETS[norm])
     checked = with_budget(entry)(method=method, eps=[eps], **{**short, **changes})

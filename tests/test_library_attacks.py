@@ -31,7 +31,7 @@ REPRESENTATIVE = {
     "torchattacks": ["FGSM", "PGD", "NIFGSM", "APGD", "CW", "DeepFool", "FAB", "Square", "PGDL2", "Pixle"],
     "foolbox": ["LinfPGD", "L2FMNAttack", "L0FMNAttack", "L1FMNAttack", "L2DeepFoolAttack", "HopSkipJumpAttack"],
     "adv_lib": ["apgd", "alma", "ddn", "fmn", "pdpgd", "pgd_linf", "sigma_zero"],
-    "art": ["FastGradientMethod", "DeepFool", "HopSkipJump", "SquareAttack"],
+    "art": ["FastGradientMethod", "DeepFool", "HopSkipJump", "SquareAttack", "SimBA"],
 }
 QUICK = [f"{name}.{attack}" for name, attacks in REPRESENTATIVE.items() for attack in attacks]
 SLOW = [method for library in registry.libraries().values() for method in library.methods() if method not in QUICK]
@@ -41,13 +41,6 @@ FAILING = {
     **{"art.GeoDA": "list index out of range", "adv_lib.perc_al": "is invalid for input of size"},
     # Where it fooled no image, it takes a percentile of the changes that it made, of which there are none.
     "adv_lib.str_attack": "is out of bounds for axis 0 with size 0",
-}
-
-
-# Attacks whose library does not install what they need.
-LACKING = {
-    **{f"foolbox.{norm}BrendelBethgeAttack": "numba" for norm in ("L0", "L1", "L2", "Linfinity")},
-    **{"art.AutoAttack": "multiprocess", "art.ThresholdAttack": "cma"},
 }
 
 
@@ -93,13 +86,19 @@ def test_every_attack_keeps_its_ball_and_leaves_nothing_behind(method):
     entry = registry.attacks()[method]
     for norm in entry.norms:
         changes = {"norm": norm, "eps": BUDGETS[norm], "queries": 200}
-        if method in LACKING and find_spec(LACKING[method]) is None:
-            with pytest.raises(InputError, match=f"needs the package {LACKING[method]} .*pip install"):
+        lacking = [name for name in entry.further_packages(settings(method, **changes)) if find_spec(name) is None]
+        if lacking:
+            with pytest.raises(InputError, match=f"needs the package {lacking[0]} .*pip install"):
                 crafted(method, **changes)
         elif method in FAILING:
             assert FAILING[method] in crafted(method, **changes)[1]["failed"]
         else:
             held_to_its_budget(method, **changes)
+
+
+def test_an_attack_on_probabilities_is_given_a_softmax():
+    tensors, metadata = crafted("art.VirtualAdversarialMethod", max_iter=2, finite_diff=1e-3)
+    assert "failed" not in metadata and (tensors["predictions"] != tensors["labels"]).sum() > FEW / 2
 
 
 def test_a_step_of_theirs_is_a_step_of_ours():

@@ -1,6 +1,9 @@
 """Attacks of other libraries: their tables, and their settings in a config."""
 
+import tomllib
+
 import pytest
+from conftest import ROOT
 from library_fixtures import study
 from write_libraries import written
 
@@ -20,6 +23,13 @@ def test_an_attack_has_its_own_parameters_and_their_defaults():
     own = {"alpha": 2 / 255, "steps": 20, "decay": 0.5}
     assert {key: attack.settings[key] for key in own} == own
     assert attack.settings["norm"] == "linf" and isinstance(attack.settings["steps"], int)
+
+
+def test_what_attacks_of_libraries_need_beside_is_an_extra():
+    tables = [library.table()["attacks"].values() for library in registry.libraries().values()]
+    needed = {package for rows in tables for row in rows for package in row.get("packages", {})}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert needed and extras["attacks-all"] == ["squeezeproof[attacks]", *sorted(needed)]
 
 
 def test_a_minimum_norm_attack_needs_no_budget():

@@ -222,6 +222,8 @@ LIBRARIES = {
     "adv_lib.pgd_linf": {"eps": 0.3, "steps": 10, "relative_step_size": 0.2},
     "adv_lib.ddn": {"steps": 40},
     "art.BasicIterativeMethod": {"eps": 0.3, "max_iter": 10, "eps_step": 0.05},
+    # It is targeted alone.
+    "foolbox.GenAttack": {"eps": 0.5, "steps": 60, "mutation_range": 0.5},
 }
 
 
@@ -253,6 +255,8 @@ def test_the_attacks_of_foolbox_that_only_leave_the_label_refuse_a_target():
             {"eps": 0.1, "stages": [{"method": "pgd", "targeted": "next"}]},
             "a stage of a suite takes no target",
         ),
+        ("foolbox.GenAttack", {"eps": 0.1}, "targeted: missing"),
+        ("suite", {"eps": 0.1, "stages": ["pgd", "foolbox.GenAttack"]}, "GenAttack needs a target, and a stage"),
         ("pgd", {"eps": 0.1, "targeted": ""}, "targeted: is empty; write least-likely, random, next or the name"),
         ("pgd", {"eps": 0.1, "targeted": False}, "targeted: False is not of type string"),
     ],

@@ -32,6 +32,7 @@ CHOICES = {
         },
         "ElasticNet": {"decision_rule": ["EN", "L1", "L2"]},
         **{key: {"es": [0, 1]} for key in ("PixelAttack", "ThresholdAttack")},
+        "SimBA": {"attack": ["px", "dct"], "order": ["random", "diag"]},
         "UniversalPerturbation": {"attacker": ATTACKERS},
     },
 }

@@ -149,7 +149,6 @@ def foolbox(package):
     left_out = {
         "BinarizationRefinementAttack": "it starts from adversarial examples of another attack",
         "DatasetAttack": "it returns images of other examples",
-        "GenAttack": "it is targeted alone",
         "SpatialAttack": "it moves and turns images, which is no ball",
     }
     attacks = {}
@@ -160,13 +159,17 @@ def foolbox(package):
         kind = attack.__name__
         noise = "Noise" in kind and kind not in labels
         needs = "labels" if kind in labels or "Repeated" in kind else "nothing" if noise else "gradients"
-        needs = "nothing" if kind == "L2ContrastReductionAttack" else needs
+        needs = "nothing" if kind == "L2ContrastReductionAttack" else "logits" if kind == "GenAttack" else needs
         nearest = "own budget" if kind in limited else "nearest"
         finds = "ball" if issubclass(attack, base.FixedEpsilonAttack) else nearest
         fills = {"distance": "norm", "constraint": "norm"}
-        targeted = needs == "gradients" and not any(name in kind for name in untargeted)
+        follows = needs == "gradients" and not any(name in kind for name in untargeted)
+        targeted = follows or kind == "GenAttack"
         made = row(attack.__init__, [], needs=needs, finds=finds, targeted=targeted, fills=fills)
         attacks[name] = made | {"norms": _norms_of_foolbox(package, attack, kind, made["fills"])}
+        if "BrendelBethge" in kind:
+            attacks[name]["packages"] = {"numba": {}}
+    attacks["GenAttack"]["targeted_alone"] = True
     return attacks, left_out
 
 
@@ -234,10 +237,12 @@ def art(package):
         "PixelAttack": (["l0"], "logits", own),
         "SaliencyMapMethod": (["l0"], "gradients", own),
         "ShadowAttack": (["l2"], "gradients", own),
+        "SimBA": (["l2"], "logits", own),
         "SignOPTAttack": (["l2"], "labels", nearest),
         "SquareAttack": (["linf", "l2"], "logits", ball),
         "ThresholdAttack": (["linf"], "logits", own),
         "UniversalPerturbation": (["linf", "l2"], "gradients", ball),
+        "VirtualAdversarialMethod": (["l2"], "logits", ball),
         "ZooAttack": (["l2"], "logits", nearest),
     }  # fmt: skip
     left_out = {
@@ -249,7 +254,6 @@ def art(package):
         "LowProFool": "it is for tables",
         "SpatialTransformation": "it moves and turns images, which is no ball",
         "TargetedUniversalPerturbation": "its targets are those of its fit",
-        **dict.fromkeys(("SimBA", "VirtualAdversarialMethod"), "it attacks models that return probabilities"),
         "Wasserstein": "its ball is one of transport",
     }
     fills = {**FILLED, "targeted": "targeted", "batch_size": "batch", "verbose": "quiet"}
@@ -260,6 +264,11 @@ def art(package):
         attacks[name] = row(call, norms, needs=needs, finds=finds, targeted=targeted, skip=2, fills=fills)
     # It takes one image only.
     attacks["ShadowAttack"]["alone"] = True
+    del attacks["SimBA"]["fills"]["batch"]
+    attacks["AutoAttack"]["packages"] = {"multiprocess": {}}
+    for name in ("PixelAttack", "ThresholdAttack"):
+        # Its other search is SciPy's.
+        attacks[name]["packages"] = {"cma": {"es": 0}}
     return attacks, left_out
 
 

@@ -65,11 +65,14 @@ def _libraries():
             "| --- | --- | --- | --- |",
         ]
         parts += [
-            f"| `{name}.{attack}` | {', '.join(row['norms'])} | {'yes' if row['targeted'] else 'no'} | {_own(row)} |"
-            for attack, row in rows
+            f"| `{name}.{attack}` | {', '.join(row['norms'])} | {_target(row)} | {_own(row)} |" for attack, row in rows
         ]
         parts += [f"\nNot offered: {_left_out(library.table()['left_out'])}.\n"]
     return [*parts, "The settings that all of them have beside these:\n", _table(LibraryAttack)]
+
+
+def _target(row):
+    return "required" if row.get("targeted_alone") else "yes" if row["targeted"] else "no"
 
 
 def _own(row):

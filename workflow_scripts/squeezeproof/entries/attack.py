@@ -91,6 +91,7 @@ class Attack(Entry):
         draws_by_batch: whether what it does to an example may depend on the others of its batch.
         probed: whether it is PGD in its own settings, which the audit runs again (audit/probe.py).
         takes_target: whether it can be told what class to reach (`goal` of attacks/objective.py).
+        targeted_alone: whether it must be told.
         blind: whether it looks at neither gradient nor logits of the source at the example.
         fit: what learns from images before any is attacked; `trains_on_images` if those are the training images.
         units, per_unit: the settings that its cost is proportional to, and forward and backward passes per example
@@ -115,6 +116,7 @@ class Attack(Entry):
     draws_by_batch: ClassVar[bool] = False
     probed: ClassVar[bool] = False
     takes_target: ClassVar[bool] = False
+    targeted_alone: ClassVar[bool] = False
     blind: ClassVar[bool] = False
     fit: ClassVar[str] = ""
     trains_on_images: ClassVar[bool] = False
@@ -133,6 +135,10 @@ class Attack(Entry):
         if isinstance(value, dict) and value.get("targeted") is not None and "targeted" not in cls.model_fields:
             who = "a stage of a suite" if cls.takes_target else cls.label()
             raise problem(f"{who} takes no target; leave it out, or name an attack that does, such as pgd", ".targeted")
+        if cls.targeted_alone and "targeted" not in cls.model_fields:
+            raise problem(
+                f"{cls.label()} needs a target, and a stage of a suite takes none; give it an entry of its own"
+            )
         return value
 
     @classmethod

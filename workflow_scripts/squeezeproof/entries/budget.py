@@ -48,8 +48,9 @@ def with_budget(attack: type[Attack]) -> type[Attack]:
         else (Distinct[Positive], setting(BALL, min_length=1))
     )
     norm = setting("Norm that is kept small." if attack.minimum_norm else "Norm of the ball.", attack.norms[0])
-    name = Annotated[Text | None, BeforeValidator(_as_name)]
-    targeted: dict[str, Any] = {"targeted": (name, setting(TARGETED, None))}
+    name = Annotated[Text if attack.targeted_alone else Text | None, BeforeValidator(_as_name)]
+    default = ... if attack.targeted_alone else None
+    targeted: dict[str, Any] = {"targeted": (name, setting(TARGETED, default))}
     return create_model(
         attack.__name__,
         __base__=attack,

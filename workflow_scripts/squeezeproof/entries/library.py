@@ -106,6 +106,7 @@ class Library(Entry):
         made.display, made.needs, made.norms = f"{name} ({cls.label()})", row["needs"], tuple(row["norms"])
         made.minimum_norm, made.own_budget = row["finds"] == "nearest", row["finds"] == "own budget"
         made.blind, made.takes_target = row["needs"] == "nothing", row["targeted"]
+        made.targeted_alone = row.get("targeted_alone", False)
         made.units = tuple(key for key in UNITS if key in fields)
         made.per_unit = (1, 1 if row["needs"] == "gradients" else 0)
         return made
@@ -151,6 +152,12 @@ class LibraryAttack(SourceAttack):
     def meaning(cls, settings: dict[str, Any]) -> Any:
         """See Entry: another version of the library is another attack."""
         return [super().meaning(settings), cls.library_of.table()["version"], cls.row]
+
+    @classmethod
+    def further_packages(cls, settings: dict[str, Any]) -> list[str]:
+        """Packages that it imports with these settings, and that its library does not install."""
+        needed = cls.row.get("packages", {})
+        return [name for name, when in needed.items() if all(settings[key] == value for key, value in when.items())]
 
     @classmethod
     def own(cls, settings: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from squeezeproof.entries import registry
 from squeezeproof.entries.compressions.external import TFLITE
+from squeezeproof.entries.library import LibraryAttack
 from squeezeproof.factories import module_files
 from squeezeproof.study.external import is_given
 from squeezeproof.study.model_files import unreadable
@@ -161,18 +162,25 @@ def _published(study: "Study") -> list[str]:
 
 
 def _libraries(study: "Study") -> list[str]:
-    """Which attacks are of a library that is not installed."""
+    """Which attacks are of a library that is not installed, or need a package beside it that is not."""
     found = []
     for name in dict.fromkeys(attack.entry for attack in study.attacks.values()):
         settings = study.config["attacks"][name]
-        for entry, _ in registry.used("attacks", settings):
-            library = getattr(entry, "library_of", None)
-            if library is not None and find_spec(library.package.partition(".")[0]) is None:
+        for entry, own in registry.used("attacks", settings):
+            if not issubclass(entry, LibraryAttack):
+                continue
+            library = entry.library_of
+            path = f"attacks.{name}.method: {entry.label()}"
+            if find_spec(library.package.partition(".")[0]) is None:
                 version = library.table()["version"]
                 found.append(
-                    f"attacks.{name}.method: {entry.label()}: {library.label()} is not installed; "
-                    f"pip install {library.distribution}=={version}"
+                    f"{path}: {library.label()} is not installed; pip install {library.distribution}=={version}"
                 )
+            found += [
+                f"{path}: needs {package}, which {library.label()} does not install; pip install {package}"
+                for package in entry.further_packages(own)
+                if find_spec(package) is None
+            ]
     return found
 
 

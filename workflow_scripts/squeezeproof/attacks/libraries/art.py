@@ -9,6 +9,8 @@ from torch import nn
 from squeezeproof.attacks.libraries.call import Call
 from squeezeproof.norms import Norm
 
+# They take the model's outputs for probabilities; `call.model` gives logits.
+OF_PROBABILITIES = ("SimBA", "VirtualAdversarialMethod")
 ORDERS = {Norm.LINF: np.inf, Norm.L2: 2, Norm.L1: 1}
 
 
@@ -17,8 +19,9 @@ def run(call: Call) -> torch.Tensor:
     # One of the extras: nothing but a job with such an attack may need it.
     estimators = import_module("art.estimators.classification")
     values = {"eps": call.eps, "norm": ORDERS.get(call.norm), "batch": len(call.inputs), "targeted": call.targeted}
+    model = nn.Sequential(call.model, nn.Softmax(dim=1)) if call.name in OF_PROBABILITIES else call.model
     classifier = estimators.PyTorchClassifier(
-        call.model, loss=nn.CrossEntropyLoss(), input_shape=tuple(call.inputs.shape[1:]), nb_classes=call.classes,
+        model, loss=nn.CrossEntropyLoss(), input_shape=tuple(call.inputs.shape[1:]), nb_classes=call.classes,
         clip_values=(0, 1), device_type="gpu" if call.inputs.device.type == "cuda" else "cpu",
     )  # fmt: skip
     attack = getattr(call.package, call.name)(classifier, **call.parameters, **call.filled({**values, "quiet": False}))
