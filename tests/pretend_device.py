@@ -1,8 +1,8 @@
 """A device for tests, `pretend`: its tensors hold CPU data and every operation runs on the CPU, bit for bit.
 
 It behaves as a GPU does where that matters for correctness: tensors on it do not mix with tensors on the CPU, and what
-is read back to the host, which makes the host wait for a GPU, is counted (`reads`). Importing it registers the device
-with torch (PrivateUse1), once in a process.
+is read back to the host, which makes the host wait for a GPU, is counted (`reads`), and so is what is copied to the
+device (`copies`). Importing it registers the device with torch (PrivateUse1), once in a process.
 """
 
 from collections import Counter
@@ -15,9 +15,10 @@ from torch.utils.backend_registration import _DummyBackendModule, _setup_private
 NAME = "pretend"
 # Operations whose result the host has to know before it goes on; `nonzero` is one because its result's size is.
 WAIT = {"aten::_local_scalar_dense", "aten::equal", "aten::nonzero", "aten::masked_select", "aten::_unique2"}
-# Operations whose arguments may be on two devices, as on a GPU: copies, and indices on the CPU.
-CROSS = {"aten::copy_", "aten::_to_copy", "aten::index.Tensor", "aten::index_put_", "aten::index_put"}
-_reads = Counter()
+# Operations whose arguments may be on two devices, as on a GPU: copies, and those whose indices may be on the CPU.
+CROSS = {"aten::copy_", "aten::_to_copy"}
+INDEXED = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
+_reads, _copies = Counter(), Counter()
 
 
 class Pretend(torch.Tensor):
@@ -75,14 +76,23 @@ class _Module(_DummyBackendModule):
         return [torch.bfloat16, torch.float16]
 
 
-@contextmanager
 def reads():
     """Counts, by the operation's name, how often the host reads from the device within the context."""
-    before, found = _reads.copy(), Counter()
+    return _counted(_reads)
+
+
+def copies():
+    """Counts, by the operation's name, how often something is copied to the device within the context."""
+    return _counted(_copies)
+
+
+@contextmanager
+def _counted(counter):
+    before, found = counter.copy(), Counter()
     try:
         yield found
     finally:
-        found.update(_reads - before)
+        found.update(counter - before)
 
 
 def _run(operation, arguments, keywords):
@@ -92,7 +102,8 @@ def _run(operation, arguments, keywords):
     ours = [tensor for tensor in tensors if isinstance(tensor, Pretend)]
     target = torch.device(keywords["device"]) if keywords.get("device") is not None else None
     if name not in CROSS:
-        _refuse_mixture(name, tensors)
+        _refuse_mixture(name, _bound(name, arguments, tensors))
+    _copies[name] += _copied(name, arguments, tensors, target)
     if name in WAIT or _masked(name, arguments):
         _reads[name] += 1
     if target is not None and target.type == NAME:
@@ -107,6 +118,23 @@ def _run(operation, arguments, keywords):
         return arguments[0]
     on_device = target is not None or isinstance(arguments[0], Pretend) if name in CROSS else ours or target is not None
     return tree_map(_placed, result) if on_device else result
+
+
+def _bound(name, arguments, tensors):
+    """The arguments that have to be on one device: without indices on the CPU of a tensor on the device."""
+    if name not in INDEXED or not isinstance(arguments[0], Pretend):
+        return tensors
+    picks = {id(pick) for pick in tree_leaves(arguments[1]) if not isinstance(pick, Pretend)}
+    return [tensor for tensor in tensors if id(tensor) not in picks]
+
+
+def _copied(name, arguments, tensors, target):
+    """How many tensors on the CPU an operation copies to the device."""
+    if name in INDEXED and isinstance(arguments[0], Pretend):
+        picks = [pick for pick in tree_leaves(arguments[1]) if isinstance(pick, torch.Tensor)]
+        return sum(not isinstance(pick, Pretend) for pick in picks)
+    to_device = isinstance(arguments[0], Pretend) if name == "aten::copy_" else target and target.type == NAME
+    return sum(not isinstance(tensor, Pretend) for tensor in tensors) if name in CROSS and to_device else 0
 
 
 def _refuse_mixture(name, tensors):

@@ -3,7 +3,8 @@
 import pytest
 import torch
 from attack_fixtures import held_out, network, settings
-from pretend_device import NAME, Pretend, reads
+from library_fixtures import settings as library_settings
+from pretend_device import NAME, Pretend, copies, reads
 
 from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.registry import ATTACKS
@@ -40,6 +41,30 @@ def test_devices_do_not_mix_and_reads_are_counted():
         assert found.total() == 1, read
 
 
+def test_indices_may_be_on_the_cpu_as_cuda_allows_and_the_tensor_may_not():
+    on_device, picked = torch.arange(3.0, device=DEVICE), torch.tensor([0, 2])
+    with copies() as found:
+        assert on_device[picked].device == torch.device(DEVICE) and on_device[picked].tolist() == [0, 2]
+        on_device[picked] = 5.0
+    assert on_device.tolist() == [5, 1, 5]
+    # A number goes with the operation; on a GPU the indices are copied there each time.
+    assert found.total() == found["aten::index"] + found["aten::index_put_"] == 3
+    for mixed in (lambda: torch.arange(3.0)[picked.to(DEVICE)], lambda: on_device.index_put_((picked,), torch.ones(2))):
+        with pytest.raises(RuntimeError, match="mixed"):
+            mixed()
+
+
+def test_copies_to_the_device_are_counted():
+    host = torch.ones(3)
+    for copy in (lambda: host.to(DEVICE), lambda: torch.zeros(3, device=DEVICE).copy_(host), lambda: host.to(DEVICE)):
+        with copies() as found:
+            copy()
+        assert found.total() == 1
+    with copies() as found:
+        (torch.ones(3, device=DEVICE) + 1).cpu()
+    assert not found
+
+
 @pytest.mark.parametrize("norm, stop_on_success", [("linf", False), ("l2", False), ("l2", True)])
 @pytest.mark.parametrize("method", ATTACKS)
 def test_attacks_give_the_cpus_results(method, norm, stop_on_success):
@@ -65,6 +90,41 @@ def counted(method, **changes):
 def longer(method):
     key = LENGTHS.get(method, "steps")
     return {key: 2 * settings(method)[key]}
+
+
+@pytest.mark.parametrize("method", ["pgd", "apgd"])
+def test_of_a_batch_nothing_but_its_images_is_copied_to_the_device(method):
+    """Once to classify them, once to attack them; a longer attack copies no more."""
+    few, many, long = (
+        copied(method, batch_size, **changes) for batch_size, changes in ((12, {}), (3, {}), (12, longer(method)))
+    )
+    assert many - few == 2 * (4 - 1) and long == few
+
+
+def copied(method, batch_size, **changes):
+    model = network().to(DEVICE)
+    with copies() as found:
+        crafted(model, settings(method, **changes), batch_size)
+    return found.total()
+
+
+# What keeps a library from a device that torch alone knows; on a GPU it does not.
+ELSEWHERE = {
+    "foolbox.LinfPGD": "Unknown type: <class 'pretend_device.Pretend'>",  # eagerpy asks for torch.Tensor itself
+    "art.FastGradientMethod": "tensors on pretend and on the CPU are mixed",  # it moves a model to CUDA or the CPU
+}
+
+
+@pytest.mark.parametrize("method", ["torchattacks.PGD", "adv_lib.ddn", *ELSEWHERE])
+def test_attacks_of_libraries_give_the_cpus_results(method):
+    entry = library_settings(method)
+    (expected, _), (found, told) = crafted(network(), entry), crafted(network().to(DEVICE), entry)
+    if method in ELSEWHERE:
+        assert ELSEWHERE[method] in told["failed"]
+        return
+    assert "failed" not in told
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
 
 
 STEPPED = [method for method in ATTACKS if LENGTHS.get(method, "steps") in settings(method)]

@@ -219,19 +219,20 @@ class _Attacked:
     def run(self, attack: Callable[..., torch.Tensor], stage: dict[str, Any], index: int, seed: int) -> dict[str, Any]:
         """One stage on all that stand; its metadata."""
         rows, progress = self.rows, Progress(len(self.rows), f"images, {stage['method']}")
+        placed = rows.to(self.device)
+        every = self.found.placed["aims"][placed], self.indices.to(self.device)[placed]
         self.source.notes = Counter()
 
         def work(first: int, last: int) -> None:
-            chunk = rows[first:last]
-            clean, aims = to_pixels(self.images[chunk], self.device), self.found.aims[chunk].to(self.device)
-            indices = self.indices[chunk].to(self.device)
+            chunk, clean = rows[first:last], to_pixels(self.images[rows[first:last]], self.device)
+            aims, indices = (tensor[first:last] for tensor in every)
             before = self.source.backwards
             points = attack(self.source, clean, aims, seed=seed, indices=indices).detach()
             self.source.check()
             # An attack without gradients is not to be helped by one.
             follows = self.source.backwards > before and stage["norm"] in CONFIRMED
             sure = partial(confirm, copy=self.source.model, seed=seed, indices=indices, goal=self.goal)
-            undone = self.found.offer(chunk, clean, points, index, sure if follows else None)
+            undone = self.found.offer(chunk, clean, points, index, sure if follows else None, placed[first:last])
             if stage["stop_on_success"] and undone.any():
                 # They stopped at points whose success 8 bits do not carry, with budget left.
                 some = undone.nonzero().squeeze(1).to(self.device)

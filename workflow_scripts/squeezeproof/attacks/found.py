@@ -11,6 +11,7 @@ from squeezeproof.attacks.checks import check_inside, check_logits
 from squeezeproof.attacks.integers import carried
 from squeezeproof.attacks.objective import AWAY, TOWARDS, cross_entropy
 from squeezeproof.attacks.targets import target_classes
+from squeezeproof.models.device import device_of
 from squeezeproof.models.predict import each_logits
 from squeezeproof.store.datasets import to_pixels
 
@@ -39,15 +40,19 @@ class Found:
         self.integers, self.tries = settings["stored"] == "uint8", 0
         targeted = settings.get("targeted")
         self.goal, self.aims = TOWARDS if targeted else AWAY, labels.clone()
-        clean, self.gaps = torch.empty_like(labels), torch.empty(len(labels))
+        clean, gaps = torch.empty_like(labels), torch.empty(len(labels))
+        # On the device once, so that no batch copies its part there.
+        self.placed = {"labels": labels.to(device_of(model)), "aims": self.aims.to(device_of(model))}
 
         def keep(rows: slice, logits: torch.Tensor) -> None:
             clean[rows] = logits.argmax(1).cpu()
             if targeted:
                 self.aims[rows] = target_classes(targeted, logits.cpu(), labels[rows], indices[rows], classes)
-            self.gaps[rows] = self.goal.margin(logits, self.aims[rows].to(logits.device)).abs().cpu()
+                self.placed["aims"][rows] = self.aims[rows].to(logits.device)
+            gaps[rows] = self.goal.margin(logits, self.placed["aims"][rows]).abs().cpu()
 
         each_logits(model, images, batch_size, keep)
+        self.placed["gaps"] = gaps.to(device_of(model))
         self.tensors = {"labels": labels.clone(), "clean_predictions": clean}
         if targeted:
             self.tensors["targets"] = self.aims
@@ -79,8 +84,11 @@ class Found:
         points: torch.Tensor,
         stage: int,
         confirm: Callable[..., tuple[torch.Tensor, torch.Tensor]] | None = None,
+        placed: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Keep those of the points of some rows that are stronger than what was found before.
+
+        `placed` are the rows on the device of the points, where they lie there already.
 
         With `confirm` (attacks.confirm, but for the model, the images and the ball), points that are kept as floats
         are first moved across the boundaries of the model.
@@ -88,7 +96,8 @@ class Found:
         Returns bool [n]: the point succeeds, and the image of 8 bits that is kept for it does not.
         """
         eps, norm = self.settings["eps"], self.settings["norm"]
-        labels, aims = (tensor[rows].to(points.device) for tensor in (self.tensors["labels"], self.aims))
+        placed = rows.to(points.device) if placed is None else placed
+        labels, aims, gaps = (self.placed[name][placed] for name in ("labels", "aims", "gaps"))
         check_inside(clean, points, eps, norm)
         stored, undone = None, torch.zeros(len(rows), dtype=torch.bool)
         if self.integers:
@@ -98,7 +107,6 @@ class Found:
             self.tries += tries
             points = to_pixels(stored, points.device)
         if confirm and not self.integers:
-            gaps = self.gaps[rows].to(points.device)
             ball = {"eps": eps, "norm": norm}
             points, logits = confirm(self.model, inputs=clean, points=points, labels=aims, gaps=gaps, **ball)
         else:
