@@ -229,27 +229,6 @@ def test_a_library_of_attacks_that_is_not_installed_is_named(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("attack", "package"),
-    [
-        ({"method": "foolbox.L2BrendelBethgeAttack"}, "numba"),
-        ({"method": "art.AutoAttack", "eps": 0.1}, "multiprocess"),
-        ({"method": "art.PixelAttack", "es": 0}, "cma"),
-        ({"method": "art.PixelAttack"}, None),
-        ({"method": "foolbox.LinfPGD", "eps": 0.1}, None),
-    ],
-)
-def test_a_package_that_an_attack_needs_beside_its_library_is_named_before_anything_runs(monkeypatch, attack, package):
-    further = ("numba", "multiprocess", "cma")
-    monkeypatch.setattr(preflight, "find_spec", lambda name: None if name in further else name)
-    library = attack["method"].partition(".")[0]
-    told = (
-        f"attacks.theirs.method: {attack['method']}: needs {package}, which {library} does not install; "
-        f"pip install {package}"
-    )
-    assert preflight.problems(study(attacks={"theirs": attack})) == ([told] if package else [])
-
-
-@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("def net(**given):\n    return 1\n", None),

@@ -20,6 +20,7 @@ from squeezeproof.entries import registry
 from squeezeproof.entries.compressions.external import TFLITE
 from squeezeproof.entries.library import LibraryAttack
 from squeezeproof.factories import module_files
+from squeezeproof.study.efficiency import exports
 from squeezeproof.study.external import is_given
 from squeezeproof.study.model_files import unreadable
 from squeezeproof.study.paths import Paths, prepared
@@ -48,12 +49,12 @@ def problems(study: "Study", here: bool = True, stored_here: bool = True) -> lis
         stored_here: whether what they write stays on it.
     """
     found = [NO_GPU] if here and study.compute["device"] == "cuda" and not sees_gpu() else []
-    unfit = set()
+    unfit, made = set(), _made(study)
     for name, settings in study.config["architectures"].items():
-        told = _network(f"architectures.{name}", settings, here)
+        told = _network(f"architectures.{name}", settings, here, made)
         unfit |= {name} if told else set()
         found += told
-    found += _external(study, here)
+    found += _external(study, here, made)
     if stored_here:
         found += not_writable(_written(study))
     if here and stored_here:
@@ -88,9 +89,15 @@ def slow_trainings(study: "Study", processor: str = "/proc/cpuinfo") -> list[str
     ]
 
 
-def _network(path: str, settings: dict[str, Any], here: bool) -> list[str]:
+def _made(study: "Study") -> set[str]:
+    """The files of models that jobs of the study write, which other models of it may come from."""
+    paths = Paths(study.name)
+    return {paths.model(*key) for key in study.models} | {paths.export(*file) for file in exports(study)}
+
+
+def _network(path: str, settings: dict[str, Any], here: bool, made: set[str]) -> list[str]:
     """Why a network cannot be built, or its weights cannot be read, as far as can be told without building it."""
-    files = {key: settings[key] for key in ("checkpoint", "pretrained") if settings.get(key)}
+    files = {key: settings[key] for key in ("checkpoint", "pretrained") if settings.get(key) not in {None, *made}}
     found = [text for key, file in files.items() for text in unreadable(f"{path}.{key}", file)]
     if settings.get("factory"):
         found += _factory(f"{path}.factory", settings["factory"], here)
@@ -98,15 +105,16 @@ def _network(path: str, settings: dict[str, Any], here: bool) -> list[str]:
     return found + (_missing(f"{path}.kind: {settings['kind']}", package) if here else [])
 
 
-def _external(study: "Study", here: bool) -> list[str]:
+def _external(study: "Study", here: bool, made: set[str]) -> list[str]:
     """What is wrong with the files of models that were compressed elsewhere."""
     found = []
     for model in study.models.values():
         if is_given(study.compressions.get(model.compression)):
             path, settings = f"compressions.{model.compression}", study.compression_settings(model)
-            found += unreadable(f"{path}.file", study.file_of(model))
+            file = study.file_of(model)
+            found += [] if file in made else unreadable(f"{path}.file", file)
             if settings["architecture"]:
-                found += _network(f"{path}.architecture", settings["architecture"], here)
+                found += _network(f"{path}.architecture", settings["architecture"], here, made)
             if here and settings["file"].endswith(TFLITE):
                 found += _missing(f"{path}.file", "ai-edge-litert")
     return list(dict.fromkeys(found))
