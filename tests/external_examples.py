@@ -2,11 +2,14 @@
 
 from functools import cache
 
+import onnx
 import torch
 from model_examples import digits, spec_of
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 from torch import nn
 from torch.nn import functional
 
+from squeezeproof.deployment.export import onnx_bytes
 from squeezeproof.models.build import build
 
 SPEC = spec_of("cnn8", width=6, normalization="none")
@@ -53,3 +56,24 @@ def cut(network, kept):
     network.conv3 = nn.Conv2d(kept, second.out_channels, 3, stride=second.stride, padding=1)
     network.conv3.load_state_dict({"weight": second.weight[:, :kept], "bias": second.bias})
     return network.eval()
+
+
+def write_onnx(folder):
+    """Name -> path of a real file of the trained model: of torch's exporter, and of ONNX Runtime's own quantizer."""
+    found = {name: folder / f"{name}.onnx" for name in ("float", "qdq", "qoperator", "dynamic")}
+    found["float"].write_bytes(onnx_bytes(trained(), tuple(DATASET["shape"])))
+    pixels = held_out()[0][:64].float().numpy() / 255
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            name = onnx.load(found["float"]).graph.input[0].name
+            self.batches = iter([{name: pixels}])
+
+        def get_next(self):
+            return next(self.batches, None)
+
+    for name, form in (("qdq", QuantFormat.QDQ), ("qoperator", QuantFormat.QOperator)):
+        options = {"quant_format": form, "activation_type": QuantType.QUInt8, "per_channel": name == "qdq"}
+        quantize_static(found["float"], found[name], Reader(), **options)
+    quantize_dynamic(found["float"], found["dynamic"])
+    return found

@@ -7,9 +7,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from external_examples import DATASET, SPEC, held_out, trained
+from external_examples import DATASET, SPEC, held_out, trained, write_onnx
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
 from squeezeproof.attacks.craft import craft
@@ -29,24 +29,7 @@ SHAPE = (1, 8, 8)
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """Name -> path of a real file: of torch's exporter, and of ONNX Runtime's own quantizer."""
-    folder = tmp_path_factory.mktemp("onnx")
-    found = {name: folder / f"{name}.onnx" for name in ("float", "qdq", "qoperator", "dynamic")}
-    found["float"].write_bytes(onnx_bytes(trained(), SHAPE))
-    pixels = held_out()[0][:64].float().numpy() / 255
-
-    class Reader(CalibrationDataReader):
-        def __init__(self):
-            name = onnx.load(found["float"]).graph.input[0].name
-            self.batches = iter([{name: pixels}])
-
-        def get_next(self):
-            return next(self.batches, None)
-
-    for name, form in (("qdq", QuantFormat.QDQ), ("qoperator", QuantFormat.QOperator)):
-        options = {"quant_format": form, "activation_type": QuantType.QUInt8, "per_channel": name == "qdq"}
-        quantize_static(found["float"], found[name], Reader(), **options)
-    quantize_dynamic(found["float"], found["dynamic"])
-    return found
+    return write_onnx(tmp_path_factory.mktemp("onnx"))
 
 
 def opened(path, **options):

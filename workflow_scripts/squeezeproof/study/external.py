@@ -43,13 +43,14 @@ def gives_gradients(model: Model, compressions: Mapping[str, Instance]) -> bool:
 
 
 def external_contradictions(models: Iterable[Model], compressions: Mapping[str, Instance]) -> Iterator[str]:
-    """Files that belong to no base of the study, or to several.
+    """Files that belong to no uncompressed model of the study, or to several.
 
     Args:
         models: the Models of the plan.
         compressions: instance name -> Instance.
     """
-    bases = [model.name for model in models if model.is_base]
+    bases = {model.name: model for model in models if model.is_base}
+    others = {model.name: model for model in models if not model.is_base}
     for name, instance in compressions.items():
         if not is_given(instance):
             continue
@@ -59,7 +60,14 @@ def external_contradictions(models: Iterable[Model], compressions: Mapping[str, 
                 owners[file_of(model, instance.settings)].append(model)
         of = instance.settings["of"]
         if not any(fnmatchcase(base, of) for base in bases):
-            yield f"{path}.of: {of!r} is no base model of the study{suggest(of, bases)}"
+            told = f"{path}.of: {of!r} is no base model of the study"
+            if other := next((model for name, model in others.items() if fnmatchcase(name, of)), None):
+                yield (
+                    f"{told}; {other.name} is compressed itself, and a file is compared with an uncompressed model: "
+                    f"write of: {other.base.name}, with which both are compared then"
+                )
+            else:
+                yield told + suggest(of, bases)
         for file, sharing in owners.items():
             if len(sharing) > 1:
                 first, second = sharing[:2]

@@ -37,8 +37,8 @@ class External(Compression):
         min_length=1,
     )
     of: Text = setting(
-        "Its base, the uncompressed model that it is compared with: a full name such as cnn8.standard.none.none.s0, or "
-        "a shell pattern. It may be left out where only one can be meant.",
+        "The uncompressed model that it is compared with, its base or another one: a full name such as "
+        "cnn8.standard.none.none.s0, or a shell pattern. It may be left out where only one can be meant.",
         "*",
     )
     normalization: Normalization | None = setting(
