@@ -88,7 +88,7 @@ def compression_table():
                 "model": name(ratio),
                 "variant": variant(ratio),
                 **dict(zip(AXES, axes, strict=True)),
-                "seed": 0,
+                **{"seed": 0, "made_with": ""},
             }
             for ratio, axes in MODELS.items()
         ]

@@ -163,7 +163,7 @@ def test_a_card_has_the_answer_the_numbers_and_where_they_come_from():
     assert f"| PGD, eps 0.1 | {name(0.0)} | 90.0 [0.0, 0.0] | 40.0 [0.0, 0.0] |" in text
     assert f"| pgd-eps0.1 | {name(0.5)} | linf | 0.1 | 20 / 19 |" in text
     assert "- warning, check 14, a check: transfer breaks more\n\n0 checks on this model passed, 1 did not." in text
-    assert "- Commit: abc \\| def" in text
+    assert "- Commit: abc \\| def\n- This model computed with: versions not recorded" in text
 
 
 def test_a_model_has_a_card_where_its_base_was_not_evaluated():

@@ -3,6 +3,7 @@
 import pickle
 import re
 
+import numpy as np
 import pytest
 import torch
 from model_examples import EXAMPLES, assert_same_tensors, custom_spec, model_of, pixels_of, shape_of, spec_of
@@ -91,6 +92,17 @@ def test_a_checkpoint_carries_further_facts(tmp_path):
     save_model(tmp_path / "model", model, EXAMPLES["flattened"], name="base", size={"parameters": 7})
     _, _, metadata = load_model(tmp_path / "model")
     assert (metadata["kind"], metadata["name"], metadata["size"]) == ("model", "base", {"parameters": 7})
+
+
+def test_a_checkpoint_says_which_versions_computed_it(tmp_path):
+    model = model_of(EXAMPLES["flattened"])
+    save_model(tmp_path / "model", model, EXAMPLES["flattened"])
+    metadata = read_metadata(tmp_path / "model")
+    assert metadata["made_with"] == f"numpy {np.__version__}, torch {torch.__version__}"
+    # As earlier versions of this program wrote it.
+    arrays = read_arrays(tmp_path / "model")
+    write_tensors(tmp_path / "old", arrays, {key: value for key, value in metadata.items() if key != "made_with"})
+    assert_same_tensors(load_model(tmp_path / "old")[0].state_dict(), model.state_dict())
 
 
 def test_the_fingerprint_follows_the_tensors_alone(tmp_path):

@@ -28,6 +28,7 @@ from squeezeproof.store.tensors import (
     read_arrays,
     read_metadata,
     verify,
+    write_tensors,
 )
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.estimate import Size, jobs
@@ -187,6 +188,23 @@ def test_a_shard_is_checked_against_its_own_images(crafting):
         check_stored(stored, images, ENTRIES["fgsm"], range(rows.start, rows.stop + 1))
 
 
+@pytest.mark.parametrize(
+    ("versions", "said"),
+    [
+        (["torch 1", "torch 1"], "torch 1"),
+        (["torch 2", "torch 1"], "torch 1; torch 2"),
+        (["torch 2", None], "torch 2; versions not recorded"),
+        ([None, None], None),
+    ],
+)
+def test_a_set_has_the_versions_of_all_its_shards(crafting, versions, said):
+    shards = crafting.shards(ENTRIES["fgsm"], count=2)
+    for path, version in zip(shards, versions, strict=True):
+        metadata = read_metadata(path) | {"made_with": version}
+        write_tensors(path, read_arrays(path), {key: value for key, value in metadata.items() if value is not None})
+    assert read_metadata(crafting.join(shards)).get("made_with") == said
+
+
 STRANGE = {
     "another source": ({"source": {"fingerprint": "of another"}}, "crafted on other weights"),
     "other settings": ({"entry": settings("fgsm", eps=0.2)}, "differs from .* in settings"),
@@ -298,7 +316,7 @@ def test_more_shards_than_test_images_contradict():
 
 def test_the_estimate_counts_every_shard():
     sizes = {("digits", "cnn8"): Size(1000, 0, 0)}
-    whole, sharded = (jobs(planned(shards), sizes) for shards in (1, 3))
+    whole, sharded = (list(jobs(planned(shards), sizes)) for shards in (1, 3))
     crafted = [job for job in sharded if job.rule == "craft_shard"]
     once = [job for job in whole if job.rule == "craft"]
     assert len(crafted) == 3 * len(once) and len({job.benchmark for job in crafted}) == len(crafted)

@@ -286,6 +286,7 @@ def test_an_adversarial_set_comes_back(tmp_path, memory):
     for name, tensor in tensors.items():
         np.testing.assert_array_equal(arrays[name], tensor.numpy())
     assert metadata["successes"] == 3
+    assert metadata["made_with"] == f"numpy {np.__version__}, torch {torch.__version__}"
     assert (metadata["attack"], metadata["source"], metadata["settings"]) == ("pgd", "cnn3", {"eps": 0.1})
     assert (metadata["clean_fingerprint"], metadata["source_fingerprint"]) == (SPLIT["fingerprint"], "source")
 

@@ -316,6 +316,35 @@ def test_the_origin_says_what_it_is_of():
     assert said["Lock"] == provenance.packages(ROOT, {item.name: item.version for item in distributions()})["Lock"]
 
 
+def made_with(*versions):
+    return pd.DataFrame({"made_with": versions})
+
+
+def test_what_was_computed_with_is_said_with_its_numbers():
+    said = provenance.computed_with(made_with("torch 2", "torch 1", "torch 2"), made_with("torch 2", ""))
+    assert said == {"Computed with": "torch 1 (1 model); torch 2 (2 models, 1 set); versions not recorded (1 set)"}
+
+
+def test_a_warning_says_where_versions_differ():
+    now = {"numpy": "2.4.6", "torch": "2.13.0", "scipy": "1"}
+
+    def warned(*versions, installed=now):
+        return provenance.other_versions(made_with(*versions[:1]), made_with(*versions[1:]), installed)
+
+    same = "numpy 2.4.6, torch 2.13.0+cpu"
+    assert warned(same, same) == warned("", same) == warned(f"{same}; versions not recorded") == warned("") == []
+    # Tables are written where there need be no torch.
+    assert warned("numpy 2.4.6, torch 2.12.0", installed={"numpy": "2.4.6"}) == []
+    assert warned("numpy 2.4.6, torch 2.12.0+cpu") == [
+        "Computed with torch 2.12.0+cpu, this page was written with 2.13.0: a rerun may find other numbers"
+    ]
+    several, *others = warned(same, "numpy 2.4.5, torch 2.13.0")
+    assert several.startswith("Models and adversarial images were computed with several versions of packages: numpy ")
+    assert "numpy 2.4.5, torch 2.13.0; or numpy 2.4.6, torch 2.13.0+cpu. " in several
+    assert others == ["Computed with numpy 2.4.5, this page was written with 2.4.6: a rerun may find other numbers"]
+    assert warned(f"{same}; numpy 2.4.6, torch 2.12.0")[0].startswith("Models and adversarial images were computed")
+
+
 def test_hours_are_summed_by_rule(tmp_path):
     for name, seconds in (("craft/a/x.tsv", 60), ("craft/b.tsv", 30), ("write_tables.tsv", 2)):
         path = tmp_path / "benchmarks" / name

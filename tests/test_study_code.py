@@ -170,6 +170,43 @@ def test_what_stands_beside_annotations_changes_the_digest(tmp_path, old, new):
     assert digest_of(tmp_path / "run.py", text) != digest_of(tmp_path / "run.py", ANNOTATED)
 
 
+RECORDING = """from squeezeproof.store.made_with import MADE_WITH, made_with
+
+OWN = {"seconds", MADE_WITH}
+
+def save(metadata):
+    write({**metadata, "kind": "model", MADE_WITH: made_with(), **made_with()})
+"""
+SILENT = """
+OWN = {"seconds"}
+
+def save(metadata):
+    write({**metadata, "kind": "model"})
+"""
+
+
+def test_what_files_record_of_their_making_changes_no_digest(tmp_path):
+    root = write(
+        tmp_path, {f"squeezeproof/{name}.py": "" for name in ("__init__", "store/__init__", "store/made_with")}
+    )
+    assert digest_of(root / "run.py", RECORDING) == digest_of(root / "run.py", SILENT)
+    assert names(closure([root / "run.py"], root), root) == {"run.py"}
+    for old, new in (
+        ('"model"', '"set"'),
+        ("import MADE_WITH", "import SIZE, MADE_WITH"),
+        ("{**m", "{**made_with(), **m"),
+    ):
+        same = digest_of(root / "run.py", RECORDING.replace(old, new)) == digest_of(root / "run.py", SILENT)
+        assert same == (old != '"model"')
+    used = RECORDING.replace("write({", "write(made_with(), {")
+    assert digest_of(root / "run.py", used) != digest_of(root / "run.py", SILENT)
+
+
+def test_writers_alone_are_passed_over_where_they_record():
+    named = {path.stem for path in LIBRARY.rglob("*.py") if f"from {code.RECORDS} import" in path.read_text()}
+    assert named == {"checkpoints", "adversarial", "shards"}
+
+
 def digest_of(path, text):
     path.write_text(text)
     forget()

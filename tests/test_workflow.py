@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import TABLES
 from PIL import Image
 from safetensors.numpy import load_file, save_file
@@ -24,6 +25,14 @@ def test_outputs_are_complete(finished):
     assert f"predictions/digits/cnn8.standard.weight-50.standard.s0/{BASE}.safetensors" in files
     assert {"figures/digits/heatmap.pgd-eps0.1.svg", "figures/digits/accuracy_against_ratio.cnn8.png"} <= files
     assert not [name for name in files if "resume" in name or name.endswith(".tmp")]
+
+
+def test_what_computed_models_and_sets_is_told(finished):
+    versions = f"numpy {np.__version__}, torch {torch.__version__}"
+    story = (finished.results / "story.html").read_text()
+    assert f"{versions} (4 models, 2 sets)" in story and "several versions of packages" not in story
+    [card, *_] = sorted(finished.results.rglob("*model_card.md"))
+    assert f"- This model computed with: {versions}" in card.read_text()
 
 
 def test_every_job_has_a_log_and_a_benchmark(finished):

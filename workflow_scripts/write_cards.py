@@ -7,7 +7,7 @@ from squeezeproof.audit.findings import read_findings
 from squeezeproof.jobs import job
 from squeezeproof.pages import model_card
 from squeezeproof.pages.benchmark import benchmark
-from squeezeproof.pages.provenance import origin
+from squeezeproof.pages.provenance import computed_with, origin, other_versions
 from squeezeproof.store.json_files import write_json
 from squeezeproof.tables.files import read_table
 
@@ -16,7 +16,10 @@ with job(snakemake):
     tables = {name: read_table(files[name]) for name in (*model_card.NAMES, "verdicts")}
     findings = read_findings(files.audit)
     write_json(snakemake.output.benchmark, benchmark(tables, findings, params.study, params.statistics))
-    origins = origin(Path(snakemake.scriptdir).parent)
+    made = tables["compression"], tables["crafting"]
+    origins = origin(Path(snakemake.scriptdir).parent) | computed_with(*made)
+    if warnings := other_versions(*made):
+        origins["Warning"] = ". ".join(warnings)
     for model, path in zip(params.models, snakemake.output.cards, strict=True):
         with replacing(path) as temporary:
             text = model_card.model_card(tables, findings, params.study, *model, origins)

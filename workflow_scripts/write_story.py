@@ -6,7 +6,7 @@ from squeezeproof.analysis.unsupported import in_words
 from squeezeproof.atomic import replacing
 from squeezeproof.audit.findings import read_findings
 from squeezeproof.jobs import job
-from squeezeproof.pages.provenance import provenance
+from squeezeproof.pages.provenance import other_versions, provenance
 from squeezeproof.pages.slopes import slopes
 from squeezeproof.pages.story import embedded, page, summary
 from squeezeproof.pages.targeted import targeted_sentences
@@ -21,10 +21,11 @@ with job(snakemake):
     models = read_table(files.compression)
     warnings = [f"{row.model}: {row.warning}" for row in models[models["warning"] != ""].itertuples()]
     warnings += in_words(tables["unsupported"])
+    warnings = other_versions(models, crafting) + warnings
     told_slopes = [text for path in files.stages for text in slopes(read_table(path), models)]
     targeted = [text for path in files.targeted for text in targeted_sentences(read_table(path))]
     study = {**params.study, "numbers": numbers, "warnings": warnings, "slopes": told_slopes, "targeted": targeted}
-    told = provenance(Path(snakemake.scriptdir).parent, params.benchmarks, crafting, images)
+    told = provenance(Path(snakemake.scriptdir).parent, params.benchmarks, models, crafting, images)
     shown = {Path(path).stem: read_texts(path) for path in files.tables}
     templates = Path(files.templates[0]).parent
     drawn = [(*figure, path) for figure, path in zip(params.figures, files.figures, strict=True)]

@@ -151,7 +151,10 @@ class Shard(TypedDict):
 
 
 class SetMetadata(TypedDict):
-    """The metadata of an adversarial set, or of a shard of one, as `store.adversarial.save_set` writes them."""
+    """The metadata of an adversarial set, or of a shard of one, as `store.adversarial.save_set` writes them.
+
+    Its versions are read by `store.made_with.recorded`.
+    """
 
     kind: str
     dataset: str

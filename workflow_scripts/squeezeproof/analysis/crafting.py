@@ -8,7 +8,7 @@ import pandas as pd
 
 from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.entries import registry
-from squeezeproof.store import adversarial
+from squeezeproof.store import adversarial, made_with
 from squeezeproof.store.tensors import read_metadata
 from squeezeproof.tables.catalog.accuracy import STAGES
 from squeezeproof.tables.catalog.costs import CRAFTING, LIBRARY_ATTACKS
@@ -38,6 +38,7 @@ def crafting_table(paths: Iterable[str | Path]) -> pd.DataFrame:
                 "queries": metadata.get("queries"),
                 "seconds": round(metadata["seconds"], 3),
                 "device": metadata["device"],
+                "made_with": made_with.recorded(metadata),
             }
         )
     return CRAFTING.frame(rows).astype({"float_successes": "Int64", "queries": "Int64"})

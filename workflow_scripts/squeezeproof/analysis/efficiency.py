@@ -8,6 +8,7 @@ import pandas as pd
 
 from squeezeproof.analysis.names import CONTROL, axes_of
 from squeezeproof.entries.compressions.external import DEPLOYED
+from squeezeproof.store import made_with
 from squeezeproof.store.tensors import open_tensors, read_metadata
 from squeezeproof.tables.catalog.costs import COMPRESSION, EFFICIENCY, LATENCY
 from squeezeproof.types import Described, ModelMetadata
@@ -116,6 +117,7 @@ def compression_table(descriptions: Iterable[Described], checkpoints: Iterable[s
                 **{key: size[key] for key in ("channels", "parameters", "nonzeros", "macs", "bytes", "packed_bytes")},
                 "filters": _filters(path),
                 "warning": "; ".join(_warnings(metadata, first, description["name"])),
+                "made_with": made_with.recorded(metadata),
             }
         )
     return COMPRESSION.frame(rows).sort_values(["dataset", "model"], ignore_index=True)

@@ -17,6 +17,7 @@ from squeezeproof.models.quantized import quantize_layers, quantized_layers
 from squeezeproof.models.state_dicts import fitted, misfit, no_weights, state_of_file
 from squeezeproof.randomness import own_randomness
 from squeezeproof.runtime import place
+from squeezeproof.store.made_with import MADE_WITH, made_with
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_foreign, read_metadata, write_tensors
 from squeezeproof.types import Masks, ModelMetadata, Specification
 
@@ -33,7 +34,7 @@ def save_model(
         arrays[MASK + name] = mask.cpu().numpy()
     digest = fingerprint(*(arrays[name] for name in sorted(arrays)))
     metadata = {"kind": KIND, "specification": spec, "quantization": quantized_layers(model), "fingerprint": digest}
-    write_tensors(path, arrays, {**metadata, "versions": _versions(model), **record})
+    write_tensors(path, arrays, {**metadata, "versions": _versions(model), **record, MADE_WITH: made_with()})
 
 
 def check_rebuilds(path: str | Path, model: nn.Module) -> None:

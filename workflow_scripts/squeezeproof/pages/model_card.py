@@ -9,6 +9,7 @@ from squeezeproof.analysis.evidence import base_of, seeds_of
 from squeezeproof.analysis.names import MODEL, attack_displays, display_name, model_in_words
 from squeezeproof.audit.findings import FAILURE, WARNING, Finding
 from squeezeproof.statistics.crossed import About
+from squeezeproof.store import made_with
 from squeezeproof.tables.formats import Readable, markdown_escaped, to_markdown
 
 NAMES = ["answers", "clean_accuracy", "robust_accuracy", "compression", "crafting"]
@@ -51,6 +52,7 @@ def model_card(
     bases = models[models["seed"].eq(model["seed"]) & models["model"].isin(seeds_of(models, base_of(model)))]
     # A study need not evaluate the base.
     base = next(iter(bases.to_dict("records")), None)
+    own = {"This model computed with": model["made_with"] or made_with.NOT_RECORDED}
     parts = [
         f"# {markdown_escaped(name)}",
         f"{markdown_escaped(model_in_words(*(model[axis] for axis in MODEL)))}, seed {model['seed']}, on "
@@ -65,7 +67,7 @@ def model_card(
         "## Audit",
         *_audit(findings, dataset, name),
         "## Provenance",
-        "\n".join(f"- {key}: {markdown_escaped(text)}" for key, text in provenance.items()),
+        "\n".join(f"- {key}: {markdown_escaped(text)}" for key, text in {**provenance, **own}.items()),
         "## Limits",
         LIMITS,
     ]

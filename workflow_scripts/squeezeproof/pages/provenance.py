@@ -5,6 +5,7 @@ import platform
 import re
 import subprocess
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib.metadata import distributions
 from pathlib import Path
@@ -13,13 +14,18 @@ from typing import Any
 import pandas as pd
 
 from squeezeproof.errors import InputError
+from squeezeproof.store import made_with
 from squeezeproof.tables.files import read_csv
 
 UNSHARED = "not counted: the jobs ran on machines that share no disk; their benchmark files are in the storage"
 
 
 def provenance(
-    root: str | Path, benchmarks: Iterable[str | Path] | None, crafting: pd.DataFrame, images: Any
+    root: str | Path,
+    benchmarks: Iterable[str | Path] | None,
+    compression: pd.DataFrame,
+    crafting: pd.DataFrame,
+    images: Any,
 ) -> dict[str, str]:
     """Name -> text, for the end of the story.
 
@@ -27,11 +33,12 @@ def provenance(
         root: folder of the workflow, with pyproject.toml and requirements.lock; its commit is told where it is in a
             git repository.
         benchmarks: the benchmark files of the study's jobs; None where they lie in a storage.
-        crafting: the table `crafting`.
+        compression, crafting: the tables of these names.
         images: data set -> number of attacked test images.
     """
     return {
         **origin(root),
+        **computed_with(compression, crafting),
         "Machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}; crafted on: {_devices(crafting)}",
         "Hours": UNSHARED if benchmarks is None else hours(seconds_by_rule(benchmarks)),
         "Passes of attacks": passes(crafting, images),
@@ -46,6 +53,54 @@ def origin(root: str | Path) -> dict[str, str]:
         "Packages": f"{told['Packages']}, when this page was written",
         "Commit": f"{commit(root)}, when this page was written; what other code had made would have been made again",
     }
+
+
+def computed_with(compression: pd.DataFrame, crafting: pd.DataFrame) -> dict[str, str]:
+    """The versions that the jobs which made models and sets had, with the number of files of each."""
+    told = []
+    for versions, counts in sorted(_makers(compression, crafting).items()):
+        files = ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in counts.items())
+        told.append(f"{versions} ({files})")
+    return {"Computed with": "; ".join(told)}
+
+
+def other_versions(
+    compression: pd.DataFrame, crafting: pd.DataFrame, installed: Mapping[str, str] | None = None
+) -> list[str]:
+    """Sentences of warning where models and sets are of several versions of packages, or of others than the present.
+
+    Args:
+        compression, crafting: the tables of these names.
+        installed: name -> version, those of this environment if not given. What it lacks is not compared, nor is the
+            kind of a build, such as `+cpu`.
+    """
+    installed = {item.name: item.version for item in distributions()} if installed is None else installed
+    recorded = sorted(
+        {part for made in _makers(compression, crafting) for part in made.split("; ")} - {made_with.NOT_RECORDED}
+    )
+    warnings = []
+    if len(recorded) > 1:
+        warnings.append(
+            f"Models and adversarial images were computed with several versions of packages: {'; or '.join(recorded)}. "
+            f"What differs between them may come from the packages; `snakemake --forceall` computes all of them again"
+        )
+    found = {package for made in recorded for package in made.split(", ")}
+    for name, _, version in sorted(package.partition(" ") for package in found):
+        present = installed.get(name, version)
+        if present.partition("+")[0] != version.partition("+")[0]:
+            warnings.append(
+                f"Computed with {name} {version}, this page was written with {present}: a rerun may find other numbers"
+            )
+    return warnings
+
+
+def _makers(compression: pd.DataFrame, crafting: pd.DataFrame) -> dict[str, Counter[str]]:
+    """Versions -> `model` and `set` -> number of the files that were made with them."""
+    found: dict[str, Counter[str]] = {}
+    for kind, table in (("model", compression), ("set", crafting)):
+        for versions in table["made_with"]:
+            found.setdefault(versions or made_with.NOT_RECORDED, Counter())[kind] += 1
+    return found
 
 
 def packages(root: str | Path, installed: Mapping[str, str]) -> dict[str, str]:

@@ -60,7 +60,7 @@ def page(
     Args:
         templates: folder of page.html, summary.html and style.css.
         study: `name`, `question`, `margin` (a share), `numbers`: name -> text of what was run, and `warnings`: a text
-            for every model that is not what it is called.
+            for every model that is not what it is called, and where versions of packages differ.
         tables: `answers`, `robust_accuracy` and `verdicts`, and `unsupported` where something is.
         audit: findings (`audit.findings.read_findings`).
         shown: name -> table of texts (`tables.files.read_texts`), in the order of the page.

@@ -6,6 +6,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from squeezeproof.store.made_with import MADE_WITH, made_with
 from squeezeproof.store.tensors import write_tensors
 from squeezeproof.types import ModelMetadata, SplitMetadata
 
@@ -43,6 +44,7 @@ def save_set(
         "successes": _successes(tensors),
         "dtype": str(tensors["adversarial"].dtype).removeprefix("torch."),
         **metadata,
+        MADE_WITH: made_with(),
     }
     write_tensors(path, arrays, metadata)
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.store.adversarial import KIND, SHARD
+from squeezeproof.store.made_with import MADE_WITH, of_all
 from squeezeproof.store.rows import JoinedRows
 from squeezeproof.store.tensors import AGAIN, open_array, open_tensors, read_metadata, write_tensors
 from squeezeproof.types import SetMetadata
 
 SUMMED = ("n", "seconds", "successes", "float_successes")
 # What differs from shard to shard; everything else must not.
-OWN = {*SUMMED, "shard", "stages", "device", "failed"}
+OWN = {*SUMMED, "shard", "stages", "device", "failed", MADE_WITH}
 
 
 def join_shards(path: str | Path, shards: Sequence[str | Path], source_fingerprint: str) -> None:
@@ -33,7 +34,7 @@ def join_shards(path: str | Path, shards: Sequence[str | Path], source_fingerpri
         names = list(opened.keys())
     arrays = {name: JoinedRows([open_array(shard, name) for shard in shards]) for name in names}
     devices = ", ".join(sorted({own["device"] for own in metadata}))
-    write_tensors(path, arrays, {**combined(metadata), "kind": KIND, "device": devices})
+    write_tensors(path, arrays, {**combined(metadata), "kind": KIND, "device": devices, **of_all(metadata)})
 
 
 def _check(shards: Sequence[str | Path], metadata: list[SetMetadata], source_fingerprint: str) -> None:

@@ -4,7 +4,8 @@ Snakemake sees a rule's script and params, not the modules its script imports. A
 `params: code=code_digest(script)` reruns when the syntax tree of the script or of a module in its import closure
 changes. Comments, docstrings, the layout of the text and the annotations of functions and variables are no part of it,
 nor is an import that annotations alone need. Annotations in the body of a class are: dataclasses and pydantic read
-them. Standard library only.
+them. What files record of their making is none either: the elements of sets and mappings that are written by names of
+`RECORDS`. Standard library only.
 """
 
 import ast
@@ -24,6 +25,8 @@ LIBRARY = Path(__file__).resolve().parents[1]
 REMEMBERED = Remembered(Path(__file__))
 # They declare what there is; what of it a job uses is given by name.
 DECLARATIONS = Path("squeezeproof/entries")
+# What it makes is read by pages alone.
+RECORDS = "squeezeproof.store.made_with"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DOCUMENTED = (ast.Module, ast.ClassDef, *FUNCTIONS)
 IMPORTS = (ast.Import, ast.ImportFrom)
@@ -116,12 +119,16 @@ class _Reader:
         # Names that stand in annotations, and elsewhere.
         self._annotating: set[str] = set()
         self._used: set[str] = set()
+        # Names out of RECORDS.
+        self._recording: set[str] = set()
         # (place among the parts, name of the field or "", imports): said at the end, when it is known what uses them.
         self._open: list[tuple[int, str, list[ast.stmt]]] = []
 
     def read(self, tree: ast.Module) -> str:
         """The tree in words, a line each. Empty fields are left out: other versions of Python have other ones."""
         parts: list[str] = []
+        imports = [line for line in tree.body if isinstance(line, ast.ImportFrom) and line.module == RECORDS]
+        self._recording = {alias.asname or alias.name for line in imports for alias in line.names}
         self._node(tree, parts)
         unused = self._annotating - self._used
         for place, name, nodes in self._open:
@@ -132,6 +139,8 @@ class _Reader:
         return "\n".join(filter(None, parts)) if self._open else "\n".join(parts)
 
     def _node(self, node: ast.AST, parts: list[str]) -> None:
+        if self._recording and isinstance(node, ast.Dict | ast.Set):
+            node = self._without_records(node)
         parts.append(type(node).__name__)
         if isinstance(node, ast.Name):
             self._used.add(node.id)
@@ -149,6 +158,18 @@ class _Reader:
             else:
                 parts += (name, repr(value))
         parts.append(")")
+
+    def _without_records(self, node: ast.Dict | ast.Set) -> ast.Dict | ast.Set:
+        if isinstance(node, ast.Set):
+            return ast.Set([value for value in node.elts if not self._records(value)])
+        pairs = zip(node.keys, node.values, strict=True)
+        kept = [(key, value) for key, value in pairs if not (self._records(key) or self._records(value))]
+        return ast.Dict([key for key, _ in kept], [value for _, value in kept])
+
+    def _records(self, value: ast.expr | None) -> bool:
+        return value is not None and any(
+            isinstance(node, ast.Name) and node.id in self._recording for node in ast.walk(value)
+        )
 
     def _list(self, node: ast.AST, name: str, values: list[Any], parts: list[str]) -> None:
         """Say a field that is a list; for what became empty, nothing."""
@@ -194,6 +215,7 @@ class _Reader:
     def _import(self, node: ast.stmt, unused: set[str], parts: list[str]) -> None:
         """Say an import without the names that annotations alone need."""
         assert isinstance(node, IMPORTS)
+        unused = self._recording if isinstance(node, ast.ImportFrom) and node.module == RECORDS else unused
         node.names = [alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) not in unused]
         if node.names:
             self.modules.update(dict.fromkeys(_imports(node, self.package)))

@@ -128,6 +128,9 @@ TANGO = "Tango's score interval of the difference over the test images."
 OF_VERDICTS = "the interval of the difference, of the kind that `about` names."
 DIFFERENCE = Column("difference", GAIN, "Compressed minus reference accuracy.")
 WARNINGS = Column("warnings", TEXT, CHECKS, printed=False, marks="accuracy")
+MADE_WITH = Column(
+    "made_with", TEXT, "Versions of the packages that computed it; empty where they were not recorded.", printed=False
+)
 WARNED = Column(
     "warned", TEXT, "The columns of the row of whose cells the audit warns, between semicolons.", printed=False
 )

@@ -5,6 +5,7 @@ from squeezeproof.tables.columns import (
     CHECKS,
     DATASET,
     IMAGES,
+    MADE_WITH,
     MODEL_NAME,
     SEED,
     SOURCE,
@@ -47,6 +48,7 @@ COMPRESSION = Table(
         Column(
             "warning", TEXT, "Where the model is another of the study, bit for bit, or an ADMM that had not converged."
         ),
+        MADE_WITH,
     ),
 )  # fmt: skip
 CRAFTING = Table(
@@ -65,7 +67,7 @@ CRAFTING = Table(
         Column("float_successes", COUNT, "Of sets of 8-bit images: successes before rounding."),
         Column("queries", COUNT, "Labels that a black-box attacker asked for."),
         Column("seconds", NUMBER, "Wall time, which differs from run to run.", unit="s"),
-        Column("device", TEXT, "Where it ran."),
+        Column("device", TEXT, "Where it ran."), MADE_WITH,
     ),
 )  # fmt: skip
 LIBRARY_ATTACKS = Table(
