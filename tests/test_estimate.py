@@ -4,6 +4,7 @@ import copy
 import itertools
 import os
 import random
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -22,6 +23,8 @@ from squeezeproof.errors import InputError
 from squeezeproof.models import speed
 from squeezeproof.study.costs import Cost, read_costs
 from squeezeproof.study.estimate import Job, Size, attack_passes, defaults, file_bytes, image_counts, jobs
+from squeezeproof.study.outputs import job_counts
+from squeezeproof.study.outputs import jobs as planned_jobs
 from squeezeproof.study.plan import Study
 from squeezeproof.study.rates import Rates
 
@@ -105,6 +108,39 @@ def test_work_grows_with_seeds_epochs_and_macs():
         sum(job.forwards for job in jobs(study, of_size(study)) if job.rule == "train") for study in (one, longer)
     ]
     assert trained == [3 * 6 * 600, 3 * 9 * 600]
+
+
+def test_the_counts_are_those_of_the_jobs_with_their_files():
+    for study in (plan(), plan(seeds=[0, 1])):
+        assert list(job_counts(study).items()) == list(Counter(job.rule for job in planned_jobs(study)).items())
+
+
+# What of the two a study of many jobs would take all memory for: torch, and every job in words.
+FRUGAL = """
+import sys, tracemalloc
+sys.path[:0] = ["tools"]
+import show_estimate
+from squeezeproof.study.rates import Rates
+
+config = show_estimate.read_config([sys.argv[1]])
+config["seeds"] = list(range(int(sys.argv[2])))
+study = show_estimate.Study(config)
+sizes = show_estimate.measured_sizes(study)
+rates = show_estimate.calibrated(study, sizes, [])
+tracemalloc.start()
+[*_, total] = show_estimate.rows_of(study, sizes, rates)
+print(total[1], tracemalloc.get_traced_memory()[1], "torch" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_the_estimate_keeps_neither_jobs_nor_torch():
+    command = [sys.executable, "-c", FRUGAL, str(ROOT / "config.yaml"), "40"]
+    ran = subprocess.run(command, cwd=ROOT / "workflow_scripts", capture_output=True, text=True, check=True)
+    count, peak, torch_loaded = ran.stdout.split()
+    # Whole, each takes 900 bytes.
+    assert int(peak) < 600 * int(count) and int(count) > 3000
+    assert torch_loaded == "False"
 
 
 # Rates
@@ -194,7 +230,7 @@ def test_the_jobs_are_those_that_ran(finished, monkeypatch):
     monkeypatch.chdir(finished.path)
     written = Counter(cost.rule for cost in read_costs(finished.results))
     study = show_estimate.read_study(["config.yaml"])
-    known = jobs(study, of_size(study))
+    known = list(jobs(study, of_size(study)))
     assert {(finished.results / "benchmarks" / job.benchmark).is_file() for job in known} == {True}
     rows = show_estimate.rows_of(study, of_size(study), Rates(timed))
     counts = {rule: count for rule, count, *_ in rows if rule not in ("prepare", "prepare_test", "total")}
@@ -263,7 +299,7 @@ def hours(workspace, finished, monkeypatch):
     study = Study(copy.deepcopy(workspace.config))
     sizes = show_estimate.measured_sizes(study)
     rates = show_estimate.calibrated(study, sizes, [Study(copy.deepcopy(finished.config))])
-    known = jobs(study, sizes)
+    known = list(jobs(study, sizes))
     seconds = {cost.path: cost.cpu_seconds for cost in read_costs(workspace.results)}
     measured = sum(seconds[workspace.results / "benchmarks" / job.benchmark] for job in known)
     return sum(map(rates.seconds, known)), measured

@@ -15,48 +15,33 @@ from pathlib import Path
 # The library is not installed; it lies beside this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import torch
+from built_networks import apart, has_gpu, size, timed
 from show_plan import print_table, read_config
 
 from squeezeproof.errors import InputError
-from squeezeproof.models.build import initial_model, specification
-from squeezeproof.models.measure import measure
-from squeezeproof.models.speed import speed
-from squeezeproof.runtime import keep_memory
 from squeezeproof.study.costs import read_costs
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.estimate import Size, defaults, file_bytes, jobs
-from squeezeproof.study.outputs import jobs as planned_jobs
+from squeezeproof.study.outputs import job_counts
 from squeezeproof.study.plan import Study
 from squeezeproof.study.rates import Rates
 from squeezeproof.study.time_left import in_words
-
-# A class more or less changes nothing here, and only a data set on disk knows its classes.
-CLASSES = 10
 
 
 def read_study(paths):
     return Study(read_config(paths))
 
 
-def built(study, dataset, architecture):
-    """(network with random weights, (C, H, W) of its images)."""
-    shape = (dataset.channels, dataset.size, dataset.size)
-    metadata = {"shape": shape, "mean": [0.5] * shape[0], "std": [0.5] * shape[0], "classes": range(CLASSES)}
-    return initial_model(specification(study.architecture_settings(architecture), metadata), seed=0), shape
+def network(study, dataset, architecture):
+    """(settings, (C, H, W) of its images) of an architecture on a data set."""
+    dataset = study.datasets[dataset]
+    return study.architecture_settings(architecture), (dataset.channels, dataset.size, dataset.size)
 
 
 def measured_sizes(study):
     """(data set, architecture entry) -> Size, from networks that are built."""
-    found = {}
-    for dataset in study.datasets.values():
-        for name in study.config["architectures"]:
-            model, shape = built(study, dataset, name)
-            tensors = model.state_dict().values()
-            weights = sum(parameter.numel() for parameter in model.parameters() if parameter.dim() > 1)
-            held = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-            found[dataset.name, name] = Size(measure(model.eval(), {}, shape)["macs"], held, weights)
-    return found
+    keys = [(dataset, name) for dataset in study.datasets for name in study.config["architectures"]]
+    return {key: Size(*apart(size, *network(study, *key))) for key in keys}
 
 
 class Timed:
@@ -68,19 +53,16 @@ class Timed:
 
     def __init__(self, study, sizes):
         self.study, self.sizes, self.speeds = study, sizes, {}
-        self.on_gpu = device_of(study.compute) == "cuda" and torch.cuda.is_available()
+        self.on_gpu = device_of(study.compute) == "cuda" and apart(has_gpu)
         self.factor = defaults()["gpu_factor"] if device_of(study.compute) == "cuda" and not self.on_gpu else 1
 
     def __call__(self, job):
         alike = [key for key in self.sizes if self.study.architecture_settings(key[1])["kind"] == job.kind]
         key = min(alike, key=lambda key: abs(math.log(self.sizes[key].macs / job.macs)))
         if key not in self.speeds:
-            torch.set_num_threads(self.study.compute["threads"])
-            keep_memory()
-            model, shape = built(self.study, self.study.datasets[key[0]], key[1])
-            self.speeds[key] = speed(model, self.sizes[key].macs, shape, "cuda" if self.on_gpu else "cpu")
-        measured = self.speeds[key].training if job.rule in ("train", "compress") else self.speeds[key].attacks
-        return measured / self.factor
+            run = self.sizes[key].macs, "cuda" if self.on_gpu else "cpu", self.study.compute["threads"]
+            self.speeds[key] = apart(timed, *network(self.study, *key), *run)
+        return self.speeds[key]["training" if job.rule in ("train", "compress") else "attacks"] / self.factor
 
 
 def calibrated(study, sizes, studies):
@@ -93,11 +75,11 @@ def calibrated(study, sizes, studies):
         if not costs or not alike:
             continue
         try:
-            known = jobs(ran, measured_sizes(ran))
+            known = [job for job in jobs(ran, measured_sizes(ran)) if job.benchmark in costs]
         except InputError:
             # Its images or its network's code are gone since it ran: nothing tells what its jobs did.
             continue
-        finished += [(job, spent(costs.pop(job.benchmark), device)) for job in known if job.benchmark in costs]
+        finished += [(job, spent(costs.pop(job.benchmark), device)) for job in known]
         for cost in costs.values():
             others[cost.rule].append(spent(cost, device))
     return Rates(Timed(study, sizes), finished, others)
@@ -123,19 +105,19 @@ def finished_studies(paths):
 
 def rows_of(study, sizes, rates):
     """Rule, jobs, image passes forward and backward, and seconds, of every rule and of all."""
-    counts = Counter(job.rule for job in planned_jobs(study))
-    by_rule = defaultdict(list)
+    passes = defaultdict(Counter)
     for job in jobs(study, sizes):
-        by_rule[job.rule].append(job)
+        # Summed as they are made: a study may have more of them than memory should hold.
+        passes[job.rule].update(forwards=job.forwards, backwards=job.backwards, seconds=rates.seconds(job))
     rows, total = [], Counter()
-    for rule, count in counts.items():
-        known = by_rule.get(rule, [])
-        forwards, backwards = (sum(getattr(job, key) for job in known) for key in ("forwards", "backwards"))
-        seconds = sum(map(rates.seconds, known)) if known else count * rates.seconds_of(rule)
+    for rule, count in job_counts(study).items():
+        known = passes.get(rule)
+        forwards, backwards = (known[key] for key in ("forwards", "backwards")) if known else (0, 0)
+        seconds = known["seconds"] if known else count * rates.seconds_of(rule)
         rows.append([rule, count, f"{forwards:.3g}", f"{backwards:.3g}", seconds])
         total.update(jobs=count, forwards=forwards, backwards=backwards, seconds=seconds)
-    passes = [f"{total[key]:.3g}" for key in ("forwards", "backwards")]
-    return [*rows, ["total", total["jobs"], *passes, total["seconds"]]]
+    sums = [f"{total[key]:.3g}" for key in ("forwards", "backwards")]
+    return [*rows, ["total", total["jobs"], *sums, total["seconds"]]]
 
 
 def told(seconds):

@@ -4,7 +4,7 @@ What an attack, an adversary or a compression costs, their entries declare. No t
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -67,7 +67,7 @@ def image_counts(study: "Study") -> dict[str, tuple[int, int, int]]:
     }
 
 
-def jobs(study: "Study", sizes: Mapping[tuple[str, str], Size]) -> list[Job]:
+def jobs(study: "Study", sizes: Mapping[tuple[str, str], Size]) -> Iterator[Job]:
     """Every Job of a study that passes images through a network.
 
     Args:
@@ -75,14 +75,13 @@ def jobs(study: "Study", sizes: Mapping[tuple[str, str], Size]) -> list[Job]:
         sizes: (dataset, architecture entry) -> Size.
     """
     counts = image_counts(study)
-    found = []
     for dataset, name in study.evaluated_models:
         model = study.models[dataset, name]
         if not model.is_ensemble:
             rule = study.rule_of(model)
             macs = sizes[dataset, model.architecture].macs
             passes = training_passes(study, model) * counts[dataset][0] + counts[dataset][1]
-            found.append(Job(rule, f"{rule}/{dataset}/{name}.tsv", _kind(study, model), passes, 0, macs))
+            yield Job(rule, f"{rule}/{dataset}/{name}.tsv", _kind(study, model), passes, 0, macs)
     for (dataset, source), attacks in study.sets.items():
         for attack in attacks:
             per_example = attack_passes(study.attacks[attack].settings)
@@ -91,17 +90,16 @@ def jobs(study: "Study", sizes: Mapping[tuple[str, str], Size]) -> list[Job]:
             rule = "craft" if shards == 1 else "craft_shard"
             for shard in range(1, shards + 1):
                 part = "" if shards == 1 else f".shard{shard}of{shards}"
-                found.append(_job(study, sizes, rule, dataset, source, f"{source}/{attack}{part}", *passes))
+                yield _job(study, sizes, rule, dataset, source, f"{source}/{attack}{part}", *passes)
     for dataset, source, sweep in study.curves:
         per_example = map(
             sum, zip(*(attack_passes(point.settings) for point in study.sweeps[sweep].attacks), strict=True)
         )
         passes = [value * counts[dataset][2] for value in per_example]
-        found.append(_job(study, sizes, "sweep", dataset, source, f"{source}/{sweep}", *passes))
+        yield _job(study, sizes, "sweep", dataset, source, f"{source}/{sweep}", *passes)
     for (dataset, target, source), attacks in study.pairs.items():
         passes = counts[dataset][2] * (1 + len(attacks))
-        found.append(_job(study, sizes, "predict", dataset, target, f"{target}/{source}", passes, 0))
-    return found
+        yield _job(study, sizes, "predict", dataset, target, f"{target}/{source}", passes, 0)
 
 
 def _job(

@@ -1,5 +1,6 @@
 """Every job of a study and every file that it leaves, from the plan alone; standard library only."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -60,16 +61,30 @@ def jobs(study: "Study") -> list[Job]:
     """The Jobs of a study, rule by rule."""
     paths = Paths(study.name)
     made = {}
-    for rule, names, outputs in chain(
+    for rule, names, outputs in _made(study, paths):
+        made.setdefault((rule, names), []).extend(outputs)
+    return [*_prepared(study), *(_job(paths, *key, outputs) for key, outputs in made.items())]
+
+
+def job_counts(study: "Study") -> Counter[str]:
+    """Rule -> number of its jobs, in the order of `jobs`, without the names of all files in memory."""
+    counts = Counter(job.rule for job in _prepared(study))
+    counts.update(
+        rule for rule, _ in dict.fromkeys((rule, names) for rule, names, _ in _made(study, Paths(study.name)))
+    )
+    return counts
+
+
+def _made(study: "Study", paths: Paths) -> Iterator[Made]:
+    """What the rules make, that of one job in several parts."""
+    return chain(
         _models(study, paths),
         _attacks(study, paths),
         _evaluations(study, paths),
         _deployment(study, paths),
         _tables(study, paths),
         _figures(study, paths),
-    ):
-        made.setdefault((rule, names), []).extend(outputs)
-    return [*_prepared(study), *(_job(paths, *key, outputs) for key, outputs in made.items())]
+    )
 
 
 def jobs_on_request(study: "Study") -> Iterator[Job]:
