@@ -12,6 +12,7 @@ from study_examples import changed
 from verdict_examples import STATISTICS, counted, describe, pair
 
 from squeezeproof.analysis.effects import effects
+from squeezeproof.analysis.max_delta import max_delta
 from squeezeproof.analysis.verdicts import headline, verdicts
 from squeezeproof.compression.compress import compress
 from squeezeproof.compression.task import Task
@@ -174,6 +175,33 @@ def test_a_model_that_trained_no_longer_has_no_effect_of_training():
     unknown = pair(*counted(100, 20, 5, 75))
     unknown.target["control"] = ""
     assert effects([unknown], 0.05).empty
+
+
+def at_ratio(members, ratio):
+    """The same pairs at another ratio of the compressed model."""
+    for member in members:
+        if member.target["compression"] != "control":
+            member.target["ratio"] = ratio
+    return members
+
+
+def test_the_largest_difference_is_split_with_intervals_that_cover_its_choice():
+    strong = [member for seed in range(3) for member in trio(seed, trained=0.2, compressed=0.1)]
+    weak = [member for seed in range(3, 6) for member in at_ratio(trio(seed, trained=0.2, compressed=0.0), 0.1)]
+    table = max_delta([*strong, *weak], STATISTICS)
+    rows = table[table["against"].eq("base") & table["compression"].ne("control")]
+    assert rows["about"].tolist() == [About.MODELS, About.TRAININGS] and set(rows["levels"]) == {2}
+    # Bonferroni over the two ratios.
+    expected = effects(strong, STATISTICS["alpha"] / 2)
+    for part in ("by_training", "by_compression"):
+        for column in (part, f"{part}_low", f"{part}_high"):
+            assert rows[column].tolist() == pytest.approx(expected[column].tolist())
+    assert rows["largest_delta"].tolist() == pytest.approx((rows["by_training"] + rows["by_compression"]).tolist())
+    others = table.drop(rows.index)
+    assert len(others) and others[["by_training", "by_compression_low"]].isna().all(axis=None)
+    # Without a control nothing can be told apart.
+    alone = max_delta([member for member in strong if member.against == "base"], STATISTICS)
+    assert alone["largest_delta"].notna().all() and alone["by_training"].isna().all()
 
 
 def test_verdicts_are_passed_against_the_base_and_against_the_control():

@@ -12,8 +12,9 @@ from squeezeproof.analysis import pairs as paired
 from squeezeproof.analysis.accuracy import read_cells
 from squeezeproof.analysis.clean_pairs import clean_differences
 from squeezeproof.analysis.effects import effects
+from squeezeproof.analysis.max_delta import max_delta
 from squeezeproof.analysis.pairs import comparisons, flips, read_pairs
-from squeezeproof.analysis.verdicts import max_delta, verdicts
+from squeezeproof.analysis.verdicts import verdicts
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.multiplicity import holm
 from squeezeproof.statistics.paired import tango

@@ -13,7 +13,8 @@ from schema_examples import MINIMAL
 from study_examples import changed
 from verdict_examples import PGD, STATISTICS, counted, describe, pair
 
-from squeezeproof.analysis.verdicts import headline, max_delta, verdict, verdicts
+from squeezeproof.analysis.max_delta import max_delta
+from squeezeproof.analysis.verdicts import headline, verdict, verdicts
 from squeezeproof.statistics.crossed import About, Mean, interval
 from squeezeproof.study.plan import Study
 from squeezeproof.tables.words import Cause, Verdict

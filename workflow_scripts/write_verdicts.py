@@ -3,6 +3,7 @@
 from squeezeproof.analysis import pairs, verdicts
 from squeezeproof.analysis.clean_pairs import clean_differences
 from squeezeproof.analysis.effects import effects
+from squeezeproof.analysis.max_delta import max_delta
 from squeezeproof.audit.findings import read_audit
 from squeezeproof.jobs import job
 from squeezeproof.markers import supported
@@ -16,6 +17,6 @@ with job(snakemake):
     write_table(output.comparisons, pairs.comparisons(found, statistics["alpha"]))
     write_table(output.verdicts, verdicts.verdicts(found, statistics))
     write_table(output.effects, effects(found, statistics["alpha"]))
-    write_table(output.max_delta, verdicts.max_delta(found, statistics))
+    write_table(output.max_delta, max_delta(found, statistics))
     write_table(output.flips, pairs.flips(found))
     write_table(output.clean_differences, clean_differences(*cells, statistics, audit))

@@ -32,15 +32,19 @@ def effects(pairs: list[Pair], alpha: float) -> pd.DataFrame:
         found.setdefault(tuple(row[name] for name in KEY), {})[row["against"]] = members
     rows = []
     for key, members in found.items():
-        parts = _parts(members)
-        for about in kinds(len(parts["total"])) if parts else ():
-            means = {part: Mean.of(differences) for part, differences in parts.items()}
+        found_parts = parts(members)
+        for about in kinds(len(found_parts["total"])) if found_parts else ():
+            means = {part: Mean.of(differences) for part, differences in found_parts.items()}
             rows.append({**dict(zip(KEY, key, strict=True)), "about": about, **_columns(means, alpha, about)})
     return EFFECTS.frame(rows).sort_values([*(key for key in ORDER if key in KEY), "about"], ignore_index=True)
 
 
-def _parts(members: Mapping[str, list[Pair]]) -> dict[str, np.ndarray]:
-    """Name -> differences [S, N] over the images that all three models were scored on; none without a control."""
+def parts(members: Mapping[str, list[Pair]]) -> dict[str, np.ndarray]:
+    """Name -> differences [S, N] over the images that all three models were scored on; none without a control.
+
+    Args:
+        members: what a model is compared `against` -> its pairs.
+    """
     base, control = members.get(BASE), members.get(CONTROL)
     if not base or not (control or base[0].isolates_compression):
         return {}

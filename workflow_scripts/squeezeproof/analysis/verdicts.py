@@ -13,7 +13,7 @@ from squeezeproof.analysis.accuracy import BUDGET
 from squeezeproof.analysis.names import CONTROL, MODEL
 from squeezeproof.analysis.pairs import Pair, adjusted
 from squeezeproof.statistics.crossed import About, Mean, half_width, interval, p_difference, p_equivalence
-from squeezeproof.tables.catalog.comparisons import MAX_DELTA, VERDICTS
+from squeezeproof.tables.catalog.comparisons import VERDICTS
 from squeezeproof.tables.table import points, records
 from squeezeproof.tables.words import Cause, Comparison, Verdict
 
@@ -24,9 +24,7 @@ NOT_ISOLATED = (
 # Pairs that agree in these are runs of one comparison at several seeds.
 SOURCE = [f"source_{axis}" for axis in MODEL]
 CELL = ["dataset", *MODEL, "against", "comparison", "source", *SOURCE, "seed_relation", "attack", *BUDGET]
-LEVELS = ["ratio", "bits"]
 ORDER = [key for key in CELL if key not in (*SOURCE, "entry")]
-CURVE = [key for key in CELL if key not in LEVELS]
 ITSELF = "itself"
 
 
@@ -81,7 +79,7 @@ def verdicts(pairs: list[Pair], statistics: dict[str, Any]) -> pd.DataFrame:
     """
     rows = []
     for key, members in cells(pairs).items():
-        scored = _scored(members)
+        scored = scored_by_all(members)
         runs, seeds = _runs(members, scored), by_seed(members, scored)
         found, alone = Mean.of(seeds), [Mean.of(run[None]) for run in runs]
         shared = {
@@ -122,42 +120,6 @@ def kinds(seeds: int) -> list[About]:
 def headline(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of a table that reach furthest: about trainings where there are several seeds, else these models."""
     return table[table["about"].eq(About.TRAININGS) | table["seeds"].eq(1)]
-
-
-def max_delta(pairs: list[Pair], statistics: dict[str, Any]) -> pd.DataFrame:
-    """One row per curve over ratios and kind of verdict: the poster's max delta and its honest counterpart.
-
-    `max_delta` is the largest SIGNED difference compressed minus base [vora2023], which hides every loss where
-    one ratio gains. `largest_delta` is the difference of largest size, its sign kept; its interval is Bonferroni's over
-    the `levels`, so it covers however the ratio was chosen.
-    """
-    curves = {}
-    for key, members in cells(pairs).items():
-        row = dict(zip(CELL, key, strict=True))
-        curves.setdefault(tuple(row[name] for name in CURVE), []).append(((row["ratio"], -row["bits"]), members))
-    rows = []
-    for key, levels in curves.items():
-        levels = sorted(levels, key=lambda level: level[0])
-        found = [Mean.of(by_seed(members, _scored(members))) for _, members in levels]
-        means = np.array([level.mean for level in found])
-        signed, largest = int(means.argmax()), int(np.abs(means).argmax())
-        for about in kinds(int(found[largest].seeds)):
-            low, high = interval(found[largest], statistics["alpha"] / len(levels), about)
-            rows.append(
-                {
-                    **dict(zip(CURVE, key, strict=True)),
-                    **{"about": about, "levels": len(levels), "base_accuracy": _reference_accuracy(levels[0][1])},
-                    **_at("max_delta", means[signed], levels[signed][0]),
-                    **_at("largest_delta", means[largest], levels[largest][0]),
-                    **{"low": low, "high": high, "seeds": found[largest].seeds, "n": found[largest].images},
-                }
-            )
-    return MAX_DELTA.frame(rows).sort_values([*(key for key in ORDER if key in CURVE), "about"], ignore_index=True)
-
-
-def _at(name: str, delta: float, level: tuple[float, float]) -> dict[str, float]:
-    """A delta and the level where it is, (ratio, -bits)."""
-    return {name: delta, f"{name}_ratio": level[0], f"{name}_bits": -level[1]}
 
 
 def verdict(row: Any, alpha: float) -> Verdict:
@@ -239,7 +201,7 @@ def _favours(pair: Pair) -> str:
 
 def _explained(pairs: list[Pair]) -> dict[str, Any]:
     """The columns that set the difference under attack beside the one on clean images."""
-    scored = _scored(pairs)
+    scored = scored_by_all(pairs)
     clean = np.mean([pair.clean_difference[scored].mean() for pair in pairs])
     both = np.stack([pair.both_right[scored] for pair in pairs])
     under_attack = np.stack([pair.difference[scored] for pair in pairs])
@@ -253,7 +215,7 @@ def _explained(pairs: list[Pair]) -> dict[str, Any]:
     }
 
 
-def _scored(pairs: list[Pair]) -> np.ndarray:
+def scored_by_all(pairs: list[Pair]) -> np.ndarray:
     """Which images all of the pairs scored."""
     return np.logical_and.reduce([pair.scored for pair in pairs])
 
@@ -268,8 +230,3 @@ def by_seed(pairs: list[Pair], scored: np.ndarray) -> np.ndarray:
     seeds = np.array([pair.target["seed"] for pair in pairs])
     runs = _runs(pairs, scored)
     return np.stack([runs[seeds == seed].mean(0) for seed in np.unique(seeds)])
-
-
-def _reference_accuracy(pairs: list[Pair]) -> float:
-    scored = _scored(pairs)
-    return float(np.mean([pair.reference_right[scored].mean() for pair in pairs]))

@@ -157,7 +157,8 @@ MAX_DELTA = Table(
         Column("largest_delta_ratio", REMOVED, "The ratio where that is."),
         Column("largest_delta_bits", COUNT, "The bits of a weight where that is."),
         *interval("its interval, which covers although the level was chosen by its result (Bonferroni)."),
-        SEEDS, IMAGES,
+        *change("by_training", "Of the difference of largest size, control minus base: what further training did."),
+        *change("by_compression", "Of it, compressed minus control: what compression did."), SEEDS, IMAGES,
     ),
 )  # fmt: skip
 FLIPS = Table(
