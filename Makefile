@@ -5,6 +5,12 @@ STUDY ?= config.yaml
 MAX_DROP ?= 2
 # Python keeps what it compiled, of the tests and of what they copy, whatever the shell says.
 PYTEST = PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest
+# Snakemake, matplotlib and uv keep files in the home folder; where they can make none there, they keep them here.
+CACHE = "$${XDG_CACHE_HOME:-$$HOME/.cache}"
+ifneq ($(shell mkdir -p $(CACHE) 2> /dev/null && test -w $(CACHE) && echo writable),writable)
+export XDG_CACHE_HOME = $(CURDIR)/.snakemake/cache
+export MPLCONFIGDIR = $(CURDIR)/.snakemake/matplotlib
+endif
 # Set-up is done when this file is newer than the lock.
 READY = .venv/.ready
 

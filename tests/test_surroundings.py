@@ -9,7 +9,7 @@ from contextlib import nullcontext
 
 import pytest
 import yaml
-from conftest import TINY, Workspace
+from conftest import ROOT, TINY, Workspace
 
 from squeezeproof.errors import InputError
 from squeezeproof.study.surroundings import LIBRARY, check_surroundings, not_writable
@@ -117,6 +117,25 @@ def test_the_library_of_another_checkout_on_the_path_of_python_is_refused(tmp_pa
 def test_an_ascii_locale_with_utf_8_mode_and_odd_names_plan_the_study(odd):
     status, output = snakemake(odd, "-n", **{**ASCII, "PYTHONUTF8": "1"})
     assert status == 0, output
+
+
+def test_make_keeps_caches_here_where_the_home_takes_none(tmp_path):
+    study = made(tmp_path / "study")
+    unset = ("HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR")
+    environment = {key: value for key, value in os.environ.items() if key not in unset}
+
+    def make(recipe, home, **variables):
+        command = ["make", "-s", "-f", ROOT / "Makefile", "--eval", f"tried: ; @{recipe}", "tried"]
+        shell = {**environment, "HOME": str(home), **variables}
+        return subprocess.run(command, cwd=study.path, env=shell, capture_output=True, text=True)
+
+    show = "echo $${XDG_CACHE_HOME-none} $${MPLCONFIGDIR-none}"
+    assert make(show, tmp_path).stdout == "none none\n"
+    assert make(show, "/dev/null", XDG_CACHE_HOME=str(tmp_path / "mine")).stdout == f"{tmp_path / 'mine'} none\n"
+    kept = study.path / ".snakemake"
+    assert make(show, "/dev/null").stdout == f"{kept / 'cache'} {kept / 'matplotlib'}\n"
+    planned = make(f"{sys.executable} -m snakemake -n --quiet", "/dev/null")
+    assert planned.returncode == 0, planned.stderr
 
 
 # What people have in their shells, and what asserts, warnings and figures might hang on. Errors of warnings are apart.
