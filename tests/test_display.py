@@ -16,7 +16,7 @@ from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from squeezeproof.study import display
-from squeezeproof.study.estimate import attack_passes, defaults
+from squeezeproof.study.estimate import attack_passes, defaults, image_counts
 from squeezeproof.study.paths import Paths
 from squeezeproof.study.plan import Study
 from squeezeproof.study.time_left import TimeLeft, in_words
@@ -102,6 +102,19 @@ def test_a_run_tells_what_the_study_is_and_each_job_in_a_line(pipe):
     assert question == f"Study tiny: {Study(TINY).config['question']}"
     assert jobs.startswith("8 jobs: 1 of data, 1 of training, 3 of compression, 2 of attacks, 1 of audit")
     assert lines == ["1 of 8  Preparing the data set digits: 0 s", f"2 of 8  Training {BASE} on digits: 0 s"]
+
+
+def test_a_run_without_jobs_says_that_there_is_nothing_to_do(pipe):
+    pipe.tell("Job stats: ...", LogEvent.RUN_INFO, stats={"all": 1, "total": 1})
+    assert pipe.lines[1:] == ["Nothing to do: all is there."]
+
+
+def test_the_opening_of_a_first_run_has_a_guess_on_a_terminal_alone(terminal, pipe):
+    for screen in (terminal, pipe):
+        screen.open()
+    said = " ".join(terminal.stream.getvalue().replace("\n", " ").split())
+    assert ", about 2 s as a guess: nothing ran here before" in said
+    assert "guess" not in pipe.stream.getvalue()
 
 
 def test_what_snakemake_says_of_itself_is_not_shown(pipe):
@@ -391,6 +404,24 @@ def test_nobody_knows_before_a_network_ran(study, tmp_path):
     assert left.after(0) is None
     left.finish("prepare", None, 2)
     assert left.after(2) is None
+
+
+def test_a_guess_goes_by_the_pixels_and_the_width_of_networks_that_it_knows(study, tmp_path):
+    counts = {"prepare": 1, "craft": 2}
+    startup = defaults()["startup"]
+    passes = sum(sum(attack_passes(study.attacks[name].settings)) for name in ("fgsm-eps0.1", "pgd-eps0.1"))
+    images = study.datasets["digits"]
+    width = study.architecture_settings("cnn8")["width"]
+    second = defaults()["pass_of_pixel"]["cnn8"] * (images.size * width) ** 2
+    expected = startup["other"] + 2 * startup["torch"] + passes * image_counts(study)["digits"][2] * second
+    assert TimeLeft(study, tmp_path, counts).guess() == pytest.approx(expected)
+    assert TimeLeft(study, tmp_path, counts, cores=4).guess() == pytest.approx(expected / 4)
+    unknown = Study({**TINY, "architectures": {"cnn8": {"kind": "resnet18", "width": 8}}})
+    other_device = Study({**TINY, "compute": {**TINY.get("compute", {}), "device": "cuda"}})
+    for guessed in (unknown, other_device):
+        assert TimeLeft(guessed, tmp_path, counts).guess() is None
+    # Of the same rules in a module.
+    assert TimeLeft(study, tmp_path, {"sp_craft": 2}).guess() is None
 
 
 def test_open_jobs_take_what_finished_ones_of_their_kind_took_per_pass(study, tmp_path):

@@ -173,9 +173,8 @@ class Display(ColorizingTextHandler):
         others = self.total - sum(counts.get(rule, 0) for rule in STAGES)
         jobs += [f"{others} of audit, tables, figures and pages"] if others else []
         questions = [f"Study {study.name}: {study.config['question']}" for study in self.studies]
-        whole = self.time_left.after(0)
-        time = "" if whole is None else f", about {in_words(whole)} by the jobs that ran here before"
-        lines = [*questions, f"{self.total} jobs: {', '.join(jobs)}{time}"]
+        whole = f"{self.total} jobs: {', '.join(jobs)}{self.time_left.expected(self.live)}"
+        lines = [*questions, whole if jobs else "Nothing to do: all is there."]
         return "\n".join(self.wrap(line, "  ") for line in lines)
 
     def start(self, record: Any) -> str:

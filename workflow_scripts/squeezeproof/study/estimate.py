@@ -28,7 +28,7 @@ TRAINING_PASS = 3
 class Size:
     """Of an architecture on a data set: multiply-accumulates per image, bytes of its tensors, bytes of its weights."""
 
-    macs: int
+    macs: float
     bytes: int
     weights: int
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from squeezeproof.errors import InputError
 from squeezeproof.study.costs import read_benchmark
+from squeezeproof.study.entities import Dataset
 from squeezeproof.study.estimate import Job, Size, defaults, jobs
 
 if TYPE_CHECKING:
@@ -33,7 +34,13 @@ class TimeLeft:
 
     def __init__(self, study: "Study", benchmarks: str | Path, counts: Mapping[str, int], cores: int = 1) -> None:
         self.open, self.benchmarks = Counter(counts), Path(benchmarks)
-        sizes = defaultdict(lambda: Size(macs=1, bytes=0, weights=0))
+        self.on_gpu = study.compute["device"] == "cuda"
+        # In the place of what torch would measure: of what a guess knows the seconds of a pass, else nothing.
+        sizes = {
+            (dataset.name, name): Size(_guessed_pass(study, dataset, name), bytes=0, weights=0)
+            for dataset in study.datasets.values()
+            for name in study.config["architectures"]
+        }
         try:
             known = {job.benchmark: job for job in jobs(study, sizes)}
         except InputError:
@@ -50,6 +57,33 @@ class TimeLeft:
         self.earlier = Counter(), Counter()
         for name, job in islice(((name, job) for name, job in known.items() if self._ran(name)), EARLIER):
             self._count(*self.earlier, job.rule, job, float(read_benchmark(self.benchmarks / name)["s"]))
+
+    def guess(self) -> float | None:
+        """Wall seconds of the run before anything ran here, by estimate_defaults.yaml; None where it does not know."""
+        if self.on_gpu or not self.jobs or not all(job.macs for job in self.jobs.values()):
+            return None
+        startup, total = defaults()["startup"], 0.0
+        work: defaultdict[str, float] = defaultdict(float)
+        for job in self.jobs.values():
+            work[job.rule] += job.work
+        for rule, count in self.open.items():
+            total += count * startup["torch" if work[rule] else "other"]
+            # Of a run that makes some of the plan's files anew, a share of the plan's work.
+            total += min(count / max(self.planned[rule], 1), 1.0) * work[rule]
+        return total / self.cores
+
+    def expected(self, guessing: bool) -> str:
+        """How long the run will take, in words, if anything tells; a guess only where it is wanted."""
+        if self.told_by_jobs:
+            whole, source = self.after(0), "by the jobs that ran here before"
+        else:
+            whole, source = self.guess() if guessing else None, "as a guess: nothing ran here before"
+        return "" if whole is None else f", about {in_words(whole)} {source}"
+
+    @property
+    def told_by_jobs(self) -> bool:
+        """Whether any finished job tells how long others take."""
+        return any(self.seconds.values()) or any(self.earlier[0].values())
 
     def finish(self, rule: str, benchmark: str | Path | None, seconds: float) -> None:
         """Count one job of a rule as finished, with its benchmark file or None."""
@@ -97,6 +131,13 @@ class TimeLeft:
     def _name(self, benchmark: str | Path | None) -> str:
         path = Path(benchmark or "")
         return path.relative_to(self.benchmarks).as_posix() if path.is_relative_to(self.benchmarks) else ""
+
+
+def _guessed_pass(study: "Study", dataset: Dataset, architecture: str) -> float:
+    """CPU seconds of a pass of an image; 0 where estimate_defaults.yaml has no rate for the network."""
+    settings = study.architecture_settings(architecture)
+    rate = defaults()["pass_of_pixel"].get(settings["kind"], 0.0)
+    return rate * (dataset.size * settings["width"]) ** 2 if rate else 0.0
 
 
 def _work(job: Job) -> float:
