@@ -49,8 +49,10 @@ NETWORKS = {
 }
 CONFIG = {
     "study": "networks",
-    "datasets": {"digits": {"size": 32, "train": 96, "validation": 20, "test": 48}},
-    "trainings": {"standard": {"epochs": 4, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.001}},
+    "datasets": {"digits": {"size": 32, "train": 1000, "validation": 100, "test": 200}},
+    "trainings": {
+        "standard": {"epochs": 6, "batch_size": 32, "optimizer": "adam", "learning_rate": 0.001, "schedule": "cosine"}
+    },
     "compressions": {
         "filter": {"ratio": 0.3},
         "weight": {"ratio": 0.8},

@@ -16,7 +16,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.from_files.images import Images, read_images
 from squeezeproof.from_files.networks import find_external, find_network
 from squeezeproof.study.paths import Paths
-from squeezeproof.study.quick import attacks, budgets
+from squeezeproof.study.quick import attacks, budgets, stopping
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,7 +84,8 @@ def understand(asked: Asked) -> Understood:
     entry = stem if stem[:1].isalpha() else f"m{stem}"
     name, count = f"check-{entry}", min(images.count, asked.count or MOST)
     follows = registry.compressions()["external"].gives_gradients(external)
-    methods = attacks(follows)
+    methods = {method: settings | stopping(method, follows) for method, settings in attacks(follows).items()}
+    tried = [method for method, settings in methods.items() if "stop_on_success" not in settings]
     config = {
         "study": name,
         "question": f"May {compressed.name} replace {base.name}?",
@@ -94,16 +95,22 @@ def understand(asked: Asked) -> Understood:
         "trainings": {"given": {"epochs": 0}},
         "compressions": {entry: external},
         "attacks": {method: {**settings, "eps": list(eps)} for method, settings in methods.items()},
-        "evaluations": {"both": {"sources": "*", "targets": "*"}},
+        "evaluations": {
+            "itself": {"sources": "*", "where": ["white-box"]},
+            "other": {"sources": "*", "where": ["transfer"], "attacks": [f"{method}-eps*" for method in tried]},
+        },
     }  # fmt: skip
     attacked = "each model" if follows else "each model, those with gradients on the base alone"
-    named = ", ".join(_attack(method, settings) for method, settings in methods.items())
+    named, alone = (
+        ", ".join(_attack(method, methods[method]) for method in part)
+        for part in (tried, [method for method in methods if method not in tried])
+    )
     lines = [
         f"Base: {base}, {network.note}",
         f"Compressed: {compressed}, {note}",
         f"Images: {images.note}" + (f"; {count} are attacked" if count < images.count else ""),
         f"Threat: changes of every pixel by at most {' and '.join(map(str, eps))} (Linf)",
-        f"Attacks on {attacked}, scored on both: {named}",
+        f"Attacks on {attacked}: {named}, tried on both models, and {alone}, which end where they succeed",
     ]
     page = Paths(name).replacement("images", f"base.given.{entry}.none.s0")
     return Understood(_text(config, asked, page), lines, Path(page))
@@ -140,7 +147,7 @@ def _text(config: Mapping[str, Any], asked: Asked, page: str) -> str:
         "architectures": "# The base as it is: weights, network and what its pixels are made of.",
         "compressions": "# The compressed model.",
         "attacks": "# On each of the two models. More steps and queries find more: docs/choose_an_attack.md.",
-        "evaluations": "# Everything that is crafted on either is scored on both.",
+        "evaluations": "# Each on its own images, and on the other's, but of attacks that end where they succeed.",
     }
     command = [f"# make check {' '.join(f'{name}={shlex.quote(value)}' for name, value in asked.written.items())}"]
     lines = ["# Written by", *command, "# Edit it, and run it again:"]

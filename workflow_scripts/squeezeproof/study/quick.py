@@ -26,6 +26,15 @@ def attacks(gradients: bool, norm: str = "linf") -> dict[str, dict[str, Any]]:
     return ATTACKS if gradients or norm != Norm.LINF else ATTACKS | BY_LABELS
 
 
+def stopping(method: str, gradients: bool) -> dict[str, bool]:
+    """The setting that ends the longest of these attacks where they succeed; no other model is tried on their images.
+
+    Args:
+        gradients: whether both models give them; on one that does not, APGD's images of the other are the strongest.
+    """
+    return {"stop_on_success": True} if method == "square" or (method == "apgd" and gradients) else {}
+
+
 def budgets(channels: int, side: int) -> list[str]:
     """Two radii of linf balls for images of so many channels and pixels a side, as a config writes them.
 
