@@ -1,4 +1,4 @@
-"""torch-pruning's dependency graph of a model, with what is worked around in it."""
+"""torch-pruning's dependency graph of a model; a hack: two of its functions are replaced while it is built."""
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager

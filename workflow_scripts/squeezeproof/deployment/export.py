@@ -1,4 +1,4 @@
-"""Any model as an ONNX file or a torch.export program: pixels in [0, 1] in, logits out, any number of images.
+"""Any model as an ONNX file or a torch.export program: pixels in [0, 1] in, logits out; a hack: torch's log is muted.
 
 ONNX is written by PyTorch's TorchScript exporter: the newer one needs onnxscript, which is no part of the lock, and
 every pass that builds the integer model (deployment.integer) rests on what this one does, such as folding batch

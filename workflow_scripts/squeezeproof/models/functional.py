@@ -1,4 +1,4 @@
-"""Linear layers whose weights a network multiplies with itself, by torch.nn.functional, without calling the layers.
+"""Linear layers whose weights a network multiplies with itself, without calling them; a hack: they change their class.
 
 Hooks do not see such a layer, so it would be neither counted, pruned nor quantized: the attention of torchvision's swin
 transformers uses its projections so. Here the network calls them, which computes the same.

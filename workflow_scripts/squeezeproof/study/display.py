@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: what it is, a line per finished job, on a terminal how long it still takes.
+"""What a person sees while a study runs, by a hack: the study, a line per finished job, on a terminal the time left.
 
 Snakemake's handler of the screen is exchanged; its log files under .snakemake/log keep every line of its own.
 """
