@@ -1,4 +1,4 @@
-"""The story and the explorer in a real browser: no table is cut off, nobody is shut out, and paper shows all of it."""
+"""Story, explorer and the page of two models in a browser: nothing is cut off, nobody is shut out, paper has it all."""
 
 import io
 
@@ -7,11 +7,15 @@ import pytest
 from explorer_study import ExplorerStudy
 from playwright.sync_api import expect
 from table_examples import AXES, MODELS, name, verdicts
-from test_story import AUDIT, FACTS, TEMPLATES, tables
+from test_replacement import answer, faced, outcomes
+from test_story import AUDIT, FACTS, TEMPLATES, finding, tables
 
+from squeezeproof.audit.findings import WARNING
+from squeezeproof.pages import answer_page
 from squeezeproof.pages.story import page as story_page
 
 WIDTHS = [360, 1200, 1600]
+PAGES = ["story", "explorer", "answer"]
 # Whether a person sees all of every element: no element beyond the screen, none with a part to scroll to.
 CUT_OFF = """width => [...document.querySelectorAll('main *')].filter((one) => !one.closest('.scroll, .hidden'))
   .filter((one) => getComputedStyle(one).clipPath === 'none' && !one.closest('thead'))
@@ -36,7 +40,18 @@ def pages(tmp_path_factory):
     (folder / "story.html").write_text(text)
     study = ExplorerStudy(folder)
     (folder / "explorer.html").write_text(study.page())
-    return {name: folder / f"{name}.html" for name in ("story", "explorer")}
+    (folder / "answer.html").write_text(page_of_two_models())
+    return {name: folder / f"{name}.html" for name in PAGES}
+
+
+def page_of_two_models():
+    """The page of `make check`, with attacks, sentences and a finding as long as real ones."""
+    falls, stays = outcomes(2000, 800), outcomes(2000, 1100)
+    attacked = [faced(source, falls, stays, entry=f"apgd-{source}") for source in ("base", "compressed")]
+    sentence = "PGD of 10 steps at 2/255 and 8/255 (Linf) on either model, tried on both."
+    found = [finding(WARNING, message="perturbations reach half of eps; give the attack more steps or restarts")]
+    told = {"Base": "my/base.pt, " + "a_long_name_of_a_network_" * 4, "Images": "500 of 3 × 32 × 32, 10 classes"}
+    return answer_page.page(answer(*attacked), [sentence] * 3, [sentence] * 2, found, told, 0.02)
 
 
 CLEAN = pd.DataFrame({"model": ["a", "b"], "accuracy": ["0.9", "0.8"], "low": ["0.8", "0.7"], "high": ["1", "0.9"]})
@@ -49,7 +64,7 @@ def opened(page):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("which", ["story", "explorer"])
+@pytest.mark.parametrize("which", PAGES)
 def test_nothing_is_cut_off_or_hidden_behind_a_scroll_bar(visit, pages, which, width):
     page = opened(visit(pages[which], viewport={"width": width, "height": 800}))
     assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -78,7 +93,7 @@ def test_every_value_of_a_folded_table_stands_beside_its_name(visit, pages, widt
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("which", ["story", "explorer"])
+@pytest.mark.parametrize("which", PAGES)
 def test_axe_finds_nothing(visit, pages, which, width, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = opened(visit(pages[which], viewport={"width": width, "height": 800}, color_scheme=scheme))
