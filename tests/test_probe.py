@@ -8,6 +8,7 @@ import torch
 from attack_fixtures import held_out, network, settings
 from entry_examples import complete
 
+from squeezeproof.audit import probe as probe_module
 from squeezeproof.audit.probe import probe
 from squeezeproof.compression.quantization import quantize
 
@@ -139,6 +140,18 @@ def test_gradients_that_pass_a_rounding_are_sound(bits):
     assert probed(model, steps=2)[9].verdict == "pass"
 
 
+@pytest.mark.parametrize(("count", "others", "most"), [(50, 1, 0.0396), (50, 2, 0.0554), (10_000, 1, 0.01)])
+def test_one_image_of_a_small_sample_is_no_change(count, others, most):
+    usual = torch.zeros(count, dtype=torch.bool)
+    stronger = torch.arange(count) < others
+    change, allowed = probe_module._lost(stronger, usual)
+    assert change == pytest.approx(others / count) and allowed == pytest.approx(most, abs=1e-4)
+    assert change < allowed
+    # One image in five is.
+    change, allowed = probe_module._lost(torch.arange(count) < count / 5, usual)
+    assert change > allowed
+
+
 @pytest.mark.parametrize(
     "number, verdict, model, changes",
     [
@@ -147,7 +160,7 @@ def test_gradients_that_pass_a_rounding_are_sound(bits):
         (9, "warning", lambda: Wrapped(before=lambda points: (points * 4).round() / 4), {"steps": 2}),
         # Confident logits, as defensive distillation makes them.
         (9, "warning", lambda: Wrapped(lambda logits: 1000 * logits), {"steps": 2}),
-        (11, "warning", network, {"steps": 1, "alpha": 0.01}),
+        (11, "warning", network, {"steps": 1, "alpha": 0.03}),
         (16, "warning", lambda: Wrapped(before=ripple), {"keep": "last", "eps": 0.05, "alpha": 0.05, "steps": 3}),
         (17, "warning", network, {"eps": 0.05, "steps": 10, "alpha": 0.002}),
         # The gradients of such logits vanish in float32.

@@ -194,18 +194,23 @@ def _dead(trial: Trial, rows: slice, loss: Loss) -> torch.Tensor:
 
 
 def converged(key: Key, trial: Trial, usual: torch.Tensor, options: dict[str, Any]) -> Finding:
-    """Check 11: twice the steps, or 5 restarts, change the accuracy by at most a point."""
+    """Check 11: twice the steps, or 5 restarts, change the accuracy by at most what `_lost` says."""
     longer = trial.attack(trial.model, **options | {"steps": 2 * options["steps"]})
     again = trial.attack(trial.model, **options | {"restarts": 5 * options["restarts"], "random_start": True})
     drops = {"twice the steps": _lost(longer, usual), "5 times the restarts": _lost(again, usual)}
-    strongest = max(drops, key=lambda name: abs(drops[name]))
-    message = f"{strongest} change the accuracy by {100 * drops[strongest]:.3g} points; give PGD more steps or restarts"
-    return judge(key, 11, abs(drops[strongest]), POINT, message)
+    strongest = max(drops, key=lambda name: abs(drops[name][0]) / drops[name][1])
+    drop, most = drops[strongest]
+    message = f"{strongest} change the accuracy by {100 * drop:.3g} points; give PGD more steps or restarts"
+    return judge(key, 11, abs(drop), most, message)
 
 
-def _lost(stronger: torch.Tensor, weaker: torch.Tensor) -> float:
-    """Accuracy under the second attack minus accuracy under the first."""
-    return (stronger.double().mean() - weaker.double().mean()).item()
+def _lost(stronger: torch.Tensor, weaker: torch.Tensor) -> tuple[float, float]:
+    """Accuracy under the second attack minus accuracy under the first, and how far it may be from 0.
+
+    That is a point, or two standard errors of the paired difference, where few images are probed.
+    """
+    gained = stronger.double() - weaker.double()
+    return gained.mean().item(), max(POINT, 2 * (gained.std(correction=0) / len(gained) ** 0.5).item())
 
 
 def returns_best(key: Key, trial: Trial, usual: torch.Tensor, options: dict[str, Any]) -> Finding:
@@ -234,29 +239,30 @@ def rises_no_longer(key: Key, trial: Trial, usual: torch.Tensor, options: dict[s
     spread = (curves[:, -1] - curves[:, 0]).clamp_min(torch.finfo(curves.dtype).tiny)
     rise = ((curves[:, -1] - curves[:, -1 - last]) / spread).mean().item()
     longer = trial.attack(trial.model, **options | {"steps": 2 * options["steps"]})
-    gained = longer.double() - usual.double()
-    broken, error = gained.mean().item(), (gained.std(correction=0) / len(gained) ** 0.5).item()
+    broken, most = _lost(longer, usual)
     message = (
         f"the loss still rises by {100 * rise:.3g} % of its range over the last {last} steps, and twice the steps "
         f"break {100 * broken:.3g} points more; give PGD more steps"
     )
     # Only both together mean something: the smaller of the two, in units of its limit.
-    return judge(key, 17, min(rise / RISING, broken / max(POINT, 2 * error)), 1, message)
+    return judge(key, 17, min(rise / RISING, broken / most), 1, message)
 
 
 def survives_scaling(key: Key, trial: Trial, usual: torch.Tensor, options: dict[str, Any]) -> Finding:
-    """Check 18: PGD is no stronger on logits times 0.01 or times 100, and as strong on logits plus 100, to a point.
+    """Check 18: PGD is no stronger on logits times 0.01 or times 100, and as strong on logits plus 100; see `_lost`.
 
     That it is weaker on scaled logits says nothing: the cross-entropy weighs the other classes by the logits' scale.
     """
     changes = {
         "times 0.01": _lost(trial.attack(lambda points: 0.01 * trial.model(points), **options), usual),
         "times 100": _lost(trial.attack(lambda points: 100 * trial.model(points), **options), usual),
-        "plus 100": abs(_lost(trial.attack(lambda points: trial.model(points) + 100, **options), usual)),
+        "plus 100": _lost(trial.attack(lambda points: trial.model(points) + 100, **options), usual),
     }
-    worst = max(changes, key=lambda name: changes[name])
+    changes["plus 100"] = abs(changes["plus 100"][0]), changes["plus 100"][1]
+    worst = max(changes, key=lambda name: changes[name][0] / changes[name][1])
+    change, most = changes[worst]
     message = (
-        f"PGD on the logits {worst} changes the accuracy by {100 * changes[worst]:.3g} points: it depends on their "
-        f"scale; use the loss dlr or margin, or apgd"
+        f"PGD on the logits {worst} changes the accuracy by {100 * change:.3g} points: it depends on their scale; use "
+        f"the loss dlr or margin, or apgd"
     )
-    return judge(key, 18, changes[worst], POINT, message)
+    return judge(key, 18, change, most, message)
