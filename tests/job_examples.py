@@ -136,7 +136,8 @@ class Jobs:
             self._add(f"craft {attack}", "craft", files, Files(output), params, source=BASE, attack=attack)
         for name, model in (("base", BASE), ("pruned", PRUNED)):
             files = Files(target=path(f"{model}.safetensors"), test=test, sets=sets)
-            output, params = Files(path(f"predictions.{name}.safetensors")), {"compute": study.compute, "code": ""}
+            output = Files(path(f"predictions.{name}.safetensors"))
+            params = {"compute": study.compute, "code": "", "expectation": 1}
             self._add(f"predict {name}", "predict", files, output, params, target=model, source=BASE)
 
     def _audit(self):
@@ -146,7 +147,13 @@ class Jobs:
         files = Files(sets=sets, source=source, test=test, evaluated=path("predictions.base.safetensors"))
         self._add("audit_sets", "audit_sets", files, Files(path("sets.csv")), {"attacks": ATTACKS}, source=BASE)
         params = {"attack": study.attacks["pgd-eps0.1"].settings, "images": 10, "seed": 0, "compute": study.compute}
-        params |= {"attacks": ATTACKS, "deep": False, "code": "", "crafting": dict.fromkeys(ATTACKS, "")}
+        params |= {
+            "attacks": ATTACKS,
+            "deep": False,
+            "code": "",
+            "crafting": dict.fromkeys(ATTACKS, ""),
+            "expectation": 1,
+        }
         params["seeds"] = {attack: derive_seed(BASE, attack) for attack in ATTACKS}
         files = Files(source=source, test=test, sets=sets)
         self._add("probe", "probe", files, Files(path("probe.csv")), params, source=BASE)

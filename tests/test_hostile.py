@@ -123,13 +123,13 @@ def test_an_installed_package_is_called_only_where_the_config_says_so(factory):
 
 def test_a_module_that_is_nowhere_is_told_where_to_put_or_how_to_name_it(tmp_path):
     """Nobody is told to trust a package that is not there."""
-    told = factories.refusal("networks:make", root=tmp_path)
-    assert "put networks.py there, or name it as it lies there: folder.networks:function" in told
+    told = factories.refusal("nowhere:make", root=tmp_path)
+    assert "put nowhere.py there, or name it as it lies there: folder.nowhere:function" in told
     (tmp_path / "my").mkdir()
-    (tmp_path / "my/networks.py").touch()
-    told = factories.refusal("networks:make", root=tmp_path)
-    assert "my.networks:function" in told and "allow_factories" not in told
-    assert factories.refusal("my.networks:make", root=tmp_path) is None
+    (tmp_path / "my/nowhere.py").touch()
+    told = factories.refusal("nowhere:make", root=tmp_path)
+    assert "my.nowhere:function" in told and "allow_factories" not in told
+    assert factories.refusal("my.nowhere:make", root=tmp_path) is None
     assert "name a function of your own there that calls it, or write" in factories.refusal(
         "torch.hub:load", root=tmp_path
     )
