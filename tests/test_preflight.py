@@ -50,6 +50,15 @@ def test_weights_that_no_job_could_load_are_named(place, content, told):
     assert problem.startswith("architectures.cnn8.checkpoint: w.safetensors: ") and told in problem
 
 
+@pytest.mark.parametrize("name", ["weights", "w.weights", "w.SAFETENSORS"])
+def test_weights_are_read_whatever_their_file_is_called(place, name):
+    save_file({"a": np.zeros(3, np.float32)}, name)
+    assert preflight.problems(with_weights(name)) == []
+    (place / name).write_bytes(b"PK\x03\x04 a pickle of torch" * 9)
+    [problem] = preflight.problems(with_weights(name))
+    assert "is no safetensors file" in problem
+
+
 def test_weights_that_are_not_there_are_named(place):
     [problem] = preflight.problems(with_weights("w.safetensors"))
     assert "w.safetensors: cannot be read" in problem and "No such file" in problem

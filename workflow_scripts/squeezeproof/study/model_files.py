@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from squeezeproof.entries.architecture import WEIGHTS
 from squeezeproof.mistaken import FORMATS, LOOKED_AT, mistaken
 
 # Number of the field of an ONNX file that holds its network, and bytes of a value by its kind in protocol buffers,
@@ -16,15 +15,16 @@ FIXED = {1: 8, 5: 4}
 
 
 def unreadable(path: str, file: str) -> list[str]:
-    """Why a .safetensors, .onnx or .tflite file cannot be one, in an empty list where nothing speaks against it.
+    """Why a file cannot be what its ending says, in an empty list where nothing speaks against it.
 
     Args:
         path: the config's key that names the file.
+        file: a .onnx or .tflite file; of another ending, or none, weights as safetensors.
     """
     ending = Path(file).suffix
     try:
         with open(file, "rb") as opened:
-            problem = LOOKS[ending](opened, os.fstat(opened.fileno()).st_size)
+            problem = FRAMES.get(ending, _safetensors)(opened, os.fstat(opened.fileno()).st_size)
             opened.seek(0)
             what = mistaken(opened.read(LOOKED_AT), ending) if problem else ""
     except (OSError, ValueError) as error:
@@ -76,4 +76,4 @@ def _tflite(file: BinaryIO, size: int) -> str:
     return "" if whole else "is no TFLite file, or truncated; copy or convert it again"
 
 
-LOOKS: dict[str, Callable[[BinaryIO, int], str]] = {WEIGHTS: _safetensors, ".onnx": _onnx, ".tflite": _tflite}
+FRAMES: dict[str, Callable[[BinaryIO, int], str]] = {".onnx": _onnx, ".tflite": _tflite}
