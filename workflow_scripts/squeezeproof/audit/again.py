@@ -23,6 +23,7 @@ from squeezeproof.models.copies import copied
 from squeezeproof.models.foreign import gives_gradients
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.kept import Kept, digest
+from squeezeproof.store.rows import evenly_spaced
 from squeezeproof.store.tensors import open_rows, read_arrays, read_metadata, verify
 from squeezeproof.types import Images, Key, SetMetadata
 
@@ -65,7 +66,7 @@ def audit_again(
 
     A set differs where more than FEW of its images do that rounding does not move, and more than rounding moves.
     """
-    rows = np.unique(np.linspace(0, len(labels) - 1, min(IMAGES, len(labels))).round().astype(int))
+    rows = evenly_spaced(len(labels), IMAGES)
 
     def compare(name: str, path: str | Path) -> list[Finding]:
         verify(path)

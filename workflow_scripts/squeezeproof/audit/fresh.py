@@ -31,6 +31,7 @@ from squeezeproof.models.foreign import gives_gradients
 from squeezeproof.norms import Norm
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.kept import Kept, digest
+from squeezeproof.store.rows import evenly_spaced
 from squeezeproof.store.tensors import open_rows, read_arrays, read_metadata, verify
 from squeezeproof.types import Key, SetMetadata
 
@@ -164,10 +165,8 @@ def _gradients(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> 
 
 
 def sample(wanted: int, count: int) -> np.ndarray:
-    """Which of `count` test images are attacked anew where `wanted` are asked for: from the first to the last, since
-    a class, a batch or a shard may be a part of them in a row."""
-    size = min(wanted, count, max(FEWEST, round(SHARE * count)))
-    return np.linspace(0, count - 1, size).round().astype(int)
+    """Which of `count` test images are attacked anew where `wanted` are asked for."""
+    return evenly_spaced(count, min(wanted, max(FEWEST, round(SHARE * count))))
 
 
 def _follows_gradients(settings: dict[str, Any]) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from squeezeproof.audit.findings import EVERY, Finding, judge, listed, not_applicable
 from squeezeproof.store.names import names_in
-from squeezeproof.store.rows import part_slices
+from squeezeproof.store.rows import evenly_spaced, part_slices
 from squeezeproof.store.tensors import open_rows
 from squeezeproof.types import Array, Key
 
@@ -56,8 +56,8 @@ def _copies(
     names: list[str],
 ) -> Finding:
     """Check 38: hardly a test image is much nearer to a training image than those of its class are to each other."""
-    known, rows = _spread(len(trained[1]), COMPARED), _spread(len(tested[1]), SAMPLE)
-    thumbnails, among = _thumbnails(trained[0], known), _spread(len(known), SAMPLE)
+    known, rows = evenly_spaced(len(trained[1]), COMPARED), evenly_spaced(len(tested[1]), SAMPLE)
+    thumbnails, among = _thumbnails(trained[0], known), evenly_spaced(len(known), SAMPLE)
     own = _nearest(thumbnails[among], thumbnails, among)
     usual, labels = np.full(len(rows), np.median(own)), trained[1][known][among]
     for label in np.unique(labels):
@@ -70,11 +70,6 @@ def _copies(
         f"remove them from one side"
     )
     return judge(key, 38, len(copies), max(FEW, COPIES * len(rows)), message)
-
-
-def _spread(count: int, most: int) -> np.ndarray:
-    """Up to `most` of `count` indices, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
 
 
 def _thumbnails(images: Array, rows: np.ndarray) -> np.ndarray:
@@ -112,7 +107,7 @@ def _nearest(points: np.ndarray, others: np.ndarray, own: np.ndarray | None = No
 
 def _treated(key: Key, trained: tuple[Array, np.ndarray], tested: tuple[Array, np.ndarray]) -> Finding:
     """Check 39: no single number of an image tells a test image from a training image of its class."""
-    rows, known = _spread(len(tested[1]), SAMPLE), _spread(len(trained[1]), 2 * SAMPLE)
+    rows, known = evenly_spaced(len(tested[1]), SAMPLE), evenly_spaced(len(trained[1]), 2 * SAMPLE)
     # A level is rare by other training images than those that are compared.
     counts = sum(np.bincount(part.ravel(), minlength=256) for part in _parts(trained[0], known[::2]))
     rare = np.asarray(counts) < RARE * np.sum(counts)

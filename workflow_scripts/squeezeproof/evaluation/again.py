@@ -16,6 +16,7 @@ from squeezeproof.models.random_passes import IMAGES as TOLD_BY
 from squeezeproof.models.random_passes import as_scored
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED
+from squeezeproof.store.rows import evenly_spaced
 from squeezeproof.store.tensors import open_rows, read_metadata
 from squeezeproof.types import SetMetadata
 
@@ -57,7 +58,7 @@ def ask_again(
 def _asked(
     model: nn.Module, path: str | Path, array: str, labels: np.ndarray, batch_size: int | None
 ) -> dict[str, int]:
-    rows = np.unique(np.linspace(0, len(labels) - 1, min(IMAGES, len(labels))).round().astype(int))
+    rows = evenly_spaced(len(labels), IMAGES)
     rows = rows[labels[rows] != NOT_SCORED]
     if not len(rows):
         return {"asked": 0, "other": 0}

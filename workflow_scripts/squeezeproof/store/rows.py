@@ -19,6 +19,11 @@ from squeezeproof.types import Array
 PART_ROWS, PART_BYTES = 1024, 16 << 20
 
 
+def evenly_spaced(count: int, most: int) -> np.ndarray:
+    """Up to `most` of `count` indices, from the first to the last: a class, a batch or a shard may lie in a row."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
+
+
 def parts(array: Array) -> Iterator[np.ndarray]:
     """The rows of an array in order, a contiguous numpy array of some of them after the other."""
     if not array.shape or 0 in array.shape:
