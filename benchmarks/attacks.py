@@ -43,7 +43,7 @@ from squeezeproof.entries.attack import UNTOLD
 from squeezeproof.entries.budget import with_budget
 from squeezeproof.models.networks import cnn3
 from squeezeproof.models.vision import mobilenet_v2, resnet18
-from squeezeproof.runtime import keep_memory, place
+from squeezeproof.runtime import keep_memory, place, repeat_on_gpus
 
 
 def small_vit(*, in_channels, num_classes, image_size):
@@ -161,19 +161,25 @@ def digits(name):
     ]
 
 
-def trained(name, path):
+def trained(name, path, device="cpu"):
     """Train a network and save its weights at `path`."""
     torch.set_num_threads(1)
-    model = network(name)
-    train(model, *digits(name)[0], epochs=EPOCHS.get(name, 4))
-    torch.save(model.state_dict(), path)
+    images, labels = (part.to(device) for part in digits(name)[0])
+    model = network(name).to(device)
+    train(model, images, labels, epochs=EPOCHS.get(name, 4))
+    torch.save(model.cpu().state_dict(), path)
 
 
-def loaded(name, saved, device):
-    """(model in eval mode with frozen parameters, inputs, labels) of a benchmark."""
+def loaded(name, saved, device, count=None):
+    """(model in eval mode with frozen parameters, inputs, labels) of a benchmark, so many images or COUNT's.
+
+    More images than there are come again: what a large batch costs hangs on no picture.
+    """
     model = network(name)
     model.load_state_dict(torch.load(saved, weights_only=True))
-    images, labels = (part[: COUNT[name]].to(device) for part in digits(name)[1])
+    images, labels = digits(name)[1]
+    chosen = torch.arange(count or COUNT[name]) % len(labels)
+    images, labels = images[chosen].to(device), labels[chosen].to(device)
     return model.to(device).eval().requires_grad_(False), images, labels
 
 
@@ -278,15 +284,17 @@ def measure(case, name, saved, rounds, device):
     return [{**identity, "library": row.pop("contestant"), **row} for row in rows]
 
 
-def build(library, case, name, saved, device, change=None):
+def build(library, case, name, saved, device, change=None, count=None):
     """(facts, function to time) of one contestant, in its own process; ours is set up as a job is.
 
-    `change`: a function that puts another model in the place of the one that ours passes through: (model, inputs) ->
-    model.
+    `count`: images, COUNT's by default. `change`: a function that puts another model in the place of the one that ours
+    passes through: (model, inputs) -> model.
     """
     if library in (OURS, BARE):
         keep_memory()
-    model, inputs, labels = loaded(name, saved, device)
+        if device != "cpu":
+            repeat_on_gpus()
+    model, inputs, labels = loaded(name, saved, device, count)
     method, settings = settings_of(case, name)
     attack = PEERS.get(method, {}).get(library)
     context = contextlib.ExitStack()

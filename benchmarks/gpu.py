@@ -1,11 +1,12 @@
 """What a GPU makes of attacks and trainings, in one table: `python benchmarks/gpu.py --write docs/benchmarks/gpu.csv`.
 
-It was never run: no GPU was at hand. Every attack of `attacks.py` that makes the same passes for each image runs on
-every network there, beside the same libraries, and once more in our variants: with TF32, in bfloat16, with CUDA graphs
-of the forward and backward pass, and with graphs in bfloat16. `robust_accuracy` stands beside that of our float32 run
+Every attack of `attacks.py` that makes the same passes for each image runs on every network there, on one batch of
+`--images`, beside the same libraries, and once more in our variants: with TF32, in bfloat16, with CUDA graphs of the
+forward and backward pass, and with graphs in bfloat16. `robust_accuracy` stands beside that of our float32 run
 (`change`, in points): a variant that loses robust accuracy finds fewer adversarial examples. Epochs are those of
 `training.py`. Wall seconds after the device has done its work; each contestant has a process of its own.
-`--device cpu` tries the script itself; TF32 and graphs are left out there.
+The table is written after every attack and training, so that what is cut short is kept. `--device cpu` tries the
+script itself; TF32 and graphs are left out there.
 """
 
 import argparse
@@ -33,10 +34,13 @@ VARIANTS = {
     "CUDA graphs, bfloat16": (False, True, True),
 }
 COLUMNS = [
+    "device",
+    "torch",
     "kind",
     "model",
     "case",
     "contestant",
+    "images",
     "seconds",
     "ratio",
     "ratio_low",
@@ -52,51 +56,64 @@ def main():
     parser.add_argument("--attacks", nargs="+", choices=attacks.BOUNDED, default=list(attacks.BOUNDED))
     parser.add_argument("--trainings", nargs="*", choices=training.NETWORKS, default=list(training.NETWORKS))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
     if arguments.device != "cpu" and not torch.cuda.is_available():
         sys.exit("benchmarks/gpu.py: torch finds no CUDA device; --device cpu tries the script without one")
-    rows = []
+    table = Table(arguments.device, arguments.write)
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.models:
             saved = Path(folder) / name
-            attacks.trained(name, saved)
+            attacks.trained(name, saved, arguments.device)
             for case in arguments.attacks:
-                rows += of_attack(case, name, saved, arguments.rounds, arguments.device)
+                table.add(of_attack(case, name, saved, arguments.rounds, arguments.device, arguments.images))
     for name in arguments.trainings:
         for mode in training.IMAGES:
             measured = training.measure(name, mode, arguments.rounds, arguments.device)
-            rows += [{"kind": "training", "case": mode, **row} for row in measured]
-    table = pd.DataFrame(rows).reindex(columns=COLUMNS)
-    print(table.to_string(index=False))
-    if arguments.write:
-        arguments.write.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(arguments.write, index=False, float_format="%.4g", lineterminator="\n")
+            table.add([{"kind": "training", "case": mode, **row} for row in measured])
 
 
-def of_attack(case, name, saved, rounds, device):
+class Table:
+    """The rows so far, printed as they come and written to a file, if there is one."""
+
+    def __init__(self, device, path):
+        name = "cpu" if device == "cpu" else torch.cuda.get_device_name(device)
+        self.run, self.path, self.rows = {"device": name, "torch": torch.__version__}, path, []
+
+    def add(self, rows):
+        self.rows += [self.run | row for row in rows]
+        print(pd.DataFrame(rows).reindex(columns=COLUMNS[2:]).to_string(index=False), flush=True)
+        if self.path:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            table = pd.DataFrame(self.rows).reindex(columns=COLUMNS)
+            table.to_csv(self.path, index=False, float_format="%.4g", lineterminator="\n")
+
+
+def of_attack(case, name, saved, rounds, device, images):
     """Rows of one attack on one network: ours in float32, our variants, the libraries."""
     method, _ = attacks.settings_of(case, name)
     variants = [variant for variant, (tf32, _, graphs) in VARIANTS.items() if device != "cpu" or not (tf32 or graphs)]
     contestants = [attacks.OURS, *variants, *PEERS.get(method, {})]
-    rows = contest(build, {each: (each, case, name, saved, device) for each in contestants}, rounds, device)
+    arguments = {each: (each, case, name, saved, device, images) for each in contestants}
+    rows = contest(build, arguments, rounds, device, without_failed=True)
     for row in rows:
         row["change"] = 100 * (row["robust_accuracy"] - rows[0]["robust_accuracy"])
-    return [{"kind": "attack", "model": name, "case": case, **row} for row in rows]
+    return [{"kind": "attack", "model": name, "case": case, "images": images, **row} for row in rows]
 
 
-def build(contestant, case, name, saved, device):
+def build(contestant, case, name, saved, device, images):
     """(facts, function to time) of one contestant, in its own process."""
     tf32, bfloat16, graphs = VARIANTS.get(contestant, (False, False, False))
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
 
     def change(model, inputs):
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
         model = Bfloat16(model) if bfloat16 else model
         return Graphed(model, inputs) if graphs else model
 
     library = attacks.OURS if contestant in VARIANTS else contestant
-    return attacks.build(library, case, name, saved, device, change)
+    return attacks.build(library, case, name, saved, device, change, images)
 
 
 class Bfloat16(nn.Module):

@@ -28,6 +28,9 @@ class Contestant:
         self.process = context.Process(target=_serve, args=(theirs, build, arguments, device), daemon=True)
         self.process.start()
         theirs.close()
+
+    def wait(self):
+        """What is told of the contestant once, as soon as it is built."""
         self.facts = self._answer()
 
     def _answer(self):
@@ -48,6 +51,8 @@ class Contestant:
 def _serve(pipe, build, arguments, device):
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
+    # As ours: everybody multiplies in float32.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
         facts, run = build(*arguments)
         pipe.send(("built", facts))
@@ -67,12 +72,13 @@ def clock(device):
     return time.perf_counter()
 
 
-def contest(build, contestants, rounds, device="cpu"):
+def contest(build, contestants, rounds, device="cpu", without_failed=False):
     """Time contestants in `rounds` rounds, every other one in the opposite order.
 
     Args:
         build: as for Contestant.
         contestants: name -> arguments of `build`; the first is the one that the others are measured by.
+        without_failed: say why another than the first cannot be built, and go on without it.
 
     Returns: a list of rows with the contestant's name, its facts, `seconds` (median over rounds) and, of the rounds'
     ratios to the first contestant, the median, the least and the largest (`ratio`, `ratio_low`, `ratio_high`).
@@ -81,6 +87,14 @@ def contest(build, contestants, rounds, device="cpu"):
     try:
         for name, arguments in contestants.items():
             running[name] = Contestant(build, arguments, device)
+        for number, name in enumerate(contestants):
+            try:
+                running[name].wait()
+            except RuntimeError as error:
+                if number == 0 or not without_failed:
+                    raise
+                print(f"{name} is left out: {error}", flush=True)
+                del running[name]
         times = {name: [] for name in running}
         for turn in range(rounds):
             for name in list(running)[:: -1 if turn % 2 else 1]:

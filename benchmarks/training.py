@@ -26,7 +26,7 @@ from rounds import contest
 from squeezeproof.compression.constraint import constraint
 from squeezeproof.compression.weights import prunable
 from squeezeproof.models.build import initial_model, specification
-from squeezeproof.runtime import keep_memory, place
+from squeezeproof.runtime import keep_memory, place, repeat_on_gpus
 from squeezeproof.study.schema import check_config
 from squeezeproof.training.admm import Admm
 from squeezeproof.training.loop import fit
@@ -73,6 +73,8 @@ def build(name, mode, contestant, device):
     """(facts, function to time) of one contestant, in its own process; ours is set up as a job is."""
     if contestant not in PLAIN:
         keep_memory()
+        if device != "cpu":
+            repeat_on_gpus()
     epoch = prepared(name, mode, contestant, device)
     epoch(warm_up=True)
     return {"images": IMAGES[mode]}, epoch

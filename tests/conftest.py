@@ -15,12 +15,18 @@ import forked_snakemake
 import hypothesis
 import process_state
 import pytest
+import torch
 import yaml
 
 from squeezeproof import factories
 
 # Tensors of tests are so small that threads only wait for each other, for long where workers share the cores.
 os.environ.update(forked_snakemake.THREADS)
+
+# A test that only asks for a GPU must not start CUDA in a process that forks.
+os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+# Autograd takes the pretended device for the accelerator of its process: with a real one, tests/test_cuda.py runs.
+collect_ignore = ["test_device.py", "test_device_models.py"] if torch.cuda.is_available() else []
 
 # Modules of the tests, and names that configs under test give to factories which are never called.
 factories.allow(["model_examples", "test_export", "test_quantization", "made_up_networks", "package", "mine", "m"])

@@ -41,6 +41,20 @@ def test_a_contestant_that_fails_tells_why():
         contest(failing, {"none": ()}, rounds=1)
 
 
+def working_or_failing(works):
+    return counting("short", 1000) if works else failing()
+
+
+def test_a_contest_goes_on_without_one_that_fails_where_it_may(capsys):
+    arguments = {"ours": (True,), "theirs": (False,), "others": (True,)}
+    rows = contest(working_or_failing, arguments, rounds=1, without_failed=True)
+    assert [row["contestant"] for row in rows] == ["ours", "others"]
+    told = capsys.readouterr().out
+    assert "theirs is left out" in told and "no such library" in told
+    with pytest.raises(RuntimeError, match="no such library"):
+        contest(working_or_failing, {"ours": (False,), "theirs": (True,)}, rounds=1, without_failed=True)
+
+
 def test_a_benchmark_goes_on_with_its_own_run_alone_and_keeps_the_other_rows(tmp_path):
     path, run = tmp_path / "attacks.csv", {"commit": "1234567", "rounds": 3}
     row = {"model": "cnn3", "attack": "fgsm", "library": "SqueezeProof", "seconds": 1.0, "ratio": 1.0}

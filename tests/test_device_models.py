@@ -4,8 +4,9 @@ import copy
 
 import pytest
 import torch
-from adversary_examples import DROPOUT, NORMALISED, PLAIN, TRAIN, VALIDATION, adversary
+from adversary_examples import PLAIN, TRAIN, VALIDATION, adversary
 from attack_fixtures import held_out, network, settings
+from device_examples import ADVERSARIES, COMPRESSIONS, MODELS
 from entry_examples import complete
 from model_examples import EXAMPLES, model_of, shape_of, split, training
 from pretend_device import NAME
@@ -23,13 +24,6 @@ from squeezeproof.training.admm import Admm
 from squeezeproof.training.loop import fit
 
 DEVICE = f"{NAME}:0"
-MODELS = {"all-convolutional": PLAIN, "depthwise": NORMALISED, "dropout": DROPOUT}
-ADVERSARIES = {
-    "none": None,
-    "fgsm": adversary("fgsm"),
-    "pgd": adversary("pgd", steps=2),
-    "pgd-l2": adversary("pgd", steps=2, norm="l2", eps=0.5),
-}
 
 
 def on_both(work):
@@ -80,17 +74,6 @@ def test_admm():
     (expected, course, masks), (found, told, marks) = on_both(work)
     same_state(found, expected)
     assert len(told) == len(course) and all(torch.equal(marks[name].cpu(), mask) for name, mask in masks.items())
-
-
-COMPRESSIONS = {
-    "weights": ("weight", {"ratio": 0.6}),
-    "weights by layer": ("weight", {"ratio": 0.6, "scope": "layer"}),
-    "filters": ("filter", {"ratio": 0.25}),
-    "filters by Taylor": ("filter", {"ratio": 0.25, "importance": "taylor"}),
-    "8 bits": ("quantization", {"bits": 8}),
-    "2 bits": ("quantization", {"bits": 2}),
-    "learned scales": ("quantization", {"bits": 4, "mode": "qat"}),
-}
 
 
 @pytest.mark.parametrize("name", COMPRESSIONS)

@@ -41,8 +41,8 @@ def release():
         gpus._held.pop().close()
 
 
-def take(folder, *names, busy=()):
-    return gpus.take_gpu(names, folder=folder, busy=lambda name: name in busy, interval=0.01)
+def take(folder, *names, busy=(), places=1):
+    return gpus.take_gpu(names, folder=folder, places=places, busy=lambda name: name in busy, interval=0.01)
 
 
 def test_jobs_spread_over_the_cards(tmp_path):
@@ -58,6 +58,21 @@ def test_many_jobs_share_few_cards_one_at_a_time(tmp_path):
     ended = [job.communicate(timeout=60) for job in jobs]
     assert [job.returncode for job in jobs] == [0] * 12, ended
     assert {gpu.strip() for gpu, _ in ended} <= {"a", "b", "c"}
+
+
+def test_jobs_share_cards_as_far_as_they_may_and_spread_first(tmp_path):
+    held = [take(tmp_path, "a", "b", places=2) for _ in range(4)]
+    assert held == [0, 1, 0, 1]
+    waiting = holder(tmp_path, 0, "a", "b")
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(0.5)
+    waiting.kill()
+    waiting.communicate()
+
+
+def test_memory_that_a_job_of_ours_uses_keeps_no_other_from_its_card(tmp_path):
+    assert take(tmp_path, "a", places=2) == 0
+    assert take(tmp_path, "a", places=2, busy="a") == 0
 
 
 def test_a_killed_job_frees_its_card(tmp_path):
@@ -146,7 +161,7 @@ def test_a_gpu_job_gets_the_first_free_one_of_its_visible_cards(monkeypatch, tmp
 
 def test_a_cpu_job_takes_no_card_and_never_waits(monkeypatch, tmp_path):
     monkeypatch.setattr(gpus, "lock_folder", lambda: tmp_path)
-    monkeypatch.setattr(runtime, "take_gpu", lambda names: pytest.fail(f"it asked for one of {names}"))
+    monkeypatch.setattr(runtime, "take_gpu", lambda names, places: pytest.fail(f"it asked for one of {names}"))
     told = fake_cuda(monkeypatch, ["1111"])
     assert runtime.set_up({"threads": 1, "device": "cpu"}) == torch.device("cpu")
     assert told == [] and list(tmp_path.iterdir()) == []

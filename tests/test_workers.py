@@ -323,8 +323,8 @@ def test_a_system_without_room_for_a_process_is_no_fault_of_the_worker(monkeypat
     [
         ({}, None),
         ({"params": {"compute": {"device": "cpu"}}}, None),
-        ({"params": {"compute": {"device": "cuda"}}}, "GPU"),
-        ({"params": {"compute": {"device": "auto"}}}, "GPU"),
+        ({"params": {"compute": {"device": "cuda"}}}, "AMD"),
+        ({"params": {"compute": {"device": "auto"}}}, "AMD"),
         ({"conda_env": "envs/1"}, "conda"),
         ({"container_img": "image.sif"}, "containers"),
         ({"env_modules": "python/3.11"}, "modules"),
@@ -334,7 +334,7 @@ def test_a_system_without_room_for_a_process_is_no_fault_of_the_worker(monkeypat
     ],
 )
 def test_who_starts_alone(pool, write, monkeypatch, others, word):
-    monkeypatch.setattr(workers, "has_gpu", lambda: True)
+    monkeypatch.setattr(workers, "has_amd", lambda: True)
     reason = workers.why_alone(Local(write(""), **others))
     assert reason == word if not word else word in reason
 

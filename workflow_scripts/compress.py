@@ -15,7 +15,7 @@ from squeezeproof.training.history import summary, write_history
 
 with job(snakemake, of_one_network=True):
     params = snakemake.params
-    model, masks, parent = load_model(snakemake.input.parent, set_up(params.compute))
+    model, masks, parent = load_model(snakemake.input.parent, set_up(params.compute, snakemake.config))
     *train, metadata = read_split(snakemake.input.train)
     *validation, _ = read_split(snakemake.input.validation)
     finetuner = Finetuner(

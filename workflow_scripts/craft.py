@@ -12,7 +12,7 @@ from squeezeproof.store.shards import discard_shards, shard_rows
 
 with job(snakemake, of_one_network=True):
     params, names = snakemake.params, snakemake.wildcards
-    device = set_up(params.compute)
+    device = set_up(params.compute, snakemake.config)
     model, _, source = load_model(snakemake.input.source, device)
     images, labels, split = open_split(snakemake.input.test)
     training = open_split(snakemake.input.train)[:2] if snakemake.input.train else None

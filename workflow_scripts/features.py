@@ -10,7 +10,7 @@ from squeezeproof.store.features import save_features
 
 with job(snakemake, of_one_network=True):
     params, settings = snakemake.params, snakemake.params.settings
-    model, _, metadata = load_model(snakemake.input.model, set_up(params.compute))
+    model, _, metadata = load_model(snakemake.input.model, set_up(params.compute, snakemake.config))
     images, labels, split = open_split(snakemake.input.test)
     adversarial, crafted = open_set(snakemake.input.set, split)
     number = class_number(settings["class"], split["classes"])

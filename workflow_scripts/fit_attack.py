@@ -9,7 +9,7 @@ from squeezeproof.store.datasets import open_split
 
 with job(snakemake, of_one_network=True):
     params = snakemake.params
-    model, _, source = load_model(snakemake.input.source, set_up(params.compute))
+    model, _, source = load_model(snakemake.input.source, set_up(params.compute, snakemake.config))
     images, labels, _ = open_split(snakemake.input.test)
     training = open_split(snakemake.input.train)[:2] if snakemake.input.train else None
     options = {"seed": params.seed, "batch_size": snakemake.resources.batch_size, "training": training}

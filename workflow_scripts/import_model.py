@@ -12,7 +12,7 @@ from squeezeproof.training.history import write_history
 
 with job(snakemake):
     params, files, output = snakemake.params, snakemake.input, snakemake.output
-    device = set_up(params.compute)
+    device = set_up(params.compute, snakemake.config)
     base, _, parent = load_model(files.base, device)
     *train, _ = read_split(files.train)
     *validation, metadata = read_split(files.validation)

@@ -8,7 +8,7 @@ from squeezeproof.store.json_files import write_json
 
 with job(snakemake):
     params, files = snakemake.params, snakemake.input
-    device = set_up(params.compute)
+    device = set_up(params.compute, snakemake.config)
     paths, runs = supported_with(files.runs, params.runs)
     found = contenders(runs, paths, params.threads, device)
     times = measure_latency(found, files.test, params.images, params.rounds)

@@ -12,7 +12,7 @@ from squeezeproof.store.predictions import ASKED_AGAIN, save_predictions
 
 with job(snakemake, of_one_network=True):
     params, files = snakemake.params, snakemake.input
-    model, _, target = load_model(files.target, set_up(params.compute))
+    model, _, target = load_model(files.target, set_up(params.compute, snakemake.config))
     batch, output, sets = snakemake.resources.batch_size, snakemake.output[0], supported(files.sets)
     passes = params.expectation
     kept = Kept(output, [params.code, params.compute, passes, digest(files.target)])

@@ -16,7 +16,7 @@ from squeezeproof.store.kept import Kept, digest
 
 with job(snakemake, of_one_network=True):
     params, names, files = snakemake.params, snakemake.wildcards, snakemake.input
-    model, _, _ = load_model(files.source, set_up(params.compute))
+    model, _, _ = load_model(files.source, set_up(params.compute, snakemake.config))
     images, labels, split = open_split(files.test)
     first, rows = slice(params.images), sample(params.images, len(labels))
     paths, attacks = supported_with(files.sets, params.attacks)

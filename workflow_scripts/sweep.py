@@ -15,7 +15,7 @@ from squeezeproof.store.sweeps import SweepFile
 with job(snakemake, of_one_network=True):
     params, names, output = snakemake.params, snakemake.wildcards, snakemake.output[0]
     batch_size = snakemake.resources.batch_size
-    model, _, source = load_model(snakemake.input.source, set_up(params.compute))
+    model, _, source = load_model(snakemake.input.source, set_up(params.compute, snakemake.config))
     images, labels, split = open_split(snakemake.input.test)
     training = open_split(snakemake.input.train) if snakemake.input.train else None
     identity = [params.code, params.compute, training and training[2]["fingerprint"]]

@@ -17,7 +17,7 @@ from squeezeproof.training.loop import fit
 
 with job(snakemake):
     params = snakemake.params
-    device = set_up(params.compute)
+    device = set_up(params.compute, snakemake.config)
     *train, metadata = read_split(snakemake.input.train)
     *validation, _ = read_split(snakemake.input.validation)
     spec = specification(params.architecture, metadata)

@@ -14,12 +14,13 @@ def in_batches(count: int, batch_size: int | None, work: Callable[[int, int], No
     """Call work(first, last) over consecutive ranges that cover range(count).
 
     Args:
-        batch_size: of the ranges; None starts from as many as a GPU might hold, or CPU_BATCH without a GPU.
+        batch_size: of the ranges; None starts from as many as a GPU might hold, or from CPU_BATCH where this process
+            has not used one.
 
     A range that a GPU's memory does not hold is halved, and so are those after it. Raises InputError where not even
     one row fits.
     """
-    size = batch_size or (GPU_BATCH if torch.cuda.is_available() else CPU_BATCH)
+    size = batch_size or (GPU_BATCH if torch.cuda.is_initialized() else CPU_BATCH)
     first = 0
     while first < count:
         last = min(first + size, count)

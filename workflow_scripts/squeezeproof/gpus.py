@@ -1,6 +1,7 @@
-"""GPUs: a job that computes on a GPU holds one GPU of its machine, alone, until its process ends.
+"""GPUs: a job that computes on a GPU holds a place on one GPU of its machine until its process ends.
 
-A GPU is held by a lock on a file that carries its UUID. The kernel frees the lock with the process, however that ends.
+A GPU has one place, or as many as `compute.jobs_per_gpu` says. A place is held by a lock on a file that carries the
+GPU's UUID. The kernel frees the lock with the process, however that ends.
 """
 
 import ctypes
@@ -8,6 +9,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TextIO
 
@@ -22,14 +24,16 @@ _held = []
 def take_gpu(
     names: Sequence[str],
     *,
+    places: int = 1,
     busy: Callable[[str], bool] | None = None,
     folder: Path | None = None,
     interval: float = 1.0,
 ) -> int:
-    """Hold a GPU that no other job holds and return its index in `names`; waits, and says so, while there is none.
+    """Hold a place on a GPU and return the GPU's index in `names`; waits, and says so, while there is no free one.
 
     Args:
         names: of the GPUs to choose from, the same in every process of this machine, in order of preference.
+        places: of each GPU; all GPUs get a first job before one gets its second.
         busy: tells of a GPU's name whether something that takes no locks uses it; `memory_is_used` by default.
         folder: of the lock files; this user's own on this machine by default.
         interval: seconds between two looks at the GPUs.
@@ -37,19 +41,21 @@ def take_gpu(
     folder, busy = folder or lock_folder(), busy or memory_is_used
     last = float("-inf")
     while True:
-        locked = 0
-        for index, name in enumerate(names):
-            lock = _lock(folder / f"{name}.lock")
+        used = set()
+        for place, (index, name) in product(range(places), enumerate(names)):
+            lock = _lock(_file(folder, name, place))
             if lock is None:
-                locked += 1
-            elif busy(name):
+                continue
+            # Where a job of ours computes, the memory in use tells nothing of other programs.
+            if not _is_shared(folder, name, places, place) and busy(name):
                 lock.close()
-            else:
-                _held.append(lock)
-                return index
+                used.add(name)
+                continue
+            _held.append(lock)
+            return index
         if time.monotonic() - last >= 60:
             last = time.monotonic()
-            others = f"{locked} held by other jobs, {len(names) - locked} used by other programs"
+            others = f"{len(names) - len(used)} held by other jobs, {len(used)} used by other programs"
             log.info("waiting for a GPU: %d here, %s", len(names), others)
         time.sleep(interval)
 
@@ -68,6 +74,19 @@ def memory_is_used(name: str) -> bool:
     """Whether less than half of a GPU's memory is free, by the driver's library; False where it cannot tell."""
     memory = _memory(name)
     return memory is not None and memory.free < FREE_SHARE * memory.total
+
+
+def _file(folder: Path, name: str, place: int) -> Path:
+    return folder / (f"{name}.{place}.lock" if place else f"{name}.lock")
+
+
+def _is_shared(folder: Path, name: str, places: int, own: int) -> bool:
+    """Whether another place of this GPU is held."""
+    locks = [_lock(_file(folder, name, place)) for place in range(places) if place != own]
+    for lock in locks:
+        if lock is not None:
+            lock.close()
+    return None in locks
 
 
 def _lock(path: Path) -> TextIO | None:

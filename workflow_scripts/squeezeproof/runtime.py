@@ -18,11 +18,15 @@ Network = TypeVar("Network", bound=nn.Module)
 TRIM_THRESHOLD, MMAP_THRESHOLD, LARGEST = -1, -3, 2**31 - 1
 
 
-def set_up(compute: dict[str, Any]) -> torch.device:
+def set_up(compute: dict[str, Any], config: dict[str, Any] | None = None) -> torch.device:
     """Apply the study's compute settings and return the torch.device.
 
-    On a GPU the process holds one of the GPUs that CUDA_VISIBLE_DEVICES leaves it, and waits for one while other jobs
-    hold them all. Raises InputError when cuda is asked for and absent.
+    Args:
+        compute: what of these settings can change a result.
+        config: the study as it is written, of which `compute.jobs_per_gpu` is read.
+
+    On a GPU the process holds a place on one of the GPUs that CUDA_VISIBLE_DEVICES leaves it, and waits for one while
+    other jobs hold them all. Raises InputError when cuda is asked for and absent.
     """
     torch.set_num_threads(compute["threads"])
     keep_memory()
@@ -31,12 +35,24 @@ def set_up(compute: dict[str, Any]) -> torch.device:
         raise InputError("compute.device: cuda, but torch sees no GPU here; write auto or cpu, or run on a GPU node")
     if wanted == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    # CPU kernels repeat bit for bit as they are; this call imports torch's compiler, seconds a CPU job need not pay.
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    repeat_on_gpus()
     gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    places = ((config or {}).get("compute") or {}).get("jobs_per_gpu", 1)
     # The current device is what `cuda` means from here on.
-    torch.cuda.set_device(take_gpu([f"GPU-{gpu.uuid}" for gpu in gpus]))
+    torch.cuda.set_device(take_gpu([f"GPU-{gpu.uuid}" for gpu in gpus], places=places))
     return torch.device("cuda")
+
+
+def repeat_on_gpus() -> None:
+    """Let the kernels of a GPU compute in float32 and repeat bit for bit, before the first of them runs.
+
+    CPU kernels do as they are, and the call of torch imports its compiler, seconds that a job on a CPU need not pay.
+    """
+    # Without it products of matrices repeat on one stream only; cuBLAS reads it when it starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # cuDNN rounds what convolutions multiply to TF32's 10 bits unless it is told not to.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def keep_memory() -> None:

@@ -144,6 +144,13 @@ class Compute(Settings):
         ge=1,
         le=256,
     )
+    jobs_per_gpu: Whole = setting(
+        "Jobs that may share a GPU: a small network leaves most of a large one idle. It changes no result. Studies "
+        "that run on one machine at a time should agree on it.",
+        1,
+        ge=1,
+        le=64,
+    )
     batch_size: Whole | None = setting(
         "Images per forward pass in crafting and evaluation; null takes 250 on a CPU, and on a GPU as many as its "
         "memory holds.",
@@ -152,8 +159,8 @@ class Compute(Settings):
         le=65_536,
     )
     workers: bool = setting(
-        "Fork the jobs that run on this machine's CPUs from a process that has imported torch once; with false each "
-        "starts by itself. It changes no result. Jobs on GPUs, on clusters and in conda or containers start by "
+        "Fork the jobs that run on this machine from a process that has imported torch once; with false each starts "
+        "by itself. It changes no result. Jobs on clusters, on AMD's GPUs and in conda or containers start by "
         "themselves.",
         True,
     )

@@ -100,7 +100,7 @@ def why_alone(script: PythonScript) -> str | None:
         "Jobs of a shell with a prefix, a suffix or a name": shell._process_prefix
         or shell._process_suffix
         or script.resources.get("shell_exec"),
-        "Jobs that may compute on a GPU": may_use_gpu(script),
+        "Jobs that may compute on a GPU of AMD's": may_use_amd(script),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
@@ -110,16 +110,19 @@ def _say_once(text: str) -> None:
     logger.info(text)
 
 
-def may_use_gpu(script: PythonScript) -> bool:
-    """Whether a job may compute on a GPU, for which CUDA wants a process of its own."""
+def may_use_amd(script: PythonScript) -> bool:
+    """Whether a job may compute on a GPU of AMD's, where nobody has tried to fork.
+
+    CUDA is started by the forked job: its worker has imported torch, and never asks for a GPU.
+    """
     compute = script.params.get("compute") or {"device": "cpu"}
-    return compute["device"] == "cuda" or (compute["device"] == "auto" and has_gpu())
+    return compute["device"] != "cpu" and has_amd()
 
 
 @cache
-def has_gpu() -> bool:
-    """Whether this machine has a GPU of NVIDIA's or AMD's."""
-    return Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists()
+def has_amd() -> bool:
+    """Whether this machine has a GPU of AMD's."""
+    return Path("/dev/kfd").exists()
 
 
 def environment(script: PythonScript) -> dict[str, str]:
