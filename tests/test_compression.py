@@ -15,6 +15,7 @@ from model_examples import (
     shape_of,
     spec_of,
 )
+from pairwise import paired
 from torch import nn
 from torch.nn import functional
 
@@ -46,10 +47,9 @@ def wide(name):
     return model, shape, measure(model, {}, shape), dense_sizes(model, shape)
 
 
-@pytest.mark.parametrize("ratio", [0.1, 0.5, 0.9])
-@pytest.mark.parametrize("measured", ["parameters", "macs"])
-@pytest.mark.parametrize("scope", ["layer", "global"])
-@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize(
+    ("name", "scope", "measured", "ratio"), paired(WIDE, ["layer", "global"], ["parameters", "macs"], [0.1, 0.5, 0.9])
+)
 def test_targets_are_reached_within_one_point(name, scope, measured, ratio):
     dense_model, shape, before, dense = wide(name)
     model = deepcopy(dense_model)

@@ -13,6 +13,7 @@ from model_examples import (
     assert_same_tensors,
     pixels_of,
 )
+from pairwise import paired
 from scipy.spatial.distance import cdist
 from torch import nn
 
@@ -201,10 +202,10 @@ def test_dense_sizes_are_those_measured(name):
     assert sum(filters.values()) == measured["channels"]
 
 
-@pytest.mark.parametrize("ratio", [0.1, 0.5, 0.9])
-@pytest.mark.parametrize("measured", ["channels", "parameters", "macs"])
-@pytest.mark.parametrize("scope", ["layer", "global"])
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize(
+    ("name", "scope", "measured", "ratio"),
+    paired(EXAMPLES, ["layer", "global"], ["channels", "parameters", "macs"], [0.1, 0.5, 0.9]),
+)
 def test_pruned_networks_run_and_have_the_forecast_size(name, scope, measured, ratio):
     dense_model, shape, dense = dense_example(name)
     model = deepcopy(dense_model)

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch_pruning as tp
 from model_examples import EXAMPLES, assert_same_tensors, model_of, shape_of
+from pairwise import paired
 from pruning_examples import WIDE, entry, nothing, wide
 from torch import nn
 from torch.nn import functional
@@ -220,11 +221,10 @@ def test_random_pruning_depends_on_its_seed_alone(method):
 # Filters: every combination, and the cap on a layer
 
 
-@pytest.mark.parametrize("steps", [1, 3])
-@pytest.mark.parametrize("measured", ["channels", "parameters", "macs"])
-@pytest.mark.parametrize("scope", ["layer", "global"])
-@pytest.mark.parametrize("importance", NEW)
-@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize(
+    ("name", "importance", "scope", "measured", "steps"),
+    paired(WIDE, NEW, ["layer", "global"], ["channels", "parameters", "macs"], [1, 3]),
+)
 def test_targets_are_reached_with_the_new_importances(name, importance, scope, measured, steps):
     dense_model, shape, before, _ = wide(name)
     model = deepcopy(dense_model)

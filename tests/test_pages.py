@@ -5,6 +5,7 @@ import io
 import pandas as pd
 import pytest
 from explorer_study import ExplorerStudy
+from pairwise import paired
 from playwright.sync_api import expect
 from table_examples import AXES, MODELS, name, verdicts
 from test_replacement import answer, faced, outcomes
@@ -91,9 +92,7 @@ def test_every_value_of_a_folded_table_stands_beside_its_name(visit, pages, widt
     assert heads == ({True} if width == 360 else {True, False})
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("which", PAGES)
+@pytest.mark.parametrize(("which", "width", "scheme"), paired(PAGES, WIDTHS, ["light", "dark"]))
 def test_axe_finds_nothing(visit, pages, which, width, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = opened(visit(pages[which], viewport={"width": width, "height": 800}, color_scheme=scheme))

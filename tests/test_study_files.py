@@ -14,6 +14,10 @@ from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.files import lying_over, misread, read_file, repeated_keys, with_numbers
 from squeezeproof.study.plan import Study
 
+SCHEMAS = {
+    path.name: jsonschema.Draft202012Validator(json.loads(path.read_text()))
+    for path in (ROOT / "schemas").glob("*.schema.json")
+}
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
 TWICE = """study: twice
 datasets: {digits: {size: 28}}
@@ -151,11 +155,11 @@ def test_a_study_names_the_schema_that_it_satisfies(path):
     named = path.parent / first.removeprefix("# yaml-language-server: $schema=")
     overlay = "-" in path.name
     assert named.resolve() == ROOT / "schemas" / f"{'overlay' if overlay else 'study'}.schema.json"
-    jsonschema.validate(yaml.safe_load(path.read_text()), json.loads(named.read_text()))
+    SCHEMAS[named.resolve().name].validate(yaml.safe_load(path.read_text()))
     Study(configured(path))
 
 
-EDITED = jsonschema.Draft202012Validator(json.loads((ROOT / "schemas" / "study.schema.json").read_text()))
+EDITED = SCHEMAS["study.schema.json"]
 DEMO = (ROOT / "config.yaml").read_text()
 
 
