@@ -284,16 +284,16 @@ def measure(case, name, saved, rounds, device):
     return [{**identity, "library": row.pop("contestant"), **row} for row in rows]
 
 
-def build(library, case, name, saved, device, change=None, count=None):
+def build(library, case, name, saved, device, change=None, count=None, tf32=False):
     """(facts, function to time) of one contestant, in its own process; ours is set up as a job is.
 
     `count`: images, COUNT's by default. `change`: a function that puts another model in the place of the one that ours
-    passes through: (model, inputs) -> model.
+    passes through: (model, inputs) -> model. `tf32`: as in `compute`.
     """
     if library in (OURS, BARE):
         keep_memory()
         if device != "cpu":
-            repeat_on_gpus()
+            repeat_on_gpus(tf32)
     model, inputs, labels = loaded(name, saved, device, count)
     method, settings = settings_of(case, name)
     attack = PEERS.get(method, {}).get(library)

@@ -23,17 +23,19 @@ sys.path[:0] = [str(ROOT / "workflow_scripts"), str(ROOT / "benchmarks")]
 
 import attacks
 import training
+from measured import commit
 from peers import PEERS
 from rounds import contest
 
-# Our variants -> whether they round to TF32, pass in bfloat16, replay CUDA graphs.
+# Our variants -> whether they use tensor cores, pass in bfloat16, replay CUDA graphs.
 VARIANTS = {
     "TF32": (True, False, False),
-    "bfloat16": (False, True, False),
+    "bfloat16": (True, True, False),
     "CUDA graphs": (False, False, True),
-    "CUDA graphs, bfloat16": (False, True, True),
+    "CUDA graphs, bfloat16": (True, True, True),
 }
 COLUMNS = [
+    "commit",
     "device",
     "torch",
     "kind",
@@ -80,11 +82,12 @@ class Table:
 
     def __init__(self, device, path):
         name = "cpu" if device == "cpu" else torch.cuda.get_device_name(device)
-        self.run, self.path, self.rows = {"device": name, "torch": torch.__version__}, path, []
+        self.run = {"commit": commit(), "device": name, "torch": torch.__version__}
+        self.path, self.rows = path, []
 
     def add(self, rows):
         self.rows += [self.run | row for row in rows]
-        print(pd.DataFrame(rows).reindex(columns=COLUMNS[2:]).to_string(index=False), flush=True)
+        print(pd.DataFrame(rows).reindex(columns=COLUMNS[3:]).to_string(index=False), flush=True)
         if self.path:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             table = pd.DataFrame(self.rows).reindex(columns=COLUMNS)
@@ -94,7 +97,7 @@ class Table:
 def of_attack(case, name, saved, rounds, device, images):
     """Rows of one attack on one network: ours in float32, our variants, the libraries."""
     method, _ = attacks.settings_of(case, name)
-    variants = [variant for variant, (tf32, _, graphs) in VARIANTS.items() if device != "cpu" or not (tf32 or graphs)]
+    variants = ["bfloat16"] if device == "cpu" else list(VARIANTS)
     contestants = [attacks.OURS, *variants, *PEERS.get(method, {})]
     arguments = {each: (each, case, name, saved, device, images) for each in contestants}
     rows = contest(build, arguments, rounds, device, without_failed=True)
@@ -108,12 +111,11 @@ def build(contestant, case, name, saved, device, images):
     tf32, bfloat16, graphs = VARIANTS.get(contestant, (False, False, False))
 
     def change(model, inputs):
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
         model = Bfloat16(model) if bfloat16 else model
         return Graphed(model, inputs) if graphs else model
 
     library = attacks.OURS if contestant in VARIANTS else contestant
-    return attacks.build(library, case, name, saved, device, change, images)
+    return attacks.build(library, case, name, saved, device, change, images, tf32)
 
 
 class Bfloat16(nn.Module):

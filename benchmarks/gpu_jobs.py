@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 import yaml
+from measured import commit
 from overhead import ROOT, seconds, snakemake
 
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
@@ -29,7 +30,7 @@ MODES = {
     "GPU, one job at a time, started": {"device": "cuda", "workers": False},
     "CPU, forked": {"device": "cpu"},
 }
-COLUMNS = ["device", "torch", "cores", "mode", "jobs", "wall_seconds", "cpu_seconds", "accuracy_gap"]
+COLUMNS = ["commit", "device", "torch", "cores", "mode", "jobs", "wall_seconds", "cpu_seconds", "accuracy_gap"]
 
 
 def main():
@@ -53,7 +54,8 @@ def main():
             different = [name for name, text in tables.items() if text != first[0].get(name)]
             other.append(f"{mode}: other tables than of {arguments.modes[0]}: {', '.join(different)}")
         gap = 100 * (accuracies - first[1]).abs().mean()
-        rows.append([gpu, torch.__version__, arguments.cores, mode, jobs, f"{wall:.1f}", f"{cpu:.1f}", f"{gap:.2f}"])
+        measured = [mode, jobs, f"{wall:.1f}", f"{cpu:.1f}", f"{gap:.2f}"]
+        rows.append([commit(), gpu, torch.__version__, arguments.cores, *measured])
         print(dict(zip(COLUMNS, rows[-1], strict=True)), flush=True)
         if arguments.write:
             with arguments.write.open("w", newline="") as file:

@@ -6,7 +6,9 @@ from attack_fixtures import held_out, network, settings
 from library_fixtures import settings as library_settings
 from pretend_device import NAME, Pretend, copies, reads
 
+from squeezeproof.attacks import ball
 from squeezeproof.attacks.craft import craft
+from squeezeproof.attacks.random import uniform
 from squeezeproof.attacks.registry import ATTACKS
 from squeezeproof.entries import registry
 
@@ -90,6 +92,27 @@ def counted(method, **changes):
 def longer(method):
     key = LENGTHS.get(method, "steps")
     return {key: 2 * settings(method)[key]}
+
+
+@pytest.mark.parametrize("stop_on_success", [False, True])
+@pytest.mark.parametrize("method", ["pgd", "mifgsm", "apgd", "deepfool"])
+def test_noise_for_gradients_that_vanish_is_drawn_once_however_many_steps(method, stop_on_success, monkeypatch):
+    drawn = []
+
+    def count(*arguments, stream):
+        if stream == ball.PLATEAU:
+            drawn.append(stream)
+        return uniform(*arguments, stream=stream)
+
+    monkeypatch.setattr(ball, "uniform", count)
+    entry = settings(method, stop_on_success=stop_on_success)
+    crafted(network().to(DEVICE), entry, batch_size=COUNT)
+    # Crossings that rounding may undo are confirmed, by steps of their own.
+    assert len(drawn) <= 3 and len(drawn) >= 1
+    longer_entry = settings(method, stop_on_success=stop_on_success, **longer(method))
+    before = len(drawn)
+    crafted(network().to(DEVICE), longer_entry, batch_size=COUNT)
+    assert len(drawn) == 2 * before
 
 
 @pytest.mark.parametrize("method", ["pgd", "apgd"])

@@ -144,7 +144,7 @@ def fake_cuda(monkeypatch, uuids):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(uuids))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=uuids[index]))
     monkeypatch.setattr(torch.cuda, "set_device", told.append)
-    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *args, **kwargs: None)
+    monkeypatch.setattr(runtime, "repeat_on_gpus", lambda tf32: None)
     return told
 
 
@@ -157,6 +157,43 @@ def test_a_gpu_job_gets_the_first_free_one_of_its_visible_cards(monkeypatch, tmp
     holding.kill()
     holding.communicate()
     assert told == [1]
+
+
+KERNELS = """
+import os, sys, torch
+from squeezeproof.runtime import repeat_on_gpus
+repeat_on_gpus(*(True for _ in sys.argv[1:]))
+flags = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+print(*flags, torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory)
+print(os.environ["CUBLAS_WORKSPACE_CONFIG"])
+"""
+
+
+@pytest.mark.parametrize("asked, tf32", [((), "False"), (("tf32",), "True")])
+def test_kernels_of_a_gpu_repeat_and_multiply_in_float32_unless_tf32_is_asked_for(asked, tf32):
+    # The first products of matrices read the variable, so that it is set before them; in a process of its own.
+    command = [sys.executable, "-c", KERNELS, *asked]
+    told = subprocess.run(command, cwd=ROOT / "workflow_scripts", capture_output=True, text=True, check=True).stdout
+    assert told.split() == [tf32, tf32, "True", "False", ":4096:8"]
+
+
+def test_tf32_is_asked_for_by_the_study(monkeypatch, tmp_path):
+    monkeypatch.setattr(gpus, "lock_folder", lambda: tmp_path)
+    fake_cuda(monkeypatch, ["1111"])
+    asked = []
+    monkeypatch.setattr(runtime, "repeat_on_gpus", asked.append)
+    runtime.set_up({"threads": 1, "device": "cuda"})
+    gpus._held.pop().close()
+    runtime.set_up({"threads": 1, "device": "cuda", "tf32": True})
+    assert asked == [False, True]
+
+
+def test_how_many_jobs_share_a_card_is_the_studys(monkeypatch, tmp_path):
+    monkeypatch.setattr(gpus, "lock_folder", lambda: tmp_path)
+    told = fake_cuda(monkeypatch, ["1111"])
+    for _ in range(2):
+        runtime.set_up({"threads": 1, "device": "cuda"}, {"compute": {"jobs_per_gpu": 2}})
+    assert told == [0, 0] and len(gpus._held) == 2
 
 
 def test_a_cpu_job_takes_no_card_and_never_waits(monkeypatch, tmp_path):

@@ -63,7 +63,7 @@ def efficiency_table(
     Args:
         descriptions: of the models (`Study.describe`).
         sizes: of each model, as `models.measure.measure` returns them.
-        exports: (data set, model, ending) -> facts of that file, with its `file_bytes`.
+        exports: (data set, model, ending) -> metadata of that file, with its `file_bytes`.
         clean_accuracy: the table of that name.
         latency: of `latency_table`; the medians in memory with the fewest threads are taken.
     """
@@ -78,10 +78,10 @@ def efficiency_table(
         row |= {name: size[name] for name in SIZES} | {"accuracy": accuracies.get(key)}
         row["weight_bits"] = size["weight_bits"] / size["weights"] if size["weights"] else None
         for ending, form in FORMATS.items():
-            facts = exports.get((*key, ending), {})
-            row |= {f"{form}_bytes": facts.get("file_bytes"), f"{form}_agreement": facts.get("agreement")}
-        facts = exports.get((*key, "int8.onnx"), {})
-        row |= {f"int8_{name}": facts.get(name) for name in ("accuracy", "layers", "integer_layers")}
+            metadata = exports.get((*key, ending), {})
+            row |= {f"{form}_bytes": metadata.get("file_bytes"), f"{form}_agreement": metadata.get("agreement")}
+        metadata = exports.get((*key, "int8.onnx"), {})
+        row |= {f"int8_{name}": metadata.get(name) for name in ("accuracy", "layers", "integer_layers")}
         row |= {column: medians.get((*key, backend)) for backend, column in BACKENDS.items()}
         rows.append(row)
     table = EFFICIENCY.frame(rows)

@@ -33,16 +33,16 @@ def sweeps_table(
     for sweep, group in groupby(files, key=lambda file: file[0]["sweep"]):
         group = list(group)
         cells = read_cells([path for _, path in group], descriptions, audit)
-        facts = [
-            {"dataset": facts["dataset"], "target": facts["target"], "attack": attack, **facts["costs"].get(attack, {})}
-            for facts, _ in group
-            for attack in (CLEAN, *facts["attacks"])
+        costs = [
+            {"dataset": run["dataset"], "target": run["target"], "attack": attack, **run["costs"].get(attack, {})}
+            for run, _ in group
+            for attack in (CLEAN, *run["attacks"])
         ]
-        table = cells.merge(pd.DataFrame(facts), on=["dataset", "target", "attack"])
-        facts = group[0][0]
-        table["chance"] = 1 / len(facts["classes"])
-        below = (table["correct"] * len(facts["classes"]) < table["n"]) & (table["attack"] != CLEAN)
-        tables.append(table.assign(sweep=sweep, stopped=below & facts["stops"]))
+        table = cells.merge(pd.DataFrame(costs), on=["dataset", "target", "attack"])
+        metadata = group[0][0]
+        table["chance"] = 1 / len(metadata["classes"])
+        below = (table["correct"] * len(metadata["classes"]) < table["n"]) & (table["attack"] != CLEAN)
+        tables.append(table.assign(sweep=sweep, stopped=below & metadata["stops"]))
     if not tables:
         return SWEEPS.frame([])
     table = pd.concat(tables, ignore_index=True)

@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 
-from squeezeproof.attacks.ball import ascend, project, surface_point
+from squeezeproof.attacks.ball import Plateau, ascend, project, surface_point
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
 from squeezeproof.attacks.objective import AWAY, Goal, check_classes, margin, targeted_dlr
@@ -121,7 +121,7 @@ def _ascend(
         score: the loss that iterates are compared by in `best`; None for the one that is raised.
     """
     points = surface_point(batch.inputs, eps, norm, seed, batch.indices)
-    state = None
+    state, plateau = None, Plateau(seed, batch.indices)
     window, shortest, shrink = (max(int(share * steps), 1) for share in (0.22, 0.06, 0.03))
     checkpoint = window
     for step in range(steps):
@@ -133,6 +133,7 @@ def _ascend(
         if kept is not None:
             batch, points, values, gradient = batch.take(kept), points[kept], values[kept], gradient[kept]
             state.take(kept)
+            plateau = plateau.take(kept)
             if len(batch) == 0:
                 return
         state.record(points, values, gradient)
@@ -140,7 +141,7 @@ def _ascend(
             points, gradient = state.halve(points, gradient, window)
             window = max(window - shrink, shortest)
             checkpoint += window
-        points = state.move(points, gradient, batch, eps, norm, seed, first=step == 0)
+        points = state.move(points, gradient, batch, eps, norm, plateau, first=step == 0)
     logits = logits_at(model, points)
     best.update(points, (score or loss_of(batch))(logits, batch.labels), goal.reached(logits, batch.labels), batch.rows)
 
@@ -185,12 +186,12 @@ class _State:
         batch: Batch,
         eps: float,
         norm: Norm,
-        seed: int,
+        plateau: Plateau,
         *,
         first: bool,
     ) -> torch.Tensor:
         """The next points; the first step of a run has no step before it to go on with."""
-        uphill = ascend(gradient, norm, seed, batch.indices)
+        uphill = ascend(gradient, norm, plateau)
         moved = project(points + self.step_size * uphill, batch.inputs, eps, norm)
         if not first:
             moved = points + MOMENTUM * (moved - points) + (1 - MOMENTUM) * (points - self.previous)

@@ -51,25 +51,36 @@ def _largest(delta: torch.Tensor, eps: float | torch.Tensor) -> torch.Tensor:
     return torch.where((kept > 0) & (size > CHANGED), delta.flatten(1), 0).view_as(delta)
 
 
-def ascend(gradient: torch.Tensor, norm: Norm, seed: int, indices: torch.Tensor) -> torch.Tensor:
-    """`steepest`, but a random direction where the gradient is exactly zero: see `off_plateau`."""
-    return steepest(off_plateau(gradient, seed, indices), norm)
-
-
-def off_plateau(gradient: torch.Tensor, seed: int, indices: torch.Tensor) -> torch.Tensor:
-    """The gradient, but noise where it is exactly zero: on a plateau any direction is as good.
+class Plateau:
+    """What examples step along where their gradient is exactly zero: noise, because there any direction is as good.
 
     The noise of example i depends on (seed, indices[i]) alone, so that repeated steps leave the plateau.
     """
-    flat = peaks(gradient) == 0
-    if gradient.device.type != "cpu":
-        # Asking which are flat would wait for the device at every step.
-        noise = uniform(seed, indices, gradient.shape[1:], stream=PLATEAU).sub_(0.5)
-        return torch.where(flat[:, None, None, None], noise, gradient)
-    if flat.any():
-        gradient = gradient.clone()
-        gradient[flat] = uniform(seed, indices[flat], gradient.shape[1:], stream=PLATEAU).sub_(0.5)
-    return gradient
+
+    def __init__(self, seed: int, indices: torch.Tensor, noise: torch.Tensor | None = None) -> None:
+        self.seed, self.indices, self.noise = seed, indices, noise
+
+    def take(self, kept: torch.Tensor) -> "Plateau":
+        """That of the examples of some positions, int64 [m]."""
+        return Plateau(self.seed, self.indices[kept], None if self.noise is None else self.noise[kept])
+
+    def leave(self, gradient: torch.Tensor) -> torch.Tensor:
+        """The gradients [N, C, H, W] of all examples, and noise in the place of those that are exactly zero."""
+        flat, shape = peaks(gradient) == 0, gradient.shape[1:]
+        if gradient.device.type != "cpu":
+            # Asking which are flat would wait for the device at every step; so all noise is drawn, once.
+            if self.noise is None:
+                self.noise = uniform(self.seed, self.indices, shape, stream=PLATEAU).sub_(0.5)
+            return torch.where(flat[:, None, None, None], self.noise, gradient)
+        if flat.any():
+            gradient = gradient.clone()
+            gradient[flat] = uniform(self.seed, self.indices[flat], shape, stream=PLATEAU).sub_(0.5)
+        return gradient
+
+
+def ascend(gradient: torch.Tensor, norm: Norm, plateau: Plateau) -> torch.Tensor:
+    """`steepest`, but a random direction where the gradient is exactly zero."""
+    return steepest(plateau.leave(gradient), norm)
 
 
 def steepest(gradient: torch.Tensor, norm: Norm) -> torch.Tensor:

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 
 from squeezeproof.attacks.adam import Adam
-from squeezeproof.attacks.ball import norms, off_plateau, project
+from squeezeproof.attacks.ball import Plateau, norms, project
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
 from squeezeproof.attacks.objective import AWAY, Goal
@@ -113,6 +113,7 @@ def _search(
         Adam(start.clone(), learning_rate),
         torch.full_like(c, math.inf),
     )
+    plateau = Plateau(seed, batch.indices)
     for step in range(steps):
         tanh = adam.variable.tanh()
         points = (tanh / (2 * SCALE) + 0.5).clamp_(0, 1)
@@ -126,7 +127,7 @@ def _search(
             found[place] |= broken
 
         weight = torch.where(broken, 0, c)[:, None, None, None]
-        uphill = off_plateau(uphill, seed, batch.indices)
+        uphill = plateau.leave(uphill)
         adam.step((2 * delta - weight * uphill) * (1 - tanh * tanh) / (2 * SCALE))
         adam.variable.clamp_(-limit, limit)
 
@@ -139,6 +140,7 @@ def _search(
             end[place] = adam.variable
             batch, place, c, previous = batch.take(kept), place[kept], c[kept], previous[kept]
             adam.take(kept)
+            plateau = plateau.take(kept)
             if len(batch) == 0:
                 break
     end[place] = adam.variable

@@ -2,7 +2,7 @@
 
 import torch
 
-from squeezeproof.attacks.ball import ascend, norms, project
+from squeezeproof.attacks.ball import Plateau, ascend, norms, project
 from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
 from squeezeproof.attacks.objective import AWAY, Goal, margin, rounding
 from squeezeproof.norms import Norm
@@ -70,7 +70,7 @@ def _push(
     goal: Goal,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(points, their logits, which of them moved across by more than rounding); those far from a boundary stay."""
-    going, moved, attempt = claimed, claimed, 0
+    going, moved, attempt, plateau = claimed, claimed, 0, Plateau(seed, indices)
     while True:
         values, logits, gradient = loss_and_gradient(model, points, labels, goal.margin)
         own = logits.gather(1, labels[:, None]).squeeze(1)
@@ -83,6 +83,6 @@ def _push(
             return points, logits, moved & ~going
         slope = norms(gradient, Norm.L2) if norm == Norm.L2 else gradient.abs().flatten(1).sum(1)
         lengths = torch.where(going & (slope > 0), (2 * safe - values) * 2**attempt / slope, 0.0)
-        further = points + lengths[:, None, None, None] * ascend(gradient, norm, seed, indices)
+        further = points + lengths[:, None, None, None] * ascend(gradient, norm, plateau)
         points = further.clamp_(0, 1) if eps is None else project(further, inputs, eps, norm)
         attempt += 1

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from squeezeproof.attacks.ball import ascend, project
+from squeezeproof.attacks.ball import Plateau, ascend, project
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import difference_gradients, logits_at
 from squeezeproof.attacks.objective import fooled, margin, rounding
@@ -55,7 +55,7 @@ def deepfool(
     right = ~fooled(logits, labels)
     batch = Batch.of(inputs, labels, indices).keep(right)
     others = _rivals(logits, labels, candidates)[right]
-    points, best = batch.inputs, Strongest(inputs)
+    points, best, plateau = batch.inputs, Strongest(inputs), Plateau(seed, batch.indices)
     origins, before, safe = inputs.clone(), torch.zeros_like(best.values), torch.zeros_like(best.values)
     for step in range(steps):
         if len(batch) == 0:
@@ -65,7 +65,7 @@ def deepfool(
             gradients = _inwards(points, gradients)
         distances, lacks, doubts, gradient = _nearest(logits, gradients, batch.labels, others, norm)
         origins[batch.rows], before[batch.rows], safe[batch.rows] = points, -lacks, doubts
-        move = _images(distances * (1 + overshoot)) * ascend(gradient, norm, seed, batch.indices)
+        move = _images(distances * (1 + overshoot)) * ascend(gradient, norm, plateau)
         points = (points + move).clamp_(0, 1)
         # To sort out the examples that are across costs one forward pass and saves `candidates` - 1 backward ones.
         excess = margin(logits_at(model, points), batch.labels) - doubts
@@ -74,6 +74,7 @@ def deepfool(
         kept = where(short)
         if kept is not None:
             batch, points, others = batch.take(kept), points[kept], others[kept]
+            plateau = plateau.take(kept)
     crossed = best.fools.nonzero().squeeze(1)
     if len(crossed):
         last = origins[crossed], best.points[crossed], before[crossed], best.values[crossed]

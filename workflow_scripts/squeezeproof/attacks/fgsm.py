@@ -2,7 +2,7 @@
 
 import torch
 
-from squeezeproof.attacks.ball import ascend, project
+from squeezeproof.attacks.ball import Plateau, ascend, project
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import AWAY, Goal
 from squeezeproof.norms import Norm
@@ -37,4 +37,4 @@ def fgsm(
     Returns adversarial pixels inside the ball and the box.
     """
     _, _, gradient = loss_and_gradient(model, inputs, labels, goal.loss(loss))
-    return project(inputs + eps * ascend(gradient, norm, seed, indices), inputs, eps, norm)
+    return project(inputs + eps * ascend(gradient, norm, Plateau(seed, indices)), inputs, eps, norm)

@@ -144,6 +144,11 @@ class Compute(Settings):
         ge=1,
         le=256,
     )
+    tf32: bool = setting(
+        "Let a GPU multiply with the 10 bits of TF32 where `precision` is float32: several times faster on wide "
+        "networks, see [GPUs](run_on_a_cluster.md#gpus); logits differ from a CPU's from about the fourth digit on.",
+        False,
+    )
     jobs_per_gpu: Whole = setting(
         "Jobs that may share a GPU: a small network leaves most of a large one idle. It changes no result. Studies "
         "that run on one machine at a time should agree on it.",

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from squeezeproof.attacks.ball import ascend, project, random_point
+from squeezeproof.attacks.ball import Plateau, ascend, project, random_point
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import log_odds
 from squeezeproof.attacks.random import uniform
@@ -75,10 +75,11 @@ class Adversary:
         else:
             points, back = self._in_sphere(pixels, eps, seed, indices)
         alpha = eps if self.alpha is None else self.alpha
+        plateau = Plateau(seed, indices)
         with frozen(model), fast_stems(model):
             for _ in range(self.steps):
                 _, _, gradient = loss_and_gradient(_Unjudged(model, precision), points, labels, log_odds)
-                points = back(ascend(gradient, self.norm, seed, indices).mul_(alpha).add_(points))
+                points = back(ascend(gradient, self.norm, plateau).mul_(alpha).add_(points))
         return points, eps.mean() if isinstance(eps, torch.Tensor) else eps
 
     def _in_cube(

@@ -15,6 +15,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.jobs import Progress, log
 from squeezeproof.models.device import device_of
 from squeezeproof.models.predict import accuracy
+from squeezeproof.runtime import place
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.training.adversaries import Adversary, logits_of, make_adversary
@@ -70,6 +71,8 @@ def fit(
         model.eval()
         return []
     _check_trainable(model, settings["epochs"])
+    if settings["precision"] != "float32" and device_of(model).type == "cuda":
+        place(model, device_of(model), train[0].shape[1:], settings["precision"])
     solver.plan(settings["epochs"])
     trainer = _Trainer.of(model, train, settings, seed, masks or {}, solver)
     resume = Resume(
