@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 
-from squeezeproof.attacks.ball import Plateau, ascend, project, surface_point
+from squeezeproof.attacks.ball import Ball, Plateau, ascend, surface_point
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
 from squeezeproof.attacks.objective import AWAY, Goal, check_classes, margin, targeted_dlr
@@ -121,7 +121,7 @@ def _ascend(
         score: the loss that iterates are compared by in `best`; None for the one that is raised.
     """
     points = surface_point(batch.inputs, eps, norm, seed, batch.indices)
-    state, plateau = None, Plateau(seed, batch.indices)
+    state, plateau, ball = None, Plateau(seed, batch.indices), Ball(batch.inputs, eps, norm)
     window, shortest, shrink = (max(int(share * steps), 1) for share in (0.22, 0.06, 0.03))
     checkpoint = window
     for step in range(steps):
@@ -133,7 +133,7 @@ def _ascend(
         if kept is not None:
             batch, points, values, gradient = batch.take(kept), points[kept], values[kept], gradient[kept]
             state.take(kept)
-            plateau = plateau.take(kept)
+            plateau, ball = plateau.take(kept), ball.take(kept)
             if len(batch) == 0:
                 return
         state.record(points, values, gradient)
@@ -141,7 +141,7 @@ def _ascend(
             points, gradient = state.halve(points, gradient, window)
             window = max(window - shrink, shortest)
             checkpoint += window
-        points = state.move(points, gradient, batch, eps, norm, plateau, first=step == 0)
+        points = state.move(points, ascend(gradient, norm, plateau), ball, first=step == 0)
     logits = logits_at(model, points)
     best.update(points, (score or loss_of(batch))(logits, batch.labels), goal.reached(logits, batch.labels), batch.rows)
 
@@ -179,22 +179,11 @@ class _State:
         self.step_size = torch.where(wide, self.step_size / 2, self.step_size)
         return torch.where(wide, self.best_points, points), torch.where(wide, self.best_gradient, gradient)
 
-    def move(
-        self,
-        points: torch.Tensor,
-        gradient: torch.Tensor,
-        batch: Batch,
-        eps: float,
-        norm: Norm,
-        plateau: Plateau,
-        *,
-        first: bool,
-    ) -> torch.Tensor:
+    def move(self, points: torch.Tensor, uphill: torch.Tensor, ball: Ball, *, first: bool) -> torch.Tensor:
         """The next points; the first step of a run has no step before it to go on with."""
-        uphill = ascend(gradient, norm, plateau)
-        moved = project(points + self.step_size * uphill, batch.inputs, eps, norm)
+        moved = ball.project(points + self.step_size * uphill)
         if not first:
             moved = points + MOMENTUM * (moved - points) + (1 - MOMENTUM) * (points - self.previous)
-            moved = project(moved, batch.inputs, eps, norm)
+            moved = ball.project(moved)
         self.previous = points
         return moved

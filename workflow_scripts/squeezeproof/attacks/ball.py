@@ -18,9 +18,9 @@ PLATEAU = 3
 def project(points: torch.Tensor, centers: torch.Tensor, eps: float | torch.Tensor, norm: Norm) -> torch.Tensor:
     """The points moved onto the ball around `centers`, then onto the box; the box holds exactly, the ball to rounding.
 
-    For linf the result is the nearest point of the intersection; for the others clipping to the box after the
-    projection never lengthens a perturbation, so the point stays inside both. For l1 values are lowered by what is
-    too long, all by the same but those that reach zero [duchi2008]; for l0 the largest changes stay.
+    Centers lie in the box. For linf the result is the nearest point of the intersection; for the others clipping to the
+    box after the projection never lengthens a perturbation, so the point stays inside both. For l1 values are lowered
+    by what is too long, all by the same but those that reach zero [duchi2008]; for l0 the largest changes stay.
     """
     if norm == Norm.LINF:
         return torch.minimum(torch.maximum(points, centers - eps), centers + eps).clamp_(0, 1)
@@ -30,6 +30,24 @@ def project(points: torch.Tensor, centers: torch.Tensor, eps: float | torch.Tens
         return torch.where(kept != 0, centers + kept, centers).clamp_(0, 1)
     length = norms(delta, norm).clamp_min(TINY)
     return (centers + delta * (eps / length).clamp_max(1)[:, None, None, None]).clamp_(0, 1)
+
+
+class Ball:
+    """`project` onto the balls around the same centers [N, C, H, W], many times: what it can know before is kept."""
+
+    def __init__(self, centers: torch.Tensor, eps: float, norm: Norm) -> None:
+        self.centers, self.eps, self.norm = centers, eps, norm
+        # The nearest point of two nested intervals lies between the inner bounds.
+        self._bounds = ((centers - eps).clamp_(min=0), (centers + eps).clamp_(max=1)) if norm == Norm.LINF else None
+
+    def project(self, points: torch.Tensor) -> torch.Tensor:
+        if self._bounds is None:
+            return project(points, self.centers, self.eps, self.norm)
+        return torch.clamp(points, *self._bounds)
+
+    def take(self, kept: torch.Tensor) -> "Ball":
+        """Those of some positions, int64 [m]."""
+        return Ball(self.centers[kept], self.eps, self.norm)
 
 
 def _nearest_l1(delta: torch.Tensor, eps: float | torch.Tensor) -> torch.Tensor:

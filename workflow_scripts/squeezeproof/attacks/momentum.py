@@ -7,7 +7,7 @@ from typing import NotRequired, TypedDict, Unpack
 import torch
 from torch.nn import functional
 
-from squeezeproof.attacks.ball import Plateau, ascend, project
+from squeezeproof.attacks.ball import Ball, Plateau, ascend
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import AWAY, Goal
@@ -121,7 +121,7 @@ def _iterate(
     """See `mifgsm`; `diversity` maps a step to what is done to the images whose gradient it takes, if anything."""
     alpha = eps / steps if alpha is None else alpha
     best, batch, points, objective = Strongest(inputs), Batch.of(inputs, labels, indices), inputs, goal.loss(loss)
-    direction, plateau = torch.zeros_like(inputs), Plateau(seed, indices)
+    direction, plateau, ball = torch.zeros_like(inputs), Plateau(seed, indices), Ball(inputs, eps, norm)
     for step in range(steps):
         transform = diversity(step) if diversity else None
         values, logits, gradient = loss_and_gradient(model, points, batch.labels, objective, transform)
@@ -131,13 +131,13 @@ def _iterate(
             best.update(points, values, fools, batch.rows)
             kept = where(~fools) if stop_on_success else None
             if kept is not None:
-                batch, points = batch.take(kept), points[kept]
+                batch, points, ball = batch.take(kept), points[kept], ball.take(kept)
                 gradient, direction, plateau = gradient[kept], direction[kept], plateau.take(kept)
                 if len(batch) == 0:
                     return best.points
         size = gradient.abs().mean(dim=(1, 2, 3), keepdim=True)
         direction = decay * direction + gradient / size.clamp_min(torch.finfo(gradient.dtype).tiny)
-        points = project(points + alpha * ascend(direction, norm, plateau), batch.inputs, eps, norm)
+        points = ball.project(points + alpha * ascend(direction, norm, plateau))
     if keep == "last" and not stop_on_success:
         return points
     with torch.no_grad():

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from squeezeproof.attacks.ball import Plateau, ascend, project, random_point
+from squeezeproof.attacks.ball import Ball, Plateau, ascend, random_point
 from squeezeproof.attacks.batch import Batch, Strongest, where
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import AWAY, Goal
@@ -61,7 +61,7 @@ def pgd(
         if len(batch) == 0:
             break
         start, whole = derive_seed(seed, run), keep == "last" and not stop_on_success
-        points, plateau = batch.inputs, Plateau(start, batch.indices)
+        points, plateau, ball = batch.inputs, Plateau(start, batch.indices), Ball(batch.inputs, eps, norm)
         if random_start:
             points = random_point(points, eps, norm, start, batch.indices)
         for step in range(steps):
@@ -73,11 +73,11 @@ def pgd(
                 kept = where(~fools) if stop_on_success else None
                 if kept is not None:
                     batch, points, gradient = batch.take(kept), points[kept], gradient[kept]
-                    plateau = plateau.take(kept)
+                    plateau, ball = plateau.take(kept), ball.take(kept)
                     if len(batch) == 0:
                         break
             uphill = ascend(gradient, norm, plateau)
-            points = project(points + alpha * uphill, batch.inputs, eps, norm)
+            points = ball.project(points + alpha * uphill)
         if whole and restarts == 1:
             return points
         if len(batch):
