@@ -85,6 +85,15 @@ def test_what_cannot_be_told_does_not_pass():
     assert ["it was not attacked itself" in problem for problem in gate(summary(by_transfer), 1)] == [True, True]
 
 
+def test_where_nothing_can_be_lost_nothing_passes():
+    worthless = tables(Verdict.EQUIVALENT, 0.0)
+    scored = worthless["robust_accuracy"]
+    worthless |= {"robust_accuracy": scored.assign(accuracy=0.0, correct=0, low=0.0, high=0.004)}
+    found = summary(worthless)
+    assert {model["threat"] for model in found["models"]} == {""}
+    assert ["nothing can be lost" in problem for problem in gate(found, 0.02)] == [True, True]
+
+
 def test_what_is_no_benchmark_is_refused():
     with pytest.raises(InputError, match="has the format None"):
         gate({}, 0.02)

@@ -92,7 +92,8 @@ def gate(found: dict[str, Any], most: float) -> list[str]:
     """What keeps compressed models from passing, a sentence each; none where all pass.
 
     A model passes where it lost no more than `most`, a share, of clean accuracy and under every attack that was made
-    for itself. One that is broken, that the audit refuses or that was never attacked itself does not pass.
+    for itself. One that is broken, that the audit refuses or that was never attacked itself does not pass, nor does one
+    whose base every attack leaves too little to lose.
 
     Args:
         found: of `benchmark`.
@@ -114,6 +115,8 @@ def _problems(model: dict[str, Any], most: float) -> Iterator[str]:
     elif not own or model["clean"]["difference"] is None:
         yield f"{name}: cannot tell, {'; '.join(model['answers'][About.MODELS]['reasons'])}"
         return
+    elif not model["threat"]:
+        yield f"{name}: cannot tell, the base keeps so little under every attack on it that nothing can be lost"
     losses: list[dict[str, Any]] = [{"attack": "clean images", **model["clean"]}, *own]
     for lost in losses:
         if lost["difference"] is not None and -lost["difference"] > most:
