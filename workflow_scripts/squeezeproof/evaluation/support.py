@@ -19,6 +19,7 @@ from squeezeproof.compression.compress import compress
 from squeezeproof.compression.task import Task
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError, NotSupported, pass_on
+from squeezeproof.evaluation.trainable import apart_in_training, fails_in_training
 from squeezeproof.factories import allow
 from squeezeproof.models.build import build
 from squeezeproof.models.checkpoints import check_rebuilds, save_model
@@ -52,8 +53,9 @@ def not_supported(
     """
     images, labels = images[:IMAGES], labels[:IMAGES]
     model = _as_if_trained(model)
+    apart = apart_in_training(model, shape, images, labels) if compressions else None
     reasons: dict[str, str | None] = {
-        name: _compression(model, shape, steps, images, labels, seed) for name, steps in compressions.items()
+        name: apart or _compression(model, shape, steps, images, labels, seed) for name, steps in compressions.items()
     }
     gradient = _gradient(model, to_pixels(images, "cpu"), labels)
     for name, settings in attacks.items():
@@ -158,7 +160,7 @@ def _compression(
             masks = compress(task)
     except NotSupported as error:
         return str(error)
-    return None
+    return fails_in_training(tried, images, labels)
 
 
 def _gradient(model: nn.Module, points: torch.Tensor, labels: torch.Tensor) -> str | None:

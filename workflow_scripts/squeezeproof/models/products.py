@@ -115,6 +115,17 @@ def used(found: Sequence[Product]) -> set[str]:
     return {product.parameter or product.module for product in found if product.weight is not None}
 
 
+@contextmanager
+def multiplied(model: nn.Module) -> Generator[set[str]]:
+    """Within the context, whatever mode the model is in, the names of the parameters that it multiplies with as they
+    are; the set is filled when the context ends."""
+    names, recorder = set(), _Recorder([""], _places(model))
+    with recorder:
+        yield names
+    factors = [factor for step in recorder.found for factor in step.factors]
+    names |= {name for factor in factors if (name := _parameter_of(factor, recorder.places))}
+
+
 @dataclass(frozen=True)
 class _Step:
     """A multiplication of a pass: its factors, and whether each of them takes a gradient, `moves`."""
