@@ -217,14 +217,15 @@ class Volumes(Plain):
 
 
 class Bare(Plain):
-    """Multiplies with a parameter that is held by no layer."""
+    """Multiplies with a parameter that is held by no layer, and by no function that is followed."""
 
     def __init__(self, **_):
         super().__init__()
         self.kernel = nn.Parameter(torch.randn(6, 6, 3, 3))
 
     def maps(self, pixels):
-        return functional.conv2d(super().maps(pixels), self.kernel, padding=1)
+        patches = functional.unfold(super().maps(pixels), 3, padding=1)
+        return (self.kernel.flatten(1) @ patches).unflatten(2, pixels.shape[2:])
 
 
 class Gain(nn.Conv2d):

@@ -161,11 +161,19 @@ def test_subclasses_that_compute_what_their_base_does_are_quantized():
     assert torch.equal(model(pixels), plain_model(pixels))
 
 
+def test_a_layer_that_masks_its_weights_goes_on_to():
+    spec = own_spec("masked")
+    model, middle = quantized(spec, 4), spec["image_size"] // 2
+    assert list(bits_of(model)) == ["network.0.product_weight"]
+    layer, pixels = model.network[0], pixels_of(spec)
+    before = model(pixels)
+    layer.weight.data[:, :, middle] = 7
+    assert torch.equal(model(pixels), before) and not layer.weight[:, :, middle].any()
+
+
 def test_what_cannot_be_quantized_is_named():
     with pytest.raises(InputError, match=r"network\.0 is a Standardized"):
         quantized(own_spec("subclassed"), 4)
-    with pytest.raises(InputError, match=r"network\.0 is a Ring"):
-        quantized(own_spec("masked"), 4)
     with pytest.raises(InputError, match="no convolution or linear layer"):
         quantized(own_spec("pooled"), 4)
     spec = spec_of("cnn8", width=4)

@@ -1,7 +1,8 @@
 """Quantization, post-training and as the start of quantization-aware training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from squeezeproof.compression.task import Task
 from squeezeproof.errors import NotSupported
 from squeezeproof.models.device import device_of
 from squeezeproof.models.measure import layer_macs
+from squeezeproof.models.multiplied import open_products, parameter_of
 from squeezeproof.models.products import NO_WEIGHT, products, weights_in_use
 from squeezeproof.models.quantized import Quantizer, not_covered, quantize_layers, unlike_base
 from squeezeproof.types import Masks
@@ -39,11 +41,10 @@ def quantize(model: nn.Module, shape: Sequence[int], settings: dict[str, Any], i
     Biases, normalisations and sums stay float. Raises NotSupported where no layer can be quantized, or more than
     a share FAR of the weights is of none.
     """
-    names = list(layer_macs(model, shape))
+    names = _multiplying(model, shape)
     if not names:
         raise NotSupported("the network has no convolution or linear layer that could be quantized")
     layers = {name: _layer_settings(settings, name in (names[0], names[-1])) for name in names}
-    _check_covered(model, shape, names)
     _check_share(model, shape, names)
     chosen, generator = draw(images, settings["calibration_images"], seed)
     quantized_inputs = [name for name in names if layers[name]["input"]]
@@ -60,21 +61,37 @@ def quantize(model: nn.Module, shape: Sequence[int], settings: dict[str, Any], i
             of_input.set(*calibrate(seen[name], of_input.bits, symmetric=False, **options))
 
 
-def _check_covered(model: nn.Module, shape: Sequence[int], names: Sequence[str]) -> None:
-    """Raise NotSupported for a layer that computes something else than torch.nn.Conv2d or torch.nn.Linear."""
-    unlike, pixels = [], torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)).to(device_of(model))
-    with ExitStack() as hooks:
+def _multiplying(model: nn.Module, shape: Sequence[int]) -> list[str]:
+    """What a pass multiplies with, in order: the layers, and the Products, which are made, of calls of functions.
+
+    Raises NotSupported for a layer that computes something else than torch.nn.Conv2d or torch.nn.Linear, and calls no
+    function that does with its weight.
+    """
+    pixels = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)).to(device_of(model))
+    unlike: dict[str, bool] = {}
+
+    def look(name: str, layer: nn.Module, fed: Sequence[torch.Tensor], output: torch.Tensor) -> None:
+        unlike[name] = unlike.get(name, False) or unlike_base(layer, fed, output)
+
+    _pass(model, pixels, list(layer_macs(model, shape)), look)
+    apart = [name for name in unlike if not unlike[name]]
+    products = open_products(model, pixels, {model.get_submodule(name) for name in apart})
+    weights = {parameter_of(model, name) for name in products}
+    for name in unlike:
+        if unlike[name] and f"{name}.weight" not in weights:
+            raise not_covered(name, model.get_submodule(name))
+    order: dict[str, None] = {}
+    _pass(model, pixels, [*apart, *products], lambda name, *_: order.setdefault(name))
+    return list(order)
+
+
+def _pass(model: nn.Module, pixels: torch.Tensor, names: Sequence[str], look: Callable[..., None]) -> None:
+    """Run a model in eval mode; look(name, layer, inputs, output) is called after each layer of these names."""
+    with ExitStack() as hooks, torch.no_grad():
         for name in names:
-            layer = model.get_submodule(name)
-
-            def hook(layer: nn.Module, fed: Sequence[torch.Tensor], output: torch.Tensor, name: str = name) -> None:
-                unlike.extend([name] if unlike_base(layer, fed, output) else [])
-
-            hooks.callback(layer.register_forward_hook(hook).remove)
-        with torch.no_grad():
-            model.eval()(pixels)
-    if unlike:
-        raise not_covered(unlike[0], model.get_submodule(unlike[0]))
+            hook = model.get_submodule(name).register_forward_hook(partial(look, name))
+            hooks.callback(hook.remove)
+        model.eval()(pixels)
 
 
 def _check_share(model: nn.Module, shape: Sequence[int], names: Sequence[str]) -> None:
@@ -93,9 +110,9 @@ def _check_share(model: nn.Module, shape: Sequence[int], names: Sequence[str]) -
         largest = sorted(left, key=left.__getitem__, reverse=True)
         raise NotSupported(
             f"quantization would leave {100 * sum(left.values()) / total:.3g} % of the weights float: no "
-            f"call of a torch.nn.Conv2d or torch.nn.Linear multiplies with {', '.join(largest[:LISTED])}"
-            f"{', ...' * (len(largest) > LISTED)}; hold them in such layers and call these, or leave the network out "
-            f"of quantization"
+            f"call of a torch.nn.Conv2d, a torch.nn.Linear or their functions multiplies with "
+            f"{', '.join(largest[:LISTED])}{', ...' * (len(largest) > LISTED)}; hold them in such layers and call "
+            f"these, or leave the network out of quantization"
         )
 
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from squeezeproof.models.device import device_of
 from squeezeproof.models.foreign import Foreign
+from squeezeproof.models.multiplied import parameter_of
 from squeezeproof.models.products import Product, products, weights_in_use
 from squeezeproof.models.quantized import Quantizer, quantized_layers
 from squeezeproof.types import Masks
@@ -36,7 +37,7 @@ def measure(model: nn.Module, masks: Masks, shape: Sequence[int]) -> dict[str, i
     if isinstance(network, Foreign):
         return network.size(shape)
     layers = quantized_layers(model)
-    bits = {f"{name}.weight": settings["weight"]["bits"] for name, settings in layers.items()}
+    bits = {parameter_of(model, name): settings["weight"]["bits"] for name, settings in layers.items()}
     parameters = {name: p for name, p in model.named_parameters() if not name.endswith("_quantizer.scale")}
     packed = sum(_quantizer_bytes(model.get_submodule(name)) for name in layers)
     for name, parameter in parameters.items():

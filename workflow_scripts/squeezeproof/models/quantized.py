@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.models.copies import copied
+from squeezeproof.models.multiplied import Product, is_product, open_product
 
 SMALLEST_SCALE = torch.finfo(torch.float32).eps
 
@@ -182,17 +183,21 @@ def quantize_layers(model: nn.Module, layers: Mapping[str, dict[str, Any]]) -> N
     """Turn layers of a model into quantized ones in place; their ranges are still to be set (`Quantizer.set`).
 
     Args:
-        layers: layer name -> {"weight": {"bits", "learned"}, "input": the same or None for float inputs}.
+        layers: layer name -> {"weight": {"bits", "learned"}, "input": the same or None for float inputs}. A layer may
+            be a Product (models.multiplied), which is made where there is none.
 
     Parameters keep their names and values. Raises NotSupported for a layer that is no torch.nn.Conv2d or
     torch.nn.Linear; whether a subclass computes what those do is for `unlike_base` to say.
     """
     for name, settings in layers.items():
+        if is_product(name) and name not in dict(model.named_modules()):
+            open_product(model, name)
         layer: Any = model.get_submodule(name)
         base = _base(layer)
-        if base is None:
+        if base is not None:
+            layer.__class__ = QUANTIZED[base]
+        elif not isinstance(layer, Product) or _is_quantized(layer):
             raise not_covered(name, layer)
-        layer.__class__ = QUANTIZED[base]
         device, weight = layer.weight.device, settings["weight"]
         binary = weight["bits"] == 1
         layer.weight_quantizer = Binarizer() if binary else Quantizer(**weight, count=len(layer.weight), device=device)
@@ -209,7 +214,8 @@ def not_covered(name: str, layer: nn.Module) -> InputError:
             "remove_parametrizations or prune.remove"
         )
     return NotSupported(
-        f"quantization covers torch.nn.Conv2d and torch.nn.Linear, and what computes as they do; {name} is a {what}"
+        f"quantization covers torch.nn.Conv2d and torch.nn.Linear, what computes as they do, and the functions conv2d "
+        f"and linear of torch.nn.functional where they are given a parameter; {name} is a {what}"
     )
 
 
@@ -243,10 +249,15 @@ def _base(layer: nn.Module) -> type[nn.Module] | None:
 def quantized_layers(model: nn.Module) -> dict[str, dict[str, Any]]:
     """The settings that `quantize_layers` was called with, read off the model; empty for a float model."""
     return {
-        name: {"weight": _settings(layer.weight_quantizer), "input": _settings(layer.input_quantizer)}
+        name: {part: _settings(layer.get_submodule(f"{part}_quantizer")) for part in ("weight", "input")}
         for name, layer in model.named_modules()
-        if isinstance(layer, tuple(QUANTIZED.values()))
+        if _is_quantized(layer)
     }
+
+
+def _is_quantized(layer: Any) -> bool:
+    opened = isinstance(layer, Product) and not isinstance(layer.weight_quantizer, nn.Identity)
+    return opened or isinstance(layer, tuple(QUANTIZED.values()))
 
 
 def _settings(quantizer: nn.Module) -> dict[str, Any] | None:
