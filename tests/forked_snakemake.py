@@ -16,7 +16,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-from functools import cache
+import threading
+import traceback
+from functools import cache, partial
 
 # None of them starts a thread, which a fork would lack: onnxruntime does.
 PACKAGES = [
@@ -95,7 +97,7 @@ def become_snakemake(arguments, folder, variables):
     Popen.nursery = start_nursery()
     subprocess.Popen = Popen
     sys.path[0] = folder
-    sys.modules["snakemake.cli"].main()
+    end(sys.modules["snakemake.cli"].main)
 
 
 class Popen(subprocess.Popen):
@@ -135,8 +137,7 @@ def start_nursery():
                 os._exit(0)
             far_end.close()
             signal.signal(signal.SIGINT, interrupted)
-            become_worker(descriptors[0], *json.loads(message))
-            sys.exit()
+            end(partial(become_worker, descriptors[0], *json.loads(message)))
         os.close(descriptors[0])
         os.waitpid(between, 0)
 
@@ -149,6 +150,29 @@ def become_worker(descriptor, arguments, variables):
     sys.argv = [script, str(descriptor), *others]
     sys.path[0] = os.path.dirname(script)
     runpy.run_path(script, run_name="__main__")
+
+
+def end(function):
+    """Call a function and end this process as Python does after a script, but without freeing everything.
+
+    To free what a fork shares with others is to copy it first, which takes longer than many runs.
+    """
+    status = 0
+    try:
+        function()
+    except SystemExit as ended:
+        status = ended.code or 0
+        if not isinstance(status, int):
+            print(status, file=sys.stderr)
+            status = 1
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status & 0xFF)
 
 
 if __name__ == "__main__":
