@@ -56,7 +56,7 @@ def environments(workspace):
     return {yaml.safe_load(path.read_text())["name"]: path.parent for path in made}
 
 
-def test_every_environment_of_the_plan_is_created_from_its_file(fresh, conda):
+def test_every_environment_of_the_plan_is_created_from_its_file_and_jobs_run_inside(fresh, conda):
     fresh.run("--sdm", "conda", "--conda-create-envs-only")
     made = environments(fresh)
     assert {"squeezeproof-torch", "squeezeproof-report"} <= made.keys()
@@ -64,8 +64,6 @@ def test_every_environment_of_the_plan_is_created_from_its_file(fresh, conda):
         expected = ROOT / "envs" / f"{name.removeprefix('squeezeproof-')}.yaml"
         assert (folder / "asked.yaml").read_bytes() == expected.read_bytes()
 
-
-def test_a_job_runs_inside_its_environment(fresh, conda):
     fresh.run("--sdm", "conda", "--until", "prepare")
     assert list(fresh.path.glob("data/prepared/*/train.safetensors"))
     assert "prepare.py" in (environments(fresh)["squeezeproof-torch"] / "used").read_text()
