@@ -1,7 +1,7 @@
 """Data and models for the tests of the attacks: made in seconds, the same in every process."""
 
 from copy import deepcopy
-from functools import cache
+from functools import cache, lru_cache
 
 import pytest
 import torch
@@ -109,10 +109,16 @@ def run(method, model, inputs, labels, *, seed=0, indices=None, goal=None, **cha
     options = {key: value for key, value in options.items() if key not in (*UNTOLD, *OF_THE_MODEL)}
     indices = torch.arange(len(labels)) if indices is None else indices
     if method in FITS:
-        images, targets = held_out(60)
-        options, _ = FITS[method](model, images, targets, (images, targets), options, None, seed)
-    options |= {"goal": goal} if goal else {}
+        options = _fitted(method, model, seed, *options.items())
+    options = options | ({"goal": goal} if goal else {})
     return ATTACKS[method](model, inputs, labels, seed=seed, indices=indices, **options)
+
+
+@lru_cache(maxsize=1)
+def _fitted(method, model, seed, *options):
+    """The options of an attack that is fitted on images of a model; its batches share them."""
+    images, targets = held_out(60)
+    return FITS[method](model, images, targets, (images, targets), dict(options), None, seed)[0]
 
 
 class Counted:

@@ -28,6 +28,16 @@ def paired(*axes, where=lambda *case: True):
     ]
 
 
+def by_turns(first, second):
+    """The product of two lists as parameters: all are slow but one of every value of the first, by turns."""
+    second = list(second)
+    return [
+        pytest.param(one, other, marks=[] if turn == place % len(second) else [pytest.mark.slow])
+        for place, one in enumerate(first)
+        for turn, other in enumerate(second)
+    ]
+
+
 def meeting(cases):
     """Some of the cases (tuples) in which all two values meet that meet in any: greedy, the same in every process."""
     pairs = {case: set(combinations(enumerate(case), 2)) for case in cases}

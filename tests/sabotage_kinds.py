@@ -27,6 +27,15 @@ def sabotage(kinds, check, when):
     return register
 
 
+def cases(kinds, fast=3):
+    """The names of some kinds as parameters: of each check `fast` in equal distances, the rest slow."""
+    checked = {}
+    for name, (_, check, _) in kinds.items():
+        checked.setdefault(check, []).append(name)
+    kept = {name for names in checked.values() for name in names[:: -(-len(names) // fast)]}
+    return [pytest.param(name, marks=[] if name in kept else [pytest.mark.slow]) for name in kinds]
+
+
 @pytest.fixture(autouse=True)
 def repeatable():
     """torchattacks draws from the global generator."""

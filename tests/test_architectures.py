@@ -9,6 +9,7 @@ import torch
 import torchvision
 from entry_examples import SECTIONS, complete
 from model_examples import EXAMPLES, assert_same_tensors, model_of, pixels_of, shape_of, spec_of
+from pairwise import by_turns
 from torch import nn
 from torch.nn import functional
 
@@ -329,11 +330,10 @@ RATIOS = product((0.1, 0.5, 0.9), ["layer", "global"])
 CHOICES = list(zip(RATIOS, cycle(sorted(IMPORTANCES.keys() - {"l1"})), strict=False))
 
 
-@pytest.mark.parametrize(("choice", "importance"), CHOICES)
-@pytest.mark.parametrize("kind", sorted(NARROW.keys() - OLDER))
-def test_pruned_networks_run_and_rebuild_from_their_checkpoints(tmp_path, kind, importance, choice):
+@pytest.mark.parametrize(("kind", "choice"), by_turns(sorted(NARROW.keys() - OLDER), CHOICES))
+def test_pruned_networks_run_and_rebuild_from_their_checkpoints(tmp_path, kind, choice):
     dense_model, shape, sizes, channels = dense(kind)
-    pixels, model, (ratio, scope) = pixels_of(NARROW[kind]), deepcopy(dense_model), choice
+    pixels, model, ((ratio, scope), importance) = pixels_of(NARROW[kind]), deepcopy(dense_model), choice
     options = {"importance": importance, "scope": scope, "measure": "channels"}
     # These networks are too narrow to lose just a tenth, or to keep just a tenth of every layer.
     prune_filters(model, shape, sizes, ratio, **options, final=False)

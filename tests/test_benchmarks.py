@@ -13,11 +13,17 @@ from contestants import counting, failing, working_or_failing
 sys.path.insert(0, str(ROOT / "benchmarks"))
 sys.path.insert(0, str(ROOT / "workflow_scripts/tools"))
 
-import attacks
 import measured
 import queries
 import write_reference
 from rounds import contest
+
+
+def write(path, rows):
+    # The other libraries that it imports take seconds, in every process that collects tests.
+    import attacks
+
+    attacks.write(path, rows)
 
 
 def test_contestants_have_processes_of_their_own_and_are_measured_by_the_first():
@@ -47,9 +53,9 @@ def test_a_benchmark_goes_on_with_its_own_run_alone_and_keeps_the_other_rows(tmp
     path, run = tmp_path / "attacks.csv", {"commit": "1234567", "rounds": 3}
     row = {"model": "cnn3", "attack": "fgsm", "library": "SqueezeProof", "seconds": 1.0, "ratio": 1.0}
     assert measured.finished(path, run) == set()
-    attacks.write(path, [row, {**row, "attack": "cw"}])
+    write(path, [row, {**row, "attack": "cw"}])
     assert measured.finished(path, run) == set()
-    attacks.write(path, [{**row, "seconds": 2.0, **run}])
+    write(path, [{**row, "seconds": 2.0, **run}])
     assert measured.finished(path, run) == {("cnn3", "fgsm")}
     assert (
         measured.finished(path, {**run, "rounds": 5}) == measured.finished(path, {**run, "commit": "7654321"}) == set()
@@ -64,7 +70,7 @@ def test_a_benchmark_goes_on_with_its_own_run_alone_and_keeps_the_other_rows(tmp
 def test_the_page_says_which_speed_ups_are_older_than_the_benchmark(tmp_path, monkeypatch):
     path = tmp_path / "attacks.csv"
     row = {"attack": "fgsm", "method": "fgsm", "library": "SqueezeProof", "seconds": 1.0, "ratio": 1.0}
-    attacks.write(path, [{"model": "cnn3", **row}, {"model": "vit", **row, "commit": "0012345", "rounds": 3}])
+    write(path, [{"model": "cnn3", **row}, {"model": "vit", **row, "commit": "0012345", "rounds": 3}])
     monkeypatch.setattr(write_reference, "SPEED", path)
     assert list(write_reference.measured()) == [
         "Speed-ups on vit: medians of 3 rounds at commit 0012345.",

@@ -310,6 +310,9 @@ def test_quantized_models_are_attacked_through_their_rounding(method):
 
 
 def entry_of(method, **changes):
+    if method == "autoattack":
+        # A ball in which its first attack breaks all: each of its parts at full strength is another case.
+        changes["eps"] = 0.5
     if method == "suite":
         changes["stages"] = [
             {key: value for key, value in settings(name).items() if key not in SHARED} for name in PAIR

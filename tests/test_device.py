@@ -14,8 +14,22 @@ from squeezeproof.entries import registry
 
 DEVICE = f"{NAME}:0"
 COUNT, BATCH = 12, 6
+# Every operation of the pretended device takes long.
+SHORT = {
+    "apgd": {"steps": 8},
+    "apgd_t": {"steps": 6, "targets": 2},
+    "fab": {"steps": 5},
+    "fab_t": {"steps": 5, "targets": 2},
+    "cw": {"steps": 8, "searches": 2},
+    "square": {"queries": 30},
+    "rays": {"queries": 30},
+}
 # The setting that makes an attack longer.
 LENGTHS = {"square": "queries", "rays": "queries", "noise": "samples"}
+
+
+def short(method, **changes):
+    return settings(method, **{**SHORT.get(method, {}), **changes})
 
 
 def crafted(model, entry, batch_size=BATCH):
@@ -72,7 +86,7 @@ def test_copies_to_the_device_are_counted():
 def test_attacks_give_the_cpus_results(method, norm, stop_on_success):
     if norm not in registry.attacks()[method].norms:
         pytest.skip(f"{method} is no {norm} attack")
-    entry = settings(method, norm=norm, stop_on_success=stop_on_success)
+    entry = short(method, norm=norm, stop_on_success=stop_on_success)
     (expected, told), (found, said) = crafted(network(), entry), crafted(network().to(DEVICE), entry)
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
@@ -85,13 +99,13 @@ def counted(method, **changes):
     model, calls = network().to(DEVICE), []
     model.register_forward_hook(lambda *_: calls.append(1))
     with reads() as found:
-        crafted(model, settings(method, **changes), batch_size=COUNT)
+        crafted(model, short(method, **changes), batch_size=COUNT)
     return found.total(), len(calls)
 
 
 def longer(method):
     key = LENGTHS.get(method, "steps")
-    return {key: 2 * settings(method)[key]}
+    return {key: 2 * short(method)[key]}
 
 
 @pytest.mark.parametrize("stop_on_success", [False, True])
@@ -127,7 +141,7 @@ def test_of_a_batch_nothing_but_its_images_is_copied_to_the_device(method):
 def copied(method, batch_size, **changes):
     model = network().to(DEVICE)
     with copies() as found:
-        crafted(model, settings(method, **changes), batch_size)
+        crafted(model, short(method, **changes), batch_size)
     return found.total()
 
 

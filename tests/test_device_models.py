@@ -9,6 +9,7 @@ from attack_fixtures import held_out, network, settings
 from device_examples import ADVERSARIES, COMPRESSIONS, MODELS
 from entry_examples import complete
 from model_examples import EXAMPLES, model_of, shape_of, split, training
+from pairwise import paired
 from pretend_device import NAME
 
 from squeezeproof.compression.compress import compress
@@ -44,14 +45,12 @@ def same_state(found, expected):
     assert found.state_dict().keys() == expected.keys()
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("spec", MODELS.values(), ids=MODELS)
-@pytest.mark.parametrize("rival", ADVERSARIES.values(), ids=ADVERSARIES)
-def test_trainings(rival, spec, optimizer):
-    recipe = training(2, batch_size=16, optimizer=optimizer, learning_rate=0.01, adversary=rival)
+@pytest.mark.parametrize(("rival", "name", "optimizer"), paired(ADVERSARIES, MODELS, ["sgd", "adam"]))
+def test_trainings(rival, name, optimizer):
+    recipe = training(2, batch_size=16, optimizer=optimizer, learning_rate=0.01, adversary=ADVERSARIES[rival])
 
     def work(to):
-        model = to(build(spec, seed=0))
+        model = to(build(MODELS[name], seed=0))
         return model, fit(model, TRAIN, VALIDATION, recipe, seed=1)
 
     (expected, course), (found, told) = on_both(work)

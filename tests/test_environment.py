@@ -5,6 +5,7 @@ import re
 import sys
 import textwrap
 import tomllib
+from functools import cache
 
 import pytest
 import yaml
@@ -65,20 +66,23 @@ def declared():
     return [{re.match(r"[\w-]+", line)[0] for line in packages} for packages in lists]
 
 
-def run_nodes(path):
-    """The nodes of a file but those that a type checker alone reads."""
-    pending = [ast.parse(path.read_text())]
+@cache
+def run_imports(path):
+    """The imports of a file but those that a type checker alone reads."""
+    pending, found = [ast.parse(path.read_text())], []
     while pending:
         node = pending.pop()
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
-        yield node
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.append(node)
         pending += ast.iter_child_nodes(node)
+    return found
 
 
 def imported(folder):
     """The top-level modules that the files of a folder import, but those of the standard library."""
-    nodes = [node for path in (ROOT / folder).rglob("*.py") for node in run_nodes(path)]
+    nodes = [node for path in (ROOT / folder).rglob("*.py") for node in run_imports(path)]
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
     return {name.split(".")[0] for name in names} - sys.stdlib_module_names
@@ -161,7 +165,7 @@ def test_the_conda_environment_of_a_rule_covers_what_its_script_imports(name):
     offered = {MODULES.get(package, package) for package in pins(ROOT / environment)} | sys.stdlib_module_names
     figures = (ROOT / "workflow_scripts/squeezeproof/figures").glob("*.py") if name == "plot" else ()
     for path in runs([script, *figures]):
-        for node in run_nodes(path):
+        for node in run_imports(path):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module] if isinstance(node, ast.ImportFrom) else []
             assert {module.split(".")[0] for module in modules} <= offered | {"squeezeproof", *ASKED_FOR}, path

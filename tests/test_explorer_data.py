@@ -217,6 +217,8 @@ def test_a_page_that_the_report_would_show_blank_is_refused(tmp_path, monkeypatc
     write_page(tmp_path / "explorer.html", "x" * PAGE_BYTES)
 
 
+# `choose` and `fitting` are tried at other sizes above.
+@pytest.mark.slow
 def test_four_thousand_cells_with_colour_images_stay_below_one_and_a_half_megabytes(tmp_path):
     study = ExplorerStudy(
         tmp_path, architectures=("a", "b", "c", "d"), levels=tuple(("weight", ratio) for ratio in (0.3, 0.5, 0.7, 0.9)),

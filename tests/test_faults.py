@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 import torch
 from job_examples import ATTACKS, BASE, PRUNED, Jobs
+from pairwise import by_turns, paired
 from torch import nn
 
 from squeezeproof.audit.findings import FAILURE, read_findings
@@ -34,9 +35,11 @@ from squeezeproof.store.tensors import read_arrays, read_metadata
 ORDER = Jobs("/nowhere").order
 # Images that a source is looked over with before an attack, and steps of an epoch.
 PROBED, STEPS = 8, 19
+# Plots take longest, and one script makes all of them: plot_heatmap stands for them.
+SLOW = ("plot_weights", "plot_training")
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in ORDER]
 PAIRS = [
-    # Plots take longest.
-    pytest.param(name, path.name, marks=[pytest.mark.slow] * (name in ("plot_weights", "plot_training")))
+    pytest.param(name, path.name, marks=[pytest.mark.slow] * (name in SLOW))
     for name in ORDER
     for path in Jobs("/nowhere").inputs(name)
 ]
@@ -100,7 +103,7 @@ def refused(jobs, name):
 @pytest.mark.parametrize(
     "attempt", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_killed_job_leaves_whole_files_or_none_and_its_rerun_the_same(jobs, undisturbed, name, attempt):
     share = random.Random(f"{name} {attempt}").random()
     for path in jobs.outputs(name):
@@ -134,7 +137,7 @@ def file_size_limit(size):
 
 
 @pytest.mark.parametrize("size", [0, 10])
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_write_that_fails_names_the_file_and_keeps_the_old_one(jobs, undisturbed, name, size):
     with file_size_limit(size):
         message = refused(jobs, name)
@@ -167,7 +170,7 @@ def redirect(jobs, name, folder):
     output.named = {key: str(folder / Path(path).name) for key, path in output.named.items()}
 
 
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_full_disk_is_named_and_its_rerun_with_space_the_same(jobs, undisturbed, name, tmp_path):
     full = tmp_path / "full"
     with mounted(full, "size=16k"):
@@ -188,7 +191,7 @@ def test_a_full_disk_is_named_and_its_rerun_with_space_the_same(jobs, undisturbe
         assert content(ours) == content(theirs)
 
 
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_read_only_folder_is_named(jobs, undisturbed, name, tmp_path):
     sealed = tmp_path / "sealed"
     with mounted(sealed, "size=1m,ro"):
@@ -198,7 +201,7 @@ def test_a_read_only_folder_is_named(jobs, undisturbed, name, tmp_path):
     assert str(sealed) in message
 
 
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_log_that_cannot_be_written_is_named(jobs, name, tmp_path):
     sealed = tmp_path / "sealed"
     with mounted(sealed, "size=1m,ro"):
@@ -353,9 +356,14 @@ def exhausted(*_):
     raise MemoryError("Unable to allocate 4 TiB")
 
 
-@pytest.mark.parametrize("step", [0, 1, STEPS, STEPS + 2])
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("name", ["train", "compress"])
+@pytest.mark.parametrize(
+    ("name", "value", "step"),
+    paired(
+        *(["train", "compress"], [float("nan"), float("inf")], [0, 1, STEPS, STEPS + 2]),
+        # The fine-tuning has fewer steps.
+        where=lambda name, _, step: name == "train" or step < STEPS,
+    ),
+)
 def test_a_training_that_breaks_names_the_learning_rate_and_goes_on_from_its_last_epoch(
     jobs, undisturbed, name, value, step, monkeypatch
 ):
@@ -367,8 +375,6 @@ def test_a_training_that_breaks_names_the_learning_rate_and_goes_on_from_its_las
 
     with monkeypatch.context() as patch:
         patch.setattr(nn.CrossEntropyLoss, "forward", broken)
-        if name == "compress" and step >= STEPS:
-            pytest.skip("the fine-tuning has fewer steps")
         message = refused(jobs, name)
     assert "training diverged in epoch" in message and "lower learning_rate" in message
     jobs.run(name)
@@ -437,8 +443,7 @@ def md5(content):
 # --- Clocks
 
 
-@pytest.mark.parametrize("moved", [-(10**9), 10**9])
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize(("name", "moved"), by_turns(ORDER, [-(10**9), 10**9]))
 def test_no_job_looks_at_the_clock(jobs, undisturbed, name, moved, monkeypatch):
     now = time.time() + moved
     for path in jobs.folder.rglob("*"):

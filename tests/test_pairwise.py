@@ -3,7 +3,7 @@
 from itertools import combinations, product
 
 import pytest
-from pairwise import meeting, paired
+from pairwise import by_turns, meeting, paired
 
 
 @pytest.mark.parametrize("sizes", [(16, 2, 3, 3), (3, 3, 2), (4, 1, 2), (5, 2)])
@@ -30,3 +30,9 @@ def test_a_case_that_there_is_not_is_left_out_and_its_values_meet_others():
     assert len(cases) == 2 * 2 * 2 + 2
     fast = {case.values for case in cases if not case.marks}
     assert {("c", 2, "x"), ("c", 2, "y")} <= fast
+
+
+def test_one_case_of_every_value_is_left_by_turns():
+    cases = by_turns("abcde", [1, 2, 3])
+    assert [case.values for case in cases] == list(product("abcde", [1, 2, 3]))
+    assert [case.values for case in cases if not case.marks] == list(zip("abcde", [1, 2, 3, 1, 2], strict=True))

@@ -11,6 +11,7 @@ from sabotage_kinds import (  # noqa: F401
     PGD,
     Dropping,
     assert_caught,
+    cases,
     clean,
     crafted_otherwise,
     last_quarter,
@@ -269,6 +270,6 @@ def gradients_that_underflow(house):
     steps_of(house, lambda number, gradient: 0.025 * (gradient * 1e-7).half().sign().float())
 
 
-@pytest.mark.parametrize("kind", SABOTAGE)
+@pytest.mark.parametrize("kind", cases(SABOTAGE))
 def test_sabotage_is_caught(kind, tmp_path):
     assert_caught(tmp_path, *SABOTAGE[kind])

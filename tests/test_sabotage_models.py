@@ -7,7 +7,7 @@ import pytest
 import torch
 from quantization_examples import entry
 from sabotage_examples import COUNT, fitted, pruned
-from sabotage_kinds import assert_caught, clean, repeatable  # noqa: F401
+from sabotage_kinds import assert_caught, cases, clean, repeatable  # noqa: F401
 from sabotage_kinds import sabotage as registered
 from torch import nn
 from torch.nn import functional
@@ -224,6 +224,6 @@ def images_of_the_test_resized_twice(house):
     house.images = functional.interpolate(smaller, size=8, mode="bilinear").round().to(torch.uint8)
 
 
-@pytest.mark.parametrize("kind", SABOTAGE)
+@pytest.mark.parametrize("kind", cases(SABOTAGE))
 def test_sabotage_is_caught(kind, tmp_path):
     assert_caught(tmp_path, *SABOTAGE[kind])

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 from sabotage_examples import COUNT
-from sabotage_kinds import PGD, Dropping, assert_caught, points, repeatable, scored  # noqa: F401
+from sabotage_kinds import PGD, Dropping, assert_caught, cases, points, repeatable, scored  # noqa: F401
 from sabotage_kinds import sabotage as registered
 from torch import nn
 
@@ -267,6 +267,6 @@ def a_pixel_shifted_at_prediction_of_transfer(house):
     scored(house, "small", "base", house.models["small"], lambda pixels: pixels.roll(1, 3))
 
 
-@pytest.mark.parametrize("kind", SABOTAGE)
+@pytest.mark.parametrize("kind", cases(SABOTAGE))
 def test_sabotage_is_caught(kind, tmp_path):
     assert_caught(tmp_path, *SABOTAGE[kind])

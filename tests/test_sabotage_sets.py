@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 from sabotage_examples import COUNT
-from sabotage_kinds import PGD, assert_caught, clean, points, repeatable  # noqa: F401
+from sabotage_kinds import PGD, assert_caught, cases, clean, points, repeatable  # noqa: F401
 from sabotage_kinds import sabotage as registered
 from torch import nn
 from torch.nn import functional
@@ -194,6 +194,6 @@ def perturbed_twice(house):
     house.claim("base", PGD, (2 * points(house) - clean(house)).clamp(0, 1))
 
 
-@pytest.mark.parametrize("kind", SABOTAGE)
+@pytest.mark.parametrize("kind", cases(SABOTAGE))
 def test_sabotage_is_caught(kind, tmp_path):
     assert_caught(tmp_path, *SABOTAGE[kind])

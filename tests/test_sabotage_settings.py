@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 from attack_fixtures import settings
-from sabotage_kinds import PGD, Dropping, assert_caught, clean, crafted_otherwise, points, repeatable, steps_of  # noqa: F401
+from sabotage_kinds import PGD, Dropping, assert_caught, cases, clean, crafted_otherwise, points, repeatable, steps_of  # noqa: F401
 from sabotage_kinds import sabotage as registered
 
 SABOTAGE = {}
@@ -174,6 +174,6 @@ def away_from_the_label_where_a_class_was_to_be_reached(house):
     aimed(house, targeted=None)
 
 
-@pytest.mark.parametrize("kind", SABOTAGE)
+@pytest.mark.parametrize("kind", cases(SABOTAGE))
 def test_sabotage_is_caught(kind, tmp_path):
     assert_caught(tmp_path, *SABOTAGE[kind])

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from attack_fixtures import both_norms, held_out, network, settings
+from attack_fixtures import NORMS, both_norms, held_out, network, settings
 from hypothesis import given, strategies
+from pairwise import paired
 from torch import nn
 
 from squeezeproof.attacks.ball import norms
@@ -127,9 +128,10 @@ def test_sets_of_integers_stay_in_the_ball_and_tell_what_rounding_cost(method, n
     assert "float_successes" not in attack(method, eps=eps, norm=norm)[1]
 
 
-@both_norms
-@pytest.mark.parametrize("method", ["pgd", "apgd", "mifgsm", "square", "fab", "deepfool"])
-@pytest.mark.parametrize("stop_on_success", [False, True])
+@pytest.mark.parametrize(
+    ("method", "norm", "stop_on_success"),
+    paired(["pgd", "apgd", "mifgsm", "square", "fab", "deepfool"], NORMS, [False, True]),
+)
 def test_rounding_undoes_no_success_of_an_attack_that_stops_at_a_boundary(method, norm, stop_on_success):
     options = {"eps": {"linf": 0.06, "l2": 0.3}[norm], "norm": norm, "stop_on_success": stop_on_success}
     floats, _ = attack(method, **options)

@@ -53,7 +53,7 @@ def changed_attack_code(study):
     path.write_text(path.read_text() + "\nCHANGED = True\n")
 
 
-def test_what_is_killed_loses_the_shards_that_ran(sharded):
+def test_what_is_killed_loses_the_shards_that_ran_and_a_missing_one_is_crafted_alone(sharded):
     target = f"results/tiny/{SET}.safetensors"
     logs = sharded.results / f"logs/craft_shard/digits/{BASE}"
     # Two jobs run at a time: the third begins when one has ended.
@@ -69,10 +69,6 @@ def test_what_is_killed_loses_the_shards_that_ran(sharded):
     metadata = read_metadata(sharded.results / f"{SET}.safetensors", "adversarial")
     assert metadata["n"] == 40 and "shard" not in metadata
 
-
-def test_a_missing_shard_is_crafted_alone(sharded):
-    target = f"results/tiny/{SET}.safetensors"
-    sharded.run("--notemp", target)
     assert sharded.planned(target) == {}
     (sharded.results / f"{SET}.safetensors").unlink()
     (sharded.results / f"{SET}.shard2of3.safetensors").unlink()
