@@ -81,11 +81,17 @@ def test_copies_to_the_device_are_counted():
     assert not found
 
 
-@pytest.mark.parametrize("norm, stop_on_success", [("linf", False), ("l2", False), ("l2", True)])
-@pytest.mark.parametrize("method", ATTACKS)
+def cases():
+    """Every attack in what it has of three modes: all are slow but one of each attack, by turns."""
+    for place, method in enumerate(ATTACKS):
+        modes = [("linf", False), ("l2", False), ("l2", True)]
+        modes = [mode for mode in modes if mode[0] in registry.attacks()[method].norms]
+        for turn, mode in enumerate(modes):
+            yield pytest.param(method, *mode, marks=[] if turn == place % len(modes) else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize(("method", "norm", "stop_on_success"), cases())
 def test_attacks_give_the_cpus_results(method, norm, stop_on_success):
-    if norm not in registry.attacks()[method].norms:
-        pytest.skip(f"{method} is no {norm} attack")
     entry = short(method, norm=norm, stop_on_success=stop_on_success)
     (expected, told), (found, said) = crafted(network(), entry), crafted(network().to(DEVICE), entry)
     assert found.keys() == expected.keys()
