@@ -141,19 +141,28 @@ def test_another_size_or_number_of_classes_is_told(shape, classes, told):
         open_file(FILES / "int8.tflite", shape=shape, classes=classes)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.6, 0.9])
-def test_a_truncated_file_has_one_message(tmp_path, share):
-    """In a process of its own: what reads the format in C might end it."""
-    data = (FILES / "float.tflite").read_bytes()
-    (tmp_path / "a.tflite").write_bytes(data[: int(share * len(data))])
-    code = (
-        "from squeezeproof.models.foreign import open_file; from squeezeproof.errors import InputError\n"
-        f"try: open_file({str(tmp_path / 'a.tflite')!r}, shape=(1, 8, 8), classes=10)\n"
-        "except InputError as error: print(error)"
-    )
+OPENED = """
+import sys
+from squeezeproof.errors import InputError
+from squeezeproof.models.foreign import open_file
+for path in sys.argv[1:]:
+    try: open_file(path, shape=(1, 8, 8), classes=10)
+    except InputError as error: print(error, flush=True)
+"""
+
+
+def test_a_truncated_file_has_one_message(tmp_path):
+    """In a process of their own: what reads the format in C might end it."""
+    data, paths = (FILES / "float.tflite").read_bytes(), []
+    for share in (0.0, 0.02, 0.3, 0.6, 0.9):
+        paths.append(tmp_path / f"{share}.tflite")
+        paths[-1].write_bytes(data[: int(share * len(data))])
     folder = Path(__file__).parents[1] / "workflow_scripts"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
-    assert done.returncode == 0 and done.stdout.startswith(str(tmp_path / "a.tflite")), done
+    done = subprocess.run([sys.executable, "-c", OPENED, *paths], capture_output=True, text=True, cwd=folder)
+    messages = done.stdout.splitlines()
+    assert done.returncode == 0 and len(messages) == len(paths), done
+    for message, path in zip(messages, paths, strict=True):
+        assert message.startswith(str(path)), message
 
 
 def test_an_operator_of_elsewhere_is_refused(tmp_path):
