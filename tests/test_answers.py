@@ -105,6 +105,21 @@ def test_weak_attacks_and_lost_causes_never_speak_for_a_model():
     assert said(attacks=[SAME, replace(SAME, kept=0.0, verdict=Verdict.NOT_SHOWN, low=-0.5)]) == KEEP
 
 
+def test_a_base_that_keeps_nothing_is_told_before_gradients_that_nobody_followed():
+    """To follow them would tell no more: the file of a base that falls to anything falls with it."""
+    queries = replace(SAME, name="queries", strength=0)
+    fallen = replace(SOUND, attacks=[replace(queries, kept=0.0)])
+    assert "keeps less than 2 % under queries, so there is nothing to lose" in answer(fallen, MARGIN)[1][0]
+    assert "a smaller eps" in remedies(fallen, MARGIN, None)[0]
+    standing = replace(SOUND, attacks=[queries])
+    assert "no attack followed its gradients" in answer(standing, MARGIN)[1][0]
+    [how] = remedies(standing, MARGIN, None)
+    assert "COMPRESSED_FACTORY=" in how and "the network that it was made of, fake-quantized" in how
+    # What keeps the base's accuracy is not named among what takes it.
+    weak = replace(SOUND, attacks=[replace(SAME, name="PGD", kept=0.0), replace(queries, name="noise")])
+    assert "under PGD, so" in answer(weak, MARGIN)[1][0]
+
+
 def test_the_audit_has_the_last_word_in_favour_of_a_model():
     assert said(failures=["check 1, inside ball and box"]) == UNKNOWN
     assert said(warnings=["check 14, white-box at least as strong as transfer"]) == CARE

@@ -1,12 +1,19 @@
 """The verdict on two models: it says no more than its images show."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from squeezeproof.analysis.answers import CARE, KEEP, STOP, UNKNOWN, Evidence, Loss, remedies
 from squeezeproof.analysis.answers import answer as the_rule
 from squeezeproof.analysis.replacement import TOGETHER, Faced, replacement
+from squeezeproof.analysis.replacement_files import read_faced
+from squeezeproof.analysis.tried import not_tried, tried
+from squeezeproof.errors import InputError
 from squeezeproof.pages import answer_page
+from squeezeproof.store.predictions import save_predictions
 
 STATISTICS = {"alpha": 0.05, "margin": 0.02}
 
@@ -121,3 +128,57 @@ def test_the_page_places_an_interval_on_its_scale():
     page = answer_page.page(found, ["<i>tried"], [], [], {"a": "&"}, 0.02)
     assert "<b>, eps" not in page and "&lt;i&gt;tried" in page and "+5 points" in page
     assert TOGETHER.capitalize() not in page
+
+
+# --- attacks that end where they succeed, of which each model is scored on its own alone ------------------------------
+
+
+def own_files(folder, on_base, on_compressed, count=100):
+    """Files of two models, each scored on what Square made of it itself and broken in so many images; None is not
+    attacked. PGD is crafted on both and breaks none."""
+    labels, paths = torch.zeros(count, dtype=torch.long), []
+    right = {"base": on_base, "small": on_compressed}
+    for source, wrong in right.items():
+        for target in right:
+            predictions, attacks = {"clean": labels, "pgd": labels}, ["pgd"]
+            if source == target and wrong is not None:
+                attacks.append("square")
+                predictions["square"] = torch.arange(count).lt(wrong).long()
+            settings = {"norm": "linf", "eps": 0.1, "steps": 20, "queries": 80}
+            settings = {name: {**settings, "entry": name, "method": name} for name in attacks}
+            names = SimpleNamespace(dataset="d", target=target, source=source)
+            paths.append(folder / f"{target}-{source}")
+            split = {"fingerprint": "images", "classes": ["a", "b"]}
+            save_predictions(paths[-1], labels, predictions, names, settings, {"fingerprint": target}, split)
+    return paths
+
+
+def test_what_an_attack_that_ends_where_it_succeeds_broke_is_told_and_counts(tmp_path):
+    clean, faced, classes = read_faced(own_files(tmp_path, 30, 70), "base", "small")
+    found = replacement(clean, faced, classes, STATISTICS)
+    together = found.together.iloc[0]
+    assert (together["base_accuracy"], together["compressed_accuracy"]) == (0.7, pytest.approx(0.3))
+    assert found.verdict == STOP
+    page = answer_page.page(found, tried(faced), not_tried(faced), [], {}, 0.02)
+    [row] = [line for line in page.split("<tr") if ">Square" in line]
+    assert "70.0" in row and "30.0" in row and row.count(answer_page.ABSENT) == 2 and "less robust" in row
+    told = [sentence for sentence in tried(faced) if sentence.startswith("Square")]
+    assert told == [
+        "Square, 80 queries, eps 0.1 (Linf): crafted on base and compressed, each scored on its own; it ends where it "
+        "succeeds."
+    ]
+    assert not any("Square" in sentence for sentence in not_tried(faced))
+
+
+@pytest.mark.parametrize("wrong", [(30, None), (None, 70)])
+def test_an_attack_that_one_of_the_models_alone_faced_does_not_count(tmp_path, wrong):
+    clean, faced, classes = read_faced(own_files(tmp_path, *wrong), "base", "small")
+    assert {one.settings["entry"] for one in faced} == {"pgd"}
+    together = replacement(clean, faced, classes, STATISTICS).together.iloc[0]
+    assert together["base_accuracy"] == together["compressed_accuracy"] == 1
+
+
+def test_two_models_that_faced_nothing_together_are_told(tmp_path):
+    paths = own_files(tmp_path, 30, 70)
+    with pytest.raises(InputError, match="are scored together on no attack with a budget"):
+        read_faced([path for path in paths if path.name == "base-base"], "base", "small")

@@ -20,6 +20,12 @@ TOLERATED = 2
 ITERATED, SUITE = 2, 3
 # Gradients per image below which an attack did not take several steps, whatever its name.
 SEVERAL = 5
+# What is to be done where no attack followed the gradients of a model.
+FOLLOW = (
+    "an attack on the model itself that takes several steps (PGD, AutoAttack); of a file that gives no gradients, on "
+    "the network that it was made of, fake-quantized where the file is int8: make check takes it by COMPRESSED=, its "
+    "weights, and COMPRESSED_FACTORY=, the function that builds it"
+)
 
 
 @dataclass(frozen=True)
@@ -141,13 +147,10 @@ def remedies(found: Evidence, margin: float, seeds: int | None) -> list[str]:
     deciding = found.deciding(margin)
     open_losses = [loss for loss in deciding if not loss.within(margin)]
     changes = []
-    if not found.own or not any(loss.strength >= ITERATED for loss in found.own):
-        changes.append(
-            "an attack on the model itself that takes several steps (PGD, AutoAttack); of a file that gives no "
-            "gradients, on the network that it was made of"
-        )
-    elif not found.at_stake(margin):
+    if found.own and not found.at_stake(margin):
         changes.append("a smaller eps, or a base that resists anything")
+    elif not any(loss.strength >= ITERATED for loss in found.own):
+        changes.append(FOLLOW)
     if open_losses and deciding:
         changes.append(_images(open_losses, margin, seeds))
     if found.warnings:
@@ -198,10 +201,13 @@ def _missing(found: Evidence, margin: float) -> str:
         return "its accuracy on clean images was not compared with its base's"
     if not found.own:
         return "it was not attacked itself, and images made for other models prove nothing in its favour"
-    if not any(loss.strength >= ITERATED for loss in found.own):
+    strong = [loss for loss in found.own if loss.strength >= ITERATED]
+    # Where no attack leaves anything to lose, one that follows gradients would tell no more.
+    if found.at_stake(margin) and not strong:
         return "no attack followed its gradients for several steps; that it resists others proves little"
-    if not any(loss.strength >= ITERATED for loss in found.at_stake(margin)):
-        return f"its base keeps less than {_points(margin)} % under {_listed(found.own)}, so there is nothing to lose"
+    if not any(loss.kept > margin for loss in strong):
+        fallen = _listed(strong if found.at_stake(margin) else found.own)
+        return f"its base keeps less than {_points(margin)} % under {fallen}, so there is nothing to lose"
     return ""
 
 

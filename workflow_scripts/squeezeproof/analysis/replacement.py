@@ -2,8 +2,9 @@
 
 The answer is one of four, by the rule of `analysis.answers`. It rests on clean images and on all attacks together: an
 image stands where it stands against every image that was made of it, on the base or on the compressed model, within a
-budget. Both models face the same images. Where attacks could follow the gradients of one of the two alone, the images
-favour the other, and nothing is proved in its favour.
+budget. Both models face the same images, and each what an attack that ends where it succeeds made of it itself. Where
+attacks could follow the gradients of one of the two alone, the images favour the other, and nothing is proved in its
+favour.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -49,7 +50,8 @@ class Faced:
     Attributes:
         source: `base` or `compressed`, the model that was attacked.
         settings: of the attack, and `entry`, what a config calls it.
-        right: `base` and `compressed` -> whether that model labels the images rightly, bool [N].
+        right: `base` and `compressed` -> whether that model labels the images rightly, bool [N]; of an attack that ends
+            where it succeeds, the source alone: its images say nothing of the other model.
         scored: bool [N], the images that count.
     """
 
@@ -209,13 +211,14 @@ def _pairs(
             right = on_base.right[BASE], on_compressed.right[COMPRESSED]
             yield _pair(clean, on_base, COMPRESSED, Comparison.WHITE_BOX, *right)
         for one in filter(None, (on_base, on_compressed)):
-            yield _pair(clean, one, one.source, Comparison.SAME_SOURCE, one.right[BASE], one.right[COMPRESSED])
+            if len(one.right) == len(clean):
+                yield _pair(clean, one, one.source, Comparison.SAME_SOURCE, one.right[BASE], one.right[COMPRESSED])
     alike = set(followed) in (set(), {BASE, COMPRESSED})
     # Of attacks that were stronger on one model, the images favour the other.
     source, comparison = (COMPRESSED, Comparison.WHITE_BOX) if alike else (next(iter(followed)), Comparison.SAME_SOURCE)
     # The clean image lies in the ball, too.
     stands = [
-        np.logical_and.reduce([clean[model], *(one.right[model] | ~one.scored for one in here)])
+        np.logical_and.reduce([clean[model], *(one.right[model] | ~one.scored for one in here if model in one.right)])
         for model in (BASE, COMPRESSED)
     ]
     scored = np.logical_or.reduce([one.scored for one in here])

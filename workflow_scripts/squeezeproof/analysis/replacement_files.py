@@ -20,8 +20,8 @@ def read_faced(
         paths: predictions files of two models, each on what was crafted on either.
         base, compressed: names of the models in them.
 
-    An attack counts where both models were scored on it and it has a budget. Raises InputError where none is left, or
-    the files are of different images.
+    An attack with a budget counts where both models were scored on what it made of one of them, or each on what it made
+    of itself. Raises InputError where none is left, or the files are of different images.
     """
     names, found, clean, images, classes = {base: BASE, compressed: COMPRESSED}, {}, {}, set(), 0
     for path in sorted(map(str, paths)):
@@ -34,11 +34,14 @@ def read_faced(
     if len(images) > 1:
         raise InputError(f"{paths[0]}: was made from other test images than the other predictions; run again")
     faced = []
-    for (source, _), (settings, scores) in found.items():
-        if len(scores) == len(names) and settings["eps"] is not None:
+    for (source, attack), (settings, scores) in found.items():
+        both = len(scores) == len(names)
+        # Of an attack on one of the two alone, that one would face more.
+        alike = all(role in found.get((role, attack), ({}, {}))[1] for role in names.values())
+        if (both or alike) and settings["eps"] is not None:
             right = {target: predicted == labels for target, (predicted, labels) in scores.items()}
             scored = [predicted != NOT_SCORED for predicted, _ in scores.values()]
-            faced.append(Faced(source, settings, right, scored[0] & scored[1]))
+            faced.append(Faced(source, settings, right, np.logical_and.reduce(scored)))
     if not faced:
         raise InputError(
             f"{base} and {compressed} are scored together on no attack with a budget; add an evaluation with sources: "

@@ -26,7 +26,9 @@ def tried(faced: Sequence[Faced]) -> list[str]:
         budgets = [f"eps {eps_display(eps)}" for eps in sorted({one.settings["eps"] for one in own} - {None})]
         parts = [_name(entry, settings), *_length(settings), *([" and ".join(budgets)] if budgets else [])]
         sources = " and ".join(dict.fromkeys(one.source for one in own))
-        sentences.append(f"{', '.join(parts)} ({settings['norm'].capitalize()}): crafted on {sources}, scored on both.")
+        alone = any(len(one.right) == 1 for one in own)
+        scored = "each scored on its own; it ends where it succeeds" if alone else "scored on both"
+        sentences.append(f"{', '.join(parts)} ({settings['norm'].capitalize()}): crafted on {sources}, {scored}.")
     return sentences
 
 

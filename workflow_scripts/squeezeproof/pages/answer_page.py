@@ -126,4 +126,6 @@ def _attacks(table: pd.DataFrame) -> list[list[str]]:
 
 
 def _accuracy(rows: Mapping[str, Any], source: str, target: str) -> str:
-    return f"{100 * rows[source][f'{target}_accuracy']:.1f}" if source in rows else ABSENT
+    # Of an attack that ends where it succeeds there is no row of one source, and no other model is scored on it.
+    row = rows.get(source, rows.get(ITSELF) if source == target else None)
+    return f"{100 * row[f'{target}_accuracy']:.1f}" if row else ABSENT
