@@ -88,10 +88,73 @@ rule predict_int8:
         "../workflow_scripts/predict_int8.py"
 
 
+# Attacks that need no gradients, on the very model that is deployed.
+rule craft_int8:
+    input:
+        int8=paths.export("{dataset}", "{source}", INT8),
+        test=inputs.split("test"),
+        train=inputs.training_images_of_attack,
+    output:
+        paths.int8_set("{dataset}", "{source}", "{attack}"),
+    log:
+        paths.log("craft_int8", "{dataset}", "{source}", "{attack}"),
+    benchmark:
+        paths.benchmark("craft_int8", "{dataset}", "{source}", "{attack}")
+    conda:
+        "../envs/deploy.yaml"
+    threads: study.compute["threads"]
+    resources:
+        mem_mb=growing(3000),
+        runtime=growing(240),
+        batch_size=BATCH_SIZE,
+    params:
+        attack=lambda wildcards: study.attacks[wildcards.attack].settings,
+        entry=lambda wildcards: study.attacks[wildcards.attack].entry,
+        seed=lambda wildcards: derive_seed(wildcards.source, INT8, wildcards.attack),
+        compute=COMPUTE,
+        code=job_code.crafting_on_file,
+    message:
+        "Crafting {wildcards.attack} on the int8 model of {wildcards.source} ({wildcards.dataset})"
+    script:
+        "../workflow_scripts/craft_int8.py"
+
+
+rule score_int8:
+    input:
+        int8=paths.export("{dataset}", "{source}", INT8),
+        fake_quantized=inputs.model("source"),
+        test=inputs.split("test"),
+        sets=inputs.int8_sets,
+    output:
+        predictions=paths.int8_itself("{dataset}", "{source}"),
+        findings=paths.findings("{dataset}", "{source}", "int8_sets"),
+        checksum=checksum(paths.findings("{dataset}", "{source}", "int8_sets")),
+    log:
+        paths.log("score_int8", "{dataset}", "{source}"),
+    benchmark:
+        paths.benchmark("score_int8", "{dataset}", "{source}")
+    conda:
+        "../envs/deploy.yaml"
+    threads: study.compute["threads"]
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(60),
+    params:
+        attacks=study.int8_attacks,
+        compute=COMPUTE,
+        code=code_digest("score_int8.py"),
+    message:
+        "Scoring and auditing what was crafted on the int8 model of {wildcards.source} ({wildcards.dataset})"
+    script:
+        "../workflow_scripts/score_int8.py"
+
+
 rule write_deployed:
     input:
         int8=every(paths.int8_predictions, int8_pairs(study)),
         fake_quantized=every(paths.predictions, int8_pairs(study)),
+        itself=inputs.int8_itself(),
+        sets=inputs.every_int8_set(),
         audit=paths.table("audit"),
         checksums=checksums(["audit"]),
     output:

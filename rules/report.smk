@@ -43,6 +43,7 @@ rule write_story:
         checksums=checksums([*OF_THE_STORY, *STAGES, *story_tables(study)]),
         stages=stages(),
         targeted=[paths.table(name) for name in story_tables(study) if name == "targeted"],
+        deployed=[paths.table(name) for name in story_tables(study) if name == "deployed"],
         figures=[figures()[kind].files(paths, **names)[0] for kind, names in story_figures(study)],
         templates=story_templates(),
     output:

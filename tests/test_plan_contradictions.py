@@ -235,3 +235,32 @@ def test_what_a_quantization_cannot_come_after(change, problem):
     entries = {"weight": {"ratio": 0.98}, "int": {**AFTER, **change}}
     (found, *_) = problems_of({"compressions": entries})
     assert found.startswith(f"compressions.int.after: {problem}")
+
+
+INT8 = {"int": {"method": "quantization", "bits": 8}}
+QUERIES = {"fgsm": {"eps": 0.1}, "square": {"eps": [0.1, 0.2]}, "cw": {}, "rays": {"eps": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("efficiency", "problem"),
+    [
+        ({"attacks": ["fgsm*"]}, "fgsm-eps0.1 follows gradients, which an int8 model does not give"),
+        ({"attacks": ["squre"]}, "'squre' matches none"),
+        ({"attacks": ["square*"], "formats": ["onnx"]}, "no int8 model; add int8 to efficiency.formats"),
+        ({"attacks": ["square*"], "models": ["base"]}, "no int8 model; add a quantization of 8 bits"),
+    ],
+)
+def test_attacks_on_int8_models_follow_no_gradients_and_have_such_models(efficiency, problem):
+    changes = {"compressions": INT8, "attacks": QUERIES, "evaluations.all.attacks": "fgsm*", "efficiency": efficiency}
+    [found] = problems_of(changes)
+    assert found.startswith("efficiency.attacks: ") and problem in found
+
+
+def test_attacks_on_int8_models_are_of_their_own():
+    changes = {"compressions": INT8, "attacks": QUERIES, "evaluations.all.attacks": "fgsm*"}
+    study = plan({**changes, "efficiency": {"attacks": ["square*", "rays*"]}})
+    assert study.int8_attacks == ["square-eps0.1", "square-eps0.2", "rays-eps0.1"]
+    assert not {"square-eps0.1", "rays-eps0.1"} & {name for attacks in study.sets.values() for name in attacks}
+    assert plan({**changes, "efficiency": {}}).int8_attacks == plan(changes).int8_attacks == []
+    reaching = {**changes, "attacks.square.targeted": "random", "efficiency": {"attacks": ["square-eps0.1"]}}
+    assert "square-eps0.1 reaches for a class" in problems_of(reaching)[0]

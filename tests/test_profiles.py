@@ -29,7 +29,7 @@ ALONE = {
     "join_shards",
     "fit_attack",
 }
-ALONE |= {"sweep", "features", "tsne", "export", "export_int8", "measure_latency", "write_efficiency"}
+ALONE |= {"sweep", "features", "tsne", "export", "export_int8", "craft_int8", "measure_latency", "write_efficiency"}
 
 
 def rules():

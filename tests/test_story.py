@@ -39,6 +39,7 @@ FACTS = {
     "warnings": ["a.s0: the same model as b.s0"],
     "slopes": [],
     "targeted": [],
+    "deployed": [],
     "numbers": {"Seeds": "0", "Attacks": "<script>alert(1)</script>"},
 }
 CLEAN = pd.DataFrame({"model": ["a", "<i>b"], "accuracy": ["0.9", "0.85"], "low": ["0.8", "0.8"], "high": ["1", "0.9"]})

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
@@ -16,7 +17,8 @@ pytestmark = pytest.mark.slow
 BASE = "cnn8.standard.none.none.s0"
 INT8 = "cnn8.standard.int-8.standard.s0"
 INT4 = "cnn8.standard.int-4.standard.s0"
-EFFICIENCY = {"formats": ["onnx", "torch_export", "int8"], "images": 20, "rounds": 2}
+QUERIES = ["square-eps0.1", "rays-eps0.1"]
+EFFICIENCY = {"formats": ["onnx", "torch_export", "int8"], "images": 20, "rounds": 2, "attacks": ["square*", "rays*"]}
 
 
 def config():
@@ -24,8 +26,13 @@ def config():
     changed["study"] = "deployed"
     changed["trainings"] = {"standard": {"epochs": 8, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.01}}
     changed["compressions"] = {"weight": {"ratio": 0.5}, "int": {"method": "quantization", "bits": [8, 4]}}
-    changed["attacks"] = {"fgsm": {"eps": 0.1}}
-    changed["evaluations"] = {"white-box": {"sources": "*", "where": ["white-box"]}}
+    changed["attacks"] = {
+        "fgsm": {"eps": 0.1},
+        "square": {"eps": 0.1, "queries": 20, "reference": False, "stop_on_success": True},
+        "rays": {"eps": 0.1, "queries": 30},
+    }
+    own = {"sources": "*", "where": ["white-box"], "attacks": ["fgsm*"]}
+    changed["evaluations"] = {"white-box": own, "of-base": {**own, "sources": "base", "where": ["transfer"]}}
     return {**changed, "efficiency": EFFICIENCY}
 
 
@@ -48,15 +55,42 @@ def test_every_model_is_exported_and_only_eight_bits_as_int8(deployed):
 
 
 def test_the_int8_model_is_scored_on_what_its_twin_is_scored_on(deployed):
-    (row,) = table(deployed, "deployed").query("attack == 'fgsm-eps0.1'").itertuples()
-    assert (row.model, row.source) == (INT8, INT8)
-    fake_quantized = table(deployed, "robust_accuracy").set_index("target").loc[INT8]
+    row, of_base = table(deployed, "deployed").query("attack == 'fgsm-eps0.1'").itertuples()
+    assert (of_base.model, of_base.source, of_base.made_for) == (INT8, BASE, "its base")
+    assert (row.model, row.source, row.made_for) == (INT8, INT8, "its fake-quantized model")
+    fake_quantized = table(deployed, "robust_accuracy").set_index(["source", "target"]).loc[INT8, INT8]
     assert (row.fake_quantized_accuracy, row.n) == (fake_quantized["accuracy"], fake_quantized["n"])
     stored = load_file(deployed.results / f"adversarial/digits/{INT8}/fgsm-eps0.1.safetensors")
     session = open_session(deployed.results / f"exports/digits/{INT8}.int8.onnx")
     labels = run_session(session, stored["adversarial"]).argmax(1)
     assert row.int8_accuracy == (labels == stored["labels"]).mean()
     assert row.agreement == (labels == stored["predictions"]).mean() > 0.8
+
+
+def test_the_int8_model_is_attacked_itself(deployed):
+    rows = table(deployed, "deployed").set_index("attack")
+    session = open_session(deployed.results / f"exports/digits/{INT8}.int8.onnx")
+    names, stands = [path.stem for path in (deployed.results / "adversarial_int8/digits" / INT8).iterdir()], []
+    assert sorted(names) == sorted(QUERIES)
+    for attack in QUERIES:
+        row = rows.loc[attack]
+        stored = load_file(deployed.results / f"adversarial_int8/digits/{INT8}/{attack}.safetensors")
+        labels = run_session(session, stored["adversarial"]).argmax(1)
+        assert (row["source"], row["made_for"]) == (f"{INT8}.int8.onnx", "itself")
+        assert row["int8_accuracy"] == (labels == stored["labels"]).mean() < rows.loc["clean", "int8_accuracy"]
+        assert 1 < row["queries"] <= {"square-eps0.1": 21, "rays-eps0.1": 31}[attack]
+        stands.append(labels == stored["labels"])
+    for source in (BASE, INT8):
+        stored = load_file(deployed.results / f"adversarial/digits/{source}/fgsm-eps0.1.safetensors")
+        stands.append(run_session(session, stored["adversarial"]).argmax(1) == stored["labels"])
+    [worst] = set(rows.query("eps == 0.1")["worst"])
+    assert worst == np.logical_and.reduce(stands).mean() <= rows.query("eps == 0.1")["int8_accuracy"].min()
+    audit = table(deployed, "audit")
+    own = audit[audit["source"] == f"{INT8}.int8.onnx"]
+    assert set(own["attack"]) == set(QUERIES) and {1, 4} <= set(own["check"]) and "failure" not in set(own["verdict"])
+    story = (deployed.results / "story.html").read_text()
+    assert "int8 models attacked themselves" in story and f"{100 * worst:.1f} % of" in story
+    assert "queries an image" in story and "white-box access to that" in story
 
 
 def test_an_exported_file_predicts_what_the_study_scored(deployed):
@@ -118,6 +152,11 @@ def test_selections_and_figures_are_there(deployed):
 def test_a_second_run_does_nothing_and_without_the_section_nothing_is_deployed(deployed, tmp_path):
     assert deployed.planned() == {}
     workspace = deployed.clone(tmp_path / "study")
+    workspace.config["attacks"]["square"]["queries"] = 19
+    again = workspace.planned()
+    assert again["craft_int8"] == again["score_int8"] == 1
+    assert not {"train", "compress", "craft", "predict", "predict_int8", "export_int8"} & again.keys()
+    workspace.config["attacks"]["square"]["queries"] = 20
     workspace.config["efficiency"]["rounds"] = 3
     planned = workspace.planned()
     assert {"measure_latency", "write_efficiency", "plot_latency", "plot_pareto"} <= planned.keys()

@@ -6,6 +6,7 @@ from squeezeproof.analysis.unsupported import in_words
 from squeezeproof.atomic import replacing
 from squeezeproof.audit.findings import read_findings
 from squeezeproof.jobs import job
+from squeezeproof.pages.deployed import deployed_sentences
 from squeezeproof.pages.provenance import other_versions, provenance
 from squeezeproof.pages.slopes import slopes
 from squeezeproof.pages.story import embedded, page, summary
@@ -25,6 +26,7 @@ with job(snakemake):
     told_slopes = [text for path in files.stages for text in slopes(read_table(path), models)]
     targeted = [text for path in files.targeted for text in targeted_sentences(read_table(path))]
     study = {**params.study, "numbers": numbers, "warnings": warnings, "slopes": told_slopes, "targeted": targeted}
+    study["deployed"] = [text for path in files.deployed for text in deployed_sentences(read_table(path))]
     told = provenance(Path(snakemake.scriptdir).parent, params.benchmarks, models, crafting, images)
     shown = {Path(path).stem: read_texts(path) for path in files.tables}
     templates = Path(files.templates[0]).parent

@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from squeezeproof.entries import registry
+from squeezeproof.study.efficiency import int8_sets
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.files import read_file
 from squeezeproof.study.plan import Study
@@ -103,6 +104,7 @@ def main(paths):
         **{rule: made[rule] for rule in ("train", "compress")},
         **{rule: made[rule] for rule in ("import_model", "build_ensemble") if made[rule]},
         **crafting_jobs(study),
+        **({"craft_int8": len(int8_sets(study))} if study.int8_attacks else {}),
         "predict": len(study.pairs),
         **({"sweep": len(study.curves)} if study.curves else {}),
         **({"features": len(study.features)} if study.features else {}),

@@ -21,6 +21,7 @@ PARTS = {
     "sweep": ("source", "sweep"),
     "export": ("model", "ending"),
     "export_int8": ("model", None),
+    "craft_int8": ("source", "attack"),
     "probe": ("source", None),
 }
 COMPRESSION = "compression"

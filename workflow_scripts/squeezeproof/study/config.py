@@ -83,6 +83,12 @@ class Efficiency(Settings):
         ["onnx", "int8"],
         min_length=1,
     )
+    attacks: Several[Text] = setting(
+        "Attacks of the study, by names of their instances or shell patterns, that are crafted on every int8 model "
+        "itself, which ONNX Runtime answers for: such as square and rays, which follow no gradients, as it has none. "
+        "tables/deployed.csv and the story have the results.",
+        [],
+    )
     backends: Distinct[Literal["eager", "onnxruntime"]] = setting(
         "What models are timed on: `eager` is PyTorch on the study's device, `onnxruntime` ONNX Runtime on the CPU. "
         "Quantized models are timed as int8 on ONNX Runtime, and not at all at other widths than 8 bits.",

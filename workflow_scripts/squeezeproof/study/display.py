@@ -59,6 +59,7 @@ STAGES = {
     "fit_attack": "of what attacks learn",
     "craft": "of attacks",
     "craft_shard": "of attacks in shards",
+    "craft_int8": "of attacks on int8 models",
     "sweep": "of sweeps",
     "predict": "of predictions",
 }

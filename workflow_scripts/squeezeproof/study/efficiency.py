@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from squeezeproof.entries.settings import suggest
 from squeezeproof.study.entities import Instance, Model
 from squeezeproof.study.external import gives_gradients
+from squeezeproof.study.instances import needs_gradients
 from squeezeproof.study.selection import select, select_models
+from squeezeproof.study.targeted import is_targeted
 
 if TYPE_CHECKING:
     from squeezeproof.study.plan import Study
@@ -55,6 +57,54 @@ def expand_efficiency(
         else []
         for model in chosen
     }
+
+
+def expand_int8_attacks(study: "Study", problems: list[str]) -> list[str]:
+    """Names of the attack instances that are crafted on every int8 model itself.
+
+    Args:
+        study: has its config, attacks and exports.
+        problems: what is wrong is appended here.
+    """
+    settings = study.config["efficiency"]
+    if settings is None or not settings["attacks"]:
+        return []
+    path = "efficiency.attacks"
+    if not int8_models(study):
+        how = "add int8 to efficiency.formats" if "int8" not in settings["formats"] else "add a quantization of 8 bits"
+        problems.append(f"{path}: the study deploys no int8 model; {how}, or leave attacks out")
+    names = select(settings["attacks"], list(study.attacks), path, problems)
+    for name in names:
+        attack = study.attacks[name]
+        if needs_gradients(attack):
+            problems.append(
+                f"{path}: {name} follows gradients, which an int8 model does not give; write attacks that ask for "
+                f"scores or labels, such as square and rays"
+            )
+        elif is_targeted(attack) or attack.settings["eps"] is None:
+            what = "reaches for a class" if is_targeted(attack) else "has no budget"
+            problems.append(f"{path}: {name} {what}, and accuracies within a budget are compared; name another")
+    return names
+
+
+def int8_name(model: str) -> str:
+    """What the int8 model of a model is called where it is attacked itself: as its file is."""
+    return f"{model}.{ENDINGS['int8']}"
+
+
+def int8_models(study: "Study") -> list[tuple[str, str]]:
+    """(data set, model) of every model that is deployed as int8."""
+    return [key for key, endings in study.exports.items() if ENDINGS["int8"] in endings]
+
+
+def int8_sets(study: "Study") -> list[tuple[str, str, str]]:
+    """(data set, model, attack) of every set that is crafted on an int8 model itself."""
+    return [(*key, attack) for key in int8_models(study) for attack in study.int8_attacks]
+
+
+def int8_attacked(study: "Study") -> list[tuple[str, str]]:
+    """(data set, model) of every int8 model that is attacked itself."""
+    return int8_models(study) if study.int8_attacks else []
 
 
 def has_int8(compression: Instance | None) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from squeezeproof.entries import registry
+from squeezeproof.study.efficiency import int8_sets
 from squeezeproof.study.entities import Model
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ def jobs(study: "Study", sizes: Mapping[tuple[str, str], Size]) -> Iterator[Job]
             for shard in range(1, shards + 1):
                 part = "" if shards == 1 else f".shard{shard}of{shards}"
                 yield _job(study, sizes, rule, dataset, source, f"{source}/{attack}{part}", *passes)
+    for dataset, source, attack in int8_sets(study):
+        passes = [value * counts[dataset][2] for value in attack_passes(study.attacks[attack].settings)]
+        yield _job(study, sizes, "craft_int8", dataset, source, f"{source}/{attack}", *passes)
     for dataset, source, sweep in study.curves:
         per_example = map(
             sum, zip(*(attack_passes(point.settings) for point in study.sweeps[sweep].attacks), strict=True)

@@ -7,7 +7,7 @@ input function by itself; one that takes the name of a wildcard returns one.
 from collections.abc import Callable
 from typing import Any
 
-from squeezeproof.study.efficiency import ENDINGS, exports, timed_runs
+from squeezeproof.study.efficiency import ENDINGS, exports, int8_attacked, int8_sets, timed_runs
 from squeezeproof.study.external import is_given
 from squeezeproof.study.instances import fitted_on_training_images, learns_first
 from squeezeproof.study.paths import SHARD, Paths, prepared
@@ -123,6 +123,7 @@ class Inputs:
         """The findings on every data set, on every source and on every int8 model."""
         sources = [(*key, kind) for key in self.study.sets for kind in ("sets", "probe")]
         int8 = [(dataset, name, "int8") for dataset, name, end in exports(self.study) if end == ENDINGS["int8"]]
+        int8 += [(*key, "int8_sets") for key in int8_attacked(self.study)]
         data = [self.paths.data_findings(dataset) for dataset in self.study.audited_datasets]
         return data + [self.paths.findings(*key) for key in [*sources, *int8]]
 
@@ -131,6 +132,19 @@ class Inputs:
         return [self._prepared(name, split) for name in self.study.audited_datasets]
 
     # Deployment
+
+    def int8_itself(self) -> list[str]:
+        """The predictions of every int8 model on what was crafted on it itself."""
+        return [self.paths.int8_itself(*key) for key in int8_attacked(self.study)]
+
+    def every_int8_set(self) -> list[str]:
+        """Every adversarial set that is crafted on an int8 model itself."""
+        return [self.paths.int8_set(*key) for key in int8_sets(self.study)]
+
+    def int8_sets(self, wildcards: Any) -> list[str]:
+        """Those of the int8 model of a source."""
+        key = wildcards.dataset, wildcards.source
+        return [self.paths.int8_set(*key, attack) for attack in self.study.int8_attacks]
 
     def timed_files(self, wildcards: Any) -> list[str]:
         """The file that each run is timed from."""

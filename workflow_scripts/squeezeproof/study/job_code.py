@@ -73,6 +73,10 @@ class JobCode:
         attack = self.study.attacks[wildcards.attack].settings
         return used_code(self.study, script, models=[(wildcards.dataset, wildcards.source)], attacks=[attack])
 
+    def crafting_on_file(self, wildcards: Any) -> str:
+        """That of the attack on a file, which holds its network."""
+        return used_code(self.study, "craft_int8.py", attacks=[self.study.attacks[wildcards.attack].settings])
+
     def crafting_again(self, wildcards: Any) -> dict[str, str]:
         """Attack -> that which crafts it, of every set of a source: what is kept of one set holds as long as this."""
         model = wildcards.dataset, wildcards.source

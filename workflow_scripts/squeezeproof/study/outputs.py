@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_datasets
+from squeezeproof.study.efficiency import ENDINGS, exports, int8_attacked, int8_pairs, int8_sets, timed_datasets
 from squeezeproof.study.figures import figures
 from squeezeproof.study.instances import learns_first
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
@@ -159,6 +159,10 @@ def _deployment(study: "Study", paths: Paths) -> Iterator[Made]:
             yield "export", (dataset, model, ending), files
     for pair in int8_pairs(study):
         yield "predict_int8", pair, [paths.int8_predictions(*pair)]
+    for key in int8_sets(study):
+        yield "craft_int8", key, [paths.int8_set(*key)]
+    for key in int8_attacked(study):
+        yield "score_int8", key, [paths.int8_itself(*key), paths.findings(*key, "int8_sets")]
     for dataset in timed_datasets(study):
         yield "measure_latency", (dataset,), [paths.times(dataset), paths.machine(dataset)]
 

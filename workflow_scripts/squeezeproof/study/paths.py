@@ -56,6 +56,14 @@ class Paths:
         """Predictions of the int8 model that is deployed for a target."""
         return f"{self.results}/predictions_int8/{dataset}/{target}/{source}.safetensors"
 
+    def int8_itself(self, dataset: str, model: str) -> str:
+        """Predictions of the int8 model that is deployed for a model on what was crafted on it itself."""
+        return f"{self.results}/predictions_int8/{dataset}/{model}/itself.safetensors"
+
+    def int8_set(self, dataset: str, model: str, attack: str) -> str:
+        """An adversarial set that was crafted on the int8 model that is deployed for a model."""
+        return f"{self.results}/adversarial_int8/{dataset}/{model}/{attack}.safetensors"
+
     def sweep(self, dataset: str, source: str, sweep: str) -> str:
         return f"{self.results}/sweeps/{dataset}/{source}/{sweep}.safetensors"
 
@@ -81,7 +89,7 @@ class Paths:
         return f"{self.results}/latency/{dataset}.machine.json"
 
     def findings(self, dataset: str, model: str, kind: str) -> str:
-        """Findings of the audit on one model: of the kind `sets`, `probe` or `int8`."""
+        """Findings of the audit on one model: of the kind `sets`, `probe`, `int8` or `int8_sets`."""
         return f"{self.results}/audit/{dataset}/{model}.{kind}.csv"
 
     def data_findings(self, dataset: str) -> str:

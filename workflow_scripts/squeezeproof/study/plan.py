@@ -14,7 +14,7 @@ from squeezeproof.entries.compression import CONTROL, NONE
 from squeezeproof.entries.settings import as_dict
 from squeezeproof.study.combinations import after_contradictions, random_weights_notices, variant_contradictions
 from squeezeproof.study.controls import control_pairs, expand_controls, with_schedules
-from squeezeproof.study.efficiency import expand_efficiency, selection_contradictions
+from squeezeproof.study.efficiency import expand_efficiency, expand_int8_attacks, selection_contradictions
 from squeezeproof.study.ensembles import expand_ensembles
 from squeezeproof.study.entities import Dataset, Instance, Model, plain
 from squeezeproof.study.errors import ConfigError
@@ -51,6 +51,7 @@ class Study:
         sweeps, curves: name -> Sweep, and (dataset, model name, sweep name) of every model swept.
         features: (dataset, model name, name of the entry of `features`) of every model looked into.
         exports: (dataset, model name) -> endings of the files it is deployed as; empty without `efficiency`.
+        int8_attacks: attack instance names crafted on every int8 model itself.
     """
 
     def __init__(self, config: Any) -> None:
@@ -106,6 +107,7 @@ class Study:
         seen = [model for model in models if self.gives_gradients(model)]
         self.features = expand_features(self.config, seen, typed.datasets, list(self.attacks), self.sets, problems)
         self.exports = expand_efficiency(self.config, models, self.evaluated_models, self.compressions, problems)
+        self.int8_attacks = expand_int8_attacks(self, problems)
         problems += selection_contradictions(self.config["select"], self.attacks)
         problems += dict.fromkeys(
             target_contradictions(self.attacks, self.sets, typed.datasets, self.config["select"]["attack"])

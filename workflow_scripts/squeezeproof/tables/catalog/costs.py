@@ -136,13 +136,30 @@ LATENCY = Table(
 DEPLOYED = Table(
     "deployed",
     "Deployed int8 models on the adversarial images that were crafted for evaluations of their fake-quantized "
-    "models. The images follow the fake-quantized model's gradients, not the integer model's own, of which there are "
-    "none: it is at most as robust as this. Under minimum-norm attacks the two differ more, for those images lie at "
-    "the fake-quantized model's boundary.",
+    "models, and on those that `efficiency.attacks` crafted on the int8 models themselves by queries. The former "
+    "follow the fake-quantized model's gradients, not the integer model's own, of which there are none: it is at most "
+    "as robust as this. Under minimum-norm attacks the two differ more, for those images lie at the fake-quantized "
+    "model's boundary.",
     (
-        DATASET, MODEL_NAME, *axes(), SEED, SOURCE, *attack(), IMAGES,
-        Column("fake_quantized_accuracy", SHARE, "Accuracy of the fake-quantized model."),
+        DATASET, MODEL_NAME, *axes(), SEED, SOURCE,
+        Column(
+            "made_for", TEXT, "What the source is: the int8 model `itself`, `its fake-quantized model`, `its base` or "
+            "`another model`; empty of clean images.",
+        ),
+        *attack(), IMAGES,
+        Column(
+            "queries", NUMBER, "Mean number of times that an image was shown to the int8 model to craft it; empty "
+            "where another model was attacked.",
+        ),
+        Column(
+            "fake_quantized_accuracy", SHARE, "Accuracy of the fake-quantized model; empty on what was crafted on the "
+            "int8 model, as these images may end where they fool it.",
+        ),
         Column("int8_accuracy", SHARE, "Accuracy of the int8 model."),
+        Column(
+            "worst", SHARE, "The same where an image counts if the int8 model is right on it and on every image that "
+            "any attack of this budget made of it, on any source.",
+        ),
         Column(
             "difference", GAIN, "Accuracy of the int8 model minus that of the fake-quantized one.",
             value=lambda rows: rows.int8_accuracy - rows.fake_quantized_accuracy,
@@ -150,5 +167,5 @@ DEPLOYED = Table(
         *interval(TANGO), Column("agreement", SHARE, "Share of images to which both give one label."),
         Column("warnings", TEXT, CHECKS, printed=False, marks="int8_accuracy"),
     ),
-    title="int8 models on what was crafted for their fake-quantized models",
+    title="int8 models under attack",
 )  # fmt: skip
