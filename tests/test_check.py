@@ -31,7 +31,7 @@ from squeezeproof.from_files.study import Asked, understand
 from squeezeproof.models.build import build, specification
 from squeezeproof.models.zoo import torchvision_network
 from squeezeproof.study.plan import Study
-from squeezeproof.study.quick import ATTACKS, budgets
+from squeezeproof.study.quick import ATTACKS, batch_size, budgets, in_minutes, radii
 
 NETWORK = {"kind": "cnn8", "width": 8}
 CLASSES = 10
@@ -226,7 +226,12 @@ def test_a_file_that_holds_its_network_is_read_by_trying_too(base, tmp_path):
     assert "those with gradients on the base alone" in found.lines[4]
     study = Study(config)
     followed = {attack for (_, source), attacks in study.sets.items() if ".small." in source for attack in attacks}
-    assert {name.partition("-")[0] for name in followed} == {"noise", "square", "rays"}
+    assert followed == {"noise-eps0.2", "square-eps0.05", "square-eps0.2", "rays-eps0.2"}
+    of_base = {attack for (_, source), attacks in study.sets.items() if ".none." in source for attack in attacks}
+    assert of_base == followed | {"apgd-eps0.05", "apgd-eps0.2"}
+    tried = {attack for (_, target, source), attacks in study.pairs.items() if target != source for attack in attacks}
+    assert tried == {"noise-eps0.2", "apgd-eps0.05", "apgd-eps0.2"}
+    assert "APGD 25 steps, tried on both" in found.lines[4] and "RayS 200 queries (at 0.2 alone)" in found.lines[4]
 
 
 def test_options_that_cannot_be_meant_are_named(base, tmp_path):
@@ -251,6 +256,20 @@ def test_what_a_person_says_goes_before_what_is_usual(base, tmp_path):
 def test_budgets_fit_the_images(channels, side, larger):
     smaller, found = (float(read_number(text)) for text in budgets(channels, side))
     assert smaller < found == pytest.approx(larger)
+
+
+def test_the_longest_attacks_end_where_they_succeed_and_the_weakest_are_at_the_largest_budget():
+    assert in_minutes(gradients=True).keys() == ATTACKS.keys() and "pgd" not in in_minutes(gradients=False)
+    for gradients in (True, False):
+        stops = {method for method, settings in in_minutes(gradients).items() if settings.get("stop_on_success")}
+        assert stops == ({"apgd", "square"} if gradients else {"rays", "square"})
+    assert radii("rays", ["8/255", 0.02]) == ["8/255"] and radii("apgd", ["8/255", 0.02]) == ["8/255", 0.02]
+    assert radii("noise", ["8/255", "nine"]) == ["8/255", "nine"]
+
+
+@pytest.mark.parametrize(("side", "images"), [(8, 128), (28, 128), (32, 128), (64, 32), (224, 8)])
+def test_a_pass_is_of_fewer_images_where_they_are_large(side, images):
+    assert batch_size(side) == images
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.from_files.images import Images, read_images
 from squeezeproof.from_files.networks import find_external, find_network
 from squeezeproof.study.paths import Paths
-from squeezeproof.study.quick import attacks, budgets, stopping
+from squeezeproof.study.quick import batch_size, budgets, in_minutes, radii
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,7 +84,7 @@ def understand(asked: Asked) -> Understood:
     entry = stem if stem[:1].isalpha() else f"m{stem}"
     name, count = f"check-{entry}", min(images.count, asked.count or MOST)
     follows = registry.compressions()["external"].gives_gradients(external)
-    methods = {method: settings | stopping(method, follows) for method, settings in attacks(follows).items()}
+    methods = in_minutes(follows)
     tried = [method for method, settings in methods.items() if "stop_on_success" not in settings]
     config = {
         "study": name,
@@ -94,15 +94,17 @@ def understand(asked: Asked) -> Understood:
         "architectures": {"base": {**network.settings, "checkpoint": asked.base}},
         "trainings": {"given": {"epochs": 0}},
         "compressions": {entry: external},
-        "attacks": {method: {**settings, "eps": list(eps)} for method, settings in methods.items()},
+        "attacks": {method: {**settings, "eps": radii(method, eps)} for method, settings in methods.items()},
         "evaluations": {
             "itself": {"sources": "*", "where": ["white-box"]},
             "other": {"sources": "*", "where": ["transfer"], "attacks": [f"{method}-eps*" for method in tried]},
         },
     }  # fmt: skip
+    if not _sees_gpu():
+        config["compute"] = {"batch_size": batch_size(images.side)}
     attacked = "each model" if follows else "each model, those with gradients on the base alone"
     named, alone = (
-        ", ".join(_attack(method, methods[method]) for method in part)
+        ", ".join(_attack(method, methods[method], eps) for method in part)
         for part in (tried, [method for method in methods if method not in tried])
     )
     lines = [
@@ -134,10 +136,18 @@ def _number(radius: str) -> str | float:
     return radius if "/" in radius or not NUMBER.fullmatch(radius) else float(radius)
 
 
-def _attack(method: str, settings: Mapping[str, Any]) -> str:
-    entry = registry.attacks()[method]
+def _sees_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _attack(method: str, settings: Mapping[str, Any], eps: list[str | float]) -> str:
+    """An attack with its length, and its budgets where these are not all of `eps`."""
+    entry, own = registry.attacks()[method], radii(method, eps)
     length = [f"{settings[unit]} {unit}" for unit in entry.units if unit in settings]
-    return " ".join([entry.display or method, *length])
+    few = [f"(at {' and '.join(map(str, own))} alone)"] if len(own) < len(eps) else []
+    return " ".join([entry.display or method, *length, *few])
 
 
 def _text(config: Mapping[str, Any], asked: Asked, page: str) -> str:
@@ -147,6 +157,7 @@ def _text(config: Mapping[str, Any], asked: Asked, page: str) -> str:
         "architectures": "# The base as it is: weights, network and what its pixels are made of.",
         "compressions": "# The compressed model.",
         "attacks": "# On each of the two models. More steps and queries find more: docs/choose_an_attack.md.",
+        "compute": "# What the caches of a CPU hold; a GPU takes more, left out.",
         "evaluations": "# Each on its own images, and on the other's, but of attacks that end where they succeed.",
     }
     command = [f"# make check {' '.join(f'{name}={shlex.quote(value)}' for name, value in asked.written.items())}"]
