@@ -66,7 +66,7 @@ def test_a_rule_asks_for_more_at_every_attempt_and_for_a_card_where_it_computes(
     assert re.search(r"^\s+mem_mb=growing\((\d+|figure.mem_mb)\),$", body, re.M)
     assert re.search(r"^\s+runtime=growing\(\d+\),$", body, re.M)
     script = re.search(r'"\.\./(workflow_scripts/\w+\.py)"', body)[1]
-    assert ("gpu=GPUS" in body) is ("set_up(params.compute)" in (ROOT / script).read_text())
+    assert ("gpu=GPUS" in body) is ("set_up(params.compute, snakemake.config)" in (ROOT / script).read_text())
 
 
 def test_both_profiles_try_again_and_default_stays_as_it_is():
