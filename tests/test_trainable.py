@@ -2,15 +2,18 @@
 
 import copy
 import random
+import sys
+from types import ModuleType
 
 import pytest
 import torch
 from entry_examples import complete
-from model_examples import assert_same_tensors, split, training
+from model_examples import assert_same_tensors, spec_of, split, training
 from torch import nn
 from torch.nn import functional
 
-from squeezeproof.evaluation.support import not_supported
+from squeezeproof.evaluation.support import check_kept, not_supported
+from squeezeproof.models.build import build
 from squeezeproof.runtime import place
 from squeezeproof.training.loop import fit
 
@@ -80,6 +83,18 @@ class SecondForm(Plain):
 
     def block(self, maps):
         return functional.relu(self.norms[1]((self.conv if self.training else self.deployed)(maps)))
+
+
+class Fused(SecondForm):
+    """Fuses the scale of its normalisation into the other layer, as RepVGG does."""
+
+    def train(self, mode=True):
+        super().train(mode)
+        if not mode:
+            norm = self.norms[1]
+            scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+            self.deployed.weight.data = (self.conv.weight * scale[:, None, None, None]).detach()
+        return self
 
 
 class Skipping(Plain):
@@ -170,6 +185,14 @@ def test_a_network_whose_training_reaches_its_weights_is_compressed(factory):
 
 def test_weights_that_training_multiplies_with_in_part_are_trained():
     assert "weight" not in tried(drawn(Dropped))
+
+
+def test_a_network_that_fuses_its_layers_when_it_leaves_training_mode_is_kept(monkeypatch):
+    module = ModuleType("made_up_networks")
+    module.factory = lambda **_: drawn(Fused)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    given = spec_of("custom", factory="made_up_networks:factory", arguments={})
+    check_kept(build(given, seed=1), given, split(0, 16)[0])
 
 
 def test_looking_leaves_the_network_and_the_generators_as_they_were():

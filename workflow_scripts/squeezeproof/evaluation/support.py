@@ -92,6 +92,8 @@ def check_kept(model: nn.Module, spec: Specification, images: torch.Tensor) -> N
     trained = copied(model).train()
     with torch.no_grad():
         trained(to_pixels(images[:IMAGES], "cpu"))
+    # As a training leaves it: some fuse their layers as they change mode.
+    trained.eval()
     with TemporaryDirectory() as folder:
         path = Path(folder) / "untrained.safetensors"
         save_model(path, trained, spec)
