@@ -231,7 +231,7 @@ def test_a_file_that_holds_its_network_is_read_by_trying_too(base, tmp_path):
     assert of_base == followed | {"apgd-eps0.05", "apgd-eps0.2"}
     tried = {attack for (_, target, source), attacks in study.pairs.items() if target != source for attack in attacks}
     assert tried == {"noise-eps0.2", "apgd-eps0.05", "apgd-eps0.2"}
-    assert "APGD 25 steps, tried on both" in found.lines[4] and "RayS 200 queries (at 0.2 alone)" in found.lines[4]
+    assert "APGD 25 steps, tried on both" in found.lines[4] and "RayS 100 queries (at 0.2 alone)" in found.lines[4]
 
 
 def test_options_that_cannot_be_meant_are_named(base, tmp_path):
