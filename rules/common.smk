@@ -86,7 +86,7 @@ def refuse_what_cannot_run():
 # What of the section `compute` can change a result; how many images are in memory cannot.
 COMPUTE = {key: study.compute[key] for key in ("device", "threads")}
 # Named only where it is asked for: without it all is as it was before there was such a key.
-COMPUTE |= {"tf32": True} if study.compute["tf32"] else {}
+COMPUTE |= {"tf32": True} if study.compute["tf32"] and study.compute["device"] != "cpu" else {}
 # 0 takes as many as fit.
 BATCH_SIZE = study.compute["batch_size"] or 0
 # GPUs that a computing job asks for.

@@ -78,7 +78,7 @@ def test_class_folders_become_a_test_split_and_a_few_images_beside_it(tmp_path):
     source = folder(tmp_path / "images", 100)
     found = read_images(source, tmp_path / "links")
     assert (found.classes, found.side, found.channels) == (10, 8, 1)
-    files = {split: sorted((tmp_path / "links" / split).glob("*/*.png")) for split in ("train", "test")}
+    files = {split: sorted((found.root / split).glob("*/*.png")) for split in ("train", "test")}
     assert len(files["train"]) == SET_ASIDE * 10 and len(files["test"]) == found.count == 100 - SET_ASIDE * 10
     assert not {path.resolve() for path in files["train"]} & {path.resolve() for path in files["test"]}
     next(source.glob("3/*")).unlink()
@@ -89,7 +89,29 @@ def test_a_folder_with_splits_is_taken_as_it_is(tmp_path):
     folder(tmp_path / "images/test", 30)
     folder(tmp_path / "images/train", 40)
     found = read_images(tmp_path / "images", tmp_path / "links")
-    assert found.root == tmp_path / "images" and found.count == 30 and not (tmp_path / "links").exists()
+    assert found.root.parent == tmp_path / "links" and found.count == 30 and found.note.startswith("30 of ")
+    assert len(list(found.root.glob("test/*/*"))) == 30 and len(list(found.root.glob("train/*/*"))) == 40
+
+
+def test_a_study_of_other_images_is_another_study(tmp_path):
+    """Prepared data are known by the settings alone: other images of the same names were taken for those before."""
+    first, second = (folder(tmp_path / name / "images", 40) for name in ("one", "two"))
+    roots = [read_images(source, tmp_path / "links").root for source in (first, first, second)]
+    assert roots[0] == roots[1] != roots[2] and not roots[0].exists()
+    image = next(second.glob("3/*"))
+    Image.new("L", (8, 8), 200).save(image)
+    os.utime(image, (1, 1))
+    assert read_images(second, tmp_path / "links").root != roots[2]
+
+
+def test_classes_of_an_earlier_call_do_not_stay(tmp_path):
+    source = folder(tmp_path / "images", 40)
+    (source / "0").rename(source / "zero")
+    assert (read_images(source, tmp_path / "links").root / "test/zero").is_dir()
+    (source / "zero").rename(source / "0")
+    found = read_images(source, tmp_path / "links")
+    assert sorted(path.name for path in (found.root / "test").iterdir()) == list("0123456789")
+    assert list((tmp_path / "links").iterdir()) == [found.root]
 
 
 def test_images_that_do_not_say_their_size_are_refused(tmp_path):
@@ -101,6 +123,13 @@ def test_images_that_do_not_say_their_size_are_refused(tmp_path):
     (source / "0/odd.png").write_text("no image")
     with pytest.raises(InputError, match=r"odd\.png: not a readable image"):
         read_images(source, tmp_path / "links", side=8)
+
+
+def test_a_class_without_an_image_is_told(tmp_path):
+    source = folder(tmp_path / "images", 40)
+    (source / "10").mkdir()
+    with pytest.raises(InputError, match="10 holds no image; the class folders are the classes"):
+        read_images(source, tmp_path / "links")
 
 
 @pytest.mark.parametrize("made", ["", "one"])
@@ -337,6 +366,36 @@ def test_messages_name_the_files_of_a_person_and_not_their_copies(base, tmp_path
         check_command.main()
     told = str(ended.value)
     assert f"{files[name]}: " in told and "check-files" not in told
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"eps": "8"}, r"EPS=8: '8' is no radius in \(0, 1\]; write EPS=8/255"),
+        ({"eps": "0.1,abc"}, r"EPS=0\.1,abc: 'abc' is no radius"),
+        ({"eps": ","}, "'' is no radius"),
+        ({"eps": "0.1,1/10"}, "the same radius stands there twice"),
+        ({"normalization": "hlaf"}, "NORMALIZATION=hlaf: 'hlaf' is unknown, did you mean half?"),
+        ({"normalization": "imagenet"}, "NORMALIZATION=imagenet: has three channels, the images have 1"),
+        ({"architecture": "{kind: cnn9}"}, "ARCHITECTURE=: kind: 'cnn9' is unknown, did you mean cnn"),
+        ({"architecture": "{kind: cnn8, widht: 8}"}, "ARCHITECTURE=: widht: unknown, did you mean width?"),
+        ({"architecture": "{width: 8}"}, "ARCHITECTURE=: kind: 'None' is unknown; allowed"),
+        ({"count": 0}, "COUNT=0: is no number of images"),
+        ({"size": -1}, "SIZE=-1: is no number of pixels"),
+        ({"base": "net.onnx"}, r"BASE=.*net\.onnx: holds a network without gradients"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_meant_is_told_before_anything_is_written(base, tmp_path, monkeypatch, said, told):
+    files = {name: safetensors(base, tmp_path / f"{name}.safetensors") for name in ("base", "compressed")}
+    (tmp_path / "net.onnx").write_bytes(b"")
+    given = {**files, "images": str(folder(tmp_path / "images")), "architecture": "{kind: cnn8, width: 8}"} | said
+    given["base"] = str(tmp_path / given["base"])
+    words = [part for key, value in given.items() for part in (f"--{key}", str(value))]
+    monkeypatch.setattr(sys, "argv", ["check.py", *words])
+    with pytest.raises(SystemExit, match=told):
+        check_command.main()
+    assert not (tmp_path / "check.yaml").exists()
 
 
 def test_numbers_are_part_of_the_command_at_the_head_of_the_study(base, tmp_path):

@@ -25,7 +25,7 @@ class Local(PythonScript):
 
     def __init__(self, path, threads=1, record=None, **others):
         values = {"conda_env": None, "container_img": None, "env_modules": None, "shadow_dir": None}
-        values |= {"config": {}, "params": {}, "resources": {}, "is_local": True, "singularity_args": ""}
+        values |= {"config": {}, "params": {}, "resources": {}, "is_local": True, "singularity_args": "", "log": []}
         values |= {"conda_base_path": None, "runtime_paths": None, "threads": threads, "bench_record": record}
         vars(self).update(values | others)
         self.path = SimpleNamespace(get_path_or_uri=lambda secret_free: str(path))
@@ -60,10 +60,10 @@ def run(path, **others):
     return 0
 
 
-def in_background(path):
+def in_background(path, **others):
     """(thread, list that will hold the exit status) of a job that runs beside others."""
     statuses = []
-    thread = threading.Thread(target=lambda: statuses.append(run(path)))
+    thread = threading.Thread(target=lambda: statuses.append(run(path, **others)))
     thread.start()
     return thread, statuses
 
@@ -227,13 +227,15 @@ def test_a_killed_worker_hurts_no_job_and_has_a_successor(pool, write, tmp_path)
 
 def test_a_killed_job_takes_nobody_with_it(pool, write, tmp_path):
     victim, others = sleeping(write), write("import time; time.sleep(2)", "other.py")
-    first, second = in_background(victim), in_background(others)
+    log = tmp_path / "job.log"
+    first, second = in_background(victim, log=[log]), in_background(others, log=[tmp_path / "none" / "other.log"])
     pid = tmp_path / "job.py.pid"
     wait_for(lambda: pid.exists() and pid.read_text().endswith("\n"))
     os.kill(int(pid.read_text()), signal.SIGKILL)
     for thread, _ in (first, second):
         thread.join(60)
     assert (first[1], second[1]) == ([-9], [0])
+    assert log.read_text().startswith("ERROR: killed (signal 9)")
 
 
 MAIN = """

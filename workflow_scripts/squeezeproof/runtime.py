@@ -37,7 +37,8 @@ def set_up(compute: dict[str, Any], config: dict[str, Any] | None = None) -> tor
         return torch.device("cpu")
     repeat_on_gpus(compute.get("tf32", False))
     gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    places = ((config or {}).get("compute") or {}).get("jobs_per_gpu", 1)
+    # As written: a whole number may have a point, and null leaves it out.
+    places = int(((config or {}).get("compute") or {}).get("jobs_per_gpu") or 1)
     # The current device is what `cuda` means from here on.
     torch.cuda.set_device(take_gpu([f"GPU-{gpu.uuid}" for gpu in gpus], places=places))
     return torch.device("cuda")

@@ -27,6 +27,7 @@ from convert_checkpoint import convert
 
 from squeezeproof.atomic import replacing
 from squeezeproof.entries.architecture import TORCH_FILES
+from squeezeproof.entries.compressions.external import DEPLOYED
 from squeezeproof.errors import InputError
 from squeezeproof.from_files.study import Asked, understand
 from squeezeproof.study.errors import ConfigError
@@ -39,6 +40,7 @@ FURTHER = (
 )  # fmt: skip
 # Of make itself.
 OF_MAKE = ("PYTHON", "CORES", "SHELL")
+UNITS = {"size": "pixels", "channels": "channels", "count": "images"}
 # Characters of the log that a failed run ends with.
 SHOWN = 3000
 
@@ -50,6 +52,11 @@ def weights(path, folder, name, key):
     """
     if not Path(path).is_file():
         raise InputError(f"{name.upper()}={path}: there is no such file")
+    if name == "base" and path.endswith(DEPLOYED):
+        raise InputError(
+            f"BASE={path}: holds a network without gradients, which attacks on the base follow; give its weights, as "
+            f".pt or .safetensors"
+        )
     if not path.endswith(TORCH_FILES):
         if key:
             raise InputError(f"{name.upper()}={path}: an entry ({key}) is named of torch files alone; leave it out")
@@ -108,6 +115,13 @@ def as_written(text, asked):
     return text
 
 
+def look_out(asked):
+    """Say what the search takes that follows, where a person did not name the base's network."""
+    if asked.architecture is None:
+        base = asked.written["BASE"]
+        print(f"Looking for the network of {base}; FACTORY= or ARCHITECTURE= names it at once", flush=True)
+
+
 def save(path, text):
     """Write the study; one that was edited since is kept beside it."""
     if path.is_file() and path.read_text(encoding="utf-8") != text:
@@ -146,6 +160,9 @@ def arguments_of(environment):
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=given.get(name) or None)
     parser.add_argument("--cores", default="2")
     arguments = parser.parse_args()
+    for name in ("size", "channels", "count"):
+        if (number := getattr(arguments, name)) is not None and number < 1:
+            raise InputError(f"{name.upper()}={number}: is no number of {UNITS[name]}; write 1 or more")
     if missing := [name.upper() for name in NEEDED if not getattr(arguments, name)]:
         raise InputError(f"{listed(missing)} missing; write {__doc__.splitlines()[2].strip()}")
     return arguments
@@ -158,6 +175,7 @@ def main():
     try:
         arguments = arguments_of(os.environ)
         asked = ask(arguments)
+        look_out(asked)
         found = understand(asked)
         check_config(yaml.safe_load(found.text))
     except (InputError, ConfigError) as error:
@@ -165,6 +183,9 @@ def main():
     study, page = asked.study, found.page
     save(study, found.text)
     print("\n".join([*found.lines, f"Study: {study}"]), flush=True)
+    shown = study.with_name("check.html")
+    if shown.is_file():
+        shown.replace(study.with_name("check.old.html"))
     log = asked.files / "run.log"
     asked.files.mkdir(parents=True, exist_ok=True)
     print(f"Running it; what happens is in {log}", flush=True)
@@ -185,7 +206,6 @@ def main():
         told = as_written(log.read_text(encoding="utf-8"), asked)[-SHOWN:]
         sys.exit(f"{told}\ncheck: the study did not end; {log} has all of it")
     text = page.read_text(encoding="utf-8")
-    shown = study.with_name("check.html")
     shutil.copyfile(page, shown)
     print(html.unescape(re.search(r"<h1>(.*?)</h1>", text)[1]))
     print(f"The page: {shown}")

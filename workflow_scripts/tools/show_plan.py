@@ -109,7 +109,7 @@ def main(paths):
         **({"sweep": len(study.curves)} if study.curves else {}),
         **({"features": len(study.features)} if study.features else {}),
     }
-    print_table("Jobs of a first run", ["rule", "jobs"], [*jobs.items(), ("total", sum(jobs.values()))])
+    print_table("Jobs that compute, in a first run", ["rule", "jobs"], [*jobs.items(), ("total", sum(jobs.values()))])
 
 
 if __name__ == "__main__":

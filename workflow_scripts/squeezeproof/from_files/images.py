@@ -1,6 +1,8 @@
 """A folder of images as a study of two finished models takes it."""
 
+import hashlib
 import os
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ class Images:
     """What is in a folder of images.
 
     Attributes:
-        root: a folder with train/{class}/ and test/{class}/.
+        root: a folder of links, train/{class}/ and test/{class}/, whose name changes with the images.
         classes: how many classes there are.
         count: images of the test split.
         side: in pixels, of the square that every image becomes.
@@ -43,8 +45,8 @@ def read_images(folder: str | Path, links: str | Path, side: int | None = None, 
 
     Args:
         folder: of the images.
-        links: a folder that is made for class folders: links to the first SET_ASIDE images of every class as its
-            training split, to all others as its test split.
+        links: where the `root` is made. Of class folders the first SET_ASIDE images of each are its training split, all
+            others its test split.
         side, channels: None for what the images say.
 
     Raises InputError where there are no classes, or the images have several sizes and no side was given.
@@ -64,12 +66,13 @@ def read_images(folder: str | Path, links: str | Path, side: int | None = None, 
     channels = channels or (1 if all(grey for _, grey in seen) else 3)
     note = f"{len(found)} classes, {'grey' if channels == 1 else 'RGB'}, {side} × {side}"
     if has_splits:
-        count = sum(map(len, found.values()))
-        return Images(folder, len(found), count, side, channels, f"{count} of {folder}/test, {note}")
-    _link(found, links)
-    count = sum(max(0, len(paths) - SET_ASIDE) for paths in found.values())
-    told = f"{count} of {folder}, {note}; {SET_ASIDE} more of each class stand in for training images"
-    return Images(Path(links), len(found), count, side, channels, told)
+        splits, place, rest = {"train": _classes(folder / "train"), "test": found}, f"{folder}/test", ""
+    else:
+        train = {name: paths[:SET_ASIDE] for name, paths in found.items()}
+        splits = {"train": train, "test": {name: paths[SET_ASIDE:] for name, paths in found.items()}}
+        place, rest = folder, f"; {SET_ASIDE} more of each class stand in for training images"
+    count = sum(map(len, splits["test"].values()))
+    return Images(_linked(splits, Path(links)), len(found), count, side, channels, f"{count} of {place}, {note}{rest}")
 
 
 def _classes(folder: Path) -> dict[str, list[Path]]:
@@ -80,7 +83,14 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
         for path in names
         if not path.name.startswith(".")
     }
-    return {name: paths for name, paths in found.items() if paths}
+    full = {name: paths for name, paths in found.items() if paths}
+    empty = [name for name in found if name not in full]
+    if empty and len(full) > 1:
+        raise InputError(
+            f"IMAGES={folder}: {', '.join(empty)} holds no image; the class folders are the classes that the models "
+            f"know, so give it some, or remove what is no class"
+        )
+    return full
 
 
 def _spread(paths: Sequence[Path]) -> Sequence[Path]:
@@ -107,15 +117,24 @@ def _side(folder: Path, sizes: Counter[tuple[int, int]]) -> int:
     )
 
 
-def _link(found: Mapping[str, Sequence[Path]], links: str | Path) -> None:
-    """Make the folder `links` anew: a link to every image, below train/ or test/."""
-    links = Path(links)
-    for split in ("train", "test"):
+def _linked(splits: Mapping[str, Mapping[str, Sequence[Path]]], links: Path) -> Path:
+    """The folder below `links` that is made anew, with a link to every image; what was there of other images goes.
+
+    Its name tells sizes and times of the images, so that a study of other images, or of changed ones, is another one.
+    """
+    told = hashlib.sha256()
+    for split, found in splits.items():
         for name, paths in found.items():
-            place = links / split / name
-            place.mkdir(parents=True, exist_ok=True)
-            for known in place.iterdir():
-                if known.is_symlink():
-                    known.unlink()
-            for path in paths[:SET_ASIDE] if split == "train" else paths[SET_ASIDE:]:
+            for path in paths:
+                seen = path.stat()
+                told.update(f"{split}/{name}/{path.absolute()}/{seen.st_size}/{seen.st_mtime_ns}\0".encode())
+    if links.is_dir():
+        shutil.rmtree(links)
+    root = links / told.hexdigest()[:12]
+    for split, found in splits.items():
+        for name, paths in found.items():
+            place = root / split / name
+            place.mkdir(parents=True)
+            for path in paths:
                 os.symlink(os.path.relpath(path, place), place / path.name)
+    return root

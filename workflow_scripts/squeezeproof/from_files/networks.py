@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from squeezeproof.compression.external import read_external
 from squeezeproof.entries import registry
 from squeezeproof.entries.architecture import WEIGHTS
-from squeezeproof.entries.settings import as_dict
+from squeezeproof.entries.settings import as_dict, suggest
 from squeezeproof.errors import InputError, pass_on
 from squeezeproof.models.build import APART, build, specification
 from squeezeproof.models.checkpoints import load_weights
@@ -28,6 +28,8 @@ STEMS = ("small", "original")
 NORMALIZATIONS = ("none", "half", "imagenet", "bytes")
 # Standard errors by which a model that was read rightly is better than the largest class.
 ERRORS = 3.0
+# Numbers of VGG's last layer, the widest of torchvision's.
+LAST_LAYER = 1000 * 4097
 # What weights are made by.
 FILLED = (torch.empty, torch.zeros, torch.ones, torch.full, torch.randn)
 
@@ -65,10 +67,11 @@ def find_network(
         architecture: its entry of `architectures`; None for every network that has tensors of these names and shapes.
         normalization: None for the one of NORMALIZATIONS that gives the highest accuracy.
 
-    Raises InputError where no network fits, or none is better than the largest class.
+    Raises InputError where no network fits, none is better than the largest class, or what a person gives is unknown.
     """
     dataset = described(images, classes)
-    candidates = [architecture] if architecture else _fitting(path, dataset)
+    _check_normalization(normalization, images)
+    candidates = [_checked_architecture(architecture)] if architecture else _fitting(path, dataset)
     pixels = [normalization] if normalization else [one for one in NORMALIZATIONS if _goes_with(one, images)]
     tried = {}
     for settings in candidates:
@@ -94,6 +97,12 @@ def find_network(
         )
     note = f"{best}: {found:.1%} of {len(labels)} images right"
     note += f" ({', '.join(others)})" if others else ""
+    # Within the error of so many images another reading may as well be what it was trained on.
+    near = found - (2 * found * (1 - found) / len(labels)) ** 0.5
+    alike = [name for name, (share, *_) in tried.items() if name.startswith(named) and name != best and share >= near]
+    if alike:
+        readings = " and ".join(name.removeprefix(named) for name in [best, *alike])
+        note += f"; {readings} cannot be told apart so, NORMALIZATION= says which it was trained with"
     return Network(settings, found, "; ".join([note, *done]), model, spec)
 
 
@@ -134,6 +143,25 @@ def find_external(
         what = f"{_said({'normalization': 'as written', **settings['architecture']})}, "
     told = f"{what}{found:.1%} of {len(labels)} images right, as the base in {agreement:.1%}"
     return written, "; ".join([told, *done])
+
+
+def _check_normalization(name: str | None, images: torch.Tensor) -> None:
+    if name is not None and name not in NORMALIZATIONS:
+        raise InputError(f"NORMALIZATION={name}: {name!r} is unknown{suggest(name, NORMALIZATIONS)}")
+    if name is not None and not _goes_with(name, images):
+        raise InputError(f"NORMALIZATION={name}: has three channels, the images have {images.shape[1]}")
+
+
+def _checked_architecture(settings: dict[str, Any]) -> dict[str, Any]:
+    """An entry of `architectures` that a person gives; InputError with what is wrong with it."""
+    kinds, kind = registry.architectures(), str(settings.get("kind"))
+    if kind not in kinds:
+        raise InputError(f"ARCHITECTURE=: kind: {kind!r} is unknown{suggest(kind, list(kinds))}")
+    try:
+        kinds[kind].model_validate(settings)
+    except ValidationError as error:
+        raise InputError(f"ARCHITECTURE=: {'; '.join(in_words(error, settings, kinds[kind]))}") from None
+    return settings
 
 
 def _checked(settings: dict[str, Any]) -> dict[str, Any]:
@@ -192,17 +220,23 @@ def _fits(settings: dict[str, Any], tensors: dict[str, torch.Tensor], dataset: D
 
 def _known(numbers: int) -> Iterator[list[dict[str, Any]]]:
     """Every network that needs no setting and every classifier of torchvision, each in the forms that weights leave
-    open; those of about so many numbers first, as each takes a second to build.
+    open; those of about so many numbers first, as each takes a second to build, and none that has far more.
     """
     from torchvision import models
 
+    def size(name: str) -> float:
+        return next(iter(models.get_model_weights(name))).meta["num_params"]
+
     def far(name: str) -> float:
-        return abs(next(iter(models.get_model_weights(name))).meta["num_params"] - numbers)
+        return abs(size(name) - numbers)
 
     for kind, entry in registry.architectures().items():
         if all(not field.is_required() for field in entry.model_fields.values()):
             yield [{"kind": kind}]
     for name in sorted(models.list_models(module=models), key=far):
+        # For few classes a network lacks what the widest last layer has for ImageNet's.
+        if size(name) - LAST_LAYER > 2 * numbers:
+            continue
         yield [{"kind": "torchvision", "name": name, "stem": stem} for stem in STEMS]
 
 

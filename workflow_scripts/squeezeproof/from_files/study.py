@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import yaml
 
 from squeezeproof.datasets.prepare import stratified
 from squeezeproof.entries import registry
-from squeezeproof.entries.settings import NUMBER
+from squeezeproof.entries.settings import read_number
 from squeezeproof.errors import InputError
 from squeezeproof.from_files.images import Images, read_images
 from squeezeproof.from_files.networks import find_external, find_network
@@ -77,7 +77,7 @@ def understand(asked: Asked) -> Understood:
     if asked.compressed_architecture:
         external["architecture"] = asked.compressed_architecture
     external, note = find_external(external, network, pixels, labels, images.classes)
-    eps = [_number(radius) for radius in asked.eps or budgets(images.channels, images.side)]
+    eps = _radii(asked.eps or budgets(images.channels, images.side))
     base, compressed = (Path(asked.written[name]) for name in ("BASE", "COMPRESSED"))
     stem = re.sub(r"[^A-Za-z0-9_]+", "_", compressed.stem).strip("_")[:20]
     # An entry's name begins with a letter.
@@ -131,9 +131,15 @@ def _some(images: Images) -> "tuple[Tensor, Tensor]":
     return torch.from_numpy(rows[chosen]), torch.from_numpy(labels[chosen])
 
 
-def _number(radius: str) -> str | float:
-    """A radius as a config has it: 8/255 is a text."""
-    return radius if "/" in radius or not NUMBER.fullmatch(radius) else float(radius)
+def _radii(written: Sequence[str]) -> list[str | float]:
+    """The radii of EPS= as a config has them, where 8/255 is a text; InputError where one is none, or comes twice."""
+    shown, numbers = f"EPS={','.join(written)}", [read_number(radius) for radius in written]
+    for radius, number in zip(written, numbers, strict=True):
+        if not isinstance(number, float) or not 0 < number <= 1:
+            raise InputError(f"{shown}: {radius!r} is no radius in (0, 1]; write EPS=8/255 or EPS=2/255,8/255")
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"{shown}: the same radius stands there twice")
+    return [radius if "/" in radius else float(number) for radius, number in zip(written, numbers, strict=True)]
 
 
 def _sees_gpu() -> bool:

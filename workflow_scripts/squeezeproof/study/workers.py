@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import cache
 from pathlib import Path
 
@@ -75,8 +75,17 @@ def _start(script: PythonScript, path: str, edit: bool = False) -> None:
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM:
         # Sent to all processes of a run, it may end a job before Snakemake knows that it is to end.
         interrupted.wait(1)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+        _say_killed(script)
     if status != 0:
         raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), f"{sys.executable} {path}")
+
+
+def _say_killed(script: PythonScript) -> None:
+    """Tell in a job's log what it could not tell itself."""
+    for log in script.log:
+        with suppress(OSError), open(log, "a", encoding="utf-8") as file:
+            file.write("ERROR: killed (signal 9), as by a system out of memory; the same command goes on\n")
 
 
 def _end_if_interrupted(path: str) -> None:
