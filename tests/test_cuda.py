@@ -6,26 +6,22 @@ The tests of the pretended device hold that both make the same operations; these
 import copy
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from adversary_examples import PLAIN, TRAIN, VALIDATION, adversary
+from adversary_examples import TRAIN, VALIDATION
 from attack_fixtures import held_out, network, settings
 from conftest import ROOT, TABLES, TINY, Workspace
-from device_examples import ADVERSARIES, COMPRESSIONS, MODELS
-from entry_examples import complete
+from device_examples import ADVERSARIES, COMPRESSIONS, MODELS, compressed, trained_by_admm
 from library_fixtures import settings as library_settings
-from model_examples import EXAMPLES, model_of, shape_of, split, training
+from model_examples import training
 
 from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.registry import ATTACKS
 from squeezeproof.batches import in_batches
-from squeezeproof.compression.compress import compress
-from squeezeproof.compression.constraint import constraint
-from squeezeproof.compression.task import Task
-from squeezeproof.compression.weights import prunable
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.layers import layer_features
@@ -34,7 +30,6 @@ from squeezeproof.models.build import build
 from squeezeproof.models.ensemble import averaged
 from squeezeproof.models.predict import predict
 from squeezeproof.runtime import repeat_on_gpus
-from squeezeproof.training.admm import Admm
 from squeezeproof.training.loop import fit
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
@@ -122,33 +117,14 @@ def test_trainings(rival, spec, precision):
 
 
 def test_admm():
-    entry = complete("compressions", "admm", ratio=0.5, rho=0.05, rho_max=5.0)
-    recipe = training(3, batch_size=20, momentum=0.9, adversary=adversary("pgd", steps=2))
-
-    def work(to):
-        model = to(build(PLAIN, seed=0))
-        solver = Admm(prunable(model), constraint(entry), entry)
-        fit(model, TRAIN, VALIDATION, recipe, seed=3, solver=solver)
-        return model, solver.masks
-
-    (_, expected), (_, found) = twice(work)
+    (_, _, expected), (_, _, found) = twice(trained_by_admm)
     for name, mask in expected.items():
         assert mask.sum() == found[name].cpu().sum()
 
 
 @pytest.mark.parametrize("name", COMPRESSIONS)
 def test_compressions(name):
-    method, changes = COMPRESSIONS[name]
-    images, labels = split(0, 60)
-    spec = EXAMPLES["cnn8"]
-
-    def work(to):
-        model = to(model_of(spec))
-        entry = complete("compressions", method, **changes)
-        compress(Task(model, shape_of(spec), entry, lambda *_: None, (images, labels)))
-        return model, predict(model, images, 20)
-
-    (expected, same), (found, labels) = twice(work)
+    (expected, same), (found, labels) = twice(partial(compressed, name))
     for name, tensor in expected.state_dict().items():
         assert found.state_dict()[name].shape == tensor.shape, name
     assert (labels.cpu() == same).float().mean() >= 0.95

@@ -1,27 +1,22 @@
 """Training, compressing and evaluating on a GPU give what they give on the CPU, bit for bit."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
-from adversary_examples import PLAIN, TRAIN, VALIDATION, adversary
+from adversary_examples import TRAIN, VALIDATION
 from attack_fixtures import held_out, network, settings
-from device_examples import ADVERSARIES, COMPRESSIONS, MODELS
-from entry_examples import complete
-from model_examples import EXAMPLES, model_of, shape_of, split, training
+from device_examples import ADVERSARIES, COMPRESSIONS, MODELS, compressed, trained_by_admm
+from model_examples import training
 from pairwise import paired
 from pretend_device import NAME
 
-from squeezeproof.compression.compress import compress
-from squeezeproof.compression.constraint import constraint
-from squeezeproof.compression.task import Task
-from squeezeproof.compression.weights import prunable
 from squeezeproof.evaluation.layers import layer_features
 from squeezeproof.evaluation.sweep import sweep
 from squeezeproof.models.build import build
 from squeezeproof.models.ensemble import averaged
 from squeezeproof.models.predict import predict
-from squeezeproof.training.admm import Admm
 from squeezeproof.training.loop import fit
 
 DEVICE = f"{NAME}:0"
@@ -62,32 +57,14 @@ def test_trainings(rival, name, optimizer):
 
 
 def test_admm():
-    entry = complete("compressions", "admm", ratio=0.5, rho=0.05, rho_max=5.0)
-    recipe = training(3, batch_size=20, momentum=0.9, adversary=adversary("pgd", steps=2))
-
-    def work(to):
-        model = to(build(PLAIN, seed=0))
-        solver = Admm(prunable(model), constraint(entry), entry)
-        return model, fit(model, TRAIN, VALIDATION, recipe, seed=3, solver=solver), solver.masks
-
-    (expected, course, masks), (found, told, marks) = on_both(work)
+    (expected, course, masks), (found, told, marks) = on_both(trained_by_admm)
     same_state(found, expected)
     assert len(told) == len(course) and all(torch.equal(marks[name].cpu(), mask) for name, mask in masks.items())
 
 
 @pytest.mark.parametrize("name", COMPRESSIONS)
 def test_compressions(name):
-    method, changes = COMPRESSIONS[name]
-    images, labels = split(0, 60)
-    spec = EXAMPLES["cnn8"]
-
-    def work(to):
-        model = to(model_of(spec))
-        entry = complete("compressions", method, **changes)
-        compress(Task(model, shape_of(spec), entry, lambda *_: None, (images, labels)))
-        return model, predict(model, images, 20)
-
-    (expected, labels_expected), (found, labels_found) = on_both(work)
+    (expected, labels_expected), (found, labels_found) = on_both(partial(compressed, name))
     same_state(found, expected)
     assert torch.equal(labels_found, labels_expected)
 

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from squeezeproof.compression.external import read_external
 from squeezeproof.entries import registry
 from squeezeproof.entries.architecture import WEIGHTS
-from squeezeproof.entries.settings import as_dict, suggest
+from squeezeproof.entries.settings import Settings, as_dict, suggest
 from squeezeproof.errors import InputError, pass_on
 from squeezeproof.models.build import APART, build, specification
 from squeezeproof.models.checkpoints import load_weights
@@ -157,20 +157,21 @@ def _checked_architecture(settings: dict[str, Any]) -> dict[str, Any]:
     kinds, kind = registry.architectures(), str(settings.get("kind"))
     if kind not in kinds:
         raise InputError(f"ARCHITECTURE=: kind: {kind!r} is unknown{suggest(kind, list(kinds))}")
-    try:
-        kinds[kind].model_validate(settings)
-    except ValidationError as error:
-        raise InputError(f"ARCHITECTURE=: {'; '.join(in_words(error, settings, kinds[kind]))}") from None
+    _valid(kinds[kind], settings, "ARCHITECTURE")
     return settings
 
 
 def _checked(settings: dict[str, Any]) -> dict[str, Any]:
     """All settings of an `external` compression; InputError with what is wrong with those that a person gives."""
-    entry = registry.compressions()["external"]
+    return as_dict(_valid(registry.compressions()["external"], settings, "OPTIONS"))
+
+
+def _valid(entry: type[Settings], settings: dict[str, Any], option: str) -> Settings:
+    """What a person gives by an option of the command, typed; InputError with what is wrong with it."""
     try:
-        return as_dict(entry.model_validate(settings))
+        return entry.model_validate(settings)
     except ValidationError as error:
-        raise InputError(f"OPTIONS=: {'; '.join(in_words(error, settings, entry))}") from None
+        raise InputError(f"{option}=: {'; '.join(in_words(error, settings, entry))}") from None
 
 
 def _goes_with(normalization: str, images: torch.Tensor) -> bool:
