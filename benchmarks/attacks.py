@@ -91,7 +91,9 @@ CASES = {
 }
 OURS, BARE = "SqueezeProof", "bare passes"
 # Attacks in which every image makes the same passes.
-BOUNDED = ("fgsm", "bim", "pgd", "mifgsm", "apgd-ce", "apgd-dlr")
+BOUNDED = ("fgsm", "bim", "pgd", "mifgsm", "apgd-ce", "apgd-dlr", "square")
+# In every library an image makes no more queries once it fools: those are the contestants of square-whitebox.
+NO_PEERS = ("square",)
 # What the larger models are spared by default: hours of other libraries' time.
 LONG = {
     "cnn3": (),
@@ -278,7 +280,8 @@ class Passes(nn.Module):
 def measure(case, name, saved, rounds, device):
     """Rows of one attack on one model: ours first, then every library that has it."""
     method, _ = settings_of(case, name)
-    contestants = [OURS, *PEERS.get(method, {}), *([BARE] if case in BOUNDED else [])]
+    peers = () if case in NO_PEERS else PEERS.get(method, {})
+    contestants = [OURS, *peers, *([BARE] if case in BOUNDED else [])]
     rows = contest(build, {library: (library, case, name, saved, device) for library in contestants}, rounds, device)
     identity = {"model": name, "attack": case, "method": method}
     return [{**identity, "library": row.pop("contestant"), **row} for row in rows]
