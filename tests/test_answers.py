@@ -129,6 +129,7 @@ def test_the_audit_has_the_last_word_in_favour_of_a_model():
     assert said(same="a.s0") == UNKNOWN
 
 
+SMALL = (Verdict.EQUIVALENT, Verdict.MORE, Verdict.FOUND_LESS)
 shares = st.floats(-1, 1, allow_nan=False)
 losses = st.builds(
     lambda ends, **fields: Loss("a", low=min(ends), high=max(ends), difference=sum(ends) / 2, **fields),
@@ -154,14 +155,12 @@ def test_no_answer_is_stronger_than_its_verdicts(found):
     assert given_answer in ANSWERS and all(reasons)
     assert remedies(found, MARGIN, 1)
     if given_answer == KEEP:
-        assert own and all(loss.verdict in (Verdict.EQUIVALENT, Verdict.MORE) for loss in own)
+        assert own and all(loss.verdict in SMALL for loss in own)
         assert not found.failures and not found.warnings and found.clean.low >= -MARGIN
         assert any(loss.strength >= 2 for loss in own)
         assert all(loss.verdict != Verdict.LESS or loss.low >= -TOLERATED * MARGIN for loss in found.attacks)
     if given_answer == CARE:
-        assert own and all(
-            loss.verdict in (Verdict.EQUIVALENT, Verdict.MORE) or loss.low >= -TOLERATED * MARGIN for loss in own
-        )
+        assert own and all(loss.verdict in SMALL or loss.low >= -TOLERATED * MARGIN for loss in own)
     if given_answer == STOP:
         assert any(loss.verdict == Verdict.LESS for loss in found.attacks) or found.clean.high < -MARGIN
 

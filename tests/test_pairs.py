@@ -15,6 +15,7 @@ from squeezeproof.analysis.effects import effects
 from squeezeproof.analysis.max_delta import max_delta
 from squeezeproof.analysis.pairs import comparisons, flips, read_pairs
 from squeezeproof.analysis.verdicts import verdicts
+from squeezeproof.audit.findings import EVERY, WARNING, Audit, judge
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.multiplicity import holm
 from squeezeproof.statistics.paired import tango
@@ -65,7 +66,7 @@ N = 30
 LABELS = torch.arange(N) % 10
 
 
-def write(folder, target, source, right, clean="f", weights=None):
+def write(folder, target, source, right, clean="f", weights=None, settings=PGD):
     names = SimpleNamespace(dataset="digits", target=target["name"], source=source["name"])
     predicted = torch.where(torch.as_tensor(right), LABELS, (LABELS + 1) % 10)
     predicted[:4] = NOT_SCORED
@@ -73,7 +74,7 @@ def write(folder, target, source, right, clean="f", weights=None):
     checkpoint = {"fingerprint": weights or target["name"]}
     path = folder / f"{target['name']}-{source['name']}.safetensors"
     save_predictions(
-        path, LABELS, {"clean": LABELS, "pgd-eps0.1": predicted}, names, {"pgd-eps0.1": PGD}, checkpoint, split
+        path, LABELS, {"clean": LABELS, "pgd-eps0.1": predicted}, names, {"pgd-eps0.1": settings}, checkpoint, split
     )
     return path
 
@@ -98,6 +99,40 @@ def test_pairs_meet_the_base_of_their_seed_and_leave_out_what_was_not_scored(tmp
     table = comparisons([same, own], 0.05)
     assert table["n"].tolist() == [26, 26]
     assert table["only_reference_right"].tolist() == [8, 10]
+
+
+@pytest.mark.parametrize(
+    ("method", "warned", "led"),
+    [
+        ("pgd", [], True),
+        ("fgsm", [], True),
+        ("square", [], False),
+        ("rays", [], False),
+        ("noise", [], False),
+        ("substitute", [], False),
+        # Of the compressed model: of this attack on it, or of all of its attacks.
+        ("pgd", [("target", "target", "pgd-eps0.1", 14)], False),
+        ("pgd", [("target", EVERY, EVERY, 9)], False),
+        # What runs PGD again says nothing of other attacks.
+        ("pgd", [("target", EVERY, EVERY, 18)], False),
+        ("apgd", [("target", EVERY, EVERY, 18)], True),
+        # Of its base, of another attack, or of something else.
+        ("pgd", [("base", "base", "pgd-eps0.1", 14)], True),
+        ("pgd", [("target", "target", "fgsm-eps0.1", 14)], True),
+        ("pgd", [("target", EVERY, EVERY, 21)], True),
+    ],
+)
+def test_a_pair_knows_whether_gradients_led_its_attack(tmp_path, method, warned, led):
+    base, target = describe(0), describe(0, "weight", 0.5)
+    names = {"base": base["name"], "target": target["name"], EVERY: EVERY}
+    settings = {**PGD, "entry": method, "method": method}
+    paths = [write(tmp_path, model, model, np.arange(N) < 20, settings=settings) for model in (base, target)]
+    found = [
+        judge(("digits", names[source], names[scored], attack), check, 1, 0, "weak", verdict=WARNING)
+        for source, scored, attack, check in warned
+    ]
+    [own] = read_pairs(paths, [base, target], Audit(found))
+    assert own.led == led
 
 
 def test_models_that_are_the_same_bit_for_bit_are_one_row(tmp_path):

@@ -8,9 +8,11 @@ import torch
 
 from squeezeproof.analysis.answers import CARE, KEEP, STOP, UNKNOWN, Evidence, Loss, remedies
 from squeezeproof.analysis.answers import answer as the_rule
-from squeezeproof.analysis.replacement import TOGETHER, Faced, replacement
+from squeezeproof.analysis.faced import Faced
+from squeezeproof.analysis.replacement import TOGETHER, replacement
 from squeezeproof.analysis.replacement_files import read_faced
 from squeezeproof.analysis.tried import not_tried, tried
+from squeezeproof.audit.findings import EVERY, WARNING, judge
 from squeezeproof.errors import InputError
 from squeezeproof.pages import answer_page
 from squeezeproof.store.predictions import save_predictions
@@ -67,6 +69,42 @@ def test_a_verdict_says_no_more_than_its_images(followed, lost, verdict):
     methods = {source: "pgd" if source in followed else "square" for source in ("base", "compressed")}
     both = [faced(source, base, compressed, attack=method) for source, method in methods.items()]
     assert answer(*both).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("method", "warned", "word", "together"),
+    [
+        ("pgd", None, "more robust", "more robust"),
+        # One step is an attack, and not all that gradients lead to.
+        ("fgsm", None, "more robust", "found less"),
+        ("square", None, "found less", "found less"),
+        ("pgd", 9, "found less", "found less"),
+        ("pgd", 21, "more robust", "more robust"),
+    ],
+)
+def test_a_word_in_favour_needs_an_attack_that_could_prove_it(method, warned, word, together):
+    base, compressed = outcomes(2000, 1200), outcomes(2000, 1000)
+    both = [faced(source, base, compressed, attack=method) for source in ("base", "compressed")]
+    key = "d", "compressed", EVERY, EVERY
+    audit = [judge(key, warned, 1, 0, "it", verdict=WARNING)] if warned else []
+    found = answer(*both, audit=audit)
+    rows = found.table.set_index(["attack", "crafted_on"])["verdict"]
+    assert rows[method, "itself"] == word and rows[TOGETHER, "both"] == together
+    proved = together == "more robust"
+    page = answer_page.page(found, [], [], audit, {}, 0.02)
+    for text in (found.sentences[0], page):
+        assert ("proves nothing in its favour" in text) == (not proved)
+    # What is alike proves as little.
+    alike = answer(*[faced(one.source, base, base, attack=method) for one in both], audit=audit)
+    assert "equivalent" in alike.sentences[0]
+    assert ("proves nothing in its favour" in alike.sentences[0]) == (not proved)
+
+
+def test_each_budget_needs_an_attack_of_its_own():
+    base, compressed = outcomes(2000, 1200), outcomes(2000, 1000)
+    both = [faced(source, base, compressed, eps=0.1) for source in ("base", "compressed")]
+    both += [faced(source, base, compressed, attack="square", eps=0.2) for source in ("base", "compressed")]
+    assert answer(*both).together["verdict"].tolist() == ["more robust", "found less"]
 
 
 def test_differences_in_both_directions_show_nothing():

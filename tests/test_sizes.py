@@ -9,7 +9,6 @@ LINES, FUNCTION_LINES = 300, 60
 # File -> (its lines at most, why they stay together).
 LONGER = {
     "rules/common.smk": (341, "the names that every file of rules uses"),
-    "workflow_scripts/squeezeproof/analysis/replacement.py": (310, "one question, from the counts to the words"),
     "benchmarks/attacks.py": (338, "a list of cases"),
     "benchmarks/peers.py": (330, "one adapter for each library"),
 }

@@ -142,16 +142,17 @@ def test_kinds_of_verdict_are_corrected_apart():
 P = st.floats(0, 1)
 
 
-@given(P, P, st.floats(-1, 1), st.sampled_from(["", "base", "compressed"]), st.floats(0.01, 0.2))
-def test_no_verdict_is_stronger_than_its_conditions(p_difference, p_equivalence, difference, favours, alpha):
+@given(P, P, st.floats(-1, 1), st.sampled_from(["", "base", "compressed"]), st.floats(0.01, 0.2), st.booleans())
+def test_no_verdict_is_stronger_than_its_conditions(p_difference, p_equivalence, difference, favours, alpha, led):
     holm_values = {"p_difference_holm": p_difference, "p_equivalence_holm": p_equivalence}
     for comparison in ("white-box", "same-source"):
-        row = SimpleNamespace(difference=difference, comparison=comparison, favours=favours, **holm_values)
+        row = SimpleNamespace(difference=difference, comparison=comparison, favours=favours, led=led, **holm_values)
         found = verdict(row, alpha)
         assert (found == Verdict.EQUIVALENT) == (p_equivalence < alpha)
-        if found in (Verdict.MORE, Verdict.LESS, Verdict.TRANSFERS_WORSE):
+        if found in (Verdict.MORE, Verdict.LESS, Verdict.TRANSFERS_WORSE, Verdict.FOUND_LESS):
             assert p_difference < alpha
-        if found == Verdict.MORE:
+        if found in (Verdict.MORE, Verdict.FOUND_LESS):
+            assert led == (found == Verdict.MORE)
             assert difference > 0 and (comparison == "white-box" or favours == "base")
         if found == Verdict.LESS:
             assert difference <= 0 and (comparison == "white-box" or favours != "base")
@@ -190,6 +191,26 @@ def test_images_made_for_another_model_prove_nothing_for_the_one_they_were_not_m
             assert row.verdict == found
             assert words in row.sentence
     assert row.seed_relation == "other"
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((100, 5, 60, 100), Verdict.FOUND_LESS),
+        ((1500, 10, 10, 1480), Verdict.EQUIVALENT),
+        ((99, 60, 5, 99), Verdict.LESS),
+    ],
+)
+def test_a_search_that_no_gradients_led_proves_nothing_in_a_models_favour(counts, words):
+    [row] = verdicts([pair(*counted(*counts), led=False)], STATISTICS).itertuples()
+    assert row.verdict == words
+    assert ("proves nothing in the model's favour" in row.sentence) == (words != Verdict.LESS)
+    [row] = verdicts([pair(*counted(*counts))], STATISTICS).itertuples()
+    assert row.verdict == (Verdict.MORE if words == Verdict.FOUND_LESS else words)
+    assert "proves nothing" not in row.sentence
+    # One search of several seeds is enough.
+    runs = [pair(*counted(*counts), seed=seed, led=seed > 0) for seed in range(3)]
+    assert Verdict.MORE not in set(verdicts(runs, STATISTICS)["verdict"])
 
 
 def test_what_explains_a_difference_is_said():

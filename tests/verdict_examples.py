@@ -20,17 +20,26 @@ def describe(seed, compression="none", ratio=0.0):
 
 
 def pair(
-    base, compressed, seed=0, ratio=0.5, source=None, attack="pgd-eps0.1", metadata=PGD, clean=None, against="base"
+    base,
+    compressed,
+    seed=0,
+    ratio=0.5,
+    source=None,
+    attack="pgd-eps0.1",
+    metadata=PGD,
+    clean=None,
+    against="base",
+    led=True,
 ):
     """A white-box pair, or one on the images of `source`; `clean` is what base and compressed model get right of them
-    before the attack, all by default.
+    before the attack, all by default; `led` whether gradients led the attack.
     """
     target = describe(seed, "weight", ratio)
     base, compressed = np.asarray(base, bool), np.asarray(compressed, bool)
     comparison = "white-box" if source is None else "same-source"
     scored = np.ones(len(base), bool)
     clean = (scored, scored) if clean is None else clean
-    return Pair(target, source or target, against, comparison, attack, metadata, base, compressed, scored, *clean)
+    return Pair(target, source or target, against, comparison, attack, metadata, base, compressed, scored, *clean, led)
 
 
 def counted(both, only_base, only_compressed, neither):

@@ -1,6 +1,7 @@
 """Rule write_replacement: predictions of a compressed model and its base -> the page on whether it may replace it."""
 
-from squeezeproof.analysis.replacement import concerning, followed_gradients, replacement
+from squeezeproof.analysis.faced import concerning, followed_gradients
+from squeezeproof.analysis.replacement import replacement
 from squeezeproof.analysis.replacement_files import read_faced
 from squeezeproof.analysis.tried import not_tried, tried
 from squeezeproof.atomic import replacing

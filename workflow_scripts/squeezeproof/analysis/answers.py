@@ -1,8 +1,8 @@
 """The rule that turns verdicts into one of four answers about a compressed model; docs/answers.md defines it.
 
 An answer says no more than its verdicts. `keep` needs the model to be attacked itself, by an attack that follows its
-gradients for several steps, and every such verdict to be `equivalent` or `more robust`. What transfers proves losses,
-never their absence.
+gradients for several steps, and every such verdict to be `equivalent` or `more robust`, or that of a search that found
+less. What transfers proves losses, never their absence.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,8 @@ class Loss:
 
     def within(self, margin: float) -> bool:
         """Whether it was shown to be no larger than the margin."""
-        return self.verdict in (Verdict.EQUIVALENT, Verdict.MORE) if self.verdict else self.low >= -margin
+        small = (Verdict.EQUIVALENT, Verdict.MORE, Verdict.FOUND_LESS)
+        return self.verdict in small if self.verdict else self.low >= -margin
 
     def bounded(self, margin: float) -> bool:
         """Whether it was shown to be no larger than what is tolerated."""

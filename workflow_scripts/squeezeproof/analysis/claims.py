@@ -17,6 +17,7 @@ OF_VERDICTS = {
     Verdict.EQUIVALENT: SAME,
     Verdict.MORE: HIGHER,
     Verdict.TRANSFERS_WORSE: HIGHER,
+    Verdict.FOUND_LESS: HIGHER,
     Verdict.NOT_SHOWN: None,
 }
 # Claim -> (what shows it, what contradicts it).

@@ -12,10 +12,13 @@ from squeezeproof.analysis.accuracy import BUDGET
 from squeezeproof.analysis.names import CONTROL
 from squeezeproof.analysis.repeated import repeated
 from squeezeproof.audit.findings import NOTHING_FOUND, Audit
+from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.multiplicity import holm
 from squeezeproof.statistics.paired import mcnemar, tango
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
+from squeezeproof.study.entities import Instance
+from squeezeproof.study.instances import needs_gradients
 from squeezeproof.tables.catalog.comparisons import COMPARISONS, FLIPS
 from squeezeproof.tables.words import Comparison
 from squeezeproof.types import Described, Reference
@@ -39,6 +42,8 @@ class Pair:
         attack, settings: the attack instance's name; its entry, method, norm and eps.
         reference_right, compressed_right, scored: bool [N]; images that are not scored on both are in neither's count.
         reference_clean, compressed_clean: bool [N], right before the attack.
+        led: whether gradients of the model attacked led to the images, as far as the audit can tell. Of other searches
+            that they found less proves nothing in a model's favour.
     """
 
     target: Described
@@ -52,6 +57,7 @@ class Pair:
     scored: np.ndarray
     reference_clean: np.ndarray
     compressed_clean: np.ndarray
+    led: bool = True
 
     @property
     def difference(self) -> np.ndarray:
@@ -126,10 +132,11 @@ def read_pairs(
                 continue
             predicted = predictions[attack]
             scored, budget = predicted != NOT_SCORED, {key: settings[key] for key in BUDGET}
-            judged = predicted == labels, scored, budget, predictions[CLEAN] == labels
+            led = _led(settings, attack, audit, dataset, source)
+            judged = predicted == labels, scored, budget, predictions[CLEAN] == labels, led
             outcomes[dataset, target, source, attack] = judged
     pairs = []
-    for (dataset, name, source, attack), (right, scored, settings, clean) in outcomes.items():
+    for (dataset, name, source, attack), (right, scored, settings, clean, led) in outcomes.items():
         target = models[dataset, name]
         for against, reference in references(target):
             faced = {Comparison.SAME_SOURCE: source}
@@ -139,8 +146,15 @@ def read_pairs(
                 found = outcomes.get((dataset, reference, own, attack))
                 if found is not None:
                     compared = (target, models[dataset, source], against, comparison, attack, settings)
-                    pairs.append(Pair(*compared, found[0], right, scored & found[1], found[3], clean))
+                    pairs.append(Pair(*compared, found[0], right, scored & found[1], found[3], clean, led))
     return sorted(pairs, key=lambda pair: [pair.columns[key] for key in UNIQUE])
+
+
+def _led(settings: dict[str, Any], attack: str, audit: Audit, dataset: str, source: str) -> bool:
+    """Whether gradients of the model that it attacks led an attack, and no check calls it weak."""
+    probed = registry.attacks()[settings["method"]].probed
+    led = needs_gradients(Instance(attack, attack, settings))
+    return led and not audit.weak(dataset, source, attack, probed)
 
 
 def references(target: Described) -> list[tuple[Reference, str]]:

@@ -7,31 +7,36 @@ attacks could follow the gradients of one of the two alone, the images favour th
 favour.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from squeezeproof.analysis.answers import Evidence, Loss, answer, remedies, strength_of
+from squeezeproof.analysis.answers import Evidence, Loss, answer, remedies
 from squeezeproof.analysis.evidence import CLEAN_IMAGES, broken, corrected, counted
-from squeezeproof.analysis.names import attack_display, eps_display
+from squeezeproof.analysis.faced import (
+    COMPRESSED,
+    Faced,
+    budget_display,
+    budgets,
+    followed_gradients,
+    tells,
+    unproved,
+    weak_attack,
+)
+from squeezeproof.analysis.names import attack_display
 from squeezeproof.analysis.pairs import BASE, Pair
 from squeezeproof.analysis.verdicts import ITSELF, verdicts
-from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
-from squeezeproof.entries import registry
+from squeezeproof.audit.findings import FAILURE, WARNING, Finding
 from squeezeproof.statistics.crossed import About, Mean, interval
-from squeezeproof.study.entities import Instance
-from squeezeproof.study.instances import needs_gradients
 from squeezeproof.tables.table import points, records
 from squeezeproof.tables.words import Comparison, Verdict
 from squeezeproof.types import Described
 
-COMPRESSED, BOTH = "compressed", "both"
+BOTH = "both"
 TOGETHER = "all attacks together"
-# The check that white-box attacks are at least as strong as transfer.
-TRANSFER = 14
 COLUMNS = [
     "attack", "norm", "eps", "crafted_on", "base_accuracy", "compressed_accuracy", "difference", "low", "high",
     "verdict", "detectable", "n",
@@ -41,42 +46,6 @@ UNKNOWN: Described = {
     "dataset": "", "name": "", "variant": "", "architecture": "", "training": "", "compression": "external",
     "ratio": 0.0, "bits": 32, "finetuning": "", "seed": 0, "base": BASE, "control": "",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Faced:
-    """Both models on the images that one attack crafted on one of them.
-
-    Attributes:
-        source: `base` or `compressed`, the model that was attacked.
-        settings: of the attack, and `entry`, what a config calls it.
-        right: `base` and `compressed` -> whether that model labels the images rightly, bool [N]; of an attack that ends
-            where it succeeds, the source alone: its images say nothing of the other model.
-        scored: bool [N], the images that count.
-    """
-
-    source: str
-    settings: dict[str, Any]
-    right: dict[str, np.ndarray]
-    scored: np.ndarray
-
-    @property
-    def budget(self) -> tuple[str, float | None]:
-        return self.settings["norm"], self.settings["eps"]
-
-    @property
-    def follows_gradients(self) -> bool:
-        """Whether the attack follows the gradients of the model that it attacks."""
-        entry = self.settings["entry"]
-        return needs_gradients(Instance(entry, entry, self.settings))
-
-    @property
-    def strength(self) -> int:
-        """Of `answers.strength_of`, by the gradients that the settings ask for."""
-        method = self.settings["method"]
-        known = registry.attacks()
-        parts = known[method].parts(self.settings)
-        return strength_of(method, sum(known[part["method"]].passes_of(part)[1] for part in parts))
 
 
 @dataclass(frozen=True)
@@ -92,6 +61,7 @@ class Answer:
         clean: base_accuracy, compressed_accuracy, difference, low, high and n on the clean images.
         table: a row per attack, budget and model that it was crafted on (COLUMNS); `itself` for each model on what was
             crafted on itself, `both` for all attacks together.
+        unproved: budget in words -> why nothing that the compressed model resists there speaks for it.
     """
 
     verdict: str
@@ -101,6 +71,7 @@ class Answer:
     classes: int
     clean: dict[str, Any]
     table: pd.DataFrame
+    unproved: dict[str, str]
 
     @property
     def together(self) -> pd.DataFrame:
@@ -126,8 +97,8 @@ def replacement(
         audit: findings on both models; after a failure nothing but the failure counts.
         compressed: the name of the compressed model in them.
     """
-    followed = followed_gradients(faced)
-    pairs = [pair for budget in _budgets(faced) for pair in _pairs(clean, faced, budget, followed)]
+    weak = any(weak_attack(finding, compressed) for finding in audit)
+    pairs = [pair for budget in budgets(faced) for pair in _pairs(clean, faced, budget, weak)]
     judged = verdicts(pairs, statistics)
     table = pd.DataFrame([_row(row, pairs) for row in judged.itertuples()], columns=COLUMNS)
     losses = [
@@ -146,8 +117,9 @@ def replacement(
     headline = f"{verdict.capitalize()}: {'; '.join(reasons)}."
     changes = f"{'; '.join(remedies(found, statistics['margin'], None))}."
     together = table[table["attack"] == TOGETHER].to_dict("records")
-    sentences = [*(_sentence(row, classes) for row in together), _clean_sentence(before)]
-    return Answer(verdict, headline, changes, sentences, classes, before, table)
+    open_there = unproved(faced, weak)
+    sentences = [*(_sentence(row, classes, open_there) for row in together), _clean_sentence(before)]
+    return Answer(verdict, headline, changes, sentences, classes, before, table, open_there)
 
 
 def _loss(row: Any, base_accuracy: float, faced: Sequence[Faced], alpha: float) -> Loss:
@@ -170,49 +142,27 @@ def _weighed(clean: Loss, losses: list[Loss], audit: Sequence[Finding], compress
     return Evidence(clean, losses, warnings=warnings)
 
 
-def followed_gradients(faced: Sequence[Faced]) -> list[str]:
-    """The models whose gradients an attack followed, in the order in which they were attacked."""
-    return list(dict.fromkeys(one.source for one in faced if one.follows_gradients))
-
-
-def concerning(
-    findings: Sequence[Finding], dataset: str, models: Collection[str], followed: Collection[str]
-) -> list[Finding]:
-    """The findings on two models.
+def _pairs(
+    clean: dict[str, np.ndarray], faced: Sequence[Faced], budget: tuple[str, float | None], weak: bool
+) -> Iterator[Pair]:
+    """The pairs of one budget: each attack on each model itself, on the same images, and all together.
 
     Args:
-        models: their names in the findings.
-        followed: those whose gradients an attack followed. That transfer breaks more of another than attacks without
-            gradients do is no sign of a weak attack.
+        weak: whether attacks on the compressed model are weaker than they could be.
     """
-    places = {EVERY, *models}
-    return [
-        finding
-        for finding in findings
-        if finding.dataset in (dataset, EVERY)
-        and {finding.source, finding.target} <= places
-        and (finding.check != TRANSFER or finding.target in followed)
-    ]
-
-
-def _budgets(faced: Sequence[Faced]) -> list[tuple[str, float | None]]:
-    return sorted({one.budget for one in faced}, key=lambda budget: (budget[0], budget[1] or 0))
-
-
-def _pairs(
-    clean: dict[str, np.ndarray], faced: Sequence[Faced], budget: tuple[str, float | None], followed: Collection[str]
-) -> Iterator[Pair]:
-    """The pairs of one budget: each attack on each model itself, on the same images, and all together."""
     here = [one for one in faced if one.budget == budget]
     by_source = {source: {one.settings["entry"]: one for one in here if one.source == source} for source in clean}
     for entry in dict.fromkeys(one.settings["entry"] for one in here):
         on_base, on_compressed = (by_source[source].get(entry) for source in (BASE, COMPRESSED))
         if on_base is not None and on_compressed is not None:
             right = on_base.right[BASE], on_compressed.right[COMPRESSED]
-            yield _pair(clean, on_base, COMPRESSED, Comparison.WHITE_BOX, *right)
+            led = on_compressed.follows_gradients and not weak
+            yield _pair(clean, on_base, COMPRESSED, Comparison.WHITE_BOX, *right, led)
         for one in filter(None, (on_base, on_compressed)):
             if len(one.right) == len(clean):
-                yield _pair(clean, one, one.source, Comparison.SAME_SOURCE, one.right[BASE], one.right[COMPRESSED])
+                right, led = (one.right[BASE], one.right[COMPRESSED]), one.follows_gradients and not weak
+                yield _pair(clean, one, one.source, Comparison.SAME_SOURCE, *right, led)
+    followed = followed_gradients(here)
     alike = set(followed) in (set(), {BASE, COMPRESSED})
     # Of attacks that were stronger on one model, the images favour the other.
     source, comparison = (COMPRESSED, Comparison.WHITE_BOX) if alike else (next(iter(followed)), Comparison.SAME_SOURCE)
@@ -223,7 +173,7 @@ def _pairs(
     ]
     scored = np.logical_or.reduce([one.scored for one in here])
     named = {"entry": TOGETHER, "method": TOGETHER, "norm": budget[0], "eps": budget[1]}
-    yield _pair(clean, Faced(source, named, {}, scored), source, comparison, *stands)
+    yield _pair(clean, Faced(source, named, {}, scored), source, comparison, *stands, tells(here) and not weak)
 
 
 def _pair(
@@ -233,13 +183,14 @@ def _pair(
     comparison: Comparison,
     base_right: np.ndarray,
     compressed_right: np.ndarray,
+    led: bool,
 ) -> Pair:
     target: Described = {**UNKNOWN, "name": COMPRESSED}
     attacked: Described = {**UNKNOWN, "name": source, "variant": source}
     settings = {key: one.settings[key] for key in ("entry", "method", "norm", "eps")}
     name = f"{one.settings['entry']} {one.settings['norm']} {one.settings['eps']}"
     outcomes = base_right, compressed_right, one.scored, clean[BASE], clean[COMPRESSED]
-    return Pair(target, attacked, BASE, comparison, name, settings, *outcomes)
+    return Pair(target, attacked, BASE, comparison, name, settings, *outcomes, led)
 
 
 def _row(row: Any, pairs: Sequence[Pair]) -> dict[str, Any]:
@@ -277,27 +228,25 @@ def bounds(row: Any) -> str:
     return f"[{points(row['low'])}, {points(row['high'])}]"
 
 
-def budget_display(norm: str, eps: float | None) -> str:
-    """A ball in words, such as `Linf, eps 8/255`."""
-    return norm.capitalize() if eps is None or eps != eps else f"{norm.capitalize()}, eps {eps_display(eps)}"
-
-
 def attack_name(entry: str, eps: float | None) -> str:
     """An attack of the table as pages write it."""
     name = attack_display(entry, entry, eps)
     return name[:1].upper() + name[1:]
 
 
-def _sentence(row: Any, classes: int) -> str:
+def _sentence(row: Any, classes: int, open_there: Mapping[str, str]) -> str:
+    budget = budget_display(row["norm"], row["eps"])
     base, compressed = (f"{100 * row[f'{model}_accuracy']:.1f} %" for model in (BASE, COMPRESSED))
     text = (
-        f"{budget_display(row['norm'], row['eps'])}, {TOGETHER}: the base labels {base} of the images rightly, the "
+        f"{budget}, {TOGETHER}: the base labels {base} of the images rightly, the "
         f"compressed model {compressed}: {points(row['difference'])} points {bounds(row)}, {row['verdict']}"
     )
     if row["verdict"] == Verdict.NOT_SHOWN:
         text += f"; a difference below {100 * row['detectable']:.1f} points could not be shown with {row['n']} images"
     if falls(row, classes):
         text += "; neither does better than chance"
+    if budget in open_there and row["verdict"] != Verdict.LESS:
+        text += f"; {open_there[budget]}, so that what it resists proves nothing in its favour"
     return f"{text}."
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from squeezeproof.analysis.faced import COMPRESSED, Faced
 from squeezeproof.analysis.pairs import BASE
-from squeezeproof.analysis.replacement import COMPRESSED, Faced
 from squeezeproof.errors import InputError
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from squeezeproof.analysis.faced import COMPRESSED, Faced, followed_gradients
 from squeezeproof.analysis.names import display_name, entry_display, eps_display
 from squeezeproof.analysis.pairs import BASE
-from squeezeproof.analysis.replacement import COMPRESSED, Faced, followed_gradients
 from squeezeproof.entries import registry
 
 NORMS = ("linf", "l2")

@@ -1,4 +1,5 @@
-"""What the study may say of every compressed model: more robust, less robust, equivalent, or no difference shown.
+"""What the study may say of every compressed model: more robust, less robust, equivalent, or no difference shown; of
+images that cannot speak for it, that they transfer worse or that a search found less.
 
 Two kinds of verdict are passed and never mixed (`statistics.crossed`): on these very models, from the images alone, and
 on trainings, from two seeds or more. Each keeps the chance of any false verdict of its kind in a family below alpha.
@@ -20,6 +21,10 @@ from squeezeproof.tables.words import Cause, Comparison, Verdict
 # Where no row isolates compression.
 NOT_ISOLATED = (
     "The compressed models may differ from their bases in their training, too, so no verdict says what compression did."
+)
+PROVES_NOTHING = (
+    "gradients of the model did not lead this attack, or the audit warns that it is weak: that it finds no more proves "
+    "nothing in the model's favour"
 )
 # Pairs that agree in these are runs of one comparison at several seeds.
 SOURCE = [f"source_{axis}" for axis in MODEL]
@@ -87,6 +92,7 @@ def verdicts(pairs: list[Pair], statistics: dict[str, Any]) -> pd.DataFrame:
             **{"difference": found.mean, "std": np.sqrt(found.variance), "mean_square": found.square},
             **{"seeds": len(seeds), "runs": len(runs), "n": runs.shape[1]},
             **{"family": members[0].family, "favours": _favours(members[0]), "found": found},
+            "led": all(member.led for member in members),
             "isolates_compression": members[0].isolates_compression,
             **_explained(members),
         }
@@ -109,7 +115,7 @@ def verdicts(pairs: list[Pair], statistics: dict[str, Any]) -> pd.DataFrame:
     table["detectable"] = [half_width(row.found, alpha / row.family_size, row.about) for row in records(table)]
     table["verdict"] = [verdict(row, alpha) for row in table.itertuples()]
     table["sentence"] = [sentence(row, statistics) for row in table.itertuples()]
-    return VERDICTS.frame(table.drop(columns="found")).sort_values([*ORDER, "about"], ignore_index=True)
+    return VERDICTS.frame(table.drop(columns=["found", "led"])).sort_values([*ORDER, "about"], ignore_index=True)
 
 
 def kinds(seeds: int) -> list[About]:
@@ -125,7 +131,8 @@ def headline(table: pd.DataFrame) -> pd.DataFrame:
 def verdict(row: Any, alpha: float) -> Verdict:
     """The verdict on a row of the table that has its P values after Holm's correction.
 
-    Images that were made for another model prove nothing in favour of the one they were not made for.
+    Images that were made for another model prove nothing in favour of the one they were not made for, nor does a search
+    that no gradients of the model led: it found less.
     """
     if row.p_equivalence_holm < alpha:
         return Verdict.EQUIVALENT
@@ -134,7 +141,9 @@ def verdict(row: Any, alpha: float) -> Verdict:
     compressed_gains = row.difference > 0
     if row.comparison != Comparison.WHITE_BOX and compressed_gains == (row.favours != "base"):
         return Verdict.TRANSFERS_WORSE
-    return Verdict.MORE if compressed_gains else Verdict.LESS
+    if not compressed_gains:
+        return Verdict.LESS
+    return Verdict.MORE if row.led else Verdict.FOUND_LESS
 
 
 def sentence(row: Any, statistics: dict[str, Any]) -> str:
@@ -155,6 +164,8 @@ def sentence(row: Any, statistics: dict[str, Any]) -> str:
         text += f"equality, which needs the margin of {margin}"
     if row.about == About.MODELS:
         text += "; this says nothing of other trainings"
+    if not row.led and row.verdict in (Verdict.FOUND_LESS, Verdict.EQUIVALENT):
+        text += f"; {PROVES_NOTHING}"
     if row.favours:
         attacked = "base" if row.favours == "compressed" else "compressed"
         text += f"; these images were made for the {attacked} model, which favours the {row.favours} one"

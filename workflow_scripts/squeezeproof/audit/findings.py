@@ -67,6 +67,9 @@ NAMES = {
 }
 LISTED = 10
 HARD = (*range(1, 9), 22, 24, 30)
+# Checks that warn of attacks on a model that they are weaker than they could be, and those that run PGD alone again.
+WEAK = (3, 5, 9, 10, 12, 13, 14, 15, 24, 25, 31, 32)
+OF_PGD = (11, 16, 17, 18)
 # Checks whose value is to be at least the threshold, as agreement is; that of the others is to be at most that.
 AT_LEAST = (19, 22, 25, 37)
 
@@ -150,6 +153,15 @@ class Audit:
     def warnings(self, dataset: str, source: str, target: str, attack: str) -> str:
         """Numbers of the checks that warn of the cell, such as `10 14`."""
         return " ".join(map(str, sorted(self._numbers(WARNING, dataset, source, target, attack))))
+
+    def weak(self, dataset: str, source: str, attack: str, probed: bool) -> bool:
+        """Whether a check warns that an attack on a model is weaker than it could be: to resist it proves little.
+
+        Args:
+            probed: whether the attack is the PGD that the audit runs again.
+        """
+        known = {*WEAK, *(OF_PGD if probed else ())}
+        return not known.isdisjoint(self._numbers(WARNING, dataset, source, source, attack))
 
     def _numbers(self, verdict: str, dataset: str, source: str, target: str, attack: str) -> set[int]:
         known = self._checks[verdict]

@@ -14,7 +14,7 @@ from torch import nn
 from squeezeproof.attacks.checks import check_logits
 from squeezeproof.attacks.objective import cross_entropy, margin
 from squeezeproof.attacks.source import frozen
-from squeezeproof.audit.findings import EVERY, PASS, WARNING, Finding, judge, not_applicable
+from squeezeproof.audit.findings import EVERY, OF_PGD, PASS, WARNING, Finding, judge, not_applicable
 from squeezeproof.audit.sets import ZERO_GRADIENTS
 from squeezeproof.audit.trial import Trial
 from squeezeproof.errors import InputError, pass_on
@@ -36,8 +36,6 @@ RISING = 0.05
 # after one against it.
 STEPS, UPHILL = (0.001, 0.01, 0.03), 0.7
 LAST_STEPS = 10
-# The checks that run PGD again.
-DEEP = (11, 16, 17, 18)
 
 
 def probe(
@@ -81,7 +79,7 @@ def probe(
         if expected:
             mean = Trial(as_scored(model, images, expectation), images, labels, seed, batch_size)
             reason = "passes draw random numbers, and chance moves the accuracy by more than a point"
-            untold = [not_applicable(key, number, reason) for number in DEEP if deep]
+            untold = [not_applicable(key, number, reason) for number in OF_PGD if deep]
             return [*findings, has_gradients(key, mean), *untold]
         findings.append(has_gradients(key, trial))
         if not deep:

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 import torch
 
+from squeezeproof.analysis.faced import COMPRESSED
 from squeezeproof.analysis.names import eps_display
 from squeezeproof.analysis.pairs import BASE
-from squeezeproof.analysis.replacement import COMPRESSED, Answer, replacement
+from squeezeproof.analysis.replacement import Answer, replacement
 from squeezeproof.analysis.tried import not_tried, tried
 from squeezeproof.atomic import replacing
 from squeezeproof.audit.findings import FAILURE, WARNING, Finding

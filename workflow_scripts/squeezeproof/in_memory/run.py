@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from squeezeproof.analysis.replacement import Faced, concerning, followed_gradients
+from squeezeproof.analysis.faced import Faced, concerning, followed_gradients
 from squeezeproof.attacks.source import frozen
 from squeezeproof.audit.cells import Cell, below_clean
 from squeezeproof.audit.comparisons import audit_target
@@ -36,7 +36,7 @@ class Run:
 
     Attributes:
         clean: name of the model -> whether it labels the clean images rightly, bool [N].
-        faced: every squeezeproof.analysis.replacement.Faced.
+        faced: every squeezeproof.analysis.faced.Faced.
         followed: names of the models that give gradients.
     """
 

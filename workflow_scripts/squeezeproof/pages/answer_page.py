@@ -10,16 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from squeezeproof.analysis.faced import COMPRESSED, budget_display
 from squeezeproof.analysis.pairs import BASE
-from squeezeproof.analysis.replacement import (
-    COMPRESSED,
-    TOGETHER,
-    Answer,
-    attack_name,
-    bounds,
-    budget_display,
-    falls,
-)
+from squeezeproof.analysis.replacement import TOGETHER, Answer, attack_name, bounds, falls
 from squeezeproof.analysis.verdicts import ITSELF
 from squeezeproof.audit.findings import Finding
 from squeezeproof.pages.answer_cards import LOOKS
@@ -70,6 +63,7 @@ def page(
         margin={"left": _place(-margin, scale), "width": 100 * margin / scale * 100, "points": f"{100 * margin:g}"},
         attacks=_attacks(answer.table),
         transfers=Verdict.TRANSFERS_WORSE in set(answer.table["verdict"]),
+        searches=Verdict.FOUND_LESS in set(answer.table["verdict"]),
         tried=tried,
         not_tried=not_tried,
         audited=audited(audit),

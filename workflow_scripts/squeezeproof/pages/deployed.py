@@ -6,8 +6,8 @@ import pandas as pd
 
 from squeezeproof.analysis.accuracy import CLEAN
 from squeezeproof.analysis.deployed import ITSELF, OF_BASE, TWIN
+from squeezeproof.analysis.faced import budget_display
 from squeezeproof.analysis.names import attack_displays
-from squeezeproof.analysis.replacement import budget_display
 from squeezeproof.entries import registry
 from squeezeproof.tables.table import records
 

@@ -15,7 +15,14 @@ from squeezeproof.tables.table import points
 from squeezeproof.tables.words import Comparison, Verdict
 
 VARIANT = ["training", "compression", "ratio", "bits"]
-VERDICTS = [Verdict.LESS, Verdict.MORE, Verdict.EQUIVALENT, Verdict.TRANSFERS_WORSE, Verdict.NOT_SHOWN]
+VERDICTS = [
+    Verdict.LESS,
+    Verdict.MORE,
+    Verdict.EQUIVALENT,
+    Verdict.TRANSFERS_WORSE,
+    Verdict.FOUND_LESS,
+    Verdict.NOT_SHOWN,
+]
 
 
 def robustness_sections(folder: Path) -> Iterator[str]:

@@ -37,10 +37,10 @@ Both rest on one mean difference, compressed minus reference accuracy, and on it
 - trainings: mean ± √(t² s²/S + z² v), with the variance s² of the means of the S seeds and Student's t at S − 1 degrees
   of freedom. It covers at least its level, whatever share of the variance seeds and images have.
 
-`less robust`, `more robust` and `transfers worse` need the P value of no difference below alpha after Holm's
-correction. `equivalent` needs two one-sided tests to place the difference inside the margin after the same correction:
-the mean over trainings, or every one of these models. Everything else is `no difference shown`, which is no evidence of
-equality.
+`less robust`, `more robust`, `transfers worse` and `found less` need the P value of no difference below alpha after
+Holm's correction. `equivalent` needs two one-sided tests to place the difference inside the margin after the same
+correction: the mean over trainings, or every one of these models. Everything else is `no difference shown`, which is no
+evidence of equality.
 
 **The family** of the correction is: one data set, one attack method at all its eps, one comparison (each attacked
 itself, or on the same images), one reference (bases or controls), one kind of verdict; all compressed models. In each

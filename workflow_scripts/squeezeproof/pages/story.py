@@ -38,11 +38,14 @@ SIGNS = {
     Verdict.EQUIVALENT: "=",
     Verdict.NOT_SHOWN: "○",
     Verdict.TRANSFERS_WORSE: "◁",
+    Verdict.FOUND_LESS: "△",
 }
+SPELLED = (Verdict.TRANSFERS_WORSE, Verdict.FOUND_LESS)
 LEGEND = (
-    ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items() if verdict != Verdict.TRANSFERS_WORSE)
-    + f", {SIGNS[Verdict.TRANSFERS_WORSE]} images made for another model transfer worse. Difference in accuracy "
-    "in points, and its interval. * The images were made for one of the two models, which favours the other."
+    ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items() if verdict not in SPELLED)
+    + f", {SIGNS[Verdict.TRANSFERS_WORSE]} images made for another model transfer worse, {SIGNS[Verdict.FOUND_LESS]} a "
+    "search without gradients, or a weak one, found less, which proves nothing in a model's favour. Difference in "
+    "accuracy in points, and its interval. * The images were made for one of the two models, which favours the other."
 )
 
 
@@ -164,12 +167,13 @@ def counted(verdicts: pd.DataFrame, margin: float) -> list[str] | str:
 def _counted(verdicts: pd.DataFrame, against: str, about: str, margin: float) -> str:
     counts = verdicts["verdict"].value_counts()
     number = {verdict: int(counts.get(verdict, 0)) for verdict in SIGNS}
-    seeds = int(verdicts["seeds"].max())
+    seeds, less = int(verdicts["seeds"].max()), number[Verdict.FOUND_LESS]
+    searched = f"in {less} a search without gradients, or a weak one, found less, " if less else ""
     return (
         f"{len(verdicts)} comparisons of a compressed model with its {against} under attack ({PURPOSE[against]}), "
         f"verdicts on {about}: {number[Verdict.MORE]} more robust, {number[Verdict.LESS]} less robust, "
         f"{number[Verdict.EQUIVALENT]} equivalent within {100 * margin:g} points, in "
-        f"{number[Verdict.TRANSFERS_WORSE]} images made for another model transfer worse, "
+        f"{number[Verdict.TRANSFERS_WORSE]} images made for another model transfer worse, {searched}"
         f"{number[Verdict.NOT_SHOWN]} without a difference shown, which is no evidence of equality. With {seeds} "
         f"seed{'s' * (seeds > 1)} and {verdicts['n'].max()} images, a difference below "
         f"{100 * verdicts['detectable'].median():.1f} points could not be shown (median)."

@@ -25,6 +25,7 @@ class Verdict(StrEnum):
     EQUIVALENT = "equivalent"
     NOT_SHOWN = "no difference shown"
     TRANSFERS_WORSE = "transfers worse"
+    FOUND_LESS = "found less"
 
 
 class Cause(StrEnum):

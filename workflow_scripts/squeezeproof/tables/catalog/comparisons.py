@@ -67,10 +67,13 @@ VERDICTS = Table(
     "seed is the unit. A difference is shown where its P value is below the study's `alpha` after Holm's correction "
     "over the `family`. Equivalent: two one-sided tests place it inside the study's `margin`, for the mean of "
     "trainings or for every one of these models. Neither: no difference shown, which is no evidence of equality. "
-    "Images that were crafted on another model prove nothing in favour of a model: there they transfer worse.",
+    "Images that were crafted on another model prove nothing in favour of a model: there they transfer worse. Nor does "
+    "a search that no gradients of the model led, or that the audit calls weak: it found less.",
     (
         DATASET, *axes(), AGAINST, *CELL, ABOUT,
-        Column("verdict", TEXT, "More robust, less robust, equivalent, transfers worse, no difference shown."),
+        Column(
+            "verdict", TEXT, "More robust, less robust, equivalent, transfers worse, found less, no difference shown.",
+        ),
         DIFFERENCE, *interval(OF_VERDICTS), SEEDS, RUNS, IMAGES, STD, MEAN_SQUARE,
         Column("detectable", SHARE, "The smallest difference that could have been shown."),
         Column("p_difference", P_VALUE, "Test of no difference.", printed=False),
