@@ -114,6 +114,80 @@ def test_products_of_tokens_are_counted_for_every_token(tmp_path):
     assert found["macs"] == tokens * (4 * width + projections + width * hidden) + attention + hidden * 10
 
 
+def written(path, numbers, bits=32):
+    """A file that scales an image up to 16 x 16 x 3 by a transposed convolution, and classifies that; by flatbuffers,
+    operator by operator.
+
+    Args:
+        numbers: its weights, [3, 3, 3, 1], values in {-1, 0, 1}.
+        bits: 8 for weights in integers that are dequantized, 32 for floats.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from flatbuffers import Builder
+
+    operators, types = schema.BuiltinOperator, schema.TensorType
+    model, graph = schema.ModelT(), schema.SubGraphT()
+    model.version, model.buffers, model.operatorCodes, model.subgraphs = 3, [schema.BufferT()], [], [graph]
+    graph.tensors, graph.operators = [], []
+
+    def tensor(shape, values=None, kind=types.FLOAT32, scale=None):
+        one = schema.TensorT()
+        one.name, one.shape, one.type, one.buffer = f"t{len(graph.tensors)}", list(shape), kind, 0
+        if values is not None:
+            one.buffer = len(model.buffers)
+            model.buffers.append(schema.BufferT())
+            model.buffers[-1].data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+        if scale:
+            one.quantization = schema.QuantizationParametersT()
+            one.quantization.scale, one.quantization.zeroPoint = [scale], [0]
+        graph.tensors.append(one)
+        return len(graph.tensors) - 1
+
+    def layer(code, inputs, shape, options=None):
+        opcode, one = schema.OperatorCodeT(), schema.OperatorT()
+        opcode.builtinCode, opcode.deprecatedBuiltinCode, opcode.version = code, min(code, 127), 1
+        model.operatorCodes.append(opcode)
+        one.opcodeIndex, one.inputs, one.outputs = len(model.operatorCodes) - 1, inputs, [tensor(shape)]
+        if options is not None:
+            one.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
+            one.builtinOptions = options
+        graph.operators.append(one)
+        return one.outputs[0]
+
+    image = tensor((1, 8, 8, 1))
+    if bits == 8:
+        stored = tensor(numbers.shape, numbers.astype(np.int8), types.INT8, 0.5)
+        weights = layer(operators.DEQUANTIZE, [stored], numbers.shape, schema.DequantizeOptionsT())
+    else:
+        weights = tensor(numbers.shape, numbers.astype(np.float32))
+    size = tensor((4,), np.array([1, 16, 16, 3], np.int32), types.INT32)
+    strides = schema.TransposeConvOptionsT()
+    strides.strideW = strides.strideH = 2
+    larger = layer(operators.TRANSPOSE_CONV, [size, weights, image], (1, 16, 16, 3), strides)
+    classes = np.random.default_rng(0).normal(size=(10, 768)).astype(np.float32)
+    dense = tensor(classes.shape, classes)
+    scores = layer(operators.FULLY_CONNECTED, [larger, dense], (1, 10), schema.FullyConnectedOptionsT())
+    graph.inputs, graph.outputs = [image], [scores]
+    builder = Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    return path
+
+
+@pytest.mark.parametrize("bits", [8, 32])
+def test_the_weights_of_a_transposed_convolution_are_measured(tmp_path, bits):
+    numbers = np.tile([1, 0, -1], 9).reshape(3, 3, 3, 1)
+    found = measure(open_file(written(tmp_path / "a.tflite", numbers, bits), shape=SHAPE, classes=10), {}, SHAPE)
+    assert (found["channels"], found["convolutions"]) == (3, 1)
+    assert found["weights"] == found["parameters"] == 27 + 7680
+    assert found["zero_weights"] == 9 and found["nonzeros"] == 18 + 7680
+    # Each of the 64 pixels meets the 27 weights.
+    assert found["macs"] == 64 * 27 + 7680
+    assert found["quantized_weights"] == (27 if bits == 8 else 0)
+    assert found["weight_bits"] == 27 * bits + 32 * 7680
+    assert found["packed_bytes"] == (27 + 4 if bits == 8 else 4 * 27) + 4 * 7680
+
+
 def test_a_file_whose_weights_are_variables_is_refused():
     """Nobody sets them: they are whatever lies in memory."""
     with pytest.raises(InputError, match=r"keeps its weights in variables, .* convert it by from_keras_model"):

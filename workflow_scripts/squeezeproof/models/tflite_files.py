@@ -16,9 +16,15 @@ from squeezeproof.mistaken import mistaken
 
 # What passes values on, or only scales them.
 FORWARDING = ("DEQUANTIZE", "QUANTIZE", "RESHAPE", "CAST", "SQUEEZE")
-# Operators that multiply their input by a weight, their second input; the third is a bias.
-LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
-CONVOLUTIONS, PRODUCT = LAYERS[:2], LAYERS[3]
+# Operators that multiply their input by a weight, their second input -> the places of their input and of a bias.
+FORWARD, BACKWARD = (0, 2), (2, 3)
+CONVOLUTIONS = {
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D"), FORWARD),
+    # Their first input is the shape of what they give.
+    **dict.fromkeys(("TRANSPOSE_CONV", "CONV_3D_TRANSPOSE"), BACKWARD),
+}
+PRODUCT = "BATCH_MATMUL"
+LAYERS = {**CONVOLUTIONS, "FULLY_CONNECTED": FORWARD, PRODUCT: FORWARD}
 # What asks for values that a file sets in another graph, which only its own program runs.
 VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
 # TFLite's numbers of types -> (numpy's name, bits of a value); those of other types are no weights.
@@ -145,8 +151,9 @@ class _Graph:
         for kind, inputs, outputs in self.nodes:
             if kind not in LAYERS:
                 continue
-            weight, out = self._constant(inputs[1]), shapes[outputs[0]]
-            found["macs"] += _multiplications(kind, shapes[inputs[0]], shapes[inputs[1]], out)
+            (given, bias), out = LAYERS[kind], shapes[outputs[0]]
+            weight = self._constant(inputs[1])
+            found["macs"] += _multiplications(kind, shapes[inputs[given]], shapes[inputs[1]], out)
             if weight is None:
                 # Both factors depend on the image.
                 continue
@@ -158,7 +165,8 @@ class _Graph:
                 zeros[weight] = self._zeros(weight)
                 found["quantized_weights"] += count * (self._bits(weight) <= 8)
                 found["weight_bits"] += count * self._bits(weight)
-            learned |= dict.fromkeys([weight, *(bias for bias in map(self._constant, inputs[2:3]) if bias is not None)])
+            added = [constant for constant in map(self._constant, inputs[bias : bias + 1]) if constant is not None]
+            learned |= dict.fromkeys([weight, *added])
         floats = [
             index
             for index, tensor in enumerate(self.tensors)
@@ -237,6 +245,9 @@ def _multiplications(kind: str, first: Sequence[int], second: Sequence[int], out
     """Of a layer, by the shapes of its two factors and of what it gives."""
     if kind == PRODUCT:
         return int(np.prod(out)) * int(np.prod(first[-2:])) // int(out[-2])
+    if LAYERS[kind] == BACKWARD:
+        # Every value of the input meets all of the filter.
+        return int(np.prod(second)) * int(np.prod(first[:-1]))
     return int(np.prod(second)) * int(np.prod(out[:-1]))
 
 
