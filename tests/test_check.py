@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -27,7 +28,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.from_files import networks
 from squeezeproof.from_files.images import SET_ASIDE, read_images
 from squeezeproof.from_files.networks import _shapes, find_network
-from squeezeproof.from_files.study import Asked, understand
+from squeezeproof.from_files.study import Asked, question, understand
 from squeezeproof.models.build import build, specification
 from squeezeproof.models.zoo import torchvision_network
 from squeezeproof.study.plan import Study
@@ -230,7 +231,8 @@ def test_the_study_is_readable_and_says_what_was_understood(base, tmp_path):
     config = yaml.safe_load(found.text)
     study = Study(config)
     [(dataset, name)] = [key for key in study.models if not study.model(*key).is_base]
-    assert str(found.page) == f"results/check-m3_small_v2/replacement/{dataset}/{name}.html"
+    assert re.fullmatch("check-m3_small_v2-[0-9a-f]{6}", study.name)
+    assert str(found.page) == f"results/{study.name}/replacement/{dataset}/{name}.html"
     assert set(study.pairs) == {("images", *pair) for pair in [(a, b) for a in names(study) for b in names(study)]}
     assert config["attacks"].keys() == ATTACKS.keys() and config["attacks"]["pgd"]["eps"] == [0.05, 0.2]
     assert config["question"] == "May 3 small.v2.safetensors replace base.safetensors?"
@@ -317,22 +319,24 @@ def test_two_files_and_a_folder_become_a_page(base, tmp_path):
     done = check(workspace.path, ARCHITECTURE="{kind: cnn8, width: 8}", EPS="0.1")
 
     assert done.returncode == 0, done.stdout
-    page = (place / "check.html").read_text()
-    assert "The page: my/check.html" in done.stdout and "normalization half" in done.stdout
+    page = (place / "small.pt.check.html").read_text()
+    assert "The page: my/small.pt.check.html" in done.stdout and "normalization half" in done.stdout
     headline = done.stdout.strip().splitlines()[-2]
     assert f"<h1>{headline}</h1>" in page and "May small.pt replace base.pt?" in page
     assert "100 of the test split of images, 10 classes" in page
-    assert "<dd>my/check-files/base/base.pt.safetensors (base.given.none.none.s0 in the tables)</dd>" in page
-    assert "<dd>my/check-files/compressed/small.pt.safetensors (base.given.small.none.s0 in the tables)</dd>" in page
+    [files] = (place / "check-files").iterdir()
+    made = f"<dd>my/check-files/{files.name}"
+    assert f"{made}/base/base.pt.safetensors (base.given.none.none.s0 in the tables)</dd>" in page
+    assert f"{made}/compressed/small.pt.safetensors (base.given.small.none.s0 in the tables)</dd>" in page
     # The base that is attacked again is no name of the study's.
     assert "base.given." not in page.partition("<dt>Base</dt>")[0]
 
-    (place / "check.yaml").write_text("study: mine\n")
+    (place / "small.pt.check.yaml").write_text("study: mine\n")
     broken = check(
         workspace.path, ARCHITECTURE="{kind: cnn8, width: 8}", EPS="0.1", COUNT="50", COMPRESSED="my/none.pt"
     )
     assert broken.returncode and "COMPRESSED=my/none.pt: there is no such file" in broken.stdout
-    assert (place / "check.yaml").read_text() == "study: mine\n"
+    assert (place / "small.pt.check.yaml").read_text() == "study: mine\n"
 
 
 def check(folder, **said):
@@ -395,7 +399,52 @@ def test_what_cannot_be_meant_is_told_before_anything_is_written(base, tmp_path,
     monkeypatch.setattr(sys, "argv", ["check.py", *words])
     with pytest.raises(SystemExit, match=told):
         check_command.main()
-    assert not (tmp_path / "check.yaml").exists()
+    assert not list(tmp_path.glob("*.check.*"))
+
+
+def places(folder, base="base.pt", compressed="small.pt", images="images"):
+    """Where the study, what is made on the way and the page of a call lie; no file is read."""
+    written = {"BASE": f"{folder}/{base}", "COMPRESSED": f"{folder}/{compressed}", "IMAGES": f"{folder}/{images}"}
+    return check_command.places(written)
+
+
+def test_two_questions_never_share_a_file_and_one_question_always_does(tmp_path):
+    """Files of one stem in one folder, files of one name in two, another base, other images."""
+    calls = [
+        places(tmp_path / "a"), places(tmp_path / "b"), places(tmp_path / "a", compressed="small.onnx"),
+        places(tmp_path / "a", compressed="small.tflite"), places(tmp_path / "a", base="other.pt"),
+        places(tmp_path / "a", images="others"),
+    ]  # fmt: skip
+    assert len({files for _, files in calls}) == len(calls)
+    assert len({study for study, _ in calls[:4]}) == 4
+    assert places(tmp_path / "a/../a")[1].name == places(tmp_path / "a")[1].name
+    named = ("s.pt", "./s.pt", "a/../s.pt", "a/s.pt")
+    written = [{"BASE": "x.pt", "COMPRESSED": name, "IMAGES": "y"} for name in named]
+    assert len({question(one) for one in written}) == 2
+
+
+def test_what_another_call_wrote_is_kept_and_told(tmp_path, capsys):
+    study, page = tmp_path / "small.pt.check.yaml", tmp_path / "made.html"
+    for number in range(3):
+        check_command.save(study, f"study: {number}\n")
+    check_command.save(study, "study: 2\n")
+    kept = sorted(path.name for path in tmp_path.glob("*.yaml"))
+    assert kept == ["small.pt.check.old1.yaml", "small.pt.check.old2.yaml", "small.pt.check.yaml"]
+    assert [(tmp_path / name).read_text() for name in kept] == ["study: 0\n", "study: 1\n", "study: 2\n"]
+    assert capsys.readouterr().out.count("was another study, which is now") == 2
+
+    shown = tmp_path / "small.pt.check.html"
+    for text in ("one", "one", "two", "three"):
+        page.write_text(f"<h1>{text}</h1>")
+        check_command.show(page, shown, check_command.set_aside(shown))
+    pages = {path.name: path.read_text() for path in tmp_path.glob("small*.html")}
+    assert pages == {
+        "small.pt.check.html": "<h1>three</h1>",
+        "small.pt.check.old1.html": "<h1>one</h1>",
+        "small.pt.check.old2.html": "<h1>two</h1>",
+    }
+    told = capsys.readouterr().out
+    assert told.count("was another page, which is now") == 2 and "The page: " in told
 
 
 def test_numbers_are_part_of_the_command_at_the_head_of_the_study(base, tmp_path):

@@ -11,9 +11,9 @@ EPS=2/255,8/255, COUNT=500 test images, OPTIONS='{layout: nhwc}' of an external 
 import argparse
 import difflib
 import html
+import itertools
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +29,7 @@ from squeezeproof.atomic import replacing
 from squeezeproof.entries.architecture import TORCH_FILES
 from squeezeproof.entries.compressions.external import DEPLOYED
 from squeezeproof.errors import InputError
-from squeezeproof.from_files.study import Asked, understand
+from squeezeproof.from_files.study import Asked, question, understand
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.schema import check_config
 
@@ -85,16 +85,22 @@ def mapping(text, name):
     return found
 
 
+def places(written):
+    """Where the study of what a person wrote lies, beside the compressed model, and what is made on the way."""
+    compressed = Path(written["COMPRESSED"])
+    study = compressed.with_name(f"{compressed.name}.check.yaml")
+    return study, compressed.parent / "check-files" / f"{compressed.name}-{question(written)}"
+
+
 def ask(arguments):
     """The Asked of the command's arguments."""
-    beside = Path(arguments.compressed).parent
-    files = beside / "check-files"
     written = {name.upper(): str(getattr(arguments, name)) for name in (*NEEDED, *FURTHER) if getattr(arguments, name)}
+    study, files = places(written)
     return Asked(
         base=weights(arguments.base, files, "base", arguments.key),
         compressed=weights(arguments.compressed, files, "compressed", arguments.compressed_key),
         images=arguments.images,
-        study=beside / "check.yaml",
+        study=study,
         files=files,
         architecture=network(arguments),
         compressed_architecture=network(arguments, "compressed_"),
@@ -125,11 +131,36 @@ def look_out(asked):
 def save(path, text):
     """Write the study; one that was edited since is kept beside it."""
     if path.is_file() and path.read_text(encoding="utf-8") != text:
-        kept = path.with_name("check.old.yaml")
-        shutil.copyfile(path, kept)
-        print(f"{path}: was another study, which is now {kept}")
+        print(f"{path}: was another study, which is now {set_aside(path)}")
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def set_aside(path):
+    """Move a file to a free name beside it, and return that; None where there is no file."""
+    if not path.is_file():
+        return None
+    names = (path.with_name(f"{path.stem}.old{number}{path.suffix}") for number in itertools.count(1))
+    kept = next(name for name in names if not name.exists())
+    path.replace(kept)
+    return kept
+
+
+def show(page, shown, earlier):
+    """Put the page of a study in its place beside the compressed model, and say what it answers.
+
+    Args:
+        earlier: where the page lies now that was in this place before; None where there was none.
+    """
+    text = page.read_text(encoding="utf-8")
+    with replacing(shown) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    if earlier is not None and earlier.read_text(encoding="utf-8") == text:
+        earlier.unlink()
+    elif earlier is not None:
+        print(f"{shown}: was another page, which is now {earlier}")
+    print(html.unescape(re.search(r"<h1>(.*?)</h1>", text)[1]))
+    print(f"The page: {shown}")
 
 
 def from_make(environment):
@@ -183,9 +214,9 @@ def main():
     study, page = asked.study, found.page
     save(study, found.text)
     print("\n".join([*found.lines, f"Study: {study}"]), flush=True)
-    shown = study.with_name("check.html")
-    if shown.is_file():
-        shown.replace(study.with_name("check.old.html"))
+    shown = study.with_suffix(".html")
+    # The page of an earlier call is no answer to this one, should it fail.
+    earlier = set_aside(shown)
     log = asked.files / "run.log"
     asked.files.mkdir(parents=True, exist_ok=True)
     print(f"Running it; what happens is in {log}", flush=True)
@@ -204,11 +235,9 @@ def main():
         ended = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False)
     if ended.returncode:
         told = as_written(log.read_text(encoding="utf-8"), asked)[-SHOWN:]
-        sys.exit(f"{told}\ncheck: the study did not end; {log} has all of it")
-    text = page.read_text(encoding="utf-8")
-    shutil.copyfile(page, shown)
-    print(html.unescape(re.search(r"<h1>(.*?)</h1>", text)[1]))
-    print(f"The page: {shown}")
+        kept = f"; the page of the call before is {earlier}" if earlier else ""
+        sys.exit(f"{told}\ncheck: the study did not end; {log} has all of it{kept}")
+    show(page, shown, earlier)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Two files and a folder of images -> the text of a study that asks whether one model may replace the other."""
 
+import hashlib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -68,6 +69,17 @@ class Understood:
     page: Path
 
 
+def question(written: Mapping[str, str]) -> str:
+    """A short digest of the two models and the images that are asked about: files of one name in different folders are
+    different questions, each with its own results.
+
+    Args:
+        written: what the person wrote, with `BASE`, `COMPRESSED` and `IMAGES`.
+    """
+    places = [str(Path(written.get(name, "")).resolve()) for name in ("BASE", "COMPRESSED", "IMAGES")]
+    return hashlib.sha256("\0".join(places).encode()).hexdigest()[:6]
+
+
 def understand(asked: Asked) -> Understood:
     """The Understood of an Asked; InputError where the files do not say enough, or not what can be meant."""
     images = read_images(asked.images, asked.files / "images", asked.side, asked.channels)
@@ -82,7 +94,7 @@ def understand(asked: Asked) -> Understood:
     stem = re.sub(r"[^A-Za-z0-9_]+", "_", compressed.stem).strip("_")[:20]
     # An entry's name begins with a letter.
     entry = stem if stem[:1].isalpha() else f"m{stem}"
-    name, count = f"check-{entry}", min(images.count, asked.count or MOST)
+    name, count = f"check-{entry}-{question(asked.written)}", min(images.count, asked.count or MOST)
     follows = registry.compressions()["external"].gives_gradients(external)
     methods = in_minutes(follows)
     tried = [method for method, settings in methods.items() if "stop_on_success" not in settings]
