@@ -19,81 +19,81 @@ SMALLEST = registry.architectures()["cnn3"].minimum_size
 NO_PAIR = "no (source, target) pair meets where"
 
 
-@pytest.mark.parametrize(
-    ("changes", "problem"),
-    [
-        ({"evaluations.all.sources": "cnn4*"}, f"evaluations.all.sources: 'cnn4*' {NO_MODEL}"),
-        ({"evaluations.all.targets": ["base", "x"]}, f"evaluations.all.targets: 'x' {NO_MODEL}"),
-        (
-            {"evaluations.all.targets": "cnn3.standard.weight-99.short.s0"},
-            f"evaluations.all.targets: 'cnn3.standard.weight-99.short.s0' {NO_MODEL}, did you mean cnn3.standard.",
-        ),
-        (
-            {"compressions": None, "evaluations.all.targets": "compressed"},
-            f"evaluations.all.targets: 'compressed' {NO_MODEL}",
-        ),
-        ({"evaluations.all.attacks": "pgd"}, "evaluations.all.attacks: 'pgd' matches none; allowed: fgsm-eps0.1, "),
-        ({"evaluations.all.attacks": "pgd-8of255"}, "evaluations.all.attacks: 'pgd-8of255' matches none, did you mean"),
-        ({"evaluations.all.datasets": "digit"}, "evaluations.all.datasets: 'digit' matches none, did you mean digits?"),
-        ({"evaluations.all.where": "other-seed"}, f"evaluations.all: {NO_PAIR}"),
-        ({"evaluations.all.where": ["white-box", "transfer"]}, f"evaluations.all: {NO_PAIR}"),
-        (
-            {"variants": {"compressions": "weight"}},
-            "variants[0].compressions: 'weight' matches none, did you mean weig",
-        ),
-        ({"variants": [{}, {"finetunings": "shrot"}]}, "variants[1].finetunings: 'shrot' matches none, did you mean "),
-        ({"variants": {"architectures": "CNN3"}}, "variants[0].architectures: 'CNN3' matches none"),
-        ({"variants": {"trainings": "standart"}}, "variants[0].trainings: 'standart' matches none, did you mean stan"),
-        ({"variants": {"datasets": "mnist"}}, "variants[0].datasets: 'mnist' matches none; allowed: digits"),
-        ({"trainings.none": {"epochs": 1}}, f"trainings.none: {TAKEN}"),
-        ({"finetunings.none": {"epochs": 1}}, f"finetunings.none: {TAKEN}"),
-        ({"compressions.none": {"method": "weight", "ratio": 0.5}}, f"compressions.none: {TAKEN}"),
-        (
-            {"compressions.weight.ratio": [0.5, 0.50000000000001]},
-            "compressions.weight: ratio 0.5 gives the name weight-50, which compressions.weight gives too",
-        ),
-        (
-            {"compressions": {"a": {"method": "weight", "ratio": 1e-12}, "a-1e": {"method": "weight", "ratio": 0.1}}},
-            "compressions.a-1e: ratio 0.1 gives the name a-1e-10, which compressions.a gives too",
-        ),
-        ({"attacks.fgsm.eps": [0.1, 0.1000000000001]}, "attacks.fgsm: eps 0.1 gives the name fgsm-eps0.1, which"),
-        (
-            {"attacks.fgsm.eps": [0.5, 8]},
-            "attacks.fgsm.eps: 8 is not in (0, 1]; pixels are in [0, 1], did you mean 8/255?",
-        ),
-        ({"attacks.fgsm.eps": "510/255"}, "attacks.fgsm.eps: 510/255 is not in (0, 1]; pixels are in [0, 1]"),
-        ({"attacks.pgd.restarts": 2, "attacks.pgd.random_start": False}, "attacks.pgd.restarts: "),
-        (
-            {"datasets.digits.size": SMALLEST - 1},
-            f"architectures.cnn3: cnn3 needs images of at least {SMALLEST} pixels, datasets.digits has {SMALLEST - 1}",
-        ),
-        ({"datasets.mnist": {"validation": 60000}}, "datasets.mnist.validation: 60000 leaves none of the 60000"),
-        ({"datasets.mnist": {"train": 9}}, "datasets.mnist.train: 9 is less than an image for each of the 10 classes"),
-        (
-            {"datasets.mnist": {"train": 60001}},
-            "datasets.mnist.train: 60001 with 0 for validation is more than the 60000",
-        ),
-        ({"datasets.mnist": {"train": 59999, "validation": 2}}, "datasets.mnist.train: 59999 with 2 for validation is"),
-        ({"datasets.mnist": {"test": 10001}}, "datasets.mnist.test: 10001 is more than the 10000 test images"),
-        ({"attacks.pgd.alpha": 2}, "attacks.pgd.alpha: 2 is a step across the whole ball of eps: "),
-        ({"attacks.pgd.alpha": "200/255"}, "attacks.pgd.alpha: 200/255 is a step across the whole ball of eps: "),
-        ({"trainings.standard.crop": 28}, "trainings.standard.crop: 28 pads the images of datasets.digits, 28 pixels"),
-        (
-            {"trainings.standard.adversary": {"method": "pgd", "eps": "8/255", "alpha": 2}},
-            "trainings.standard.adversary.alpha: 2 is a step across the whole ball of eps: 8/255; write less, did you "
-            "mean 2/255?",
-        ),
-        ({"trainings.standard.schedule": "step"}, "trainings.standard.schedule: step needs milestones, such as "),
-        ({"finetunings.short.schedule": "step"}, "finetunings.short.schedule: step needs milestones, such as "),
-        ({"trainings.standard.milestones": [2]}, "trainings.standard.milestones: "),
-        ({"trainings.standard.nesterov": True}, "trainings.standard.nesterov: "),
-        (
-            {"trainings.standard": {"epochs": 1, "optimizer": "rmsprop", "momentum": 0.9, "nesterov": True}},
-            "trainings.standard.nesterov: ",
-        ),
-        ({"finetunings.short": {"epochs": 1, "optimizer": "adam", "momentum": 0.9}}, "finetunings.short.momentum: "),
-    ],
-)
+CASES = [
+    ({"evaluations.all.sources": "cnn4*"}, f"evaluations.all.sources: 'cnn4*' {NO_MODEL}"),
+    ({"evaluations.all.targets": ["base", "x"]}, f"evaluations.all.targets: 'x' {NO_MODEL}"),
+    (
+        {"evaluations.all.targets": "cnn3.standard.weight-99.short.s0"},
+        f"evaluations.all.targets: 'cnn3.standard.weight-99.short.s0' {NO_MODEL}, did you mean cnn3.standard.",
+    ),
+    (
+        {"compressions": None, "evaluations.all.targets": "compressed"},
+        f"evaluations.all.targets: 'compressed' {NO_MODEL}",
+    ),
+    ({"evaluations.all.attacks": "pgd"}, "evaluations.all.attacks: 'pgd' matches none; allowed: fgsm-eps0.1, "),
+    ({"evaluations.all.attacks": "pgd-8of255"}, "evaluations.all.attacks: 'pgd-8of255' matches none, did you mean"),
+    ({"evaluations.all.datasets": "digit"}, "evaluations.all.datasets: 'digit' matches none, did you mean digits?"),
+    ({"evaluations.all.where": "other-seed"}, f"evaluations.all: {NO_PAIR}"),
+    ({"evaluations.all.where": ["white-box", "transfer"]}, f"evaluations.all: {NO_PAIR}"),
+    (
+        {"variants": {"compressions": "weight"}},
+        "variants[0].compressions: 'weight' matches none, did you mean weig",
+    ),
+    ({"variants": [{}, {"finetunings": "shrot"}]}, "variants[1].finetunings: 'shrot' matches none, did you mean "),
+    ({"variants": {"architectures": "CNN3"}}, "variants[0].architectures: 'CNN3' matches none"),
+    ({"variants": {"trainings": "standart"}}, "variants[0].trainings: 'standart' matches none, did you mean stan"),
+    ({"variants": {"datasets": "mnist"}}, "variants[0].datasets: 'mnist' matches none; allowed: digits"),
+    ({"trainings.none": {"epochs": 1}}, f"trainings.none: {TAKEN}"),
+    ({"finetunings.none": {"epochs": 1}}, f"finetunings.none: {TAKEN}"),
+    ({"compressions.none": {"method": "weight", "ratio": 0.5}}, f"compressions.none: {TAKEN}"),
+    (
+        {"compressions.weight.ratio": [0.5, 0.50000000000001]},
+        "compressions.weight: ratio 0.5 gives the name weight-50, which compressions.weight gives too",
+    ),
+    (
+        {"compressions": {"a": {"method": "weight", "ratio": 1e-12}, "a-1e": {"method": "weight", "ratio": 0.1}}},
+        "compressions.a-1e: ratio 0.1 gives the name a-1e-10, which compressions.a gives too",
+    ),
+    ({"attacks.fgsm.eps": [0.1, 0.1000000000001]}, "attacks.fgsm: eps 0.1 gives the name fgsm-eps0.1, which"),
+    (
+        {"attacks.fgsm.eps": [0.5, 8]},
+        "attacks.fgsm.eps: 8 is not in (0, 1]; pixels are in [0, 1], did you mean 8/255?",
+    ),
+    ({"attacks.fgsm.eps": "510/255"}, "attacks.fgsm.eps: 510/255 is not in (0, 1]; pixels are in [0, 1]"),
+    ({"attacks.pgd.restarts": 2, "attacks.pgd.random_start": False}, "attacks.pgd.restarts: "),
+    (
+        {"datasets.digits.size": SMALLEST - 1},
+        f"architectures.cnn3: cnn3 needs images of at least {SMALLEST} pixels, datasets.digits has {SMALLEST - 1}",
+    ),
+    ({"datasets.mnist": {"validation": 60000}}, "datasets.mnist.validation: 60000 leaves none of the 60000"),
+    ({"datasets.mnist": {"train": 9}}, "datasets.mnist.train: 9 is less than an image for each of the 10 classes"),
+    (
+        {"datasets.mnist": {"train": 60001}},
+        "datasets.mnist.train: 60001 with 0 for validation is more than the 60000",
+    ),
+    ({"datasets.mnist": {"train": 59999, "validation": 2}}, "datasets.mnist.train: 59999 with 2 for validation is"),
+    ({"datasets.mnist": {"test": 10001}}, "datasets.mnist.test: 10001 is more than the 10000 test images"),
+    ({"attacks.pgd.alpha": 2}, "attacks.pgd.alpha: 2 is a step across the whole ball of eps: "),
+    ({"attacks.pgd.alpha": "200/255"}, "attacks.pgd.alpha: 200/255 is a step across the whole ball of eps: "),
+    ({"trainings.standard.crop": 28}, "trainings.standard.crop: 28 pads the images of datasets.digits, 28 pixels"),
+    (
+        {"trainings.standard.adversary": {"method": "pgd", "eps": "8/255", "alpha": 2}},
+        "trainings.standard.adversary.alpha: 2 is a step across the whole ball of eps: 8/255; write less, did you "
+        "mean 2/255?",
+    ),
+    ({"trainings.standard.schedule": "step"}, "trainings.standard.schedule: step needs milestones, such as "),
+    ({"finetunings.short.schedule": "step"}, "finetunings.short.schedule: step needs milestones, such as "),
+    ({"trainings.standard.milestones": [2]}, "trainings.standard.milestones: "),
+    ({"trainings.standard.nesterov": True}, "trainings.standard.nesterov: "),
+    (
+        {"trainings.standard": {"epochs": 1, "optimizer": "rmsprop", "momentum": 0.9, "nesterov": True}},
+        "trainings.standard.nesterov: ",
+    ),
+    ({"finetunings.short": {"epochs": 1, "optimizer": "adam", "momentum": 0.9}}, "finetunings.short.momentum: "),
+]
+
+
+@pytest.mark.parametrize(("changes", "problem"), CASES)
 def test_contradiction_is_one_problem_with_its_path(changes, problem):
     [found] = problems_of(changes)
     assert found.startswith(problem)

@@ -241,8 +241,9 @@ def few_classes(path: str, what: str, least: int, study: Any) -> Iterator[str]:
 
 
 def most_values(study: Any) -> int | None:
-    """Numbers in the largest image of a study, None where it has no data set."""
-    return max((dataset.values() for dataset in study.datasets.values()), default=None)
+    """Numbers in the largest image of a study, None where it has none, or one of which nothing is known."""
+    images = [dataset.values() for dataset in study.datasets.values()]
+    return max(images) if images and study.whole("datasets") else None
 
 
 def eps_contradictions(path: str, eps: Any, norm: str, values: int | None) -> Iterator[str]:

@@ -6,7 +6,7 @@ What the entries of a section are, `squeezeproof.entries` declares.
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from squeezeproof.entries import registry
 from squeezeproof.entries.budget import with_budget
@@ -273,6 +273,17 @@ class StudyConfig(Settings):
     )
     audit: Audit = setting("How the evaluation itself is checked; tables/audit.csv has the findings.", {})
     compute: Compute = setting("Settings of the machine that can change the last bits of a result.", {})
+
+    # Sections that something was left out of, for it is not valid: see study.parts.
+    _left_out: frozenset[str] = PrivateAttr(frozenset())
+
+    def whole(self, section: str) -> bool:
+        """Whether nothing of a section was left out: else a contradiction cannot say what is not among its entries."""
+        return section not in self._left_out
+
+    def lacks(self, section: str, name: str) -> bool:
+        """Whether a section is known to have no entry of that name."""
+        return self.whole(section) and name not in getattr(self, section)
 
     def contradictions(self) -> Iterator[str]:
         """Every contradiction of settings that are each allowed; those of combinations of entries are the plan's."""

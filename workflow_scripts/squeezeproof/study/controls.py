@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from squeezeproof.entries.compression import CONTROL, NONE
 from squeezeproof.study.entities import Model
 from squeezeproof.study.external import is_given
+from squeezeproof.study.parts import Problems
 
 if TYPE_CHECKING:
     from squeezeproof.study.plan import Study
@@ -76,9 +77,7 @@ def with_schedules(base: Model, schedules: Sequence[Schedule]) -> Model:
     return replace(base, finetuning="-then-".join(schedule.label for schedule in schedules) or NONE)
 
 
-def expand_controls(
-    study: "Study", problems: list[str]
-) -> tuple[dict[Model, tuple[Schedule, ...]], dict[Model, Model]]:
+def expand_controls(study: "Study", problems: Problems) -> tuple[dict[Model, tuple[Schedule, ...]], dict[Model, Model]]:
     """Model -> Schedules of every control that a compressed target of the study needs, with those that it starts from;
     and compressed Model -> its control, of those that the study compressed.
 
@@ -97,7 +96,9 @@ def expand_controls(
             controls[with_schedules(model.base, schedules[:count])] = schedules[:count]
     for label in {control.finetuning for control in controls if controls[control] != (Schedule(control.finetuning),)}:
         if label in study.config["finetunings"]:
-            problems.append(f"finetunings.{label}: is the name of a control of the study; choose another")
+            problems.of("variants").append(
+                f"finetunings.{label}: is the name of a control of the study; choose another"
+            )
     return controls, references
 
 

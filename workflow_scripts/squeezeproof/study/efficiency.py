@@ -8,6 +8,7 @@ from squeezeproof.entries.settings import suggest
 from squeezeproof.study.entities import Instance, Model
 from squeezeproof.study.external import gives_gradients
 from squeezeproof.study.instances import needs_gradients
+from squeezeproof.study.parts import MODELS, Problems
 from squeezeproof.study.selection import select, select_models
 from squeezeproof.study.targeted import is_targeted
 
@@ -20,6 +21,8 @@ FLOAT, INTEGER, LITE = "onnxruntime", "onnxruntime-int8", "litert"
 # Ending of a file of the user's -> what it is timed on.
 OWN = {".onnx": FLOAT, ".tflite": LITE}
 INT8 = 8
+# The sections that say which models are evaluated, which others are not deployed.
+EVALUATED = (*MODELS, "ensembles", "attacks", "evaluations", "sweeps")
 
 
 def expand_efficiency(
@@ -27,7 +30,7 @@ def expand_efficiency(
     models: Sequence[Model],
     evaluated: Iterable[tuple[str, str]],
     compressions: Mapping[str, Instance],
-    problems: list[str],
+    problems: Problems,
 ) -> dict[tuple[str, str], list[str]]:
     """(data set, model name) -> endings of the files it is exported to; empty without a section `efficiency`.
 
@@ -43,8 +46,8 @@ def expand_efficiency(
         return {}
     known = set(evaluated)
     models = [model for model in models if (model.dataset, model.name) in known and not model.is_ensemble]
-    datasets = select(settings["datasets"], list(config["datasets"]), "efficiency.datasets", problems)
-    names = select_models(settings["models"], models, "efficiency.models", problems)
+    datasets = select(settings["datasets"], list(config["datasets"]), "efficiency.datasets", problems.of("datasets"))
+    names = select_models(settings["models"], models, "efficiency.models", problems.of(*EVALUATED))
     chosen = [model for model in models if model.dataset in datasets and model.name in names]
     return {
         (model.dataset, model.name): [
@@ -59,7 +62,7 @@ def expand_efficiency(
     }
 
 
-def expand_int8_attacks(study: "Study", problems: list[str]) -> list[str]:
+def expand_int8_attacks(study: "Study", problems: Problems) -> list[str]:
     """Names of the attack instances that are crafted on every int8 model itself.
 
     Args:
@@ -72,8 +75,8 @@ def expand_int8_attacks(study: "Study", problems: list[str]) -> list[str]:
     path = "efficiency.attacks"
     if not int8_models(study):
         how = "add int8 to efficiency.formats" if "int8" not in settings["formats"] else "add a quantization of 8 bits"
-        problems.append(f"{path}: the study deploys no int8 model; {how}, or leave attacks out")
-    names = select(settings["attacks"], list(study.attacks), path, problems)
+        problems.of(*EVALUATED).append(f"{path}: the study deploys no int8 model; {how}, or leave attacks out")
+    names = select(settings["attacks"], list(study.attacks), path, problems.of("attacks"))
     for name in names:
         attack = study.attacks[name]
         if needs_gradients(attack):

@@ -174,11 +174,11 @@ class Published(Settings):
             for theirs, ours in getattr(self, section).items():
                 name, _, detail = ours.partition("/") if section in ("trainings", "attacks") else (ours, "", "")
                 path = f"published.{section}.{theirs}"
-                if name not in known:
+                if study.lacks(section, name):
                     yield f"{path}: {name!r} is no entry of {section}{suggest(name, known)}"
-                elif section == "trainings" and detail and detail not in study.finetunings:
+                elif section == "trainings" and detail and study.lacks("finetunings", detail):
                     yield f"{path}: {detail!r} is no entry of finetunings{suggest(detail, study.finetunings)}"
-                elif section == "attacks" and detail:
+                elif section == "attacks" and detail and name in known:
                     entry = known[name]
                     stages = len(entry.parts(as_dict(entry))) if isinstance(entry, Sequence) else 0
                     if not detail.isdigit() or not 1 <= int(detail) <= stages:

@@ -7,6 +7,7 @@ from squeezeproof.classes import class_number
 from squeezeproof.entries.settings import suggest
 from squeezeproof.errors import InputError
 from squeezeproof.study.entities import Model
+from squeezeproof.study.parts import MODELS, Problems
 from squeezeproof.study.selection import select, select_models
 
 
@@ -16,7 +17,7 @@ def expand_features(
     datasets: Mapping[str, Any],
     attacks: Collection[str],
     sets: Mapping[tuple[str, str], Collection[str]],
-    problems: list[str],
+    problems: Problems,
 ) -> list[tuple[str, str, str]]:
     """(data set, model name, name of the entry of `features`) of everything that is looked into.
 
@@ -31,19 +32,20 @@ def expand_features(
     found = []
     for name, settings in config["features"].items():
         path, attack = f"features.{name}", settings["attack"]
-        chosen = select(settings["datasets"], list(datasets), f"{path}.datasets", problems)
-        names = select_models(settings["models"], models, f"{path}.models", problems)
+        chosen = select(settings["datasets"], list(datasets), f"{path}.datasets", problems.of("datasets"))
+        names = select_models(settings["models"], models, f"{path}.models", problems.of(*MODELS, "ensembles"))
         for dataset in chosen:
             if told := _no_class(settings["class"], datasets[dataset]):
                 problems.append(f"{path}.class: of datasets.{dataset}: {told}")
         if attack not in attacks:
-            problems.append(f"{path}.attack: {attack!r} is no attack with its budget{suggest(attack, attacks)}")
+            told = f"{path}.attack: {attack!r} is no attack with its budget{suggest(attack, attacks)}"
+            problems.of("attacks").append(told)
             continue
         for model in models:
             if model.dataset in chosen and model.name in names:
                 found.append((model.dataset, model.name, name))
                 if attack not in sets.get((model.dataset, model.name), ()):
-                    problems.append(
+                    problems.of(*MODELS, "ensembles", "evaluations").append(
                         f"{path}: no evaluation crafts {attack} on {model.name} ({model.dataset}), so it would not be "
                         f"audited; add evaluations: {{of-{name}: {{sources: {model.name!r}, attacks: {attack}, "
                         f"where: [white-box]}}}}"

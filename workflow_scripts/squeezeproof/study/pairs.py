@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from squeezeproof.entries.expectation import expected_passes
 from squeezeproof.study.entities import Model
+from squeezeproof.study.parts import MODELS, Problems
 from squeezeproof.study.selection import select, select_models
 
 if TYPE_CHECKING:
@@ -16,21 +17,21 @@ SAME = {"white-box": "name", "same-seed": "seed", "same-architecture": "architec
 OTHER = {"transfer": "name", "other-seed": "seed", "other-architecture": "architecture", "other-training": "training"}
 
 
-def expand_pairs(study: "Study", problems: list[str], notices: list[str]) -> dict[tuple[str, str, str], list[str]]:
+def expand_pairs(study: "Study", problems: Problems, notices: list[str]) -> dict[tuple[str, str, str], list[str]]:
     """(dataset, target name, source name) -> names of the attack instances that are scored there.
 
     Args:
         study: what is known of it so far; of pairs, its config, data sets, attacks, compressions and models.
         problems, notices: what is wrong, and what a person should know of it, is appended here.
     """
-    pairs = {}
+    pairs, of_models = {}, problems.of(*MODELS, "ensembles")
     for name, evaluation in study.config["evaluations"].items():
         path = f"evaluations.{name}"
-        datasets = select(evaluation["datasets"], list(study.datasets), f"{path}.datasets", problems)
-        attacks = select(evaluation["attacks"], list(study.attacks), f"{path}.attacks", problems)
+        datasets = select(evaluation["datasets"], list(study.datasets), f"{path}.datasets", problems.of("datasets"))
+        attacks = select(evaluation["attacks"], list(study.attacks), f"{path}.attacks", problems.of("attacks"))
         models = list(study.models.values())
-        sources = select_models(evaluation["sources"], models, f"{path}.sources", problems)
-        targets = select_models(evaluation["targets"], models, f"{path}.targets", problems)
+        sources = select_models(evaluation["sources"], models, f"{path}.sources", of_models)
+        targets = select_models(evaluation["targets"], models, f"{path}.targets", of_models)
         crafted, left, found = {}, {}, []
         for source, target in chain.from_iterable(
             _meeting(models, evaluation["where"], dataset, sources, targets) for dataset in datasets
@@ -50,8 +51,10 @@ def expand_pairs(study: "Study", problems: list[str], notices: list[str]) -> dic
         ]
         if not found and datasets and attacks and sources and targets:
             without = f" with an attack that needs no gradients of {', '.join(left)}" * bool(left)
-            problems.append(f"{path}: no (source, target) pair meets where: {evaluation['where']}{without}")
-        problems += _stopped_early(study, path, crafted, found)
+            problems.of(*MODELS, "ensembles", "attacks").append(
+                f"{path}: no (source, target) pair meets where: {evaluation['where']}{without}"
+            )
+        problems.of("seeds", "variants").extend(_stopped_early(study, path, crafted, found))
     return pairs
 
 

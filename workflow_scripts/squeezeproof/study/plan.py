@@ -22,8 +22,8 @@ from squeezeproof.study.external import external_contradictions, file_of, gives_
 from squeezeproof.study.features import expand_features
 from squeezeproof.study.instances import expand, fitted_on_training_images, needs_gradients
 from squeezeproof.study.pairs import expand_pairs, expectations
+from squeezeproof.study.parts import MODELS, valid_parts
 from squeezeproof.study.renamed import with_new_keys
-from squeezeproof.study.schema import validated
 from squeezeproof.study.sweeps import expand_sweeps
 from squeezeproof.study.targeted import is_targeted, target_contradictions
 from squeezeproof.study.variants import expand_models
@@ -56,7 +56,7 @@ class Study:
 
     def __init__(self, config: Any) -> None:
         config, self.notices = with_new_keys(config)
-        typed = validated(config)
+        typed, problems = valid_parts(config)
         checked = as_dict(typed)
         self.config = plain(checked)
         self.name = self.config["study"]
@@ -65,26 +65,26 @@ class Study:
         self.compute = self.config["compute"]
         self.published = self.config["published"]
         self.notices += random_weights_notices(typed)
-        problems = []
         self.datasets = {
             name: _dataset(name, typed.datasets[name], settings) for name, settings in self.config["datasets"].items()
         }
         self.compressions = expand(checked["compressions"], "compressions", problems)
         self.attacks = expand(checked["attacks"], "attacks", problems)
         problems += typed.contradictions()
-        problems += after_contradictions(self.config, self.compressions)
+        problems.of("compressions", "finetunings").extend(after_contradictions(self.config, self.compressions))
         self.models = expand_models(self, problems)
-        problems += dict.fromkeys(variant_contradictions(typed, self.models.values(), self.compressions))
-        problems += external_contradictions(self.models.values(), self.compressions)
+        found = variant_contradictions(typed, self.models.values(), self.compressions)
+        problems.of("variants").extend(dict.fromkeys(found))
+        problems.of(*MODELS).extend(external_contradictions(self.models.values(), self.compressions))
         ensembles = expand_ensembles(self.config, list(self.models.values()), problems)
         self.models |= {(model.dataset, model.name): model for model in ensembles}
         self.ensembles = {(model.dataset, model.name): members for model, members in ensembles.items()}
-        problems += [
+        problems.of("variants").extend(
             f"ensembles.{ensemble.architecture}.members: {member} is a file, which gives no gradients; leave it out"
             for ensemble, members in ensembles.items()
             for member in members
             if not self.gives_gradients(self.models[ensemble.dataset, member])
-        ]
+        )
         self.pairs = expand_pairs(self, problems, self.notices)
         # No pattern of the config means a control.
         models, datasets = list(self.models.values()), list(self.datasets)
@@ -108,10 +108,8 @@ class Study:
         self.features = expand_features(self.config, seen, typed.datasets, list(self.attacks), self.sets, problems)
         self.exports = expand_efficiency(self.config, models, self.evaluated_models, self.compressions, problems)
         self.int8_attacks = expand_int8_attacks(self, problems)
-        problems += selection_contradictions(self.config["select"], self.attacks)
-        problems += dict.fromkeys(
-            target_contradictions(self.attacks, self.sets, typed.datasets, self.config["select"]["attack"])
-        )
+        problems.of("attacks").extend(selection_contradictions(self.config["select"], self.attacks))
+        target_contradictions(self, typed.datasets, problems)
         if problems:
             raise ConfigError(problems)
 

@@ -18,15 +18,10 @@ from squeezeproof.untrusted import oversized
 
 def check_config(config: Any) -> dict[str, Any]:
     """`config` with numbers parsed and defaults filled in; raises ConfigError with every violation."""
-    return as_dict(validated(config))
-
-
-def validated(config: Any) -> StudyConfig:
-    """The config as typed settings; raises ConfigError with every violation."""
     if problem := oversized(config):
         raise ConfigError([problem])
     try:
-        return StudyConfig.model_validate(config)
+        return as_dict(StudyConfig.model_validate(config))
     except ValidationError as error:
         raise ConfigError(in_words(error, config)) from None
 

@@ -8,6 +8,7 @@ from squeezeproof.entries.attack import eps_contradictions
 from squeezeproof.entries.settings import suggest
 from squeezeproof.study.entities import Model
 from squeezeproof.study.instances import Instance, attack_at
+from squeezeproof.study.parts import MODELS, Problems
 from squeezeproof.study.selection import select, select_models
 
 
@@ -31,7 +32,7 @@ def expand_sweeps(
     models: Sequence[Model],
     datasets: Sequence[str],
     values: int | None,
-    problems: list[str],
+    problems: Problems,
 ) -> tuple[dict[str, Sweep], list[tuple[str, str, str]]]:
     """(name -> Sweep, (data set, model name, sweep name) of every curve).
 
@@ -39,7 +40,7 @@ def expand_sweeps(
         config: the checked config, whose numbers remember how they were written.
         models: the Models of the plan, ensembles included.
         datasets: names of the data sets.
-        values: numbers in their largest image.
+        values: numbers in their largest image, None where nobody knows.
         problems: what is wrong is appended here.
     """
     sweeps, curves = {}, []
@@ -47,10 +48,11 @@ def expand_sweeps(
         path, entry = f"sweeps.{name}", settings["attack"]
         if name in config["attacks"]:
             problems.append(f"{path}: attacks.{name} has that name, which its points would share; choose another")
-        chosen = select(settings["datasets"], datasets, f"{path}.datasets", problems)
-        names = select_models(settings["models"], models, f"{path}.models", problems)
+        chosen = select(settings["datasets"], datasets, f"{path}.datasets", problems.of("datasets"))
+        names = select_models(settings["models"], models, f"{path}.models", problems.of(*MODELS, "ensembles"))
         if entry not in config["attacks"]:
-            problems.append(f"{path}.attack: {entry!r} is no entry of attacks{suggest(entry, config['attacks'])}")
+            told = f"{path}.attack: {entry!r} is no entry of attacks{suggest(entry, config['attacks'])}"
+            problems.of("attacks").append(told)
             continue
         attack = config["attacks"][entry]
         if attack.get("targeted"):

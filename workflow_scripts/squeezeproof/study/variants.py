@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from squeezeproof.entries.compression import NONE
 from squeezeproof.study.entities import Model
 from squeezeproof.study.external import placed
+from squeezeproof.study.parts import Problems
 from squeezeproof.study.selection import select
 
 if TYPE_CHECKING:
     from squeezeproof.study.plan import Study
 
 
-def expand_models(study: "Study", problems: list[str]) -> dict[tuple[str, str], Model]:
+def expand_models(study: "Study", problems: Problems) -> dict[tuple[str, str], Model]:
     """(dataset, model name) -> Model of every base and variant, the bases first, in the order of the config.
 
     Args:
@@ -32,15 +33,16 @@ def expand_models(study: "Study", problems: list[str]) -> dict[tuple[str, str], 
     return models
 
 
-def _selected(study: "Study", problems: list[str]) -> Iterator[list[list[str]]]:
+def _selected(study: "Study", problems: Problems) -> Iterator[list[list[str]]]:
     """The names on each axis of a Model but its seed, for every entry of `variants`."""
     config = study.config
-    finetunings = list(config["finetunings"]) or [NONE]
+    # Of fine-tunings that are not valid nobody knows what they would have been selected for.
+    finetunings = list(config["finetunings"]) or ([] if "finetunings" in problems.unknown else [NONE])
     # The default selection of a study without compressions selects nothing, and rightly so.
     for index, selection in enumerate(config["variants"] if study.compressions else ()):
         path = f"variants[{index}]"
         chosen = [
-            select(selection[axis], names, f"{path}.{axis}", problems)
+            select(selection[axis], names, f"{path}.{axis}", problems.of(axis))
             for axis, names in (
                 ("datasets", list(config["datasets"])),
                 ("architectures", list(config["architectures"])),
@@ -48,5 +50,5 @@ def _selected(study: "Study", problems: list[str]) -> Iterator[list[list[str]]]:
                 ("compressions", list(study.compressions)),
             )
         ]
-        tunings = select(selection["finetunings"], finetunings, f"{path}.finetunings", problems, literal=[NONE])
-        yield [*chosen, tunings]
+        path, told = f"{path}.finetunings", problems.of("finetunings")
+        yield [*chosen, select(selection["finetunings"], finetunings, path, told, literal=[NONE])]

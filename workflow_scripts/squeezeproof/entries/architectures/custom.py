@@ -25,5 +25,5 @@ class Custom(Architecture):
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
         yield from super().contradictions(path, study)
-        if problem := refusal(self.factory, study.allow_factories):
+        if study.whole("allow_factories") and (problem := refusal(self.factory, study.allow_factories)):
             yield f"{path}.factory: {problem}"
