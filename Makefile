@@ -14,13 +14,13 @@ endif
 # Set-up is done when this file is newer than the lock.
 READY = .venv/.ready
 
-.PHONY: demo check test test-all test-cluster fuzz audit-dependencies lint plan estimate resources prune gate reference benchmark simulate docs libraries lock clean
+.PHONY: demo check test test-all test-cluster test-cloud fuzz audit-dependencies lint plan estimate resources prune gate reference benchmark simulate docs libraries lock clean
 
 demo: $(READY)
 	.venv/bin/snakemake --cores $(CORES) --report results/demo/report.html --report-after-run
 
 test: $(READY) lint
-	$(PYTEST) -m "not slow and not cluster" -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not slow and not cluster and not cloud" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: $(READY) lint
 	$(PYTEST)
@@ -28,6 +28,11 @@ test-all: $(READY) lint
 # The Slurm profile on a real Slurm on loopback; skipped, and said so, where it is not installed (slurm-wlm, munge).
 test-cluster: $(READY)
 	$(PYTEST) -m cluster -rs
+
+# A study on S3, which is moto's server on loopback, and the cloud profiles by their plugins' own validation; in an
+# environment of its own, for these plugins hold back packages of the others.
+test-cloud: .venv-cloud/.ready
+	PYTHONDONTWRITEBYTECODE= .venv-cloud/bin/python -m pytest -m cloud -rs tests/test_storage.py tests/test_profiles.py
 
 # Configs, tensor files, checkpoints, images and tables as strangers might make them; INPUTS=1000 for a look.
 fuzz: $(READY)
@@ -93,15 +98,18 @@ docs: $(READY)
 libraries: $(READY)
 	.venv/bin/python workflow_scripts/tools/write_libraries.py
 
-# Every package pinned with its hashes, no addresses; those of the container image with what clouds need.
+# Every package pinned with its hashes, no addresses; those of the container image with what clouds need, and what the
+# tests of these need beside.
 COMPILE = .venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet
 lock: $(READY)
 	$(COMPILE) --extra test --extra tflite --output-file requirements.lock
 	$(COMPILE) --extra cloud --output-file requirements-cloud.lock
+	$(COMPILE) --extra test-cloud --constraint requirements-cloud.lock --output-file requirements-test-cloud.lock \
+		$$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements-cloud.lock)
 
 clean:
-	rm -rf .venv .snakemake
+	rm -rf .venv .venv-cloud .snakemake
 
 $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is %s" % sys.version.split()[0])'
@@ -109,4 +117,11 @@ $(READY): requirements.lock
 	awk '/^[a-z]/ {uv = /^uv==/} uv' requirements.lock > .venv/uv.lock
 	.venv/bin/pip install --quiet --require-hashes --requirement .venv/uv.lock
 	.venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode requirements.lock
+	touch $@
+
+.venv-cloud/.ready: $(READY) requirements-cloud.lock requirements-test-cloud.lock
+	$(PYTHON) -m venv --clear .venv-cloud
+	.venv/bin/uv pip sync --python .venv-cloud/bin/python --quiet --require-hashes --compile-bytecode requirements-cloud.lock
+	.venv/bin/uv pip install --python .venv-cloud/bin/python --quiet --no-deps --require-hashes --compile-bytecode \
+		--requirement requirements-test-cloud.lock
 	touch $@

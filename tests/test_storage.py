@@ -37,8 +37,8 @@ def test_two_machines_that_share_a_storage_make_the_tables_of_one(finished, fres
 @pytest.fixture
 def bucket(monkeypatch):
     """Arguments of runs whose storage is S3: a bucket of moto's server on loopback, and a client of it."""
-    server = pytest.importorskip("moto.server", reason="needs moto[server]; uv pip install 'moto[server]'")
-    pytest.importorskip("snakemake_storage_plugin_s3", reason="needs the extra `cloud`")
+    server = pytest.importorskip("moto.server", reason="needs moto; make test-cloud")
+    pytest.importorskip("snakemake_storage_plugin_s3", reason="needs the plugins of clouds; make test-cloud")
     server = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -52,7 +52,7 @@ def bucket(monkeypatch):
     server.stop()
 
 
-@pytest.mark.slow
+@pytest.mark.cloud
 def test_a_study_on_s3_makes_the_tables_of_one_machine(finished, fresh, bucket):
     arguments, client = bucket
     fresh.run(*arguments)
