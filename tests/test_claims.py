@@ -16,9 +16,9 @@ def intervals(*pairs):
     return pd.DataFrame([KIND | {"low": low, "high": high} for low, high in pairs])
 
 
-@pytest.mark.parametrize(("expects", "counts"), [("lower", (1, 3, 1)), ("not lower", (3, 1, 1)), ("higher", (2, 2, 1))])
+@pytest.mark.parametrize(("expects", "counts"), [("lower", (1, 3, 2)), ("not lower", (3, 1, 2)), ("higher", (2, 2, 2))])
 def test_every_verdict_shows_or_contradicts_a_claim_or_decides_nothing(expects, counts):
-    table = verdicts("less robust", "equivalent", "more robust", "transfers worse", "no difference shown")
+    table = verdicts("less robust", "equivalent", "more robust", "transfers worse", "found less", "no difference shown")
     assert count(table, expects, {}) == [Count("trainings", "base", *counts)]
 
 

@@ -105,7 +105,9 @@ CLOUDS = {"kubernetes": "namespace", "aws-batch": "job_queue"}
 @pytest.mark.cloud
 @pytest.mark.parametrize("name", CLOUDS)
 def test_a_profile_of_a_cloud_is_what_its_plugin_reads(name, monkeypatch):
-    pytest.importorskip(f"snakemake_executor_plugin_{name.replace('-', '_')}", reason="needs the plugins of clouds; make test-cloud")
+    pytest.importorskip(
+        f"snakemake_executor_plugin_{name.replace('-', '_')}", reason="needs the plugins of clouds; make test-cloud"
+    )
     from snakemake.cli import parse_args
     from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
     from snakemake_interface_storage_plugins.registry import StoragePluginRegistry

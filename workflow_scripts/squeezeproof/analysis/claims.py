@@ -17,7 +17,8 @@ OF_VERDICTS = {
     Verdict.EQUIVALENT: SAME,
     Verdict.MORE: HIGHER,
     Verdict.TRANSFERS_WORSE: HIGHER,
-    Verdict.FOUND_LESS: HIGHER,
+    # A search that gradients of the model did not lead shows nothing in its favour, nor against a claim of losses.
+    Verdict.FOUND_LESS: None,
     Verdict.NOT_SHOWN: None,
 }
 # Claim -> (what shows it, what contradicts it).
