@@ -26,11 +26,12 @@ from squeezeproof.deployment.export import onnx_bytes
 from squeezeproof.entries.settings import read_number
 from squeezeproof.errors import InputError
 from squeezeproof.from_files import networks
-from squeezeproof.from_files.images import SET_ASIDE, read_images
+from squeezeproof.from_files.images import SET_ASIDE, as_given, read_images
 from squeezeproof.from_files.networks import _shapes, find_network
 from squeezeproof.from_files.study import Asked, question, understand
 from squeezeproof.models.build import build, specification
 from squeezeproof.models.zoo import torchvision_network
+from squeezeproof.study.files import read_file
 from squeezeproof.study.plan import Study
 from squeezeproof.study.quick import ATTACKS, batch_size, budgets, in_minutes, radii
 
@@ -96,7 +97,7 @@ def test_a_folder_with_splits_is_taken_as_it_is(tmp_path):
 
 def test_a_study_of_other_images_is_another_study(tmp_path):
     """Prepared data are known by the settings alone: other images of the same names were taken for those before."""
-    first, second = (folder(tmp_path / name / "images", 40) for name in ("one", "two"))
+    first, second = (folder(tmp_path / name / "images", 60) for name in ("one", "two"))
     roots = [read_images(source, tmp_path / "links").root for source in (first, first, second)]
     assert roots[0] == roots[1] != roots[2] and not roots[0].exists()
     image = next(second.glob("3/*"))
@@ -106,7 +107,7 @@ def test_a_study_of_other_images_is_another_study(tmp_path):
 
 
 def test_classes_of_an_earlier_call_do_not_stay(tmp_path):
-    source = folder(tmp_path / "images", 40)
+    source = folder(tmp_path / "images", 60)
     (source / "0").rename(source / "zero")
     assert (read_images(source, tmp_path / "links").root / "test/zero").is_dir()
     (source / "zero").rename(source / "0")
@@ -116,7 +117,7 @@ def test_classes_of_an_earlier_call_do_not_stay(tmp_path):
 
 
 def test_images_that_do_not_say_their_size_are_refused(tmp_path):
-    source = folder(tmp_path / "images", 30)
+    source = folder(tmp_path / "images", 60)
     Image.new("L", (9, 7)).save(source / "0/odd.png")
     with pytest.raises(InputError, match=r"several sizes or not square .*; write SIZE="):
         read_images(source, tmp_path / "links")
@@ -140,6 +141,58 @@ def test_a_folder_of_no_classes_is_refused(tmp_path, made):
     (tmp_path / "images" / made).mkdir(parents=True)
     with pytest.raises(InputError, match="0 class folders with images, two at least"):
         read_images(tmp_path / "images", tmp_path / "links")
+
+
+@pytest.mark.parametrize("splits", [False, True])
+def test_files_whose_names_are_no_text_are_images_too(tmp_path, splits):
+    source = folder(tmp_path / "images/test" if splits else tmp_path / "images", 60)
+    if splits:
+        shutil.copytree(source, tmp_path / "images/train")
+    image = next(source.glob("3/*.png"))
+    os.rename(bytes(image), bytes(image.parent) + b"/\xff.png")
+    found = read_images(tmp_path / "images", tmp_path / "links")
+    assert found.count == 60 if splits else 60 - SET_ASIDE * 10
+
+
+def test_what_stands_where_images_do_and_is_no_file_is_named(tmp_path):
+    source = folder(tmp_path / "images", 60)
+    (source / "3/gone.png").symlink_to("nowhere")
+    with pytest.raises(InputError, match=r"3/gone\.png: a link to a file that is not there, .* move it out"):
+        read_images(source, tmp_path / "links")
+    (source / "3/gone.png").unlink()
+    os.mkfifo(source / "3/pipe.png")
+    with pytest.raises(InputError, match=r"3/pipe\.png: not a file, though it stands"):
+        read_images(source, tmp_path / "links")
+
+
+def test_a_class_of_which_no_image_would_be_attacked_is_named(tmp_path):
+    source = folder(tmp_path / "images", 60)
+    for path in sorted((source / "3").iterdir())[SET_ASIDE:]:
+        path.unlink()
+    with pytest.raises(InputError, match=r"images: 3 holds 2 images, of which none would be attacked: .* 3 at least"):
+        read_images(source, tmp_path / "links")
+
+
+def test_class_folders_that_lie_deeper_are_named(tmp_path):
+    folder(tmp_path / "images/val", 60)
+    with pytest.raises(
+        InputError, match=r"0 class folders .*; (.*)/images/val holds such folders, is IMAGES=\1/images/val"
+    ):
+        read_images(tmp_path / "images", tmp_path / "links")
+
+
+@pytest.mark.parametrize("splits", [False, True])
+def test_messages_name_a_person_s_images_and_not_the_links_to_them(tmp_path, splits):
+    source = folder(tmp_path / "images/test" if splits else tmp_path / "images", 60)
+    if splits:
+        shutil.copytree(source, tmp_path / "images/train")
+    links = tmp_path / "check-files/images"
+    found = read_images(tmp_path / "images", links)
+    [link] = sorted(found.root.glob("test/3/*"))[:1]
+    told = as_given(f"{link}: not a readable image\n{found.root}/train: no", tmp_path / "images", links)
+    first, second = told.splitlines()
+    assert first == f"{link.resolve()}: not a readable image"
+    assert second == f"{tmp_path}/images{'/train' if splits else ''}: no"
 
 
 # --- networks ---------------------------------------------------------------------------------------------------------
@@ -218,6 +271,7 @@ def test_a_base_that_knows_nothing_is_refused_with_what_was_tried(tmp_path):
 
 
 def asked(base, tmp_path, compressed=None, **changes):
+    tmp_path.mkdir(exist_ok=True)
     path = safetensors(base, tmp_path / "base.safetensors")
     compressed = compressed or safetensors(base, tmp_path / "3 small.v2.safetensors")
     written = {"BASE": path, "COMPRESSED": compressed, "IMAGES": "images"}
@@ -245,6 +299,37 @@ def test_the_command_at_the_head_of_the_study_can_be_pasted(base, tmp_path):
     given.written["ARCHITECTURE"] = "{kind: cnn8, width: 8}"
     command = understand(given).text.splitlines()[1].removeprefix("# ")
     assert shlex.split(command) == ["make", "check", *(f"{name}={text}" for name, text in given.written.items())]
+
+
+@pytest.mark.parametrize("stem", ["no", "null", "none", "y", "on", "1e5", "0x1f", "2024-01-01", "_", "é", "base"])
+def test_a_file_may_have_any_name(base, tmp_path, stem):
+    found = understand(asked(base, tmp_path, safetensors(base, tmp_path / f"{stem}.safetensors")))
+    (tmp_path / "check.yaml").write_text(found.text)
+    study = Study(read_file(tmp_path / "check.yaml"))
+    assert len(study.models) == 2
+
+
+def test_a_folder_of_any_name_can_be_pasted(base, tmp_path):
+    place = tmp_path / "my models"
+    place.mkdir()
+    found = understand(asked(base, tmp_path, study=place / "check.yaml"))
+    command = shlex.split(found.text.splitlines()[3].removeprefix("# "))
+    assert command[4] == str(place / "check.yaml")
+
+
+def test_classes_that_are_numbers_are_tried_in_their_order(base, tmp_path):
+    """The names are sorted as texts, and a network may have been trained on numbers."""
+    numbers = {
+        r"labels [\d.]+% of the images right so, and labels 9": [0, 1, 2, 3, 4, 5, 7, 60, 600, 9999],
+        "knows nothing so, and labels 9": range(2, 12),
+    }
+    for told, names in numbers.items():
+        place = tmp_path / str(len(told))
+        given = asked(base, place)
+        for number, name in list(enumerate(names))[::-1]:
+            (place / "images" / str(number)).rename(place / "images" / str(name))
+        with pytest.raises(InputError, match=f"in which 10 comes before 2; the base {told}"):
+            understand(given)
 
 
 def test_a_file_that_holds_its_network_is_read_by_trying_too(base, tmp_path):
@@ -387,14 +472,23 @@ def test_messages_name_the_files_of_a_person_and_not_their_copies(base, tmp_path
         ({"count": 0}, "COUNT=0: is no number of images"),
         ({"size": -1}, "SIZE=-1: is no number of pixels"),
         ({"base": "net.onnx"}, r"BASE=.*net\.onnx: holds a network without gradients"),
+        ({"base": "net.PT"}, r"BASE=.*net\.PT: is no model by its name, .* rename it"),
+        (
+            {"compressed": "net.ONNX"},
+            r"COMPRESSED=.*net\.ONNX: is no model by its name, .*none of \.pt, .*\.onnx, \.tflite",
+        ),
+        ({"compressed": "net.h5"}, r"COMPRESSED=.*net\.h5: is no model by its name"),
+        ({"compressed": "a\nb.onnx"}, r"COMPRESSED='.*a\\nb\.onnx': has a line break"),
+        ({"images": "a\udcff"}, r"IMAGES='a\\udcff': has a line break or another letter that cannot be printed"),
     ],
     ids=str,
 )
 def test_what_cannot_be_meant_is_told_before_anything_is_written(base, tmp_path, monkeypatch, said, told):
     files = {name: safetensors(base, tmp_path / f"{name}.safetensors") for name in ("base", "compressed")}
-    (tmp_path / "net.onnx").write_bytes(b"")
+    for name in ("net.onnx", "net.ONNX", "net.PT", "net.h5"):
+        (tmp_path / name).write_bytes(b"")
     given = {**files, "images": str(folder(tmp_path / "images")), "architecture": "{kind: cnn8, width: 8}"} | said
-    given["base"] = str(tmp_path / given["base"])
+    given |= {name: str(tmp_path / given[name]) for name in ("base", "compressed")}
     words = [part for key, value in given.items() for part in (f"--{key}", str(value))]
     monkeypatch.setattr(sys, "argv", ["check.py", *words])
     with pytest.raises(SystemExit, match=told):

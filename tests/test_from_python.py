@@ -171,6 +171,19 @@ WRONG = {
     "training": ({"name": "uap"}, r"give training=\(images, labels\)"),
     "binary": ({"name": "autoattack", "model": lambda p: network()(p)[:, :2], "labels": [0] * 8}, "needs 4 classes"),
     "stored": ({"images": held_out(8)[0] / 255, "stored": "uint8"}, "stored: uint8 needs uint8 images"),
+    "bytes of 0 and 1": ({"images": (held_out(8)[0] > 99).byte()}, "none has a pixel above 1 of 255; .*images \\* 255"),
+    "beyond by rounding": ({"images": held_out(8)[0] / 254.9}, r"1\.0003.*write images\.clip\(0, 1\)"),
+    "below by rounding": ({"images": held_out(8)[0] / 255 - 1e-7}, r"-1e-07, .*write images\.clip\(0, 1\)"),
+    "sparse": ({"images": (held_out(8)[0] / 255).to_sparse()}, r"write images\.to_dense\(\)"),
+    "meta": ({"images": (held_out(8)[0] / 255).to("meta")}, "images: have no values"),
+    "batch of none": ({"batch_size": 0}, "batch_size: 0 is no whole number; write one from 1 on"),
+    "batch below none": ({"batch_size": -3}, "batch_size: -3 is no whole number"),
+    "part of a batch": ({"batch_size": 2.5}, r"batch_size: 2\.5 is no whole number"),
+    "seed": ({"seed": "a"}, "seed: 'a' is no whole number; write one from 0 on"),
+    "flag": ({"seed": True}, "seed: True is no whole number"),
+    "class": ({"model": nn.Flatten}, r"model: Flatten is a class; give a model that was made of it: Flatten\(\)"),
+    "weights": ({"model": network().state_dict()}, "model: a OrderedDict cannot be called"),
+    "script": ({"model": torch.jit.script(network())}, r"torch\.jit\.script.*lambda pixels: model\(pixels\)"),
 }
 
 
@@ -180,6 +193,65 @@ def test_what_cannot_be_meant_is_refused_in_words(changes, message):
     arguments = {"model": network(), "images": images, "labels": labels, "name": "pgd", "eps": 0.1} | changes
     with pytest.raises(squeezeproof.InputError, match=message):
         squeezeproof.attack(**arguments)
+
+
+def test_an_attack_where_torch_is_set_otherwise_is_refused():
+    with torch.inference_mode(), pytest.raises(squeezeproof.InputError, match="inference_mode is on"):
+        squeezeproof.attack(network(), *held_out(8), "pgd", eps=0.1)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with pytest.raises(squeezeproof.InputError, match="default type is float64, float32 is needed"):
+            squeezeproof.attack(network(), *held_out(8), "pgd", eps=0.1)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_numbers_of_other_libraries_are_numbers():
+    images, labels = held_out(8)
+    expected = squeezeproof.attack(network(), images, labels, "pgd", eps=0.25, steps=3).images
+    for number in (np.float32, np.array, torch.tensor):
+        given = {"eps": number(0.25), "steps": 3, "seed": np.int64(0)}
+        found = squeezeproof.attack(network(), images, labels, "pgd", **given)
+        assert "eps 0.25" in repr(found) and torch.equal(found.images, expected)
+
+
+class Writing(nn.Module):
+    """Takes a grey level away from the very tensor that it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = network()
+
+    def forward(self, pixels):
+        return self.network(pixels.sub_(0.1))
+
+
+def writes_by_numpy(pixels):
+    pixels.numpy()[:] -= 0.1
+    return network()(pixels).detach()
+
+
+WRITING = {
+    "module": Writing(),
+    "function": lambda pixels: network()(pixels.sub_(0.1)),
+    "black box": writes_by_numpy,
+    "the same numbers": lambda pixels: network()(pixels.clamp_(0, 1) - 0.1),
+}
+
+
+@pytest.mark.parametrize("name", ["pgd", "square"])
+@pytest.mark.parametrize("model", WRITING.values(), ids=WRITING)
+def test_a_model_that_writes_into_its_pixels_is_attacked_as_one_that_does_not(model, name):
+    if (model, name) == (writes_by_numpy, "pgd"):
+        return
+    images, labels = held_out(16)
+    settings = {"pgd": {"steps": 3}, "square": {"queries": 9}}[name]
+    pixels = images / 255
+    kept = pixels.clone()
+    found = squeezeproof.attack(model, pixels, labels, name, eps=0.1, **settings)
+    plain = squeezeproof.attack(lambda points: network()(points - 0.1), images, labels, name, eps=0.1, **settings)
+    assert torch.equal(found.images, plain.images) and torch.equal(found.predictions, plain.predictions)
+    assert torch.equal(pixels, kept)
 
 
 def test_an_attack_may_learn_from_training_images():

@@ -1,5 +1,6 @@
 """squeezeproof.check: a verdict on two models in memory is never too strong."""
 
+import numpy as np
 import pytest
 import torch
 from attack_fixtures import held_out, network
@@ -145,6 +146,12 @@ class Drawing(nn.Module):
         return logits + 0.01 * torch.randn_like(logits)
 
 
+@pytest.mark.parametrize("eps", [np.float32(0.0625), torch.tensor(0.0625), "1/16", np.array([0.0625])])
+def test_a_radius_is_a_number_of_any_library_or_a_fraction(eps):
+    checked = check(network(), worse(network()), 24, eps=eps, attacks="fgsm")
+    assert set(checked.table["eps"]) == {0.0625}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -155,8 +162,15 @@ class Drawing(nn.Module):
         ({"attacks": ["uap"]}, "learns from training images"),
         ({"margin": 2}, "margin: 2 is not in"),
         ({"alpha": 0}, "alpha: 0 is not in"),
-        ({"compressed": lambda pixels: network()(pixels)[:, :9], "labels": [0] * 8}, "10 classes, compressed: 9"),
+        ({"compressed": lambda pixels: network()(pixels)[:, :9], "labels": [0] * 7 + [1]}, "10 classes, compressed: 9"),
         ({"compressed": 3}, "compressed: 3 cannot be called"),
+        ({"eps": [0.1, 0.05, 0.1]}, "the same radius stands there twice"),
+        ({"eps": ["2/255", 2 / 255]}, "the same radius stands there twice"),
+        ({"attacks": {"pgd": None}}, "pgd: None is no mapping of settings; write {} for its defaults"),
+        ({"labels": [3] * 8}, "labels: all are 3, of which a model that always answers so makes no mistake"),
+        ({"batch_size": 0}, "batch_size: 0 is no whole number"),
+        ({"page": "."}, "page: . is a folder; name a file, such as check.html"),
+        ({"page": f"{__file__}/page.html"}, r"page: .*page\.html: .*test_from_python_check\.py is no folder"),
     ],
 )
 def test_what_cannot_be_checked_is_refused(changes, message):

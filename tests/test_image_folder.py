@@ -272,8 +272,16 @@ def test_classes_without_a_training_image_are_named(tmp_path):
 
 
 def test_a_class_may_have_no_test_image(tmp_path):
-    *_, (_, labels), classes = load(tree(tmp_path, {"cat": 1, "dog": 1}, {"dog": 2}))
-    assert classes == ["cat", "dog"] and labels.tolist() == [1, 1]
+    *_, (_, labels), classes = load(tree(tmp_path, {"cat": 1, "dog": 1, "emu": 1}, {"dog": 2, "emu": 1}))
+    assert classes == ["cat", "dog", "emu"] and labels.tolist() == [1, 1, 2]
+
+
+def test_test_images_of_one_class_alone_are_refused(tmp_path):
+    tree(tmp_path, {"cat": 1, "dog": 1}, {"dog": 2})
+    assert refusal(tmp_path) == (
+        f"{tmp_path / 'test'}: holds images of dog alone, of which a model that always answers so misses none; images "
+        f"of two classes at least are needed"
+    )
 
 
 @pytest.mark.parametrize("splits", [("train",), ("test",), ("train", "test")])

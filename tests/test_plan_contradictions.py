@@ -81,6 +81,8 @@ CASES = [
         "trainings.standard.adversary.alpha: 2 is a step across the whole ball of eps: 8/255; write less, did you "
         "mean 2/255?",
     ),
+    ({"attacks.clean": {"method": "deepfool"}}, f"attacks.clean: {TAKEN}"),
+    ({"trainings.ensemble": {"epochs": 1}}, f"trainings.ensemble: {TAKEN}"),
     ({"trainings.standard.schedule": "step"}, "trainings.standard.schedule: step needs milestones, such as "),
     ({"finetunings.short.schedule": "step"}, "finetunings.short.schedule: step needs milestones, such as "),
     ({"trainings.standard.milestones": [2]}, "trainings.standard.milestones: "),

@@ -122,6 +122,24 @@ def test_what_yaml_reads_as_something_else_is_told_with_line_key_and_what_to_wri
         read_file(path)
 
 
+def test_what_cannot_be_seen_in_a_name_is_told(tmp_path):
+    """A no-break space after the colon makes one name of both, whose value is null, which would remove it."""
+    path = tmp_path / "unseen.yaml"
+    path.write_text("attacks: {pgd: {eps:\u00a00.1, st\u200beps: 2}}\nquestion: Why\u00a0?\n", encoding="utf-8")
+    assert misread(path) == [
+        f"attacks.pgd.{name}: its name holds {odd}, which looks like a space or nothing; retype it ({path}, line 1)"
+        for name, odd in (("eps:\u00a00.1", "NO-BREAK SPACE"), ("st\u200beps", "ZERO WIDTH SPACE"))
+    ]
+
+
+@pytest.mark.parametrize("content", ["", "# nothing\n", "- study: x\n", "3\n"])
+def test_tools_are_told_of_a_file_that_holds_no_study(tmp_path, content):
+    path = tmp_path / "study.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"study\.yaml: holds (nothing|a list|a int), a study is a mapping such as"):
+        configured(path)
+
+
 @pytest.mark.parametrize(
     ("text", "why"), [("2026-13-01", "month must be in 1..12"), ("9" * 5000, "Exceeds the limit")], ids=["date", "long"]
 )

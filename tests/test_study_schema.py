@@ -126,7 +126,7 @@ def test_wrong_value_is_one_problem_with_its_path(path, value, problem):
         ("attacks.pgd", {"eps": 0.1, "alpha": -1}, "attacks.pgd.alpha: -1 is not in (0, inf)"),
         ("attacks.pgd", {"eps": 0.1, "steps": 0}, "attacks.pgd.steps: 0 is not in [1, 100000]"),
         ("datasets.digits.size", 7, "datasets.digits.size: 7 is not in [8, 64]"),
-        ("datasets.digits.test", 0, "datasets.digits.test: 0 is not in [1, inf)"),
+        ("datasets.digits.test", 0, "datasets.digits.test: 0 is not in [2, inf)"),
         ("trainings.standard.epochs", -1, "trainings.standard.epochs: -1 is not in [0, 100000]"),
         ("trainings.standard.gamma", 1.1, "trainings.standard.gamma: 1.1 is not in (0, 1]"),
         ("trainings.standard.momentum", "1e0", "trainings.standard.momentum: 1 is not in [0, 1)"),
@@ -375,6 +375,12 @@ def test_checking_changes_neither_the_config_nor_what_is_already_checked():
         ("zzz", list("abcdefgh"), "; allowed: a, b, c, d, e, f, g, h"),
         ("zzz", list("abcdefghijklmnop"), "; allowed: a, b, c, d, e, f, g, h, ..."),
         ("zzz", [], ""),
+        ("torchattacks.pgd", ["torchattacks.GN", "torchattacks.PGD"], ", did you mean torchattacks.PGD?"),
+        ("L2", ["linf", "l2"], ", did you mean l2?"),
+        ("GPU", ["auto", "cpu", "cuda"], ", did you mean cuda?"),
+        ("gpu", ["auto", "cpu"], ", did you mean cpu?"),
+        ("\u0430ttacks", ["attacks"], ", did you mean attacks, without CYRILLIC SMALL LETTER A?"),
+        ("eps\u200b", ["eps"], ", did you mean eps, without ZERO WIDTH SPACE?"),
     ],
 )
 def test_suggest_names_the_nearest_or_a_few_of_the_allowed(name, allowed, hint):

@@ -26,9 +26,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from convert_checkpoint import convert
 
 from squeezeproof.atomic import replacing
-from squeezeproof.entries.architecture import TORCH_FILES
+from squeezeproof.entries.architecture import TORCH_FILES, WEIGHTS
 from squeezeproof.entries.compressions.external import DEPLOYED
 from squeezeproof.errors import InputError
+from squeezeproof.from_files.images import as_given
 from squeezeproof.from_files.study import Asked, question, understand
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.schema import check_config
@@ -52,6 +53,12 @@ def weights(path, folder, name, key):
     """
     if not Path(path).is_file():
         raise InputError(f"{name.upper()}={path}: there is no such file")
+    endings = (*TORCH_FILES, WEIGHTS, *DEPLOYED)
+    if not path.endswith(endings) and (name == "compressed" or path.lower().endswith(endings)):
+        raise InputError(
+            f"{name.upper()}={path}: is no model by its name, as that ends in none of {', '.join(endings)}; rename it "
+            f"to what it is"
+        )
     if name == "base" and path.endswith(DEPLOYED):
         raise InputError(
             f"BASE={path}: holds a network without gradients, which attacks on the base follow; give its weights, as "
@@ -118,7 +125,7 @@ def as_written(text, asked):
     """A message with the files that a person named in the places of what was made of them."""
     for made, name in ((asked.base, "BASE"), (asked.compressed, "COMPRESSED")):
         text = text.replace(made, asked.written[name])
-    return text
+    return as_given(text, asked.images, asked.files / "images")
 
 
 def look_out(asked):
@@ -178,6 +185,15 @@ def from_make(environment):
     return {name.lower(): environment[name] for name in written}
 
 
+def writable_as_text(name, value):
+    """InputError where what a person gave cannot stand in a line of a study."""
+    if not value.isprintable():
+        raise InputError(
+            f"{name}={value!a}: has a line break or another letter that cannot be printed; give it another name, of "
+            f"letters, digits, spaces and such"
+        )
+
+
 def listed(names):
     return ", ".join(f"{name}=" for name in names)
 
@@ -194,6 +210,8 @@ def arguments_of(environment):
     for name in ("size", "channels", "count"):
         if (number := getattr(arguments, name)) is not None and number < 1:
             raise InputError(f"{name.upper()}={number}: is no number of {UNITS[name]}; write 1 or more")
+    for name in (*NEEDED, *FURTHER):
+        writable_as_text(name.upper(), str(getattr(arguments, name) or ""))
     if missing := [name.upper() for name in NEEDED if not getattr(arguments, name)]:
         raise InputError(f"{listed(missing)} missing; write {__doc__.splitlines()[2].strip()}")
     return arguments

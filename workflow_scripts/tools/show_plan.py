@@ -33,7 +33,11 @@ def read_config(paths):
     """The config of some files, later ones merged over earlier ones."""
     config = {}
     for path in paths:
-        merge(config, read_file(path))
+        content = read_file(path)
+        if not isinstance(content, dict):
+            held = "nothing" if content is None else f"a {type(content).__name__}"
+            raise ConfigError([f"{path}: holds {held}, a study is a mapping such as `study: demo`"])
+        merge(config, content)
     return config
 
 

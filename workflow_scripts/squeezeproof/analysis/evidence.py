@@ -15,6 +15,8 @@ from squeezeproof.tables.table import records
 from squeezeproof.tables.words import Comparison
 
 BROKEN = 22
+# How the audit begins what it says of such a model.
+MODEL_BROKEN = "the model is broken: it "
 CLEAN_IMAGES = "clean images"
 
 
@@ -114,8 +116,10 @@ def corrected(row: Any, comparisons: int, alpha: float) -> tuple[float, float]:
 
 def broken(findings: Sequence[Finding]) -> str:
     """Why a model is broken, as a clause on it, by the findings on it; nothing where it is not."""
-    found = [finding.message for finding in findings if (finding.check, finding.verdict) == (BROKEN, FAILURE)]
-    return found[0].removeprefix("the model is broken: it ").partition(";")[0] if found else ""
+    said = [finding.message for finding in findings if (finding.check, finding.verdict) == (BROKEN, FAILURE)]
+    # Images of one class alone tell nothing of a model.
+    found = [message.removeprefix(MODEL_BROKEN) for message in said if message.startswith(MODEL_BROKEN)]
+    return found[0].partition(";")[0] if found else ""
 
 
 def _concerns(finding: Finding, dataset: str, names: set[str]) -> bool:

@@ -54,8 +54,14 @@ def load_image_folder(settings: dict[str, Any]) -> Loaded:
     if not problems and len(classes) < 2:
         found = f"only the class {classes[0]}" if classes else "no images"
         problems.append(f"{root / 'train'}: holds {found}; two classes at least are needed, a folder each")
-    if not problems and not any(files["test"].values()):
+    tested = sorted(name for name, found in files["test"].items() if found)
+    if not problems and not tested:
         problems.append(f"{root / 'test'}: holds no images")
+    elif not problems and len(tested) < 2:
+        problems.append(
+            f"{root / 'test'}: holds images of {tested[0]} alone, of which a model that always answers so misses none; "
+            f"images of two classes at least are needed"
+        )
     _refuse(problems)
     for split, names in folders.items():
         for name in names:

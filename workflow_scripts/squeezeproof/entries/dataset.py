@@ -42,7 +42,7 @@ class Dataset(Entry):
         "Number of training images kept (all when null), the same share of every class.", None, ge=1
     )
     test: Whole | None = setting(
-        "Number of test images kept (all when null), the same share of every class.", None, ge=1
+        "Number of test images kept (all when null), the same share of every class.", None, ge=2
     )
     validation: Whole = setting("Number of training images set aside for validation.", 0, ge=0)
     subset_seed: Whole = setting("Seed of the subsets.", 0, ge=0)

@@ -6,6 +6,7 @@ Standard library and pydantic only: a dry run loads this.
 import difflib
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -25,6 +26,8 @@ from pydantic_core import PydanticCustomError
 
 NUMBER = re.compile(r"\s*([0-9.eE+-]+)\s*(?:/\s*([0-9.eE+-]+)\s*)?")
 LISTED = 8
+# What people write -> the name that they mean, which is not the one that is spelled most like it.
+MEANT = {"gpu": "cuda"}
 T = TypeVar("T")
 
 
@@ -40,11 +43,18 @@ class Number(float):
 
 
 def suggest(name: Any, allowed: Iterable[Any]) -> str:
-    """`, did you mean ...?` for the nearest of the allowed names, or what is allowed."""
-    names = [str(item) for item in allowed]
-    nearest = difflib.get_close_matches(str(name), names, n=1)
+    """`, did you mean ...?` for the nearest of the allowed names, or what is allowed.
+
+    The nearest is one that differs in its case alone, or one of MEANT, before one that is spelled like it. Letters that
+    look like others or like none are named.
+    """
+    names, text = [str(item) for item in allowed], str(name)
+    alike = [known for known in names if known.casefold() == text.casefold() or known == MEANT.get(text.casefold())]
+    nearest = alike or difflib.get_close_matches(text, names, n=1)
     if nearest:
-        return f", did you mean {nearest[0]}?"
+        odd = next((letter for letter in text if not letter.isascii()), None)
+        told = f", without {unicodedata.name(odd, ascii(odd))}" if odd else ""
+        return f", did you mean {nearest[0]}{told}?"
     shown = [*names[:LISTED], *(["..."] if len(names) > LISTED else [])]
     return f"; allowed: {', '.join(shown)}" if shown else ""
 

@@ -12,10 +12,11 @@ import yaml
 
 from squeezeproof.datasets.prepare import stratified
 from squeezeproof.entries import registry
+from squeezeproof.entries.compression import NONE
 from squeezeproof.entries.settings import read_number
 from squeezeproof.errors import InputError
 from squeezeproof.from_files.images import Images, read_images
-from squeezeproof.from_files.networks import find_external, find_network
+from squeezeproof.from_files.networks import Network, find_external, find_network
 from squeezeproof.study.paths import Paths
 from squeezeproof.study.quick import batch_size, budgets, in_minutes, radii
 
@@ -84,7 +85,7 @@ def understand(asked: Asked) -> Understood:
     """The Understood of an Asked; InputError where the files do not say enough, or not what can be meant."""
     images = read_images(asked.images, asked.files / "images", asked.side, asked.channels)
     pixels, labels = _some(images)
-    network = find_network(asked.base, pixels, labels, images.classes, asked.architecture, asked.normalization)
+    network = _network(asked, images, pixels, labels)
     external = {"method": "external", "file": asked.compressed, **asked.options}
     if asked.compressed_architecture:
         external["architecture"] = asked.compressed_architecture
@@ -92,8 +93,8 @@ def understand(asked: Asked) -> Understood:
     eps = _radii(asked.eps or budgets(images.channels, images.side))
     base, compressed = (Path(asked.written[name]) for name in ("BASE", "COMPRESSED"))
     stem = re.sub(r"[^A-Za-z0-9_]+", "_", compressed.stem).strip("_")[:20]
-    # An entry's name begins with a letter.
-    entry = stem if stem[:1].isalpha() else f"m{stem}"
+    # An entry's name begins with a letter, and is not the one that means nothing.
+    entry = stem if stem[:1].isalpha() and stem != NONE else f"m{stem}"
     name, count = f"check-{entry}-{question(asked.written)}", min(images.count, asked.count or MOST)
     follows = registry.compressions()["external"].gives_gradients(external)
     methods = in_minutes(follows)
@@ -128,6 +129,30 @@ def understand(asked: Asked) -> Understood:
     ]
     page = Paths(name).replacement("images", f"base.given.{entry}.none.s0")
     return Understood(_text(config, asked, page), lines, Path(page))
+
+
+def _network(asked: Asked, images: Images, pixels: "Tensor", labels: "Tensor") -> Network:
+    """The base; InputError where it knows its classes in the order of the numbers that are their names."""
+
+    def found(labels: "Tensor") -> Network:
+        return find_network(asked.base, pixels, labels, images.classes, asked.architecture, asked.normalization)
+
+    def right(labels: "Tensor") -> float:
+        try:
+            return found(labels).accuracy
+        except InputError:
+            return 0.0
+
+    if images.by_number:
+        by_name, by_number = right(labels), right(labels.new_tensor(images.by_number)[labels])
+        if by_number > by_name:
+            shown = f"labels {by_name:.1%} of the images right so" if by_name else "knows nothing so"
+            raise InputError(
+                f"IMAGES={asked.images}: the classes are taken in the order of their names, in which 10 comes before "
+                f"2; the base {shown}, and labels {by_number:.1%} right in the order of their numbers; rename the "
+                f"folders, 2 to 02 and so on"
+            )
+    return found(labels)
 
 
 def _some(images: Images) -> "tuple[Tensor, Tensor]":
@@ -180,12 +205,13 @@ def _text(config: Mapping[str, Any], asked: Asked, page: str) -> str:
     }
     command = [f"# make check {' '.join(f'{name}={shlex.quote(value)}' for name, value in asked.written.items())}"]
     lines = ["# Written by", *command, "# Edit it, and run it again:"]
-    lines.append(f"# snakemake --cores 2 --configfile {asked.study} {page}")
+    lines.append(f"# snakemake --cores 2 --configfile {shlex.quote(str(asked.study))} {page}")
     for key, value in config.items():
         if key in told:
             lines.append(told[key])
         if isinstance(value, dict):
-            lines += [f"{key}:", *(f"  {name}: {_flow(entry)}" for name, entry in value.items())]
+            # Names such as no and null are other things without quotes.
+            lines += [f"{key}:", *(f"  {_flow(name)}: {_flow(entry)}" for name, entry in value.items())]
         else:
             lines.append(f"{key}: {_flow(value)}")
     return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -18,15 +19,24 @@ from squeezeproof.atomic import replacing
 from squeezeproof.audit.findings import FAILURE, WARNING, Finding
 from squeezeproof.entries import registry
 from squeezeproof.entries.expectation import expected_passes
-from squeezeproof.entries.settings import Number
+from squeezeproof.entries.settings import Number, read_number
 from squeezeproof.errors import InputError
 from squeezeproof.in_memory.attack import checked_settings
-from squeezeproof.in_memory.inputs import as_images, as_labels, as_model, gives_gradients
+from squeezeproof.in_memory.inputs import (
+    as_images,
+    as_labels,
+    as_model,
+    as_number,
+    as_whole,
+    check_surroundings,
+    gives_gradients,
+)
 from squeezeproof.in_memory.run import Run
 from squeezeproof.pages import answer_page
 from squeezeproof.study import quick
 from squeezeproof.study.entities import Instance
 from squeezeproof.study.instances import attack_at
+from squeezeproof.study.surroundings import not_writable
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,8 +123,17 @@ def check(
     for name, value, most in (("margin", margin, 0.5), ("alpha", alpha, 0.2)):
         if not 0 < value <= most:
             raise InputError(f"{name}: {value} is not in (0, {most}]")
+    check_surroundings()
+    seed, batch_size = as_whole("seed", seed, 0), None if batch_size is None else as_whole("batch_size", batch_size, 1)
+    if page is not None:
+        _check_page(Path(page))
     pixels = as_images(images)
     targets = as_labels(labels, len(pixels))
+    if len(targets.unique()) < 2:
+        raise InputError(
+            f"labels: all are {targets[0].item()}, of which a model that always answers so makes no mistake; give "
+            f"images of several classes"
+        )
     models, counts = {}, {}
     for name, model in ((BASE, base), (COMPRESSED, compressed)):
         models[name], counts[name] = as_model(model, pixels, targets, name)
@@ -143,6 +162,28 @@ def check(
     return checked
 
 
+def _check_page(path: Path) -> None:
+    """InputError where no page can be written, before anything is attacked."""
+    if path.is_dir():
+        raise InputError(f"page: {path} is a folder; name a file, such as {path / 'check.html'}")
+    place = next(place for place in path.absolute().parents if place.exists())
+    if not place.is_dir():
+        raise InputError(f"page: {path}: {place} is no folder; name a file in one")
+    if problems := not_writable([place]):
+        raise InputError(f"page: {path}: {problems[0]}")
+
+
+def _radii(eps: Any) -> list[Any]:
+    """Every radius of `eps`, one or several, a number each."""
+    listed = [eps] if isinstance(eps, str) or np.ndim(eps) == 0 else list(eps)
+    if not listed:
+        raise InputError("eps: is empty, give at least one")
+    numbers = [read_number(as_number(value)) for value in listed]
+    if any(number in numbers[:index] for index, number in enumerate(numbers)):
+        raise InputError(f"eps: {', '.join(map(str, numbers))}: the same radius stands there twice")
+    return numbers
+
+
 def _instances(
     attacks: str | Iterable[str] | Mapping[str, dict[str, Any]],
     eps: float | Sequence[float],
@@ -150,9 +191,7 @@ def _instances(
     values: int,
 ) -> list[Instance]:
     """The attacks of `check` at every eps, checked; `values` are the numbers in one image."""
-    listed = [eps] if isinstance(eps, int | float) else list(eps)
-    if not listed:
-        raise InputError("eps: is empty, give at least one")
+    listed = _radii(eps)
     entries, usual = attacks, quick.attacks(gradients=False)
     if not isinstance(entries, dict):
         entries = {name: usual.get(name, {}) for name in ([entries] if isinstance(entries, str) else entries)}
@@ -160,6 +199,10 @@ def _instances(
         raise InputError("attacks: is empty, name at least one")
     found = []
     for name, settings in entries.items():
+        if not isinstance(settings, dict):
+            raise InputError(
+                f"attacks: {name}: {settings!r:.60} is no mapping of settings; write {{}} for its defaults"
+            )
         if taken := {"eps", "norm", "stop_on_success"} & settings.keys():
             raise InputError(f"attacks: {name}: {min(taken)} is no setting here; all attacks have those of `check`")
         for value in listed:

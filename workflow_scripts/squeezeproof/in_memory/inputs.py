@@ -1,5 +1,6 @@
 """What a person hands over in memory, as the library takes it; an InputError says what to write instead."""
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ from squeezeproof.store.datasets import to_pixels
 PROBE = 2
 # Channels of images; a last dimension of so many is taken for them where the second is of more.
 CHANNELS = (1, 3, 4)
+# What resizing and rounding add to pixels of [0, 1] at most; beyond it they are of another range.
+OVERSHOOT = 0.1
 
 
 def as_images(images: Any) -> torch.Tensor:
@@ -33,6 +36,11 @@ def as_images(images: Any) -> torch.Tensor:
     if shape[1] > max(CHANNELS) and shape[3] in CHANNELS:
         raise InputError(f"images: their shape is {shape}, channels last; write images.transpose(0, 3, 1, 2)")
     if found.dtype == torch.uint8:
+        if found.max() <= 1:
+            raise InputError(
+                f"images: none has a pixel above {found.max().item()} of 255; write images * 255 where 1 is white, or "
+                f"leave black images out"
+            )
         return found
     if not found.is_floating_point():
         raise InputError(f"images: are {_dtype(found)}; give uint8 in 0 to 255, or floats in [0, 1]")
@@ -44,6 +52,11 @@ def _check_range(images: torch.Tensor) -> None:
     low, high = images.min().item(), images.max().item()
     if not np.isfinite([low, high]).all():
         raise InputError("images: hold values that are not finite")
+    if (low < 0 or high > 1) and low >= -OVERSHOOT and high <= 1 + OVERSHOOT:
+        raise InputError(
+            f"images: lie in [{low:.8g}, {high:.8g}], a little beyond the pixels in [0, 1] that are needed; write "
+            f"images.clip(0, 1)"
+        )
     if low < 0:
         raise InputError(
             f"images: lie in [{low:.3g}, {high:.3g}], pixels in [0, 1] are needed; if they are normalised, put that "
@@ -53,6 +66,33 @@ def _check_range(images: torch.Tensor) -> None:
         raise InputError(f"images: lie in [{low:.3g}, {high:.3g}], pixels in [0, 1] are needed; divide them by 255")
     if high <= 1 / 255:
         raise InputError(f"images: none has a pixel above {high:.3g} in [0, 1]; were they divided by 255 twice?")
+
+
+def as_whole(name: str, value: Any, least: int) -> int:
+    """A whole number, `least` at least, that an argument of that name says."""
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < least:
+        raise InputError(f"{name}: {value!r:.60} is no whole number; write one from {least} on")
+    return number
+
+
+def as_number(value: Any) -> Any:
+    """The number that a tensor or array without dimensions is; any other value as it is."""
+    return value.item() if isinstance(value, torch.Tensor | np.ndarray | np.generic) and not value.ndim else value
+
+
+def check_surroundings() -> None:
+    """InputError where torch is set so that no attack computes what it should."""
+    if torch.is_inference_mode_enabled():
+        raise InputError("torch.inference_mode is on, in which nothing has a gradient; call this outside of it")
+    if torch.get_default_dtype() != torch.float32:
+        raise InputError(
+            f"torch's default type is {_name(torch.get_default_dtype())}, float32 is needed; write "
+            f"torch.set_default_dtype(torch.float32) before this call"
+        )
 
 
 def as_labels(labels: Any, count: int) -> torch.Tensor:
@@ -82,10 +122,20 @@ def as_model(
     Raises InputError where it fails on the first images or its outputs are no logits of so many classes.
     """
     if not callable(model):
-        raise InputError(f"{what}: {model!r:.60} cannot be called; give a torch.nn.Module or a function")
+        shown = f"{model!r:.60}" if isinstance(model, str | int | float) else f"a {type(model).__name__}"
+        raise InputError(f"{what}: {shown} cannot be called; give a torch.nn.Module or a function")
+    if isinstance(model, type):
+        raise InputError(f"{what}: {model.__name__} is a class; give a model that was made of it: {model.__name__}()")
+    if isinstance(model, torch.jit.ScriptModule) and not isinstance(model, torch.jit.TopLevelTracedModule):
+        raise InputError(
+            f"{what}: is compiled by torch.jit.script, whose weights cannot be frozen; give the plain module, or "
+            f"lambda pixels: model(pixels)"
+        )
     try:
         module = model if isinstance(model, nn.Module) else Function(model, to_pixels(images[:PROBE], "cpu"))
         pixels = to_pixels(images[:PROBE], device_of(module))
+        if isinstance(model, nn.Module) and _writes(module, pixels):
+            module = OnCopies(module)
         with frozen(module), torch.no_grad():
             logits = module(pixels)
     except Exception as error:
@@ -115,8 +165,29 @@ def as_model(
     return module, logits.shape[1]
 
 
+class OnCopies(nn.Module):
+    """A module that writes into the pixels that it is given, as `pixels.sub_(mean)` does, and is given copies."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, pixels: torch.Tensor) -> Any:
+        return self.module(pixels.clone())
+
+
+def _writes(module: nn.Module, pixels: torch.Tensor) -> bool:
+    """Whether a module changes the tensor that it is called with, if only by writing the same numbers into it."""
+    given = pixels.clone()
+    version = given._version
+    with frozen(module), torch.no_grad():
+        module(given)
+    return given._version != version or not torch.equal(given, pixels)
+
+
 class Function(nn.Module):
-    """A function as a module. One that takes no pixels that ask for a gradient is a black box.
+    """A function as a module, called with copies, into which it may write. One that takes no pixels that ask for a
+    gradient is a black box.
 
     Such are functions that compute with NumPy, ONNX Runtime or another program.
     """
@@ -133,7 +204,8 @@ class Function(nn.Module):
     def _takes(self, pixels: torch.Tensor) -> bool:
         try:
             with torch.enable_grad():
-                self.function(pixels.clone().requires_grad_(True))
+                # The copy of what asks for a gradient, into which a function may write, as the first may not be.
+                self.function(pixels.clone().requires_grad_(True).clone())
         except Exception as error:
             pass_on(error)
             # Whether it fails on plain pixels, too, is seen when it is called.
@@ -141,7 +213,7 @@ class Function(nn.Module):
         return True
 
     def forward(self, pixels: torch.Tensor) -> Any:
-        output = self.function(pixels.detach() if self.is_black_box else pixels)
+        output = self.function((pixels.detach() if self.is_black_box else pixels).clone())
         if isinstance(output, torch.Tensor):
             return output
         array = np.asarray(output)
@@ -165,6 +237,11 @@ def gives_gradients(model: nn.Module, images: torch.Tensor) -> bool:
 
 def _as_tensor(values: Any, what: str) -> torch.Tensor:
     if isinstance(values, torch.Tensor):
+        if values.is_meta:
+            raise InputError(f"{what}: have no values, as they lie on the device meta; load them first")
+        if values.is_quantized or values.layout is not torch.strided:
+            plain = "dequantize" if values.is_quantized else "to_dense"
+            raise InputError(f"{what}: are no plain tensor of numbers; write {what}.{plain}()")
         return values.detach().cpu()
     try:
         return torch.from_numpy(np.array(values))
@@ -173,4 +250,8 @@ def _as_tensor(values: Any, what: str) -> torch.Tensor:
 
 
 def _dtype(tensor: torch.Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
+    return _name(tensor.dtype)
+
+
+def _name(kind: torch.dtype | torch.layout) -> str:
+    return str(kind).removeprefix("torch.")

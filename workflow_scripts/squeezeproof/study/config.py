@@ -36,6 +36,15 @@ from squeezeproof.study.evaluations import (
 )
 from squeezeproof.study.trainings import Training
 
+NOTHING = {NONE: "it means that nothing is done"}
+# Section -> names that tables and files give another meaning than an entry's, each with that meaning.
+TAKEN = {
+    "trainings": {**NOTHING, "ensemble": "models of `ensembles` have it in the place of a training"},
+    "finetunings": NOTHING,
+    "compressions": NOTHING,
+    "attacks": {"clean": "tables and predictions call images so that no attack changed"},
+}
+
 
 class Statistics(Settings):
     """How the tables of comparisons and verdicts decide."""
@@ -289,8 +298,9 @@ class StudyConfig(Settings):
         """Every contradiction of settings that are each allowed; those of combinations of entries are the plan's."""
         for section in ("datasets", "architectures", "trainings", "finetunings", "compressions", "attacks"):
             entries = getattr(self, section)
-            if NONE in entries and section in ("trainings", "finetunings", "compressions"):
-                yield f"{section}.{NONE}: the name is taken (it means that nothing is done), choose another"
+            for name, meaning in TAKEN.get(section, {}).items():
+                if name in entries:
+                    yield f"{section}.{name}: the name is taken ({meaning}), choose another"
             for name, entry in entries.items():
                 yield from entry.contradictions(f"{section}.{name}", self)
         if self.published is not None:

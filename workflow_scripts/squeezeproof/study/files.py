@@ -4,6 +4,7 @@ is what YAML 1.1 reads as something else than people mean.
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -108,6 +109,9 @@ def _below(place: str, name: str) -> str:
 def _trap(text: str, place: str, is_key: bool = False) -> str | None:
     """What YAML 1.1 makes of a text without quotes, and what to write, where people mean something else by it."""
     quotes = "put quotes around it"
+    # What cannot be seen in a name, beside a space.
+    if is_key and (odd := next((letter for letter in text if not letter.isprintable()), None)):
+        return f"its name holds {unicodedata.name(odd, ascii(odd))}, which looks like a space or nothing; retype it"
     try:
         read = _plain(text)
     except ValueError as error:
