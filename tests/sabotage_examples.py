@@ -30,6 +30,7 @@ from squeezeproof.audit.scales import audit_scales
 from squeezeproof.audit.sets import Origin, audit_set
 from squeezeproof.audit.study import audit_study
 from squeezeproof.evaluation.again import ask_again
+from squeezeproof.evaluation.given import Given
 from squeezeproof.models.build import Normalize
 from squeezeproof.models.predict import predict
 from squeezeproof.store.adversarial import save_set
@@ -151,7 +152,7 @@ class House:
         self.masks = {}
         self.expected = COUNT
         # What the jobs note of what they were given.
-        self.scored, self.made_of, self.trained_on = {}, {}, {}
+        self.scored, self.made_of, self.trained_on, self.given = {}, {}, {}, {}
 
     @staticmethod
     def seen(images, labels):
@@ -198,6 +199,13 @@ class House:
         standing = reached if targets is None else ~reached & (targets != self.labels)
         metadata["stages"] = [{**metadata["stages"][-1], "standing": int(standing.sum())}]
 
+    def labelled(self, given, name, model, images):
+        """The labels of a model, as the job gets them that notes what the model is given."""
+        with given.watching(model):
+            found = predict(model, given.begin(images), 100)
+        given.found[name] = given.digests
+        return found
+
     def targets(self, source):
         """Targeted attack -> the classes that its images of a source are to reach."""
         aimed = [attack for attack, entry in self.attacks.items() if entry.get("targeted")]
@@ -207,11 +215,13 @@ class House:
         for target, model in self.models.items():
             for source in self.models:
                 if target == source or source == "base":
-                    found, told = {"clean": predict(model, self.images, 100)}, {}
+                    given = self.given[target, source] = Given()
+                    found, told = {"clean": self.labelled(given, "clean", model, self.images)}, {}
                     for attack, entry in self.attacks.items():
                         if target == source or not entry["stop_on_success"]:
                             points = self.sets[source, attack][0]["adversarial"]
-                            found[attack], told[attack] = predict(model, points, 100), self.told(source, attack)
+                            found[attack] = self.labelled(given, attack, model, points)
+                            told[attack] = self.told(source, attack)
                             if entry["method"] == "substitute":
                                 found[attack][: entry["seeds"]] = NOT_SCORED
                     for attack, targets in self.targets(source).items():
@@ -263,7 +273,8 @@ class House:
             told = self.scored[target, source]
             given = names, entries, checkpoint, self.split, self.targets(source)
             sets = [self.folder / f"{source}.{attack}" for attack in entries]
-            again = ask_again(self.models[target], self.folder / "test", sets, predicted)
+            seen = self.given[target, source].found
+            again = ask_again(self.models[target], self.folder / "test", sets, predicted, given=seen)
             save_predictions(paths[-1], self.labels, predicted, *given, scored=told, **{ASKED_AGAIN: again})
         digests, weights = {"train": self.seen(*self.train), "test": self.split["fingerprint"]}, {}
         for name in self.models:

@@ -10,8 +10,6 @@ from sabotage_examples import COUNT, House, alarms
 from torch import nn
 from torch.nn import functional
 
-from squeezeproof.models.predict import predict
-
 PGD = "pgd-eps0.1"
 
 
@@ -75,7 +73,8 @@ def crafted_otherwise(house, model=None, **changes):
 def scored(house, target, source, model, change=lambda pixels: pixels):
     """Predictions of another model, or of changed images, for those of a target on the attacks of a source."""
     for attack in house.attacks:
-        house.predictions[target, source][attack] = predict(model, change(points(house, source, attack)), 100)
+        found = house.labelled(house.given[target, source], attack, model, change(points(house, source, attack)))
+        house.predictions[target, source][attack] = found
 
 
 def spoilt(folder, spoil, when):

@@ -18,7 +18,7 @@ KEY = ("digits", "base", "*", "a")
 
 
 def audited(folder, model, entry, *, made_by=None, seed=3, told=3):
-    """The finding on a set of 40 images that another model may have made."""
+    """The findings of checks 32 and 42 on a set of 40 images that another model may have made."""
     images, labels = held_out(40)
     training = held_out(60) if entry["method"] == "uap" else None
     options = {"seed": seed, "batch_size": 40, "training": training}
@@ -26,21 +26,24 @@ def audited(folder, model, entry, *, made_by=None, seed=3, told=3):
     split = {"fingerprint": "", "classes": list("0123456789")}
     save_set(folder / "a", tensors, entry, {**metadata, "attack": "a"}, {"fingerprint": ""}, split)
     names = {"batch_size": 40, "dataset": "digits", "source": "base"}
-    (finding,) = audit_again(model, images, labels, {"a": folder / "a"}, {"a": told}, **names)
-    return finding
+    return audit_again(model, images, labels, {"a": folder / "a"}, {"a": told}, **names)
+
+
+def verdicts(*given, **options):
+    return [finding.verdict for finding in audited(*given, **options)]
 
 
 @pytest.mark.parametrize("method", ["pgd", "square", "deepfool", "rays"])
 def test_a_set_made_again_is_the_same_and_another_seed_is_told(method, tmp_path):
     entry = settings(method)
-    assert audited(tmp_path, network(), entry).verdict == "pass"
+    assert verdicts(tmp_path, network(), entry) == ["pass", "pass"]
     if method in ("pgd", "square"):
-        assert audited(tmp_path, network(), entry, seed=4).verdict == "warning"
+        assert verdicts(tmp_path, network(), entry, seed=4) == ["warning", "not applicable"]
 
 
 def test_what_learns_from_other_images_is_not_made_again(tmp_path):
-    found = audited(tmp_path, network(), settings("uap"))
-    assert found.verdict == "not applicable" and "learns from other images" in found.message
+    for found in audited(tmp_path, network(), settings("uap")):
+        assert found.verdict == "not applicable" and "learns from other images" in found.message
 
 
 class File(Foreign):
@@ -55,8 +58,8 @@ class File(Foreign):
 
 
 def test_what_a_file_of_another_program_rounds_is_not_known(tmp_path):
-    found = audited(tmp_path, File(), settings("square", queries=5), seed=4)
-    assert found.verdict == "not applicable" and "another program" in found.message
+    for found in audited(tmp_path, File(), settings("square", queries=5), seed=4):
+        assert found.verdict == "not applicable" and "another program" in found.message
 
 
 class Even(nn.Module):
@@ -83,7 +86,18 @@ def test_what_rounding_decides_is_no_other_image(tmp_path):
     labels = torch.zeros_like(labels)
     points = [craft(each, images, labels, entry, **told)[0]["adversarial"] for each in (model, near)]
     assert (points[0] - points[1]).abs().flatten(1).amax(1).gt(0.1).double().mean() > 0.5
-    assert audited(tmp_path, model, entry, made_by=near).verdict == "pass"
+    assert verdicts(tmp_path, model, entry, made_by=near) == ["pass", "pass"]
+
+
+@pytest.mark.parametrize(("kind", "verdict"), [(torch.float32, "pass"), (torch.float16, "warning")])
+@pytest.mark.parametrize("method", ["pgd", "deepfool", "square"])
+def test_margins_that_were_recorded_in_half_precision_are_told(kind, verdict, method, tmp_path):
+    model = network()
+    other = deepcopy(model)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.copy_(parameter.to(kind).float())
+    assert verdicts(tmp_path, model, settings(method), made_by=other) == ["pass", verdict]
 
 
 def losses(short, count=100):

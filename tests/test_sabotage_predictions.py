@@ -85,7 +85,7 @@ def quantization_at_prediction_alone(house):
     scored(house, "base", "base", house.models["base"], lambda pixels: (6 * pixels).round() / 6)
 
 
-@sabotage(14, "scored")
+@sabotage(43, "scored")
 def swapped_images_at_prediction(house):
     scored(house, "small", "base", house.models["small"], lambda pixels: pixels.transpose(2, 3))
 
@@ -256,13 +256,13 @@ def the_least_likely_label_for_the_likeliest(house):
     scored(house, "small", "base", negated)
 
 
-@sabotage(None, "scored")
+@sabotage(43, "scored")
 def rounded_to_eight_bits_at_prediction_of_transfer(house):
     """It changes next to no label."""
     scored(house, "small", "base", house.models["small"], lambda pixels: (255 * pixels).round() / 255)
 
 
-@sabotage(14, "scored")
+@sabotage(43, "scored")
 def a_pixel_shifted_at_prediction_of_transfer(house):
     scored(house, "small", "base", house.models["small"], lambda pixels: pixels.roll(1, 3))
 

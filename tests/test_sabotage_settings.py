@@ -124,14 +124,45 @@ def the_predicted_labels_attacked(house):
     house.claim("base", PGD, house.crafted(house.models["base"], PGD, labels=predicted)[0]["adversarial"])
 
 
-@sabotage(None, "crafted")
-def half_precision_while_crafting(house):
-    """It turns next to no gradient's sign."""
-    model = deepcopy(house.models["base"])
+def rounded(house, kind, source="base"):
+    """A model whose weights are those of another type of numbers."""
+    model = deepcopy(house.models[source])
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.copy_(parameter.half().float())
-    crafted_otherwise(house, model)
+            parameter.copy_(parameter.to(kind).float())
+    return model
+
+
+@sabotage(42, "crafted")
+def half_precision_while_crafting(house):
+    """What is recorded of the images is that model's, too."""
+    house.sets["base", PGD] = house.crafted(rounded(house, torch.half), PGD)
+
+
+@sabotage(42, "crafted")
+def half_precision_of_some_gradients(house):
+    """Those of a norm in which every image moves with its gradient."""
+    house.attacks[PGD] = settings("pgd", eps=0.5, steps=10, norm="l2")
+    for source, model in house.models.items():
+        house.sets[source, PGD] = house.crafted(model, PGD)
+    house.claim("small", PGD, house.crafted(rounded(house, torch.half, "small"), PGD)[0]["adversarial"])
+
+
+@sabotage(42, "crafted")
+def bfloat16_of_the_gradients(house):
+    crafted_otherwise(house, rounded(house, torch.bfloat16))
+
+
+@sabotage(None, "crafted")
+def half_precision_of_gradients_whose_sign_alone_counts(house):
+    """It turns so few signs that, of images of 64 pixels, no more than one of those made again is another."""
+    crafted_otherwise(house, rounded(house, torch.half))
+
+
+@sabotage(42, "crafted")
+def rounded_to_eight_bits_when_stored(house):
+    """Within the ball."""
+    house.claim("base", PGD, (points(house) * 255).round() / 255)
 
 
 AIMED = "pgd-least-likely-eps0.1"

@@ -98,7 +98,7 @@ def together(cells: Sequence[Cell]) -> Cell:
 def audit_predictions(
     path: str | Path, splits: dict[str, Split], fingerprints: dict[tuple[str, str], str], models: Models
 ) -> tuple[list[Cell], list[Finding]]:
-    """Cells of a predictions file that can be compared, and findings of checks 1, 2, 5, 22 and 41 on all of them.
+    """Cells of a predictions file that can be compared, and findings of checks 1, 2, 5, 22, 41 and 43 on all of them.
 
     Of targeted attacks, whose success is no accuracy, there are findings of check 2 and no cells.
 
@@ -112,7 +112,8 @@ def audit_predictions(
     """
     labels, predictions, metadata = read_predictions(path)
     key = (metadata["dataset"], metadata["source"], metadata["target"], EVERY)
-    findings = [_current(key, metadata, labels, splits[key[0]], fingerprints, path), _same_again(key, metadata, path)]
+    findings = [_current(key, metadata, labels, splits[key[0]], fingerprints, path)]
+    findings += [_same_again(key, metadata, path), _as_stored(key, metadata, path)]
     if labels.shape != splits[key[0]].labels.shape:
         return [], findings
     clean = predictions[CLEAN]
@@ -169,6 +170,20 @@ def _same_again(key: Key, metadata: PredictionsMetadata, path: str | Path) -> Fi
         f"({', '.join(map(str, other))}): what is stored is not what it says of these images; {remedy(path)}"
     )
     return judge(key, 41, sum(other.values()), OTHERS * asked, message)
+
+
+def _as_stored(key: Key, metadata: PredictionsMetadata, path: str | Path) -> Finding:
+    """Check 43: the pixels that the target was given are those of the files."""
+    told: Any = dict(metadata).get(ASKED_AGAIN)
+    known = {name: each["unlike"] for name, each in (told or {}).items() if "unlike" in each}
+    if not known:
+        return not_applicable(key, 43, "what a target of a sweep, or of passes that differ, was given is not noted")
+    unlike = {name: count for name, count in known.items() if count}
+    message = (
+        f"{sum(unlike.values())} images that the target was given are not those that are stored "
+        f"({', '.join(map(str, unlike))}), such as where they are rounded on the way; {remedy(path)}"
+    )
+    return judge(key, 43, sum(unlike.values()), 0, message)
 
 
 def _complete(

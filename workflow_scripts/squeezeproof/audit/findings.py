@@ -64,9 +64,11 @@ NAMES = {
     39: "test images are treated as training images are",
     40: "as many test images as there should be",
     41: "asked again, the target gives the same labels",
+    42: "made again, it is the same to rounding",
+    43: "the target was given the stored images",
 }
 LISTED = 10
-HARD = (*range(1, 9), 22, 24, 30)
+HARD = (*range(1, 9), 22, 24, 30, 43)
 # Checks that warn of attacks on a model that they are weaker than they could be, and those that run PGD alone again.
 WEAK = (3, 5, 9, 10, 12, 13, 14, 15, 24, 25, 31, 32)
 OF_PGD = (11, 16, 17, 18)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from squeezeproof.batches import in_batches
+from squeezeproof.evaluation.given import IMAGES, digests
 from squeezeproof.models.device import device_of
 from squeezeproof.models.random_passes import IMAGES as TOLD_BY
 from squeezeproof.models.random_passes import as_scored
@@ -20,8 +21,6 @@ from squeezeproof.store.rows import evenly_spaced
 from squeezeproof.store.tensors import open_rows, read_metadata
 from squeezeproof.types import SetMetadata
 
-# Of the images of each set, evenly spaced.
-IMAGES = 32
 # Share of the spread of an image's logits within which two labels are a tie, which another batch may decide.
 TIE = 0.01
 
@@ -33,8 +32,10 @@ def ask_again(
     predictions: Mapping[str, torch.Tensor],
     batch_size: int | None = None,
     passes: int = 1,
+    given: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, dict[str, int]]:
-    """For how many images of each set a target was `asked` again, and to how many of them it gave an `other` label.
+    """For how many images of each set a target was `asked` again, to how many of them it gave an `other` label, and, if
+    it is known what it was given, how many of them were `unlike` those of the file.
 
     Empty for a model whose passes differ, and that is scored by the mean of several: chance alone gives others.
 
@@ -45,6 +46,7 @@ def ask_again(
         predictions: `clean` and attack name -> labels [N], NOT_SCORED where there is none.
         batch_size: images in memory at a time; None for as many as fit.
         passes: as many as all attacks on it see the mean of, as `as_scored` takes it.
+        given: what it was given (`evaluation.given.Given.found`).
     """
     if as_scored(model, torch.from_numpy(open_rows(test, "images")[:TOLD_BY]), passes) is not model:
         return {}
@@ -52,7 +54,13 @@ def ask_again(
     for path in sets:
         metadata: SetMetadata = read_metadata(path)
         images[metadata["attack"]] = path, "adversarial"
-    return {name: _asked(model, *images[name], labels.numpy(), batch_size) for name, labels in predictions.items()}
+    told = {name: _asked(model, *images[name], labels.numpy(), batch_size) for name, labels in predictions.items()}
+    for name, seen in (given or {}).items():
+        path, array = images[name]
+        rows = evenly_spaced(len(predictions[name]), IMAGES)
+        stored = digests(torch.from_numpy(open_rows(path, array)[rows]))
+        told[name]["unlike"] = int((stored != seen).sum())
+    return told
 
 
 def _asked(
