@@ -41,7 +41,7 @@ def said(**changes):
 
 
 def test_a_model_that_was_shown_to_lose_nothing_is_kept():
-    assert answer(SOUND, MARGIN) == (KEEP, ["no loss beyond 2 points on clean images, PGD, eps 0.1"])
+    assert answer(SOUND, MARGIN) == (KEEP, ["no loss beyond 2 points on clean images and PGD, eps 0.1"])
     assert said(attacks=[replace(SAME, verdict=Verdict.MORE, low=0.01, high=0.05)]) == KEEP
 
 
@@ -183,6 +183,16 @@ def test_every_attack_has_a_strength_and_only_iterated_gradients_are_strong():
     assert strength_of("pgd", gradients=1) == 1 and strength_of("autoattack", gradients=4) == 1
 
 
+def test_where_what_takes_several_steps_leaves_nothing_a_smaller_budget_would_tell():
+    """One-step attacks and queries leave the base something; they are not enough."""
+    fallen, asked = replace(SAME, kept=0.0), replace(SAME, name="Square, eps 0.1", strength=0)
+    two = replace(fallen, name="PGD, eps 0.2")
+    found = replace(SOUND, attacks=[fallen, two, asked])
+    said_, reasons = answer(found, MARGIN)
+    assert said_ == UNKNOWN and "less than 2 % under PGD, eps 0.1 and PGD, eps 0.2, so there is" in reasons[0]
+    assert remedies(found, MARGIN, None)[0] == "a smaller eps, at which the base resists an attack of several steps"
+
+
 def test_the_images_that_would_do_are_those_of_the_interval():
     wide = Loss("PGD, eps 0.1", Verdict.NOT_SHOWN, 0.0, -0.06, 0.06, images=1000)
     assert remedies(replace(SOUND, attacks=[wide]), MARGIN, 2)[0] == "more seeds, and then more images"
@@ -260,6 +270,26 @@ def test_a_row_has_the_numbers_of_the_tables():
     assert row["robust_accuracy"] == pytest.approx(0.3) and row["base_robust_accuracy"] == 0.4
     assert row["robust_low"] < 0.3 < row["robust_high"]
     assert row["by_training"] + row["by_compression"] == pytest.approx(row["robust_difference"])
+
+
+def test_a_threat_model_tells_what_led_its_attacks():
+    found = tables(Verdict.EQUIVALENT, 0.0, n=100_000)
+    both = dict(found)
+    asked = {"attack": "square-eps0.3", "entry": "square", "method": "square", "eps": 0.3}
+    for key in ("robust_accuracy", "crafting", "verdicts", "effects"):
+        both[key] = pd.concat([found[key], found[key].assign(**asked)], ignore_index=True)
+    row = answers(both, [], STATISTICS).iloc[0]
+    assert row["threat"] == "white-box, Linf up to 0.1 and queries of scores, Linf up to 0.3"
+
+
+def test_more_seeds_tell_nothing_more_of_these_very_models():
+    found = tables(Verdict.NOT_SHOWN, 0.0, n=300)
+    for key in ("verdicts", "clean_differences", "effects"):
+        rows = found[key].assign(seeds=3, std=0.03)
+        found[key] = pd.concat([rows, rows.assign(about="trainings")], ignore_index=True)
+    changes = answers(found, [], STATISTICS).set_index("about")["changes"]
+    assert all("more seeds" not in text and "test images" in text for text in changes["these models"])
+    assert all("more seeds, and then more images" in text for text in changes["trainings"])
 
 
 def test_models_that_nothing_speaks_against_are_kept_and_warnings_are_named():

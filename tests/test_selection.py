@@ -28,7 +28,8 @@ def axes(compression, ratio, finetuning="none"):
 def cell(variant, mean, attack="clean", *, threat=None, runs=2, **other):
     named = {f"target_{axis}": value for axis, value in axes(*variant).items()}
     threat = threat or ("clean" if attack == "clean" else "white-box")
-    return {"dataset": "d", **named, "threat": threat, "attack": attack, "runs": runs, "mean": mean, **other}
+    shown = {"attack": attack, "method": attack.partition("-")[0]}
+    return {"dataset": "d", **named, "threat": threat, **shown, "runs": runs, "mean": mean, **other}
 
 
 def size(variant, packed, seed=0):
@@ -175,3 +176,14 @@ def test_no_model_within_the_tolerance_is_smaller(accuracies, packed, tolerance)
         assert row["selected"] == NONE_WITHIN
     else:
         assert row["packed_bytes"] == min(within) and row["accuracy"] >= means[0] - tolerance - 1e-9
+
+
+@pytest.mark.parametrize(("attack", "shown"), [(PGD, "these models, trainings"), ("square-eps0.1", NOT_SHOWN)])
+def test_what_resists_a_search_without_gradients_is_not_shown_to_keep_anything(attack, shown):
+    small = ("weight", 0.9)
+    cells = [cell(one, mean, name) for one in (BASE, small) for name, mean in (("clean", 0.9), (attack, 0.5))]
+    differences = paired([(small, name, 0.0) for name in ("clean", attack)], n=100_000, std=0.0001)
+    sizes = [size(BASE, 100), size(small, 10)]
+    found = chosen(cells, sizes, tolerance=0.02, differences=differences)
+    assert found["high robustness"]["selected"] == CHOSEN and found["high robustness"]["within_tolerance"] == shown
+    assert found["high compression"]["within_tolerance"] == "these models, trainings"

@@ -14,7 +14,7 @@ from table_examples import answers, robust_accuracy, verdicts
 
 from squeezeproof.audit.findings import FAILURE, WARNING, Finding
 from squeezeproof.pages import provenance
-from squeezeproof.pages.answer_cards import explained
+from squeezeproof.pages.answer_cards import cards, explained
 from squeezeproof.pages.slopes import slopes
 from squeezeproof.pages.story import (
     LARGEST,
@@ -128,7 +128,7 @@ def test_the_page_opens_with_an_answer_for_every_compressed_model(text):
     assert re.sub(r"\s+", " ", card).startswith(
         "CNN-8, filter 50 % ✗ Do not ship Accuracy: under FGSM, eps 0.1, the worst attack, 30.0 % [26.0, 34.0] "
         "(base 40.0); clean images 88.0 % [85.0, 91.0] (base 90.0). Why: it loses 7 to 13 points <i>. Would change the "
-        "answer: more images. Threat model: white-box, Linf up to 0.1. Against its base under attack −10.0 "
+        "answer: more images. Threat model: white-box, Linf up to 0.1. Against its base under FGSM, eps 0.1 −10.0 "
         "[−13.0, −7.0] points = −3.0 [−6.0, +0.0] by training and −7.0 [−10.0, −4.0] by compression."
     )
     assert "Another training" not in plain
@@ -373,3 +373,14 @@ def test_the_commit_is_that_of_the_folder(tmp_path):
     assert re.fullmatch("[0-9a-f]{40}", provenance.commit(tmp_path))
     (tmp_path / "f").write_text("2")
     assert provenance.commit(tmp_path).endswith(", with uncommitted changes")
+
+
+def test_a_card_says_no_more_of_its_worst_attack_than_is_so():
+    """Another attack left less where nothing could be lost; images made for the base prove nothing in favour."""
+    answered = answers().assign(no_stake="PGD, eps 0.1", threat="white-box, Linf up to 0.1")
+    told = re.sub("<[^>]+>", "", str(cards(answered, robust_accuracy())[0].sentences[0][1]))
+    assert "the worst attack that leaves its base something, " in told
+    shown = answers().assign(crafted_on="cnn8.standard.none.none", threat="")
+    notes = re.sub("<[^>]+>", "", " ".join(cards(shown, robust_accuracy())[0].notes))
+    assert "points: they were not made for it, and what it resists of them proves nothing" in notes
+    assert "by training" not in notes

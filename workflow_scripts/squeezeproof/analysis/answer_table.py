@@ -1,16 +1,17 @@
 """The table of answers: what to do with every compressed model, and the numbers behind it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from squeezeproof.analysis.answers import answer, remedies
+from squeezeproof.analysis.answers import answer, listed, remedies
 from squeezeproof.analysis.evidence import base_of, beside_base, evidence, seeds_of
 from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, eps_display
 from squeezeproof.analysis.verdicts import ITSELF, kinds
 from squeezeproof.audit.findings import Finding
 from squeezeproof.entries import registry
+from squeezeproof.statistics.crossed import About
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.tables.catalog.comparisons import ANSWERS
 from squeezeproof.tables.words import Comparison
@@ -18,6 +19,8 @@ from squeezeproof.tables.words import Comparison
 NAMES = ["clean_accuracy", "robust_accuracy", "verdicts", "clean_differences", "effects", "compression", "crafting"]
 KEY = ["dataset", *MODEL]
 NORMS = {"linf": "Linf", "l2": "L2"}
+# What an attack follows -> what its attacker may do.
+LED = {"gradients": "white-box", "logits": "queries of scores", "labels": "queries of labels", "": "noise"}
 CELL = ["attack", "origin"]
 PARTS = ("by_training", "by_compression")
 ACCURACY = ("accuracy", "low", "high")
@@ -64,25 +67,35 @@ def _row(
     stake = {loss.name for loss in found.at_stake(margin)}
     return {
         **{**model, "about": about, "answer": said, "reasons": "; ".join(reasons)},
-        "changes": "; ".join(remedies(found, margin, seeds)),
+        # More seeds tell nothing more of these very models.
+        "changes": "; ".join(remedies(found, margin, seeds if about == About.TRAININGS or seeds == 1 else None)),
         "threat": _threat(attacks[attacks["comparison"].eq(Comparison.WHITE_BOX) & attacks["shown"].isin(stake)]),
         **_on_clean_images(tables, model, about),
         **_under_attack(tables, attacks, stake, model, about),
         **_queried(tables, model),
-        "no_stake": ", ".join(loss.name for loss in found.own if loss.name not in stake),
+        "no_stake": listed([loss for loss in found.own if loss.name not in stake]),
         "largest_loss": max((-loss.low for loss in found.deciding(margin)), default=None),
         **{"failures": "; ".join(found.failures), "warnings": "; ".join(found.warnings), "seeds": seeds},
     }
 
 
 def _threat(attacks: pd.DataFrame) -> str:
-    """The norms and the largest budgets of the attacks under which a loss would have been seen."""
+    """The norms and the largest budgets of the attacks under which a loss would have been seen, by what led them."""
+    led = attacks["method"].map({name: entry.follows() for name, entry in registry.attacks().items()})
     parts = []
-    for norm, rows in attacks.groupby("norm", sort=False):
-        name, bounded = NORMS.get(norm, norm), rows["eps"].dropna()
-        parts += [f"{name} up to {eps_display(bounded.max())}"] if len(bounded) else []
-        parts += [f"nearest points in {name}"] if len(bounded) < len(rows) else []
-    return f"white-box, {', '.join(parts)}" if parts else ""
+    for follows, words in LED.items():
+        own = attacks[led.eq(follows)]
+        reached = [text for norm, rows in own.groupby("norm", sort=False) for text in _reached(norm, rows["eps"])]
+        parts += [f"{words}, {', '.join(reached)}"] if reached else []
+    return " and ".join(parts)
+
+
+def _reached(norm: str, eps: pd.Series) -> Iterator[str]:
+    name, bounded = NORMS.get(norm, norm), eps.dropna()
+    if len(bounded):
+        yield f"{name} up to {eps_display(bounded.max())}"
+    if len(bounded) < len(eps):
+        yield f"nearest points in {name}"
 
 
 def _on_clean_images(tables: Mapping[str, pd.DataFrame], model: dict[str, Any], about: str) -> dict[str, Any]:

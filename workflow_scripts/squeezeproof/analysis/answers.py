@@ -131,7 +131,7 @@ def answer(found: Evidence, margin: float) -> tuple[str, list[str]]:
     care += [f"the audit warns: {warning}" for warning in found.warnings]
     if care:
         return CARE, care
-    return KEEP, [f"no loss beyond {_points(margin)} points on {_listed(deciding)}"]
+    return KEEP, [f"no loss beyond {_points(margin)} points on {listed(deciding)}"]
 
 
 def remedies(found: Evidence, margin: float, seeds: int | None) -> list[str]:
@@ -147,10 +147,12 @@ def remedies(found: Evidence, margin: float, seeds: int | None) -> list[str]:
         return ["what tables/audit.csv says to do, and a new run"]
     deciding = found.deciding(margin)
     open_losses = [loss for loss in deciding if not loss.within(margin)]
-    changes = []
+    changes, strong = [], [loss for loss in found.own if loss.strength >= ITERATED]
     if found.own and not found.at_stake(margin):
         changes.append("a smaller eps, or a base that resists anything")
-    elif not any(loss.strength >= ITERATED for loss in found.own):
+    elif strong and not any(loss.kept > margin for loss in strong):
+        changes.append("a smaller eps, at which the base resists an attack of several steps")
+    elif not strong:
         changes.append(FOLLOW)
     if open_losses and deciding:
         changes.append(_images(open_losses, margin, seeds))
@@ -201,13 +203,16 @@ def _missing(found: Evidence, margin: float) -> str:
     if found.clean is None:
         return "its accuracy on clean images was not compared with its base's"
     if not found.own:
-        return "it was not attacked itself, and images made for other models prove nothing in its favour"
+        return (
+            "it was not attacked itself, away from the label, and images made for other models prove nothing in its "
+            "favour"
+        )
     strong = [loss for loss in found.own if loss.strength >= ITERATED]
     # Where no attack leaves anything to lose, one that follows gradients would tell no more.
     if found.at_stake(margin) and not strong:
         return "no attack followed its gradients for several steps; that it resists others proves little"
     if not any(loss.kept > margin for loss in strong):
-        fallen = _listed(strong if found.at_stake(margin) else found.own)
+        fallen = listed(strong if found.at_stake(margin) else found.own)
         return f"its base keeps less than {_points(margin)} % under {fallen}, so there is nothing to lose"
     return ""
 
@@ -236,8 +241,10 @@ def _rounded(number: float) -> int:
     return ceil(number / unit) * unit
 
 
-def _listed(losses: Sequence[Loss]) -> str:
-    return ", ".join(loss.name for loss in losses)
+def listed(losses: Sequence[Loss]) -> str:
+    """The names of some losses in words."""
+    # Their names have commas.
+    return " and ".join(loss.name for loss in losses)
 
 
 def _bounds(loss: Loss) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from squeezeproof.analysis.names import CONTROL
 from squeezeproof.analysis.pairs import BASE
+from squeezeproof.entries import registry
 from squeezeproof.statistics.crossed import About, Mean, interval
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.catalog.comparisons import SELECTED
@@ -87,7 +88,7 @@ def select_variants(
         attack: the instance that robust accuracy is under; None for `strongest_attack` of each data set.
         alpha: of the intervals of the difference, for each kind of verdict. Bonferroni's correction over the candidates
             makes them cover however the model was chosen. `within_tolerance` names the kinds whose interval lies above
-            the tolerance; where none does the choice is a guess.
+            the tolerance; where none does the choice is a guess, as it is under an attack that no gradients led.
 
     A candidate is a compressed model, with any fine-tuning, that was evaluated at as many seeds as its base. Of those
     within the tolerance the one of the fewest packed bytes (mean over seeds) is selected, of equal ones the more
@@ -108,11 +109,20 @@ def select_variants(
             row = {**dict(zip(GROUP, group, strict=True)), "criterion": criterion, "attack": under or ""}
             row |= {"tolerance": tolerance, "base_packed_bytes": base_bytes}
             paired = differences[differences["attack"].eq(under)]
-            rows.append(row | _choose(found, variants, paired, tolerance, alpha))
+            row |= _choose(found, variants, paired, tolerance, alpha)
+            if under != CLEAN and row.get("within_tolerance") and not _led(means, under):
+                row["within_tolerance"] = NOT_SHOWN
+            rows.append(row)
     given = [column.name for column in SELECTED.columns if column.value is None]
     return SELECTED.frame(pd.DataFrame(rows, columns=given)).astype(
         dict.fromkeys(["bits", "runs", "candidates"], "Int64")
     )
+
+
+def _led(means: pd.DataFrame, attack: str | None) -> bool:
+    """Whether gradients led an attack of the table of means: what resists another proves nothing."""
+    methods = means.loc[means["attack"].eq(attack), "method"]
+    return any(registry.attacks()[method].follows() == "gradients" for method in methods.unique())
 
 
 def _choose(

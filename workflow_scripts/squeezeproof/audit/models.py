@@ -31,12 +31,15 @@ TOLD_APART = 10
 # Labels that an attack changes on its source from which it changes some on a model of the same base.
 FOOLED = 50
 SHOWN = 3
+# Standard errors of the accuracy up to which chance explains that a model knows more than the largest class.
+CHANCE = 2.0
 
 
 def works(key: Key, clean: np.ndarray, labels: np.ndarray) -> Finding:
     """Check 22: the model knows more than the largest class, and predicts more than one.
 
-    A model that does not, or one that lost its network, cannot be fooled; that it stands is no robustness.
+    A model that does not, or one that lost its network, cannot be fooled; that it stands is no robustness. A warning
+    where chance may explain that it knows more.
 
     Args:
         key: (data set, source, target, attack) of the cell.
@@ -50,7 +53,8 @@ def works(key: Key, clean: np.ndarray, labels: np.ndarray) -> Finding:
         )
         return judge(key, 22, 1, 2, message)
     accuracy = float((clean == labels).mean())
-    largest = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+    counts = np.unique(labels, return_counts=True)[1]
+    largest, error = float(counts.max() / len(labels)), float(np.sqrt(accuracy * (1 - accuracy) / len(labels)))
     single = len(np.unique(clean)) == 1
     what = (
         "predicts one class for every image"
@@ -58,6 +62,12 @@ def works(key: Key, clean: np.ndarray, labels: np.ndarray) -> Finding:
         else f"labels {accuracy:.1%} of the clean images right, the largest class alone is {largest:.1%}"
     )
     message = f"the model is broken: it {what}; standing under attack is no robustness; train it again, or leave it out"
+    if not single and largest < accuracy <= largest + CHANCE * error:
+        near = (
+            f"the model labels {accuracy:.1%} of {len(labels)} clean images right, where the largest class alone is "
+            f"{largest:.1%}: chance may explain that, and what it resists says little; train it longer, or test on more"
+        )
+        return judge(key, 22, accuracy, largest, near, bad=True, verdict=WARNING)
     return judge(key, 22, accuracy, largest, message, bad=accuracy <= largest or single)
 
 

@@ -1,4 +1,4 @@
-"""What every compressed model lost, clean and under the worst attack, and what to do with it."""
+"""What every compressed model lost, clean and under the attack of its answer, and what to do with it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,8 +21,8 @@ FIGURE = Figure(
     needs=lambda study, paths, names: {"answers": paths.table("answers"), "robust": paths.table("robust_accuracy")},
     caption=(
         "What to do with every compressed model, {dataset}, and why: compressed minus base accuracy on clean images "
-        "and under the attack that leaves the model least, with the intervals of *verdicts*. Grey: within the "
-        "margin."
+        "and under the attack that leaves the model least, of those that leave its base something to lose, with the "
+        "intervals of *verdicts*. Grey: within the margin."
     ),
     subcategory="Answers",
     labels={"data set": "{dataset}", "shown": "keep or not"},
@@ -64,7 +64,7 @@ def answers_figure(answers: pd.DataFrame, robust: pd.DataFrame, dataset: str, ma
         axes.annotate(worst, (1.02, row + 0.2), xycoords=("axes fraction", "data"), va="center", fontsize=7)
     axes.set_xlabel("compressed minus base accuracy in points (grey: within the margin)")
     handles = [plt.Line2D([], [], ls="", marker="o", color=INK, label="clean images")]
-    handles.append(plt.Line2D([], [], ls="", marker="s", color="#777777", label="under the worst attack"))
+    handles.append(plt.Line2D([], [], ls="", marker="s", color="#777777", label="under attack"))
     figure.legend(handles=handles, loc="outside upper right", ncols=2, fontsize=8)
     figure.suptitle(f"{display_name(dataset)}: keep the compressed model?", x=0.01, ha="left", fontsize=10)
     return figure
@@ -79,7 +79,7 @@ def _points(axes: plt.Axes, table: pd.DataFrame, name: str, shift: float, marker
 
 
 def _worst(row: Any, attacks: Mapping[str, str]) -> str:
-    """The worst attack and what it leaves, such as `PGD, eps 0.1 leaves 24.7 %`."""
+    """The attack of an answer and what it leaves, such as `PGD, eps 0.1 leaves 24.7 %`."""
     if not row.attack or row.robust_accuracy != row.robust_accuracy:
         return "not attacked"
     return f"{attacks[row.attack]} leaves {100 * row.robust_accuracy:.1f} %"

@@ -1,4 +1,4 @@
-"""The loss of every compressed model under the worst attack: what further training did and what compression did."""
+"""The loss of every compressed model under the attack of its answer: what training did and what compression did."""
 
 from typing import Any
 
@@ -26,7 +26,8 @@ FIGURE = Figure(
     },
     caption=(
         "What further training did and what compression did to the accuracy under the attack that leaves each model "
-        "least, {dataset}: total = training + compression, on the same images; intervals as in *effects*."
+        "least, of those that leave its base something to lose, {dataset}: total = training + compression, on the same "
+        "images; intervals as in *effects*."
     ),
     subcategory="Answers",
     labels={"data set": "{dataset}", "shown": "training or compression"},

@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 
 from squeezeproof.analysis.answers import CARE, KEEP, STOP, UNKNOWN
 from squeezeproof.analysis.names import MODEL, attack_displays, display_name, short_names
+from squeezeproof.analysis.verdicts import ITSELF
 from squeezeproof.statistics.crossed import About
 from squeezeproof.tables.table import points
 from squeezeproof.tables.words import Threat
@@ -114,8 +115,9 @@ def _sentences(row: Any, attacks: Any) -> Iterator[tuple[str, str]]:
     """(name, text) of what a reader must know."""
     numbers = [f"clean images {_accuracy(row, 'clean')}"] if row.clean_accuracy == row.clean_accuracy else []
     if row.attack:
-        made = "" if row.crafted_on == "itself" else f" on images made for {row.crafted_on} (transfer)"
-        numbers.insert(0, f"under {attacks[row.attack]}{made}, the worst attack, {_accuracy(row, 'robust')}")
+        made = "" if row.crafted_on == ITSELF else f" on images made for {row.crafted_on} (transfer)"
+        worst = "the worst attack that leaves its base something" if row.no_stake and row.threat else "the worst attack"
+        numbers.insert(0, f"under {attacks[row.attack]}{made}, {worst}, {_accuracy(row, 'robust')}")
     yield from [("Accuracy", "; ".join(numbers))] if numbers else []
     yield "Why", row.reasons
     yield "Would change the answer", row.changes
@@ -127,9 +129,16 @@ def _notes(row: Any, trainings: Any, attacks: Any) -> Iterator[str]:
     yield from _queried(row, attacks)
     if row.no_stake:
         yield f"Under {row.no_stake} the base keeps next to nothing, so there is nothing to lose."
-    if row.by_training == row.by_training:
+    attacked = isinstance(row.attack, str) and row.attack
+    if attacked and row.crafted_on != ITSELF and row.robust_difference == row.robust_difference:
+        yield (
+            f"Against its base on those images {_change(row, 'robust_difference')} points: they were not made for it, "
+            f"and what it resists of them proves nothing in its favour."
+        )
+    elif attacked and row.by_training == row.by_training:
         parts = (f"{_change(row, part)} by {part.removeprefix('by_')}" for part in ("by_training", "by_compression"))
-        yield f"Against its base under attack {_change(row, 'robust_difference')} points = {' and '.join(parts)}."
+        whole = _change(row, "robust_difference")
+        yield f"Against its base under {attacks[row.attack]} {whole} points = {' and '.join(parts)}."
     if trainings is not None:
         yield f"Another training of the same recipe: {trainings.answer}; {trainings.reasons}."
 

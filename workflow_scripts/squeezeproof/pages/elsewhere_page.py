@@ -55,7 +55,8 @@ def _answers(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     answers = answers[answers["about"].eq(About.MODELS)].set_index("compression")
     clean = tables["clean_accuracy"].set_index("model")["accuracy"]
     displays = attack_displays(tables["robust_accuracy"])
-    yield "| model | kB | clean, % | under the worst attack on itself, % | its base under that attack, % | answer |"
+    worst = "under the worst attack on itself that leaves its base something, %"
+    yield f"| model | kB | clean, % | {worst} | its base under that attack, % | answer |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for row in _models(tables):
         head = f"{row.packed_bytes / 1000:.0f} | {100 * clean[row.model]:.1f}"

@@ -156,7 +156,8 @@ def counted(verdicts: pd.DataFrame, margin: float) -> list[str] | str:
     text = " ".join(_counted(groups.get_group(group), *group, margin) for group in order)
     favoured = headline(shown[shown["against"] == BASE])["favours"].astype(str).str.strip().ne("").sum()
     if favoured:
-        text += f" In {favoured} comparisons the images were made for one of the two models, which favours the other."
+        where = _comparisons(int(favoured))
+        text += f" In {where} the images were made for one of the two models, which favours the other."
     if shown["seeds"].max() == 1:
         text += " One seed says nothing of other trainings."
     if not shown["isolates_compression"].astype(str).eq("True").any():
@@ -170,7 +171,7 @@ def _counted(verdicts: pd.DataFrame, against: str, about: str, margin: float) ->
     seeds, less = int(verdicts["seeds"].max()), number[Verdict.FOUND_LESS]
     searched = f"in {less} a search without gradients, or a weak one, found less, " if less else ""
     return (
-        f"{len(verdicts)} comparisons of a compressed model with its {against} under attack ({PURPOSE[against]}), "
+        f"{_comparisons(len(verdicts))} of a compressed model with its {against} under attack ({PURPOSE[against]}), "
         f"verdicts on {about}: {number[Verdict.MORE]} more robust, {number[Verdict.LESS]} less robust, "
         f"{number[Verdict.EQUIVALENT]} equivalent within {100 * margin:g} points, in "
         f"{number[Verdict.TRANSFERS_WORSE]} images made for another model transfer worse, {searched}"
@@ -178,6 +179,10 @@ def _counted(verdicts: pd.DataFrame, against: str, about: str, margin: float) ->
         f"seed{'s' * (seeds > 1)} and {verdicts['n'].max()} images, a difference below "
         f"{100 * verdicts['detectable'].median():.1f} points could not be shown (median)."
     )
+
+
+def _comparisons(count: int) -> str:
+    return f"{count} comparison{'s' * (count != 1)}"
 
 
 def sentences(verdicts: pd.DataFrame, most: int) -> Any:

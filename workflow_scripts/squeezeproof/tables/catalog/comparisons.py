@@ -119,7 +119,7 @@ ANSWERS = Table(
                   "clean_high", "clean, interval"),
         Column("base_clean_accuracy", SHARE, "The base's."),
         *change("clean_difference", "Compressed minus base accuracy on clean images."),
-        Column("attack", TEXT, "The attack that leaves the model least."),
+        Column("attack", TEXT, "The attack that leaves the model least, of those."),
         Column("crafted_on", TEXT, "`itself`, or the model that its images were made for."),
         Column("robust_accuracy", SHARE, "Accuracy under that attack."),
         *interval("its interval.", SHARE, "robust_low", "robust_high", "robust, interval"),
