@@ -56,9 +56,13 @@ try:
         check_surroundings(str(workflow.current_basedir))
     # Snakemake has merged these files already, and a key that stands twice in one has lost its first value.
     given += [read_file(file) for file in workflow.configfiles] if workflow.is_main_process else []
-    study = Study(with_numbers(config, workflow.config_settings.config))
+    config = with_numbers(config, workflow.config_settings.config)
+    study = Study(config)
 except (ConfigError, InputError) as error:
     raise WorkflowError("\n".join([str(error), *lying_over(workflow.configfiles, given)])) from None
+
+# What the process of a job reads of it, as it is checked; a job of its own makes the plan again.
+config = {**config, "compute": study.compute, "allow_factories": study.config["allow_factories"]}
 
 paths = Paths(study.name)
 inputs = Inputs(study, paths)

@@ -100,7 +100,7 @@ class Jobs:
     def _add(self, name, script, input, output, params=(), **wildcards):
         self.jobs[name] = SimpleNamespace(
             rule=script, script=f"{script}.py", input=input, output=output, log=[str(self.path(f"logs/{name}.log"))],
-            params=Names(params), wildcards=Names({"dataset": DATASET, **wildcards}), config={},
+            params=Names(params), wildcards=Names({"dataset": DATASET, **wildcards}), config=self.study.config,
             resources=SimpleNamespace(batch_size=0),
         )  # fmt: skip
 

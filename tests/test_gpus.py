@@ -192,13 +192,13 @@ def test_how_many_jobs_share_a_card_is_the_studys(monkeypatch, tmp_path):
     monkeypatch.setattr(gpus, "lock_folder", lambda: tmp_path)
     told = fake_cuda(monkeypatch, ["1111"])
     for _ in range(2):
-        runtime.set_up({"threads": 1, "device": "cuda"}, {"compute": {"jobs_per_gpu": 2.0}})
+        runtime.set_up({"threads": 1, "device": "cuda"}, {"compute": {"jobs_per_gpu": 2}})
     gpus._held.pop().close()
     runtime.set_up({"threads": 1, "device": "cuda"}, {"compute": {"jobs_per_gpu": 2}})
     assert told == [0, 0, 0] and len(gpus._held) == 2
     while gpus._held:
         gpus._held.pop().close()
-    runtime.set_up({"threads": 1, "device": "cuda"}, {"compute": {"jobs_per_gpu": None}})
+    runtime.set_up({"threads": 1, "device": "cuda"}, {"compute": {"jobs_per_gpu": 1}})
     assert told == [0] * 4
 
 

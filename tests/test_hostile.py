@@ -185,8 +185,8 @@ def test_a_job_learns_from_its_config_what_is_allowed(tmp_path, monkeypatch):
     from squeezeproof.jobs import job
 
     monkeypatch.setattr(factories, "_allowed", set())
-    for config in ({}, {"allow_factories": "one"}, {"allow_factories": ["two", "three"]}):
-        with job(SimpleNamespace(rule="train", log=[str(tmp_path / "log")], config=config)):
+    for names in ([], ["one"], ["two", "three"]):
+        with job(SimpleNamespace(rule="train", log=[str(tmp_path / "log")], config={"allow_factories": names})):
             pass
     assert factories._allowed == {"one", "two", "three"}
 

@@ -17,7 +17,7 @@ from squeezeproof.seeds import derive_seed
 
 @pytest.fixture
 def snakemake(tmp_path):
-    return SimpleNamespace(rule="prepare", log=[str(tmp_path / "job.log")])
+    return SimpleNamespace(rule="prepare", log=[str(tmp_path / "job.log")], config={"allow_factories": []})
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_jobs_do_not_write_into_each_others_logs(snakemake, tmp_path, handlers):
     with job(snakemake):
         pass
     before = Path(snakemake.log[0]).read_text()
-    with job(SimpleNamespace(rule="train", log=[str(tmp_path / "other.log")])):
+    with job(SimpleNamespace(**vars(snakemake) | {"log": [str(tmp_path / "other.log")]})):
         jobs.log.info("of the other job")
     assert Path(snakemake.log[0]).read_text() == before
     assert "of the other job" in (tmp_path / "other.log").read_text()

@@ -71,7 +71,7 @@ JOB = """
 from types import SimpleNamespace
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import job
-snakemake = SimpleNamespace(rule="r", log=["r.log"], config={})
+snakemake = SimpleNamespace(rule="r", log=["r.log"], config={"allow_factories": []})
 with job(snakemake):
     %s
 raise SystemExit(3)

@@ -116,7 +116,12 @@ def job_of(tmp_path, rule="compress", **names):
     names = {"dataset": "digits", "variant": "net.standard.filter-50.none.s0", **names}
     output = [str(tmp_path / "a.safetensors"), str(tmp_path / "a.csv")]
     return SimpleNamespace(
-        rule=rule, wildcards=names, output=output, log=[str(tmp_path / "log")], config={}, params=None
+        rule=rule,
+        wildcards=names,
+        output=output,
+        log=[str(tmp_path / "log")],
+        config={"allow_factories": []},
+        params=None,
     )
 
 

@@ -25,7 +25,8 @@ class Local(PythonScript):
 
     def __init__(self, path, threads=1, record=None, **others):
         values = {"conda_env": None, "container_img": None, "env_modules": None, "shadow_dir": None}
-        values |= {"config": {}, "params": {}, "resources": {}, "is_local": True, "singularity_args": "", "log": []}
+        values |= {"params": {}, "resources": {}, "is_local": True, "singularity_args": "", "log": []}
+        values |= {"config": {"compute": {"workers": True}}}
         values |= {"conda_base_path": None, "runtime_paths": None, "threads": threads, "bench_record": record}
         vars(self).update(values | others)
         self.path = SimpleNamespace(get_path_or_uri=lambda secret_free: str(path))
@@ -184,7 +185,7 @@ JOB = """
 import threading, time
 from types import SimpleNamespace
 from squeezeproof.jobs import job
-snakemake = SimpleNamespace(rule="r", log=[__file__ + ".log"], config={})
+snakemake = SimpleNamespace(rule="r", log=[__file__ + ".log"], config={"allow_factories": []})
 with job(snakemake):
     %s
 """

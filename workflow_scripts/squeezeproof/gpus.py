@@ -18,7 +18,15 @@ from squeezeproof.jobs import log
 
 # A GPU with less of its memory free serves somebody else, such as another user or a notebook.
 FREE_SHARE = 0.5
+NO_GPU = "compute.device: cuda, but torch sees no GPU here; write auto or cpu, or run on a GPU node"
 _held = []
+
+
+def sees_gpu() -> bool:
+    """Whether torch finds a GPU that this process may use; what asks must not be forked afterwards."""
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def take_gpu(

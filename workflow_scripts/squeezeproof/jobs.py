@@ -29,7 +29,7 @@ def job(snakemake: Any, of_one_network: bool = False) -> Generator[None]:
     """
     # A full disk says so where the result is written, not once per line of a log.
     logging.raiseExceptions = False
-    allow(getattr(snakemake, "config", {}).get("allow_factories") or [])
+    allow(snakemake.config["allow_factories"])
     try:
         with writable(snakemake.log[0]):
             # Messages have names of files, which need not be text.

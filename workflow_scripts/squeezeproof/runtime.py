@@ -3,14 +3,14 @@
 import ctypes
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from squeezeproof.errors import InputError, pass_on
-from squeezeproof.gpus import take_gpu
+from squeezeproof.gpus import NO_GPU, sees_gpu, take_gpu
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -18,12 +18,12 @@ Network = TypeVar("Network", bound=nn.Module)
 TRIM_THRESHOLD, MMAP_THRESHOLD, LARGEST = -1, -3, 2**31 - 1
 
 
-def set_up(compute: dict[str, Any], config: dict[str, Any] | None = None) -> torch.device:
+def set_up(compute: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> torch.device:
     """Apply the study's compute settings and return the torch.device.
 
     Args:
         compute: what of these settings can change a result.
-        config: the study as it is written, of which `compute.jobs_per_gpu` is read.
+        config: of the job's Snakemake, of which `compute.jobs_per_gpu` is read; without it a GPU has one place.
 
     On a GPU the process holds a place on one of the GPUs that CUDA_VISIBLE_DEVICES leaves it, and waits for one while
     other jobs hold them all. Raises InputError when cuda is asked for and absent.
@@ -31,14 +31,13 @@ def set_up(compute: dict[str, Any], config: dict[str, Any] | None = None) -> tor
     torch.set_num_threads(compute["threads"])
     keep_memory()
     wanted = compute["device"]
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise InputError("compute.device: cuda, but torch sees no GPU here; write auto or cpu, or run on a GPU node")
-    if wanted == "cpu" or not torch.cuda.is_available():
+    if wanted == "cuda" and not sees_gpu():
+        raise InputError(NO_GPU)
+    if wanted == "cpu" or not sees_gpu():
         return torch.device("cpu")
     repeat_on_gpus(compute.get("tf32", False))
     gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    # As written: a whole number may have a point, and null leaves it out.
-    places = int(((config or {}).get("compute") or {}).get("jobs_per_gpu") or 1)
+    places = 1 if config is None else config["compute"]["jobs_per_gpu"]
     # The current device is what `cuda` means from here on.
     torch.cuda.set_device(take_gpu([f"GPU-{gpu.uuid}" for gpu in gpus], places=places))
     return torch.device("cuda")

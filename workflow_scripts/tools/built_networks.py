@@ -1,6 +1,6 @@
 """Networks of a study that are built and timed for its estimate. They need torch, which takes 600 MB to load.
 
-So a process of its own does it: `apart` calls a function of this module there.
+So a process of its own does it: `apart` calls a function there.
 """
 
 import sys
@@ -16,7 +16,7 @@ CLASSES = 10
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function of this module returns, called in a process of its own where this one has no torch yet."""
+    """What a function of a module returns, called in a process of its own where this one has no torch yet."""
     # Processes with threads of torch cannot be forked, and where torch is, nothing is saved.
     return function(*arguments) if "torch" in sys.modules else _process().submit(function, *arguments).result()
 
@@ -56,10 +56,3 @@ def timed(
     torch.set_num_threads(threads)
     keep_memory()
     return asdict(speed(built(settings, shape), macs, shape, device))
-
-
-def has_gpu() -> bool:
-    """Whether torch finds a GPU here."""
-    import torch
-
-    return torch.cuda.is_available()

@@ -15,10 +15,11 @@ from pathlib import Path
 # The library is not installed; it lies beside this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from built_networks import apart, has_gpu, size, timed
+from built_networks import apart, size, timed
 from show_plan import print_table, read_config
 
 from squeezeproof.errors import InputError
+from squeezeproof.gpus import sees_gpu
 from squeezeproof.study.costs import read_costs
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.estimate import Size, defaults, file_bytes, jobs
@@ -53,7 +54,7 @@ class Timed:
 
     def __init__(self, study, sizes):
         self.study, self.sizes, self.speeds = study, sizes, {}
-        self.on_gpu = device_of(study.compute) == "cuda" and apart(has_gpu)
+        self.on_gpu = device_of(study.compute) == "cuda" and apart(sees_gpu)
         self.factor = defaults()["gpu_factor"] if device_of(study.compute) == "cuda" and not self.on_gpu else 1
 
     def __call__(self, job):

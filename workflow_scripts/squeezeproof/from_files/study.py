@@ -17,6 +17,7 @@ from squeezeproof.entries.settings import read_number
 from squeezeproof.errors import InputError
 from squeezeproof.from_files.images import Images, read_images
 from squeezeproof.from_files.networks import Network, find_external, find_network
+from squeezeproof.gpus import sees_gpu
 from squeezeproof.study.paths import Paths
 from squeezeproof.study.quick import batch_size, budgets, in_minutes, radii
 
@@ -113,7 +114,7 @@ def understand(asked: Asked) -> Understood:
             "other": {"sources": "*", "where": ["transfer"], "attacks": [f"{method}-eps*" for method in tried]},
         },
     }  # fmt: skip
-    if not _sees_gpu():
+    if not sees_gpu():
         config["compute"] = {"batch_size": batch_size(images.side)}
     attacked = "each model" if follows else "each model, those with gradients on the base alone"
     named, alone = (
@@ -177,12 +178,6 @@ def _radii(written: Sequence[str]) -> list[str | float]:
     if len(set(numbers)) < len(numbers):
         raise InputError(f"{shown}: the same radius stands there twice")
     return [radius if "/" in radius else float(number) for radius, number in zip(written, numbers, strict=True)]
-
-
-def _sees_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
 
 
 def _attack(method: str, settings: Mapping[str, Any], eps: list[str | float]) -> str:

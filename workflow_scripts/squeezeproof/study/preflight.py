@@ -20,6 +20,7 @@ from squeezeproof.entries import registry
 from squeezeproof.entries.compressions.external import TFLITE
 from squeezeproof.entries.library import LibraryAttack
 from squeezeproof.factories import module_files
+from squeezeproof.gpus import NO_GPU
 from squeezeproof.study.efficiency import exports
 from squeezeproof.study.external import is_given
 from squeezeproof.study.model_files import unreadable
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
     from squeezeproof.study.entities import Dataset
     from squeezeproof.study.plan import Study
 
-# An import of torch, in a process of its own: nothing of CUDA may be set up where jobs are forked.
-SEES_GPU = "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 1)"
-# So is a look at networks; the working directory has the user's own.
-LOOKS = "import sys; sys.path[:0] = [{!r}, '']; from squeezeproof.evaluation.support import look; look()"
-NO_GPU = "compute.device: cuda, but torch sees no GPU here; write auto or cpu, or run on a GPU node"
+# What imports torch is a process of its own: nothing of CUDA may be set up where jobs are forked.
+LIBRARY = str(Path(__file__).resolve().parents[2])
+START = f"import sys; sys.path[:0] = [{LIBRARY!r}, '']; from squeezeproof."
+SEES_GPU = f"{START}gpus import sees_gpu; sys.exit(not sees_gpu())"
+# The working directory has the user's own networks.
+LOOKS = f"{START}evaluation.support import look; look()"
 SPLITS = ("train", "validation", "test")
 # Instructions for bfloat16, of x86 and of ARM processors, as Linux calls them.
 BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -226,7 +228,7 @@ def _look(networks: list[dict[str, Any]], allowed: list[str]) -> list[tuple[bool
     Whatever the user's own code does to the process that looks, another one goes on with the networks that follow.
     """
     told: list[tuple[bool, str]] = []
-    command = [sys.executable, "-c", LOOKS.format(str(Path(__file__).resolve().parents[2]))]
+    command = [sys.executable, "-c", LOOKS]
     while len(told) < len(networks):
         given = json.dumps({"networks": networks[len(told) :], "allowed": allowed})
         done = subprocess.run(command, input=given, capture_output=True, text=True, errors="replace")

@@ -98,8 +98,7 @@ def why_alone(script: PythonScript) -> str | None:
     """Which jobs start in the usual way, if this one must; "" where that needs no word, None where a worker serves."""
     if not script.is_local or Path(script.local_path).resolve().parent != SCRIPTS:
         return ""
-    compute = script.config.get("compute") or {}
-    if not compute.get("workers", True) or Path(script.local_path).name in ALONE:
+    if not script.config["compute"]["workers"] or Path(script.local_path).name in ALONE:
         return ""
     reasons = {
         "Jobs in conda environments": script.conda_env,
