@@ -2,8 +2,8 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-# A study given with --configfile stands alone; the default study is read where none is.
-if "study" not in config:
+# A study given with --configfile stands alone; the default study is read where none is, below what --config says.
+if "study" not in config or not workflow.configfiles:
 
     configfile: "config.yaml"
 
