@@ -101,6 +101,14 @@ def test_progress_counts_several_at_once_and_takes_notes(clock, caplog):
     assert caplog.messages == ["25 of 100 images, 9 s left, loss 0.5", "100 of 100 images, 0 s left"]
 
 
+def test_progress_goes_on_from_what_an_earlier_job_did(clock, caplog):
+    caplog.set_level(logging.INFO, "squeezeproof")
+    progress = Progress(10, "epochs", interval=0, done=6)
+    clock.seconds += 4
+    progress.advance()
+    assert caplog.messages == ["7 of 10 epochs, 12 s left"]
+
+
 # --- Seeds
 
 

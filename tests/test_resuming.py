@@ -165,7 +165,7 @@ def test_resuming_and_progress_are_logged(tmp_path, caplog, batches):
     with caplog.at_level(logging.INFO, logger="squeezeproof"):
         train_four_epochs(build(SMALL["plain"], seed=0), tmp_path / "resume")
     assert caplog.messages[0] == "resumed after epoch 2"
-    assert caplog.messages[-1].startswith("2 of 2 epochs, 0 s left, loss ")
+    assert caplog.messages[-1].startswith("4 of 4 epochs, 0 s left, loss ")
 
 
 def finetuner(path, settings, steps=3, step_epochs=1):

@@ -85,11 +85,14 @@ def _mark(snakemake: Any, error: NotSupported) -> None:
 
 
 class Progress:
-    """Logs `3 of 40 batches, 12 s left`, at most every `interval` seconds and at the end."""
+    """Logs `3 of 40 batches, 12 s left`, at most every `interval` seconds and at the end.
 
-    def __init__(self, total: int, unit: str, interval: float = 10.0) -> None:
+    What was `done` by an earlier job counts, and tells nothing of the time that the rest takes.
+    """
+
+    def __init__(self, total: int, unit: str, interval: float = 10.0, done: int = 0) -> None:
         self.total, self.unit, self.interval = total, unit, interval
-        self.done = 0
+        self.done = self.earlier = done
         self.start = self.last = time.perf_counter()
 
     def advance(self, count: int = 1, note: str = "") -> None:
@@ -97,5 +100,5 @@ class Progress:
         now = time.perf_counter()
         if now - self.last >= self.interval or self.done == self.total:
             self.last = now
-            left = (now - self.start) / self.done * (self.total - self.done)
+            left = (now - self.start) / (self.done - self.earlier) * (self.total - self.done)
             log.info("%d of %d %s, %.0f s left%s", self.done, self.total, self.unit, left, f", {note}" if note else "")

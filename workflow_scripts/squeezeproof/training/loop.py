@@ -108,7 +108,7 @@ def _all_epochs(trainer: "_Trainer", validation: Split, resume: Resume) -> list[
     """Train from the last saved epoch to the end, restarting where it diverges; the rows of all epochs."""
     settings, history = trainer.settings, resume.load()
     restarts = history[-1]["restarts"] if history else 0
-    progress = Progress(max(settings["epochs"], settings["extend"]["max_epochs"]) - len(history), "epochs")
+    progress = Progress(max(settings["epochs"], settings["extend"]["max_epochs"]), "epochs", done=len(history))
     while goes_on(history, settings, since=trainer.solver.settled):
         try:
             row = trainer.epoch(len(history), restarts, history[0]["train_loss"] if history else None)
