@@ -104,6 +104,7 @@ rule write_cards:
         study={"name": study.name, "question": study.question},
         statistics=study.config["statistics"],
         models=compressed_models(study),
+        benchmarks=benchmarks(),
         code=code_digest("write_cards.py"),
     message:
         "Writing a card of every compressed model"

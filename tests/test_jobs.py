@@ -33,9 +33,9 @@ def test_a_job_logs_to_its_rules_file(snakemake, handlers):
     with job(snakemake):
         logging.getLogger("squeezeproof").info("half of it")
     lines = Path(snakemake.log[0]).read_text().splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert re.fullmatch(r"\d\d:\d\d:\d\d half of it", lines[0])
-    assert re.fullmatch(r"\d\d:\d\d:\d\d done in \d+\.\d s; CPU: \d+\.\d\d s to start, \d+\.\d\d s of work", lines[1])
+    assert re.fullmatch(r"\d\d:\d\d:\d\d done in \d+\.\d s; CPU: \d+\.\d\d s to start, \d+\.\d\d s of work", lines[2])
 
 
 def test_an_input_error_ends_a_job_with_its_message_alone(snakemake, handlers):

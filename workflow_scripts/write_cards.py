@@ -7,7 +7,7 @@ from squeezeproof.audit.findings import read_findings
 from squeezeproof.jobs import job
 from squeezeproof.pages import model_card
 from squeezeproof.pages.benchmark import benchmark
-from squeezeproof.pages.provenance import computed_with, origin, other_versions
+from squeezeproof.pages.provenance import commits_of_jobs, computed_with, origin, other_versions
 from squeezeproof.store.json_files import write_json
 from squeezeproof.tables.files import read_table
 
@@ -18,6 +18,7 @@ with job(snakemake):
     write_json(snakemake.output.benchmark, benchmark(tables, findings, params.study, params.statistics))
     made = tables["compression"], tables["crafting"]
     origins = origin(Path(snakemake.scriptdir).parent) | computed_with(*made)
+    origins["Commits of jobs"] = commits_of_jobs(params.benchmarks)
     if warnings := other_versions(*made):
         origins["Warning"] = ". ".join(warnings)
     for model, path in zip(params.models, snakemake.output.cards, strict=True):

@@ -9,6 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from squeezeproof import commits
 from squeezeproof.atomic import writable
 from squeezeproof.errors import InputError, NotSupported, shortage
 from squeezeproof.factories import allow
@@ -43,6 +44,7 @@ def job(snakemake: Any, of_one_network: bool = False) -> Generator[None]:
     try:
         yield
         wall, work = time.perf_counter() - start, time.process_time() - started
+        log.info("commit: %s", commits.own())
         log.info("done in %.1f s; CPU: %.2f s to start, %.2f s of work", wall, started, work)
     except InputError as error:
         if not (of_one_network and isinstance(error, NotSupported)):

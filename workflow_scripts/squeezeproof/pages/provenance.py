@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-import subprocess
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,11 +12,14 @@ from typing import Any
 
 import pandas as pd
 
+from squeezeproof import commits
 from squeezeproof.errors import InputError
 from squeezeproof.store import made_with
+from squeezeproof.study.costs import log_of
 from squeezeproof.tables.files import read_csv
 
 UNSHARED = "not counted: the jobs ran on machines that share no disk; their benchmark files are in the storage"
+UNSHARED_LOGS = "not counted: the jobs ran on machines that share no disk; their logs are in the storage"
 
 
 def provenance(
@@ -38,6 +40,7 @@ def provenance(
     """
     return {
         **origin(root),
+        "Commits of jobs": commits_of_jobs(benchmarks),
         **computed_with(compression, crafting),
         "Machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}; crafted on: {_devices(crafting)}",
         "Hours": UNSHARED if benchmarks is None else hours(seconds_by_rule(benchmarks)),
@@ -51,8 +54,20 @@ def origin(root: str | Path) -> dict[str, str]:
     return {
         **told,
         "Packages": f"{told['Packages']}, when this page was written",
-        "Commit": f"{commit(root)}, when this page was written; what other code had made would have been made again",
+        "Commit": f"{commits.commit(root)}, when this page was written; what other code had made would be made again",
     }
+
+
+def commits_of_jobs(benchmarks: Iterable[str | Path] | None) -> str:
+    """The commits that the jobs which made the results ran at, by their logs, with the number of jobs of each.
+
+    Args:
+        benchmarks: the benchmark files of the study's jobs, one for each that ran; None where they lie in a storage.
+    """
+    if benchmarks is None:
+        return UNSHARED_LOGS
+    found = commits.recorded(log_of(path) for path in benchmarks if Path(path).is_file())
+    return "; ".join(f"{commit} ({count} job{'s' * (count > 1)})" for commit, count in found.most_common())
 
 
 def computed_with(compression: pd.DataFrame, crafting: pd.DataFrame) -> dict[str, str]:
@@ -134,20 +149,6 @@ def packages(root: str | Path, installed: Mapping[str, str]) -> dict[str, str]:
 def _normal(name: str) -> str:
     """A package's name as the lock spells it."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def commit(root: str | Path) -> str:
-    """The commit of the workflow's folder, and whether files differ from it."""
-    try:
-        name = _git(root, "rev-parse", "HEAD")
-        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.CalledProcessError):
-        return "not in a git repository"
-    return name + (", with uncommitted changes" if changed else "")
-
-
-def _git(root: str | Path, *arguments: str) -> str:
-    return subprocess.run(["git", "-C", root, *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def processor() -> str:

@@ -2,7 +2,7 @@
 
 What a file says of its making is no reason to make it again. So the digest of code (study/code.py) passes over this
 module where writers import names out of it; readers import the module itself, and it counts. The workflow's commit is
-not recorded: equal code makes equal files, whatever its commit is.
+in logs alone (commits.py): equal code makes equal files, whatever its commit is.
 """
 
 from collections.abc import Iterable, Mapping

@@ -34,6 +34,13 @@ class Cost:
         return self.seconds if self.startup is None or self.work is None else self.startup + self.work
 
 
+def log_of(benchmark: str | Path) -> Path:
+    """The log of the job of a benchmark file."""
+    parts = Path(benchmark).with_suffix(".log").parts
+    folder = len(parts) - 1 - parts[::-1].index("benchmarks")
+    return Path(*parts[:folder], "logs", *parts[folder + 1 :])
+
+
 def read_costs(results: str | Path) -> list[Cost]:
     """The Cost of every benchmark file under a study's results folder, retried jobs by their last attempt."""
     results = Path(results)
@@ -47,8 +54,7 @@ def read_benchmark(path: str | Path) -> dict[str, str]:
 
 
 def _cost(path: Path, results: Path) -> Cost:
-    name, row = path.relative_to(results / "benchmarks"), read_benchmark(path)
-    log = (results / "logs" / name).with_name(f"{name.stem}.log")
+    name, row, log = path.relative_to(results / "benchmarks"), read_benchmark(path), log_of(path)
     told = CPU.findall(log.read_text()) if log.is_file() else []
     startup, work = map(float, told[-1]) if told else (None, None)
     took = float(row["s"]), _number(row["max_rss"]), startup, work

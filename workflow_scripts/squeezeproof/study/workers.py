@@ -22,7 +22,7 @@ from snakemake.logging import logger
 from snakemake.script import PythonScript
 from snakemake.shell import shell
 
-from squeezeproof import worker
+from squeezeproof import commits, worker
 from squeezeproof.study.interrupts import interrupted
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -55,6 +55,7 @@ def adopt_jobs() -> bool:
 
 def _start(script: PythonScript, path: str, edit: bool = False) -> None:
     """Run one script as a job of Snakemake, which waits in a thread of its own."""
+    commits.tell_jobs()
     reason = why_alone(script)
     if reason:
         _say_once(f"{reason} start by themselves, not by a worker.")
