@@ -282,6 +282,30 @@ def test_a_file_has_no_curves_of_gradient_attacks_no_weights_to_draw_and_nothing
     assert [backend for name, backend in timed_runs(planned, "digits") if name == NAME] == ["onnxruntime"]
 
 
+@pytest.mark.parametrize(
+    ("of", "told"),
+    [
+        (
+            "cnn8.standard.w-50.short.s0",
+            r"cnn8\.standard\.w-50\.short\.s0 is compressed itself, and .*write of: cnn8\.",
+        ),
+        (
+            "*w-50*",
+            "To compare the two with each other, ask make check for the file as COMPRESSED= and for the weights",
+        ),
+        (
+            "cnn8.standard.none.short.s0",
+            r"a control is compared with its base, .* write of: cnn8\.standard\.none\.none\.s0",
+        ),
+        ("cnn8.standard.none.none.s1", r"did you mean cnn8\.standard\.none\.none\.s0"),
+    ],
+)
+def test_what_a_file_is_compared_with_is_a_base_and_else_it_is_told_what_can_be_had(of, told):
+    compressions = {"w": {"method": "weight", "ratio": 0.5}, "mine": {**STUDY["compressions"]["mine"], "of": of}}
+    with pytest.raises(ConfigError, match=f"compressions.mine.of: .* is no base model of the study.*{told}"):
+        Study({**STUDY, "compressions": compressions})
+
+
 def test_a_file_is_no_member_of_an_ensemble():
     members = {"members": ["cnn8.standard.*"]}
     with pytest.raises(ConfigError, match=r"cnn8\.standard\.mine\.none\.s0 is a file, which gives no gradients"):

@@ -42,6 +42,22 @@ def gives_gradients(model: Model, compressions: Mapping[str, Instance]) -> bool:
     return instance is None or registry.compressions()[instance.settings["method"]].gives_gradients(instance.settings)
 
 
+def _instead(of: str, bases: Mapping[str, Model], others: Mapping[str, Model]) -> str:
+    """What to write in the place of an `of` that names no base, for the end of a sentence."""
+    if other := next((model for name, model in others.items() if fnmatchcase(name, of)), None):
+        return (
+            f"; {other.name} is compressed itself, and a file is compared with an uncompressed model: write of: "
+            f"{other.base.name}, with which both are compared then. To compare the two with each other, ask make check "
+            f"for the file as COMPRESSED= and for the weights of the other as BASE="
+        )
+    parts = of.split(".")
+    # The base that was fine-tuned as long as a compressed model.
+    controlled = ".".join([*parts[:3], NONE, *parts[4:]])
+    if parts[2:3] == [NONE] and controlled in bases:
+        return f"; a control is compared with its base, as files are: write of: {controlled}"
+    return suggest(of, bases)
+
+
 def external_contradictions(models: Iterable[Model], compressions: Mapping[str, Instance]) -> Iterator[str]:
     """Files that belong to no uncompressed model of the study, or to several.
 
@@ -60,14 +76,7 @@ def external_contradictions(models: Iterable[Model], compressions: Mapping[str, 
                 owners[file_of(model, instance.settings)].append(model)
         of = instance.settings["of"]
         if not any(fnmatchcase(base, of) for base in bases):
-            told = f"{path}.of: {of!r} is no base model of the study"
-            if other := next((model for name, model in others.items() if fnmatchcase(name, of)), None):
-                yield (
-                    f"{told}; {other.name} is compressed itself, and a file is compared with an uncompressed model: "
-                    f"write of: {other.base.name}, with which both are compared then"
-                )
-            else:
-                yield told + suggest(of, bases)
+            yield f"{path}.of: {of!r} is no base model of the study{_instead(of, bases, others)}"
         for file, sharing in owners.items():
             if len(sharing) > 1:
                 first, second = sharing[:2]
