@@ -86,6 +86,11 @@ class Outcome:
         device = device_of(model)
         with torch.no_grad():
             logits = gathered(len(points), batch_size, lambda first, last: model(points[first:last].to(device)))
+        return cls.of_logits(logits, aims, targeted)
+
+    @classmethod
+    def of_logits(cls, logits: torch.Tensor, aims: torch.Tensor, targeted: bool) -> "Outcome":
+        """Of logits [n, K]."""
         logits = logits.double()
         losses = functional.cross_entropy(logits, aims, reduction="none")
         return cls(logits.argmax(1).cpu().numpy(), (-losses if targeted else losses).cpu().numpy())
