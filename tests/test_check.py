@@ -267,6 +267,28 @@ def test_a_base_that_knows_nothing_is_refused_with_what_was_tried(tmp_path):
         find_network(path, *held_out(150), CLASSES, NETWORK)
 
 
+def test_the_normalization_that_a_checkpoint_of_a_study_says_is_taken_or_refused(base, tmp_path):
+    """The others would label fewer images rightly, and the page would say so of a base that is better."""
+    images, labels = held_out(100)
+    state = {f"network.{name}": tensor for name, tensor in base.state_dict().items()}
+    for name, moments in {"half": (0.5, 0.5), "own": (0.3, 0.4)}.items():
+        told = {
+            f"normalize.{key}": torch.tensor([[[number]]]) for key, number in zip(("mean", "std"), moments, strict=True)
+        }
+        save_file({**state, **told}, tmp_path / f"{name}.safetensors")
+    path = str(tmp_path / "half.safetensors")
+    found = find_network(path, images, labels, CLASSES, NETWORK)
+    assert found.settings["normalization"] == "half" and "none" not in found.note.partition("; ")[0]
+    with pytest.raises(
+        InputError, match=r"takes pixels minus 0\.5 over 0\.5, as the file says, and would get them minus 0 o"
+    ):
+        find_network(path, images, labels, CLASSES, NETWORK, "none")
+    with pytest.raises(
+        InputError, match=r"own\.safetensors: its network takes pixels minus 0\.3 over 0\.4, .*FACTORY= names"
+    ):
+        find_network(str(tmp_path / "own.safetensors"), images, labels, CLASSES, NETWORK)
+
+
 # --- the study --------------------------------------------------------------------------------------------------------
 
 

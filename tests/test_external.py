@@ -166,6 +166,21 @@ def test_names_of_wrapped_networks_are_those_of_the_plain_one(names, plain, note
     assert sorted(state) == sorted(plain) and len(told) == notes
 
 
+def test_a_checkpoint_that_says_another_normalization_than_it_would_get_is_refused(tmp_path):
+    """Its network would see other pixels than it was trained on, and lose accuracy that it has."""
+    state = trained().state_dict()
+    own = {"normalize.mean": torch.full((1, 1, 1), 0.3), "normalize.std": torch.full((1, 1, 1), 0.4)}
+    path = tmp_path / "model.safetensors"
+    save_file({**state, **own}, path)
+    with pytest.raises(
+        InputError, match=r"minus 0\.3 over 0\.4, as the file says, and would get them minus 0 over 1; write"
+    ):
+        read_external(path, ENTRY, SPEC, DATASET)
+    assert read_external(path, {**ENTRY, "normalization": "dataset"}, SPEC, DATASET)[1]["mean"] == DATASET["mean"]
+    save_file(state, path)
+    assert read_external(path, ENTRY, SPEC, DATASET)[1]["mean"] == [0.0]
+
+
 STUDY = {
     "study": "external",
     "datasets": {"digits": {"size": 32}},

@@ -11,6 +11,7 @@ from squeezeproof.models.build import build, moments, specification
 from squeezeproof.models.checkpoints import load_weights
 from squeezeproof.models.foreign import FORMATS, Foreign, open_file
 from squeezeproof.models.normalize import Normalize
+from squeezeproof.models.own_pixels import alike, another, normalization_in
 from squeezeproof.models.predict import predict
 from squeezeproof.types import DatasetMetadata, Masks, Specification
 
@@ -45,6 +46,9 @@ def read_external(
         mean, std = moments(dataset)[settings["normalization"]]
         spec = {**spec, "mean": mean, "std": std}
     model = build(spec, seed=0).eval()
+    own, given = normalization_in(path), (spec["mean"], spec["std"])
+    if own is not None and not alike(own, given):
+        raise another(path, own, given, "write the `normalization` of its entry that gives what the file says")
     notes = load_weights(model, path, resize=True)
     shape = (2, *dataset["shape"])
     try:

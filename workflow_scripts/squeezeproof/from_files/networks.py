@@ -15,8 +15,9 @@ from squeezeproof.entries import registry
 from squeezeproof.entries.architecture import WEIGHTS
 from squeezeproof.entries.settings import Settings, as_dict, suggest
 from squeezeproof.errors import InputError, pass_on
-from squeezeproof.models.build import APART, build, specification
+from squeezeproof.models.build import APART, build, moments, specification
 from squeezeproof.models.checkpoints import load_weights
+from squeezeproof.models.own_pixels import alike, another, normalization_in
 from squeezeproof.models.predict import accuracy, predict
 from squeezeproof.models.state_dicts import Ambiguous, fitted, plain_state, state_of_file
 from squeezeproof.store.tensors import read_foreign
@@ -73,6 +74,7 @@ def find_network(
     _check_normalization(normalization, images)
     candidates = [_checked_architecture(architecture)] if architecture else _fitting(path, dataset)
     pixels = [normalization] if normalization else [one for one in NORMALIZATIONS if _goes_with(one, images)]
+    pixels = _as_the_file_says(path, pixels, dataset)
     tried = {}
     for settings in candidates:
         for one in pixels:
@@ -143,6 +145,16 @@ def find_external(
         what = f"{_said({'normalization': 'as written', **settings['architecture']})}, "
     told = f"{what}{found:.1%} of {len(labels)} images right, as the base in {agreement:.1%}"
     return written, "; ".join([told, *done])
+
+
+def _as_the_file_says(path: str | Path, pixels: list[str], dataset: DatasetMetadata) -> list[str]:
+    """Those of some normalizations that a checkpoint of a study has, all of them where the file says nothing."""
+    known, own = moments(dataset), normalization_in(path)
+    found = [one for one in pixels if own is None or alike(own, known[one])]
+    if own is not None and not found:
+        remedy = "FACTORY= names a function of yours, whose network does what the file says itself"
+        raise another(f"BASE={path}", own, known[pixels[0]], remedy)
+    return found
 
 
 def _check_normalization(name: str | None, images: torch.Tensor) -> None:
