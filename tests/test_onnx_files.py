@@ -53,6 +53,25 @@ def test_a_float_file_gives_the_logits_of_its_network(files):
     assert model.notes == ["ONNX Runtime runs it; inputs nchw, float32"]
 
 
+@pytest.mark.parametrize("name", ["float", "qdq", "qoperator", "dynamic"])
+def test_what_a_file_says_of_an_image_does_not_depend_on_the_others(files, name):
+    """A dynamic file rounds by the range of all images that it is given: the audit found other labels again."""
+    model, pixels = opened(files[name]), held_out(40)[0].float() / 255
+    assert torch.allclose(model(pixels), torch.cat([model(image[None]) for image in pixels]), atol=1e-4)
+    assert torch.allclose(model(pixels.flip(0)), model(pixels).flip(0), atol=1e-4)
+    assert any("image by image, as it rounds" in note for note in model.notes) == (name == "dynamic")
+
+
+def test_a_dynamic_file_of_a_fixed_batch_is_refused(files, tmp_path):
+    model = onnx.load(files["dynamic"])
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+    onnx.save(model, tmp_path / "four.onnx")
+    with pytest.raises(
+        InputError, match="rounds by the range of a batch of 4, so that what it says of an image depends"
+    ):
+        opened(tmp_path / "four.onnx")
+
+
 @pytest.mark.parametrize("name", ["qdq", "qoperator", "dynamic"])
 def test_an_int8_file_labels_like_its_network(files, name):
     agreed = (opened(files[name])(images()).argmax(1) == trained()(images()).argmax(1)).float().mean()

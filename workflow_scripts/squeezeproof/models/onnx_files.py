@@ -26,6 +26,8 @@ ZERO_POINTS = {
     **{"DynamicQuantizeMatMul": 3, "MatMulIntegerToFloat": 5},
 }
 UNPACKED = {"int4": 4, "uint4": 4}
+# Begins the names of operators that round by the range of all that they are given.
+DYNAMIC = "DynamicQuantize"
 
 
 class OnnxFile:
@@ -55,10 +57,22 @@ class OnnxFile:
         # Of a shape that the file leaves out nothing is known.
         self.name, self.shape = inputs[0].name, _dimensions(inputs[0].shape) or [None] * 4
         self.dtype = {"float": "float32", "double": "float64"}.get(kind := _kind(inputs[0].type), kind)
+        self.alone = any(node.op_type.startswith(DYNAMIC) for node in self.model.graph.node)
+        if self.alone:
+            self._check_alone(path)
+            self.runtime = f"{self.runtime}, image by image, as it rounds by the range of all that it is given,"
         self.outputs = {
             given.name: _dimensions(given.shape) if given.type.startswith("tensor") else given.type
             for given in self.session.get_outputs()
         }
+
+    def _check_alone(self, path: str | Path) -> None:
+        batch = self.shape[0]
+        if batch is not None and batch > 1:
+            raise InputError(
+                f"{path}: rounds by the range of a batch of {batch}, so that what it says of an image depends on the "
+                f"others; export it with a batch of any size, or quantize it statically"
+            )
 
     def ends_in(self, output: str) -> str:
         """The operator that makes an output, before what only passes its values on."""
@@ -75,7 +89,12 @@ class OnnxFile:
         return values.astype(self.dtype, copy=False)
 
     def run(self, values: np.ndarray, output: str) -> np.ndarray:
-        """One output, float32, of inputs of the file's own layout, float32."""
+        """One output, float32, of inputs of the file's own layout, float32.
+
+        A file that rounds by the range of a batch gets one image at a time: its labels are those of the image alone.
+        """
+        if self.alone and len(values) > 1:
+            return np.concatenate([self.run(values[row : row + 1], output) for row in range(len(values))])
         return self.session.run([output], {self.name: self.encode(values)})[0].astype(np.float32, copy=False)
 
     def step(self, output: str) -> float:
