@@ -91,7 +91,8 @@ class SplitMetadata(DatasetMetadata):
 class Specification(TypedDict):
     """What rebuilds a network and its normalisation: see `models.build.specification`, which makes it."""
 
-    architecture: dict[str, Any]
+    # Settings of a network (checked.ArchitectureSettings), of an ensemble with its members, or of what a file holds.
+    architecture: Any
     in_channels: int
     image_size: int
     num_classes: int

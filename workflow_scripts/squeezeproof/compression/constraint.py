@@ -3,16 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import torch
 
+from squeezeproof.checked import AdmmSettings
 from squeezeproof.compression.projections import funnel, irregular, redundant
 from squeezeproof.errors import NotSupported
 from squeezeproof.types import Masks
 
 
-def constraint(settings: dict[str, Any]) -> Callable[..., Masks]:
+def constraint(settings: AdmmSettings) -> Callable[..., Masks]:
     """`project(values, fraction, final)` as a checked compression entry of method admm says."""
     return partial(project, scope=settings["scope"], funnel_slope=settings["funnel_slope"])
 

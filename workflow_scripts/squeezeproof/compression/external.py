@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from squeezeproof.checked import ExternalSettings
 from squeezeproof.errors import InputError, pass_on
 from squeezeproof.models.build import build, moments, specification
 from squeezeproof.models.checkpoints import load_weights
@@ -26,7 +27,7 @@ BETTER = 0.05
 
 
 def read_external(
-    path: str | Path, settings: dict[str, Any], base: Specification, dataset: DatasetMetadata
+    path: str | Path, settings: ExternalSettings, base: Specification, dataset: DatasetMetadata
 ) -> tuple[nn.Module, Specification, Masks, list[str]]:
     """The model of a user's file.
 
@@ -68,7 +69,7 @@ def read_external(
 
 
 def _deployed(
-    path: str | Path, settings: dict[str, Any], base: Specification, dataset: DatasetMetadata
+    path: str | Path, settings: ExternalSettings, base: Specification, dataset: DatasetMetadata
 ) -> tuple[nn.Module, Specification, Masks, list[str]]:
     """The same of a file that holds its network."""
     mean, std = moments(dataset)[settings["normalization"]] if settings["normalization"] else (None, None)

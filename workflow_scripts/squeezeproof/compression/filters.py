@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from squeezeproof.checked import FilterSettings
 from squeezeproof.compression.achieved import FAR
 from squeezeproof.compression.groups import groups_and_layers, last_to_multiply, remove_filters, root_name
 from squeezeproof.compression.silence import Refused, refused
@@ -240,9 +241,10 @@ def _search(removed: Callable[[float], float], fraction: float) -> float:
 
 def compress_filters(task: Task) -> Masks:
     """Filter pruning as `compression.compress.compress` calls it."""
-    model, shape, settings = task.model, task.shape, task.settings
+    settings: FilterSettings = task.settings
+    model, shape = task.model, task.shape
     dense = dense_sizes(model, shape)
-    options = {key: settings[key] for key in OPTIONS if key in settings}
+    options = {key: task.settings[key] for key in OPTIONS if key in task.settings}
 
     def remove(untrained: nn.Module | None, fraction: float, seed: int, final: bool) -> Masks:
         drawn = settings["importance"] == "taylor"

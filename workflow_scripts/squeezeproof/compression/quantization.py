@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
 
+from squeezeproof.checked import QuantizationSettings, QuantizerSettings
 from squeezeproof.compression.achieved import FAR
 from squeezeproof.compression.calibration import calibrate, draw, observe
 from squeezeproof.compression.task import Task
@@ -25,7 +25,9 @@ KEPT_BITS = 8
 LISTED = 4
 
 
-def quantize(model: nn.Module, shape: Sequence[int], settings: dict[str, Any], images: torch.Tensor, seed: int) -> None:
+def quantize(
+    model: nn.Module, shape: Sequence[int], settings: QuantizationSettings, images: torch.Tensor, seed: int
+) -> None:
     """Quantize the convolutions and linear layers of a model in place, their weights and their inputs.
 
     Args:
@@ -116,7 +118,7 @@ def _check_share(model: nn.Module, shape: Sequence[int], names: Sequence[str]) -
         )
 
 
-def _layer_settings(settings: dict[str, Any], is_end: bool) -> dict[str, Any]:
+def _layer_settings(settings: QuantizationSettings, is_end: bool) -> dict[str, QuantizerSettings | None]:
     """What `quantize_layers` takes for one layer."""
     bits, input_bits = settings["bits"], settings["activation_bits"] or settings["bits"]
     if is_end and settings["first_last"] == "keep":
@@ -127,7 +129,7 @@ def _layer_settings(settings: dict[str, Any], is_end: bool) -> dict[str, Any]:
     }
 
 
-def _quantizer_settings(settings: dict[str, Any], bits: int) -> dict[str, Any]:
+def _quantizer_settings(settings: QuantizationSettings, bits: int) -> QuantizerSettings:
     return {"bits": bits, "learned": settings["mode"] == "qat"}
 
 

@@ -1,5 +1,6 @@
 """Compression during a training: ADMM on the weights of a model."""
 
+from squeezeproof.checked import AdmmSettings
 from squeezeproof.compression.constraint import constraint
 from squeezeproof.compression.task import Task
 from squeezeproof.compression.weights import prunable
@@ -9,7 +10,8 @@ from squeezeproof.types import Masks
 
 def compress_admm(task: Task) -> Masks:
     """A training to sparse weights as `compression.compress.compress` calls it."""
-    model, settings = task.model, task.settings
+    settings: AdmmSettings = task.settings
+    model = task.model
     if settings["start"] == "scratch":
         model.load_state_dict(task.untrained().state_dict())
     weights = prunable(model, task.shape)

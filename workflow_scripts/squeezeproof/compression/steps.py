@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from squeezeproof.checked import PruningSettings
 from squeezeproof.compression.task import Task
 from squeezeproof.seeds import derive_seed
 from squeezeproof.training.schedules import fractions
@@ -17,7 +18,8 @@ def prune(task: Task, remove: Callable[[nn.Module | None, float, int, bool], Mas
     `remove`, called as remove(untrained, fraction, seed, final), prunes it until `fraction` is gone and returns the
     masks; where the settings rewind, `untrained` is the model before its training and loses the same filters.
     """
-    model, settings, masks = task.model, task.settings, {}
+    settings: PruningSettings = task.settings
+    model, masks = task.model, {}
     untrained = task.untrained() if settings.get("rewind") else None
     for stage, fraction in enumerate(fractions(settings["ratio"], settings["steps"], settings["schedule"])):
         final = stage == settings["steps"] - 1

@@ -44,7 +44,8 @@ class Task:
 
     model: nn.Module
     shape: Sequence[int]
-    settings: dict[str, Any]
+    # Of the compression, whose function knows which keys they have.
+    settings: Any
     train_on: TrainOn
     examples: "tuple[Tensor, Tensor] | None" = None
     seed: int = 0

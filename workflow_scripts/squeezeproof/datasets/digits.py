@@ -1,14 +1,13 @@
 """scikit-learn's digits."""
 
-from typing import Any
-
 import numpy as np
 from PIL import Image
 
+from squeezeproof.checked import DigitsSettings
 from squeezeproof.types import Loaded
 
 
-def load_digits(settings: dict[str, Any]) -> Loaded:
+def load_digits(settings: DigitsSettings) -> Loaded:
     """scikit-learn's digits [alpaydin1998], split 70 : 30 per class by a fixed permutation."""
     from sklearn.datasets import load_digits as sklearn_digits
 

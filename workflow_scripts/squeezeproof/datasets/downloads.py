@@ -7,10 +7,10 @@ import zlib
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from squeezeproof.checked import DownloadedSettings
 from squeezeproof.errors import InputError, pass_on
 from squeezeproof.types import Loaded
 
@@ -31,27 +31,27 @@ IDX_SUMS = {
 }
 
 
-def load_mnist(settings: dict[str, Any]) -> Loaded:
+def load_mnist(settings: DownloadedSettings) -> Loaded:
     """MNIST [lecun1998]."""
     return _load_idx(settings, "MNIST")
 
 
-def load_fashion_mnist(settings: dict[str, Any]) -> Loaded:
+def load_fashion_mnist(settings: DownloadedSettings) -> Loaded:
     """Fashion-MNIST [xiao2017]."""
     return _load_idx(settings, "FashionMNIST")
 
 
-def load_cifar10(settings: dict[str, Any]) -> Loaded:
+def load_cifar10(settings: DownloadedSettings) -> Loaded:
     """CIFAR-10 [krizhevsky2009]."""
     return _load_cifar(settings, "CIFAR10")
 
 
-def load_cifar100(settings: dict[str, Any]) -> Loaded:
+def load_cifar100(settings: DownloadedSettings) -> Loaded:
     """CIFAR-100 [krizhevsky2009]."""
     return _load_cifar(settings, "CIFAR100")
 
 
-def _load_idx(settings: dict[str, Any], name: str) -> Loaded:
+def _load_idx(settings: DownloadedSettings, name: str) -> Loaded:
     """MNIST or Fashion-MNIST through torchvision, every file's MD5 checked."""
     from torchvision import datasets
     from torchvision.datasets.mnist import read_image_file, read_label_file
@@ -71,7 +71,7 @@ def _load_idx(settings: dict[str, Any], name: str) -> Loaded:
     return train, test, list(dataset.classes)
 
 
-def _load_cifar(settings: dict[str, Any], name: str) -> Loaded:
+def _load_cifar(settings: DownloadedSettings, name: str) -> Loaded:
     """CIFAR-10 or CIFAR-100 through torchvision, every file's MD5 checked before it is unpickled."""
     from torchvision import datasets
     from torchvision.datasets.utils import download_and_extract_archive

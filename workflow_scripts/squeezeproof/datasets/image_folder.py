@@ -5,12 +5,12 @@ import os
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from squeezeproof import untrusted
+from squeezeproof.checked import ImageFolderSettings
 from squeezeproof.datasets.image_depth import beyond_8_bits, channels_left_out
 from squeezeproof.entries.datasets.image_folder import STRAY, is_folder
 from squeezeproof.errors import InputError, pass_on
@@ -26,7 +26,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 LISTED = 20
 
 
-def load_image_folder(settings: dict[str, Any]) -> Loaded:
+def load_image_folder(settings: ImageFolderSettings) -> Loaded:
     """Images under root/{train,test}/{class}/: ((images, labels), (images, labels), class names).
 
     Images are upright as their EXIF orientation says, composited on `background` where they are transparent, and their

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from squeezeproof.checked import DatasetSettings
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.store.names import FILES, as_array
@@ -18,7 +19,7 @@ KIND = "dataset"
 MAX_BYTES = 64 << 30
 
 
-def prepare(settings: dict[str, Any], paths: Mapping[str, str | Path], name: str) -> None:
+def prepare(settings: DatasetSettings, paths: Mapping[str, str | Path], name: str) -> None:
     """Load the data set that `settings` describes (see squeezeproof.entries) and write splits of it.
 
     Args:

@@ -1,6 +1,6 @@
 """What an optimizer declares: its settings become keys of every training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -31,7 +31,7 @@ class Optimizer(Entry):
         return [name for name in cls.model_fields if name != cls.key]
 
     @classmethod
-    def options(cls, settings: dict[str, Any]) -> dict[str, Any]:
+    def options(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of the function that checked settings of a training give, but for the learning rate."""
         return {cls.arguments.get(name, name): settings[name] for name in cls.own()}
 

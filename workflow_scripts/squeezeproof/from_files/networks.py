@@ -78,7 +78,7 @@ def find_network(
     tried = {}
     for settings in candidates:
         for one in pixels:
-            complete = {**_defaults(settings), **settings, "normalization": one}
+            complete: Any = {**_defaults(settings), **settings, "normalization": one}
             spec = specification(complete, dataset)
             model = build(spec, seed=0)
             done = load_weights(model, path)
@@ -173,7 +173,7 @@ def _checked_architecture(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+def _checked(settings: dict[str, Any]) -> Any:
     """All settings of an `external` compression; InputError with what is wrong with those that a person gives."""
     return as_dict(_valid(registry.compressions()["external"], settings, "OPTIONS"))
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from squeezeproof.checked import ArchitectureSettings, CustomSettings
 from squeezeproof.entries import registry
 from squeezeproof.entries.architecture import OWN
 from squeezeproof.errors import InputError, pass_on
@@ -33,7 +34,7 @@ IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 APART = ("kind", "normalization", "initialization", "checkpoint", "pretrained")
 
 
-def specification(settings: dict[str, Any], dataset: DatasetMetadata) -> Specification:
+def specification(settings: ArchitectureSettings, dataset: DatasetMetadata) -> Specification:
     """What rebuilds a model: the checked `architectures` entry and the metadata of the data set it takes.
 
     Args:
@@ -164,7 +165,7 @@ def _check_numbers(factory: str, network: nn.Module, logits: Any) -> None:
         raise InputError(f"factory {factory}: its network has {told}, float32 is needed; {advice}")
 
 
-def _build_custom(settings: dict[str, Any], shape: dict[str, int]) -> nn.Module:
+def _build_custom(settings: CustomSettings, shape: dict[str, int]) -> nn.Module:
     if problem := refusal(settings["factory"]):
         raise InputError(f"factory {settings['factory']}: {problem}")
     name, _, function = settings["factory"].partition(":")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from squeezeproof.checked import AdmmSettings
 from squeezeproof.training.schedules import fractions
 from squeezeproof.training.unconstrained import Unconstrained
 from squeezeproof.types import Masks
@@ -23,7 +24,7 @@ class Stage:
     held: bool
 
 
-def stages(settings: dict[str, Any], epochs: int) -> list[Stage]:
+def stages(settings: AdmmSettings, epochs: int) -> list[Stage]:
     """The Stage of each of `epochs` epochs of a checked compression entry of method admm.
 
     eps takes its levels over equal parts of the epochs; within each part the steps rise linearly from `first_steps` to
@@ -68,7 +69,7 @@ class Admm(Unconstrained):
     """
 
     def __init__(
-        self, weights: Mapping[str, nn.Parameter], project: Callable[..., Masks], settings: dict[str, Any]
+        self, weights: Mapping[str, nn.Parameter], project: Callable[..., Masks], settings: AdmmSettings
     ) -> None:
         self.weights, self.project, self.settings = dict(weights), project, settings
         self.masks = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in self.weights.items()}
@@ -86,7 +87,7 @@ class Admm(Unconstrained):
         """Take the stage of an epoch, counted from 0."""
         self.stage = self.stages[min(epoch, len(self.stages) - 1)]
 
-    def adversary(self, settings: dict[str, Any] | None) -> dict[str, Any] | None:
+    def adversary(self, settings: Mapping[str, Any] | None) -> Any:
         """The adversary's settings in this epoch, None where it crafts nothing; a given alpha shrinks with eps."""
         if settings is None or self.stage.eps == 0:
             return None

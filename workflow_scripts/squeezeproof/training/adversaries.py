@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -13,6 +12,7 @@ from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import log_odds
 from squeezeproof.attacks.random import uniform
 from squeezeproof.attacks.source import frozen
+from squeezeproof.checked import AdversarySettings, FgsmAdversarySettings, PgdAdversarySettings
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import how_to_wrap
@@ -102,7 +102,7 @@ class Adversary:
         return points, lambda moved: project(moved, pixels, eps, self.norm)
 
 
-def make_adversary(settings: dict[str, Any] | None, model: nn.Module) -> Adversary | None:
+def make_adversary(settings: AdversarySettings | None, model: nn.Module) -> Adversary | None:
     """The Adversary of checked settings; None where nothing is crafted: without settings, or at clean_weight 1.
 
     Raises InputError for `space: normalized` where the model does not begin with its normalisation.
@@ -112,18 +112,24 @@ def make_adversary(settings: dict[str, Any] | None, model: nn.Module) -> Adversa
     return registry.adversaries()[settings["method"]].imported()(settings, model)
 
 
-def one_step(settings: dict[str, Any], model: nn.Module) -> Adversary:
+def one_step(settings: FgsmAdversarySettings, model: nn.Module) -> Adversary:
     """The Adversary that steps once, by the radius of each example."""
     return _adversary(settings, model, 1, None, drawn=settings["eps_distribution"] == "truncated_normal")
 
 
-def several_steps(settings: dict[str, Any], model: nn.Module) -> Adversary:
+def several_steps(settings: PgdAdversarySettings, model: nn.Module) -> Adversary:
     """The Adversary that steps `steps` times by `alpha`."""
     alpha = 2.5 * settings["eps"] / settings["steps"] if settings["alpha"] is None else settings["alpha"]
     return _adversary(settings, model, settings["steps"], alpha, drawn=False)
 
 
-def _adversary(settings: dict[str, Any], model: nn.Module, steps: int, alpha: float | None, drawn: bool) -> Adversary:
+def _adversary(
+    settings: FgsmAdversarySettings | PgdAdversarySettings,
+    model: nn.Module,
+    steps: int,
+    alpha: float | None,
+    drawn: bool,
+) -> Adversary:
     unit = _std(model) if settings["space"] == "normalized" else 1.0
     return Adversary(
         clean_weight=settings["clean_weight"],

@@ -1,12 +1,12 @@
 """Training between and after the steps of a compression."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from squeezeproof.atomic import discard
+from squeezeproof.checked import TrainingSettings
 from squeezeproof.seeds import derive_seed
 from squeezeproof.training.loop import fit
 from squeezeproof.training.unconstrained import Unconstrained
@@ -28,7 +28,7 @@ class Finetuner:
         self,
         train: tuple[torch.Tensor, torch.Tensor],
         validation: tuple[torch.Tensor, torch.Tensor],
-        settings: dict[str, Any] | None,
+        settings: TrainingSettings | None,
         *,
         steps: int,
         step_epochs: int,

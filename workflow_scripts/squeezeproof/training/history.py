@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from squeezeproof.checked import TrainingSettings
 from squeezeproof.store.csvs import writing_csv
 from squeezeproof.training.loop import HISTORY
 
@@ -17,7 +18,7 @@ def write_history(path: str | Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows({"stage": 1, **row} for row in rows)
 
 
-def summary(settings: dict[str, Any] | None, history: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(settings: TrainingSettings | None, history: list[dict[str, Any]]) -> dict[str, Any]:
     """What a checkpoint tells of its training: its settings, and what came of them.
 
     `epochs` were trained, over all stages, after `restarts` on divergence; `eps` is the mean radius of the last

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from squeezeproof.checked import TrainingSettings
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import Progress, log
@@ -39,7 +40,7 @@ def fit(
     model: nn.Module,
     train: tuple[torch.Tensor, torch.Tensor],
     validation: tuple[torch.Tensor, torch.Tensor],
-    settings: dict[str, Any],
+    settings: TrainingSettings,
     *,
     seed: int,
     masks: Masks | None = None,
@@ -131,7 +132,7 @@ def _all_epochs(trainer: "_Trainer", validation: Split, resume: Resume) -> list[
     return history
 
 
-def make_optimizer(model: nn.Module, settings: dict[str, Any]) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
     """The optimizer of checked training settings; weight decay spares biases and normalisation."""
     decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     spared = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
@@ -152,7 +153,8 @@ class _Trainer:
     criterion: nn.Module
     masked: list[tuple[nn.Parameter, torch.Tensor]]
     solver: Unconstrained
-    settings: dict[str, Any]
+    # As text, which makes what is named here no part of a job's code.
+    settings: "TrainingSettings"
     seed: int
 
     @classmethod
@@ -160,7 +162,7 @@ class _Trainer:
         cls,
         model: nn.Module,
         train: tuple[torch.Tensor, torch.Tensor],
-        settings: dict[str, Any],
+        settings: TrainingSettings,
         seed: int,
         masks: Masks,
         solver: Unconstrained,

@@ -3,11 +3,13 @@
 import math
 from typing import Any
 
+from squeezeproof.checked import TrainingSettings
+
 WARM_UP = 0.3
 FINAL = 1e-4
 
 
-def learning_rate(settings: dict[str, Any], epoch: int, progress: float) -> float:
+def learning_rate(settings: TrainingSettings, epoch: int, progress: float) -> float:
     """The rate at `progress` in [0, 1) of the run, within `epoch` (from 0).
 
     `step` multiplies by gamma at each milestone; `cosine` anneals to 0; `one-cycle` rises linearly from 1/25 of the
@@ -29,7 +31,7 @@ def learning_rate(settings: dict[str, Any], epoch: int, progress: float) -> floa
     raise ValueError(f"unknown schedule {settings['schedule']!r}")
 
 
-def goes_on(history: list[dict[str, Any]], settings: dict[str, Any], since: int = 0) -> bool:
+def goes_on(history: list[dict[str, Any]], settings: TrainingSettings, since: int = 0) -> bool:
     """Whether a training with this history (its finished epochs) trains another epoch.
 
     After `epochs` it does as `extend` says: while the lowest adversarial loss of the last `patience` epochs is lower

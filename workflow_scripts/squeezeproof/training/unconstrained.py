@@ -1,7 +1,9 @@
 """What the loop asks of a solver that bounds the weights while it trains, answered for one that leaves them free."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from squeezeproof.checked import AdversarySettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +26,7 @@ class Unconstrained:
     def begin(self, epoch: int) -> None:
         """An epoch begins."""
 
-    def adversary(self, settings: dict[str, Any] | None) -> dict[str, Any] | None:
+    def adversary(self, settings: AdversarySettings | None) -> AdversarySettings | None:
         """The settings of the epoch's adversary, None for none."""
         return settings
 
