@@ -14,7 +14,6 @@ from squeezeproof.entries.compression import NONE
 from squeezeproof.entries.settings import (
     Distinct,
     Flag,
-    Real,
     Settings,
     Several,
     Text,
@@ -30,6 +29,8 @@ from squeezeproof.study.evaluations import (
     Patterns,
     Published,
     Seed,
+    Select,
+    Statistics,
     Sweep,
     Variants,
     patterns,
@@ -44,38 +45,6 @@ TAKEN = {
     "compressions": NOTHING,
     "attacks": {"clean": "tables and predictions call images so that no attack changed"},
 }
-
-
-class Statistics(Settings):
-    """How the tables of comparisons and verdicts decide."""
-
-    alpha: Real = setting(
-        "Chance of any false verdict that is allowed in a family: all comparisons of one kind on a data set under one "
-        "attack method (docs/verdicts); intervals have the level 1 - alpha.",
-        0.05,
-        ge=0.001,
-        le=0.2,
-    )
-    margin: Real = setting(
-        "Difference in accuracy between compressed and base model, in [0, 1], below which the study calls them "
-        "equivalent.",
-        0.02,
-        gt=0,
-        le=0.5,
-    )
-
-
-class Select(Settings):
-    """What the smallest model that holds is."""
-
-    tolerance: Real = setting(
-        "Accuracy, in [0, 1], that the selected model may lose against its base.", 0.01, ge=0, le=0.5
-    )
-    attack: Text | None = setting(
-        "The attack with its budget, such as pgd-eps0.3, that robust accuracy means there and in the Pareto figure; "
-        "null takes the white-box attack with the lowest mean accuracy among those that attack the most models.",
-        None,
-    )
 
 
 class Efficiency(Settings):

@@ -1,4 +1,4 @@
-"""What a study makes of its entries: variants, and what is attacked, scored, looked at and compared with a print."""
+"""What a study makes of its entries: variants, what is attacked, scored and looked at, and what is decided by."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -183,3 +183,35 @@ class Published(Settings):
                     stages = len(entry.parts(as_dict(entry))) if isinstance(entry, Sequence) else 0
                     if not detail.isdigit() or not 1 <= int(detail) <= stages:
                         yield f"{path}: {detail!r} is no stage of {name}, which has {stages}; write {name}/1, say"
+
+
+class Statistics(Settings):
+    """How the tables of comparisons and verdicts decide."""
+
+    alpha: Real = setting(
+        "Chance of any false verdict that is allowed in a family: all comparisons of one kind on a data set under one "
+        "attack method (docs/verdicts); intervals have the level 1 - alpha.",
+        0.05,
+        ge=0.001,
+        le=0.2,
+    )
+    margin: Real = setting(
+        "Difference in accuracy between compressed and base model, in [0, 1], below which the study calls them "
+        "equivalent.",
+        0.02,
+        gt=0,
+        le=0.5,
+    )
+
+
+class Select(Settings):
+    """What the smallest model that holds is."""
+
+    tolerance: Real = setting(
+        "Accuracy, in [0, 1], that the selected model may lose against its base.", 0.01, ge=0, le=0.5
+    )
+    attack: Text | None = setting(
+        "The attack with its budget, such as pgd-eps0.3, that robust accuracy means there and in the Pareto figure; "
+        "null takes the white-box attack with the lowest mean accuracy among those that attack the most models.",
+        None,
+    )
