@@ -10,6 +10,7 @@ from squeezeproof import checked
 from squeezeproof.entries import registry
 from squeezeproof.entries.adversary import Adversary
 from squeezeproof.entries.architecture import Architecture
+from squeezeproof.entries.budget import with_budget
 from squeezeproof.entries.compression import Compression, Pruning
 from squeezeproof.entries.dataset import Dataset, Downloaded
 from squeezeproof.study.code import LIBRARY, closure
@@ -35,8 +36,9 @@ MODELS = {
     checked.DigitsSettings: registry.datasets()["digits"],
     checked.ImageFolderSettings: registry.datasets()["image_folder"],
 }
-# What no config says.
-OTHERS = {checked.QuantizerSettings}
+# What no config says, and what every attack says a part of.
+OTHERS = {checked.QuantizerSettings, checked.AttackSettings}
+ATTACKS = [*registry.attacks(), *(name for library in registry.libraries().values() for name in library.methods())]
 BASES = {Adversary, Architecture, Compression, Dataset}
 
 
@@ -95,6 +97,28 @@ def test_settings_have_the_keys_and_types_of_their_model(typed):
             assert fields[key] < annotation
         else:
             assert annotation == fields[key], key
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attacks_have_the_settings_that_are_asked_of_them(name):
+    fields = fields_of(with_budget(registry.attacks()[name]))
+    # At one of its budgets.
+    fields["eps"] = fields["eps"][1]
+    typed = checked.AttackSettings
+    assert typed.__required_keys__ <= fields.keys()
+    for key, annotation in get_type_hints(typed).items():
+        told, expected = fields.get(key), said(annotation)
+        if told is not None and key in ("method", "loss") and expected is str:
+            # That of a library may be any that it takes.
+            assert told in (str, Any) or all(isinstance(value, str) for value in told), key
+        elif told is not None:
+            # Some have fewer norms, or always a budget.
+            assert told == expected or values(told) <= values(expected), key
+
+
+def values(kind):
+    """The types or values of a union or a literal, those of one type too."""
+    return kind if isinstance(kind, frozenset) else frozenset({kind})
 
 
 def test_every_type_of_settings_is_compared():

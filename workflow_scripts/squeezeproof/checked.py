@@ -7,7 +7,7 @@ that both name the same keys and types. Of an entry that is built at several rat
 The value of a key that names an entry is text: nothing lists the entries, and whoever adds one adds no line here.
 """
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from squeezeproof.norms import Norm
 
@@ -191,6 +191,26 @@ class ImageFolderSettings(DatasetSettings):
     size: int
     channels: Literal[1, 3]
     background: str
+
+
+class AttackSettings(TypedDict):
+    """Of every attack at one budget: `entries.budget.with_budget`. Its own settings are arguments of its function; what
+    others ask of them is named here, and not every attack has it.
+    """
+
+    method: str
+    eps: float | None
+    norm: Norm
+    stop_on_success: bool
+    stored: Literal["float32", "uint8"]
+    targeted: NotRequired[str | None]
+    expectation: NotRequired[int]
+    gradient: NotRequired[Literal["straight-through", "identity", "smoothed"]]
+    loss: NotRequired[str]
+    steps: NotRequired[int]
+    restarts: NotRequired[int | None]
+    alpha: NotRequired[float | None]
+    random_start: NotRequired[bool]
 
 
 class QuantizerSettings(TypedDict):

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from squeezeproof.checked import AttackSettings
+
 
 class Array(Protocol):
     """A numpy array, or one of `store.rows`: a slice, or indices of rows, give those rows as a numpy array."""
@@ -162,7 +164,7 @@ class SetMetadata(TypedDict):
     source: str
     attack: str
     entry: str
-    settings: dict[str, Any]
+    settings: "AttackSettings"
     clean_fingerprint: str
     source_fingerprint: str
     n: int

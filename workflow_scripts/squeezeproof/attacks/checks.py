@@ -1,11 +1,10 @@
 """Checks of crafted points and of the source's logits, made before anything is kept."""
 
-from typing import Any
-
 import torch
 from torch import nn
 
 from squeezeproof.attacks.ball import norms
+from squeezeproof.checked import AttackSettings
 from squeezeproof.errors import InputError
 from squeezeproof.norms import Norm
 from squeezeproof.store.datasets import to_pixels
@@ -33,7 +32,7 @@ def check_inside(clean: torch.Tensor, points: torch.Tensor, eps: float | None, n
         raise RuntimeError(f"an attack left its ball: a perturbation of {norm} norm {longest:.8f} for eps {eps:.8f}")
 
 
-def check_stored(stored: Images, images: Images, settings: dict[str, Any], rows: range | None = None) -> None:
+def check_stored(stored: Images, images: Images, settings: AttackSettings, rows: range | None = None) -> None:
     """Raise RuntimeError unless every example of a set, read back from its file, is inside the ball and the box.
 
     `images` are those of the whole split; `rows` is the range of those that the set is of, None for all.

@@ -22,6 +22,7 @@ from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.attacks.source import Counted, prepared
 from squeezeproof.attacks.suite import stages
 from squeezeproof.batches import in_batches
+from squeezeproof.checked import AttackSettings
 from squeezeproof.entries import registry
 from squeezeproof.entries.expectation import expected_passes
 from squeezeproof.errors import InputError
@@ -46,7 +47,7 @@ def craft(
     model: nn.Module,
     images: Images,
     labels: torch.Tensor,
-    settings: dict[str, Any],
+    settings: AttackSettings,
     *,
     seed: int,
     batch_size: int | None,
@@ -141,7 +142,7 @@ def fit(
     model: nn.Module,
     images: Images,
     labels: torch.Tensor,
-    settings: dict[str, Any],
+    settings: AttackSettings,
     *,
     seed: int,
     batch_size: int | None,
@@ -165,7 +166,7 @@ def fit(
 
 
 def _fitted(
-    stage: dict[str, Any],
+    stage: AttackSettings,
     source: Counted,
     images: Images,
     labels: torch.Tensor,
@@ -192,7 +193,7 @@ class _Attacked:
         images: Images,
         labels: torch.Tensor,
         indices: range | np.ndarray,
-        settings: dict[str, Any],
+        settings: AttackSettings,
         batch_size: int | None,
         classes: Sequence[str],
     ) -> None:
@@ -216,7 +217,7 @@ class _Attacked:
 
         in_batches(len(rows), self.batch_size, work)
 
-    def run(self, attack: Callable[..., torch.Tensor], stage: dict[str, Any], index: int, seed: int) -> dict[str, Any]:
+    def run(self, attack: Callable[..., torch.Tensor], stage: AttackSettings, index: int, seed: int) -> dict[str, Any]:
         """One stage on all that stand; its metadata."""
         rows, progress = self.rows, Progress(len(self.rows), f"images, {stage['method']}")
         placed = rows.to(self.device)
@@ -249,7 +250,7 @@ class _Attacked:
         told = _told(stage, len(rows), len(self.rows))
         return told | ({"notes": dict(self.source.notes)} if self.source.notes else {})
 
-    def skipped(self, stage: dict[str, Any]) -> dict[str, Any]:
+    def skipped(self, stage: AttackSettings) -> dict[str, Any]:
         """The metadata of a stage that was not run."""
         return _told(stage, len(self.rows), len(self.rows))
 
@@ -273,6 +274,6 @@ class _Attacked:
         return {"again": len(moved), "other_points": int(moved.sum()), "other_outcomes": differ}
 
 
-def _told(stage: dict[str, Any], attacked: int, standing: int) -> dict[str, Any]:
+def _told(stage: AttackSettings, attacked: int, standing: int) -> dict[str, Any]:
     told = {"method": stage["method"], "loss": stage.get("loss", "")}
     return {**told, "attacked": attacked, "standing": standing}

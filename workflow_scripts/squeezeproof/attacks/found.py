@@ -1,7 +1,6 @@
 """The strongest example found so far of every image that is attacked: checked, scored and stored as it is kept."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import nn
@@ -11,6 +10,7 @@ from squeezeproof.attacks.checks import check_inside, check_logits
 from squeezeproof.attacks.integers import carried
 from squeezeproof.attacks.objective import AWAY, TOWARDS, cross_entropy
 from squeezeproof.attacks.targets import target_classes
+from squeezeproof.checked import AttackSettings
 from squeezeproof.models.device import device_of
 from squeezeproof.models.predict import each_logits
 from squeezeproof.store.datasets import to_pixels
@@ -32,7 +32,7 @@ class Found:
         images: torch.Tensor,
         labels: torch.Tensor,
         indices: torch.Tensor,
-        settings: dict[str, Any],
+        settings: AttackSettings,
         batch_size: int | None,
         classes: Sequence[str],
     ) -> None:

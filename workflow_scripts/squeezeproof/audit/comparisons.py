@@ -4,7 +4,7 @@ All are warnings. `se` stands for one standard error of a difference, taken exam
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -46,7 +46,7 @@ def members(suite: Cell, cells: list[Cell]) -> Iterator[Finding]:
 
     They draw other random numbers alone than in the suite, hence a warning, and only beyond one standard error.
     """
-    settings = suite.settings
+    settings: Any = suite.settings
     if not suite.entry.is_sequence:
         return
     parts = [_alone(stage) for stage in stages(settings)]
@@ -59,7 +59,7 @@ def members(suite: Cell, cells: list[Cell]) -> Iterator[Finding]:
         yield judge(suite.key, 5, excess, se, message, verdict=WARNING)
 
 
-def _alone(settings: dict[str, Any]) -> dict[str, Any]:
+def _alone(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in ("stop_on_success", *UNTOLD)}
 
 

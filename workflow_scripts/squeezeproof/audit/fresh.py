@@ -23,6 +23,7 @@ from squeezeproof.attacks.suite import stages
 from squeezeproof.audit.findings import EVERY, WARNING, Finding, found_once, judge, not_applicable, remedy
 from squeezeproof.audit.losses import MOST_STEPS, Outcome, Told, as_told, judge_losses
 from squeezeproof.batches import in_batches
+from squeezeproof.checked import AttackSettings
 from squeezeproof.entries import registry
 from squeezeproof.models.copies import copied
 from squeezeproof.models.device import device_of
@@ -85,7 +86,8 @@ def audit_fresh(
         reach = _reach(path, settings, rows)
         stored = attacked.outcome(to_pixels(torch.from_numpy(open_rows(path, "adversarial")[rows]), "cpu"), reach)
         told = as_told(settings)
-        fresh = attacked.anew(settings, told or Told.usual(settings["eps"], _steps(settings)), reach)
+        eps: Any = settings["eps"]
+        fresh = attacked.anew(settings, told or Told.usual(eps, _steps(settings)), reach)
         standing = [_standing(found.predictions, right, reach) for found in (stored, fresh)]
         if not len(standing[0]):
             return []
@@ -128,7 +130,7 @@ class _Attacked:
             self.found["clean", reach] = self.outcome(self.inputs, reach)
         return self.found["clean", reach]
 
-    def anew(self, settings: dict[str, Any], told: Told, reach: tuple[int, ...] | None) -> Outcome:
+    def anew(self, settings: Mapping[str, Any], told: Told, reach: tuple[int, ...] | None) -> Outcome:
         """What the model makes of a fresh attack's points, in the ball of these settings."""
         key = settings["norm"], settings["eps"], told, reach
         if key not in self.found:
@@ -183,21 +185,21 @@ def sample(wanted: int, count: int) -> np.ndarray:
     return evenly_spaced(count, min(wanted, max(FEWEST, round(SHARE * count))))
 
 
-def _follows_gradients(settings: dict[str, Any]) -> bool:
+def _follows_gradients(settings: AttackSettings) -> bool:
     """Whether the source's own gradients led to points of a ball, which a fresh attack can be held against."""
     entry = registry.attacks()[settings["method"]]
     in_ball = settings["eps"] is not None and settings["norm"] in NORMS
     return in_ball and entry.needs == "gradients" and not (entry.minimum_norm or entry.own_budget or entry.blind)
 
 
-def _steps(settings: dict[str, Any]) -> int:
+def _steps(settings: AttackSettings) -> int:
     """Steps of the fresh attack: no more than the set's own attack made, 1 for those without a place in the order."""
     if registry.attacks()[settings["method"]].strength is None:
         return 1
     return min(MOST_STEPS, max(stage.get("steps", 1) for stage in stages(settings)))
 
 
-def _reach(path: str | Path, settings: dict[str, Any], rows: np.ndarray) -> tuple[int, ...] | None:
+def _reach(path: str | Path, settings: AttackSettings, rows: np.ndarray) -> tuple[int, ...] | None:
     """The classes that some examples of a targeted set were to reach; None of another set."""
     return tuple(read_arrays(path, ["targets"])["targets"][rows].tolist()) if settings.get("targeted") else None
 
@@ -216,7 +218,7 @@ def _standing(found: np.ndarray, right: np.ndarray, reach: tuple[int, ...] | Non
     return found == right if reach is None else (found != np.array(reach))[right != np.array(reach)]
 
 
-def _compared(key: Key, settings: dict[str, Any], stored: np.ndarray, fresh: np.ndarray, path: str | Path) -> Finding:
+def _compared(key: Key, settings: AttackSettings, stored: np.ndarray, fresh: np.ndarray, path: str | Path) -> Finding:
     """The finding on one set: which of the sampled images stand there and freshly attacked, bool [n].
 
     An image stands where the source labels it right, or, of a targeted attack, not as the class to reach.

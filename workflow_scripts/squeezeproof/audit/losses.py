@@ -4,7 +4,7 @@ How many images fall says little of an attack that is nearly as strong: of FGSM 
 worst, of gradients that another normalisation hardly turns. Every image has a loss, whether it falls or not.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,7 @@ class Told:
         return cls(1, eps, False) if steps == 1 else cls(steps, cls.step(eps, steps), True)
 
 
-def as_told(settings: dict[str, Any]) -> Told | None:
+def as_told(settings: Mapping[str, Any]) -> Told | None:
     """The fresh attack that reaches no higher loss than the attack of these settings; None where none is known to.
 
     More steps and runs than MOST_STEPS and MOST_RUNS would take longer, and reach more.

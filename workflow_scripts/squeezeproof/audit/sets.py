@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from squeezeproof.audit.findings import EVERY, WARNING, Finding, judge, listed, not_applicable, remedy
 from squeezeproof.audit.models import ROUNDING, works
+from squeezeproof.checked import AttackSettings
 from squeezeproof.entries import registry
 from squeezeproof.entries.attack import DRAWN_TARGETS
 from squeezeproof.errors import InputError
@@ -148,7 +148,7 @@ def intact(
 
 
 def moved(
-    key: Key, settings: dict[str, Any], arrays: dict[str, np.ndarray], lengths: np.ndarray, again: str
+    key: Key, settings: AttackSettings, arrays: dict[str, np.ndarray], lengths: np.ndarray, again: str
 ) -> Finding:
     """Check 3: in a set that may be scored on other models no example that the source gets right stays as it was.
 
@@ -169,7 +169,7 @@ def moved(
 
 
 def spent(
-    key: Key, settings: dict[str, Any], arrays: dict[str, np.ndarray], lengths: np.ndarray, again: str
+    key: Key, settings: AttackSettings, arrays: dict[str, np.ndarray], lengths: np.ndarray, again: str
 ) -> Finding:
     """Check 25: an attack in a ball, which spends its whole budget, ends near the edge of its ball."""
     if settings["eps"] is None or settings["stop_on_success"] or not _spends(settings["method"]):

@@ -169,7 +169,7 @@ class Attack(Entry):
         return [settings]
 
     @classmethod
-    def sequence(cls, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    def sequence(cls, settings: Any) -> list[Any]:
         """The same as complete settings, with those that all of them share."""
         shared = {key: settings[key] for key in SHARED if key in settings}
         return [
@@ -178,7 +178,7 @@ class Attack(Entry):
         ]
 
     @classmethod
-    def held_out(cls, settings: dict[str, Any]) -> int:
+    def held_out(cls, settings: Any) -> int:
         """How many of the first test images belong to the attacker and are not scored."""
         return 0
 

@@ -1,12 +1,12 @@
 """How many passes of a model its attacks see the mean of."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from squeezeproof.entries import registry
 
 
-def expected_passes(attacks: Iterable[dict[str, Any]]) -> int:
+def expected_passes(attacks: Iterable[Mapping[str, Any]]) -> int:
     """The most passes that one of some attacks takes the mean of, 1 unless each of them takes it of several.
 
     `attacks` are complete settings of entries.

@@ -8,6 +8,7 @@ from torch import nn
 
 from squeezeproof.attacks.checks import SLACK
 from squeezeproof.attacks.craft import craft
+from squeezeproof.checked import AttackSettings
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import log
@@ -27,7 +28,7 @@ def sweep(
     model: nn.Module,
     images: Images,
     labels: torch.Tensor,
-    attacks: Iterable[tuple[str, dict[str, Any]]],
+    attacks: Iterable[tuple[str, Any]],
     *,
     classes: int,
     stops: bool,
@@ -92,7 +93,7 @@ def _attacked(
     model: nn.Module,
     images: Images,
     labels: torch.Tensor,
-    settings: dict[str, Any],
+    settings: AttackSettings,
     shards: int,
     options: dict[str, Any],
     kept: tuple[str, ...] = ("predictions",),

@@ -145,7 +145,7 @@ def attack(
 
 
 def crafted(
-    name: str, model: nn.Module, images: torch.Tensor, labels: torch.Tensor, settings: dict[str, Any], **options: Any
+    name: str, model: nn.Module, images: torch.Tensor, labels: torch.Tensor, settings: Any, **options: Any
 ) -> Attacked:
     """Attacked, by checked settings on checked inputs."""
     seen = registry.attacks()[settings["method"]].held_out(settings)

@@ -1,6 +1,7 @@
 """The attacks of `check`: what every attack crafts on either of two models, and what both make of it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,7 +96,8 @@ class Run:
         self.faced.append(Faced(source, {**instance.settings, "entry": instance.entry}, right, scored))
         key, arrays = (DATA, source, EVERY, instance.name), {"labels": labels}
         arrays["clean_predictions"] = found.clean_predictions.numpy()
-        self.findings += [check(key, instance.settings, arrays, found.norm.numpy(), "") for check in (moved, spent)]
+        settings: Any = instance.settings
+        self.findings += [check(key, settings, arrays, found.norm.numpy(), "") for check in (moved, spent)]
 
     def audited(self) -> list[Finding]:
         """Every finding on both models and on what was crafted."""

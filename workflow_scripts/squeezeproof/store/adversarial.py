@@ -6,6 +6,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from squeezeproof.checked import AttackSettings
 from squeezeproof.store.made_with import MADE_WITH, made_with
 from squeezeproof.store.tensors import write_tensors
 from squeezeproof.types import ModelMetadata, SplitMetadata
@@ -21,7 +22,7 @@ METADATA = {"attack": str, "entry": str, "settings": dict, "clean_fingerprint": 
 def save_set(
     path: str | Path,
     tensors: "dict[str, Tensor]",
-    settings: dict[str, Any],
+    settings: AttackSettings,
     metadata: dict[str, Any],
     source: ModelMetadata,
     split: SplitMetadata,
