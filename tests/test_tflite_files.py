@@ -115,8 +115,8 @@ def test_products_of_tokens_are_counted_for_every_token(tmp_path):
 
 
 def written(path, numbers, bits=32):
-    """A file that scales an image up to 16 x 16 x 3 by a transposed convolution, and classifies that; by flatbuffers,
-    operator by operator.
+    """A file that scales an image up to 16 x 16 x 3 by a transposed convolution, multiplies its channels by numbers, and
+    classifies that; by flatbuffers, operator by operator.
 
     Args:
         numbers: its weights, [3, 3, 3, 1], values in {-1, 0, 1}.
@@ -165,6 +165,13 @@ def written(path, numbers, bits=32):
     strides.strideW = strides.strideH = 2
     larger = layer(operators.TRANSPOSE_CONV, [size, weights, image], (1, 16, 16, 3), strides)
     classes = np.random.default_rng(0).normal(size=(10, 768)).astype(np.float32)
+    if bits == 8:
+        # What a scaling left of its numbers, on a grid of their own.
+        stored = tensor((3,), np.array([4, 0, -4], np.int8), types.INT8, 0.25)
+        slopes = layer(operators.DEQUANTIZE, [stored], (3,), schema.DequantizeOptionsT())
+    else:
+        slopes = tensor((3,), np.array([1, 0, -1], np.float32))
+    larger = layer(operators.MUL, [larger, slopes], (1, 16, 16, 3), schema.MulOptionsT())
     dense = tensor(classes.shape, classes)
     scores = layer(operators.FULLY_CONNECTED, [larger, dense], (1, 10), schema.FullyConnectedOptionsT())
     graph.inputs, graph.outputs = [image], [scores]
@@ -179,13 +186,13 @@ def test_the_weights_of_a_transposed_convolution_are_measured(tmp_path, bits):
     numbers = np.tile([1, 0, -1], 9).reshape(3, 3, 3, 1)
     found = measure(open_file(written(tmp_path / "a.tflite", numbers, bits), shape=SHAPE, classes=10), {}, SHAPE)
     assert (found["channels"], found["convolutions"]) == (3, 1)
-    assert found["weights"] == found["parameters"] == 27 + 7680
-    assert found["zero_weights"] == 9 and found["nonzeros"] == 18 + 7680
+    assert found["weights"] == 27 + 7680 and found["parameters"] == found["weights"] + 3
+    assert found["zero_weights"] == 9 and found["nonzeros"] == found["parameters"] - 10
     # Each of the 64 pixels meets the 27 weights.
     assert found["macs"] == 64 * 27 + 7680
     assert found["quantized_weights"] == (27 if bits == 8 else 0)
     assert found["weight_bits"] == 27 * bits + 32 * 7680
-    assert found["packed_bytes"] == (27 + 4 if bits == 8 else 4 * 27) + 4 * 7680
+    assert found["packed_bytes"] == (27 + 4 + 3 + 4 if bits == 8 else 4 * 30) + 4 * 7680
 
 
 def test_a_file_whose_weights_are_variables_is_refused():

@@ -167,12 +167,13 @@ class _Graph:
                 found["weight_bits"] += count * self._bits(weight)
             added = [constant for constant in map(self._constant, inputs[bias : bias + 1]) if constant is not None]
             learned |= dict.fromkeys([weight, *added])
-        floats = [
+        # Of other operators, such as the slopes of a PReLU; integers without a grid are shapes and axes.
+        others = [
             index
             for index, tensor in enumerate(self.tensors)
-            if self._constant(index) == index and tensor.type in FLOATS and len(_listed(tensor.shape))
+            if self._constant(index) == index and len(_listed(tensor.shape)) and self._is_number(tensor)
         ]
-        learned |= dict.fromkeys(floats)
+        learned |= dict.fromkeys(others)
         zeros |= {index: self._zeros(index) for index in learned if index not in zeros}
         found["zero_weights"] = sum(zeros[index] for index in learned if self._is_weight(index))
         # A file of a fixed batch takes no single image.
@@ -197,6 +198,11 @@ class _Graph:
             tensor = node[1][0]
         known = tensor >= 0 and node is None and self.buffers[tensor] is not None and len(self.buffers[tensor])
         return tensor if known and self.tensors[tensor].type in TYPES else None
+
+    def _is_number(self, tensor: Any) -> bool:
+        return tensor.type in FLOATS or (
+            tensor.quantization is not None and len(_listed(tensor.quantization.scale)) > 0
+        )
 
     def _count(self, tensor: int) -> int:
         return int(np.prod(_listed(self.tensors[tensor].shape)))
