@@ -115,7 +115,7 @@ def test_products_of_tokens_are_counted_for_every_token(tmp_path):
 
 
 def written(path, numbers, bits=32):
-    """A file that scales an image up to 16 x 16 x 3 by a transposed convolution, multiplies its channels by numbers, and
+    """A file that scales an image up to 16 x 16 x 3 by a transposed convolution, multiplies its channels by numbers and
     classifies that; by flatbuffers, operator by operator.
 
     Args:
