@@ -53,6 +53,10 @@ their result. Their intervals allow for that: they have the level alpha divided 
 **By transfer nothing is proved in favour of the model that the images were not made for.** Where the compressed model
 resists images that were made for its base or a surrogate better than the base does, they transfer worse. That is not
 robustness.
+
+**A search that no gradients of the model led proves nothing in its favour**, nor does an attack of which the audit
+warns that it is weak. Where it breaks fewer images of the compressed model than of its base, it found less. Where it
+breaks as many, the two are equivalent under this search, and the sentence says that this proves nothing in favour.
 """
 
 
