@@ -12,7 +12,7 @@ from squeezeproof.audit.compressed import audit_compressed
 from squeezeproof.compression.achieved import achieved
 from squeezeproof.compression.weights import prunable, prune_weights
 from squeezeproof.errors import InputError
-from squeezeproof.models.measure import measure
+from squeezeproof.models.measure import layer_macs, measure
 from squeezeproof.models.products import products, weights_in_use
 
 SHAPE = (1, 8, 8)
@@ -284,3 +284,23 @@ def test_the_audit_compares_what_was_achieved_with_what_was_asked(settings, size
 
 def test_a_base_model_has_nothing_to_achieve():
     assert audit_compressed("digits", "net", {"fingerprint": ""}) == []
+
+
+class Parted(nn.Module):
+    """Two layers that see rows of an image in the place of images: all of them, or those that are bright."""
+
+    def __init__(self):
+        super().__init__()
+        self.all, self.bright, self.fc = nn.Linear(8, 6), nn.Linear(8, 6), nn.Linear(48, 10)
+
+    def forward(self, pixels):
+        rows = pixels.flatten(0, 2)
+        found, bright = self.all(rows), rows.mean(1) > 0.5
+        found = found.index_add(0, bright.nonzero().squeeze(1), self.bright(rows[bright]))
+        return self.fc(found.view(len(pixels), -1))
+
+
+def test_layers_that_see_parts_of_an_image_or_none_are_counted():
+    model = Parted().eval()
+    assert layer_macs(model, SHAPE) == {"all": 8 * 8 * 6, "bright": 0, "fc": 480}
+    assert measure(model, prune_weights(model, 0.5, scope="layer", shape=SHAPE), SHAPE)["zero_weights"] == 288

@@ -97,7 +97,8 @@ def layer_macs(model: nn.Module, shape: Sequence[int]) -> dict[str, int]:
 
     def record(name: str) -> Callable[..., None]:
         def hook(module: nn.Conv2d | nn.Linear, inputs: Any, output: Any) -> None:
-            positions = output[0].numel() // len(module.weight)
+            # A network may hold parts of the image, as its windows, in the place of images, and none of them.
+            positions = output.numel() // len(module.weight)
             macs[name] = macs.get(name, 0) + module.weight.numel() * positions
 
         return hook
