@@ -10,6 +10,7 @@ from torch import nn
 
 from squeezeproof.attacks.craft import craft
 from squeezeproof.audit.again import audit_again
+from squeezeproof.audit.fresh import audit_fresh
 from squeezeproof.audit.losses import Told, as_told, judge_losses
 from squeezeproof.models.foreign import Foreign
 from squeezeproof.store.adversarial import save_set
@@ -130,3 +131,29 @@ def test_a_fresh_attack_is_no_stronger_than_the_settings_ask():
     weaker = [{"stop_on_success": True}, {"stored": "uint8"}, {"loss": "margin"}, {"gradient": "smoothed"}]
     assert [as_told(settings("pgd", **changes)) for changes in weaker] == [None] * 4
     assert as_told(settings("apgd")) is None and as_told(settings("mifgsm")) is None
+
+
+class Codes(nn.Module):
+    """Looks grey levels up, in a table that takes a gradient."""
+
+    def __init__(self, detached):
+        super().__init__()
+        self.codes, self.fc, self.detached = nn.Embedding(17, 4), nn.Linear(256, 10), detached
+
+    def forward(self, pixels):
+        logits = self.fc(self.codes((16 * pixels).long().flatten(1)).flatten(1))
+        return logits.detach() if self.detached else logits
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_source_without_gradients_is_probed(tmp_path, detached):
+    """It ended the study, after all of its attacks by queries had been made."""
+    torch.manual_seed(0)
+    (images, labels), model = held_out(24), Codes(detached)
+    entry = settings("square", queries=9)
+    tensors, metadata = craft(model, images, labels, entry, seed=0, batch_size=None)
+    split = {"fingerprint": "", "classes": list("0123456789")}
+    save_set(tmp_path / "a", tensors, entry, {**metadata, "attack": "a"}, {"fingerprint": ""}, split)
+    options = {"seed": 0, "batch_size": 25, "dataset": "d", "source": "base"}
+    for sets in ({}, {"a": tmp_path / "a"}):
+        assert audit_fresh(model, images, labels, np.arange(24), sets, **options) == []

@@ -9,6 +9,7 @@ import torch
 from attack_fixtures import held_out, network, pixels
 from attack_fixtures import settings as own_settings
 from library_fixtures import BUDGETS, settings, study
+from torch import nn
 
 import squeezeproof
 from squeezeproof.analysis.crafting import library_table
@@ -17,7 +18,7 @@ from squeezeproof.attacks.craft import craft
 from squeezeproof.attacks.objective import margin
 from squeezeproof.audit.sets import Origin, audit_set
 from squeezeproof.entries import registry
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.evaluation.scoring import score
 from squeezeproof.store.adversarial import save_set
 from squeezeproof.store.predictions import NOT_SCORED
@@ -308,6 +309,23 @@ def failing(call):
 
 
 REASON = "torchattacks.FGSM failed: IndexError: no such class"
+
+
+class Codes(nn.Module):
+    """Looks grey levels up, so that nothing follows from the pixels by autograd."""
+
+    def __init__(self):
+        super().__init__()
+        self.codes, self.fc = nn.Embedding(17, 4), nn.Linear(256, 10)
+
+    def forward(self, pixels):
+        return self.fc(self.codes((16 * pixels).long().flatten(1)).flatten(1))
+
+
+@pytest.mark.parametrize("method", ["torchattacks.PGD", "foolbox.LinfPGD", "adv_lib.ddn", "art.DeepFool"])
+def test_a_network_without_gradients_is_not_supported_and_no_failure_of_a_library(method):
+    with pytest.raises(NotSupported, match="gives no gradient to its input"):
+        craft(Codes(), *held_out(FEW), settings(method), seed=1, batch_size=None)
 
 
 @pytest.mark.parametrize("rows", [None, range(4, FEW)], ids=["whole", "shard"])

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 
 from squeezeproof.attacks.ball import norms, project
-from squeezeproof.attacks.gradient import logits_at
+from squeezeproof.attacks.gradient import logits_at, loss_and_gradient
 from squeezeproof.attacks.libraries.call import Call
-from squeezeproof.attacks.objective import AWAY, Goal
+from squeezeproof.attacks.objective import AWAY, Goal, margin
 from squeezeproof.attacks.source import Counted
 from squeezeproof.attacks.watched import SLACK, Exhausted, Watched
 from squeezeproof.entries.library import Library, LibraryAttack
-from squeezeproof.errors import InputError, pass_on
+from squeezeproof.errors import InputError, NotSupported, pass_on
 from squeezeproof.norms import Norm
 from squeezeproof.randomness import own_randomness
 from squeezeproof.seeds import derive_seed
@@ -103,7 +103,7 @@ def attack(
             raise _lacking(declared, error) from error
         except Exception as error:
             pass_on(error, InputError)
-            raise AttackFailed(f"{declared.label()} failed: {type(error).__name__}: {error}") from error
+            raise _failed(declared, model, inputs[:1], labels[:1], error) from error
     model.notes["reseeded"] |= randomness.reseeded
     model.notes["mode_changed"] |= watched.training
     with torch.no_grad():
@@ -128,6 +128,21 @@ def imported(library: type[Library]) -> ModuleType:
             f"{library.label()}: {error}; install it into the environment of the jobs: "
             f"pip install {library.distribution}=={table['version']}"
         ) from error
+
+
+def _failed(
+    declared: type[LibraryAttack], model: Counted, inputs: torch.Tensor, labels: torch.Tensor, error: Exception
+) -> InputError:
+    """AttackFailed; NotSupported where an attack that follows gradients met a model without them, which is no fault of
+    the library's.
+    """
+    if declared.needs == "gradients":
+        try:
+            loss_and_gradient(model.model, inputs, labels, margin)
+        except InputError as problem:
+            if isinstance(problem, NotSupported):
+                return problem
+    return AttackFailed(f"{declared.label()} failed: {type(error).__name__}: {error}")
 
 
 def _lacking(declared: type[LibraryAttack], error: ModuleNotFoundError) -> InputError:

@@ -25,6 +25,7 @@ from squeezeproof.audit.losses import MOST_STEPS, Outcome, Told, as_told, judge_
 from squeezeproof.batches import in_batches
 from squeezeproof.checked import AttackSettings
 from squeezeproof.entries import registry
+from squeezeproof.errors import pass_on
 from squeezeproof.models.copies import copied
 from squeezeproof.models.device import device_of
 from squeezeproof.models.fold import GRADIENT
@@ -162,22 +163,34 @@ class _Attacked:
 
 @contextmanager
 def _quick(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> Generator[nn.Module]:
-    """A model as crafting prepares it, or as it is where that has other input gradients on one of the inputs."""
-    if not gives_gradients(model):
+    """A model as crafting prepares it, or as it is where that has other input gradients on one of the inputs, or it has
+    none."""
+    plain = copied(model)
+    expected = _gradients(plain, inputs, labels) if gives_gradients(model) else None
+    if expected is None:
         yield model
         return
-    plain = copied(model)
-    expected = _gradients(plain, inputs, labels)
     with prepared(model, inputs) as quick:
-        turned = (_gradients(quick, inputs, labels) - expected).norm(dim=1)
-        yield quick if (turned <= GRADIENT * expected.norm(dim=1)).all() else plain
+        found = _gradients(quick, inputs, labels)
+        same = found is not None and ((found - expected).norm(dim=1) <= GRADIENT * expected.norm(dim=1)).all()
+        yield quick if same else plain
 
 
-def _gradients(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Gradients [n, D] of the cross-entropy at some pixels."""
+def _gradients(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
+    """Gradients [n, D] of the cross-entropy at some pixels; None where the logits do not follow from these by autograd,
+    as behind an embedding of grey levels."""
     points = inputs.clone().requires_grad_(True)
     with torch.enable_grad():
-        return torch.autograd.grad(cross_entropy(model(points), labels).sum(), points)[0].flatten(1)
+        loss = cross_entropy(model(points), labels).sum()
+    if not loss.requires_grad:
+        return None
+    try:
+        (gradient,) = torch.autograd.grad(loss, points, allow_unused=True)
+    except RuntimeError as error:
+        pass_on(error)
+        # PyTorch has no derivative of what the network computes.
+        return None
+    return None if gradient is None else gradient.flatten(1)
 
 
 def sample(wanted: int, count: int) -> np.ndarray:

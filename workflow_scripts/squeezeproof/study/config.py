@@ -10,7 +10,6 @@ from pydantic import Field, PrivateAttr
 
 from squeezeproof.entries import registry
 from squeezeproof.entries.budget import with_budget
-from squeezeproof.entries.compression import NONE
 from squeezeproof.entries.settings import (
     Distinct,
     Flag,
@@ -35,16 +34,8 @@ from squeezeproof.study.evaluations import (
     Variants,
     patterns,
 )
+from squeezeproof.study.taken import TAKEN
 from squeezeproof.study.trainings import Training
-
-NOTHING = {NONE: "it means that nothing is done"}
-# Section -> names that tables and files give another meaning than an entry's, each with that meaning.
-TAKEN = {
-    "trainings": {**NOTHING, "ensemble": "models of `ensembles` have it in the place of a training"},
-    "finetunings": NOTHING,
-    "compressions": NOTHING,
-    "attacks": {"clean": "tables and predictions call images so that no attack changed"},
-}
 
 
 class Efficiency(Settings):
