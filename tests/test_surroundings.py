@@ -32,6 +32,21 @@ def test_every_problem_is_told_at_once_with_what_to_do():
     assert [word in line for word, line in zip(words, problems, strict=True)] == [True] * 4
 
 
+@pytest.mark.parametrize("name", ["results", "data", "data/prepared"])
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_or_a_dead_link_where_a_folder_belongs_is_told(tmp_path, name, link):
+    place = tmp_path / name
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to("nowhere") if link else place.touch()
+    what = "a link to what is not there" if link else "a file"
+    with pytest.raises(InputError, match=f"{place}: is {what}, where a study writes a folder; move it"):
+        check_surroundings("/rules", "utf-8", tmp_path)
+    place.unlink()
+    (tmp_path / "elsewhere").mkdir()
+    place.symlink_to(tmp_path / "elsewhere")
+    check_surroundings("/rules", "utf-8", tmp_path, [], [])
+
+
 @pytest.mark.parametrize(
     ("option", "refused"),
     [

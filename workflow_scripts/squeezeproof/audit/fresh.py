@@ -185,12 +185,12 @@ def _gradients(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> 
     if not loss.requires_grad:
         return None
     try:
-        (gradient,) = torch.autograd.grad(loss, points, allow_unused=True)
+        found: Any = torch.autograd.grad(loss, points, allow_unused=True)
     except RuntimeError as error:
         pass_on(error)
         # PyTorch has no derivative of what the network computes.
         return None
-    return None if gradient is None else gradient.flatten(1)
+    return None if found[0] is None else found[0].flatten(1)
 
 
 def sample(wanted: int, count: int) -> np.ndarray:

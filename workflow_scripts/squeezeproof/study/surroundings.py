@@ -10,6 +10,8 @@ from squeezeproof.errors import InputError
 
 # Folders in which Snakemake notes what every run does, a dry one too.
 KEPT = ("locks", "incomplete", "metadata", "log", "scripts")
+# Folders of the working directory that a study writes into.
+WRITTEN = ("results", "data", "data/prepared")
 LIBRARY = Path(__file__).resolve().parents[2]
 
 
@@ -49,6 +51,10 @@ def check_surroundings(
                 f"{place}: holds another squeezeproof, whose code jobs would run in the place of this one's; take that "
                 "folder out of PYTHONPATH, or uninstall it"
             )
+    for place in (Path(folder or Path.cwd()) / name for name in WRITTEN):
+        if os.path.lexists(place) and not place.is_dir():
+            what = "a link to what is not there" if place.is_symlink() else "a file"
+            problems.append(f"{place}: is {what}, where a study writes a folder; move it, or make it one")
     kept = Path(folder or Path.cwd()) / ".snakemake"
     problems += not_writable([kept, *(kept / name for name in KEPT)])
     if problems:
