@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 SHOWN = """
 include: "Snakefile"
 
@@ -44,3 +46,21 @@ def test_a_name_on_the_command_line_is_that_of_the_default_study(fresh):
 def test_a_study_given_by_a_file_stands_alone_whatever_the_command_line_says(fresh):
     (fresh.path / "own.yaml").write_text(json.dumps(fresh.config | {"attacks": {"fgsm": {"eps": 0.1}}}))
     assert fresh.planned("--configfile", "own.yaml", "--config", "study=other")["craft"] == 1
+
+
+NETWORK = """
+from torch import nn
+
+
+def net(in_channels, num_classes, image_size):
+    return nn.Sequential(nn.Conv2d(in_channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, num_classes))
+"""
+
+
+@pytest.mark.slow
+def test_a_job_that_makes_the_plan_again_reads_numbers_of_the_command_line(fresh):
+    """A network of the user's is tried before it is trained; the text "0" would be no seed."""
+    (fresh.path / "mine.py").write_text(NETWORK)
+    fresh.config["architectures"] = {"own": {"kind": "custom", "factory": "mine:net"}}
+    fresh.run("results/tiny/support/digits/own.json", "--config", "seeds=[0,1]")
+    assert (fresh.results / "support/digits/own.json").exists()
