@@ -36,7 +36,7 @@ test-cloud: .venv-cloud/.ready
 
 # Configs, tensor files, checkpoints, images and tables as strangers might make them; INPUTS=1000 for a look.
 fuzz: $(READY)
-	PYTHONPATH=workflow_scripts:tests .venv/bin/python -W ignore tests/fuzz.py --inputs $(or $(INPUTS),100000)
+	PYTHONPATH=workflow_scripts:workflow_scripts/tools:tests .venv/bin/python -W ignore tests/fuzz.py --inputs $(or $(INPUTS),100000)
 
 # Known vulnerabilities of the pinned packages; needs the package index and its advisory database.
 audit-dependencies: $(READY)

@@ -385,3 +385,16 @@ def test_checking_changes_neither_the_config_nor_what_is_already_checked():
 )
 def test_suggest_names_the_nearest_or_a_few_of_the_allowed(name, allowed, hint):
     assert suggest(name, allowed) == hint
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (10**400, "10000000000000000000... is not in [0, 100000]"),
+        (-(10**400), "-1000000000000000000... is not in [0, 100000]"),
+        ("1e999", "'1e999' is not of type integer"),
+        ("1e999%", "'1e999%' is not of type integer"),
+    ],
+)
+def test_a_number_that_no_float_holds_is_refused_where_a_whole_one_belongs(value, problem):
+    assert problems_of(minimal({"trainings.standard.epochs": value})) == [f"trainings.standard.epochs: {problem}"]

@@ -52,6 +52,8 @@ def _of_no_type(item: ErrorDetails, path: str, field: dict[str, Any]) -> str:
     return f"{path}: {item['input']!r} is no {kinds}{_meant(item['input'], kinds)}"
 
 
+# Of a number that no float holds, in a message.
+LONGEST = 20
 UNKNOWN = ("extra_forbidden", "invalid_key")
 
 
@@ -70,7 +72,9 @@ def _in_words(item: ErrorDetails, path: str, owner: type[Settings], field: dict[
         case "model_type" | "model_attributes_type":
             return f"{path or 'config'}: {shown} is not a mapping of keys to values"
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
-            number, allowed = read_number(value), interval(field)
+            number, allowed = _number(value), interval(field)
+            if number is None:
+                return f"{path}: {shown[:LONGEST]}... is not in {allowed}"
             share = number / 100
             percent = allowed[-2] == "1" and share >= 0.02 and (share < 1 or (share == 1 and allowed[-1] == "]"))
             return f"{path}: {number:.12g} is not in {allowed}" + percent * f"; did you mean {share:.12g}?"
@@ -90,6 +94,14 @@ def _in_words(item: ErrorDetails, path: str, owner: type[Settings], field: dict[
     return f"{path}: {item['msg']}"
 
 
+def _number(value: Any) -> Any:
+    """What read_number makes of a value, None where that is more than a float holds."""
+    try:
+        return read_number(value)
+    except PydanticCustomError:
+        return None
+
+
 def _meant(value: Any, kinds: str) -> str:
     """What to write where a value of another type than `kinds` can only mean one thing."""
     if isinstance(value, bool) and "string" in kinds:
@@ -99,7 +111,7 @@ def _meant(value: Any, kinds: str) -> str:
     plain = value.strip().replace("_", "")
     if "," in plain:
         return "; write several values as [0, 1], decimals with a point, and nothing between thousands"
-    number = read_number(plain.removesuffix("%"))
+    number = _number(plain.removesuffix("%"))
     if not isinstance(number, float) or ("number" not in kinds and not number.is_integer()):
         return ""
     if plain.endswith("%"):
