@@ -1,13 +1,16 @@
 """Models that were compressed elsewhere: how they are read, what is said of those that are read wrongly."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from external_examples import ANOTHER_ORDER, DATASET, SPEC, cut, held_out, trained
 from model_examples import assert_same_tensors, shape_of, spec_of
 from safetensors.torch import save_file
+from torch import nn
 from torch.nn.utils import prune
 
-from squeezeproof.compression.external import compare, read_external
+from squeezeproof.compression.external import chance_of, compare, read_external
 from squeezeproof.entries.compressions.external import External
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build
@@ -133,6 +136,36 @@ def test_a_base_that_is_read_wrongly_is_told_and_what_its_entry_needs():
     )
     with pytest.raises(InputError, match=told):
         compared(trained(), base)
+
+
+class Levels(nn.Module):
+    """Tells classes by their grey levels, 60 of 255 apart."""
+
+    def __init__(self, classes, scale):
+        super().__init__()
+        self.classes, self.scale = classes, scale
+
+    def forward(self, pixels):
+        level = pixels.mean((1, 2, 3))[:, None] * self.scale
+        return -(level - torch.arange(self.classes) * 60 / 255).abs()
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4])
+def test_few_images_of_few_classes_refuse_no_model(classes):
+    """Two of each class stand in for training images in `make check`: of two classes they refused every model."""
+    labels = torch.arange(classes).repeat(2)
+    images = (60 * labels).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 8, 8).contiguous()
+    dataset = {"shape": [1, 8, 8], "classes": list(map(str, range(classes))), "mean": [0.0], "std": [1.0]}
+    model, dead = (
+        nn.Sequential(OrderedDict(normalize=Normalize([0.0], [1.0]), network=Levels(classes, scale))).eval()
+        for scale in (1, 0)
+    )
+    found = compare("m.onnx", model, model, images, labels, dataset)
+    assert found["accuracy"] == found["base_accuracy"] == found["agreement"] == 1
+    assert chance_of(labels) == (1 / classes, 1 / classes)
+    with pytest.raises(InputError, match="no better than chance"):
+        compare("m.onnx", dead, model, images, labels, dataset)
+    assert chance_of(labels.repeat(100))[1] < 1.3 / classes
 
 
 def test_classes_in_another_order_are_told(tmp_path):

@@ -112,8 +112,7 @@ def compare(
     own, theirs = predict(model, images, batch_size), predict(base, images, batch_size)
     found = {"images": len(labels), "accuracy": _mean(own == labels), "base_accuracy": _mean(theirs == labels)}
     found["agreement"] = _mean(own == theirs)
-    chance = labels.bincount().max().item() / len(labels)
-    usable = chance + ERRORS * (chance * (1 - chance) / len(labels)) ** 0.5
+    chance, usable = chance_of(labels)
     sides = [(f"{path}: its base", base, theirs), (f"{path}:", model, own)]
     for name, one, predicted in sides:
         accuracy = _mean(predicted == labels)
@@ -136,6 +135,17 @@ def compare(
             f"{found['agreement']:.1%}. {_advice(tried, max(usable, better), dataset)}"
         )
     return found
+
+
+def chance_of(labels: torch.Tensor) -> tuple[float, float]:
+    """(accuracy of the largest class alone, accuracy from which a model is better) on images of these labels.
+
+    Of images so few that a good model might miss the second by chance, it is the first: they tell nothing, and what is
+    attacked afterwards are other images.
+    """
+    chance = labels.bincount().max().item() / len(labels)
+    better = chance + ERRORS * (chance * (1 - chance) / len(labels)) ** 0.5
+    return chance, better if better <= (1 + chance) / 2 else chance
 
 
 def _reordered(predicted: torch.Tensor, labels: torch.Tensor, kinds: int) -> float:

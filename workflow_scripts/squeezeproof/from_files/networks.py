@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch.overrides import TorchFunctionMode
 
-from squeezeproof.compression.external import read_external
+from squeezeproof.compression.external import chance_of, read_external
 from squeezeproof.entries import registry
 from squeezeproof.entries.architecture import WEIGHTS
 from squeezeproof.entries.settings import Settings, as_dict, suggest
@@ -27,8 +27,6 @@ from squeezeproof.types import DatasetMetadata, Specification
 # Of torchvision's networks the stem is not told by the weights.
 STEMS = ("small", "original")
 NORMALIZATIONS = ("none", "half", "imagenet", "bytes")
-# Standard errors by which a model that was read rightly is better than the largest class.
-ERRORS = 3.0
 # Numbers of VGG's last layer, the widest of torchvision's.
 LAST_LAYER = 1000 * 4097
 # What weights are made by.
@@ -84,13 +82,13 @@ def find_network(
             done = load_weights(model, path)
             written = {**settings, "normalization": one}
             tried[_said(written)] = accuracy(model, images, labels), written, model, spec, done
-    chance = labels.bincount().max().item() / len(labels)
+    chance, usable = chance_of(labels)
     best = max(tried, key=lambda name: tried[name][0])
     found, settings, model, spec, done = tried[best]
     # One network needs to be named once.
     named = f"{_said(settings).partition(', normalization ')[0]}, normalization "
     others = [f"{name.removeprefix(named)} {share:.1%}" for name, (share, *_) in tried.items() if name != best]
-    if found <= chance + ERRORS * (chance * (1 - chance) / len(labels)) ** 0.5:
+    if found <= usable:
         raise InputError(
             f"BASE={path}: labels {found:.1%} of {len(labels)} images rightly at best, the largest class alone is "
             f"{chance:.1%}. Tried: {', '.join([best, *others])}. Compare the order of the class folders, the size of "
