@@ -35,6 +35,7 @@ from squeezeproof.figures.style import COLORS, MARKERS, plt, save
 from squeezeproof.study.entities import plain
 
 TABLE, FIGURE = ROOT / "docs/benchmarks/queries.csv", ROOT / "docs/benchmarks/queries.png"
+LINES = ("-", "--", ":")
 IMAGES, QUERIES, NORMS = 25, (100, 300, 1000), ("linf", "l2")
 ATTACKS = {
     "square": ("square", {}),
@@ -109,6 +110,7 @@ def write(path, rows):
 def drawn(table):
     """Robust accuracy against the number of queries, a panel for each network and norm."""
     figure, panels = plt.subplots(len(NORMS), len(NETWORKS), sharex=True, sharey=True, figsize=(7, 5), squeeze=False)
+    lines = {}
     for line, norm in zip(panels, NORMS, strict=True):
         for panel, name in zip(line, NETWORKS, strict=True):
             rows = table[(table["model"] == name) & (table["norm"] == norm)].dropna(subset="accuracy")
@@ -116,8 +118,10 @@ def drawn(table):
                 own = rows[rows["attack"] == attack].sort_values("queries")
                 if own.empty:
                     continue
-                style = {"color": COLORS[place], "marker": MARKERS[place], "markersize": 4}
-                panel.plot(own["queries"], 100 * own["accuracy"], label=attack, **style)
+                # Lines that lie on each other show through the gaps and the hollow marks of those above.
+                style = {"color": COLORS[place], "marker": MARKERS[place], "linestyle": LINES[place % len(LINES)]}
+                marks = {"markersize": 5 + place % 3, "markerfacecolor": "none"}
+                lines[attack] = panel.plot(own["queries"], 100 * own["accuracy"], **style, **marks)[0]
             panel.set(title=f"{name}, {norm} {EPS[norm]:g}", xscale="log", ylim=(0, 103))
         line[0].set_ylabel("robust accuracy [%]")
     for panel in panels[-1]:
@@ -125,8 +129,9 @@ def drawn(table):
         panel.set_xticks(counts, [str(count) for count in counts])
         panel.minorticks_off()
         panel.set_xlabel("queries per image")
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    figure.set_layout_engine("constrained")
+    named = [attack for attack in ATTACKS if attack in lines]
+    figure.legend([lines[attack] for attack in named], named, loc="outside lower center", ncols=3)
+    figure.set_layout_engine("constrained", wspace=0.06)
     return figure
 
 
