@@ -92,8 +92,6 @@ CASES = {
 OURS, BARE = "SqueezeProof", "bare passes"
 # Attacks in which every image makes the same passes.
 BOUNDED = ("fgsm", "bim", "pgd", "mifgsm", "apgd-ce", "apgd-dlr", "square")
-# In every library an image makes no more queries once it fools: those are the contestants of square-whitebox.
-NO_PEERS = ("square",)
 # What the larger models are spared by default: hours of other libraries' time.
 LONG = {
     "cnn3": (),
@@ -280,7 +278,8 @@ class Passes(nn.Module):
 def measure(case, name, saved, rounds, device):
     """Rows of one attack on one model: ours first, then every library that has it."""
     method, _ = settings_of(case, name)
-    peers = () if case in NO_PEERS else PEERS.get(method, {})
+    # In every library an image makes no more queries once it fools: those are the contestants of square-whitebox.
+    peers = {} if case == "square" else PEERS.get(method, {})
     contestants = [OURS, *peers, *([BARE] if case in BOUNDED else [])]
     rows = contest(build, {library: (library, case, name, saved, device) for library in contestants}, rounds, device)
     identity = {"model": name, "attack": case, "method": method}

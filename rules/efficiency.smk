@@ -253,7 +253,8 @@ rule select_variants:
         compression=paths.table("compression"),
         verdicts=paths.table("verdicts"),
         clean=paths.table("clean_differences"),
-        checksums=checksums(["over_seeds", "compression", "verdicts", "clean_differences"]),
+        robust=paths.table("robust_accuracy"),
+        checksums=checksums(["over_seeds", "compression", "verdicts", "clean_differences", "robust_accuracy"]),
     output:
         table("selected"),
         checksums(["selected"]),

@@ -314,6 +314,9 @@ def test_a_model_that_failed_or_is_broken_has_no_answer_in_its_favour():
     broken = answers(sound, [finding(FAILURE, check=22, message=message)], STATISTICS).iloc[1]
     assert broken["answer"] == STOP
     assert broken["reasons"] == "it is broken: predicts one class for every image"
+    # Where compressing broke it, that is a result, and its cells stay in the tables.
+    warned = answers(sound, [finding(WARNING, check=22, message=message)], STATISTICS).iloc[1]
+    assert (warned["answer"], warned["reasons"]) == (broken["answer"], broken["reasons"])
     # A base that fails takes its compressed models with it.
     assert set(answers(sound, [finding(FAILURE, 0.0)], STATISTICS)["answer"]) == {UNKNOWN}
 

@@ -1,5 +1,6 @@
 """Every check of the audit on stored files: a sound study passes, and each sabotage is caught by its check."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,10 +10,20 @@ from attack_fixtures import settings
 
 from squeezeproof.audit.cells import Cell, Split, below_clean
 from squeezeproof.audit.comparisons import falling_with_eps
-from squeezeproof.audit.findings import EVERY, Audit, Finding, read_audit, read_findings, write_findings
+from squeezeproof.audit.findings import (
+    EVERY,
+    FAILURE,
+    MODEL_BROKEN,
+    WARNING,
+    Audit,
+    Finding,
+    read_audit,
+    read_findings,
+    write_findings,
+)
 from squeezeproof.audit.models import Models
 from squeezeproof.audit.sets import Origin, audit_set
-from squeezeproof.audit.study import audit_study, check
+from squeezeproof.audit.study import audit_study, check, with_results
 from squeezeproof.entries.attack import SHARED
 from squeezeproof.errors import InputError
 from squeezeproof.store.adversarial import save_set
@@ -367,6 +378,70 @@ def test_rounding_in_each_of_many_files_is_not_another_model():
     models.add("digits", "s5", "a", labels, {"clean": np.roll(labels, 1)}, {})
     (finding,) = [finding for finding in models.findings({}, parents) if finding.check == 27]
     assert finding.verdict == "failure" and finding.message.startswith("it has two labels for 200 clean images")
+
+
+def of_models(clean, attacked=None, fine=(), parents=None):
+    """The findings of checks 23 and 27 on models of clean labels, all but `base` compressed from it, and of the labels
+    of what was crafted on `base`."""
+    models, labels = Models(), np.arange(200) % CLASSES
+    parents = {("digits", name): None if name == "base" else "base" for name in clean}
+    for name, predicted in clean.items():
+        models.add("digits", "base", name, labels, {"clean": predicted, "pgd": (attacked or clean)[name]}, {})
+    found = models.findings({key: key[1] for key in parents}, parents, {("digits", name) for name in fine})
+    return {(finding.check, finding.target) for finding in found if finding.verdict != "pass"} & {
+        (check, name) for check in (23, 27) for name in clean
+    }
+
+
+def test_models_that_answer_with_one_class_are_told_of_by_check_22_alone():
+    labels, one = np.arange(200) % CLASSES, np.zeros(200, int)
+    base = np.where(np.arange(200) < 30, (labels + 1) % CLASSES, labels)
+    fooled = np.where(np.arange(200) < 120, (labels + 1) % CLASSES, labels)
+    clean = {"base": base, "small": one, "smaller": one}
+    assert of_models(clean, {"base": fooled, "small": one, "smaller": one}) == set()
+    # Of models that tell classes apart it is what it was.
+    same = np.where(np.arange(200) < 40, (labels + 1) % CLASSES, labels)
+    clean = {"base": base, "small": same, "smaller": same}
+    attacked = {"base": fooled, "small": same, "smaller": same}
+    assert of_models(clean, attacked) == {(23, "small"), (23, "smaller"), (27, "small"), (27, "smaller")}
+
+
+def test_rounding_to_16_bits_may_change_no_label():
+    labels = np.arange(200) % CLASSES
+    base = np.where(np.arange(200) < 30, (labels + 1) % CLASSES, labels)
+    clean = {"base": base, "fine": base, "other": base}
+    assert of_models(clean) >= {(23, "base"), (23, "fine"), (23, "other")}
+    assert of_models({"base": base, "fine": base}, fine=["fine"]) == set()
+    assert (23, "fine") in of_models(clean, fine=["fine"])
+
+
+@pytest.mark.parametrize(
+    ("target", "base", "asked", "verdict"),
+    [
+        ("small", "pass", "pass", WARNING),
+        # The base is broken as well, the labels are not the model's own, or nobody asked.
+        ("small", "failure", "pass", FAILURE),
+        ("small", "pass", "failure", FAILURE),
+        ("small", "pass", "not applicable", FAILURE),
+        ("base", "pass", "pass", FAILURE),
+    ],
+)
+def test_that_compressing_broke_a_model_is_a_result_and_no_failure(target, base, asked, verdict):
+    names = {check: f"check {check}" for check in (22, 41)}
+    broken = f"{MODEL_BROKEN}predicts one class for every image; train it again"
+    finding = lambda name, check, verdict, message="": Finding(  # noqa: E731
+        "digits", name, name, "pgd", check, names[check], 0, 1, verdict, message
+    )
+    of_set = Finding("digits", target, EVERY, "pgd", 22, names[22], 0, 1, FAILURE, broken)
+    found = [
+        finding("base", 22, base), finding("base", 41, "pass"), finding(target, 41, asked),
+        finding(target, 22, FAILURE, broken), of_set,
+    ]  # fmt: skip
+    parents = {("digits", "base"): None, ("digits", "half"): "base", ("digits", "small"): "half"}
+    told = [one.verdict for one in with_results(found, parents) if one.message == broken]
+    assert told == [verdict, verdict]
+    single = replace(found[3], message="the images are all of one class")
+    assert [one.verdict for one in with_results([*found[:3], single], parents)][-1] == FAILURE
 
 
 # What follows

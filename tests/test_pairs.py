@@ -120,6 +120,9 @@ def test_pairs_meet_the_base_of_their_seed_and_leave_out_what_was_not_scored(tmp
         ("pgd", [("base", "base", "pgd-eps0.1", 14)], True),
         ("pgd", [("target", "target", "fgsm-eps0.1", 14)], True),
         ("pgd", [("target", EVERY, EVERY, 21)], True),
+        # A model that knows nothing stands without being robust.
+        ("pgd", [("target", "target", "pgd-eps0.1", 22)], False),
+        ("pgd", [("base", "base", "pgd-eps0.1", 22)], True),
     ],
 )
 def test_a_pair_knows_whether_gradients_led_its_attack(tmp_path, method, warned, led):
@@ -128,7 +131,7 @@ def test_a_pair_knows_whether_gradients_led_its_attack(tmp_path, method, warned,
     settings = {**PGD, "entry": method, "method": method}
     paths = [write(tmp_path, model, model, np.arange(N) < 20, settings=settings) for model in (base, target)]
     found = [
-        judge(("digits", names[source], names[scored], attack), check, 1, 0, "weak", verdict=WARNING)
+        judge(("digits", names[source], names[scored], attack), check, 1, 0, "weak", bad=True, verdict=WARNING)
         for source, scored, attack, check in warned
     ]
     [own] = read_pairs(paths, [base, target], Audit(found))

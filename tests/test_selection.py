@@ -11,6 +11,7 @@ from squeezeproof.analysis.selection import (
     NOT_EVALUATED,
     NOT_SHOWN,
     NOTHING_TO_KEEP,
+    broken_variants,
     select_variants,
     strongest_attack,
 )
@@ -51,14 +52,30 @@ def paired(rows, *, n=1000, seeds=2, std=0.01):
 NONE = paired([])
 
 
-def chosen(cells, sizes, *, tolerance=0.01, attack=None, differences=NONE):
+def chosen(cells, sizes, *, tolerance=0.01, attack=None, differences=NONE, broken=()):
     """Criterion -> row, for studies with one group."""
-    table = select(cells, sizes, tolerance=tolerance, attack=attack, differences=differences)
+    table = select(cells, sizes, tolerance=tolerance, attack=attack, differences=differences, broken=broken)
     return {row["criterion"]: row for _, row in table.iterrows()}
 
 
-def select(cells, sizes, *, tolerance=0.0, attack=None, differences=NONE):
-    tables = pd.DataFrame(cells), pd.DataFrame(sizes), differences
+def warned(*models):
+    """The tables `robust_accuracy` and `compression` of models, (variant, seed, numbers of checks that warn)."""
+    rows = [
+        (f"{compression}-{ratio}.s{seed}", axes(compression, ratio), told)
+        for (compression, ratio), seed, told in models
+    ]
+    robust = pd.DataFrame(
+        [{"dataset": "d", "target": name, "warnings": told} for name, _, told in rows],
+        columns=["dataset", "target", "warnings"],
+    )
+    made = pd.DataFrame(
+        [{"dataset": "d", "model": name, **own} for name, own, _ in rows], columns=["dataset", "model", *AXES]
+    )
+    return robust, made
+
+
+def select(cells, sizes, *, tolerance=0.0, attack=None, differences=NONE, broken=()):
+    tables = pd.DataFrame(cells), pd.DataFrame(sizes), differences, broken_variants(*warned(*broken))
     return select_variants(*tables, tolerance=tolerance, attack=attack, alpha=0.05)
 
 
@@ -69,6 +86,14 @@ def cells(clean, robust, **more):
     levels = [BASE, ("weight", 0.5), ("weight", 0.9), ("weight", 0.98)]
     pairs = zip(levels, clean, strict=True), zip(levels, robust, strict=True)
     return [*(cell(*pair) for pair in pairs[0]), *(cell(*pair, PGD) for pair in pairs[1])]
+
+
+def test_a_model_that_is_broken_at_a_seed_is_no_candidate():
+    """Against a base that hardly stands, guessing one class looks robust."""
+    told = [(("weight", 0.98), 0, "11"), (("weight", 0.98), 1, "11 22"), (("weight", 0.9), 0, "122")]
+    rows = chosen(cells([0.9, 0.91, 0.895, 0.1], [0.08, 0.02, 0.09, 0.1]), SIZES, broken=told)
+    assert rows["high robustness"]["ratio"] == 0.9 and rows["high robustness"]["candidates"] == 2
+    assert chosen(cells([0.9, 0.91, 0.895, 0.1], [0.08, 0.02, 0.09, 0.1]), SIZES)["high robustness"]["ratio"] == 0.98
 
 
 def test_the_smallest_model_within_the_tolerance_is_selected_for_either_criterion():

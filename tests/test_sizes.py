@@ -9,7 +9,7 @@ LINES, FUNCTION_LINES = 300, 60
 # File -> (its lines at most, why they stay together).
 LONGER = {
     "rules/common.smk": (345, "the names that every file of rules uses"),
-    "benchmarks/attacks.py": (341, "a list of cases"),
+    "benchmarks/attacks.py": (340, "a list of cases"),
     "benchmarks/peers.py": (330, "one adapter for each library"),
 }
 FILES = {

@@ -9,14 +9,11 @@ from squeezeproof.analysis.answers import Evidence, Loss, strength_of
 from squeezeproof.analysis.efficiency import SAME
 from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays
 from squeezeproof.analysis.pairs import BASE
-from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
+from squeezeproof.audit.findings import EVERY, FAILURE, KNOWS, MODEL_BROKEN, WARNING, Finding
 from squeezeproof.statistics.crossed import Mean, interval
 from squeezeproof.tables.table import records
 from squeezeproof.tables.words import Comparison
 
-BROKEN = 22
-# How the audit begins what it says of such a model.
-MODEL_BROKEN = "the model is broken: it "
 CLEAN_IMAGES = "clean images"
 
 
@@ -116,7 +113,8 @@ def corrected(row: Any, comparisons: int, alpha: float) -> tuple[float, float]:
 
 def broken(findings: Sequence[Finding]) -> str:
     """Why a model is broken, as a clause on it, by the findings on it; nothing where it is not."""
-    said = [finding.message for finding in findings if (finding.check, finding.verdict) == (BROKEN, FAILURE)]
+    # A failure, or a warning where compressing broke it.
+    said = [finding.message for finding in findings if finding.check == KNOWS]
     # Images of one class alone tell nothing of a model.
     found = [message.removeprefix(MODEL_BROKEN) for message in said if message.startswith(MODEL_BROKEN)]
     return found[0].partition(";")[0] if found else ""

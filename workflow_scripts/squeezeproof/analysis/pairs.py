@@ -42,8 +42,8 @@ class Pair:
         attack, settings: the attack instance's name; its entry, method, norm and eps.
         reference_right, compressed_right, scored: bool [N]; images that are not scored on both are in neither's count.
         reference_clean, compressed_clean: bool [N], right before the attack.
-        led: whether gradients of the model attacked led to the images, as far as the audit can tell. Of other searches
-            that they found less proves nothing in a model's favour.
+        led: whether gradients of the model attacked led to the images, as far as the audit can tell, and the compressed
+            model is not broken. Of others that they found less proves nothing in a model's favour.
     """
 
     target: Described
@@ -133,6 +133,7 @@ def read_pairs(
             predicted = predictions[attack]
             scored, budget = predicted != NOT_SCORED, {key: settings[key] for key in BUDGET}
             led = _led(settings, attack, audit, dataset, source)
+            led = led and not audit.knows_nothing(dataset, source, target, attack)
             judged = predicted == labels, scored, budget, predictions[CLEAN] == labels, led
             outcomes[dataset, target, source, attack] = judged
     pairs = []

@@ -11,6 +11,7 @@ import pandas as pd
 
 from squeezeproof.analysis.names import CONTROL
 from squeezeproof.analysis.pairs import BASE
+from squeezeproof.audit.findings import KNOWS
 from squeezeproof.entries import registry
 from squeezeproof.statistics.crossed import About, Mean, interval
 from squeezeproof.store.predictions import CLEAN
@@ -69,10 +70,23 @@ def paired_differences(verdicts: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFr
     return pd.concat([own[keep], clean.assign(attack=CLEAN)[keep]]).drop_duplicates(keep[:8], ignore_index=True)
 
 
+def broken_variants(robust: pd.DataFrame, sizes: pd.DataFrame) -> pd.DataFrame:
+    """The axes of compressed models of which the audit warns, at any seed, that they are broken or near chance.
+
+    Args:
+        robust, sizes: the tables `robust_accuracy` and `compression`.
+    """
+    warned = robust["warnings"].fillna("").astype(str).str.split().map(lambda checks: str(KNOWS) in checks)
+    names = robust.loc[warned, ["dataset", "target"]].drop_duplicates()
+    found = sizes.merge(names, left_on=["dataset", "model"], right_on=["dataset", "target"])
+    return found[[*GROUP, *LEVEL]].drop_duplicates()
+
+
 def select_variants(
     means: pd.DataFrame,
     sizes: pd.DataFrame,
     differences: pd.DataFrame,
+    broken: pd.DataFrame,
     *,
     tolerance: float,
     attack: str | None,
@@ -84,6 +98,7 @@ def select_variants(
         means: the table `over_seeds`.
         sizes: the table `compression`.
         differences: of `paired_differences`.
+        broken: of `broken_variants`; none is a candidate.
         tolerance: accuracy, mean over seeds, that may be lost against the base.
         attack: the instance that robust accuracy is under; None for `strongest_attack` of each data set.
         alpha: of the intervals of the difference, for each kind of verdict. Bonferroni's correction over the candidates
@@ -97,6 +112,8 @@ def select_variants(
     """
     packed = sizes.groupby([*GROUP, *LEVEL], sort=True)["packed_bytes"].mean().reset_index()
     compressed = packed[~packed["compression"].isin(["none", CONTROL])]
+    variants = pd.MultiIndex.from_frame(compressed[[*GROUP, *LEVEL]])
+    compressed = compressed[~variants.isin(list(broken.itertuples(index=False, name=None)))]
     rows = []
     groups: Any = compressed.groupby(GROUP, sort=True)
     for group, variants in groups:

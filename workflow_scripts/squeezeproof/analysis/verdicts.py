@@ -23,8 +23,8 @@ NOT_ISOLATED = (
     "The compressed models may differ from their bases in their training, too, so no verdict says what compression did."
 )
 PROVES_NOTHING = (
-    "gradients of the model did not lead this attack, or the audit warns that it is weak: that it finds no more proves "
-    "nothing in the model's favour"
+    "gradients of the model did not lead this attack, or the audit warns that it is weak or the model broken: that it "
+    "finds no more proves nothing in the model's favour"
 )
 # Pairs that agree in these are runs of one comparison at several seeds.
 SOURCE = [f"source_{axis}" for axis in MODEL]

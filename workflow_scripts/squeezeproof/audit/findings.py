@@ -69,6 +69,9 @@ NAMES = {
 }
 LISTED = 10
 HARD = (*range(1, 9), 22, 24, 30, 43)
+# The check that a model tells classes apart, how it begins what it says of one that does not, and the check that its
+# labels are its own.
+KNOWS, MODEL_BROKEN, ASKED = 22, "the model is broken: it ", 41
 # Checks that warn of attacks on a model that they are weaker than they could be, and those that run PGD alone again.
 WEAK = (3, 5, 9, 10, 12, 13, 14, 15, 24, 25, 31, 32)
 OF_PGD = (11, 16, 17, 18)
@@ -164,6 +167,10 @@ class Audit:
         """
         known = {*WEAK, *(OF_PGD if probed else ())}
         return not known.isdisjoint(self._numbers(WARNING, dataset, source, source, attack))
+
+    def knows_nothing(self, dataset: str, source: str, target: str, attack: str) -> bool:
+        """Whether a check warns that the target is broken or near chance: that it stands is no robustness."""
+        return KNOWS in self._numbers(WARNING, dataset, source, target, attack)
 
     def _numbers(self, verdict: str, dataset: str, source: str, target: str, attack: str) -> set[int]:
         known = self._checks[verdict]

@@ -2,14 +2,24 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from squeezeproof.audit.classes import round_of_classes
-from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding, judge, listed, not_applicable
+from squeezeproof.audit.findings import (
+    EVERY,
+    FAILURE,
+    KNOWS,
+    MODEL_BROKEN,
+    WARNING,
+    Finding,
+    judge,
+    listed,
+    not_applicable,
+)
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED
 from squeezeproof.store.tensors import array_digests
 from squeezeproof.types import Key
@@ -22,6 +32,8 @@ SHARED_ERRORS = 20
 SHARED = 0.7
 # Share of clean images that rounding may let one model label in two ways.
 ROUNDING = 0.01
+# Bits from which on rounding may change no label of a test split.
+FINE = 16
 # Clean images, and share of them, that two models label differently from which they do not label all attacked alike.
 APART, SHARE_APART = 5, 0.02
 # Share of images that stand under an attack from which two models differ on some.
@@ -46,29 +58,37 @@ def works(key: Key, clean: np.ndarray, labels: np.ndarray) -> Finding:
         clean: the model's labels [N] of the clean images.
         labels: true labels [N]. Where they are all of one class, nothing tells what a model knows.
     """
-    if len(np.unique(labels)) == 1:
+    if constant(labels):
         message = (
             "the images are all of one class, of which a model that always answers so misses none: they tell nothing "
             "of what this one knows; give images of several classes"
         )
-        return judge(key, 22, 1, 2, message)
+        return judge(key, KNOWS, 1, 2, message)
     accuracy = float((clean == labels).mean())
     counts = np.unique(labels, return_counts=True)[1]
     largest, error = float(counts.max() / len(labels)), float(np.sqrt(accuracy * (1 - accuracy) / len(labels)))
-    single = len(np.unique(clean)) == 1
+    single = constant(clean)
     what = (
         "predicts one class for every image"
         if single
         else f"labels {accuracy:.1%} of the clean images right, the largest class alone is {largest:.1%}"
     )
-    message = f"the model is broken: it {what}; standing under attack is no robustness; train it again, or leave it out"
+    message = (
+        f"{MODEL_BROKEN}{what}; standing under attack is no robustness; compress it less, train it again, or leave it "
+        "out"
+    )
     if not single and largest < accuracy <= largest + CHANCE * error:
         near = (
             f"the model labels {accuracy:.1%} of {len(labels)} clean images right, where the largest class alone is "
             f"{largest:.1%}: chance may explain that, and what it resists says little; train it longer, or test on more"
         )
-        return judge(key, 22, accuracy, largest, near, bad=True, verdict=WARNING)
-    return judge(key, 22, accuracy, largest, message, bad=accuracy <= largest or single)
+        return judge(key, KNOWS, accuracy, largest, near, bad=True, verdict=WARNING)
+    return judge(key, KNOWS, accuracy, largest, message, bad=accuracy <= largest or single)
+
+
+def constant(labels: np.ndarray) -> bool:
+    """Whether all labels [N] are one class."""
+    return len(np.unique(labels)) == 1
 
 
 def weights_digest(path: str | Path) -> str:
@@ -120,26 +140,34 @@ class Models:
                 if scored.any() and (predicted == labels)[scored].mean() >= STANDING:
                     self._alike[dataset, source, attack, digest].append(target)
         errors = sum(int((predicted != labels).sum()) for predicted in predictions.values())
-        if errors >= SHARED_ERRORS:
+        # Check 22 tells of a model that answers with one class, as others that are broken may.
+        if errors >= SHARED_ERRORS and not constant(clean):
             digest = hashlib.sha256()
             for name in sorted(predictions):
                 digest.update(name.encode() + b"\0" + np.ascontiguousarray(predictions[name], np.int64).tobytes())
             self._predictions[dataset, source, digest.hexdigest()].append(target)
 
     def findings(
-        self, weights: dict[tuple[str, str], str], parents: dict[tuple[str, str], str | None]
+        self,
+        weights: dict[tuple[str, str], str],
+        parents: dict[tuple[str, str], str | None],
+        fine: Collection[tuple[str, str]] = (),
     ) -> list[Finding]:
         """Findings of checks 23 and 27 on every model and of checks 26 and 36 on every data set.
 
         Args:
             weights: (data set, model) -> digest of its weights.
             parents: (data set, model) -> name of the model that it was compressed from, None for others.
+            fine: (data set, model) of those whose compression is so fine that it may change no label.
         """
         swapped = [round_of_classes(name, clean, self._labels[name]) for name, clean in self._clean.items()]
-        return [*self._distinct(weights, parents), *self._labelled(parents), *self._own(parents), *swapped]
+        return [*self._distinct(weights, parents, fine), *self._labelled(parents), *self._own(parents), *swapped]
 
     def _distinct(
-        self, weights: dict[tuple[str, str], str], parents: dict[tuple[str, str], str | None]
+        self,
+        weights: dict[tuple[str, str], str],
+        parents: dict[tuple[str, str], str | None],
+        fine: Collection[tuple[str, str]],
     ) -> Iterator[Finding]:
         """Check 23: no two models hold the same weights or, with enough errors, predict the same.
 
@@ -153,7 +181,13 @@ class Models:
                 equal[dataset, target].update(targets)
         for (dataset, model), digest in weights.items():
             others = [other for other in same[dataset, digest] if other != model]
-            alike = sorted(equal[dataset, model] - {model, *others})
+            kin = {
+                other
+                for other in equal[dataset, model]
+                for small, base in ((model, other), (other, model))
+                if (dataset, small) in fine and parents[dataset, small] == base
+            }
+            alike = sorted(equal[dataset, model] - {model, *others, *kin})
             undone = parents[dataset, model] in others
             if others:
                 what = "compressing it changed nothing" if undone else "they are one model, not two"
@@ -219,7 +253,7 @@ class Models:
         for (dataset, source, target, attack), changed in self._changed.items():
             one_base = (parents.get((dataset, source)) or source) == (parents.get((dataset, target)) or target)
             fooled = self._changed.get((dataset, source, source, attack), 0)
-            if one_base and not changed and fooled >= FOOLED:
+            if one_base and not changed and fooled >= FOOLED and not constant(self._clean[dataset][target]):
                 found[dataset, target].append(f"{attack} of {source}")
         return found
 

@@ -1,11 +1,23 @@
 """The audit of a whole study: findings on its sources and on its predictions, one target in memory at a time."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from squeezeproof.audit.cells import Split, audit_predictions, by_target
 from squeezeproof.audit.comparisons import audit_target
-from squeezeproof.audit.findings import FAILURE, Audit, Finding
+from squeezeproof.audit.findings import (
+    ASKED,
+    EVERY,
+    FAILURE,
+    KNOWS,
+    MODEL_BROKEN,
+    PASS,
+    WARNING,
+    Audit,
+    Finding,
+)
 from squeezeproof.audit.models import Models
 from squeezeproof.audit.twins import Twins
 from squeezeproof.errors import InputError
@@ -22,6 +34,7 @@ def audit_study(
     fingerprints: dict[tuple[str, str], str],
     weights: dict[tuple[str, str], str],
     parents: dict[tuple[str, str], str | None],
+    fine: Collection[tuple[str, str]] = (),
 ) -> list[Finding]:
     """All findings of a study.
 
@@ -30,7 +43,7 @@ def audit_study(
         predictions: paths of its predictions files.
         splits: data set -> audit.cells.Split.
         fingerprints: (data set, model) -> fingerprint of its checkpoint.
-        weights, parents: as `audit.models.Models.findings` takes them.
+        weights, parents, fine: as `audit.models.Models.findings` takes them.
 
     Cells with a failure are not compared with others.
     """
@@ -46,7 +59,34 @@ def audit_study(
         sound = [cell for cell in cells if not failed(*cell.key)]
         if sound:
             findings += audit_target(sound, splits[sound[0].dataset].labels)
-    return [*findings, *models.findings(weights, parents), *twins.findings()]
+    findings += [*models.findings(weights, parents, fine), *twins.findings()]
+    return [*with_results(findings, parents)]
+
+
+def with_results(findings: Sequence[Finding], parents: dict[tuple[str, str], str | None]) -> Iterator[Finding]:
+    """The findings, with a warning in the place of a failure where compressing broke a model whose base works.
+
+    That is a result of the study and no fault of it, as long as the labels are the model's own (check 41). To leave its
+    cells out would leave out the seeds that it broke.
+    """
+    broken, own = set(), defaultdict(bool)
+    for finding in findings:
+        model = finding.dataset, finding.source if finding.target == EVERY else finding.target
+        if finding.check == KNOWS and finding.verdict == FAILURE:
+            broken.add(model)
+        if finding.check == ASKED:
+            own[model] = finding.verdict == PASS and own.get(model, True)
+
+    def compressing_broke_it(dataset: str, name: str) -> bool:
+        base = name
+        while parent := parents.get((dataset, base)):
+            base = parent
+        return base != name and own[dataset, name] and own[dataset, base] and (dataset, base) not in broken
+
+    for finding in findings:
+        name = finding.source if finding.target == EVERY else finding.target
+        told = finding.check == KNOWS and finding.message.startswith(MODEL_BROKEN)
+        yield replace(finding, verdict=WARNING) if told and compressing_broke_it(finding.dataset, name) else finding
 
 
 def check(findings: Iterable[Finding]) -> str:
