@@ -57,3 +57,15 @@ def test_clean_accuracy_stands_beside_base_and_control(tmp_path):
     said = page(tmp_path, [ROW | EFFECT | {"about": About.TRAININGS}], rows)
     assert "| standard | filter 50 % | +1.2 (+0.5 to +1.9) | +0.6 (−0.5 to +1.7) |" in said
     assert said.count("| +1.2") == 1 and "; 2000 images." in said
+
+
+def test_models_that_differ_in_their_fine_tuning_alone_have_rows_of_their_own(tmp_path):
+    tuned, untuned = ({**VARIANT, **CLEAN, "against": "base", "finetuning": name} for name in ("adversarial", "none"))
+    control = tuned | {"against": "control", "difference": 0.006}
+    rows = [tuned, control, untuned | {"difference": -0.1}, untuned | {"ratio": 0.9, "difference": -0.2}]
+    effects = [ROW | EFFECT | {"about": About.TRAININGS, "finetuning": name} for name in ("adversarial", "none")]
+    said = page(tmp_path, effects, rows)
+    assert "| standard | filter 50 %, adversarial fine-tuning | +1.2 (+0.5 to +1.9) | +0.6 (+0.5 to +1.9) |" in said
+    assert "| standard | filter 50 %, not fine-tuned | −10.0 (+0.5 to +1.9) |  |" in said
+    assert "| standard | filter 90 % | −20.0" in said
+    assert "| standard | filter 50 %, adversarial fine-tuning | FGSM" in said

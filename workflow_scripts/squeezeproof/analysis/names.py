@@ -113,6 +113,22 @@ def short_names(table: pd.DataFrame) -> dict[Any, str]:
     return dict(zip(table.index, map(", ".join, zip(*chosen, strict=True)), strict=True))
 
 
+def removals(table: pd.DataFrame, prefix: str = "") -> list[str]:
+    """What was done to the model of each row, such as `filter 60 %`, with its fine-tuning where others of the table
+    have all else in common.
+
+    Args:
+        table: with the axes of models as columns, whose names begin with `prefix`.
+    """
+    *axes, finetuning = (f"{prefix}{axis}" for axis in MODEL)
+    several = table.groupby(axes)[finetuning].transform("nunique").gt(1)
+    values = (table[axis] for axis in (*axes[2:], finetuning))
+    return [
+        f"{_removed(*removed)}, {finetuning_in_words(tuned)}" if told else _removed(*removed)
+        for told, (*removed, tuned) in zip(several, zip(*values, strict=True), strict=True)
+    ]
+
+
 def _removed(compression: str, ratio: float, bits: float) -> str:
     unlevelled = {"none": "base", CONTROL: CONTROL}
     return unlevelled.get(compression) or f"{compression} {level(ratio, bits)}"

@@ -6,14 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from squeezeproof.analysis.names import CONTROL, attack_displays, level
+from squeezeproof.analysis.names import attack_displays, finetuning_in_words, level, removals
 from squeezeproof.pages.sections import attack_of, audit_section, robustness_sections
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.files import read_table
 from squeezeproof.tables.table import points, records, signed
 from squeezeproof.tables.words import Threat
 
-MODEL = [f"target_{axis}" for axis in ("training", "compression", "ratio", "bits", "finetuning")]
+MODEL = ["target_architecture", "target_training", "removed"]
+CHOICE = ["target_architecture", "target_training", "target_compression"]
 BASE_SOURCE, OTHER_SOURCE = "from the base model", "from another seed"
 TABLES = ["over_seeds", "selected", "audit"]
 
@@ -32,7 +33,7 @@ def findings_page(folder: Path, title: str, introduction: str, notes: Any) -> No
     for figure in sorted(folder.glob("*.png")):
         lines += ["", f"![{figure.stem}]({figure.name})"]
     lines += robustness_sections(folder)
-    lines += ["", "## What may be removed", "", *_selected(tables["selected"], attack_displays(tables["over_seeds"]))]
+    lines += ["", "## What may be removed", "", *_selected(tables["selected"], tables["over_seeds"])]
     if (folder / "deployed.csv").is_file():
         lines += ["", "## What is deployed", "", *_deployed(read_table(folder / "deployed.csv"))]
     lines += ["", "## What the audit says", "", *audit_section(tables["audit"])]
@@ -42,15 +43,15 @@ def findings_page(folder: Path, title: str, introduction: str, notes: Any) -> No
 
 def _accuracy(means: pd.DataFrame) -> Iterator[str]:
     """A row per model, a column per attack: mean over seeds and standard deviation, in per cent."""
-    rows = means.assign(column=[_column(row) for row in means.itertuples()])
+    rows = means.assign(column=[_column(row) for row in means.itertuples()], removed=removals(means, "target_"))
     rows = rows[rows["column"].notna()]
     columns = list(dict.fromkeys(rows.sort_values("column", key=lambda names: names.map(_order))["column"]))
     yield f"| model | {' | '.join(columns)} |"
     yield "| --- |" + " --- |" * len(columns)
-    for model, cells in rows.groupby(MODEL, sort=False):
+    for (_, training, removed), cells in rows.groupby(MODEL, sort=False):
         found = cells.drop_duplicates("column").set_index("column")
         values = [_cell(found.loc[column]) if column in found.index else "" for column in columns]
-        yield f"| {_model(model)} | {' | '.join(values)} |"
+        yield f"| {training}, {removed} | {' | '.join(values)} |"
     yield ""
     runs = int(rows.loc[rows["column"] == "clean", "runs"].max())
     averaged = "one seed" if runs == 1 else f"mean over {runs} seeds ± standard deviation"
@@ -82,13 +83,9 @@ def _cell(row: Any) -> str:
     return f"{100 * row['mean']:.1f}{spread}"
 
 
-def _model(axes: Any) -> str:
-    training, compression, ratio, bits, _ = axes
-    unlevelled = {"none": "base", CONTROL: CONTROL}
-    return f"{training}, {unlevelled.get(compression) or f'{compression} {level(ratio, bits)}'}"
-
-
-def _selected(selected: pd.DataFrame, attacks: Any) -> Iterator[str]:
+def _selected(selected: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
+    """The smallest models that keep their accuracy, with their fine-tuning where there were several to choose from."""
+    attacks, several = attack_displays(means), means.groupby(CHOICE)["target_finetuning"].nunique().gt(1)
     yield "| training | compression | keeps | the smallest | accuracy, base | accuracy | bytes left |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for row in records(selected):
@@ -97,8 +94,10 @@ def _selected(selected: pd.DataFrame, attacks: Any) -> Iterator[str]:
         if row.selected != "smallest within tolerance":
             yield f"{head}| {row.selected} | | | |"
             continue
+        choice = row.architecture, row.training, row.compression
+        tuned = f", {finetuning_in_words(row.finetuning)}" if several[choice] else ""
         yield (
-            f"{head}| {level(row.ratio, row.bits)} | {100 * row.base_accuracy:.1f} | {100 * row.accuracy:.1f} | "
+            f"{head}| {level(row.ratio, row.bits)}{tuned} | {100 * row.base_accuracy:.1f} | {100 * row.accuracy:.1f} | "
             f"{100 * row.share_of_bytes:.0f} % |"
         )
     yield ""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from squeezeproof.analysis.names import CONTROL, attack_display, level
+from squeezeproof.analysis.names import CONTROL, attack_display, removals
 from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.verdicts import NOT_ISOLATED
 from squeezeproof.statistics.crossed import About
@@ -14,7 +14,6 @@ from squeezeproof.tables.files import read_table
 from squeezeproof.tables.table import points
 from squeezeproof.tables.words import Comparison, Verdict
 
-VARIANT = ["training", "compression", "ratio", "bits"]
 VERDICTS = [
     Verdict.LESS,
     Verdict.MORE,
@@ -61,11 +60,11 @@ def _clean_section(differences: pd.DataFrame) -> Iterator[str]:
     about = About.TRAININGS if seeds > 1 else About.MODELS
     yield "| training | compression | beside the base | beside the control |"
     yield "| --- | --- | --- | --- |"
-    rows = shown[shown["about"].eq(about)]
-    for (training, compression, ratio, bits), cells in rows.groupby(VARIANT, sort=False):
+    rows = shown.assign(removed=removals(shown))[shown["about"].eq(about)]
+    for (_, training, removed), cells in rows.groupby(["architecture", "training", "removed"], sort=False):
         bounds = {row.against: _with_bounds(row.difference, row.low, row.high) for row in cells.itertuples()}
         beside = " | ".join(bounds.get(against, "") for against in (BASE, CONTROL))
-        yield f"| {training} | {compression} {level(ratio, bits)} | {beside} |"
+        yield f"| {training} | {removed} | {beside} |"
     yield ""
     yield f"In points, with 95 % intervals on {about}, each by itself; {int(shown['n'].max())} images."
 
@@ -78,6 +77,7 @@ def _untitled(path: Path) -> str:
 def verdicts_section(verdicts: pd.DataFrame) -> Iterator[str]:
     """How often each verdict was reached, and every difference that was shown, by reference and kind of verdict."""
     shown = verdicts[verdicts["compression"] != CONTROL]
+    shown = shown.assign(removed=removals(shown))
     for against in dict.fromkeys(shown["against"]):
         for about in (About.TRAININGS, About.MODELS):
             rows = shown[shown["about"].eq(about) & shown["against"].eq(against)]
@@ -113,7 +113,7 @@ def _verdicts_of(verdicts: pd.DataFrame, against: str, about: str) -> Iterator[s
     for row in shown.reindex(shown["difference"].abs().sort_values(ascending=False, kind="stable").index).itertuples():
         both = "" if pd.isna(row.difference_both_right) else points(row.difference_both_right)
         yield (
-            f"| {row.training} | {row.compression} {level(row.ratio, row.bits)} | {attack_of(row)} | "
+            f"| {row.training} | {row.removed} | {attack_of(row)} | "
             f"{_images(row)} | {row.verdict} | {points(row.difference)} | "
             f"{points(row.low)} to {points(row.high)} | {points(row.clean_difference)} | {both} | "
             f"{row.explained_by} |"
@@ -137,12 +137,13 @@ def split_section(effects: pd.DataFrame) -> Iterator[str]:
     seeds = int(effects["seeds"].max())
     about = About.TRAININGS if seeds > 1 else About.MODELS
     rows = effects[effects["about"].eq(about) & effects["comparison"].eq(Comparison.WHITE_BOX)]
+    rows = rows.assign(removed=removals(rows))
     parts = ["total", "by_training", "by_compression"]
     yield "| training | compression | attack | in all | by the training | by compression |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for row in rows.itertuples():
         cells = [_with_bounds(*(getattr(row, f"{part}{end}") for end in ("", "_low", "_high"))) for part in parts]
-        model = f"{row.training} | {row.compression} {level(row.ratio, row.bits)} | {attack_of(row)}"
+        model = f"{row.training} | {row.removed} | {attack_of(row)}"
         yield f"| {model} | {' | '.join(cells)} |"
     yield ""
     larger = int(rows["by_training"].abs().gt(rows["by_compression"].abs()).sum())
