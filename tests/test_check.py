@@ -354,6 +354,32 @@ def test_classes_that_are_numbers_are_tried_in_their_order(base, tmp_path):
             understand(given)
 
 
+def test_readings_of_a_file_that_images_cannot_tell_apart_are_named(base, tmp_path):
+    """Of a network that brightness hardly matters to, its pixels may be in [0, 1] or in bytes."""
+    path = tmp_path / "small.onnx"
+    # In pixels and in bytes most images are of one class.
+    path.write_bytes(onnx_bytes(nn.Sequential(base, Scaled()), (1, 8, 8)))
+    lines = understand(asked(base, tmp_path, str(path))).lines
+    assert "by normalization" not in lines[1]
+    path.write_bytes(onnx_bytes(nn.Sequential(Levelled(), base), (1, 8, 8)))
+    lines = understand(asked(base, tmp_path, str(path))).lines
+    told = r"\(so or nearly so by normalization [a-z ]+: OPTIONS='\{normalization: \.\.\.\}' says which\)"
+    assert re.search(told, lines[1])
+
+
+class Scaled(nn.Module):
+    def forward(self, logits):
+        return 2 * logits
+
+
+class Levelled(nn.Module):
+    """Brings pixels of any brightness to those that the base knows, and forgets a little."""
+
+    def forward(self, pixels):
+        pixels = pixels / pixels.amax((1, 2, 3), keepdim=True).clamp_min(0.01)
+        return 2 * (pixels + 0.5 * (pixels.sum((1, 2, 3), keepdim=True) % 0.5)) - 1
+
+
 def test_a_file_that_holds_its_network_is_read_by_trying_too(base, tmp_path):
     path = tmp_path / "small.onnx"
     path.write_bytes(onnx_bytes(base, (1, 8, 8)))

@@ -323,6 +323,15 @@ def added(model, node):
     model.graph.output[0].name = node.output[0]
 
 
+def in_double(model):
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    del model.graph.value_info[:]
+    return model
+
+
 def an_old_opset(model):
     model.opset_import[0].version = 5
 
@@ -356,6 +365,7 @@ def two_inputs(model):
         (outside_of_nowhere, "keeps its weights in another file, ''"),
         (outside_within_a_node, "keeps its weights in another file, 'secret.bin'"),
         (an_old_opset, "its version is none that this ONNX Runtime runs"),
+        (in_double, "or not in its type of numbers, such as double"),
         (a_new_format, "its version is none that this ONNX Runtime runs"),
         (map_of_classes, "export it with options={'zipmap': False}"),
         (two_inputs, "has 2 inputs (pixels, mask)"),

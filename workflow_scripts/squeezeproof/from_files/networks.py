@@ -142,6 +142,11 @@ def find_external(
     if settings.get("architecture"):
         what = f"{_said({'normalization': 'as written', **settings['architecture']})}, "
     told = f"{what}{found:.1%} of {len(labels)} images right, as the base in {agreement:.1%}"
+    # As of the base; None is one of the others.
+    near = found - (2 * found * (1 - found) / len(labels)) ** 0.5
+    alike = [one for one, (share, _, other, _) in tried.items() if one and share >= near and (other != own).any()]
+    if alike:
+        told += f" (so or nearly so by normalization {' or '.join(alike)}: OPTIONS='{{normalization: ...}}' says which)"
     return written, "; ".join([told, *done])
 
 

@@ -223,8 +223,11 @@ def _refusal(text: str) -> str:
             f"has the operator {unknown[2]} of {unknown[1]}, which is not ONNX's; no code from elsewhere is loaded: "
             f"export it in standard operators"
         )
-    if re.search("opset|Could not find an implementation|IR version", text, re.IGNORECASE):
-        return f"its version is none that this ONNX Runtime runs ({text.strip():.300}); export it with opset_version=17"
+    if re.search("opset|Could not find an implementation|Failed to find kernel|IR version", text, re.IGNORECASE):
+        return (
+            f"its version is none that this ONNX Runtime runs, or not in its type of numbers, such as double "
+            f"({text.strip():.300}); export it in float32 with opset_version=17"
+        )
     return f"ONNX Runtime does not open it ({text.strip():.300}); it is altered, or needs another version"
 
 
