@@ -107,6 +107,8 @@ Path(sys.argv[0]).with_suffix(".json").write_text(json.dumps(seen))
 def test_a_forked_job_sees_what_a_started_one_sees(pool, write, tmp_path):
     path = write(SURROUNDINGS)
     script = Local(path, threads=3, resources={"tmpdir": str(tmp_path)})
+    # As before the first job of a run.
+    workers.commits.tell_jobs()
     workers._start_alone(script, str(path))
     started = json.loads(path.with_suffix(".json").read_text())
     workers._start(script, str(path))
