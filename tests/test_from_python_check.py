@@ -9,8 +9,10 @@ from torch import nn
 
 import squeezeproof
 from squeezeproof.analysis.answers import CARE, STOP, UNKNOWN
+from squeezeproof.errors import InputError
 from squeezeproof.in_memory.inputs import gives_gradients
 from squeezeproof.seeds import derive_seed
+from squeezeproof.tables.words import Verdict
 
 QUICK = {"pgd": {"steps": 5}, "square": {"queries": 20}}
 
@@ -125,6 +127,18 @@ def test_a_model_that_knows_one_class_is_no_model():
     constant[1].bias.data = torch.eye(10)[3]
     checked = check(network(), constant)
     assert checked.verdict == STOP and "it is broken: predicts one class" in checked.answer.headline
+    # Guessing stands better than a base that falls, and is no robustness.
+    checked = check(network(), constant, 300, eps=0.4)
+    assert checked.table["base_accuracy"].min() < 0.03 and Verdict.FOUND_LESS in set(checked.table["verdict"])
+    assert Verdict.MORE not in set(checked.table["verdict"])
+    said = " ".join(checked.answer.sentences)
+    assert "the compressed model is broken, so that what it resists proves nothing in its favour" in said
+
+
+def test_labels_in_another_order_are_no_fault_of_the_compressed_model():
+    images, labels = held_out(COUNT)
+    with pytest.raises(InputError, match=r"^base: labels .* of the clean images right"):
+        squeezeproof.check(network(), worse(network()), images, (labels + 1) % 10, eps=0.1)
 
 
 def test_a_random_model_is_told_by_the_audit():

@@ -39,7 +39,7 @@ function findingsOn(dataset, attack, source, target) {
 }
 
 // What is said of a cell beside its base and beside its control.
-const verdictsOf = (cell) => cell.verdicts.map((one) => `${one.verdict}, against its ${one.against}`).join("; ");
+const verdictsOf = (cell) => cell.verdicts.map((one) => `${one.verdict}, against its ${one.against} (${one.about})`).join("; ");
 
 const percent = (share, digits = 1) => (100 * share).toFixed(digits);
 const signed = (share) => (share > 0 ? "+" : share < 0 ? "−" : "") + percent(Math.abs(share));

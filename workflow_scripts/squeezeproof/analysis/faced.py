@@ -16,6 +16,7 @@ from squeezeproof.study.instances import needs_gradients
 COMPRESSED = "compressed"
 # The check that white-box attacks are at least as strong as transfer.
 TRANSFER = 14
+WEAK_ATTACKS = "the audit warns that attacks on the compressed model are weak"
 
 
 @dataclass(frozen=True)
@@ -97,18 +98,18 @@ def tells(faced: Sequence[Faced]) -> bool:
     return any(one.source == COMPRESSED and one.strength >= ITERATED for one in faced)
 
 
-def unproved(faced: Sequence[Faced], weak: bool) -> dict[str, str]:
+def unproved(faced: Sequence[Faced], doubt: str) -> dict[str, str]:
     """Budget in words -> why nothing that the compressed model resists there speaks for it.
 
     Args:
-        weak: whether the audit calls attacks on it weak.
+        doubt: why what it resists at any budget does not speak for it, as WEAK_ATTACKS; empty where it may.
     """
     reasons = {}
     for budget in budgets(faced):
         if not tells([one for one in faced if one.budget == budget]):
             reasons[budget_display(*budget)] = "no attack followed the compressed model's gradients for several steps"
-        elif weak:
-            reasons[budget_display(*budget)] = "the audit warns that attacks on the compressed model are weak"
+        elif doubt:
+            reasons[budget_display(*budget)] = doubt
     return reasons
 
 

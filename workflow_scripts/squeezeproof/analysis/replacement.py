@@ -18,6 +18,7 @@ from squeezeproof.analysis.answers import Evidence, Loss, answer, remedies
 from squeezeproof.analysis.evidence import CLEAN_IMAGES, broken, corrected, counted
 from squeezeproof.analysis.faced import (
     COMPRESSED,
+    WEAK_ATTACKS,
     Faced,
     budget_display,
     budgets,
@@ -97,8 +98,10 @@ def replacement(
         audit: findings on both models; after a failure nothing but the failure counts.
         compressed: the name of the compressed model in them.
     """
+    reason = broken([finding for finding in audit if finding.target == compressed])
     weak = any(weak_attack(finding, compressed) for finding in audit)
-    pairs = [pair for budget in budgets(faced) for pair in _pairs(clean, faced, budget, weak)]
+    doubt = "the compressed model is broken" if reason else WEAK_ATTACKS if weak else ""
+    pairs = [pair for budget in budgets(faced) for pair in _pairs(clean, faced, budget, bool(doubt))]
     judged = verdicts(pairs, statistics)
     table = pd.DataFrame([_row(row, pairs) for row in judged.itertuples()], columns=COLUMNS)
     losses = [
@@ -112,12 +115,12 @@ def replacement(
     table = table.sort_values(["norm", "eps", "turn", "place"], kind="stable", ignore_index=True)[COLUMNS]
     before = _clean(clean, statistics)
     on_clean = Loss(CLEAN_IMAGES, "", *(before[name] for name in ("difference", "low", "high", "n")))
-    found = _weighed(on_clean, losses, audit, compressed)
+    found = _weighed(on_clean, losses, audit, reason)
     verdict, reasons = answer(found, statistics["margin"])
     headline = f"{verdict.capitalize()}: {'; '.join(reasons)}."
     changes = f"{'; '.join(remedies(found, statistics['margin'], None))}."
     together = table[table["attack"] == TOGETHER].to_dict("records")
-    open_there = unproved(faced, weak)
+    open_there = unproved(faced, doubt)
     sentences = [*(_sentence(row, classes, open_there) for row in together), _clean_sentence(before)]
     return Answer(verdict, headline, changes, sentences, classes, before, table, open_there)
 
@@ -131,15 +134,14 @@ def _loss(row: Any, base_accuracy: float, faced: Sequence[Faced], alpha: float) 
     return Loss(name, row.verdict, row.difference, *bounds, row.n, strength=strength, kept=base_accuracy)
 
 
-def _weighed(clean: Loss, losses: list[Loss], audit: Sequence[Finding], compressed: str) -> Evidence:
-    """The Evidence on a compressed model. What an audit that failed says of its cells is not told here, so that none
-    of them counts.
+def _weighed(clean: Loss, losses: list[Loss], audit: Sequence[Finding], reason: str) -> Evidence:
+    """The Evidence on a compressed model, which is broken where there is a `reason`. What an audit that failed says of
+    its cells is not told here, so that none of them counts.
     """
     failures, warnings = (counted(audit, verdict) for verdict in (FAILURE, WARNING))
-    reason = broken([finding for finding in audit if finding.target == compressed])
     if failures:
         return Evidence(broken=reason, failures=failures, warnings=warnings)
-    return Evidence(clean, losses, warnings=warnings)
+    return Evidence(clean, losses, broken=reason, warnings=warnings)
 
 
 def _pairs(
@@ -148,7 +150,7 @@ def _pairs(
     """The pairs of one budget: each attack on each model itself, on the same images, and all together.
 
     Args:
-        weak: whether attacks on the compressed model are weaker than they could be.
+        weak: whether attacks on the compressed model are weaker than they could be, or it is broken.
     """
     here = [one for one in faced if one.budget == budget]
     by_source = {source: {one.settings["entry"]: one for one in here if one.source == source} for source in clean}

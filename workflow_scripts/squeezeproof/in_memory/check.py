@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from squeezeproof.analysis.evidence import broken
 from squeezeproof.analysis.faced import COMPRESSED
 from squeezeproof.analysis.names import eps_display
 from squeezeproof.analysis.pairs import BASE
@@ -145,6 +146,11 @@ def check(
     instances = _instances(chosen, eps, norm, pixels[0].numel())
     expectation = expected_passes(instance.settings for instance in instances)
     run = Run(models, pixels, targets, seed, batch_size, expectation)
+    if reason := broken([finding for finding in run.findings if finding.target == BASE]):
+        raise InputError(
+            f"base: {reason}, so that nothing can be compared with it; give `labels` by the numbers that it has for "
+            f"its classes, and images in the size and order of channels that it was trained on"
+        )
     for instance in instances:
         run.attack(instance)
     statistics, audit = {"alpha": alpha, "margin": margin}, run.audited()

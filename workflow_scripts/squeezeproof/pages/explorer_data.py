@@ -199,6 +199,7 @@ def verdict_table(tables: Mapping[str, pd.DataFrame], models: pd.DataFrame, cell
         "cell",
         "comparison",
         "against",
+        "about",
         "verdict",
         "difference",
         "low",
