@@ -252,7 +252,9 @@ def main():
     with open(log, "w", encoding="utf-8") as output:
         ended = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False)
     if ended.returncode:
-        told = as_written(log.read_text(encoding="utf-8"), asked)[-SHOWN:]
+        told = as_written(log.read_text(encoding="utf-8"), asked)
+        # Its end, from the beginning of a line.
+        told = told if len(told) <= SHOWN else told[-SHOWN:].partition("\n")[2]
         kept = f"; the page of the call before is {earlier}" if earlier else ""
         sys.exit(f"{told}\ncheck: the study did not end; {log} has all of it{kept}")
     show(page, shown, earlier)
