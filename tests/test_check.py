@@ -472,6 +472,24 @@ def test_two_files_and_a_folder_become_a_page(base, tmp_path):
     assert (place / "small.pt.check.yaml").read_text() == "study: mine\n"
 
 
+@pytest.mark.slow
+def test_a_model_that_pruning_broke_is_answered_and_not_taken_for_misread(base, tmp_path):
+    """Its file is read as its base is: that another normalization suits the wreck better says nothing."""
+    workspace = Workspace.create(tmp_path / "study", {})
+    place = workspace.path / "my"
+    folder(place / "images", 120)
+    network = copy.deepcopy(base)
+    torch.save(network.state_dict(), place / "base.pt")
+    for layer in [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]:
+        prune.l1_unstructured(layer, "weight", amount=0.99)
+    torch.save(network.state_dict(), place / "small.pt")
+
+    done = check(workspace.path, ARCHITECTURE="{kind: cnn8, width: 8}", EPS="0.1")
+
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.strip().splitlines()[-2].lower().startswith("do not ship"), done.stdout
+
+
 def check(folder, **said):
     values = {"BASE": "my/base.pt", "COMPRESSED": "my/small.pt", "IMAGES": "my/images"} | said
     command = [sys.executable, "workflow_scripts/tools/check.py", "--cores", "2"]

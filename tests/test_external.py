@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils import prune
 
-from squeezeproof.compression.external import chance_of, compare, read_external
+from squeezeproof.compression.external import _reordered, as_its_base, chance_of, compare, read_external
 from squeezeproof.entries.compressions.external import External
 from squeezeproof.errors import InputError
 from squeezeproof.models.build import build
@@ -105,13 +105,14 @@ def test_what_is_no_model_is_named_for_what_it_is(tmp_path, ending, content, tol
     assert str(error.value).startswith(f"{path}: {told}") and path.read_bytes() == content
 
 
-def compared(model, base=None):
+def compared(model, base=None, **how):
     images, labels = held_out()
-    return compare("my/file", model, base or trained(), images, labels, DATASET)
+    return compare("my/file", model, base or trained(), images, labels, DATASET, **how)
 
 
 def test_accuracy_and_agreement_are_told():
-    found = compared(trained())
+    found, notes = compared(trained())
+    assert notes == []
     assert found["agreement"] == 1 and found["accuracy"] == found["base_accuracy"] > 0.8 and found["images"] == 300
 
 
@@ -120,7 +121,7 @@ def test_a_wrong_normalization_is_found_and_the_right_one_told(tmp_path, wrong):
     model = trained()
     model.network.conv1.weight.data /= 255
     read_rightly, *_ = read(tmp_path / "right.safetensors", model.network, normalization="bytes")
-    assert compared(read_rightly)["agreement"] == pytest.approx(1, abs=0.01)
+    assert compared(read_rightly)[0]["agreement"] == pytest.approx(1, abs=0.01)
     read_wrongly, *_ = read(tmp_path / "wrong.safetensors", model.network, normalization=wrong)
     with pytest.raises(InputError, match=r"my/file: labels .* Most likely the right one: normalization: bytes"):
         compared(read_wrongly)
@@ -150,22 +151,99 @@ class Levels(nn.Module):
         return -(level - torch.arange(self.classes) * 60 / 255).abs()
 
 
+def behind(network):
+    return nn.Sequential(OrderedDict(normalize=Normalize([0.0], [1.0]), network=network)).eval()
+
+
+def levels(classes, each):
+    """Images of `classes` grey levels, `each` of every class, their labels and their data set."""
+    labels = torch.arange(classes).repeat(each)
+    images = (60 * labels).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 8, 8).contiguous()
+    return images, labels, {"shape": [1, 8, 8], "classes": [*map(str, range(classes))], "mean": [0.0], "std": [1.0]}
+
+
 @pytest.mark.parametrize("classes", [2, 3, 4])
 def test_few_images_of_few_classes_refuse_no_model(classes):
     """Two of each class stand in for training images in `make check`: of two classes they refused every model."""
-    labels = torch.arange(classes).repeat(2)
-    images = (60 * labels).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 8, 8).contiguous()
-    dataset = {"shape": [1, 8, 8], "classes": list(map(str, range(classes))), "mean": [0.0], "std": [1.0]}
-    model, dead = (
-        nn.Sequential(OrderedDict(normalize=Normalize([0.0], [1.0]), network=Levels(classes, scale))).eval()
-        for scale in (1, 0)
-    )
-    found = compare("m.onnx", model, model, images, labels, dataset)
-    assert found["accuracy"] == found["base_accuracy"] == found["agreement"] == 1
+    images, labels, dataset = levels(classes, 2)
+    model, dead = behind(Levels(classes, 1)), behind(Levels(classes, 0))
+    found, notes = compare("m.onnx", model, model, images, labels, dataset)
+    assert found["accuracy"] == found["base_accuracy"] == found["agreement"] == 1 and notes == []
     assert chance_of(labels) == (1 / classes, 1 / classes)
-    with pytest.raises(InputError, match="no better than chance"):
-        compare("m.onnx", dead, model, images, labels, dataset)
+    found, [note] = compare("m.onnx", dead, model, images, labels, dataset)
+    assert found["accuracy"] == 1 / classes and "no better than chance" in note
     assert chance_of(labels.repeat(100))[1] < 1.3 / classes
+
+
+@pytest.mark.parametrize("each", [2, 100])
+def test_so_few_images_that_a_sound_model_may_miss_them_decide_nothing(each):
+    """Two classes, four images, two right: a model that is right on four of five images is so on every fifth try."""
+    images, labels, dataset = levels(2, each)
+    right = [True, False, False, True] * (each // 2)
+    # A pixel in the corner says which images the model has right.
+    images[:, 0, 0, 0] += torch.tensor([0 if one else 1 for one in right], dtype=torch.uint8)
+
+    class Half(Levels):
+        def forward(self, pixels):
+            logits = super().forward(pixels[:, :, 1:, 1:])
+            wrong = pixels[:, 0, 0, 0] != pixels[:, 0, 1, 1]
+            return torch.where(wrong[:, None], logits.flip(1), logits)
+
+    model, half = behind(Levels(2, 1)), behind(Half(2, 1))
+    if each == 2:
+        found, notes = compare("m.onnx", half, model, images, labels, dataset)
+        assert (found["accuracy"], found["images"]) == (0.5, 4)
+        told = "labels 50.0% of 4 images right, no better than chance (the largest class is 50.0%)"
+        assert notes == [f"{told}; these images are too few to decide that, beside 100.0% of its base"]
+    else:
+        with pytest.raises(InputError, match="no better than chance"):
+            compare("m.onnx", half, model, images, labels, dataset)
+
+
+def broken_by_pruning():
+    """The trained model with one in twenty weights left, whose labels are of several classes."""
+    model = trained()
+    for module in model.network:
+        if hasattr(module, "weight"):
+            prune.l1_unstructured(module, "weight", 0.95)
+            prune.remove(module, "weight")
+    return model
+
+
+def test_a_checkpoint_of_the_base_s_own_network_that_compression_broke_is_read_as_its_base():
+    """Another normalization that suits its wreck better is no hint on what it was trained with."""
+    model = broken_by_pruning()
+    found, notes = compared(model, settled=True)
+    assert found["accuracy"] < 0.2 and found["base_accuracy"] > 0.8
+    told = f"labels {found['accuracy']:.1%} of 300 images right, no better than chance (the largest class is "
+    assert notes[0].startswith(told) and "it is read as its base, so compressing did that" in notes[0]
+
+
+def test_of_a_checkpoint_that_is_read_as_its_base_a_better_reading_is_told_and_not_asked_for(tmp_path):
+    model = trained()
+    model.network.conv1.weight.data /= 255
+    found, [*_, note] = compared(read(tmp_path / "a.safetensors", model.network)[0], settled=True)
+    assert found["accuracy"] < 0.5 and "with normalization: bytes: it is read as its base" in note
+
+
+def test_only_a_checkpoint_of_the_base_s_own_network_is_read_as_its_base():
+    assert as_its_base("my/a.safetensors", ENTRY)
+    assert not as_its_base("my/a.onnx", ENTRY) and not as_its_base("my/a.tflite", ENTRY)
+    assert not as_its_base("my/a.safetensors", ENTRY | {"normalization": "half"})
+    assert not as_its_base("my/a.safetensors", ENTRY | {"architecture": {"kind": "cnn3"}})
+
+
+def test_a_file_that_predicts_one_class_however_it_is_read_is_broken_and_not_misread():
+    model = trained()
+    model.network.fc2.weight.data.zero_()
+    found, [note] = compared(model)
+    assert found["accuracy"] < 0.2 and "predicts one class however it is read" in note
+
+
+def test_an_order_of_classes_that_fits_so_few_images_by_chance_is_no_hint():
+    labels = torch.arange(10).repeat(3)
+    predicted = torch.randint(0, 10, (30,), generator=torch.Generator().manual_seed(0))
+    assert _reordered(predicted, labels, 10) < 0.3 and _reordered(ANOTHER_ORDER[labels], labels, 10) == 1
 
 
 def test_classes_in_another_order_are_told(tmp_path):
@@ -177,9 +255,9 @@ def test_classes_in_another_order_are_told(tmp_path):
 
 
 def test_where_nothing_helps_what_to_look_at_is_listed():
-    model = trained()
+    model, generator = trained(), torch.Generator().manual_seed(1)
     for parameter in model.parameters():
-        parameter.data = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)) / 100
+        parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator)
     with pytest.raises(InputError, match=r"no better than chance .*compare the order of the classes \(0, 1, 2, ...\)"):
         compared(model)
 

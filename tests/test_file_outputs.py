@@ -88,7 +88,7 @@ def test_energies_that_nobody_declared_are_found_by_the_comparison_with_the_base
     with pytest.raises(InputError, match="Most likely the right one: outputs: energies"):
         compare(path, read_external(path, settings, SPEC, DATASET)[0], trained(), *held_out(), DATASET)
     model = read_external(path, settings | {"outputs": "energies"}, SPEC, DATASET)[0]
-    assert compare(path, model, trained(), *held_out(), DATASET)["agreement"] == 1
+    assert compare(path, model, trained(), *held_out(), DATASET)[0]["agreement"] == 1
 
 
 @pytest.mark.parametrize(

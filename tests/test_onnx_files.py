@@ -217,7 +217,7 @@ def test_logits_are_not_taken_for_probabilities(files):
 def test_pixels_in_bytes_are_found_by_the_comparison_with_the_base(tmp_path):
     path = exported(tmp_path / "a.onnx", Around(scale=1 / 255))
     read = read_external(path, entry(normalization="bytes"), SPEC, DATASET)[0]
-    assert compare(path, read, trained(), *held_out(), DATASET)["agreement"] > 0.99
+    assert compare(path, read, trained(), *held_out(), DATASET)[0]["agreement"] > 0.99
     with pytest.raises(InputError, match="Most likely the right one: normalization: bytes"):
         compare(path, read_external(path, entry(), SPEC, DATASET)[0], trained(), *held_out(), DATASET)
 

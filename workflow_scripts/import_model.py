@@ -2,7 +2,7 @@
 
 import torch
 
-from squeezeproof.compression.external import compare, read_external
+from squeezeproof.compression.external import as_its_base, compare, read_external
 from squeezeproof.jobs import job, log
 from squeezeproof.models.checkpoints import check_rebuilds, load_model, save_model
 from squeezeproof.models.measure import measure
@@ -19,7 +19,9 @@ with job(snakemake):
     images, labels = (torch.cat(pair) for pair in zip(validation, train, strict=True))
     model, spec, masks, notes = read_external(files.file, params.compression, parent["specification"], metadata)
     model = place(model, device, metadata["shape"])
-    compared = compare(files.file, model, base, images, labels, metadata)
+    settled = as_its_base(files.file, params.compression)
+    compared, told = compare(files.file, model, base, images, labels, metadata, settled=settled)
+    notes = [*notes, *told]
     shares = "{accuracy:.1%} right, its base {base_accuracy:.1%}, the same label {agreement:.1%}".format(**compared)
     for note in [*notes, f"of {compared['images']} images {shares}"]:
         log.info("%s: %s", files.file, note)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from scipy.special import bdtr
 from torch import nn
 
 from squeezeproof.checked import ExternalSettings
@@ -24,6 +25,8 @@ ERRORS = 3.0
 PACKED = 1 / 32
 # Accuracy by which another reading must be better to be the right one.
 BETTER = 0.05
+# Probability below which a sound model is not taken to be no better than chance by bad luck.
+UNLUCKY = 0.001
 
 
 def read_external(
@@ -87,6 +90,11 @@ def zeros_as_masks(model: nn.Module) -> Masks:
     return {name: mask for name, mask in masks.items() if (~mask).float().mean() > PACKED}
 
 
+def as_its_base(path: str | Path, settings: ExternalSettings) -> bool:
+    """Whether a file is a checkpoint of the base's own network, of whose reading nothing is open: it is the base's."""
+    return settings["architecture"] is None and settings["normalization"] is None and Path(path).suffix not in FORMATS
+
+
 def compare(
     path: str | Path,
     model: Any,
@@ -95,46 +103,87 @@ def compare(
     labels: torch.Tensor,
     dataset: DatasetMetadata,
     batch_size: int | None = None,
-) -> dict[str, float]:
-    """How a model from a file and its base label some images: `images` compared, `accuracy`, `base_accuracy` and
-    `agreement`, the share that both give one label.
+    settled: bool = False,
+) -> tuple[dict[str, float], list[str]]:
+    """How a model from a file and its base label some images.
 
     Args:
         path: the file.
         model, base: map pixels in [0, 1] to logits; the model is a Normalize and a network.
         images, labels: uint8 [N, C, H, W] and int64 [N].
         dataset: metadata of a prepared split.
+        settled: whether nothing is open of how the model is read (`as_its_base`).
 
-    Raises InputError where the model is no better than the largest class, or where it or its base is far better read in
-    another way; the message has what its other readings give.
+    Returns (`images` compared, `accuracy`, `base_accuracy` and `agreement`, the share that both give one label; what a
+    person has to know of them, in words). Raises InputError where the base is far better read in another way, and,
+    unless it is settled, where the model is, or where it is no better than the largest class, which neither bad luck on
+    few images nor a network that predicts one class explains. The message has what the other readings give.
     """
     images, labels = images[:COMPARED], labels[:COMPARED].cpu()
     own, theirs = predict(model, images, batch_size), predict(base, images, batch_size)
     found = {"images": len(labels), "accuracy": _mean(own == labels), "base_accuracy": _mean(theirs == labels)}
     found["agreement"] = _mean(own == theirs)
-    chance, usable = chance_of(labels)
-    sides = [(f"{path}: its base", base, theirs), (f"{path}:", model, own)]
-    for name, one, predicted in sides:
-        accuracy = _mean(predicted == labels)
-        tried = {
-            reading: _mean(predict(other, images, batch_size) == labels)
-            for reading, other in _readings(one, dataset).items()
-        }
-        better = accuracy + max(BETTER, ERRORS * (0.5 / len(labels)) ** 0.5)
-        # A base that is no better than chance in any way is the audit's.
-        broken = accuracy <= usable and one is not base
-        if not broken and max(tried.values()) <= max(better, usable):
-            continue
-        if one is base:
-            advice = f"{_advice(tried, max(usable, better), dataset)}, in the base's entry of `architectures`"
-            raise InputError(f"{name} labels {accuracy:.1%} of {len(labels)} images right. {advice}")
-        tried["its classes in another order"] = _reordered(predicted, labels, len(dataset["classes"]))
-        what = f"no better than chance (the largest class is {chance:.1%})" if broken else "too few for what it can do"
+    tried = {name: _mean(other == labels) for name, other in _read(base, images, batch_size, dataset).items()}
+    good = _clearly_better(found["base_accuracy"], labels)
+    # A base that is no better than chance in any way is the audit's.
+    if max(tried.values()) > good:
         raise InputError(
-            f"{name} labels {accuracy:.1%} of {len(labels)} images right, {what}, and agrees with its base on "
-            f"{found['agreement']:.1%}. {_advice(tried, max(usable, better), dataset)}"
+            f"{path}: its base labels {found['base_accuracy']:.1%} of {len(labels)} images right. "
+            f"{_advice(tried, good, dataset)}, in the base's entry of `architectures`"
         )
-    return found
+    return found, _judged(path, found, labels, own, _read(model, images, batch_size, dataset), dataset, settled)
+
+
+def _judged(
+    path: str | Path,
+    found: dict[str, float],
+    labels: torch.Tensor,
+    own: torch.Tensor,
+    readings: dict[str, torch.Tensor],
+    dataset: DatasetMetadata,
+    settled: bool,
+) -> list[str]:
+    """What there is to say of a model whose labels are `own`, and `readings` where it is read in other ways; errors as
+    of `compare`.
+    """
+    chance, usable = chance_of(labels)
+    low, decided = found["accuracy"] <= usable, _decided(found, chance)
+    single = all(len(labelled.unique()) == 1 for labelled in (own, *readings.values()))
+    tried = {name: _mean(other == labels) for name, other in readings.items()}
+    good = _clearly_better(found["accuracy"], labels)
+    misread = max(tried.values()) > good
+    shares = f"labels {found['accuracy']:.1%} of {len(labels)} images right"
+    chances = f"no better than chance (the largest class is {chance:.1%})"
+    if not settled and (misread or (low and decided and not single)):
+        tried["its classes in another order"] = _reordered(own, labels, len(dataset["classes"]))
+        raise InputError(
+            f"{path}: {shares}, {chances if low else 'too few for what it can do'}, and agrees with its base on "
+            f"{found['agreement']:.1%}. {_advice(tried, good, dataset)}"
+        )
+    notes = []
+    if low:
+        broken = "predicts one class however it is read" if single else "is read as its base, so compressing did that"
+        few = f"these images are too few to decide that, beside {found['base_accuracy']:.1%} of its base"
+        notes.append(f"{shares}, {chances}; {f'it {broken}' if decided else few}")
+    if misread:
+        best = max(tried, key=tried.get)  # ty: ignore[no-matching-overload]
+        notes.append(
+            f"{shares}, {tried[best]:.1%} with {best}: it is read as its base; write another reading only if it was "
+            f"trained with that"
+        )
+    return notes
+
+
+def _decided(found: dict[str, float], chance: float) -> bool:
+    """Whether a model that knows half of what its base knows beyond chance would hardly ever be right so seldom."""
+    images = found["images"]
+    base = (found["base_accuracy"] * images + 1) / (images + 2)
+    return bool(bdtr(round(found["accuracy"] * images), images, (base + chance) / 2) < UNLUCKY)
+
+
+def _clearly_better(accuracy: float, labels: torch.Tensor) -> float:
+    """The accuracy from which another reading than one of `accuracy` is the right one, by more than chance."""
+    return max(chance_of(labels)[1], accuracy + max(BETTER, ERRORS * (0.5 / len(labels)) ** 0.5))
 
 
 def chance_of(labels: torch.Tensor) -> tuple[float, float]:
@@ -149,9 +198,11 @@ def chance_of(labels: torch.Tensor) -> tuple[float, float]:
 
 
 def _reordered(predicted: torch.Tensor, labels: torch.Tensor, kinds: int) -> float:
-    """Accuracy as if every class that is predicted were the one that it means most often."""
+    """Accuracy as if every class that is predicted were the one that it means most often on all other images."""
     counts = (predicted * kinds + labels).bincount(minlength=kinds**2).view(kinds, kinds)
-    return counts.amax(1).sum().item() / len(labels)
+    most, next_most = counts.topk(2, dim=1).values.unbind(1)
+    # An image that is left out of the counts is right where its class is the most frequent one all the same.
+    return most[most - 1 > next_most].sum().item() / len(labels)
 
 
 def _advice(tried: dict[str, float], good: float, dataset: DatasetMetadata) -> str:
@@ -165,6 +216,13 @@ def _advice(tried: dict[str, float], good: float, dataset: DatasetMetadata) -> s
         f"({', '.join(map(str, dataset['classes'][:3]))}, ...), the size and crop of the images, and the layout and "
         f"scale of the pixels with those that it was trained on"
     )
+
+
+def _read(
+    model: Any, images: torch.Tensor, batch_size: int | None, dataset: DatasetMetadata
+) -> dict[str, torch.Tensor]:
+    """What to write -> the labels int64 [N] of images where the model is read so."""
+    return {name: predict(other, images, batch_size) for name, other in _readings(model, dataset).items()}
 
 
 def _readings(model: Any, dataset: DatasetMetadata) -> dict[str, nn.Module]:
