@@ -219,11 +219,11 @@ def test_a_checkpoint_of_the_base_s_own_network_that_compression_broke_is_read_a
     assert notes[0].startswith(told) and "it is read as its base, so compressing did that" in notes[0]
 
 
-def test_of_a_checkpoint_that_is_read_as_its_base_a_better_reading_is_told_and_not_asked_for(tmp_path):
+def test_a_checkpoint_of_the_base_s_network_that_knows_as_much_behind_other_pixels_is_misread(tmp_path):
     model = trained()
     model.network.conv1.weight.data /= 255
-    found, [*_, note] = compared(read(tmp_path / "a.safetensors", model.network)[0], settled=True)
-    assert found["accuracy"] < 0.5 and "with normalization: bytes: it is read as its base" in note
+    with pytest.raises(InputError, match="Most likely the right one: normalization: bytes"):
+        compared(read(tmp_path / "a.safetensors", model.network)[0], settled=True)
 
 
 def test_only_a_checkpoint_of_the_base_s_own_network_is_read_as_its_base():

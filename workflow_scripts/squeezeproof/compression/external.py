@@ -23,6 +23,8 @@ COMPARED = 1000
 ERRORS = 3.0
 # Share of zeros in a weight from which a bit per position and the non-zeros are smaller.
 PACKED = 1 / 32
+# Share of what the base knows beyond chance that the right reading of a model of its network would know.
+NEARLY = 0.8
 # Accuracy by which another reading must be better to be the right one.
 BETTER = 0.05
 # Probability below which a sound model is not taken to be no better than chance by bad luck.
@@ -112,7 +114,8 @@ def compare(
         model, base: map pixels in [0, 1] to logits; the model is a Normalize and a network.
         images, labels: uint8 [N, C, H, W] and int64 [N].
         dataset: metadata of a prepared split.
-        settled: whether nothing is open of how the model is read (`as_its_base`).
+        settled: whether the model is read as its base (`as_its_base`): another reading must then be nearly as good as
+            the base to be the right one.
 
     Returns (`images` compared, `accuracy`, `base_accuracy` and `agreement`, the share that both give one label; what a
     person has to know of them, in words). Raises InputError where the base is far better read in another way, and,
@@ -154,7 +157,9 @@ def _judged(
     misread = max(tried.values()) > good
     shares = f"labels {found['accuracy']:.1%} of {len(labels)} images right"
     chances = f"no better than chance (the largest class is {chance:.1%})"
-    if not settled and (misread or (low and decided and not single)):
+    # Compression does not make a network that works behind other pixels.
+    trained_so = max(tried.values()) - chance >= NEARLY * (found["base_accuracy"] - chance)
+    if (misread and (trained_so or not settled)) or (not settled and low and decided and not single):
         tried["its classes in another order"] = _reordered(own, labels, len(dataset["classes"]))
         raise InputError(
             f"{path}: {shares}, {chances if low else 'too few for what it can do'}, and agrees with its base on "
