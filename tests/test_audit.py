@@ -406,6 +406,22 @@ def test_models_that_answer_with_one_class_are_told_of_by_check_22_alone():
     assert of_models(clean, attacked) == {(23, "small"), (23, "smaller"), (27, "small"), (27, "smaller")}
 
 
+@pytest.mark.parametrize(("sets", "differing", "told"), [
+    (1, 5, set()), (1, 9, set()), (1, 10, {27}), (2, 9, set()), (3, 4, set()), (3, 5, {27}),
+])  # fmt: skip
+def test_labels_of_another_model_are_told_where_chance_does_not_explain_them(sets, differing, told):
+    """An int8 model may label a few clean images in another way than its base, and by chance none of a set."""
+    labels = np.arange(240) % CLASSES
+    small = np.where(np.arange(240) < differing, (labels + 2) % CLASSES, labels)
+    fooled = {f"pgd{place}": np.where(np.arange(240) < 120 + place, (labels + 1) % CLASSES, labels)
+              for place in range(sets)}  # fmt: skip
+    models = Models()
+    models.add("digits", "base", "base", labels, {"clean": labels, **fooled}, {})
+    models.add("digits", "base", "small", labels, {"clean": small, **fooled}, {})
+    found = models.findings({}, {("digits", "base"): None, ("digits", "small"): "base"})
+    assert {one.check for one in found if one.check == 27 and one.verdict != "pass"} == told
+
+
 def test_rounding_to_16_bits_may_change_no_label():
     labels = np.arange(200) % CLASSES
     base = np.where(np.arange(200) < 30, (labels + 1) % CLASSES, labels)

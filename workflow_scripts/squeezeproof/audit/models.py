@@ -34,8 +34,11 @@ SHARED = 0.7
 ROUNDING = 0.01
 # Bits from which on rounding may change no label of a test split.
 FINE = 16
-# Clean images, and share of them, that two models label differently from which they do not label all attacked alike.
-APART, SHARE_APART = 5, 0.02
+# Clean images, and share of them, that two models label differently from which they do not label a whole attacked set
+# alike: that none of d differs there is a chance of about e^-d, and a study has many sets.
+APART, SHARE_APART = 10, 0.02
+# Fewer tell as much of a model that labels every set of a source as another does, where there are several sets.
+FEWER, SEVERAL = 5, 3
 # Share of images that stand under an attack from which two models differ on some.
 STANDING = 0.1
 # Images that one of two attacks changes the source's label of and the other does not, from which any model tells them.
@@ -227,15 +230,20 @@ class Models:
 
     def _borrowed(self) -> dict[tuple[str, str], list[str]]:
         """(data set, target) -> cells in which it has the labels of another model that clean images tell from it."""
-        found = defaultdict(list)
+        sets, alike = Counter(), defaultdict(list)
         for (dataset, source, attack, _), targets in self._alike.items():
-            clean = self._clean[dataset]
-            for target in targets:
-                apart = [other for other in targets if _apart(clean[other], clean[target])]
-                # What the source says of its own images is what is known of it best.
-                if apart and target != source:
-                    found[dataset, target].append(f"{attack} of {source}")
-        return found
+            # What the source says of its own images is what is known of it best.
+            for target in (target for target in targets if target != source):
+                sets[dataset, source, target] += 1
+                for other in targets:
+                    alike[dataset, source, target, other].append(attack)
+        found = defaultdict(set)
+        for (dataset, source, target, other), attacks in alike.items():
+            clean, every = self._clean[dataset], len(attacks) == sets[dataset, source, target]
+            least = FEWER if every and len(attacks) >= SEVERAL else APART
+            if (clean[other] != clean[target]).sum() >= max(least, SHARE_APART * len(clean[target])):
+                found[dataset, target].update(f"{attack} of {source}" for attack in attacks)
+        return defaultdict(list, {key: sorted(cells) for key, cells in found.items()})
 
     def _elsewhere(self) -> dict[tuple[str, str], list[str]]:
         """(data set, target) -> cells in which it was scored on another set than the source itself, or than most."""
@@ -290,8 +298,3 @@ class Models:
                 f"({listed(agreed)}), {share:.0%} of the errors of the best: look whether their labels are right"
             )
             yield judge(key, 26, share, SHARED, message)
-
-
-def _apart(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two models label clean images [N] too differently to be one, or one and its int8 copy."""
-    return int((first != second).sum()) >= max(APART, SHARE_APART * len(first))
