@@ -12,7 +12,7 @@ from table_examples import name, whole
 from test_answers import STATISTICS, finding, tables
 
 from squeezeproof.analysis.answer_table import answers
-from squeezeproof.audit.findings import FAILURE, WARNING
+from squeezeproof.audit.findings import FAILURE, MODEL_BROKEN, WARNING
 from squeezeproof.errors import InputError
 from squeezeproof.markers import write_marker
 from squeezeproof.pages.benchmark import benchmark, gate
@@ -73,6 +73,14 @@ def test_models_that_lost_more_are_told_in_a_sentence():
         "digits, cnn8.standard.filter-25.standard: lost 10.0 points on pgd-eps0.1 (interval 8.0 to 12.0), more than 2"
     )
     assert gate(LOST, 0.1) == []
+
+
+def test_what_compression_broke_does_not_pass_however_much_may_be_lost():
+    broken = finding(WARNING, check=22, message=f"{MODEL_BROKEN}predicts one class for every image; train it again")
+    found = summary(tables(Verdict.EQUIVALENT, 0.0), [broken])
+    assert gate(found, 1) == [
+        "digits, cnn8.standard.filter-50.standard: it is broken: predicts one class for every image"
+    ]
 
 
 def test_what_cannot_be_told_does_not_pass():

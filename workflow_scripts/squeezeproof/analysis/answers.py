@@ -14,6 +14,8 @@ from squeezeproof.tables.words import Verdict
 
 KEEP, CARE, STOP, UNKNOWN = "keep", "keep with care", "do not ship", "cannot tell"
 ANSWERS = (STOP, UNKNOWN, CARE, KEEP)
+# How the reason of a model that is broken begins.
+BROKEN = "it is broken: "
 # Losses of up to so many margins are for the reader to weigh: keep with care.
 TOLERATED = 2
 # Of the strengths that attacks declare, the first of those that take several steps, and that of suites.
@@ -119,7 +121,7 @@ def answer(found: Evidence, margin: float) -> tuple[str, list[str]]:
         margin: the study's: the difference, a share, that it calls negligible.
     """
     if found.broken:
-        return STOP, [f"it is broken: {found.broken}"]
+        return STOP, [f"{BROKEN}{found.broken}"]
     if lost := _losses(found, margin):
         return STOP, lost
     if missing := _missing(found, margin):

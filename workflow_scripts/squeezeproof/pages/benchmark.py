@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from squeezeproof.analysis.answers import BROKEN
 from squeezeproof.analysis.evidence import beside_base, seeds_of
 from squeezeproof.analysis.names import MODEL
 from squeezeproof.analysis.verdicts import ITSELF
@@ -110,6 +111,8 @@ def gate(found: dict[str, Any], most: float) -> list[str]:
 def _problems(model: dict[str, Any], most: float) -> Iterator[str]:
     name = f"{model['dataset']}, {model['variant']}"
     own = [attack for attack in model["attacks"] if attack["source"] == ITSELF]
+    reasons = dict.fromkeys(reason for one in model["answers"].values() for reason in one["reasons"])
+    yield from (f"{name}: {reason}" for reason in reasons if reason.startswith(BROKEN))
     if model["failures"]:
         yield f"{name}: the audit refuses results: {'; '.join(model['failures'])}"
     elif not own or model["clean"]["difference"] is None:
