@@ -165,16 +165,15 @@ def test_the_difference_to_the_base_is_that_of_training_and_that_of_compression(
     assert (row.by_compression_low, row.by_compression_high) == pytest.approx(expected)
 
 
-def test_a_model_that_trained_no_longer_has_no_effect_of_training():
+@pytest.mark.parametrize("control", ["base", ""])
+def test_where_nothing_was_trained_on_or_is_known_of_it_no_difference_is_split(control):
     alone = pair(*counted(100, 20, 5, 75))
-    alone.target["control"] = alone.target["base"]
-    [row] = effects([alone], 0.05).itertuples()
-    assert (row.by_training, row.by_training_low < 0 < row.by_training_high) == (0, True)
-    assert row.by_compression == row.total == pytest.approx(-0.075)
-    # Where the base trained less and there is no control, nothing can be told apart.
-    unknown = pair(*counted(100, 20, 5, 75))
-    unknown.target["control"] = ""
-    assert effects([unknown], 0.05).empty
+    alone.target["control"] = alone.target.get(control, "")
+    assert effects([alone], 0.05).empty
+    deltas = max_delta([alone], STATISTICS)
+    assert deltas["largest_delta"].tolist() == pytest.approx([-0.075])
+    parts = [f"{part}{end}" for part in ("by_training", "by_compression") for end in ("", "_low", "_high")]
+    assert deltas[parts].isna().all(axis=None)
 
 
 def at_ratio(members, ratio):

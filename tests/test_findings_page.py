@@ -43,6 +43,10 @@ def test_the_parts_of_a_difference_stand_beside_it(tmp_path):
     assert "intervals on trainings" in said and "larger one in 1 of 2 comparisons" in said
 
 
+def test_where_no_model_trained_longer_nothing_is_said_of_training(tmp_path):
+    assert "extra training" not in page(tmp_path, []) and "extra training" in page(tmp_path, [ROW | EFFECT])
+
+
 @pytest.mark.parametrize(("seeds", "about"), [(1, About.MODELS), (2, About.TRAININGS)])
 def test_one_seed_speaks_of_its_models_alone(tmp_path, seeds, about):
     effects = [ROW | EFFECT | {"seeds": seeds, "about": kind} for kind in {about, About.MODELS}]

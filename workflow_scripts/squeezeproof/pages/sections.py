@@ -43,9 +43,10 @@ def robustness_sections(folder: Path) -> Iterator[str]:
     if (folder / "verdicts.csv").is_file():
         yield from ["", "## Compressed models beside their bases and controls"]
         yield from verdicts_section(read_table(folder / "verdicts.csv"))
-    if (folder / "effects.csv").is_file():
+    # No row where no model trained longer than its base.
+    if (folder / "effects.csv").is_file() and len(effects := read_table(folder / "effects.csv")):
         yield from ["", "## What the extra training did, and what compression did", ""]
-        yield from split_section(read_table(folder / "effects.csv"))
+        yield from split_section(effects)
         if (folder / "effects.png").is_file():
             yield ""
             yield (

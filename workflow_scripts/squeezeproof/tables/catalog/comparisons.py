@@ -96,8 +96,8 @@ VERDICTS = Table(
 EFFECTS = Table(
     "effects",
     "What the further training did and what compression did to the accuracy under attack, seeds together, all on the "
-    "same images: the total is their sum. Models that trained no longer than their base have no effect of training; "
-    "without controls there is nothing to tell apart.",
+    "same images: the total is their sum. Models without a control have no row: of one that trained no longer than its "
+    "base, compression did it all; of others nothing tells the two apart.",
     (
         DATASET, *axes(), *CELL, ABOUT,
         *change("total", "Compressed minus base accuracy."), *change("by_training", "Control minus base accuracy."),
