@@ -166,6 +166,7 @@ class ExplorerStudy:
             **bounds,
             "seeds": 1,
             "n": self.n,
+            "warned": "",
         }
         return verdict, flip, delta
 

@@ -138,6 +138,18 @@ def test_a_pair_knows_whether_gradients_led_its_attack(tmp_path, method, warned,
     assert own.led == led
 
 
+@pytest.mark.parametrize(("of", "attack", "warned"), [
+    ("target", "pgd-eps0.1", True), ("base", "pgd-eps0.1", True), ("base", EVERY, True), ("target", "other", False),
+])  # fmt: skip
+def test_a_pair_knows_whether_the_audit_warns_of_either_model(tmp_path, of, attack, warned):
+    described = {"base": describe(0), "target": describe(0, "weight", 0.5)}
+    paths = [write(tmp_path, model, model, np.arange(N) < 20) for model in described.values()]
+    name = described[of]["name"]
+    found = judge(("digits", name, name, attack), 22, 1, 0, "broken", bad=True, verdict=WARNING)
+    [own] = read_pairs(paths, [*described.values()], Audit([found]))
+    assert own.warned == warned
+
+
 def test_models_that_are_the_same_bit_for_bit_are_one_row(tmp_path):
     """Quantization-aware training used to be post-training quantization under another name."""
     base, ptq, qat = describe(0), describe(0, "ptq", 0.5), describe(0, "qat", 0.5)

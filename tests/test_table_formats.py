@@ -208,6 +208,13 @@ def test_the_control_stands_beside_the_papers_numbers(cells):
     assert [row[name] for name in ("base", "control", "max delta")] == pytest.approx([40, 20, -5])
 
 
+@pytest.mark.parametrize(("ratio", "said"), [(0.25, "25 %; max delta"), (0.5, "50 %"), (0.0, "base; max delta")])
+def test_a_delta_that_the_audit_warns_of_is_marked_in_the_wide_table(cells, ratio, said):
+    of_model = cells["target_ratio"].eq(ratio) & cells["crafted_on"].eq("itself")
+    table = wide.attacks_by_level(cells.assign(warned=of_model), "filter", {})
+    assert table.loc[table["crafted on"].eq("itself"), "warned"].item() == said
+
+
 def test_warned_cells_are_marked_in_the_wide_tables(cells):
     by_level = wide.attacks_by_level(cells, "filter", {})
     row = (by_level["crafted on"] == "itself") & (by_level["attack"] == "FGSM, eps 0.1")

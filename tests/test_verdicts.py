@@ -17,6 +17,7 @@ from squeezeproof.analysis.max_delta import max_delta
 from squeezeproof.analysis.verdicts import headline, verdict, verdicts
 from squeezeproof.statistics.crossed import About, Mean, interval
 from squeezeproof.study.plan import Study
+from squeezeproof.tables.formats import readable
 from squeezeproof.tables.words import Cause, Verdict
 
 
@@ -268,6 +269,18 @@ def test_max_delta_is_signed_and_its_counterpart_is_not():
     assert (row.low, row.high) == pytest.approx(interval(found, 0.05 / 3, About.MODELS))
     all_lose = max_delta(members[2:], STATISTICS).iloc[0]
     assert all_lose["max_delta"] == all_lose["largest_delta"] == pytest.approx(-0.44)
+
+
+def test_a_delta_that_the_audit_warns_of_is_marked():
+    """A model that predicts one class stands where its base falls."""
+    sound = [pair(*counted(100, 90, 2, 8), ratio=0.1), pair(*counted(100, 5, 15, 80), ratio=0.3)]
+    broken = replace(pair(*counted(40, 10, 100, 50), ratio=0.97), warned=True)
+    tables = [max_delta(members, STATISTICS) for members in ([*sound, broken], sound, [sound[0], broken])]
+    assert [table["warned"].item() for table in tables] == ["max_delta; largest_delta", "", "max_delta; largest_delta"]
+    less = replace(pair(*counted(100, 95, 2, 3), ratio=0.97), warned=True)
+    assert max_delta([*sound, less], STATISTICS)["warned"].item() == "largest_delta"
+    texts = tables[0].astype(str)[["max_delta", "largest_delta", "warned"]]
+    assert readable("max_delta", texts).rows == [["+45.0 †", "+45.0 †"]]
 
 
 def test_levels_of_bits_are_no_ratios():

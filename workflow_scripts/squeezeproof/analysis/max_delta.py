@@ -24,6 +24,7 @@ def max_delta(pairs: list[Pair], statistics: dict[str, Any]) -> pd.DataFrame:
     one ratio gains. `largest_delta` is the difference of largest size, its sign kept; its interval is Bonferroni's over
     the `levels`, so it covers however the ratio was chosen. `by_training` and `by_compression` are what it consists of
     (`effects`), with intervals of the same kind; of rows against a control, and without controls, there are none.
+    `warned` names those of the two whose models or attacks the audit warns of.
     """
     found = cells(pairs)
     curves = {}
@@ -48,6 +49,7 @@ def max_delta(pairs: list[Pair], statistics: dict[str, Any]) -> pd.DataFrame:
                     **_at("largest_delta", means[largest], levels[largest][0]),
                     **{"low": low, "high": high, **_split_columns(split, alpha, about)},
                     **{"seeds": deltas[largest].seeds, "n": deltas[largest].images},
+                    "warned": _warned({"max_delta": levels[signed][2], "largest_delta": levels[largest][2]}),
                 }
             )
     return MAX_DELTA.frame(rows).sort_values([*(key for key in ORDER if key in CURVE), "about"], ignore_index=True)
@@ -56,6 +58,11 @@ def max_delta(pairs: list[Pair], statistics: dict[str, Any]) -> pd.DataFrame:
 def _at(name: str, delta: float, level: tuple[float, float]) -> dict[str, float]:
     """A delta and the level where it is, (ratio, -bits)."""
     return {name: delta, f"{name}_ratio": level[0], f"{name}_bits": -level[1]}
+
+
+def _warned(members: Mapping[str, Sequence[Pair]]) -> str:
+    """The names, between semicolons, of those with a pair that the audit warns of."""
+    return "; ".join(name for name, pairs in members.items() if any(pair.warned for pair in pairs))
 
 
 def _split(found: Mapping[tuple[Any, ...], list[Pair]], key: tuple[Any, ...]) -> dict[str, Mean]:

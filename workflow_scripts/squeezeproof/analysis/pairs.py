@@ -44,6 +44,7 @@ class Pair:
         reference_clean, compressed_clean: bool [N], right before the attack.
         led: whether gradients of the model attacked led to the images, as far as the audit can tell, and the compressed
             model is not broken. Of others that they found less proves nothing in a model's favour.
+        warned: whether the audit warns of the compressed model's cell or of its reference's.
     """
 
     target: Described
@@ -58,6 +59,7 @@ class Pair:
     reference_clean: np.ndarray
     compressed_clean: np.ndarray
     led: bool = True
+    warned: bool = False
 
     @property
     def difference(self) -> np.ndarray:
@@ -134,10 +136,11 @@ def read_pairs(
             scored, budget = predicted != NOT_SCORED, {key: settings[key] for key in BUDGET}
             led = _led(settings, attack, audit, dataset, source)
             led = led and not audit.knows_nothing(dataset, source, target, attack)
-            judged = predicted == labels, scored, budget, predictions[CLEAN] == labels, led
+            warned = bool(audit.warnings(dataset, source, target, attack))
+            judged = predicted == labels, scored, budget, predictions[CLEAN] == labels, led, warned
             outcomes[dataset, target, source, attack] = judged
     pairs = []
-    for (dataset, name, source, attack), (right, scored, settings, clean, led) in outcomes.items():
+    for (dataset, name, source, attack), (right, scored, settings, clean, led, warned) in outcomes.items():
         target = models[dataset, name]
         for against, reference in references(target):
             faced = {Comparison.SAME_SOURCE: source}
@@ -147,7 +150,8 @@ def read_pairs(
                 found = outcomes.get((dataset, reference, own, attack))
                 if found is not None:
                     compared = (target, models[dataset, source], against, comparison, attack, settings)
-                    pairs.append(Pair(*compared, found[0], right, scored & found[1], found[3], clean, led))
+                    seen = found[0], right, scored & found[1], found[3], clean
+                    pairs.append(Pair(*compared, *seen, led, warned or found[5]))
     return sorted(pairs, key=lambda pair: [pair.columns[key] for key in UNIQUE])
 
 

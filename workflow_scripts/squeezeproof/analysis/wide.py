@@ -119,7 +119,9 @@ def attacks_by_level(
         row |= {name: 100 * value for name, value in accuracy.items()}
         warned = [level(row.target_ratio, row.target_bits) for row in found.itertuples() if row.warned]
         if base is not None:
-            row |= {"base": 100 * base.mean, "max delta": 100 * (max(accuracy.values()) - base.mean)}
+            best = max(accuracy, key=lambda name: accuracy[name])
+            row |= {"base": 100 * base.mean, "max delta": 100 * (accuracy[best] - base.mean)}
+            warned += ["max delta"] * (base.warned or best in warned)
             warned = ["base"] * base.warned + warned
         label = controls.get((dataset, architecture, training, compression, finetuning))
         control = trained.get((dataset, architecture, training, label, source, attack))

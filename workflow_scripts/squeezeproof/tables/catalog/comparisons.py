@@ -19,6 +19,7 @@ from squeezeproof.tables.columns import (
     SOURCE,
     STD,
     TANGO,
+    WARNED,
     accuracy,
     attack,
     axes,
@@ -161,7 +162,7 @@ MAX_DELTA = Table(
         Column("largest_delta_bits", COUNT, "The bits of a weight where that is."),
         *interval("its interval, which covers although the level was chosen by its result (Bonferroni)."),
         *change("by_training", "Of the difference of largest size, control minus base: what further training did."),
-        *change("by_compression", "Of it, compressed minus control: what compression did."), SEEDS, IMAGES,
+        *change("by_compression", "Of it, compressed minus control: what compression did."), SEEDS, IMAGES, WARNED,
     ),
 )  # fmt: skip
 FLIPS = Table(
