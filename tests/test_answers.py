@@ -89,6 +89,16 @@ def test_no_difference_shown_is_no_evidence_of_equality():
         UNKNOWN,
         ["under PGD, eps 0.1 no loss is shown, but one of 6 points is not excluded"],
     )
+    # No model loses more than its base has.
+    unbounded = replace(wide, low=-2.6, high=2.6, kept=0.4)
+    on_clean = replace(CLEAN, low=-1.2, kept=0.9)
+    assert answer(Evidence(on_clean, [unbounded]), MARGIN)[1] == [
+        "on clean images no loss is shown, but one of 90 points is not excluded",
+        "under PGD, eps 0.1 no loss is shown, but one of 40 points is not excluded",
+    ]
+    assert answer(replace(SOUND, attacks=[replace(LESS_ROBUST, low=-2, kept=0.6)]), MARGIN)[1] == [
+        "it loses 7 to 60 points under PGD, eps 0.1"
+    ]
     # However narrow the interval, it takes the verdict.
     assert said(attacks=[replace(wide, low=-0.001, high=0.001)]) == CARE
 
@@ -251,6 +261,13 @@ def tables(verdict=Verdict.LESS, difference=-0.1, n=2000, gradients=20):
              "by_training": -0.03, "by_compression": difference + 0.03} for ratio in (0.25, 0.5)
         ]),
     }  # fmt: skip
+
+
+def test_the_largest_loss_is_at_most_what_the_base_has():
+    found = tables(Verdict.NOT_SHOWN, 0.0)
+    for key, most in (("verdicts", 0.4), ("clean_differences", 0.9)):
+        square = {**found, key: found[key].assign(mean_square=1000.0)}
+        assert answers(square, [], STATISTICS)["largest_loss"].tolist() == pytest.approx([most, most])
 
 
 def finding(verdict, ratio=0.5, check=14, message=""):

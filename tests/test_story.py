@@ -220,6 +220,8 @@ def test_counts_say_no_more_than_the_table():
     assert "in 4 images made for another model transfer worse, 2 without" in said
     assert "In 4 comparisons the images were made for one of the two models" in said
     assert "With 1 seed and 200 images, a difference below 4.0 points could not be shown (median)." in said
+    beyond = counted(verdicts(2).assign(detectable=2.653), 0.02)
+    assert "With 1 seed and 200 images, no difference could have been shown (median)." in beyond
     assert "One seed says nothing of other trainings." in said
     assert "may differ from their bases in their training, too, so no verdict says what compression did." in said
     assert counted(verdicts()[:0], 0.02) == "The study compares no compressed model with its base."

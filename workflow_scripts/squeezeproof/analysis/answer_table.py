@@ -74,7 +74,7 @@ def _row(
         **_under_attack(tables, attacks, stake, model, about),
         **_queried(tables, model),
         "no_stake": listed([loss for loss in found.own if loss.name not in stake]),
-        "largest_loss": max((-loss.low for loss in found.deciding(margin)), default=None),
+        "largest_loss": max((loss.most for loss in found.deciding(margin)), default=None),
         **{"failures": "; ".join(found.failures), "warnings": "; ".join(found.warnings), "seeds": seeds},
     }
 

@@ -42,7 +42,7 @@ class Loss:
         images: how many it was measured on.
         own: whether each model was attacked itself.
         strength: of `strength_of`.
-        kept: accuracy of the base under the attack, which is what can be lost.
+        kept: accuracy of the base on clean images, or under the attack on itself: what can be lost.
     """
 
     name: str
@@ -54,6 +54,11 @@ class Loss:
     own: bool = True
     strength: int = ITERATED
     kept: float = 1.0
+
+    @property
+    def most(self) -> float:
+        """The largest loss that is not excluded: no more than the base has, as far as that is known."""
+        return max(-self.difference, min(-self.low, self.kept if self.own else 1.0))
 
     def within(self, margin: float) -> bool:
         """Whether it was shown to be no larger than the margin."""
@@ -222,7 +227,7 @@ def _missing(found: Evidence, margin: float) -> str:
 def _open(loss: Loss) -> str:
     shown = "a loss is shown and" if loss.verdict == Verdict.LESS else "no loss is shown, but"
     where = f"under {loss.name}" if loss.verdict else f"on {loss.name}"
-    return f"{where} {shown} one of {_points(-loss.low)} points is not excluded"
+    return f"{where} {shown} one of {_points(loss.most)} points is not excluded"
 
 
 def _images(losses: Sequence[Loss], margin: float, seeds: int | None) -> str:
@@ -252,7 +257,7 @@ def listed(losses: Sequence[Loss]) -> str:
 def _bounds(loss: Loss) -> str:
     """The bounds of a loss that was shown; Holm shows some that the simultaneous interval does not tell from 0."""
     least = _points(max(-loss.high, 0.0))
-    return f"up to {_points(-loss.low)}" if least == "0" else f"{least} to {_points(-loss.low)}"
+    return f"up to {_points(loss.most)}" if least == "0" else f"{least} to {_points(loss.most)}"
 
 
 def _points(share: float) -> str:

@@ -23,7 +23,8 @@ def evidence(
     """The Evidence on a compressed model, seeds together, of one kind of verdict.
 
     Args:
-        tables: name -> table: `verdicts`, `clean_differences`, `robust_accuracy`, `crafting` and `compression`.
+        tables: name -> table: `verdicts`, `clean_accuracy`, `clean_differences`, `robust_accuracy`, `crafting` and
+            `compression`.
         findings: of the audit.
         alpha: the study's.
         model: a row of `compression`, of any seed.
@@ -37,9 +38,12 @@ def evidence(
     robust, crafting = tables["robust_accuracy"], tables["crafting"]
     robust = robust[robust["dataset"].eq(model["dataset"])]
     gradients = _gradients(crafting[crafting["dataset"].eq(model["dataset"]) & crafting["source"].isin(own)], robust)
+    known = tables["clean_accuracy"]
+    known = known.loc[known["dataset"].eq(model["dataset"]) & known["model"].isin(bases), "accuracy"]
+    kept = float(known.mean()) if len(known) else 1.0
     warned = models.loc[models["dataset"].eq(model["dataset"]) & models["model"].isin(own), "warning"]
     return Evidence(
-        clean=next((_clean_loss(row, tables["clean_differences"], alpha) for row in clean.itertuples()), None),
+        clean=next((_clean_loss(row, tables["clean_differences"], alpha, kept) for row in clean.itertuples()), None),
         attacks=_losses(verdicts, robust, bases, alpha, gradients),
         same=next((text for text in warned if text.startswith(SAME)), ""),
         broken=broken(on_model),
@@ -70,10 +74,10 @@ def beside_base(table: pd.DataFrame, model: dict[str, Any], about: str | None = 
     return rows
 
 
-def _clean_loss(row: Any, table: pd.DataFrame, alpha: float) -> Loss:
+def _clean_loss(row: Any, table: pd.DataFrame, alpha: float, kept: float) -> Loss:
     compared = table[table["dataset"].eq(row.dataset) & table["against"].eq(BASE) & table["about"].eq(row.about)]
     low, high = corrected(row, int(compared["compression"].ne(CONTROL).sum()), alpha)
-    return Loss(CLEAN_IMAGES, "", row.difference, low, high, row.n)
+    return Loss(CLEAN_IMAGES, "", row.difference, low, high, row.n, kept=kept)
 
 
 def _gradients(crafting: pd.DataFrame, robust: pd.DataFrame) -> pd.Series:

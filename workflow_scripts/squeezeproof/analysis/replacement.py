@@ -32,7 +32,7 @@ from squeezeproof.analysis.pairs import BASE, Pair
 from squeezeproof.analysis.verdicts import ITSELF, verdicts
 from squeezeproof.audit.findings import FAILURE, WARNING, Finding
 from squeezeproof.statistics.crossed import About, Mean, interval
-from squeezeproof.tables.table import points, records
+from squeezeproof.tables.table import points, records, unseen
 from squeezeproof.tables.words import Comparison, Verdict
 from squeezeproof.types import Described
 
@@ -114,7 +114,8 @@ def replacement(
     table = table.assign(turn=table["attack"].map(entries.index))
     table = table.sort_values(["norm", "eps", "turn", "place"], kind="stable", ignore_index=True)[COLUMNS]
     before = _clean(clean, statistics)
-    on_clean = Loss(CLEAN_IMAGES, "", *(before[name] for name in ("difference", "low", "high", "n")))
+    numbers = (before[name] for name in ("difference", "low", "high", "n"))
+    on_clean = Loss(CLEAN_IMAGES, "", *numbers, kept=before["base_accuracy"])
     found = _weighed(on_clean, losses, audit, reason)
     verdict, reasons = answer(found, statistics["margin"])
     headline = f"{verdict.capitalize()}: {'; '.join(reasons)}."
@@ -244,7 +245,7 @@ def _sentence(row: Any, classes: int, open_there: Mapping[str, str]) -> str:
         f"compressed model {compressed}: {points(row['difference'])} points {bounds(row)}, {row['verdict']}"
     )
     if row["verdict"] == Verdict.NOT_SHOWN:
-        text += f"; a difference below {100 * row['detectable']:.1f} points could not be shown with {row['n']} images"
+        text += f"; {unseen(row['detectable'])} with {row['n']} images"
     if falls(row, classes):
         text += "; neither does better than chance"
     if budget in open_there and row["verdict"] != Verdict.LESS:

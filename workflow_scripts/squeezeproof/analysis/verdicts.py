@@ -15,7 +15,7 @@ from squeezeproof.analysis.names import CONTROL, MODEL
 from squeezeproof.analysis.pairs import Pair, adjusted
 from squeezeproof.statistics.crossed import About, Mean, half_width, interval, p_difference, p_equivalence
 from squeezeproof.tables.catalog.comparisons import VERDICTS
-from squeezeproof.tables.table import points, records
+from squeezeproof.tables.table import points, records, unseen
 from squeezeproof.tables.words import Cause, Comparison, Verdict
 
 # Where no row isolates compression.
@@ -160,8 +160,7 @@ def sentence(row: Any, statistics: dict[str, Any]) -> str:
         text += f", within the margin of {margin}"
         text += ", though not zero" if row.p_difference_holm < statistics["alpha"] else ""
     elif row.verdict == Verdict.NOT_SHOWN:
-        text += f"; a difference below {100 * row.detectable:.1f} points could not be shown; that is no evidence of "
-        text += f"equality, which needs the margin of {margin}"
+        text += f"; {unseen(row.detectable)}; that is no evidence of equality, which needs the margin of {margin}"
     if row.about == About.MODELS:
         text += "; this says nothing of other trainings"
     if not row.led and row.verdict in (Verdict.FOUND_LESS, Verdict.EQUIVALENT):

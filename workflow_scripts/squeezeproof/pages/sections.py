@@ -11,7 +11,7 @@ from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.verdicts import NOT_ISOLATED
 from squeezeproof.statistics.crossed import About
 from squeezeproof.tables.files import read_table
-from squeezeproof.tables.table import points
+from squeezeproof.tables.table import points, unseen
 from squeezeproof.tables.words import Comparison, Verdict
 
 VERDICTS = [
@@ -91,17 +91,14 @@ def verdicts_section(verdicts: pd.DataFrame) -> Iterator[str]:
 
 
 def _verdicts_of(verdicts: pd.DataFrame, against: str, about: str) -> Iterator[str]:
-    seeds, reach = int(verdicts["seeds"].max()), 100 * verdicts["detectable"].median()
+    seeds, reach = int(verdicts["seeds"].max()), unseen(verdicts["detectable"].median())
     yield f"Beside their {against}s, verdicts on {about} ([what they promise](../verdicts/README.md)):"
     yield ""
     for where, rows in verdicts.groupby(verdicts.apply(_images, axis=1), sort=False):
         counts = rows["verdict"].value_counts()
         shares = ", ".join(f"{verdict} in {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
         yield f"- On {where}: {shares} of {len(rows)} comparisons."
-    yield (
-        f"- With {seeds} seed{'s' * (seeds > 1)} and {int(verdicts['n'].max())} images, a difference below {reach:.1f} "
-        f"points could not be shown (median)."
-    )
+    yield (f"- With {seeds} seed{'s' * (seeds > 1)} and {int(verdicts['n'].max())} images, {reach} (median).")
     yield ""
     shown = verdicts[verdicts["verdict"].isin([Verdict.LESS, Verdict.MORE])]
     if shown.empty:

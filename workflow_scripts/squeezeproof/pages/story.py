@@ -21,7 +21,7 @@ from squeezeproof.pages.answer_cards import WORDS, cards, totals
 from squeezeproof.pages.render import render
 from squeezeproof.statistics.crossed import About
 from squeezeproof.tables.formats import Readable, readable
-from squeezeproof.tables.table import points, records
+from squeezeproof.tables.table import points, records, unseen
 from squeezeproof.tables.words import Verdict
 
 # Snakemake's report shows a blank frame for embedded pages above about 1.5 MB.
@@ -176,8 +176,7 @@ def _counted(verdicts: pd.DataFrame, against: str, about: str, margin: float) ->
         f"{number[Verdict.EQUIVALENT]} equivalent within {100 * margin:g} points, in "
         f"{number[Verdict.TRANSFERS_WORSE]} images made for another model transfer worse, {searched}"
         f"{number[Verdict.NOT_SHOWN]} without a difference shown, which is no evidence of equality. With {seeds} "
-        f"seed{'s' * (seeds > 1)} and {verdicts['n'].max()} images, a difference below "
-        f"{100 * verdicts['detectable'].median():.1f} points could not be shown (median)."
+        f"seed{'s' * (seeds > 1)} and {verdicts['n'].max()} images, {unseen(verdicts['detectable'].median())} (median)."
     )
 
 

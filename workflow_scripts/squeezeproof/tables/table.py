@@ -71,6 +71,16 @@ def points(share: float) -> str:
     return signed(100 * share)
 
 
+def unseen(reach: float) -> str:
+    """What a comparison could not show, as a clause, by the smallest difference that it could, a share."""
+    shown = f"{100 * reach:.1f}"
+    return (
+        "no difference could have been shown"
+        if float(shown) >= 100
+        else f"a difference below {shown} points could not be shown"
+    )
+
+
 def _p_value(text: str, number: float) -> str:
     return "< 0.001" if number < 0.001 else f"{number:.3f}"
 
