@@ -439,15 +439,21 @@ def test_a_pass_is_of_fewer_images_where_they_are_large(side, images):
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_two_files_and_a_folder_become_a_page(base, tmp_path):
-    workspace = Workspace.create(tmp_path / "study", {})
-    place = workspace.path / "my"
-    folder(place / "images", 120)
+def with_pruned(base, place, amount):
+    """A workspace with images, the base, and it with a share of the weights of every layer pruned."""
+    workspace = Workspace.create(place / "study", {})
+    folder(workspace.path / "my/images", 120)
     network = copy.deepcopy(base)
-    torch.save(network.state_dict(), place / "base.pt")
+    torch.save(network.state_dict(), workspace.path / "my/base.pt")
     for layer in [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]:
-        prune.l1_unstructured(layer, "weight", amount=0.7)
-    torch.save(network.state_dict(), place / "small.pt")
+        prune.l1_unstructured(layer, "weight", amount=amount)
+    torch.save(network.state_dict(), workspace.path / "my/small.pt")
+    return workspace
+
+
+def test_two_files_and_a_folder_become_a_page(base, tmp_path):
+    workspace = with_pruned(base, tmp_path, amount=0.7)
+    place = workspace.path / "my"
 
     done = check(workspace.path, ARCHITECTURE="{kind: cnn8, width: 8}", EPS="0.1")
 
@@ -475,14 +481,7 @@ def test_two_files_and_a_folder_become_a_page(base, tmp_path):
 @pytest.mark.slow
 def test_a_model_that_pruning_broke_is_answered_and_not_taken_for_misread(base, tmp_path):
     """Its file is read as its base is: that another normalization suits the wreck better says nothing."""
-    workspace = Workspace.create(tmp_path / "study", {})
-    place = workspace.path / "my"
-    folder(place / "images", 120)
-    network = copy.deepcopy(base)
-    torch.save(network.state_dict(), place / "base.pt")
-    for layer in [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]:
-        prune.l1_unstructured(layer, "weight", amount=0.99)
-    torch.save(network.state_dict(), place / "small.pt")
+    workspace = with_pruned(base, tmp_path, amount=0.99)
 
     done = check(workspace.path, ARCHITECTURE="{kind: cnn8, width: 8}", EPS="0.1")
 

@@ -126,11 +126,7 @@ def broken(findings: Sequence[Finding]) -> str:
 
 def _concerns(finding: Finding, dataset: str, names: set[str]) -> bool:
     """Whether a finding is on one of some models: as target, on all that they are sources of, or on all models."""
-    if finding.dataset != dataset:
-        return False
-    if finding.target != EVERY:
-        return finding.target in names
-    return finding.source in {EVERY, *names}
+    return finding.dataset == dataset and finding.model in {EVERY, *names}
 
 
 def counted(findings: Sequence[Finding], verdict: str) -> list[str]:

@@ -141,7 +141,7 @@ def model_label(row: Any, side: str, shared: Collection[str]) -> str:
     if training != ENSEMBLE:
         parts.append(_removed(compression, ratio, bits))
     if compression != "none":
-        parts.append("not fine-tuned" if finetuning == "none" else f"{finetuning} fine-tuning")
+        parts.append(finetuning_in_words(finetuning))
     kept = [part for part in parts if part not in shared]
     return " ".join(kept) or parts[-1]
 

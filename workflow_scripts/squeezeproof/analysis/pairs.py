@@ -21,7 +21,7 @@ from squeezeproof.study.entities import Instance
 from squeezeproof.study.instances import needs_gradients
 from squeezeproof.tables.catalog.comparisons import COMPARISONS, FLIPS
 from squeezeproof.tables.words import Comparison
-from squeezeproof.types import Described, Reference
+from squeezeproof.types import Described, Key, Reference
 
 BASE = "base"
 UNIQUE = ["dataset", "target", "against", "source", "comparison", "attack"]
@@ -134,8 +134,7 @@ def read_pairs(
                 continue
             predicted = predictions[attack]
             scored, budget = predicted != NOT_SCORED, {key: settings[key] for key in BUDGET}
-            led = _led(settings, attack, audit, dataset, source)
-            led = led and not audit.knows_nothing(dataset, source, target, attack)
+            led = _led(settings, audit, (dataset, source, target, attack))
             warned = bool(audit.warnings(dataset, source, target, attack))
             judged = predicted == labels, scored, budget, predictions[CLEAN] == labels, led, warned
             outcomes[dataset, target, source, attack] = judged
@@ -155,11 +154,14 @@ def read_pairs(
     return sorted(pairs, key=lambda pair: [pair.columns[key] for key in UNIQUE])
 
 
-def _led(settings: dict[str, Any], attack: str, audit: Audit, dataset: str, source: str) -> bool:
-    """Whether gradients of the model that it attacks led an attack, and no check calls it weak."""
+def _led(settings: dict[str, Any], audit: Audit, key: Key) -> bool:
+    """Whether gradients of the model that it attacks led an attack, no check calls it weak, and the target knows more
+    than nothing.
+    """
+    dataset, source, _, attack = key
     probed = registry.attacks()[settings["method"]].probed
     led = needs_gradients(Instance(attack, attack, settings))
-    return led and not audit.weak(dataset, source, attack, probed)
+    return led and not audit.weak(dataset, source, attack, probed) and not audit.knows_nothing(*key)
 
 
 def references(target: Described) -> list[tuple[Reference, str]]:

@@ -94,6 +94,11 @@ class Finding:
     verdict: str
     message: str
 
+    @property
+    def model(self) -> str:
+        """The model that the finding is on: the target, or the source where it is on every target."""
+        return self.source if self.target == EVERY else self.target
+
 
 def judge(
     key: Key,

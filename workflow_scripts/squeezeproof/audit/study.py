@@ -9,7 +9,6 @@ from squeezeproof.audit.cells import Split, audit_predictions, by_target
 from squeezeproof.audit.comparisons import audit_target
 from squeezeproof.audit.findings import (
     ASKED,
-    EVERY,
     FAILURE,
     KNOWS,
     MODEL_BROKEN,
@@ -71,7 +70,7 @@ def with_results(findings: Sequence[Finding], parents: dict[tuple[str, str], str
     """
     broken, own = set(), defaultdict(bool)
     for finding in findings:
-        model = finding.dataset, finding.source if finding.target == EVERY else finding.target
+        model = finding.dataset, finding.model
         if finding.check == KNOWS and finding.verdict == FAILURE:
             broken.add(model)
         if finding.check == ASKED:
@@ -84,9 +83,9 @@ def with_results(findings: Sequence[Finding], parents: dict[tuple[str, str], str
         return base != name and own[dataset, name] and own[dataset, base] and (dataset, base) not in broken
 
     for finding in findings:
-        name = finding.source if finding.target == EVERY else finding.target
         told = finding.check == KNOWS and finding.message.startswith(MODEL_BROKEN)
-        yield replace(finding, verdict=WARNING) if told and compressing_broke_it(finding.dataset, name) else finding
+        result = told and compressing_broke_it(finding.dataset, finding.model)
+        yield replace(finding, verdict=WARNING) if result else finding
 
 
 def check(findings: Iterable[Finding]) -> str:

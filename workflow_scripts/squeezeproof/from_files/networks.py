@@ -97,8 +97,7 @@ def find_network(
         )
     note = f"{best}: {found:.1%} of {len(labels)} images right"
     note += f" ({', '.join(others)})" if others else ""
-    # Within the error of so many images another reading may as well be what it was trained on.
-    near = found - (2 * found * (1 - found) / len(labels)) ** 0.5
+    near = _as_good(found, len(labels))
     alike = [name for name, (share, *_) in tried.items() if name.startswith(named) and name != best and share >= near]
     if alike:
         readings = " and ".join(name.removeprefix(named) for name in [best, *alike])
@@ -142,12 +141,19 @@ def find_external(
     if settings.get("architecture"):
         what = f"{_said({'normalization': 'as written', **settings['architecture']})}, "
     told = f"{what}{found:.1%} of {len(labels)} images right, as the base in {agreement:.1%}"
-    # As of the base; None is one of the others.
-    near = found - (2 * found * (1 - found) / len(labels)) ** 0.5
+    # None is one of the others.
+    near = _as_good(found, len(labels))
     alike = [one for one, (share, _, other, _) in tried.items() if one and share >= near and (other != own).any()]
     if alike:
         told += f" (so or nearly so by normalization {' or '.join(alike)}: OPTIONS='{{normalization: ...}}' says which)"
     return written, "; ".join([told, *done])
+
+
+def _as_good(accuracy: float, images: int) -> float:
+    """The accuracy from which another reading may as well be what a model was trained on, within the error of so many
+    images.
+    """
+    return accuracy - (2 * accuracy * (1 - accuracy) / images) ** 0.5
 
 
 def _as_the_file_says(path: str | Path, pixels: list[str], dataset: DatasetMetadata) -> list[str]:

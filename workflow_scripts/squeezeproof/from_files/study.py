@@ -135,25 +135,26 @@ def understand(asked: Asked) -> Understood:
 def _network(asked: Asked, images: Images, pixels: "Tensor", labels: "Tensor") -> Network:
     """The base; InputError where it knows its classes in the order of the numbers that are their names."""
 
-    def found(labels: "Tensor") -> Network:
-        return find_network(asked.base, pixels, labels, images.classes, asked.architecture, asked.normalization)
-
-    def right(labels: "Tensor") -> float:
+    def found(labels: "Tensor") -> Network | InputError:
         try:
-            return found(labels).accuracy
-        except InputError:
-            return 0.0
+            return find_network(asked.base, pixels, labels, images.classes, asked.architecture, asked.normalization)
+        except InputError as error:
+            return error
 
+    by_name = found(labels)
     if images.by_number:
-        by_name, by_number = right(labels), right(labels.new_tensor(images.by_number)[labels])
-        if by_number > by_name:
-            shown = f"labels {by_name:.1%} of the images right so" if by_name else "knows nothing so"
+        by_number = found(labels.new_tensor(images.by_number)[labels])
+        named, numbered = (0.0 if isinstance(one, InputError) else one.accuracy for one in (by_name, by_number))
+        if numbered > named:
+            shown = f"labels {named:.1%} of the images right so" if named else "knows nothing so"
             raise InputError(
                 f"IMAGES={asked.images}: the classes are taken in the order of their names, in which 10 comes before "
-                f"2; the base {shown}, and labels {by_number:.1%} right in the order of their numbers; rename the "
+                f"2; the base {shown}, and labels {numbered:.1%} right in the order of their numbers; rename the "
                 f"folders, 2 to 02 and so on"
             )
-    return found(labels)
+    if isinstance(by_name, InputError):
+        raise by_name
+    return by_name
 
 
 def _some(images: Images) -> "tuple[Tensor, Tensor]":

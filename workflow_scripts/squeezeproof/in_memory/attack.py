@@ -19,7 +19,7 @@ from squeezeproof.entries.attack import eps_contradictions
 from squeezeproof.entries.budget import with_budget
 from squeezeproof.entries.settings import as_dict, suggest
 from squeezeproof.errors import InputError
-from squeezeproof.in_memory.inputs import as_images, as_labels, as_model, as_number, as_whole, check_surroundings
+from squeezeproof.in_memory.inputs import as_images, as_labels, as_model, as_number, as_run
 from squeezeproof.study.entities import plain
 from squeezeproof.study.schema import in_words
 
@@ -126,8 +126,7 @@ def attack(
     Returns Attacked. Raises InputError where an argument is not what it should be, the model gives no gradients to an
     attack that needs them, its outputs are no logits, or another library's attack ends in an exception.
     """
-    check_surroundings()
-    seed, batch_size = as_whole("seed", seed, 0), None if batch_size is None else as_whole("batch_size", batch_size, 1)
+    seed, batch_size = as_run(seed, batch_size)
     pixels = as_images(images)
     checked = checked_settings(name, {"eps": eps, "norm": norm, **settings}, pixels[0].numel())
     targets = as_labels(labels, len(pixels))

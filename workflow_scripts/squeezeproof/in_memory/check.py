@@ -28,8 +28,7 @@ from squeezeproof.in_memory.inputs import (
     as_labels,
     as_model,
     as_number,
-    as_whole,
-    check_surroundings,
+    as_run,
     gives_gradients,
 )
 from squeezeproof.in_memory.run import Run
@@ -124,8 +123,7 @@ def check(
     for name, value, most in (("margin", margin, 0.5), ("alpha", alpha, 0.2)):
         if not 0 < value <= most:
             raise InputError(f"{name}: {value} is not in (0, {most}]")
-    check_surroundings()
-    seed, batch_size = as_whole("seed", seed, 0), None if batch_size is None else as_whole("batch_size", batch_size, 1)
+    seed, batch_size = as_run(seed, batch_size)
     if page is not None:
         _check_page(Path(page))
     pixels = as_images(images)

@@ -84,8 +84,10 @@ def as_number(value: Any) -> Any:
     return value.item() if isinstance(value, torch.Tensor | np.ndarray | np.generic) and not value.ndim else value
 
 
-def check_surroundings() -> None:
-    """InputError where torch is set so that no attack computes what it should."""
+def as_run(seed: Any, batch_size: Any) -> tuple[int, int | None]:
+    """The seed and the batch size of a call; InputError where one is none, or where torch is set so that no attack
+    computes what it should.
+    """
     if torch.is_inference_mode_enabled():
         raise InputError("torch.inference_mode is on, in which nothing has a gradient; call this outside of it")
     if torch.get_default_dtype() != torch.float32:
@@ -93,6 +95,7 @@ def check_surroundings() -> None:
             f"torch's default type is {_name(torch.get_default_dtype())}, float32 is needed; write "
             f"torch.set_default_dtype(torch.float32) before this call"
         )
+    return as_whole("seed", seed, 0), None if batch_size is None else as_whole("batch_size", batch_size, 1)
 
 
 def as_labels(labels: Any, count: int) -> torch.Tensor:

@@ -112,9 +112,10 @@ def _deployed(table: pd.DataFrame) -> Iterator[str]:
     """The int8 models beside their fake-quantized models, clean and attacked, and how far apart they are."""
     yield "| model | attack | simulated | int8 | points | 95 % interval | one label |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
-    for row in table[(table["attack"] == CLEAN) | (table["source"] == table["model"])].itertuples():
+    shown = table.assign(removed=removals(table))
+    for row in shown[(shown["attack"] == CLEAN) | (shown["source"] == shown["model"])].itertuples():
         yield (
-            f"| {row.training}, {row.compression} {level(row.ratio, row.bits)} | {attack_of(row)} | "
+            f"| {row.training}, {row.removed} | {attack_of(row)} | "
             f"{100 * row.fake_quantized_accuracy:.1f} | {100 * row.int8_accuracy:.1f} | "
             f"{points(row.difference)} | {points(row.low)} to {points(row.high)} | "
             f"{100 * row.agreement:.1f} % |"

@@ -98,7 +98,7 @@ def _verdicts_of(verdicts: pd.DataFrame, against: str, about: str) -> Iterator[s
         counts = rows["verdict"].value_counts()
         shares = ", ".join(f"{verdict} in {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
         yield f"- On {where}: {shares} of {len(rows)} comparisons."
-    yield (f"- With {seeds} seed{'s' * (seeds > 1)} and {int(verdicts['n'].max())} images, {reach} (median).")
+    yield f"- With {seeds} seed{'s' * (seeds > 1)} and {int(verdicts['n'].max())} images, {reach} (median)."
     yield ""
     shown = verdicts[verdicts["verdict"].isin([Verdict.LESS, Verdict.MORE])]
     if shown.empty:
