@@ -337,6 +337,11 @@ def test_null_removes_a_key(path):
     assert check_config(minimal({path: None})) == check_config(minimal())
 
 
+def test_null_removes_a_name_of_the_published_file():
+    checked = check_config(minimal({"published": {"table": "a.csv", "attacks": {"FGSM": None, "PGD": "pgd"}}}))
+    assert checked["published"]["attacks"] == {"PGD": "pgd"}
+
+
 def test_null_stays_where_it_is_a_value():
     checked = check_config(minimal({"datasets.digits.train": None, "attacks.pgd": {"eps": 0.1, "alpha": None}}))
     assert checked["datasets"]["digits"]["train"] is None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from squeezeproof.entries.settings import (
     Distinct,
@@ -130,7 +130,12 @@ class Features(Settings):
     seed: Seed = setting("Seed of t-SNE.", 0)
 
 
-NamesOfOurs = dict[str, Text]
+def _without_nulls(value: Any) -> Any:
+    """As of other mappings, a null removes a name."""
+    return {name: ours for name, ours in value.items() if ours is not None} if isinstance(value, dict) else value
+
+
+NamesOfOurs = Annotated[dict[str, Text], BeforeValidator(_without_nulls)]
 THEIRS = "The file's names, each with the study's name for it."
 
 
