@@ -28,7 +28,7 @@ from squeezeproof.study.costs import read_costs
 
 SCRIPTS = ["prepare", "train", "compress", "craft", "predict", "write_tables", "plot_heatmap"]
 MODES = ["started", "forked"]
-COLUMNS = ["study", "jobs", "mode", "part", "cpu_seconds", "share"]
+COLUMNS = ["study", "jobs", "mode", "wall_seconds", "part", "cpu_seconds", "share"]
 TORCH_FREE = {"prepare", "write_tables", "plot_heatmap"}
 
 
@@ -96,8 +96,11 @@ def start_up(rounds):
         print(f"{label:32} {cpu:8.2f} {cpu / measured[peer][1]:7.2f} x {peer}")
 
 
-def run(path, seeds, cores, modes):
-    """Run a study from nothing in each mode, with so many seeds or its own; rows of what became of the CPU seconds."""
+def run(path, seeds, cores, modes, table=None):
+    """Run a study from nothing in each mode, with so many seeds or its own; what became of the CPU seconds as CSV.
+
+    The file is written after every mode, so that one that is stopped in the next keeps it.
+    """
     config = yaml.safe_load(Path(path).read_text())
     if seeds:
         config["seeds"] = list(range(seeds))
@@ -114,9 +117,11 @@ def run(path, seeds, cores, modes):
             files = [path for path in results.glob("tables/*.csv") if path.stem != "crafting"]
             tables[mode] = {path.name: path.read_bytes() for path in files}
             rows += share(config["study"], mode, read_costs(results), wall, cpu)
-    if any(made != tables[modes[0]] for made in tables.values()):
-        sys.exit("The runs made different tables.")
-    return rows
+        if any(made != tables[modes[0]] for made in tables.values()):
+            sys.exit("The runs made different tables.")
+        if table:
+            with table.open("w", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
 
 
 def finished(name):
@@ -143,7 +148,7 @@ def share(name, mode, costs, wall, cpu):
     rows = []
     for label, spent in {**parts, "all": total}.items():
         print(f"{label:40} {spent:8.1f} {spent / total:7.0%}")
-        rows.append([name, len(costs), mode, label, f"{spent:.1f}", f"{spent / total:.3f}"])
+        rows.append([name, len(costs), mode, f"{wall:.0f}", label, f"{spent:.1f}", f"{spent / total:.3f}"])
     print(f"{len(costs)} jobs in {wall:.0f} s")
     return rows
 
@@ -164,7 +169,4 @@ if __name__ == "__main__":
         if not arguments.seeds:
             planning(arguments.rounds)
             start_up(arguments.rounds)
-        rows = run(arguments.run, arguments.seeds, arguments.cores, arguments.modes)
-        if arguments.write:
-            with arguments.write.open("w", newline="") as file:
-                csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
+        run(arguments.run, arguments.seeds, arguments.cores, arguments.modes, arguments.write)

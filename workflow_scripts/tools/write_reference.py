@@ -1,7 +1,8 @@
 """Writes what docs/, schemas/ and the report say of settings, attacks and tables: `write_reference.py`.
 
 docs/config.md, schemas/ and the table of attacks in docs/choose_an_attack.md are made from the settings and entries of
-the library and, for the speed of the attacks, from docs/benchmarks/attacks.csv; docs/tables.md and the captions in
+the library and, for the speed of the attacks, from docs/benchmarks/attacks.csv; the table of what jobs cost besides
+their work in docs/run_on_a_cluster.md from docs/benchmarks/overhead.csv; docs/tables.md and the captions in
 report/tables/ from the tables' catalog.
 """
 
@@ -38,6 +39,7 @@ ATTACKS, CONFIG = ROOT / "docs" / "choose_an_attack.md", ROOT / "docs" / "config
 SCHEMA, OVERLAY = ROOT / "schemas" / "study.schema.json", ROOT / "schemas" / "overlay.schema.json"
 TABLES_PAGE, CAPTIONS = ROOT / "docs" / "tables.md", ROOT / "report" / "tables"
 SPEED = ROOT / "docs" / "benchmarks" / "attacks.csv"
+CLUSTER, OVERHEAD = ROOT / "docs" / "run_on_a_cluster.md", ROOT / "docs" / "benchmarks" / "overhead.csv"
 OWN = ("SqueezeProof", "bare passes")
 
 
@@ -150,12 +152,24 @@ def _short(description):
     return re.sub(r"[:;].*?(?=\[|$)", " ", sentence).strip()
 
 
-def splice(text):
-    """The page with the table of attacks between its markers."""
-    begin, end = "<!-- attacks: begin (written by `make reference`) -->", "<!-- attacks: end -->"
+def overhead():
+    """What became of the seconds of a study whose jobs started by themselves, and of one whose jobs were forked."""
+    rows = list(csv.DictReader(OVERHEAD.open()))
+    modes = {row["mode"]: row for row in rows}
+    cells = {(row["part"], row["mode"]): f"{row['cpu_seconds']} ({float(row['share']):.0%})" for row in rows}
+    lines = [f"| {next(iter(modes.values()))['jobs']} jobs | {' | '.join(modes)} |", "| --- |" + " --- |" * len(modes)]
+    lines += [f"| wall seconds | {' | '.join(row['wall_seconds'] for row in modes.values())} |"]
+    for part in dict.fromkeys(row["part"] for row in rows):
+        lines.append(f"| CPU seconds: {part} | {' | '.join(cells[part, mode] for mode in modes)} |")
+    return "\n".join(lines) + "\n"
+
+
+def splice(text, name, part):
+    """A page with what was written between the markers of that name."""
+    begin, end = f"<!-- {name}: begin (written by `make reference`) -->", f"<!-- {name}: end -->"
     before, rest = text.split(begin)
     _, after = rest.split(end)
-    return f"{before}{begin}\n\n{attacks()}\n{end}{after}"
+    return f"{before}{begin}\n\n{part}\n{end}{after}"
 
 
 def _text(description):
@@ -210,7 +224,12 @@ def _code(value):
 
 if __name__ == "__main__":
     sources = references.read()
-    pages = {ATTACKS: splice(ATTACKS.read_text()), CONFIG: reference(), TABLES_PAGE: describe.reference()}
+    pages = {
+        ATTACKS: splice(ATTACKS.read_text(), "attacks", attacks()),
+        CLUSTER: splice(CLUSTER.read_text(), "overhead", overhead()),
+        CONFIG: reference(),
+        TABLES_PAGE: describe.reference(),
+    }
     pages = {path: references.linked(text, sources) for path, text in pages.items()}
     for path, overlay in ((SCHEMA, False), (OVERLAY, True)):
         pages[path] = json.dumps(editor_schema(overlay=overlay), indent=1, ensure_ascii=False) + "\n"
