@@ -4,6 +4,7 @@ import pytest
 from table_examples import over_seeds, whole
 
 from squeezeproof.pages.findings_page import findings_page
+from squeezeproof.pages.sections import condensed, write_audit_in_short
 from squeezeproof.statistics.crossed import About
 from squeezeproof.tables.files import write_table
 
@@ -17,18 +18,18 @@ EFFECT |= {"by_compression": -0.01, "by_compression_low": -0.02, "by_compression
 CLEAN = {"difference": 0.012, "low": 0.005, "high": 0.019, "about": About.TRAININGS, "n": 2000}
 
 
-def page(folder, effects, clean=()):
+def page(folder, effects, clean=(), audit=()):
     selected = {"dataset": "digits", "compression": "filter", "selected": "not evaluated", "attack": "clean"}
     tables = {
         "over_seeds": over_seeds(),
         "selected": whole("selected", [{**selected, "tolerance": 0.01}]),
-        "audit": whole("audit", []),
         "effects": whole("effects", effects),
     }
     if clean:
         tables["clean_differences"] = whole("clean_differences", clean)
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
+    write_audit_in_short(folder, whole("audit", audit))
     findings_page(folder, "t", "i", [])
     return (folder / "README.md").read_text()
 
@@ -73,3 +74,14 @@ def test_models_that_differ_in_their_fine_tuning_alone_have_rows_of_their_own(tm
     assert "| standard | filter 50 %, not fine-tuned | −10.0 (+0.5 to +1.9) |  |" in said
     assert "| standard | filter 90 % | −20.0" in said
     assert "| standard | filter 50 %, adversarial fine-tuning | FGSM" in said
+
+
+def test_what_the_audit_raised_stays_and_what_passed_is_counted(tmp_path):
+    quiet = {"check": 1, "name": "in the ball", "verdict": "pass"}
+    loud = {"check": 2, "name": "moved", "verdict": "warning", "source": "m", "message": "few moved"}
+    rows = [quiet, loud, quiet, quiet | {"verdict": "not applicable"}, loud | {"source": "n"}]
+    short = condensed(whole("audit", rows))
+    told = [tuple(row) for row in short[["check", "verdict", "source", "cells"]].fillna("").to_numpy()]
+    assert told == [(1, "pass", "", 2), (1, "not applicable", "", 1), (2, "warning", "m", 1), (2, "warning", "n", 1)]
+    said = page(tmp_path, [], audit=rows)
+    assert "- 2 checks pass, 2 warn, 0 fail; 1 do not apply.\n- Check 2 (moved), 2 times, such as: few moved.\n" in said

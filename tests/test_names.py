@@ -17,6 +17,7 @@ from squeezeproof.figures.pareto import pareto
 from squeezeproof.figures.transfer import transfer
 from squeezeproof.pages.explorer_data import explorer_data
 from squeezeproof.pages.findings_page import findings_page
+from squeezeproof.pages.sections import write_audit_in_short
 from squeezeproof.pages.story import sentences, verdict_matrix
 from squeezeproof.tables.files import write_table
 
@@ -114,9 +115,9 @@ def test_the_page_of_findings_names_it(tmp_path):
         "over_seeds": renamed(over_seeds()),
         "verdicts": whole("verdicts", renamed(verdicts())),
         "selected": whole("selected", [{**selected, "tolerance": 0.01}]),
-        "audit": whole("audit", []),
     }.items():
         write_table(tmp_path / f"{name}.csv", table)
+    write_audit_in_short(tmp_path, whole("audit", []))
     findings_page(tmp_path, "t", "i", [])
     page = (tmp_path / "README.md").read_text()
     assert "| FAB-eps |" in page and NAME not in page.replace("FAB-eps", "")

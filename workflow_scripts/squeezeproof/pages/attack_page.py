@@ -9,6 +9,7 @@ import pandas as pd
 
 from squeezeproof.analysis.names import level
 from squeezeproof.entries import registry
+from squeezeproof.pages.sections import read_audit_in_short
 from squeezeproof.tables.files import read_table
 from squeezeproof.tables.table import records
 
@@ -19,7 +20,7 @@ EPS = 0.02
 
 def attack_page(folder: Path) -> None:
     """Write README.md beside the tables of one study: clean and robust accuracy, crafting, stages and audit."""
-    tables = {name: read_table(folder / f"{name}.csv") for name in ("robust_accuracy", "crafting", "stages", "audit")}
+    tables = {name: read_table(folder / f"{name}.csv") for name in ("robust_accuracy", "crafting", "stages")}
     clean = read_table(folder / "clean_accuracy.csv").set_index("model")
     accuracy = tables["robust_accuracy"].pivot(index="attack", columns=["source", "target"], values="accuracy")
     base = clean.index[clean["compression"] == "none"][0]
@@ -53,7 +54,7 @@ def attack_page(folder: Path) -> None:
         lines.append(f"| {attack} | {' | '.join(cells)} | {passes} |")
     lines += ["", "## Attack after attack on what is left", "", *_stages(tables["stages"], names)]
     sentences = _sentences(accuracy, tables["crafting"], models, names)
-    lines += ["", "## What the audit says", "", *_audit(tables["audit"])]
+    lines += ["", "## What the audit says", "", *_audit(read_audit_in_short(folder))]
     lines += ["", "## What can be read off", "", *(f"- {sentence}" for sentence in sentences)]
     (folder / "README.md").write_text("\n".join(lines) + "\n")
 
@@ -69,11 +70,11 @@ def _stages(stages: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
 
 
 def _audit(audit: pd.DataFrame) -> Iterator[str]:
-    counts = audit["verdict"].value_counts()
+    counts = audit.groupby("verdict")["cells"].sum()
     failures, warnings = counts.get("failure", 0), audit[audit["verdict"] == "warning"]
     yield (
         f"{counts['pass']} checks pass, {failures} {'fails' if failures == 1 else 'fail'}, {len(warnings)} warn "
-        "([audit.csv](audit.csv)):"
+        "([audit_in_short.csv](audit_in_short.csv)):"
     )
     yield ""
     for row in warnings.itertuples():

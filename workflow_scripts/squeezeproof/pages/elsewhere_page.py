@@ -11,12 +11,12 @@ import pandas as pd
 
 from squeezeproof.analysis.names import attack_displays
 from squeezeproof.entries import registry
-from squeezeproof.pages.sections import audit_section
+from squeezeproof.pages.sections import audit_section, read_audit_in_short
 from squeezeproof.statistics.crossed import About
 from squeezeproof.tables.files import read_table
 from squeezeproof.tables.table import records
 
-TABLES = ["answers", "robust_accuracy", "crafting", "clean_accuracy", "compression", "audit"]
+TABLES = ["answers", "robust_accuracy", "crafting", "clean_accuracy", "compression"]
 BASE = "base"
 # What an attack follows -> what a reader calls it, in the order of the page; controls by noise have no row.
 ASKED = {"gradients": "gradients", "logits": "scores", "labels": "labels"}
@@ -39,7 +39,7 @@ def elsewhere_page(folder: Path, title: str, introduction: str, notes: Any) -> N
         lines += ["", f"![{figure.stem}]({figure.name})"]
     lines += ["", "## Robust accuracy against queries", "", *_queries(rows, list(names.values()))]
     lines += ["", *_added(rows, list(names.values()))]
-    lines += ["", "## What the audit says", "", *audit_section(tables["audit"])]
+    lines += ["", "## What the audit says", "", *audit_section(read_audit_in_short(folder))]
     lines += ["", "## What to know", "", *(f"- {note}" for note in notes)]
     (folder / "README.md").write_text("\n".join(lines) + "\n")
 

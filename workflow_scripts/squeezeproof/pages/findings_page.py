@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from squeezeproof.analysis.names import attack_displays, finetuning_in_words, level, removals
-from squeezeproof.pages.sections import attack_of, audit_section, robustness_sections
+from squeezeproof.pages.sections import attack_of, audit_section, read_audit_in_short, robustness_sections
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.files import read_table
 from squeezeproof.tables.table import points, records, signed
@@ -16,15 +16,16 @@ from squeezeproof.tables.words import Threat
 MODEL = ["target_architecture", "target_training", "removed"]
 CHOICE = ["target_architecture", "target_training", "target_compression"]
 BASE_SOURCE, OTHER_SOURCE = "from the base model", "from another seed"
-TABLES = ["over_seeds", "selected", "audit"]
+TABLES = ["over_seeds", "selected"]
 
 
 def findings_page(folder: Path, title: str, introduction: str, notes: Any) -> None:
     """Write README.md beside the tables of one study.
 
     Args:
-        folder: pathlib.Path with over_seeds.csv, audit.csv, selected.csv; where int8 models were built, deployed.csv;
-            figures (*.png) and what `robustness_sections` reads are shown where they are beside them. It gets the page.
+        folder: pathlib.Path with over_seeds.csv, audit_in_short.csv, selected.csv; where int8 models were built,
+            deployed.csv; figures (*.png) and what `robustness_sections` reads are shown where they are beside them. It
+            gets the page.
         title, introduction: of the page.
         notes: what the reader must know, one sentence or more each.
     """
@@ -36,7 +37,7 @@ def findings_page(folder: Path, title: str, introduction: str, notes: Any) -> No
     lines += ["", "## What may be removed", "", *_selected(tables["selected"], tables["over_seeds"])]
     if (folder / "deployed.csv").is_file():
         lines += ["", "## What is deployed", "", *_deployed(read_table(folder / "deployed.csv"))]
-    lines += ["", "## What the audit says", "", *audit_section(tables["audit"])]
+    lines += ["", "## What the audit says", "", *audit_section(read_audit_in_short(folder))]
     lines += ["", "## What to know", "", *(f"- {note}" for note in notes)]
     (folder / "README.md").write_text("\n".join(lines) + "\n")
 

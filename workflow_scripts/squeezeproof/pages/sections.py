@@ -9,11 +9,14 @@ import pandas as pd
 from squeezeproof.analysis.names import CONTROL, attack_display, removals
 from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.verdicts import NOT_ISOLATED
+from squeezeproof.audit.findings import FAILURE, WARNING
 from squeezeproof.statistics.crossed import About
-from squeezeproof.tables.files import read_table
+from squeezeproof.tables.files import csv_text, read_csv, read_table
 from squeezeproof.tables.table import points, unseen
 from squeezeproof.tables.words import Comparison, Verdict
 
+AUDIT_IN_SHORT = "audit_in_short.csv"
+RAISED = (WARNING, FAILURE)
 VERDICTS = [
     Verdict.LESS,
     Verdict.MORE,
@@ -161,13 +164,35 @@ def attack_of(row: Any) -> str:
     return attack_display(row.entry, row.method, row.eps)
 
 
+def write_audit_in_short(folder: Path, audit: pd.DataFrame) -> None:
+    """Write what is shown of audit.csv, `condensed`, into the folder of a page."""
+    (folder / AUDIT_IN_SHORT).write_text(csv_text(condensed(audit)), encoding="utf-8")
+
+
+def read_audit_in_short(folder: Path) -> pd.DataFrame:
+    """The table that write_audit_in_short wrote into the folder."""
+    return read_csv(folder / AUDIT_IN_SHORT, keep_default_na=False)
+
+
+def condensed(audit: pd.DataFrame) -> pd.DataFrame:
+    """An audit table whose rows of a check that say nothing are one, with their number in `cells`.
+
+    Args:
+        audit: audit.csv of a study; `cells` is 1 in the rows of warnings and failures, which stay.
+    """
+    silent = ~audit["verdict"].isin(RAISED)
+    cells = audit[silent].groupby(["check", "name", "verdict"], sort=False).size().rename("cells").reset_index()
+    loud = audit[~silent].assign(cells=1)
+    return pd.concat([loud, cells]).sort_values("check", kind="stable")[[*audit.columns, "cells"]]
+
+
 def audit_section(audit: pd.DataFrame) -> Iterator[str]:
-    """How many checks have which verdict, and an example of each that raised something."""
-    counts = audit["verdict"].value_counts()
+    """How many checks have which verdict, and an example of each that raised something; of a `condensed` table."""
+    counts = audit.groupby("verdict")["cells"].sum()
     yield (
         f"- {counts.get('pass', 0)} checks pass, {counts.get('warning', 0)} warn, {counts.get('failure', 0)} fail; "
         f"{counts.get('not applicable', 0)} do not apply."
     )
-    raised = audit[audit["verdict"].isin(["warning", "failure"])]
+    raised = audit[audit["verdict"].isin(RAISED)]
     for (check, name), rows in raised.groupby(["check", "name"], sort=False):
         yield f"- Check {check} ({name}), {len(rows)} times, such as: {rows['message'].iloc[0]}."
