@@ -7,9 +7,8 @@ from typing import Any
 import pandas as pd
 
 from squeezeproof.analysis.names import attack_displays, finetuning_in_words, level, removals
-from squeezeproof.pages.sections import attack_of, audit_section, read_audit_in_short, robustness_sections
+from squeezeproof.pages.sections import attack_of, audit_section, page_table, read_audit_in_short, robustness_sections
 from squeezeproof.store.predictions import CLEAN
-from squeezeproof.tables.files import read_table
 from squeezeproof.tables.table import points, records, signed
 from squeezeproof.tables.words import Threat
 
@@ -29,14 +28,14 @@ def findings_page(folder: Path, title: str, introduction: str, notes: Any) -> No
         title, introduction: of the page.
         notes: what the reader must know, one sentence or more each.
     """
-    tables = {name: read_table(folder / f"{name}.csv") for name in TABLES}
+    tables = {name: page_table(folder, name) for name in TABLES}
     lines = [f"# {title}", "", introduction, "", "## Accuracy", "", *_accuracy(tables["over_seeds"])]
     for figure in sorted(folder.glob("*.png")):
         lines += ["", f"![{figure.stem}]({figure.name})"]
     lines += robustness_sections(folder)
     lines += ["", "## What may be removed", "", *_selected(tables["selected"], tables["over_seeds"])]
     if (folder / "deployed.csv").is_file():
-        lines += ["", "## What is deployed", "", *_deployed(read_table(folder / "deployed.csv"))]
+        lines += ["", "## What is deployed", "", *_deployed(page_table(folder, "deployed"))]
     lines += ["", "## What the audit says", "", *audit_section(read_audit_in_short(folder))]
     lines += ["", "## What to know", "", *(f"- {note}" for note in notes)]
     (folder / "README.md").write_text("\n".join(lines) + "\n")

@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 from squeezeproof.analysis.published import AGREES, DISAGREES, TELLING, TOO_WIDE, attack_in_words
-from squeezeproof.pages.sections import robustness_sections
-from squeezeproof.tables.files import read_table
+from squeezeproof.pages.sections import page_table, robustness_sections
 from squeezeproof.tables.table import records, signed
 
 MODEL = ["training", "compression", "ratio"]
@@ -27,9 +26,9 @@ def published_page(folder: Path, title: str, introduction: str, names: Mapping[s
         names: the file's compression names, each with the study's.
         notes: what the reader must know of the recipe, one sentence or more each.
     """
-    table = read_table(folder / "published.csv")
+    table = page_table(folder, "published")
     ran = table[table["mean"].notna()]
-    sizes = read_table(folder / "compression.csv")
+    sizes = page_table(folder, "compression")
     introduction = f"{introduction} {_interval(ran)}"
     lines = [f"# {title}", "", introduction, "", "![Published accuracies and ours, with intervals](published.svg)", ""]
     for figure in sorted(folder.glob("*.png")):

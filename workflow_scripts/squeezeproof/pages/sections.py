@@ -27,6 +27,25 @@ VERDICTS = [
 ]
 
 
+def page_table(folder: Path, name: str) -> pd.DataFrame:
+    """A table of a page. Of a study of several architectures its `training` names the architecture as well, so that
+    models of two of them are never one row nor each other's base.
+    """
+    table = read_table(folder / f"{name}.csv")
+    sides = [side for side in ("", "source_", "target_") if {f"{side}architecture", f"{side}training"} <= set(table)]
+    if _of_several_architectures(folder):
+        for side in sides:
+            names = table[[f"{side}architecture", f"{side}training"]]
+            table[f"{side}training"] = [", ".join(filter(None, row)) for row in names.to_numpy()]
+    return table
+
+
+def _of_several_architectures(folder: Path) -> bool:
+    columns = {"over_seeds": "target_architecture", "compression": "architecture"}
+    found = {name: column for name, column in columns.items() if (folder / f"{name}.csv").is_file()}
+    return any(read_table(folder / f"{name}.csv")[column].nunique() > 1 for name, column in found.items())
+
+
 def robustness_sections(folder: Path) -> Iterator[str]:
     """The sections that a page has where its folder holds their tables: the papers' layouts (wide_attacks.*.md,
     wide_stages.md), clean accuracy (clean_differences.csv), verdicts (verdicts.csv), and the parts of training and of
@@ -39,15 +58,15 @@ def robustness_sections(folder: Path) -> Iterator[str]:
             "",
             "## Accuracy on clean images",
             "",
-            *_clean_section(read_table(folder / "clean_differences.csv")),
+            *_clean_section(page_table(folder, "clean_differences")),
         ]
     if (folder / "wide_stages.md").is_file():
         yield from ["", "## Attack after attack on what is left", "", (folder / "wide_stages.md").read_text().rstrip()]
     if (folder / "verdicts.csv").is_file():
         yield from ["", "## Compressed models beside their bases and controls"]
-        yield from verdicts_section(read_table(folder / "verdicts.csv"))
+        yield from verdicts_section(page_table(folder, "verdicts"))
     # No row where no model trained longer than its base.
-    if (folder / "effects.csv").is_file() and len(effects := read_table(folder / "effects.csv")):
+    if (folder / "effects.csv").is_file() and len(effects := page_table(folder, "effects")):
         yield from ["", "## What the extra training did, and what compression did", ""]
         yield from split_section(effects)
         if (folder / "effects.png").is_file():

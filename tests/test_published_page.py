@@ -1,0 +1,34 @@
+"""The page of published numbers beside tables that are known."""
+
+import pytest
+from table_examples import whole
+
+from squeezeproof.analysis.published import AGREES
+from squeezeproof.pages.published_page import published_page
+from squeezeproof.tables.files import write_table
+
+MEANS = {"a": (90.0, 80.0), "b": (50.0, 60.0)}
+
+
+def published(architectures):
+    rows = []
+    for architecture in architectures:
+        for compression, ratio, mean in zip(("none", "filter"), ("0", "0.5"), MEANS[architecture], strict=True):
+            model = {"architecture": architecture, "training": "standard", "compression": compression, "ratio": ratio}
+            ours = {"mean": mean, "low": mean - 1, "high": mean + 1, "min": mean, "max": mean}
+            told = {"published": mean, "difference": 0.0, "agreement": AGREES, "runs": 2, "eps": float("nan")}
+            rows.append(model | ours | told | {"attack": "none"})
+    return whole("published", rows)
+
+
+@pytest.mark.parametrize("architectures", ["a", "b", "ab"])
+def test_a_pruned_network_is_set_beside_the_base_of_its_own_architecture(architectures, tmp_path):
+    write_table(tmp_path / "published.csv", published(architectures))
+    sizes = [{"architecture": name, "training": "standard"} for name in architectures]
+    write_table(tmp_path / "compression.csv", whole("compression", sizes))
+    published_page(tmp_path, "t", "i", {}, [])
+    said = (tmp_path / "README.md").read_text()
+    for name in architectures:
+        training = f"{name}, standard" if len(architectures) > 1 else "standard"
+        step = {"a": "−10.0", "b": "+10.0"}[name]
+        assert f"| {training} | filter 50 % | clean images |  | {step} | {step} | same direction |" in said
