@@ -104,10 +104,31 @@ def test_work_grows_with_seeds_epochs_and_macs():
     assert works[1] == pytest.approx(2 * works[0])
     assert sum(job.work for job in jobs(one, of_size(one, 3000))) == pytest.approx(3 * works[0])
     longer = plan(trainings={"standard": {**TINY["trainings"]["standard"], "epochs": 9}})
-    trained = [
-        sum(job.forwards for job in jobs(study, of_size(study)) if job.rule == "train") for study in (one, longer)
-    ]
-    assert trained == [3 * 6 * 600, 3 * 9 * 600]
+    trained = [[job for job in jobs(study, of_size(study)) if job.rule == "train"] for study in (one, longer)]
+    for made, epochs in zip(trained, (6, 9), strict=True):
+        assert sum(job.forwards for job in made) == sum(job.backwards for job in made) == epochs * 600
+        assert sum(job.work for job in made) == 3 * epochs * 600 * 1000
+
+
+ADVERSARY = {"method": "pgd", "eps": 0.1, "steps": 10}
+
+
+@pytest.mark.parametrize(("adversary", "forwards", "backwards", "work"), [
+    (None, 1, 1, 3),
+    (ADVERSARY, 11, 11, 23),
+    ({**ADVERSARY, "clean_weight": 0.5}, 12, 12, 26),
+    # Nothing is crafted.
+    ({**ADVERSARY, "clean_weight": 1}, 1, 1, 3),
+])  # fmt: skip
+def test_passes_of_a_training_are_counted_forward_and_backward(adversary, forwards, backwards, work):
+    """A pass backward of a training has the gradients of the weights besides, which cost as much as one forward."""
+    datasets = {"digits": {**TINY["datasets"]["digits"], "train": 600, "validation": 100}}
+    trainings = {"standard": {**TINY["trainings"]["standard"], "epochs": 4, "adversary": adversary}}
+    study = plan(datasets=datasets, trainings=trainings)
+    [made] = [job for job in jobs(study, of_size(study)) if job.rule == "train"]
+    # The validation images pass forward after every epoch.
+    assert (made.forwards, made.backwards) == (4 * (600 * forwards + 100), 4 * 600 * backwards)
+    assert made.work == 4 * (600 * work + 100) * 1000
 
 
 def test_the_counts_are_those_of_the_jobs_with_their_files():

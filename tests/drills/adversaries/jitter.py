@@ -14,9 +14,9 @@ class Jitter(Adversary):
     method: Literal["jitter"] = "jitter"
 
     @classmethod
-    def passes_of(cls, settings: dict) -> float:
+    def passes_of(cls, settings: dict) -> tuple[float, float]:
         """See Adversary."""
-        return 0
+        return 0, 0
 
 
 def make_jitter(settings, model):

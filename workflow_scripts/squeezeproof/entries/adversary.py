@@ -43,9 +43,10 @@ class Adversary(Entry):
     )
 
     @classmethod
-    def passes_of(cls, settings: dict[str, Any]) -> float:
-        """Passes forward and backward per example that crafting takes."""
-        return 2 * settings.get("steps", 1)
+    def passes_of(cls, settings: dict[str, Any]) -> tuple[float, float]:
+        """(forward, backward) passes per example that crafting takes."""
+        steps = settings.get("steps", 1)
+        return steps, steps
 
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 # Per example of an adversarial set beside its pixels: three int64 and one stage, three float32.
 SET_ROW = 4 * 8 + 3 * 4
-# A pass forward and the two products of a pass backward, for the weights and for the activations.
-TRAINING_PASS = 3
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Size:
 class Job:
     """One job: its rule, its benchmark file below the study's, the kind of its architecture, image passes, MACs each.
 
-    `backwards` of the passes are through the network towards the input; a training's are counted as passes forward.
+    Of the passes backward those of a training, `to_weights`, have gradients for the weights besides.
     """
 
     rule: str
@@ -47,11 +45,17 @@ class Job:
     forwards: float
     backwards: float
     macs: float
+    to_weights: float = 0
+
+    @property
+    def passes(self) -> float:
+        """Equivalents of passes forward: a pass backward costs about one, and another one for the weights."""
+        return self.forwards + self.backwards + self.to_weights
 
     @property
     def work(self) -> float:
-        """Multiply-accumulates; towards the input a pass backward costs about what one forward does."""
-        return (self.forwards + self.backwards) * self.macs
+        """Multiply-accumulates."""
+        return self.passes * self.macs
 
 
 @cache
@@ -81,8 +85,11 @@ def jobs(study: "Study", sizes: Mapping[tuple[str, str], Size]) -> Iterator[Job]
         if not model.is_ensemble:
             rule = study.rule_of(model)
             macs = sizes[dataset, model.architecture].macs
-            passes = training_passes(study, model) * counts[dataset][0] + counts[dataset][1]
-            yield Job(rule, f"{rule}/{dataset}/{name}.tsv", _kind(study, model), passes, 0, macs)
+            train, validation, _ = counts[dataset]
+            of = training_passes(study, model)
+            passes = of.forwards * train + of.epochs * validation, of.backwards * train
+            path, kind = f"{rule}/{dataset}/{name}.tsv", _kind(study, model)
+            yield Job(rule, path, kind, *passes, macs, of.to_weights * train)
     for (dataset, source), attacks in study.sets.items():
         for attack in attacks:
             per_example = attack_passes(study.attacks[attack].settings)
@@ -132,24 +139,38 @@ def attack_passes(settings: dict[str, Any]) -> tuple[float, float]:
     return registry.attacks()[settings["method"]].passes_of(settings)
 
 
-def training_passes(study: "Study", model: Model) -> float:
-    """Passes forward, or their equivalents, of every training image while a model is trained or fine-tuned."""
+@dataclass(frozen=True)
+class Training:
+    """Passes of every training image while a model is trained or fine-tuned, named as those of a Job, and its epochs,
+    after each of which the validation images pass forward once.
+    """
+
+    forwards: float = 0
+    backwards: float = 0
+    to_weights: float = 0
+    epochs: float = 0
+
+
+def training_passes(study: "Study", model: Model) -> Training:
+    """The passes of a model's training or fine-tuning; none of one that is not trained."""
     if model.is_base:
-        return _epochs_passes(study.training_settings(model.training))
+        settings = study.training_settings(model.training)
+        return _training(settings, settings["epochs"])
     settings, finetuning = study.compression_settings(model), study.finetuning_of(model)
     if finetuning is None:
-        return 0
+        return Training()
     between = settings.get("step_epochs", 0) * (settings.get("steps", 1) - 1)
-    return _epochs_passes(finetuning) + between * _epochs_passes({**finetuning, "epochs": 1})
+    return _training(finetuning, finetuning["epochs"] + between)
 
 
-def _epochs_passes(settings: dict[str, Any]) -> float:
+def _training(settings: dict[str, Any], epochs: float) -> Training:
     adversary = settings.get("adversary")
-    if adversary is None:
-        return TRAINING_PASS * settings["epochs"]
+    if adversary is None or adversary.get("clean_weight") == 1:
+        return Training(epochs, epochs, epochs, epochs)
     # The images that the adversary perturbs cost its steps, a clean share of the loss another pass.
-    both = TRAINING_PASS * (2 if adversary.get("clean_weight") else 1)
-    return settings["epochs"] * (both + registry.adversaries()[adversary["method"]].passes_of(adversary))
+    both = 2 if adversary.get("clean_weight") else 1
+    forwards, backwards = registry.adversaries()[adversary["method"]].passes_of(adversary)
+    return Training(epochs * (both + forwards), epochs * (both + backwards), epochs * both, epochs)
 
 
 def size_of(study: "Study", sizes: Mapping[tuple[str, str], Size], model: Model) -> tuple[float, float]:

@@ -142,7 +142,7 @@ def _guessed_pass(study: "Study", dataset: Dataset, architecture: str) -> float:
 
 def _work(job: Job) -> float:
     """Passes of a job through its network; one where it makes none, so that no rate is a division by zero."""
-    return max(job.forwards + job.backwards, 1.0)
+    return max(job.passes, 1.0)
 
 
 def in_words(seconds: float) -> str:
