@@ -12,8 +12,9 @@ sys.path.insert(0, str(Path(str(workflow.current_basedir)).parent / "workflow_sc
 
 from squeezeproof.errors import InputError
 from squeezeproof.seeds import derive_seed
+from squeezeproof.study.closing import closing
 from squeezeproof.study.code import REMEMBERED, code_digest
-from squeezeproof.study.display import closing, show_in_words
+from squeezeproof.study.display import show_in_words
 from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_datasets, timed_runs
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.external import is_given

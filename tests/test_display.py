@@ -3,19 +3,23 @@
 import io
 import logging
 import os
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import snakemake
 from conftest import TINY
 from snakemake.exceptions import LockException
 from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultFormatter, logger
 from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from squeezeproof.audit.findings import judge, write_findings
 from squeezeproof.study import display
+from squeezeproof.study.closing import closing
 from squeezeproof.study.estimate import attack_passes, defaults, image_counts
 from squeezeproof.study.paths import Paths
 from squeezeproof.study.plan import Study
@@ -352,6 +356,23 @@ def test_who_asks_for_less_is_told_nothing_of_snakemake_itself(study, tmp_path, 
     assert stream.getvalue() == "Read first: story.html\n"
 
 
+def test_a_dry_run_does_not_advise_to_go_by_times(study, tmp_path, monkeypatch):
+    """That would keep results of other settings and of other code."""
+    # As Snakemake spells it now.
+    spelled = re.sub(r'"\s+"', "", Path(snakemake.__file__).with_name("workflow.py").read_text())
+    [hint] = re.findall(r'"(Some jobs were triggered by .*?)"', spelled)
+    stream = io.StringIO()
+    monkeypatch.setattr(logger, "handlers", [default_handler(stream, dryrun=True)])
+    display.show_in_words(study, tmp_path, 2)
+    [handler] = logger.handlers
+    for text in (hint, "Rules with provenance triggered jobs: craft"):
+        record = logging.LogRecord("snakemake", logging.INFO, "", 0, text, (), None)
+        record.event = None
+        if handler.filter(record):
+            handler.handle(record)
+    assert stream.getvalue() == "Rules with provenance triggered jobs: craft\n"
+
+
 def test_two_studies_of_one_workflow_are_both_named(study, tmp_path, monkeypatch):
     monkeypatch.setattr(logger, "handlers", [default_handler(io.StringIO())])
     for name in ("tiny", "second"):
@@ -382,18 +403,39 @@ def test_another_logger_of_the_users_is_left_alone(study, tmp_path, monkeypatch)
 def test_the_end_names_only_what_there_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths = Paths("tiny")
-    assert display.closing(paths) == []
+    assert closing(paths) == []
     Path(paths.table("verdicts")).parent.mkdir(parents=True)
     said = "these models,do not ship\ntrainings,cannot tell\nthese models,keep\n"
     Path(paths.table("answers")).write_text(f"about,answer\n{said}")
-    Path(paths.table("verdicts")).write_text("verdict,sentence\nless robust,a\nno difference shown,b\nless robust,c\n")
+    verdicts = ["less robust,base,filter", "no difference shown,base,weight", "less robust,base,weight"]
+    others = ["more robust,control,filter", "more robust,base,control"]
+    rows = [f"{row},these models" for row in (*verdicts, *others)] + [f"{row},trainings" for row in verdicts]
+    Path(paths.table("verdicts")).write_text("\n".join(["verdict,against,compression,about", *rows]) + "\n")
     (Path(paths.results) / "story.html").touch()
-    assert display.closing(paths) == [
+    assert closing(paths) == [
         "Compressed models: 1 do not ship, 1 keep.",
-        "Verdicts: 2 less robust, 1 no difference shown.",
+        "Beside their bases, attack by attack: 2 less robust, 1 no difference shown.",
         "Read first: results/tiny/story.html",
         "Tables: results/tiny/tables",
     ]
+
+
+def test_the_end_tells_of_what_the_audit_warns_and_where_to_look(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = Paths("tiny")
+    key = "digits", "a", "a", "pgd"
+
+    def end(*findings):
+        write_findings(paths.table("audit"), findings)
+        return [line for line in closing(paths) if "audit warns" in line]
+
+    Path(paths.table("audit")).parent.mkdir(parents=True)
+    assert end(judge(key, 14, 0, 0, "")) == []
+    two = [judge(key, check, 1, 0, "it") for check in (14, 17)]
+    more = [judge((*key[:3], "fgsm"), 14, 1, 0, "it"), judge(key, 1, 1, 0, "a failure")]
+    assert end(two[0]) == ["The audit warns of 1 cell (check 14); see results/tiny/tables/audit.csv."]
+    (Path(paths.results) / "story.html").touch()
+    assert end(*two, *more) == ["The audit warns of 2 cells (checks 14, 17); see Audit in results/tiny/story.html."]
 
 
 # --- Time left

@@ -3,7 +3,6 @@
 Snakemake's handler of the screen is exchanged; its log files under .snakemake/log keep every line of its own.
 """
 
-import csv
 import logging
 import os
 import re
@@ -11,7 +10,6 @@ import shutil
 import textwrap
 import threading
 import time
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +19,6 @@ from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from squeezeproof.study.interrupts import SENTENCE, interrupted
-from squeezeproof.study.paths import Paths
 from squeezeproof.study.surroundings import owner_of
 from squeezeproof.study.time_left import TimeLeft, in_words
 
@@ -37,6 +34,8 @@ CHATTER = re.compile(
     # Of a job that failed, of which the line of its failure and its log tell more.
     r"RuleException:\nCalledProcessError in file .*\n.* returned non-zero exit status"
 )
+# A hint after a dry run: that option would keep results of other settings and of other code.
+STALE = "use the command line option '--rerun-triggers mtime'"
 # How Snakemake says what is said here in a sentence.
 SENTENCES = {
     "Terminating processes on user request": lambda: SENTENCE,
@@ -77,6 +76,8 @@ def show_in_words(study: "Study", benchmarks: str, cores: int) -> None:
         handler.studies.append(study)
         return
     settings = next((found for found in getattr(handler, "filters", []) if isinstance(found, DefaultFilter)), None)
+    if handler is not None and settings is not None and settings.dryrun:
+        handler.addFilter(lambda record: STALE not in str(record.msg))
     if (
         handler is None
         or settings is None
@@ -275,22 +276,3 @@ def progress(job: Any) -> str:
     """How far a job is, as the last line of its log says, without the time of day."""
     lines = [line for log in job.log for line in last_lines(log)]
     return lines[-1].partition(" ")[2] if lines else ""
-
-
-def closing(paths: Paths) -> list[str]:
-    """Where to look first after a run, as far as it made that, with the answers and how the verdicts came out."""
-    results = Path(paths.results)
-    lines = []
-    for table, column, title in (("answers", "answer", "Compressed models"), ("verdicts", "verdict", "Verdicts")):
-        path = Path(paths.table(table))
-        if path.is_file():
-            with open(path, newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.DictReader(file) if row.get(column)]
-            # Of the two kinds of an answer that about the very models.
-            found = Counter(row[column] for row in rows if table != "answers" or row["about"] == "these models")
-            said = ", ".join(f"{count} {value}" for value, count in found.most_common())
-            lines += [f"{title}: {said}."] if said else []
-    for name, text in (("story.html", "Read first"), ("explorer.html", "Explore"), ("tables", "Tables")):
-        if (results / name).exists():
-            lines.append(f"{text}: {results / name}")
-    return lines
