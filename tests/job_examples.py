@@ -201,7 +201,9 @@ class Jobs:
         )
         files = Files(audit=path("audit.csv"), tables=path("robust_accuracy.csv"))
         self._add("check_audit", "check_audit", files, Files(path("passed.txt")))
-        files = Files(over_seeds=path("over_seeds.csv"), unsupported=path("unsupported.csv"))
+        tables = {"robust": "robust_accuracy", "models": "compression"}
+        tables = {key: path(f"{name}.csv") for key, name in {**tables, "unsupported": "unsupported"}.items()}
+        files = Files(over_seeds=path("over_seeds.csv"), **tables)
         self._plot("heatmap", files, attack="pgd-eps0.1")
         self._plot("weights", Files(models=checkpoints), {"models": described["models"]})
         histories = [path(f"{name}.history.csv") for name in models]

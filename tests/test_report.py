@@ -3,15 +3,17 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from model_examples import EXAMPLES, model_of
 
 from squeezeproof.analysis import accuracy as tables
 from squeezeproof.analysis.efficiency import compression_table
+from squeezeproof.analysis.names import MODEL
 from squeezeproof.errors import InputError
 from squeezeproof.figures.accuracy_against_ratio import accuracy_against_ratio
-from squeezeproof.figures.heatmap import heatmap
+from squeezeproof.figures.heatmap import heatmap, warnings
 from squeezeproof.models.checkpoints import save_model
 from squeezeproof.store.predictions import save_predictions
 
@@ -145,6 +147,27 @@ def test_heatmap_shows_the_means(cells):
     assert text_of(figure) == ["95.0", "90.0", "25.0", "60.0", "15.0"]
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert labels == ["base", "weight 90 %"]
+
+
+def test_heatmap_marks_what_the_audit_warns_of(cells):
+    models = pd.DataFrame([{**{axis: model[axis] for axis in ("dataset", *MODEL, "seed")}, "model": model["name"]}
+                           for model in MODELS])  # fmt: skip
+    base, pruned = (model["name"] for model in MODELS[:2])
+    cells = cells.assign(warnings="")
+    cells.loc[cells["source"].eq(base) & cells["target"].eq(base) & cells["attack"].ne("clean"), "warnings"] = "14 17"
+
+    def drawn(cells):
+        robust = tables.robust_accuracy(cells)
+        return heatmap(tables.over_seeds(cells), "digits", "fgsm-eps0.1", warned=warnings(robust, models))
+
+    figure = drawn(cells)
+    assert text_of(figure) == ["95.0", "90.0", "25.0†", "60.0", "15.0"]
+    said = " ".join(figure.axes[0].get_xlabel().split())
+    assert "† the audit warns of this cell (check 14: white-box at least as strong as transfer; 17: the loss" in said
+    # A broken model is marked in all of its cells, those of clean images too.
+    cells.loc[cells["target"].eq(pruned), "warnings"] = "22"
+    assert text_of(drawn(cells)) == ["95.0", "90.0†", "25.0†", "60.0†", "15.0†"]
+    assert "†" not in drawn(cells.assign(warnings="")).axes[0].get_xlabel()
 
 
 def test_ratio_curves_start_at_the_base(cells):

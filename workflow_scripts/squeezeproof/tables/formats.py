@@ -98,9 +98,14 @@ def _marks(table: Table, texts: pd.DataFrame) -> list[dict[str, str]]:
 
 def _legend(marks: list[dict[str, str]]) -> list[str]:
     used = {mark for row in marks for mark in row.values()}
-    numbers = sorted({int(number) for mark in used for number in mark.removeprefix(MARK).split(",") if number})
-    checks = "; ".join(f"{number}: {NAMES[number]}" for number in numbers)
-    return [f"{MARK} the audit warns of this cell{f' (check {checks})' if checks else ''}; see audit.csv."] * any(used)
+    numbers = {int(number) for mark in used for number in mark.removeprefix(MARK).split(",") if number}
+    return [legend(numbers)] * any(used)
+
+
+def legend(checks: Iterable[int]) -> str:
+    """What a mark says of a cell, by the numbers of the checks that warn."""
+    named = "; ".join(f"{number}: {NAMES[number]}" for number in sorted(checks))
+    return f"{MARK} the audit warns of this cell{f' (check {named})' if named else ''}; see audit.csv."
 
 
 # The formats
