@@ -145,7 +145,10 @@ class ExplorerStudy:
         said |= {"about": About.MODELS, "against": "base", "isolates_compression": False, "detectable": 0.05}
         said |= {"clean_difference": -0.01, "both_right": 0.9, "difference_both_right": difference}
         said |= {"explained_by": "robustness", "p_difference_holm": 0.5}
-        verdict = {**said, "sentence": sentence(SimpleNamespace(**said, led=True), STATISTICS)}
+        verdict = {
+            **said,
+            "sentence": sentence(SimpleNamespace(**said, led=True, kept=0.5, family_size=12), STATISTICS),
+        }
         flip = {"dataset": "digits", "target": row.target, "source": row.source, "comparison": "same-source"}
         flip |= {
             "against": "base",

@@ -169,6 +169,15 @@ def answers(seeds=1):
     )
 
 
+def effects(seeds=1):
+    """The parts of the differences of `answers`, each with an interval of its own."""
+    keys = ["dataset", *AXES, "about", "attack", "by_training", "by_compression", "seeds"]
+    table = answers(seeds).rename(columns={"crafted_on": "source"})
+    totals = [_change("total", difference) for difference in table["robust_difference"]]
+    bounds = [f"{part}_{end}" for part in ("by_training", "by_compression") for end in ("low", "high")]
+    return whole("effects", table[[*keys, "source", *bounds]].assign(**pd.DataFrame(totals), comparison="white-box"))
+
+
 def _change(column, value):
     return {column: value, f"{column}_low": value - 0.03, f"{column}_high": value + 0.03}
 

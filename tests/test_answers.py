@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from table_examples import AXES, MODELS, name, variant, whole
 
-from squeezeproof.analysis.answer_table import answers
+from squeezeproof.analysis.answer_table import answers, milder
 from squeezeproof.analysis.answers import (
     ANSWERS,
     CARE,
@@ -31,7 +31,7 @@ from squeezeproof.tables.words import Verdict
 
 MARGIN = 0.02
 CLEAN = Loss("clean images", "", 0.0, -0.01, 0.01)
-SAME = Loss("PGD, eps 0.1", Verdict.EQUIVALENT, 0.0, -0.015, 0.015)
+SAME = Loss("PGD, eps 0.1", Verdict.EQUIVALENT, 0.0, -0.015, 0.015, kept=0.9)
 LESS_ROBUST = Loss("PGD, eps 0.1", Verdict.LESS, -0.1, -0.13, -0.07)
 SOUND = Evidence(CLEAN, [SAME])
 
@@ -101,6 +101,46 @@ def test_no_difference_shown_is_no_evidence_of_equality():
     ]
     # However narrow the interval, it takes the verdict.
     assert said(attacks=[replace(wide, low=-0.001, high=0.001)]) == CARE
+
+
+def test_a_loss_on_clean_images_that_is_shown_is_called_so():
+    shown = replace(CLEAN, difference=-0.015, low=-0.025, high=-0.005)
+    assert answer(replace(SOUND, clean=shown), MARGIN) == (
+        CARE,
+        ["on clean images a loss is shown and one of 2.5 points is not excluded"],
+    )
+
+
+def test_attacks_that_do_nothing_are_told():
+    """Their budget may be too small to say anything."""
+    nothing = replace(SOUND, attacks=[replace(SAME, kept=CLEAN.kept)])
+    said_, reasons = answer(nothing, MARGIN)
+    assert said_ == KEEP and "under no attack of several steps does its base lose an image" in reasons[-1]
+    assert any("a larger eps" in change for change in remedies(nothing, MARGIN, None))
+    some = replace(nothing, attacks=[*nothing.attacks, SAME])
+    assert len(answer(some, MARGIN)[1]) == 1 and not any("larger eps" in one for one in remedies(some, MARGIN, None))
+
+
+def test_what_the_audit_says_stands_beside_a_loss():
+    """An attack that was weak on the base makes a loss of what is none."""
+    warned = replace(SOUND, attacks=[LESS_ROBUST], warnings=["check 14, a", "check 17, b"], failures=["check 1, c"])
+    said_, reasons = answer(warned, MARGIN)
+    assert said_ == STOP and reasons[1:] == [
+        "the audit warns: check 14, a and check 17, b", "the audit refuses other results: check 1, c",
+    ]  # fmt: skip
+
+
+def test_a_remedy_names_what_the_compression_has():
+    lost = replace(SOUND, attacks=[LESS_ROBUST])
+    axes = dict(zip(AXES, MODELS[0.5], strict=True))
+    assert milder({**axes, "compression": "weight"}) == "a lower ratio, or more fine-tuning"
+    assert milder({**axes, "ratio": 0.0, "bits": 4, "finetuning": "none"}) == "more bits, or a fine-tuning"
+    assert milder({**axes, "bits": 8}) == "a lower ratio or more bits, or more fine-tuning"
+    # A file that was made elsewhere.
+    file = {**axes, "ratio": 0.0, "finetuning": "none"}
+    assert "bits" not in milder(file) and "ratio" not in milder(file)
+    assert remedies(lost, MARGIN, 1, "x") == ["x", "more images cannot undo a loss that was shown"]
+    assert remedies(replace(SOUND, broken="it"), MARGIN, 1, "x") == ["x"]
 
 
 def test_transfer_alone_never_speaks_for_a_model():
@@ -289,6 +329,19 @@ def test_a_row_has_the_numbers_of_the_tables():
     assert row["by_training"] + row["by_compression"] == pytest.approx(row["robust_difference"])
 
 
+def test_the_differences_of_an_answer_have_the_intervals_that_decide_it():
+    """One difference is never shown with two intervals."""
+    found = tables(Verdict.NOT_SHOWN, 0.0, n=60)
+    row = answers(found, [], STATISTICS).iloc[0]
+    for kind in ("clean", "robust"):
+        [open_loss] = [part for part in row["reasons"].split("; ") if ("clean" in part) == (kind == "clean")]
+        assert f"one of {-100 * row[f'{kind}_difference_low']:.1f} points is not excluded" in open_loss
+        assert row[f"{kind}_difference_low"] == pytest.approx(-row[f"{kind}_difference_high"])
+    alone = {key: table.assign(family_size=1) if key == "verdicts" else table for key, table in found.items()}
+    narrower = answers(alone, [], STATISTICS).iloc[0]
+    assert row["robust_difference_low"] < narrower["robust_difference_low"]
+
+
 def test_a_threat_model_tells_what_led_its_attacks():
     found = tables(Verdict.EQUIVALENT, 0.0, n=100_000)
     both = dict(found)
@@ -336,6 +389,44 @@ def test_a_model_that_failed_or_is_broken_has_no_answer_in_its_favour():
     assert (warned["answer"], warned["reasons"]) == (broken["answer"], broken["reasons"])
     # A base that fails takes its compressed models with it.
     assert set(answers(sound, [finding(FAILURE, 0.0)], STATISTICS)["answer"]) == {UNKNOWN}
+
+
+def of_seeds(count=3):
+    """The tables of a study of so many seeds, its compressed models attacked alike."""
+    one = tables(Verdict.EQUIVALENT, 0.0, n=100_000)
+    models = [one["compression"].assign(seed=seed, model=[name(r, seed) for r in MODELS]) for seed in range(count)]
+    found = {**one, "compression": pd.concat(models, ignore_index=True)}
+    for key in ("verdicts", "clean_differences", "effects"):
+        found[key] = one[key].assign(seeds=count, std=0.01)
+    return found
+
+
+def test_where_some_seeds_are_broken_they_are_named():
+    message = "the model is broken: it predicts one class for every image; standing under attack is no robustness"
+    other = message.replace("predicts one class for every image", "labels 9.8% of the clean images right")
+
+    def reasons(*seeds):
+        found = [replace(finding(WARNING, check=22, message=text), target=name(0.5, seed)) for seed, text in seeds]
+        table = answers(of_seeds(), found, STATISTICS)
+        return table[table["about"].eq("these models")].iloc[1]["reasons"]
+
+    assert reasons((1, message)) == "it is broken: with seed 1, of 3, it predicts one class for every image"
+    assert reasons((0, message), (2, message)).startswith("it is broken: with seeds 0 and 2, of 3, it predicts")
+    assert reasons(*((seed, message) for seed in range(3))).startswith("it is broken: with all 3 seeds it predicts")
+    assert reasons((0, message), (1, other)) == (
+        "it is broken: with seed 0, of 3, it predicts one class for every image, and with seed 1, of 3, it labels 9.8% "
+        "of the clean images right"
+    )
+
+
+def test_a_warning_on_some_seeds_names_them():
+    found = of_seeds()
+    models = found["compression"]
+    models.loc[models["model"].eq(name(0.5, 1)), "warning"] = "ADMM had not converged"
+    table = answers(found, [], STATISTICS)
+    table = table[table["about"].eq("these models")]
+    assert table["warnings"].tolist() == ["", "with seed 1, of 3, ADMM had not converged"]
+    assert table["reasons"].tolist()[1] == "with seed 1, of 3, ADMM had not converged"
 
 
 def test_a_model_without_a_verdict_has_an_answer():

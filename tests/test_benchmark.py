@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import yaml
 from conftest import ROOT, TINY
 from jsonschema import Draft202012Validator
 from table_examples import name, whole
-from test_answers import STATISTICS, finding, tables
+from test_answers import STATISTICS, finding, of_seeds, tables
 
 from squeezeproof.analysis.answer_table import answers
 from squeezeproof.audit.findings import FAILURE, MODEL_BROKEN, WARNING
@@ -60,6 +61,17 @@ def test_every_field_is_described():
     described(SCHEMA)
 
 
+def test_intervals_are_those_that_the_answers_rest_on():
+    [row, _] = with_answers(tables())["answers"].to_dict("records")
+    model = LOST["models"][0]
+    [own] = [attack for attack in model["attacks"] if attack["source"] == "itself"]
+    lost = "it loses {:.1f} to {:.1f} points under PGD, eps 0.1".format(-100 * own["high"], -100 * own["low"])
+    assert model["answers"]["these models"]["reasons"] == [lost.replace(".0 ", " ")]
+    for kind, found in (("robust", own), ("clean", model["clean"])):
+        bounds = [found.get(f"difference_{end}", found[end]) for end in ("low", "high")]
+        assert bounds == pytest.approx([row[f"{kind}_difference_{end}"] for end in ("low", "high")])
+
+
 def test_models_that_lost_no_more_pass():
     assert gate(SOUND, 0.02) == [] and gate(SOUND, 0.01) == []
     # Binary fractions: -0.01 of the table is not 0.01 exactly.
@@ -70,7 +82,8 @@ def test_models_that_lost_more_are_told_in_a_sentence():
     found = gate(LOST, 0.02)
     assert len(found) == 2
     assert found[0] == (
-        "digits, cnn8.standard.filter-25.standard: lost 10.0 points on pgd-eps0.1 (interval 8.0 to 12.0), more than 2"
+        "digits, cnn8.standard.filter-25.standard: lost 10.0 points on pgd-eps0.1 (interval 8.5 to 11.5, corrected for "
+        "the number of comparisons), more than 2"
     )
     assert gate(LOST, 0.1) == []
 
@@ -181,6 +194,29 @@ def test_a_card_has_the_answer_the_numbers_and_where_they_come_from():
     assert f"| pgd-eps0.1 | {name(0.5)} | linf | 0.1 | 20 / 19 |" in text
     assert "- warning, check 14, a check: transfer breaks more\n\n0 checks on this model passed, 1 did not." in text
     assert "- Commit: abc \\| def\n- This model computed with: versions not recorded" in text
+
+
+def test_the_card_of_a_seed_says_which_seeds_are_broken():
+    found = of_seeds()
+    said = f"{MODEL_BROKEN}predicts one class for every image; train it again"
+    broken = replace(finding(WARNING, check=22, message=said), target=name(0.5, 1))
+    given = with_answers(found, [broken])
+    cards = [model_card(given, [broken], STUDY, "digits", name(0.5, seed), {}) for seed in range(3)]
+    for seed in (0, 2):
+        said = f"This model, of seed {seed}, is not broken; that of seed 1 is. The answers are of all 3 seeds"
+        assert said in cards[seed]
+    assert "This model, of seed 1, predicts one class for every image: it is broken. The answers are of" in cards[1]
+    assert all("(these models, 3 seeds): it is broken: with seed 1, of 3, it predicts" in text for text in cards)
+    assert "is broken. The answers" not in card(tables(), [replace(broken, target=name(0.5))])
+
+
+def test_what_one_check_says_of_many_cells_is_one_line():
+    cells = [replace(finding(WARNING, message=f"by {gap} points"), attack=f"a{gap}") for gap in (3, 4, 5)]
+    same = [replace(finding(WARNING, check=22, message="near chance"), attack=f"a{number}") for number in range(9)]
+    text = card(tables(), [*cells, *same])
+    assert "- warning, check 14, a check, 3 times (tables/audit.csv), such as: by 3 points\n" in text
+    assert "- warning, check 22, a check, 9 times (tables/audit.csv): near chance\n" in text
+    assert "0 checks on this model passed, 12 did not." in text
 
 
 def test_a_model_has_a_card_where_its_base_was_not_evaluated():

@@ -105,7 +105,7 @@ def test_the_facts_are_those_of_the_tables(page, invented):
     assert sentence in page.locator(".verdict").text_content()
     assert page.locator(".effect").inner_text() == (
         "Of the difference to its base: further training −1.2 (−2.0 to 0.0), compression +4.6 (0.0 to +30.0) points "
-        "(on these images; these models)."
+        "(on these images; these models; each interval by itself)."
     )
     assert "100 (90 % less than its base)" in page.locator("#facts dl").inner_text()
 

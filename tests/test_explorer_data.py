@@ -244,6 +244,13 @@ def test_what_is_not_supported_is_listed_with_the_matrix(invented):
     row = {"dataset": "digits", "architecture": "cnn8", "training": "standard", "compression": "filter", "ratio": 0.5}
     row |= {"bits": 32, "finetuning": "none", "part": "compression", "models": 1, "reason": "no <filters>"}
     tables = {**invented.tables, "unsupported": UNSUPPORTED.frame([row])}
-    [[dataset, said]] = explorer_data(tables, "study", "question")["unsupported"]
-    assert dataset == "digits" and said.endswith("filter 50 %, not fine-tuned: not supported: no <filters>")
+    [[dataset, said, others]] = explorer_data(tables, "study", "question")["unsupported"]
+    assert (
+        others == []
+        and dataset == "digits"
+        and said.endswith("filter 50 %, not fine-tuned: not supported: no <filters>")
+    )
+    many = UNSUPPORTED.frame([{**row, "ratio": ratio} for ratio in (0.3, 0.5, 0.7)])
+    [[_, said, others]] = explorer_data({**tables, "unsupported": many}, "study", "question")["unsupported"]
+    assert said == "3 models: not supported: no <filters>" and len(others) == 3 and "filter 70 %" in others[2]
     assert explorer_data(invented.tables, "study", "question")["unsupported"] == []

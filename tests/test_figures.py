@@ -5,7 +5,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
-from table_examples import MODELS, answers, clean_differences, describe, over_seeds, robust_accuracy, verdicts
+from table_examples import (
+    MODELS,
+    answers,
+    clean_differences,
+    describe,
+    effects,
+    over_seeds,
+    robust_accuracy,
+    verdicts,
+)
 
 from squeezeproof.analysis.names import CONTROL
 from squeezeproof.errors import InputError, NothingToShow
@@ -81,12 +90,16 @@ def test_a_model_that_was_not_attacked_has_an_answer_in_the_figure():
 
 
 def test_the_total_is_the_sum_of_its_parts():
-    axes = effects_figure(answers(3), robust_accuracy(), "digits").axes[0]
+    # The bars of a part and of the whole are of one kind; those of an answer are wider.
+    given = answers(3).assign(robust_difference_low=-1.0, robust_difference_high=1.0)
+    axes = effects_figure(given, effects(3), robust_accuracy(), "digits").axes[0]
     total, training, compression = (points for _, points in curves(axes))
     assert np.allclose(total[:, 0], training[:, 0] + compression[:, 0])
     assert np.allclose(total[:, 0], [-5, -10])
     assert texts(axes)[0] == ["CNN-8, filter 25 %\nFGSM, eps 0.1", "CNN-8, filter 50 %\nFGSM, eps 0.1"]
-    nothing = effects_figure(answers().assign(by_training=np.nan), robust_accuracy(), "digits").axes[0]
+    drawn = [path.vertices[:, 0] for bars in axes.collections for path in bars.get_paths()]
+    assert np.allclose([np.ptp(bar) for bar in drawn], 6) and "each by itself" in axes.get_xlabel()
+    nothing = effects_figure(answers().assign(by_training=np.nan), effects(), robust_accuracy(), "digits").axes[0]
     assert texts(nothing)[1] == ["no model was compared with its control here"]
 
 

@@ -1,5 +1,6 @@
 """Pairs, comparisons and flips: which predictions are set beside each other."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -40,6 +41,19 @@ def test_comparison_counts_tests_and_corrects():
     assert table["p_mcnemar"].tolist() == pytest.approx([*expected, 1])
     assert table["p_holm"].tolist() == pytest.approx([*holm(expected), 1])
     assert table["family_size"].tolist() == [2, 2, 1]
+
+
+def test_of_no_image_nothing_is_said():
+    nothing = pair(*counted(10, 5, 3, 2))
+    nothing.scored[:] = False
+    control = replace(nothing, against="control")
+    assert len(verdicts([nothing], STATISTICS)) == len(effects([nothing, control], 0.05)) == 0
+
+
+def test_a_broken_control_tells_nothing_apart_and_speaks_for_no_model():
+    base, control = pair(*counted(40, 12, 3, 5)), pair(*counted(0, 0, 43, 17), against="control")
+    assert len(effects([base, control], 0.05)) == 1
+    assert len(effects([base, replace(control, reference_works=False)], 0.05)) == 0
 
 
 def test_flips_list_at_most_twenty_images():
@@ -120,9 +134,9 @@ def test_pairs_meet_the_base_of_their_seed_and_leave_out_what_was_not_scored(tmp
         ("pgd", [("base", "base", "pgd-eps0.1", 14)], True),
         ("pgd", [("target", "target", "fgsm-eps0.1", 14)], True),
         ("pgd", [("target", EVERY, EVERY, 21)], True),
-        # A model that knows nothing stands without being robust.
+        # A model that knows nothing stands without being robust, and to do better than one proves as little.
         ("pgd", [("target", "target", "pgd-eps0.1", 22)], False),
-        ("pgd", [("base", "base", "pgd-eps0.1", 22)], True),
+        ("pgd", [("base", "base", "pgd-eps0.1", 22)], False),
     ],
 )
 def test_a_pair_knows_whether_gradients_led_its_attack(tmp_path, method, warned, led):

@@ -1,5 +1,6 @@
 """The verdict on two models: it says no more than its images show."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -159,6 +160,25 @@ def test_the_answer_is_that_of_the_rule_on_the_same_numbers():
     assert found.changes.lower() == f"{'; '.join(remedies(weighed, STATISTICS['margin'], None))}.".lower()
 
 
+def test_the_page_shows_the_intervals_that_the_answer_rests_on():
+    """Of several budgets they are wider than each would be by itself."""
+    base, compressed = outcomes(1000, 400), np.roll(outcomes(1000, 400), 200)
+    one = [faced(source, base, compressed) for source in ("base", "compressed")]
+    several = [*one, *(faced(source, base, compressed, eps=0.2) for source in ("base", "compressed"))]
+    widths = []
+    for shown in (one, several):
+        found = answer(*shown, count=1000)
+        row = found.together.iloc[0]
+        assert f"one of {-100 * row['low']:.1f} points is not excluded" in found.headline
+        assert f"[{100 * row['low']:+.1f}".replace("-", "−") in found.sentences[0]
+        widths.append(row["high"] - row["low"])
+        page = answer_page.page(found, [], [], [], {}, 0.02)
+        assert (
+            page.count("the intervals that the answer rests on") == page.count("all budgets of an attack at once") == 1
+        )
+    assert widths[0] < widths[1]
+
+
 def test_the_page_places_an_interval_on_its_scale():
     assert answer_page._place(0.05, 10) == 75 and answer_page._place(-1, 10) == 0
     same = outcomes(2000, 800)
@@ -206,6 +226,35 @@ def test_what_an_attack_that_ends_where_it_succeeds_broke_is_told_and_counts(tmp
         "succeeds."
     ]
     assert not any("Square" in sentence for sentence in not_tried(faced))
+
+
+def test_what_was_not_tried_is_true_of_what_was():
+    same = outcomes(100, 40)
+    plain = [faced(source, same, same, eps=eps) for source in ("base", "compressed") for eps in (0.1, 0.2)]
+    said = not_tried(plain)
+    assert "Perturbations larger than Linf, eps 0.2." in said
+    assert "Perturbations that are small in L2: none was looked for." in said
+    [further] = [one for one in said if one.startswith("Further attacks")]
+    assert "AutoAttack, APGD-T, FAB-T, Square, and others" in further
+    # A suite runs several of them.
+    suite = [faced(source, same, same, attack="autoattack") for source in ("base", "compressed")]
+    [further] = [one for one in not_tried(suite) if one.startswith("Further attacks")]
+    assert not any(name in further for name in ("AutoAttack", "APGD-T", "FAB-T", "Square"))
+    assert not any("Gradients of" in one for one in said)
+
+
+@pytest.mark.parametrize(("sources", "moved", "stood"), [
+    (("base", "compressed"), True, "images made for the other model and attacks without gradients stand in for that"),
+    (("base",), True, "images made for the other model stand in for that"),
+    (("compressed",), False, "attacks without gradients stand in for that"),
+])  # fmt: skip
+def test_what_stands_in_for_gradients_is_what_was_run(sources, moved, stood):
+    same = outcomes(100, 40)
+    made = [faced(source, same, same, attack="pgd" if source == "base" else "square") for source in sources]
+    if not moved:
+        made = [replace(one, right={one.source: same}) for one in made]
+    [told] = [one for one in not_tried(made) if one.startswith("Gradients of the compressed")]
+    assert told.endswith(f"{stood}.")
 
 
 @pytest.mark.parametrize("wrong", [(30, None), (None, 70)])

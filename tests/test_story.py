@@ -14,6 +14,8 @@ from table_examples import answers, robust_accuracy, verdicts
 from squeezeproof.audit.findings import FAILURE, WARNING, Finding
 from squeezeproof.pages import provenance
 from squeezeproof.pages.answer_cards import cards, explained
+from squeezeproof.pages.embedded import embedded
+from squeezeproof.pages.grouped import Grouped, grouped
 from squeezeproof.pages.slopes import slopes
 from squeezeproof.pages.story import (
     LARGEST,
@@ -21,7 +23,6 @@ from squeezeproof.pages.story import (
     SIGNS,
     audited,
     counted,
-    embedded,
     page,
     sentence,
     sentences,
@@ -35,7 +36,7 @@ FACTS = {
     "name": "tiny",
     "question": "Does <b>pruning</b> & quantizing change anything?",
     "margin": 0.02,
-    "warnings": ["a.s0: the same model as b.s0"],
+    "warnings": [Grouped("a.s0: the same model as b.s0")],
     "slopes": [],
     "targeted": [],
     "deployed": [],
@@ -104,6 +105,20 @@ def test_warnings_stand_first(text):
     assert "Warnings" not in page(TEMPLATES, {**FACTS, "warnings": []}, tables(), AUDIT, {}, {})
 
 
+def test_one_warning_on_many_models_is_one_line():
+    same, apart = "the same model as a.s0", "ADMM had not converged: from {} to 20.0 %; raise rho".format
+    said = [("b.s0", same), ("c.s0", apart(94.7)), ("d.s0", apart(90.1)), ("e.s0", "alone"), ("f.s0", "alone")]
+    told = grouped([*said, *((f"g.s{seed}", same) for seed in range(9))])
+    assert [one.text for one in told] == [
+        f"10 models: {same}", f"2 models, such as c.s0: {apart(94.7)}", "e.s0 and f.s0: alone",
+    ]  # fmt: skip
+    assert told[0].details == ["b.s0", *(f"g.s{seed}" for seed in range(9))]
+    assert told[1].details == [f"c.s0: {apart(94.7)}", f"d.s0: {apart(90.1)}"] and told[2].details == []
+    text = page(TEMPLATES, {**FACTS, "warnings": told}, tables(), AUDIT, {}, {})
+    assert "<summary>all 10</summary>" in text and "<li>g.s8</li>" in text
+    assert text.count(same) == 1 and summary(TEMPLATES, {**FACTS, "warnings": told}, tables(), AUDIT).count(same) == 1
+
+
 def test_names_and_questions_are_escaped(text):
     for unsafe in ("<script", "<b>pruning", "<i>", "<do>"):
         assert unsafe not in text
@@ -128,9 +143,16 @@ def test_the_page_opens_with_an_answer_for_every_compressed_model(text):
         "CNN-8, filter 50 % ✗ Do not ship Accuracy: under FGSM, eps 0.1, the worst attack, 30.0 % [26.0, 34.0] "
         "(base 40.0); clean images 88.0 % [85.0, 91.0] (base 90.0). Why: it loses 7 to 13 points <i>. Would change the "
         "answer: more images. Threat model: white-box, Linf up to 0.1. Against its base under FGSM, eps 0.1 −10.0 "
-        "[−13.0, −7.0] points = −3.0 [−6.0, +0.0] by training and −7.0 [−10.0, −4.0] by compression."
+        "[−13.0, −7.0] points = −3.0 [−6.0, +0.0] by training and −7.0 [−10.0, −4.0] by compression; the intervals of "
+        "these two hold each by itself."
     )
     assert "Another training" not in plain
+
+
+def test_which_intervals_hold_at_once_and_which_by_themselves_is_said(text):
+    assert text.count("have intervals that hold for all comparisons at once") == 1
+    assert text.count("Each interval holds by itself; the verdict, and the interval by which") == 1
+    assert "hold for all comparisons at once" in summary(TEMPLATES, FACTS, tables(), AUDIT)
 
 
 def test_other_trainings_have_their_own_answer():

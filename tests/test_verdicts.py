@@ -69,6 +69,23 @@ def test_a_clear_change_is_named_with_its_direction(seeds, lost, gained, expecte
         assert ("this says nothing of other trainings" in row.sentence) == (row.about == About.MODELS)
 
 
+def test_where_the_reference_keeps_nothing_equality_says_so():
+    rows = verdicts([pair(*counted(0, 10, 0, 1990)), pair(*counted(1000, 10, 0, 990), ratio=0.7)], STATISTICS)
+    said = rows.set_index("ratio")["sentence"]
+    assert "; the base keeps 0.5 % there, so there was next to nothing to lose" in said[0.5]
+    assert "next to nothing to lose" not in said[0.7]
+
+
+def test_an_interval_that_leaves_out_0_where_no_difference_is_shown_is_explained():
+    """By itself it is one of several, of which one may do so by chance."""
+    same = [pair(*counted(150, 0, 0, 150), ratio=ratio) for ratio in (0.3, 0.7)]
+    rows = verdicts([*same, pair(*counted(100, 30, 14, 156))], STATISTICS).set_index("ratio")
+    lost = rows.loc[0.5]
+    assert lost["verdict"] == Verdict.NOT_SHOWN and lost["high"] < 0
+    assert "; the interval leaves out 0, as that of one of 3 comparisons may do by chance; " in lost["sentence"]
+    assert "leaves out 0" not in rows.loc[0.3, "sentence"] and "95 % interval by itself" in rows.loc[0.3, "sentence"]
+
+
 def test_seeds_that_contradict_each_other_show_nothing_of_trainings():
     """Of these models the mean is certain, yet another seed could turn the sign."""
     members = [

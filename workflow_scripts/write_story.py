@@ -7,9 +7,11 @@ from squeezeproof.atomic import replacing
 from squeezeproof.audit.findings import read_findings
 from squeezeproof.jobs import job
 from squeezeproof.pages.deployed import deployed_sentences
+from squeezeproof.pages.embedded import embedded
+from squeezeproof.pages.grouped import Grouped, grouped
 from squeezeproof.pages.provenance import other_versions, provenance
 from squeezeproof.pages.slopes import slopes
-from squeezeproof.pages.story import embedded, page, summary
+from squeezeproof.pages.story import page, summary
 from squeezeproof.pages.targeted import targeted_sentences
 from squeezeproof.tables.files import read_table, read_texts
 
@@ -20,9 +22,9 @@ with job(snakemake):
     images = clean.groupby("dataset")["n"].max().to_dict()
     numbers = {**params.study["numbers"], "Test images": ", ".join(f"{name} {count}" for name, count in images.items())}
     models = read_table(files.compression)
-    warnings = [f"{row.model}: {row.warning}" for row in models[models["warning"] != ""].itertuples()]
-    warnings += in_words(tables["unsupported"])
-    warnings = other_versions(models, crafting) + warnings
+    of_models = [(row.model, row.warning) for row in models[models["warning"] != ""].itertuples()]
+    warnings = [Grouped(text) for text in other_versions(models, crafting)]
+    warnings += grouped([*of_models, *in_words(tables["unsupported"])])
     told_slopes = [text for path in files.stages for text in slopes(read_table(path), models)]
     targeted = [text for path in files.targeted for text in targeted_sentences(read_table(path))]
     study = {**params.study, "numbers": numbers, "warnings": warnings, "slopes": told_slopes, "targeted": targeted}

@@ -117,7 +117,7 @@ function deltas(state, target) {
     && ["architecture", "training", "compression", "finetuning"].every((axis) => row[axis] === target[axis]));
   return found ? `${target.compression}, images of the source: the largest change from the base over ${counted(found.levels, "level", "levels")} is `
     + `${signed(found.largest_delta)} points, ${found.largest_delta_bits < FLOAT_BITS ? `at ${found.largest_delta_bits} bits` : `where ${percent(found.largest_delta_ratio, 0)} % are removed`} `
-    + `(interval ${signed(found.low)} to ${signed(found.high)}${partsOf(found)}${warningOf(found, "largest_delta")}); `
+    + `(interval, corrected for their number, ${signed(found.low)} to ${signed(found.high)}${partsOf(found)}${warningOf(found, "largest_delta")}); `
     + `the largest gain, “max delta”, ${signed(found.max_delta)}${warningOf(found, "max_delta")}.` : "";
 }
 

@@ -63,6 +63,9 @@ function fill(element, attributes, children) {
   return element;
 }
 const make = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
+// What is said of each of many, to unfold.
+const folded = (lines) => (lines.length ? make("details", {}, make("summary", {}, `all ${lines.length}`),
+  make("ul", {}, lines.map((line) => make("li", {}, line)))) : null);
 const draw = (tag, attributes = {}, ...children) =>
   fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 

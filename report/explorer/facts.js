@@ -49,15 +49,29 @@ function effectNote(effect) {
   const part = (name) => `${signed(effect[name])} (${signed(effect[`${name}_low`])} to ${signed(effect[`${name}_high`])})`;
   const faced = effect.comparison === "white-box" ? "each attacked itself" : "on these images";
   return make("p", { class: "effect" }, make("b", {}, "Of the difference to its base: "),
-    `further training ${part("by_training")}, compression ${part("by_compression")} points (${faced}; ${effect.about}).`);
+    `further training ${part("by_training")}, compression ${part("by_compression")} points (${faced}; ${effect.about}; each interval by itself).`);
 }
 
+// One note a check, however many seeds and cells it is of.
 function auditNotes(found) {
-  return found.map((one) => {
-    const measured = one.value === "" ? "" : ` (measured ${one.value}${one.threshold === "" ? "" : `, limit ${one.threshold}`})`;
-    return make("p", { class: one.verdict === "failure" ? "note bad" : "note" }, make("b", {}, `Audit ${one.verdict}, check ${one.check}: `),
-      `${study.checks[one.check]}${measured}${one.message ? `: ${one.message}` : ""}.`);
+  const byCheck = new Map();
+  for (const one of found) {
+    const name = `${one.verdict} ${one.check}`;
+    byCheck.set(name, [...(byCheck.get(name) ?? []), one]);
+  }
+  return [...byCheck.values()].map((group) => {
+    const [first] = group, lines = [...new Set(group.map(measuredBy))];
+    const said = `${study.checks[first.check]}${lines[0]}.`;
+    return make("div", { class: first.verdict === "failure" ? "note bad" : "note" },
+      make("b", {}, `Audit ${first.verdict}, check ${first.check}${group.length > 1 ? `, ${group.length} times` : ""}: `),
+      lines.length > 1 ? `${said.slice(0, -1)} (the first of ${lines.length}).` : said,
+      lines.length > 1 ? folded(lines.map((line) => line.replace(/^[: ]+/, ""))) : null);
   });
+}
+
+function measuredBy(one) {
+  const measured = one.value === "" ? "" : ` (measured ${one.value}${one.threshold === "" ? "" : `, limit ${one.threshold}`})`;
+  return `${measured}${one.message ? `: ${one.message}` : ""}`;
 }
 
 function facts(cell) {

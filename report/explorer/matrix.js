@@ -21,7 +21,7 @@ function drawMatrix(state) {
       make("thead", {}, head), make("tbody", {}, cleanRow(), body));
     byId("matrix").style.maxWidth = `calc(13em + ${matrix.columns.length} * 88px)`;
     const missing = study.unsupported.filter(([dataset]) => dataset === state.dataset);
-    byId("unsupported").replaceChildren(...missing.map(([, said]) => make("li", {}, said)));
+    byId("unsupported").replaceChildren(...missing.map(([, said, all]) => make("li", {}, said, folded(all))));
     byId("unsupported").hidden = missing.length === 0;
     matrix.drawn = name;
   }
@@ -29,10 +29,17 @@ function drawMatrix(state) {
 }
 
 function cleanRow() {
-  const shares = matrix.columns.map((target) => make("td", { role: "gridcell" }, target.clean_mean === null ? "–" : percent(target.clean_mean)));
+  const shares = matrix.columns.map((target) => {
+    const text = target.clean_mean === null ? "–" : percent(target.clean_mean), warned = knowsNothing(target);
+    const label = warned ? `${text} per cent of clean images, the audit warns` : null;
+    return make("td", { role: "gridcell", class: warned ? "warned" : null, "aria-label": label }, text);
+  });
   shares.forEach((element, column) => paint(element, matrix.columns[column].clean_mean));
   return make("tr", { class: "clean" }, make("th", { scope: "row" }, "clean images"), shares);
 }
+
+// Check 22, which says of every square of a model that it is broken, or near chance.
+const knowsNothing = (target) => cells.some((cell) => cell.target === target && cell.warnings.split(" ").includes("22"));
 
 function paint(element, share) {
   if (share === null) return;

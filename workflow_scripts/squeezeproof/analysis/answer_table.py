@@ -5,15 +5,16 @@ from typing import Any
 
 import pandas as pd
 
-from squeezeproof.analysis.answers import answer, listed, remedies
-from squeezeproof.analysis.evidence import base_of, beside_base, evidence, seeds_of
-from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, eps_display
+from squeezeproof.analysis.answers import MILDER, Loss, answer, listed, remedies
+from squeezeproof.analysis.evidence import base_of, beside_base, corrected, evidence, seeds_of
+from squeezeproof.analysis.names import CONTROL, FLOAT_BITS, MODEL, attack_displays, eps_display
 from squeezeproof.analysis.verdicts import ITSELF, kinds
 from squeezeproof.audit.findings import Finding
 from squeezeproof.entries import registry
 from squeezeproof.statistics.crossed import About
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.tables.catalog.comparisons import ANSWERS
+from squeezeproof.tables.table import records
 from squeezeproof.tables.words import Comparison
 
 NAMES = ["clean_accuracy", "robust_accuracy", "verdicts", "clean_differences", "effects", "compression", "crafting"]
@@ -59,24 +60,43 @@ def _row(
     about: str,
     seeds: int,
 ) -> dict[str, Any]:
-    margin = statistics["margin"]
-    found = evidence(tables, findings, statistics["alpha"], model, about)
+    alpha, margin = statistics["alpha"], statistics["margin"]
+    found = evidence(tables, findings, alpha, model, about)
     said, reasons = answer(found, margin)
     verdicts = beside_base(tables["verdicts"], model, about)
     attacks = verdicts.assign(shown=verdicts["attack"].map(attack_displays(tables["robust_accuracy"])))
     stake = {loss.name for loss in found.at_stake(margin)}
     return {
         **{**model, "about": about, "answer": said, "reasons": "; ".join(reasons)},
-        # More seeds tell nothing more of these very models.
-        "changes": "; ".join(remedies(found, margin, seeds if about == About.TRAININGS or seeds == 1 else None)),
+        "changes": "; ".join(remedies(found, margin, _more_seeds(model, about, seeds), milder(model))),
         "threat": _threat(attacks[attacks["comparison"].eq(Comparison.WHITE_BOX) & attacks["shown"].isin(stake)]),
-        **_on_clean_images(tables, model, about),
-        **_under_attack(tables, attacks, stake, model, about),
+        **_on_clean_images(tables, found.clean, model),
+        **_under_attack(tables, attacks, stake, model, about, alpha),
         **_queried(tables, model),
         "no_stake": listed([loss for loss in found.own if loss.name not in stake]),
         "largest_loss": max((loss.most for loss in found.deciding(margin)), default=None),
         **{"failures": "; ".join(found.failures), "warnings": "; ".join(found.warnings), "seeds": seeds},
     }
+
+
+def milder(model: dict[str, Any]) -> str:
+    """What would compress a model less, or train it more, by its own axes."""
+    if _given(model):
+        return MILDER
+    less = ["a lower ratio"] * (model["ratio"] > 0) + ["more bits"] * (model["bits"] < FLOAT_BITS)
+    return f"{' or '.join(less)}, or {'a' if model['finetuning'] == 'none' else 'more'} fine-tuning"
+
+
+def _given(model: dict[str, Any]) -> bool:
+    """Whether a compressed model is a file that was made elsewhere."""
+    return model["ratio"] == 0 and model["bits"] == FLOAT_BITS
+
+
+def _more_seeds(model: dict[str, Any], about: str, seeds: int) -> int | None:
+    """How many seeds there are, where more of them would tell more: they tell nothing of these very models, and of a
+    file there are none.
+    """
+    return seeds if (about == About.TRAININGS or seeds == 1) and not _given(model) else None
 
 
 def _threat(attacks: pd.DataFrame) -> str:
@@ -98,23 +118,31 @@ def _reached(norm: str, eps: pd.Series) -> Iterator[str]:
         yield f"nearest points in {name}"
 
 
-def _on_clean_images(tables: Mapping[str, pd.DataFrame], model: dict[str, Any], about: str) -> dict[str, Any]:
+def _on_clean_images(
+    tables: Mapping[str, pd.DataFrame], compared: Loss | None, model: dict[str, Any]
+) -> dict[str, Any]:
     models, clean = tables["compression"], tables["clean_accuracy"]
     own, base = (_accuracy(clean[clean["model"].isin(seeds_of(models, axes)) & clean["dataset"].eq(axes["dataset"])])
                  for axes in (model, base_of(model)))  # fmt: skip
-    compared = beside_base(tables["clean_differences"], model, about)
+    # As the answer weighs it.
+    difference = (compared.difference, compared.low, compared.high) if compared else (None, None, None)
     return {
         **{f"clean_{name}": value for name, value in own.items()},
         "base_clean_accuracy": base["accuracy"],
-        **_bounds("clean_difference", compared, "difference", "low", "high"),
+        **dict(zip(_named("clean_difference"), difference, strict=True)),
     }
 
 
 def _under_attack(
-    tables: Mapping[str, pd.DataFrame], attacks: pd.DataFrame, stake: Any, model: dict[str, Any], about: str
+    tables: Mapping[str, pd.DataFrame],
+    attacks: pd.DataFrame,
+    stake: Any,
+    model: dict[str, Any],
+    about: str,
+    alpha: float,
 ) -> dict[str, Any]:
     """Of the attack that leaves the model least: of those on itself where the base has something to lose; where there
-    are none, of those on itself; else of all.
+    are none, of those on itself; else of all. The difference has the interval by which the answer weighs it.
     """
     own, bases = (seeds_of(tables["compression"], axes) for axes in (model, base_of(model)))
     scored = _scored(tables, model["dataset"], own)
@@ -131,9 +159,10 @@ def _under_attack(
     found = {"attack": attack, "crafted_on": origin}
     found |= {f"robust_{name}": value for name, value in _accuracy(scored[scored["target"].isin(own)]).items()}
     found["base_robust_accuracy"] = _accuracy(scored[scored["target"].isin(bases)])["accuracy"]
-    found |= _bounds("robust_difference", compared, "difference", "low", "high")
+    rows = [(row.difference, *corrected(row, row.family_size, alpha)) for row in records(compared)]
+    found |= dict(zip(_named("robust_difference"), rows[0] if rows else (None, None, None), strict=True))
     for part in PARTS:
-        found |= _bounds(part, parts, part, f"{part}_low", f"{part}_high")
+        found |= {name: parts.iloc[0][name] if len(parts) else None for name in _named(part)}
     return found
 
 
@@ -187,7 +216,6 @@ def _accuracy(rows: pd.DataFrame) -> dict[str, Any]:
     return dict(zip(ACCURACY, (values.mean(), float(low), float(high)), strict=True))
 
 
-def _bounds(name: str, rows: pd.DataFrame, value: str, low: str, high: str) -> dict[str, Any]:
-    """A difference and its interval out of a table of at most one row."""
-    row = rows.iloc[0] if len(rows) else dict.fromkeys((value, low, high))
-    return {name: row[value], f"{name}_low": row[low], f"{name}_high": row[high]}
+def _named(difference: str) -> list[str]:
+    """The columns of a difference and of its interval."""
+    return [f"{difference}{end}" for end in ("", "_low", "_high")]

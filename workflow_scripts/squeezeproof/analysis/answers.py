@@ -16,12 +16,18 @@ KEEP, CARE, STOP, UNKNOWN = "keep", "keep with care", "do not ship", "cannot tel
 ANSWERS = (STOP, UNKNOWN, CARE, KEEP)
 # How the reason of a model that is broken begins.
 BROKEN = "it is broken: "
+# What is said where no attack did anything.
+UNHURT = "under no attack of several steps does its base lose an image, so that larger budgets are open"
+# How a warning of the audit's begins; others are on the model itself.
+CHECK = "check "
 # Losses of up to so many margins are for the reader to weigh: keep with care.
 TOLERATED = 2
 # Of the strengths that attacks declare, the first of those that take several steps, and that of suites.
 ITERATED, SUITE = 2, 3
 # Gradients per image below which an attack did not take several steps, whatever its name.
 SEVERAL = 5
+# What would lose less, where nothing is known of how a model was compressed.
+MILDER = "a milder compression, or more training after it"
 # What is to be done where no attack followed the gradients of a model.
 FOLLOW = (
     "an attack on the model itself that takes several steps (PGD, AutoAttack); of a file that gives no gradients, on "
@@ -97,6 +103,12 @@ class Evidence:
         """The attacks on the models themselves that leave the base something to lose."""
         return [loss for loss in self.own if loss.kept > margin]
 
+    @property
+    def unhurt(self) -> bool:
+        """Whether the base loses nothing under any attack on it that takes several steps."""
+        strong = [loss for loss in self.own if loss.strength >= ITERATED]
+        return bool(strong) and self.clean is not None and min(loss.kept for loss in strong) >= self.clean.kept
+
     def deciding(self, margin: float) -> list[Loss]:
         """The losses that must be small for a model to be kept."""
         return [*([self.clean] if self.clean else []), *self.at_stake(margin)]
@@ -127,29 +139,41 @@ def answer(found: Evidence, margin: float) -> tuple[str, list[str]]:
     """
     if found.broken:
         return STOP, [f"{BROKEN}{found.broken}"]
+    warned = _warned(found)
     if lost := _losses(found, margin):
-        return STOP, lost
+        return STOP, [*lost, *warned]
     if missing := _missing(found, margin):
         return UNKNOWN, [missing]
     deciding = found.deciding(margin)
     if wide := [loss for loss in deciding if not loss.bounded(margin)]:
-        return UNKNOWN, [_open(loss) for loss in wide]
-    care = [_open(loss) for loss in deciding if not loss.within(margin)]
-    care += [f"the audit warns: {warning}" for warning in found.warnings]
+        return UNKNOWN, [*map(_open, wide), *warned]
+    care = [*(_open(loss) for loss in deciding if not loss.within(margin)), *warned]
+    unhurt = [UNHURT] if found.unhurt else []
     if care:
-        return CARE, care
-    return KEEP, [f"no loss beyond {_points(margin)} points on {listed(deciding)}"]
+        return CARE, [*care, *unhurt]
+    return KEEP, [f"no loss beyond {_points(margin)} points on {listed(deciding)}", *unhurt]
 
 
-def remedies(found: Evidence, margin: float, seeds: int | None) -> list[str]:
+def _warned(found: Evidence) -> list[str]:
+    """What a reader must know of the results behind an answer, as clauses."""
+    checks = [warning for warning in found.warnings if warning.startswith(CHECK)]
+    said = [warning for warning in found.warnings if warning not in checks]
+    said += [f"the audit warns: {' and '.join(checks)}"] if checks else []
+    return said + ([f"the audit refuses other results: {' and '.join(found.failures)}"] if found.failures else [])
+
+
+def remedies(found: Evidence, margin: float, seeds: int | None, milder: str = MILDER) -> list[str]:
     """What would change the answer, as clauses: other models, images, seeds, attacks.
 
     Args:
         seeds: how many the verdicts are of; None for finished models, of which there are no others.
+        milder: what would compress less, in the words of the model's own compression.
     """
     said, _ = answer(found, margin)
+    if said == STOP and found.broken:
+        return [milder]
     if said == STOP:
-        return ["a smaller ratio or more bits, or another fine-tuning; more images cannot undo a loss that was shown"]
+        return [milder, "more images cannot undo a loss that was shown"]
     if found.same or found.failures:
         return ["what tables/audit.csv says to do, and a new run"]
     deciding = found.deciding(margin)
@@ -163,8 +187,10 @@ def remedies(found: Evidence, margin: float, seeds: int | None) -> list[str]:
         changes.append(FOLLOW)
     if open_losses and deciding:
         changes.append(_images(open_losses, margin, seeds))
+    if found.unhurt:
+        changes.append("a larger eps, at which attacks break images of the base")
     if found.warnings:
-        changes.append("what the audit's warnings ask for")
+        changes.append("what the warnings ask for")
     if said in (KEEP, CARE) and max(loss.strength for loss in found.own) < SUITE:
         changes.append("a stronger attack (AutoAttack) could find a loss")
     if seeds == 1:
@@ -225,7 +251,8 @@ def _missing(found: Evidence, margin: float) -> str:
 
 
 def _open(loss: Loss) -> str:
-    shown = "a loss is shown and" if loss.verdict == Verdict.LESS else "no loss is shown, but"
+    lost = loss.verdict == Verdict.LESS if loss.verdict else loss.high < 0
+    shown = "a loss is shown and" if lost else "no loss is shown, but"
     where = f"under {loss.name}" if loss.verdict else f"on {loss.name}"
     return f"{where} {shown} one of {_points(loss.most)} points is not excluded"
 

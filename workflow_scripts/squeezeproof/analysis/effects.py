@@ -20,8 +20,8 @@ def effects(pairs: list[Pair], alpha: float) -> pd.DataFrame:
 
     `total` is compressed minus base accuracy, `by_training` control minus base, `by_compression` compressed minus
     control, all on the same images, so that the first is the sum of the others; each has an interval of its own at the
-    level 1 - alpha. Without a control there is no row: nothing tells the parts apart, and of a model that trained no
-    longer than its base all of the difference is compression's.
+    level 1 - alpha. Without a control, or with one that is broken, there is no row: nothing tells the parts apart, and
+    of a model that trained no longer than its base all of the difference is compression's.
 
     Args:
         pairs: of `read_pairs`.
@@ -40,16 +40,19 @@ def effects(pairs: list[Pair], alpha: float) -> pd.DataFrame:
 
 
 def parts(members: Mapping[str, list[Pair]]) -> dict[str, np.ndarray]:
-    """Name -> differences [S, N] over the images that all three models were scored on; none without a control.
+    """Name -> differences [S, N] over the images that all three models were scored on; none without a control that
+    works.
 
     Args:
         members: what a model is compared `against` -> its pairs.
     """
     base, control = members.get(BASE), members.get(CONTROL)
-    if not base or not control:
+    if not base or not control or not all(pair.reference_works for pair in control):
         return {}
     control = _matching(control, base)
     scored = np.logical_and.reduce([pair.scored for pair in [*base, *control]])
+    if not scored.any():
+        return {}
     total = by_seed(base, scored)
     compression = by_seed(control, scored)
     return {"total": total, "by_training": total - compression, "by_compression": compression}

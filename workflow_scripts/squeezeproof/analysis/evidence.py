@@ -41,15 +41,53 @@ def evidence(
     known = tables["clean_accuracy"]
     known = known.loc[known["dataset"].eq(model["dataset"]) & known["model"].isin(bases), "accuracy"]
     kept = float(known.mean()) if len(known) else 1.0
-    warned = models.loc[models["dataset"].eq(model["dataset"]) & models["model"].isin(own), "warning"]
+    mine = models[models["dataset"].eq(model["dataset"]) & models["model"].isin(own)].sort_values("seed")
+    warned = dict(zip(mine["seed"], mine["warning"], strict=True))
+    alike = {seed: text for seed, text in warned.items() if text.startswith(SAME)}
     return Evidence(
         clean=next((_clean_loss(row, tables["clean_differences"], alpha, kept) for row in clean.itertuples()), None),
         attacks=_losses(verdicts, robust, bases, alpha, gradients),
-        same=next((text for text in warned if text.startswith(SAME)), ""),
-        broken=broken(on_model),
+        same=", and ".join(with_seeds(alike, len(mine))),
+        broken=", and ".join(with_seeds(broken_seeds(on_model, mine), len(mine), " it")),
         failures=counted([*on_model, *on_base], FAILURE),
-        warnings=[*dict.fromkeys(filter(None, warned)), *counted([*on_model, *on_base], WARNING)],
+        warnings=[*with_seeds(warned, len(mine)), *counted([*on_model, *on_base], WARNING)],
     )
+
+
+def broken_seeds(findings: Sequence[Finding], models: pd.DataFrame) -> dict[int, str]:
+    """Seed -> why the model of that seed is broken, as `broken` says it, of those that are.
+
+    Args:
+        findings: on the models.
+        models: the rows of `compression` on one model's seeds.
+    """
+    said = {
+        row.seed: broken([finding for finding in findings if finding.model == row.model]) for row in records(models)
+    }
+    return {seed: text for seed, text in said.items() if text}
+
+
+def with_seeds(said: Mapping[int, str], seeds: int, subject: str = "") -> list[str]:
+    """What is said of the models of some seeds, clauses that name the seeds; where there is but one seed, without it.
+
+    Args:
+        said: seed -> text, or nothing.
+        seeds: how many there are.
+        subject: what stands before the text where seeds are named.
+    """
+    texts = dict.fromkeys(filter(None, said.values()))
+    if seeds == 1:
+        return list(texts)
+    of_texts = {text: [str(seed) for seed, other in said.items() if other == text] for text in texts}
+    return [f"with {_seeds(of, seeds)}{subject} {text}" for text, of in of_texts.items()]
+
+
+def _seeds(some: Sequence[str], seeds: int) -> str:
+    """Some of all seeds, such as `seeds 0 and 2, of 3,`."""
+    if len(some) == seeds:
+        return f"all {seeds} seeds"
+    *first, last = some
+    return f"seed{'s' * (len(some) > 1)} {' and '.join(filter(None, [', '.join(first), last]))}, of {seeds},"
 
 
 def base_of(model: dict[str, Any]) -> dict[str, Any]:

@@ -42,9 +42,10 @@ class Pair:
         attack, settings: the attack instance's name; its entry, method, norm and eps.
         reference_right, compressed_right, scored: bool [N]; images that are not scored on both are in neither's count.
         reference_clean, compressed_clean: bool [N], right before the attack.
-        led: whether gradients of the model attacked led to the images, as far as the audit can tell, and the compressed
-            model is not broken. Of others that they found less proves nothing in a model's favour.
+        led: whether gradients of the model attacked led to the images, as far as the audit can tell, and neither model
+            is broken. Of others that they found less proves nothing in a model's favour.
         warned: whether the audit warns of the compressed model's cell or of its reference's.
+        reference_works: whether the audit finds the reference neither broken nor near chance.
     """
 
     target: Described
@@ -60,6 +61,7 @@ class Pair:
     compressed_clean: np.ndarray
     led: bool = True
     warned: bool = False
+    reference_works: bool = True
 
     @property
     def difference(self) -> np.ndarray:
@@ -134,12 +136,13 @@ def read_pairs(
                 continue
             predicted = predictions[attack]
             scored, budget = predicted != NOT_SCORED, {key: settings[key] for key in BUDGET}
-            led = _led(settings, audit, (dataset, source, target, attack))
-            warned = bool(audit.warnings(dataset, source, target, attack))
-            judged = predicted == labels, scored, budget, predictions[CLEAN] == labels, led, warned
+            cell = dataset, source, target, attack
+            works = not audit.knows_nothing(*cell)
+            led, warned = works and _led(settings, audit, cell), bool(audit.warnings(*cell))
+            judged = predicted == labels, scored, budget, predictions[CLEAN] == labels, led, warned, works
             outcomes[dataset, target, source, attack] = judged
     pairs = []
-    for (dataset, name, source, attack), (right, scored, settings, clean, led, warned) in outcomes.items():
+    for (dataset, name, source, attack), (right, scored, settings, clean, led, warned, _) in outcomes.items():
         target = models[dataset, name]
         for against, reference in references(target):
             faced = {Comparison.SAME_SOURCE: source}
@@ -150,18 +153,17 @@ def read_pairs(
                 if found is not None:
                     compared = (target, models[dataset, source], against, comparison, attack, settings)
                     seen = found[0], right, scored & found[1], found[3], clean
-                    pairs.append(Pair(*compared, *seen, led, warned or found[5]))
+                    works = found[6]
+                    pairs.append(Pair(*compared, *seen, led and works, warned or found[5], works))
     return sorted(pairs, key=lambda pair: [pair.columns[key] for key in UNIQUE])
 
 
 def _led(settings: dict[str, Any], audit: Audit, key: Key) -> bool:
-    """Whether gradients of the model that it attacks led an attack, no check calls it weak, and the target knows more
-    than nothing.
-    """
+    """Whether gradients of the model that it attacks led an attack, and no check calls it weak."""
     dataset, source, _, attack = key
     probed = registry.attacks()[settings["method"]].probed
     led = needs_gradients(Instance(attack, attack, settings))
-    return led and not audit.weak(dataset, source, attack, probed) and not audit.knows_nothing(*key)
+    return led and not audit.weak(dataset, source, attack, probed)
 
 
 def references(target: Described) -> list[tuple[Reference, str]]:

@@ -61,7 +61,8 @@ class Answer:
         classes: of the data.
         clean: base_accuracy, compressed_accuracy, difference, low, high and n on the clean images.
         table: a row per attack, budget and model that it was crafted on (COLUMNS); `itself` for each model on what was
-            crafted on itself, `both` for all attacks together.
+            crafted on itself, `both` for all attacks together. Its intervals are those that the answer rests on: they
+            hold at once for all budgets of an attack (Bonferroni).
         unproved: budget in words -> why nothing that the compressed model resists there speaks for it.
     """
 
@@ -103,9 +104,10 @@ def replacement(
     doubt = "the compressed model is broken" if reason else WEAK_ATTACKS if weak else ""
     pairs = [pair for budget in budgets(faced) for pair in _pairs(clean, faced, budget, bool(doubt))]
     judged = verdicts(pairs, statistics)
-    table = pd.DataFrame([_row(row, pairs) for row in judged.itertuples()], columns=COLUMNS)
+    alpha = statistics["alpha"]
+    table = pd.DataFrame([_row(row, pairs, alpha) for row in judged.itertuples()], columns=COLUMNS)
     losses = [
-        _loss(row, base, faced, statistics["alpha"])
+        _loss(row, base, faced, alpha)
         for row, base in zip(records(judged), table["base_accuracy"], strict=True)
         if row.entry == TOGETHER
     ]
@@ -196,7 +198,7 @@ def _pair(
     return Pair(target, attacked, BASE, comparison, name, settings, *outcomes, led)
 
 
-def _row(row: Any, pairs: Sequence[Pair]) -> dict[str, Any]:
+def _row(row: Any, pairs: Sequence[Pair], alpha: float) -> dict[str, Any]:
     """A row of Answer.table from one of the table of verdicts and the pair that it judges."""
     pair = next(
         pair
@@ -209,6 +211,7 @@ def _row(row: Any, pairs: Sequence[Pair]) -> dict[str, Any]:
     own = {
         **{"attack": row.entry, "crafted_on": BOTH if row.entry == TOGETHER else row.source},
         **{"base_accuracy": base, "compressed_accuracy": compressed},
+        **dict(zip(("low", "high"), corrected(row, row.family_size, alpha), strict=True)),
     }
     return {name: own[name] if name in own else getattr(row, name) for name in COLUMNS}
 

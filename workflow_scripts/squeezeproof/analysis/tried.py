@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from squeezeproof.analysis.faced import COMPRESSED, Faced, followed_gradients
+from squeezeproof.analysis.faced import COMPRESSED, Faced, budget_display, followed_gradients
 from squeezeproof.analysis.names import display_name, entry_display, eps_display
 from squeezeproof.analysis.pairs import BASE
 from squeezeproof.entries import registry
@@ -44,19 +44,53 @@ def _length(settings: dict[str, Any]) -> list[str]:
 
 
 def not_tried(faced: Sequence[Faced]) -> list[str]:
-    """What stays open, a sentence each."""
+    """What stays open, a sentence each, true of exactly these attacks."""
     followed = followed_gradients(faced)
     sentences = [
-        f"Gradients of the {name} model: no attack followed them. What an attacker finds who does stays open; the "
-        f"images of the other model and the attacks without gradients stand in for that."
+        f"Gradients of the {name} model: no attack followed them. What an attacker finds who does stays open; "
+        f"{_in_their_place(faced, name)}."
         for name in (BASE, COMPRESSED)
         if name not in followed
     ]
-    norms, methods = ({one.settings[key] for one in faced} for key in ("norm", "method"))
-    sentences += [f"Perturbations that are small in {norm.capitalize()}." for norm in NORMS if norm not in norms]
+    norms, methods = {one.settings["norm"] for one in faced}, _methods(faced)
+    sentences += [
+        f"Perturbations that are small in {norm.capitalize()}: none was looked for."
+        for norm in NORMS
+        if norm not in norms
+    ]
     stronger = [display_name(method) for method in STRONGER if method not in methods]
-    if stronger:
-        sentences.append(f"Stronger and other attacks: {', '.join(stronger)} and all else that the workflow has.")
-    sentences.append("Attacks made for these very models; larger budgets; changes that are no small perturbations.")
+    also = f"{', '.join(stronger)}, and others" if stronger else "others"
+    sentences.append(f"Further attacks that this workflow has: {also}; docs/choose_an_attack.md lists them.")
+    sentences += [f"Perturbations larger than {most}." for most in _largest(faced)]
+    sentences.append(
+        "An attack that somebody designs for these two models, who knows how they work: those above are the usual ones."
+    )
+    sentences.append("Other changes of an image than small perturbations, such as turns, blur or patches.")
     sentences.append("Other trainings of either model: the verdict is on these two, on images like these.")
     return sentences
+
+
+def _methods(faced: Sequence[Faced]) -> set[str]:
+    """The kinds of the attacks, and of those that a suite among them runs."""
+    kinds = registry.attacks()
+    found = {one.settings["method"] for one in faced}
+    return found | {part["method"] for one in faced for part in kinds[one.settings["method"]].parts(one.settings)}
+
+
+def _in_their_place(faced: Sequence[Faced], name: str) -> str:
+    """What was tried on a model whose gradients nobody followed."""
+    other = COMPRESSED if name == BASE else BASE
+    shown = any(one.source == other and name in one.right for one in faced)
+    asked = any(one.source == name for one in faced)
+    stood = ["images made for the other model"] * shown + ["attacks without gradients"] * asked
+    return f"{' and '.join(stood)} stand in for that" if stood else "nothing stands in for that"
+
+
+def _largest(faced: Sequence[Faced]) -> list[str]:
+    """The largest budget of every norm."""
+    most: dict[str, float] = {}
+    for one in faced:
+        norm, eps = one.budget
+        if eps is not None:
+            most[norm] = max(eps, most.get(norm, 0.0))
+    return [budget_display(norm, eps) for norm, eps in sorted(most.items())]

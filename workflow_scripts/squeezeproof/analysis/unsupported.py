@@ -49,11 +49,13 @@ def unsupported_table(paths: Iterable[str | Path], descriptions: Iterable[Descri
     return UNSUPPORTED.frame(table.rename(columns={"model": "models"}))
 
 
-def in_words(table: pd.DataFrame) -> list[str]:
-    """A sentence for every row of the table."""
+def in_words(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """(model, what it does not support and why) of every row of the table."""
     return [
-        f"{display_name(row.dataset)}, {model_in_words(*(getattr(row, axis) for axis in MODEL))}: not supported: "
-        f"{'' if row.part == COMPRESSION else f'{row.part}: '}{row.reason}"
+        (
+            f"{display_name(row.dataset)}, {model_in_words(*(getattr(row, axis) for axis in MODEL))}",
+            f"not supported: {'' if row.part == COMPRESSION else f'{row.part}: '}{row.reason}",
+        )
         for row in records(table)
     ]
 

@@ -23,8 +23,8 @@ NOT_ISOLATED = (
     "The compressed models may differ from their bases in their training, too, so no verdict says what compression did."
 )
 PROVES_NOTHING = (
-    "gradients of the model did not lead this attack, or the audit warns that it is weak or the model broken: that it "
-    "finds no more proves nothing in the model's favour"
+    "gradients of the model did not lead this attack, or the audit warns that it is weak or one of the models broken: "
+    "that it finds no more proves nothing in the model's favour"
 )
 # Pairs that agree in these are runs of one comparison at several seeds.
 SOURCE = [f"source_{axis}" for axis in MODEL]
@@ -85,6 +85,9 @@ def verdicts(pairs: list[Pair], statistics: dict[str, Any]) -> pd.DataFrame:
     rows = []
     for key, members in cells(pairs).items():
         scored = scored_by_all(members)
+        if not scored.any():
+            # Of no image nothing can be said.
+            continue
         runs, seeds = _runs(members, scored), by_seed(members, scored)
         found, alone = Mean.of(seeds), [Mean.of(run[None]) for run in runs]
         shared = {
@@ -93,6 +96,7 @@ def verdicts(pairs: list[Pair], statistics: dict[str, Any]) -> pd.DataFrame:
             **{"seeds": len(seeds), "runs": len(runs), "n": runs.shape[1]},
             **{"family": members[0].family, "favours": _favours(members[0]), "found": found},
             "led": all(member.led for member in members),
+            "kept": np.mean([member.reference_right[scored].mean() for member in members]),
             "isolates_compression": members[0].isolates_compression,
             **_explained(members),
         }
@@ -115,7 +119,9 @@ def verdicts(pairs: list[Pair], statistics: dict[str, Any]) -> pd.DataFrame:
     table["detectable"] = [half_width(row.found, alpha / row.family_size, row.about) for row in records(table)]
     table["verdict"] = [verdict(row, alpha) for row in table.itertuples()]
     table["sentence"] = [sentence(row, statistics) for row in table.itertuples()]
-    return VERDICTS.frame(table.drop(columns=["found", "led"])).sort_values([*ORDER, "about"], ignore_index=True)
+    return VERDICTS.frame(table.drop(columns=["found", "led", "kept"])).sort_values(
+        [*ORDER, "about"], ignore_index=True
+    )
 
 
 def kinds(seeds: int) -> list[About]:
@@ -151,7 +157,7 @@ def sentence(row: Any, statistics: dict[str, Any]) -> str:
     crafted = "each attacked itself" if row.source == ITSELF else f"on images crafted on {row.source}"
     if row.seed_relation == "other":
         crafted += " of another seed"
-    bounds = f"{100 * (1 - statistics['alpha']):g} % interval {points(row.low)} to {points(row.high)}"
+    bounds = f"{100 * (1 - statistics['alpha']):g} % interval by itself {points(row.low)} to {points(row.high)}"
     sample = f"{row.seeds} seed{'s' * (row.seeds > 1)}, {row.n} images"
     text = f"{row.verdict.capitalize()}, {row.about}: under {row.attack}, {crafted}, the accuracy of "
     text += f"{_compared(row)} ({bounds}; {sample})"
@@ -160,9 +166,13 @@ def sentence(row: Any, statistics: dict[str, Any]) -> str:
         text += f", within the margin of {margin}"
         text += ", though not zero" if row.p_difference_holm < statistics["alpha"] else ""
     elif row.verdict == Verdict.NOT_SHOWN:
+        if row.low > 0 or row.high < 0:
+            text += f"; the interval leaves out 0, as that of one of {row.family_size} comparisons may do by chance"
         text += f"; {unseen(row.detectable)}; that is no evidence of equality, which needs the margin of {margin}"
     if row.about == About.MODELS:
         text += "; this says nothing of other trainings"
+    if row.kept <= statistics["margin"] and row.verdict in (Verdict.EQUIVALENT, Verdict.NOT_SHOWN):
+        text += f"; the {row.against} keeps {100 * row.kept:.1f} % there, so there was next to nothing to lose"
     if not row.led and row.verdict in (Verdict.FOUND_LESS, Verdict.EQUIVALENT):
         text += f"; {PROVES_NOTHING}"
     if row.favours:

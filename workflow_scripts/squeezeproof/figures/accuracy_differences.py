@@ -26,7 +26,8 @@ FIGURE = Figure(
         "Compressed minus base accuracy of {architecture} on {dataset} against what was removed, in points, on "
         "clean images and under every attack. Solid: each model is attacked itself (white-box), and clean images; "
         "dashed: both face the images crafted on the base model, which favours the compressed one; dotted: minus the "
-        "control, which trained alike. Bars are the intervals of *verdicts* and *clean differences*."
+        "control, which trained alike. Bars are the intervals of *verdicts* and *clean differences*, each by itself; "
+        "those of *answers* are corrected for the number of comparisons, and wider."
     ),
     subcategory="Accuracy against compression",
     labels={"data set": "{dataset}", "architecture": "{architecture}", "shown": "difference to base"},
@@ -89,7 +90,8 @@ def accuracy_differences(verdicts: pd.DataFrame, clean: pd.DataFrame, dataset: s
     seeds = int(table["seeds"].max())
     sample = f"{seeds} seed{'s' * (seeds > 1)}, {int(table['n'].max())} images"
     figure.suptitle(
-        f"{display_name(dataset)}, {display_name(architecture)}: compressed minus base accuracy (intervals; {sample})",
+        f"{display_name(dataset)}, {display_name(architecture)}: compressed minus base accuracy (bars: intervals, each "
+        f"by itself; {sample})",
         x=0.01, ha="left", fontsize=10,
     )  # fmt: skip
     return figure

@@ -9,6 +9,7 @@ import pandas as pd
 
 from squeezeproof.analysis.answers import CARE, KEEP, STOP, UNKNOWN
 from squeezeproof.analysis.names import attack_displays, display_name, short_names
+from squeezeproof.analysis.verdicts import ITSELF
 from squeezeproof.errors import InputError
 from squeezeproof.figures.style import COLORS, INK
 from squeezeproof.statistics.crossed import About
@@ -21,8 +22,9 @@ FIGURE = Figure(
     needs=lambda study, paths, names: {"answers": paths.table("answers"), "robust": paths.table("robust_accuracy")},
     caption=(
         "What to do with every compressed model, {dataset}, and why: compressed minus base accuracy on clean images "
-        "and under the attack that leaves the model least, of those that leave its base something to lose, with the "
-        "intervals of *verdicts*. Grey: within the margin."
+        "and under the attack that leaves the model least, of those that leave its base something to lose. The "
+        "intervals are those that the answers rest on, corrected for the number of comparisons. Grey: within the "
+        "margin."
     ),
     subcategory="Answers",
     labels={"data set": "{dataset}", "shown": "keep or not"},
@@ -62,7 +64,10 @@ def answers_figure(answers: pd.DataFrame, robust: pd.DataFrame, dataset: str, ma
         axes.annotate(found.answer, (1.02, row - 0.13), xycoords=("axes fraction", "data"), va="center", weight="bold",
                       color=COLOR[found.answer])  # fmt: skip
         axes.annotate(worst, (1.02, row + 0.2), xycoords=("axes fraction", "data"), va="center", fontsize=7)
-    axes.set_xlabel("compressed minus base accuracy in points (grey: within the margin)")
+    axes.set_xlabel(
+        "compressed minus base accuracy in points (grey: within the margin;\n"
+        "intervals: corrected for the number of comparisons, as the answers)"
+    )
     handles = [plt.Line2D([], [], ls="", marker="o", color=INK, label="clean images")]
     handles.append(plt.Line2D([], [], ls="", marker="s", color="#777777", label="under attack"))
     figure.legend(handles=handles, loc="outside upper right", ncols=2, fontsize=8)
@@ -82,4 +87,5 @@ def _worst(row: Any, attacks: Mapping[str, str]) -> str:
     """The attack of an answer and what it leaves, such as `PGD, eps 0.1 leaves 24.7 %`."""
     if not row.attack or row.robust_accuracy != row.robust_accuracy:
         return "not attacked"
-    return f"{attacks[row.attack]} leaves {100 * row.robust_accuracy:.1f} %"
+    moved = "" if row.crafted_on == ITSELF else " of another model"
+    return f"{attacks[row.attack]}{moved} leaves {100 * row.robust_accuracy:.1f} %"

@@ -13,7 +13,8 @@ from squeezeproof.store.predictions import CLEAN
 
 # Curves of one pair of axes, so that no color and marker is used twice there.
 CURVES = 7
-COLUMNS, WRAPPED = 4, 3
+# Panels beside each other: more make the text too small where a page shows the figure at its own width.
+COLUMNS = 3
 PANEL = ["training", "compression", "finetuning"]
 WHITE_BOX, FROM_BASE, MINUS_CONTROL = "white-box", "from the base model", "minus its control"
 LINES = {WHITE_BOX: "-", FROM_BASE: "--", MINUS_CONTROL: ":"}
@@ -55,8 +56,7 @@ def panels(table: pd.DataFrame, compressed: pd.DataFrame, label: str) -> plt.Fig
     shown = list(dict.fromkeys(zip(*(compressed[axis] for axis in PANEL), strict=True)))
     groups, names = attack_groups(compressed), attack_displays(table)
     # A row per training and fine-tuning where the compressions are few enough.
-    compressions = compressed["compression"].nunique()
-    columns = min(compressions if compressions <= COLUMNS else WRAPPED, len(shown))
+    columns = min(compressed["compression"].nunique(), COLUMNS, len(shown))
     deep = -(-len(shown) // columns)
     size = (2.9 * columns + 1.9, 2.5 * deep * len(groups) + 0.4)
     figure, grid = plt.subplots(

@@ -28,11 +28,15 @@ WORDS = {
     "base": "The model before compression.",
     "control": "The base after the same further training, without the compression.",
     "margin": "The difference in accuracy that the study calls negligible.",
-    "interval": "Where the true value lies with 95 % confidence, unless the study asks for another level: [low, high].",
+    "interval": "Where the true value lies with 95 % confidence, unless the study asks for another level: [low, high]. "
+    "Those of differences from the base, and the losses that decide an answer, are corrected for the number of "
+    "comparisons: they hold all at once, and are wider than each would be by itself.",
     "seed": "Where a training starts from. Several seeds are several trainings of one recipe.",
     "points": "Differences of accuracies in per cent.",
     "the audit": "Checks of every result before it is shown; those that fail are in no table.",
 }  # fmt: skip
+# Of the parts of a difference, beside the difference itself.
+APART = "the intervals of these two hold each by itself"
 TERMS = re.compile(rf"(?<![\w-])({'|'.join(sorted(map(re.escape, WORDS), key=len, reverse=True))})(?![\w-])", re.I)
 
 
@@ -138,7 +142,7 @@ def _notes(row: Any, trainings: Any, attacks: Any) -> Iterator[str]:
     elif attacked and row.by_training == row.by_training:
         parts = (f"{_change(row, part)} by {part.removeprefix('by_')}" for part in ("by_training", "by_compression"))
         whole = _change(row, "robust_difference")
-        yield f"Against its base under {attacks[row.attack]} {whole} points = {' and '.join(parts)}."
+        yield f"Against its base under {attacks[row.attack]} {whole} points = {' and '.join(parts)}; {APART}."
     if trainings is not None:
         yield f"Another training of the same recipe: {trainings.answer}; {trainings.reasons}."
 

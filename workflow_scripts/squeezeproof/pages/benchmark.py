@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 
 from squeezeproof.analysis.answers import BROKEN
-from squeezeproof.analysis.evidence import beside_base, seeds_of
+from squeezeproof.analysis.evidence import beside_base, corrected, seeds_of
 from squeezeproof.analysis.names import MODEL
 from squeezeproof.analysis.verdicts import ITSELF
 from squeezeproof.audit.findings import Finding
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.crossed import About
+from squeezeproof.tables.table import records
 
 FORMAT = "squeezeproof-benchmark-2"
 CLEAN = {
@@ -37,7 +38,8 @@ def benchmark(
         study: `name` and `question`.
         statistics: the study's entry of that name: alpha, margin.
     """
-    models = [_model(tables, group) for _, group in tables["answers"].groupby(["dataset", *MODEL], sort=False)]
+    groups = tables["answers"].groupby(["dataset", *MODEL], sort=False)
+    models = [_model(tables, group, statistics["alpha"]) for _, group in groups]
     audit = pd.Series([finding.verdict for finding in findings], dtype=str).value_counts()
     return {
         "format": FORMAT,
@@ -49,7 +51,7 @@ def benchmark(
     }
 
 
-def _model(tables: Mapping[str, pd.DataFrame], answers: Any) -> dict[str, Any]:
+def _model(tables: Mapping[str, pd.DataFrame], answers: Any, alpha: float) -> dict[str, Any]:
     """A compressed model, its answers of each kind of verdict, and its accuracies on these very models."""
     row = answers[answers["about"].eq(About.MODELS)].iloc[0]
     models = tables["compression"]
@@ -68,9 +70,15 @@ def _model(tables: Mapping[str, pd.DataFrame], answers: Any) -> dict[str, Any]:
         "failures": _parts(row["failures"]),
         "warnings": _parts(row["warnings"]),
         "clean": {key: _plain(row[column]) for key, column in CLEAN.items()},
-        "attacks": [{key: _plain(attack[key]) for key in ATTACK} for attack in attacks.to_dict("records")],
+        "attacks": [_attack(row, alpha) for row in records(attacks)],
         "sizes": {key: _plain(sizes[key].mean()) for key in SIZES},
     }
+
+
+def _attack(row: Any, alpha: float) -> dict[str, Any]:
+    """What one attack took, with the interval by which answers weigh it."""
+    low, high = corrected(row, row.family_size, alpha)
+    return {key: _plain(value) for key, value in {**row._asdict(), "low": low, "high": high}.items() if key in ATTACK}
 
 
 def _parts(text: str) -> list[str]:
@@ -126,5 +134,5 @@ def _problems(model: dict[str, Any], most: float) -> Iterator[str]:
             low, high = (lost.get(f"difference_{bound}", lost[bound]) for bound in ("low", "high"))
             yield (
                 f"{name}: lost {-100 * lost['difference']:.1f} points on {lost['attack']} (interval {-100 * high:.1f} "
-                f"to {-100 * low:.1f}), more than {100 * most:g}"
+                f"to {-100 * low:.1f}, corrected for the number of comparisons), more than {100 * most:g}"
             )

@@ -16,9 +16,9 @@ from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.unsupported import NONE, in_words
 from squeezeproof.analysis.verdicts import headline
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING
+from squeezeproof.pages.grouped import grouped
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.store.predictions import CLEAN
-from squeezeproof.tables.table import records
 from squeezeproof.tables.words import Comparison
 
 TABLES = [
@@ -63,7 +63,11 @@ def explorer_data(tables: Mapping[str, pd.DataFrame], study: str, question: str)
         "curves": packed(_against_base(tables["max_delta"]).drop(columns=["entry", "method", "norm", "eps", *SOURCE])),
         "findings": packed(_findings(tables)),
         "checks": {int(row.check): row.name for row in audit[["check", "name"]].drop_duplicates().itertuples(False)},
-        "unsupported": [[row.dataset, text] for row, text in zip(records(missing), in_words(missing), strict=True)],
+        "unsupported": [
+            [dataset, one.text, one.details]
+            for dataset, rows in missing.groupby("dataset", sort=False)
+            for one in grouped(in_words(rows))
+        ],
         "audited": {verdict: int(count) for verdict, count in audit["verdict"].value_counts().items()},
     }
 

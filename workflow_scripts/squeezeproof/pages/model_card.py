@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from squeezeproof.analysis.evidence import base_of, seeds_of
+from squeezeproof.analysis.evidence import base_of, broken_seeds, seeds_of
 from squeezeproof.analysis.names import MODEL, attack_displays, display_name, model_in_words
 from squeezeproof.audit.findings import FAILURE, WARNING, Finding
 from squeezeproof.statistics.crossed import About
@@ -23,6 +23,10 @@ LIMITS = (
     "mean."
 )
 
+AT_ONCE = (
+    "The losses in an answer are bounds that hold for all comparisons of the study at once. The intervals below hold "
+    "each by itself."
+)
 NOT_SUPPORTED = "Its network does not support this compression, as tables/unsupported.csv says; there is no such model."
 
 
@@ -58,6 +62,8 @@ def model_card(
         f"{markdown_escaped(model_in_words(*(model[axis] for axis in MODEL)))}, seed {model['seed']}, on "
         f"{markdown_escaped(display_name(dataset))}. Study `{study['name']}`: {markdown_escaped(study['question'])}",
         *_answers(tables["answers"], model),
+        *_broken(findings, models[models["model"].isin(seeds_of(models, model))], model["seed"]),
+        AT_ONCE,
         "## What it is",
         to_markdown(_sizes(model, base)),
         "## Accuracy",
@@ -83,6 +89,21 @@ def _answers(answers: pd.DataFrame, model: Any) -> Iterator[str]:
             f"**{row.answer.capitalize()}** ({row.about}, {row.seeds} seed{'s' * (row.seeds > 1)}): "
             f"{markdown_escaped(row.reasons)}. What would change it: {markdown_escaped(row.changes)}."
         )
+
+
+def _broken(findings: Sequence[Finding], models: pd.DataFrame, seed: int) -> Iterator[str]:
+    """Whether this model is one of the seeds that are broken, which the answers of all of them name."""
+    here = set(models["dataset"])
+    found = broken_seeds([finding for finding in findings if finding.dataset in here], models)
+    if found and len(models) > 1:
+        others = [str(other) for other in sorted(found) if other != seed]
+        those = f"{'those of seeds' if len(others) > 1 else 'that of seed'} {', '.join(others)}"
+        verb = "are" if len(others) > 1 else "is"
+        if seed in found:
+            said = f"{found[seed]}: it is broken{f', as {those} {verb}' if others else ''}"
+        else:
+            said = f"is not broken; {those} {verb}"
+        yield f"This model, of seed {seed}, {said}. The answers are of all {len(models)} seeds together."
 
 
 def _sizes(model: Any, base: Any) -> Readable:
@@ -137,9 +158,21 @@ def _attacks(crafting: pd.DataFrame, robust: pd.DataFrame, dataset: str, name: s
 def _audit(findings: Sequence[Finding], dataset: str, name: str) -> Iterator[str]:
     found = [finding for finding in findings if finding.dataset == dataset and name in (finding.target, finding.source)]
     for verdict in (FAILURE, WARNING):
+        raised: dict[int, list[Finding]] = {}
         for finding in found:
             if finding.verdict == verdict:
-                yield f"- {verdict}, check {finding.check}, {finding.name}: {markdown_escaped(finding.message)}"
+                raised.setdefault(finding.check, []).append(finding)
+        yield from (f"- {verdict}, {_raised(group)}" for group in raised.values())
     passed = sum(finding.verdict == "pass" for finding in found)
     wrong = sum(finding.verdict in (FAILURE, WARNING) for finding in found)
     yield f"{passed} checks on this model passed, {wrong} did not."
+
+
+def _raised(findings: Sequence[Finding]) -> str:
+    """What one check found of a model, once for all cells."""
+    first = findings[0]
+    said = f"check {first.check}, {first.name}"
+    if len(findings) > 1:
+        such = "" if len({finding.message for finding in findings}) == 1 else ", such as"
+        said += f", {len(findings)} times (tables/audit.csv){such}"
+    return f"{said}: {markdown_escaped(first.message)}"

@@ -3,9 +3,7 @@
 Every sentence is made from a table, and says no more than the table does.
 """
 
-import base64
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,6 @@ ROWS = (200, 100, 50, 20, 5)
 SENTENCES = 12
 # Paragraphs of the page, and lines of its summary.
 CARDS, BRIEF = 24, 8
-FIGURES_BYTES = 800_000
 PURPOSE = {BASE: "as shipped", CONTROL: "because of compression: trained alike"}
 SIGNS = {
     Verdict.MORE: "▲",
@@ -41,11 +38,22 @@ SIGNS = {
     Verdict.FOUND_LESS: "△",
 }
 SPELLED = (Verdict.TRANSFERS_WORSE, Verdict.FOUND_LESS)
+# Of the answers.
+AT_ONCE = (
+    "Losses, and differences from the base, have intervals that hold for all comparisons at once. Accuracies have "
+    "intervals that hold each by itself."
+)
+# Of the verdicts, below answers whose intervals are others.
+BY_ITSELF = (
+    "Each interval holds by itself; the verdict, and the interval by which an answer weighs the difference, are "
+    "corrected for the number of comparisons."
+)
 LEGEND = (
     ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items() if verdict not in SPELLED)
     + f", {SIGNS[Verdict.TRANSFERS_WORSE]} images made for another model transfer worse, {SIGNS[Verdict.FOUND_LESS]} a "
     "search without gradients, or a weak one, found less, which proves nothing in a model's favour. Difference in "
-    "accuracy in points, and its interval. * The images were made for one of the two models, which favours the other."
+    f"accuracy in points, and its interval. {BY_ITSELF} * The images were made for one of the two models, which "
+    "favours the other."
 )
 
 
@@ -62,8 +70,8 @@ def page(
 
     Args:
         templates: folder of page.html, summary.html and style.css.
-        study: `name`, `question`, `margin` (a share), `numbers`: name -> text of what was run, and `warnings`: a text
-            for every model that is not what it is called, and where versions of packages differ.
+        study: `name`, `question`, `margin` (a share), `numbers`: name -> text of what was run, and `warnings`: a
+            Grouped for models that are not what they are called, and where versions of packages differ.
         tables: `answers`, `robust_accuracy` and `verdicts`, and `unsupported` where something is.
         audit: findings (`audit.findings.read_findings`).
         shown: name -> table of texts (`tables.files.read_texts`), in the order of the page.
@@ -79,6 +87,7 @@ def page(
     told = {
         **{"study": study, "style": style, "totals": totals(tables["answers"]), "margin": f"{100 * study['margin']:g}"},
         **{"words": WORDS, "cards": found[:CARDS], "counted": counted(verdicts, study["margin"]), "legend": LEGEND},
+        "at_once": AT_ONCE,
         "more": f"and {len(found) - CARDS} more in tables/answers.csv" if len(found) > CARDS else "",
         **{"sentences": sentences(verdicts, SENTENCES), "audited": audited(audit), "provenance": provenance},
     }
@@ -115,35 +124,9 @@ def summary(
         # The figure has them all.
         cards=[] if figures else found[:BRIEF],
         figures=figures,
+        at_once=AT_ONCE,
         audited=audited(audit),
     )
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """A figure in a page: its caption, and its SVG file in base64."""
-
-    caption: str
-    data: str
-
-
-def embedded(files: Iterable[Any], answers: pd.DataFrame, most: int = FIGURES_BYTES) -> list[Embedded]:
-    """The figures of a page as Embedded ones, of the matrices those of the worst attacks, of at most `most` bytes.
-
-    Args:
-        files: (kind, wildcard -> name, caption, path) of each, in order.
-        answers: the table `answers`.
-    """
-    worst = set(zip(answers["dataset"], answers["attack"], strict=True))
-    found, left = [], most
-    for kind, names, caption, path in files:
-        if kind == "heatmap" and (names["dataset"], names["attack"]) not in worst:
-            continue
-        data = base64.b64encode(Path(path).read_bytes()).decode()
-        if len(data) <= left:
-            found.append(Embedded(caption.replace("*", ""), data))
-            left -= len(data)
-    return found
 
 
 def counted(verdicts: pd.DataFrame, margin: float) -> list[str] | str:

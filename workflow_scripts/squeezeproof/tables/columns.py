@@ -48,6 +48,8 @@ ABOUT = Column(
 MEAN_SQUARE = Column(
     "mean_square", NUMBER, "Mean over the images of the squared difference, a mean over the seeds.", printed=False
 )
+# Whether an interval holds for one comparison, or for all of a family at once.
+ALONE, AT_ONCE = "by itself", "corrected for the number of comparisons, as the answer takes it"
 STD = Column("std", SHARE, "Standard deviation of the difference over seeds; empty for one.")
 
 
@@ -100,10 +102,10 @@ def interval(
     )
 
 
-def change(name: str, sentence: str) -> tuple[Column, ...]:
-    """A difference of accuracies and its interval, of the kind of verdict that `about` names."""
+def change(name: str, sentence: str, of: str = ALONE) -> tuple[Column, ...]:
+    """A difference of accuracies and its interval, of the kind of verdict that `about` names; `of` says which it is."""
     title = f"{name.replace('_', ' ')}, interval"
-    return Column(name, GAIN, sentence), *interval("its interval.", SHARE, f"{name}_low", f"{name}_high", title)
+    return Column(name, GAIN, sentence), *interval(f"its interval, {of}.", SHARE, f"{name}_low", f"{name}_high", title)
 
 
 def accuracy() -> Column:
@@ -125,7 +127,7 @@ TARGETED = Column(
 )  # fmt: skip
 WILSON = "the 95 % Wilson interval over the test images of one seed."
 TANGO = "Tango's score interval of the difference over the test images."
-OF_VERDICTS = "the interval of the difference, of the kind that `about` names."
+OF_VERDICTS = f"the interval of the difference {ALONE}, of the kind that `about` names."
 DIFFERENCE = Column("difference", GAIN, "Compressed minus reference accuracy.")
 WARNINGS = Column("warnings", TEXT, CHECKS, printed=False, marks="accuracy")
 MADE_WITH = Column(
