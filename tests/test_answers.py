@@ -115,7 +115,7 @@ def test_attacks_that_do_nothing_are_told():
     """Their budget may be too small to say anything."""
     nothing = replace(SOUND, attacks=[replace(SAME, kept=CLEAN.kept)])
     said_, reasons = answer(nothing, MARGIN)
-    assert said_ == KEEP and "under no attack of several steps does its base lose an image" in reasons[-1]
+    assert said_ == KEEP and "no attack of several steps broke an image of its base" in reasons[-1]
     assert any("a larger eps" in change for change in remedies(nothing, MARGIN, None))
     some = replace(nothing, attacks=[*nothing.attacks, SAME])
     assert len(answer(some, MARGIN)[1]) == 1 and not any("larger eps" in one for one in remedies(some, MARGIN, None))
@@ -126,7 +126,8 @@ def test_what_the_audit_says_stands_beside_a_loss():
     warned = replace(SOUND, attacks=[LESS_ROBUST], warnings=["check 14, a", "check 17, b"], failures=["check 1, c"])
     said_, reasons = answer(warned, MARGIN)
     assert said_ == STOP and reasons[1:] == [
-        "the audit warns: check 14, a and check 17, b", "the audit refuses other results: check 1, c",
+        "what the audit doubts: check 14, a and check 17, b",
+        "the audit refuses other results: check 1, c",
     ]  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def check(base, compressed, count=COUNT, **changes):
 
 def test_a_copy_may_replace_its_base_and_the_audit_says_that_it_is_one():
     checked = check(network(), network(), 400, margin=0.05)
-    assert checked.verdict == CARE and "the audit warns: check 23" in checked.answer.headline
+    assert checked.verdict == CARE and "what the audit doubts: check 23" in checked.answer.headline
     assert (checked.table["difference"][checked.table["crafted_on"] == "itself"].abs() < 0.05).all()
 
 

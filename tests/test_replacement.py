@@ -179,6 +179,26 @@ def test_the_page_shows_the_intervals_that_the_answer_rests_on():
     assert widths[0] < widths[1]
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_of_a_handful_of_images_no_loss_is_shown(count):
+    """That all of them fall to one side is chance as often as alpha, or more often."""
+    kept, lost = outcomes(count, 0), outcomes(count, count)
+    found = answer(*[faced(source, kept, lost) for source in ("base", "compressed")], count=count)
+    assert found.verdict == UNKNOWN and set(found.table["verdict"]) == {"no difference shown"}
+    assert (
+        answer(*[faced(source, kept, kept) for source in ("base", "compressed")], clean=(0, count), count=count).verdict
+        == UNKNOWN
+    )
+    assert f"with {count} image{'s' * (count > 1)}." in found.sentences[0]
+
+
+def test_more_images_are_no_remedy_where_they_were_made_for_one_of_the_two():
+    base, compressed = outcomes(500, 200), outcomes(500, 120)
+    assert "test images" not in answer(faced("base", base, compressed), count=500).changes
+    found = answer(faced("compressed", compressed, base), count=500)
+    assert found.verdict == UNKNOWN and "attacks on the base itself" in found.changes.lower()
+
+
 def test_the_page_places_an_interval_on_its_scale():
     assert answer_page._place(0.05, 10) == 75 and answer_page._place(-1, 10) == 0
     same = outcomes(2000, 800)

@@ -163,7 +163,8 @@ def test_heatmap_marks_what_the_audit_warns_of(cells):
     figure = drawn(cells)
     assert text_of(figure) == ["95.0", "90.0", "25.0†", "60.0", "15.0"]
     said = " ".join(figure.axes[0].get_xlabel().split())
-    assert "† the audit warns of this cell (check 14: white-box at least as strong as transfer; 17: the loss" in said
+    assert "† the audit warns of this cell (what may not hold: check 14: white-box at least as strong as" in said
+    assert "; 17: the loss has converged)" in said
     # A broken model is marked in all of its cells, those of clean images too.
     cells.loc[cells["target"].eq(pruned), "warnings"] = "22"
     assert text_of(drawn(cells)) == ["95.0", "90.0†", "25.0†", "60.0†", "15.0†"]

@@ -16,8 +16,10 @@ KEEP, CARE, STOP, UNKNOWN = "keep", "keep with care", "do not ship", "cannot tel
 ANSWERS = (STOP, UNKNOWN, CARE, KEEP)
 # How the reason of a model that is broken begins.
 BROKEN = "it is broken: "
+# Checks are named by what should be so.
+DOUBTED = "what the audit doubts"
 # What is said where no attack did anything.
-UNHURT = "under no attack of several steps does its base lose an image, so that larger budgets are open"
+UNHURT = "no attack of several steps broke an image of its base: a larger budget may tell more"
 # How a warning of the audit's begins; others are on the model itself.
 CHECK = "check "
 # Losses of up to so many margins are for the reader to weigh: keep with care.
@@ -158,7 +160,7 @@ def _warned(found: Evidence) -> list[str]:
     """What a reader must know of the results behind an answer, as clauses."""
     checks = [warning for warning in found.warnings if warning.startswith(CHECK)]
     said = [warning for warning in found.warnings if warning not in checks]
-    said += [f"the audit warns: {' and '.join(checks)}"] if checks else []
+    said += [f"{DOUBTED}: {' and '.join(checks)}"] if checks else []
     return said + ([f"the audit refuses other results: {' and '.join(found.failures)}"] if found.failures else [])
 
 
@@ -185,8 +187,12 @@ def remedies(found: Evidence, margin: float, seeds: int | None, milder: str = MI
         changes.append("a smaller eps, at which the base resists an attack of several steps")
     elif not strong:
         changes.append(FOLLOW)
-    if open_losses and deciding:
-        changes.append(_images(open_losses, margin, seeds))
+    # Of images that were made for one of the two, more of them tell no more.
+    unmoved = [loss for loss in open_losses if loss.verdict != Verdict.TRANSFERS_WORSE]
+    if any(loss.difference < 0 for loss in open_losses if loss not in unmoved):
+        changes.append("attacks on the base itself, as these images were made for the compressed model alone")
+    if unmoved:
+        changes.append(_images(unmoved, margin, seeds))
     if found.unhurt:
         changes.append("a larger eps, at which attacks break images of the base")
     if found.warnings:

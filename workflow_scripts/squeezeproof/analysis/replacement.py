@@ -248,7 +248,7 @@ def _sentence(row: Any, classes: int, open_there: Mapping[str, str]) -> str:
         f"compressed model {compressed}: {points(row['difference'])} points {bounds(row)}, {row['verdict']}"
     )
     if row["verdict"] == Verdict.NOT_SHOWN:
-        text += f"; {unseen(row['detectable'])} with {row['n']} images"
+        text += f"; {unseen(row['detectable'])} with {row['n']} image{'s' * (row['n'] > 1)}"
     if falls(row, classes):
         text += "; neither does better than chance"
     if budget in open_there and row["verdict"] != Verdict.LESS:

@@ -158,7 +158,7 @@ def sentence(row: Any, statistics: dict[str, Any]) -> str:
     if row.seed_relation == "other":
         crafted += " of another seed"
     bounds = f"{100 * (1 - statistics['alpha']):g} % interval by itself {points(row.low)} to {points(row.high)}"
-    sample = f"{row.seeds} seed{'s' * (row.seeds > 1)}, {row.n} images"
+    sample = f"{row.seeds} seed{'s' * (row.seeds > 1)}, {row.n} image{'s' * (row.n > 1)}"
     text = f"{row.verdict.capitalize()}, {row.about}: under {row.attack}, {crafted}, the accuracy of "
     text += f"{_compared(row)} ({bounds}; {sample})"
     margin = f"{100 * statistics['margin']:g} points"

@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
 HALVINGS = 60
+# So that an interval holds a bound that it would touch.
+WIDER = 1.0001
 Numbers = float | np.ndarray
 
 
@@ -57,6 +59,8 @@ def half_width(found: Mean, alpha: Numbers, about: About) -> np.ndarray:
     MODELS: z sqrt(v), v being the variance of the mean over the images and over z^2 more that differ, half of them in
     either direction: where few images differ, or all in one direction, the observed variance alone is too small. The
     same is done to one proportion in [agresti1998], and in [agresti2005] to pairs, with half an image in each cell.
+    N images of which each may fall to either side, as a coin does, all fall to one with probability 2^(1 - N): at an
+    alpha below that the interval holds 0, however they fell.
 
     TRAININGS: sqrt(t^2 s^2 / S + z^2 v), with the variance s^2 of the seeds' means and Student's t at S - 1 degrees of
     freedom. It covers at least 1 - alpha, whatever share p of the variance the seeds have: the chance that the squared
@@ -68,6 +72,8 @@ def half_width(found: Mean, alpha: Numbers, about: About) -> np.ndarray:
     images = found.images + z**2
     spread = found.images * found.square + z**2 - (found.images * found.mean) ** 2 / images
     squared = z**2 * spread / images**2
+    by_chance = np.exp2(1.0 - np.asarray(found.images, float)) > alpha
+    squared = np.where(by_chance, np.maximum(squared, WIDER * np.square(found.mean)), squared)
     if about == About.TRAININGS:
         squared = squared + stdtrit(found.seeds - 1, 1 - alpha / 2) ** 2 * found.variance / found.seeds
     return np.sqrt(squared)

@@ -105,7 +105,9 @@ def _legend(marks: list[dict[str, str]]) -> list[str]:
 def legend(checks: Iterable[int]) -> str:
     """What a mark says of a cell, by the numbers of the checks that warn."""
     named = "; ".join(f"{number}: {NAMES[number]}" for number in sorted(checks))
-    return f"{MARK} the audit warns of this cell{f' (check {named})' if named else ''}; see audit.csv."
+    return (
+        f"{MARK} the audit warns of this cell{f' (what may not hold: check {named})' if named else ''}; see audit.csv."
+    )
 
 
 # The formats
