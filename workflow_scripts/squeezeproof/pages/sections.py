@@ -140,6 +140,7 @@ def _verdicts_of(verdicts: pd.DataFrame, against: str, about: str) -> Iterator[s
         )
     yield ""
     yield (
+        "Each `interval` holds by itself; verdicts are corrected for the number of comparisons. "
         "`clean` is the difference on clean images, `both right` that under attack on the images that both models "
         "classify rightly when clean; `mostly` says which of the two explains more of the difference."
     )
