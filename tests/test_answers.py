@@ -144,6 +144,13 @@ def test_a_remedy_names_what_the_compression_has():
     assert remedies(replace(SOUND, broken="it"), MARGIN, 1, "x") == ["x"]
 
 
+def test_something_would_always_change_an_answer():
+    suite = replace(SOUND, attacks=[replace(SAME, strength=3)])
+    assert answer(suite, MARGIN)[0] == KEEP
+    assert remedies(suite, MARGIN, None) == ["an attack that is designed for this very model could find a loss"]
+    assert "on clean images" in remedies(replace(suite, clean=None), MARGIN, None)[0]
+
+
 def test_transfer_alone_never_speaks_for_a_model():
     for verdict in (Verdict.EQUIVALENT, Verdict.MORE, Verdict.TRANSFERS_WORSE, Verdict.NOT_SHOWN):
         assert said(attacks=[replace(SAME, own=False, verdict=verdict)]) == UNKNOWN
@@ -204,7 +211,7 @@ def test_no_answer_is_stronger_than_its_verdicts(found):
     given_answer, reasons = answer(found, MARGIN)
     own = [loss for loss in found.attacks if loss.own and loss.kept > MARGIN]
     assert given_answer in ANSWERS and all(reasons)
-    assert remedies(found, MARGIN, 1)
+    assert remedies(found, MARGIN, 1) and remedies(found, MARGIN, None)
     if given_answer == KEEP:
         assert own and all(loss.verdict in SMALL for loss in own)
         assert not found.failures and not found.warnings and found.clean.low >= -MARGIN

@@ -33,7 +33,8 @@ image. It passes two kinds of verdict. They are named wherever they appear, and 
 Both rest on one mean difference, compressed minus reference accuracy, and on its interval:
 
 - these models: mean ± z √v, with the variance v over images of the mean over seeds. z² images that differ, half of them
-  in either direction, are added first, so that few differing images do not make the interval too short.
+  in either direction, are added first, so that few differing images do not make the interval too short. Of so few
+  images N that all may differ in one direction by chance, at an alpha below 2^(1 − N), the interval holds 0.
 - trainings: mean ± √(t² s²/S + z² v), with the variance s² of the means of the S seeds and Student's t at S − 1 degrees
   of freedom. It covers at least its level, whatever share of the variance seeds and images have.
 
@@ -55,8 +56,9 @@ resists images that were made for its base or a surrogate better than the base d
 robustness.
 
 **A search that no gradients of the model led proves nothing in its favour**, nor does an attack of which the audit
-warns that it is weak. Where it breaks fewer images of the compressed model than of its base, it found less. Where it
-breaks as many, the two are equivalent under this search, and the sentence says that this proves nothing in favour.
+warns that it is weak, nor is a model robust because the other one is broken. Where the attack then breaks fewer images
+of the compressed model than of its base, it found less. Where it breaks as many, the two are equivalent under this
+search, and the sentence says that this proves nothing in favour.
 """
 
 

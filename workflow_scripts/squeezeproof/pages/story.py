@@ -50,10 +50,10 @@ BY_ITSELF = (
 )
 LEGEND = (
     ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items() if verdict not in SPELLED)
-    + f", {SIGNS[Verdict.TRANSFERS_WORSE]} images made for another model transfer worse, {SIGNS[Verdict.FOUND_LESS]} a "
-    "search without gradients, or a weak one, found less, which proves nothing in a model's favour. Difference in "
-    f"accuracy in points, and its interval. {BY_ITSELF} * The images were made for one of the two models, which "
-    "favours the other."
+    + f", {SIGNS[Verdict.TRANSFERS_WORSE]} images made for another model transfer worse, {SIGNS[Verdict.FOUND_LESS]} "
+    "the attack found less: no gradients led it, it is weak, or a model is broken, which proves nothing in a model's "
+    f"favour. Difference in accuracy in points, and its interval. {BY_ITSELF} * The images were made for one of the "
+    "two models, which favours the other."
 )
 
 
@@ -152,7 +152,9 @@ def _counted(verdicts: pd.DataFrame, against: str, about: str, margin: float) ->
     counts = verdicts["verdict"].value_counts()
     number = {verdict: int(counts.get(verdict, 0)) for verdict in SIGNS}
     seeds, less = int(verdicts["seeds"].max()), number[Verdict.FOUND_LESS]
-    searched = f"in {less} a search without gradients, or a weak one, found less, " if less else ""
+    searched = (
+        f"in {less} the attack found less (no gradients led it, it is weak, or a model is broken), " if less else ""
+    )
     return (
         f"{_comparisons(len(verdicts))} of a compressed model with its {against} under attack ({PURPOSE[against]}), "
         f"verdicts on {about}: {number[Verdict.MORE]} more robust, {number[Verdict.LESS]} less robust, "

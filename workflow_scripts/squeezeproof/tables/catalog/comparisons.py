@@ -71,7 +71,8 @@ VERDICTS = Table(
     "over the `family`. Equivalent: two one-sided tests place it inside the study's `margin`, for the mean of "
     "trainings or for every one of these models. Neither: no difference shown, which is no evidence of equality. "
     "Images that were crafted on another model prove nothing in favour of a model: there they transfer worse. Nor does "
-    "a search that no gradients of the model led, or that the audit calls weak: it found less.",
+    "a search that no gradients of the model led, or that the audit calls weak, or where one of the two is broken: it "
+    "found less.",
     (
         DATASET, *axes(), AGAINST, *CELL, ABOUT,
         Column(
