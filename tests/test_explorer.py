@@ -212,6 +212,27 @@ def test_warnings_of_the_audit_are_marked_and_explained(page):
     assert page.locator(".note").inner_text() == f"Audit warning, check 14: {said}"
 
 
+def test_what_one_check_says_of_every_seed_is_one_note_and_a_broken_model_is_marked_whole(visit, tmp_path):
+    study = ExplorerStudy(tmp_path, seeds=(0, 1, 2))
+    pruned = "cnn3.standard.weight-90.standard"
+    runs = study.table("robust_accuracy")
+    of_pruned = runs["target"].str.startswith(pruned)
+    write_table(study.paths["robust_accuracy"], runs.assign(warnings=of_pruned.map({True: "22", False: ""})))
+    said = [f"labels {share}% of the clean images right" for share in (9.1, 9.2, 9.2)]
+    rows = [f"digits,*,{pruned}.s{seed},*,22,tells classes apart,,,warning,{text}" for seed, text in enumerate(said)]
+    head = study.paths["audit"].read_text().splitlines()[0]
+    with writing_csv(study.paths["audit"]) as file:
+        file.write("\n".join([head, *rows, ""]))
+    (tmp_path / "explorer.html").write_text(study.page())
+    page = visit(tmp_path / "explorer.html", f"#attack=pgd-eps0.1&source={pruned}&target={pruned}")
+    assert page.locator("#matrix tr.clean td.warned").count() == 1
+    assert "of clean images, the audit warns" in page.locator("#matrix tr.clean td.warned").get_attribute("aria-label")
+    [note] = page.locator(".note").all()
+    assert f"Audit warning, check 22, 3 times: tells classes apart: {said[0]} (the first of 2)." in note.inner_text()
+    note.locator("summary").click()
+    assert [line.inner_text() for line in note.locator("li").all()] == said[:2]
+
+
 def test_a_cell_that_failed_the_audit_is_marked_and_has_no_number(visit, tmp_path):
     study = ExplorerStudy(tmp_path)
     base, pruned = "cnn3.standard.none.none", "cnn3.standard.weight-50.standard"

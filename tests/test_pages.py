@@ -13,6 +13,7 @@ from test_story import AUDIT, FACTS, TEMPLATES, finding, tables
 
 from squeezeproof.audit.findings import WARNING
 from squeezeproof.pages import answer_page
+from squeezeproof.pages.embedded import embedded
 from squeezeproof.pages.story import page as story_page
 
 WIDTHS = [360, 1200, 1600]
@@ -99,6 +100,30 @@ def test_axe_finds_nothing(visit, pages, which, width, scheme):
     found = axe.run(page).response
     assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]] == []
     assert len(found["passes"]) > 15
+
+
+# Of a figure as its file has it: points, at which its letters have 9, and pixels.
+NARROW, BROAD = 560, 900
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_letters_of_figures_can_be_read(visit, tmp_path, width):
+    """No figure is shown at much less than its own size; on a phone it is moved sideways, by keys too."""
+    drawn = []
+    for number, points in enumerate((NARROW, BROAD, NARROW)):
+        path = tmp_path / f"{number}.svg"
+        path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" width="{points}pt" height="200pt"/>')
+        drawn.append(("effects", {}, f"caption {number}", path))
+    figures = embedded(drawn, tables()["answers"])
+    assert [figure.wide for figure in figures] == [False, True, False]
+    (tmp_path / "story.html").write_text(story_page(TEMPLATES, FACTS, tables(), AUDIT, {}, {}, figures))
+    page = visit(tmp_path / "story.html", viewport={"width": width, "height": 800})
+    shown = page.locator("figure img").evaluate_all("all => all.map((one) => one.getBoundingClientRect().width)")
+    shares = [pixels / (points / 0.75) for pixels, points in zip(shown, (NARROW, BROAD, NARROW), strict=True)]
+    assert min(shares) > (0.65 if width == 360 else 0.85)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    assert [one["id"] for one in axe.run(page).response["violations"]] == []
 
 
 def test_axe_would_find_something(visit, tmp_path):
