@@ -174,7 +174,9 @@ def test_the_page_shows_the_intervals_that_the_answer_rests_on():
         widths.append(row["high"] - row["low"])
         page = answer_page.page(found, [], [], [], {}, 0.02)
         assert (
-            page.count("the intervals that the answer rests on") == page.count("all budgets of an attack at once") == 1
+            page.count("the intervals that the answer rests on")
+            == page.count("corrected for the number of budgets of an attack")
+            == 1
         )
     assert widths[0] < widths[1]
 

@@ -30,7 +30,7 @@ WORDS = {
     "margin": "The difference in accuracy that the study calls negligible.",
     "interval": "Where the true value lies with 95 % confidence, unless the study asks for another level: [low, high]. "
     "Those of differences from the base, and the losses that decide an answer, are corrected for the number of "
-    "comparisons: they hold all at once, and are wider than each would be by itself.",
+    "comparisons: under one kind of attack they hold at once, and are wider than each would be by itself.",
     "seed": "Where a training starts from. Several seeds are several trainings of one recipe.",
     "points": "Differences of accuracies in per cent.",
     "the audit": "Checks of every result before it is shown; those that fail are in no table.",

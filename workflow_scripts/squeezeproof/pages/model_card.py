@@ -24,8 +24,8 @@ LIMITS = (
 )
 
 AT_ONCE = (
-    "The losses in an answer are bounds that hold for all comparisons of the study at once. The intervals below hold "
-    "each by itself."
+    "The losses in an answer are bounds that are corrected for the number of comparisons: those under one kind of "
+    "attack hold at once. The intervals below hold each by itself."
 )
 NOT_SUPPORTED = "Its network does not support this compression, as tables/unsupported.csv says; there is no such model."
 

@@ -40,8 +40,8 @@ SIGNS = {
 SPELLED = (Verdict.TRANSFERS_WORSE, Verdict.FOUND_LESS)
 # Of the answers.
 AT_ONCE = (
-    "Losses, and differences from the base, have intervals that hold for all comparisons at once. Accuracies have "
-    "intervals that hold each by itself."
+    "Losses, and differences from the base, have intervals that are corrected for the number of comparisons: those "
+    "under one kind of attack hold at once. Accuracies have intervals that hold each by itself."
 )
 # Of the verdicts, below answers whose intervals are others.
 BY_ITSELF = (
