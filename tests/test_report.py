@@ -149,6 +149,16 @@ def test_heatmap_shows_the_means(cells):
     assert labels == ["base", "weight 90 %"]
 
 
+def test_heatmap_says_how_many_seeds_a_cell_averages(cells):
+    def title(cells):
+        return heatmap(tables.over_seeds(cells), "digits", "fgsm-eps0.1").axes[0].get_title(loc="left")
+
+    assert "(mean of 2 seeds; framed" in title(cells)
+    # What one seed does not support, or the audit refuses of it, is in no mean.
+    lacking = cells["target"].eq(MODELS[1]["name"]) & cells["source"].eq(MODELS[1]["name"])
+    assert "(mean of 1 to 2 seeds; framed" in title(cells[~lacking | cells["attack"].eq("clean")])
+
+
 def test_heatmap_marks_what_the_audit_warns_of(cells):
     models = pd.DataFrame([{**{axis: model[axis] for axis in ("dataset", *MODEL, "seed")}, "model": model["name"]}
                            for model in MODELS])  # fmt: skip

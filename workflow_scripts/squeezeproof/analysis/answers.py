@@ -152,10 +152,8 @@ def answer(found: Evidence, margin: float) -> tuple[str, list[str]]:
     if wide := [loss for loss in deciding if not loss.bounded(margin)]:
         return UNKNOWN, [*map(_open, wide), *warned]
     care = [*(_open(loss) for loss in deciding if not loss.within(margin)), *warned]
-    unhurt = [UNHURT] if found.unhurt else []
-    if care:
-        return CARE, [*care, *unhurt]
-    return KEEP, [f"no loss beyond {_points(margin)} points on {listed(deciding)}", *unhurt]
+    said = care or [f"no loss beyond {_points(margin)} points on {listed(deciding)}"]
+    return CARE if care else KEEP, [*said, *([UNHURT] if found.unhurt else [])]
 
 
 def _warned(found: Evidence) -> list[str]:

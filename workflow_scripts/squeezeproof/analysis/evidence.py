@@ -85,7 +85,7 @@ def with_seeds(said: Mapping[int, str], seeds: int, subject: str = "") -> list[s
 def _seeds(some: Sequence[str], seeds: int) -> str:
     """Some of all seeds, such as `seeds 0 and 2, of 3,`."""
     if len(some) == seeds:
-        return f"all {seeds} seeds"
+        return "both seeds" if seeds == 2 else f"all {seeds} seeds"
     *first, last = some
     return f"seed{'s' * (len(some) > 1)} {' and '.join(filter(None, [', '.join(first), last]))}, of {seeds},"
 

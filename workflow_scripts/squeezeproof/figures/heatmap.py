@@ -170,4 +170,7 @@ def _labels(table: pd.DataFrame, side: str) -> list[str]:
 
 
 def _seeds(table: pd.DataFrame) -> str:
-    return averaged(int(table.loc[table["attack"] == CLEAN, "runs"].max()))
+    """What a cell averages; other seeds are surrogates', which are pairs."""
+    runs = table.loc[~table["surrogate"], "runs"]
+    least, most = int(runs.min()), int(runs.max())
+    return averaged(most) if least == most else f"mean of {least} to {most} seeds"
