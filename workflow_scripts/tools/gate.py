@@ -10,6 +10,7 @@ from pathlib import Path
 # The library is not installed; it lies beside this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from readers import while_read
 from show_plan import read_config
 
 from squeezeproof.errors import InputError
@@ -71,4 +72,5 @@ def main(most, study, config=None):
 if __name__ == "__main__":
     most, *studies = sys.argv[1:]
     CONFIG = read_config(studies) if studies[0].endswith(".yaml") else None
-    sys.exit(main(most, CONFIG["study"] if CONFIG else studies[0], CONFIG))
+    with while_read():
+        sys.exit(main(most, CONFIG["study"] if CONFIG else studies[0], CONFIG))

@@ -10,6 +10,7 @@ from pathlib import Path
 # The library is not installed; it lies beside this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from readers import while_read
 from show_plan import configured, read_config
 
 from squeezeproof.errors import InputError
@@ -60,4 +61,5 @@ if __name__ == "__main__":
     arguments = [argument for argument in sys.argv[1:] if argument != "--yes"]
     if not arguments:
         sys.exit(__doc__)
-    main(arguments, remove=len(arguments) < len(sys.argv) - 1)
+    with while_read(0):
+        main(arguments, remove=len(arguments) < len(sys.argv) - 1)

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from built_networks import apart, size, timed
+from readers import while_read
 from show_plan import print_table, read_config
 
 from squeezeproof.errors import InputError
@@ -165,4 +166,5 @@ if __name__ == "__main__":
     parser.add_argument(
         "--finished", nargs="*", default=["config.yaml", *sorted(map(str, Path("studies").glob("*.yaml")))]
     )
-    main(parser.parse_args())
+    with while_read(0):
+        main(parser.parse_args())

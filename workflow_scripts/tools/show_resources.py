@@ -12,6 +12,7 @@ from pathlib import Path
 # The library is not installed; it lies beside this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from readers import while_read
 from show_plan import print_table, read_config
 
 from squeezeproof.study.costs import read_costs
@@ -75,4 +76,5 @@ def main(paths):
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    main(sys.argv[1:])
+    with while_read(0):
+        main(sys.argv[1:])

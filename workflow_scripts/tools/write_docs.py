@@ -14,6 +14,8 @@ from PIL import Image
 # The library is not installed; it lies beside this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from readers import while_read
+
 from squeezeproof.pages.attack_page import attack_page
 from squeezeproof.pages.elsewhere_page import elsewhere_page
 from squeezeproof.pages.findings_page import findings_page
@@ -109,7 +111,7 @@ def write_page(study, page):
     published_page(folder, page["title"], introduction, names, page["notes"])
 
 
-if __name__ == "__main__":
+def main():
     for study, page in yaml.safe_load((ROOT / "docs" / "pages.yaml").read_text()).items():
         copy(study, [*page["copy"], *page.get("figures", [])])
         for name, height in page.get("photograph", {}).items():
@@ -121,3 +123,8 @@ if __name__ == "__main__":
     parts, claims = (yaml.safe_load((published / f"{name}.yaml").read_text()) for name in ("parts", "claims"))
     page = reproductions_page(ROOT / "docs", published, parts, claims)
     (ROOT / "docs" / "reproductions.md").write_text(page)
+
+
+if __name__ == "__main__":
+    with while_read():
+        main()
