@@ -37,7 +37,8 @@ rule all:
 
 # After the plan and before the first job, whose old outputs Snakemake removes.
 onstart:
-    refuse_what_cannot_run()
+    refuse_what_cannot_run(study, workflow)
+    tell_jobs()
 
 
 onsuccess:

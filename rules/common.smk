@@ -10,6 +10,7 @@ from snakemake.logging import logger
 # Of this file, not of the main Snakefile, which is another one where this workflow is used as a module.
 sys.path.insert(0, str(Path(str(workflow.current_basedir)).parent / "workflow_scripts"))
 
+from squeezeproof.commits import tell_jobs
 from squeezeproof.errors import InputError
 from squeezeproof.seeds import derive_seed
 from squeezeproof.study.closing import closing
@@ -18,7 +19,7 @@ from squeezeproof.study.display import show_in_words
 from squeezeproof.study.efficiency import ENDINGS, exports, int8_pairs, timed_datasets, timed_runs
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.external import is_given
-from squeezeproof.study.files import lying_over, read_file, with_numbers
+from squeezeproof.study.files import lying_over, with_numbers
 from squeezeproof.study.figures import figures, story_figures
 from squeezeproof.study.inputs import Inputs
 from squeezeproof.study.interrupts import end_in_one_sentence
@@ -26,7 +27,8 @@ from squeezeproof.study.job_code import JobCode
 from squeezeproof.study.outputs import jobs, targets
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
 from squeezeproof.study.plan import Study
-from squeezeproof.study.preflight import problems, slow_trainings
+from squeezeproof.study.refusals import refuse_what_cannot_run, refused_later
+from squeezeproof.study.removals import read_files
 from squeezeproof.study.reruns import content_decides
 from squeezeproof.study.rule_graph import one_node_a_rule
 from squeezeproof.study.scheduling import replace_slow_functions
@@ -56,7 +58,7 @@ try:
     if workflow.is_main_process:
         check_surroundings(str(workflow.current_basedir))
     # Snakemake has merged these files already, and a key that stands twice in one has lost its first value.
-    given += [read_file(file) for file in workflow.configfiles] if workflow.is_main_process else []
+    given += read_files(workflow.configfiles) if workflow.is_main_process else []
     config = with_numbers(config, workflow.config_settings.config)
     study = Study(config)
 except (ConfigError, InputError) as error:
@@ -74,17 +76,7 @@ if workflow.is_main_process:
     fork_jobs()
     end_in_one_sentence()
     show_in_words(study, Path(paths.results) / "benchmarks", workflow.resource_settings.cores or 1)
-    for notice in [*study.notices, *lying_over(workflow.configfiles, given)]:
-        logger.warning(notice)
-
-
-def refuse_what_cannot_run():
-    """Raise a WorkflowError with all that is known to make jobs fail; warn of what is known to make them slow."""
-    here = not workflow.non_local_exec and not workflow.deployment_settings.deployment_method
-    found = problems(study, here, not workflow.storage_settings.default_storage_provider)
-    if found:
-        raise WorkflowError(str(ConfigError(found)))
-    for notice in slow_trainings(study) if here else []:
+    for notice in [*study.notices, *lying_over(workflow.configfiles, given), *refused_later(study, workflow)]:
         logger.warning(notice)
 
 

@@ -1,5 +1,6 @@
 """Jobs tell the commit that they ran at in their logs, and pages the commits of the jobs that made the results."""
 
+import os
 import re
 import subprocess
 from types import SimpleNamespace
@@ -82,3 +83,20 @@ def test_pages_of_a_study_tell_the_commits_of_its_jobs(finished):
     assert 20 < jobs < len(list((finished.results / "benchmarks").rglob("*.tsv")))
     [card, *_] = sorted(finished.results.rglob("*model_card.md"))
     assert re.search(r"- Commits of jobs: not in a git repository \(\d+ jobs\)\n", card.read_text())
+
+
+@pytest.mark.slow
+def test_jobs_of_a_cluster_are_told_the_commit_and_ask_no_git(fresh, monkeypatch):
+    """The process that submits them asks once; a scheduler hands its environment on."""
+    (fresh.path / "bin").mkdir()
+    git = fresh.path / "bin/git"
+    git.write_text(f"#!/bin/sh\necho $$ >> {fresh.path}/asked\ncase $3 in rev-parse) echo 1234567;; esac\n")
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{git.parent}:{os.environ['PATH']}")
+    submit = "sh -c 'sh $0 > /dev/null 2>&1 & echo 1'"
+    flags = ["--executor", "cluster-generic", "--jobs", "2", "--cluster-generic-submit-cmd", submit]
+    fresh.run("prepare", "prepare_test", *flags, forked=False)
+    logs = list((fresh.path / "logs").glob("**/*.log")) + list(fresh.results.glob("logs/**/*.log"))
+    assert commits.recorded(logs) == {"1234567": len(logs)} and logs
+    # Its name, and whether files differ.
+    assert len((fresh.path / "asked").read_text().split()) == 2

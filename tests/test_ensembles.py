@@ -233,13 +233,18 @@ def test_an_ensemble_is_built_where_all_its_members_are():
         ({"ensembles.both.members": ["cnn3.pdg.none.none"]}, "did you mean cnn3.pgd.none.none"),
         ({"ensembles.both.members": ["cnn3.pgd.none.none"]}, "name at least two models"),
         ({"ensembles.cnn3": {"members": ["cnn3.*.none.none"]}}, "ensembles.cnn3: architectures.cnn3 has that name"),
-        ({"trainings.ensemble": {"epochs": 1}}, "rename trainings.ensemble"),
+        ({"trainings.ensemble": {"epochs": 1}}, "trainings.ensemble: the name is taken"),
         ({"ensembles.both.weights": [1, 2]}, "ensembles.both.weights: unknown"),
         ({"ensembles.both": {}}, "ensembles.both.members: missing"),
     ],
 )
 def test_what_no_ensemble_can_be_is_told(changes, told):
     assert any(told in problem for problem in problems_of(changes)), problems_of(changes)
+
+
+def test_a_training_of_a_name_that_is_taken_is_told_once():
+    told = problems_of({"trainings.ensemble": {"epochs": 1}})
+    assert len([problem for problem in told if "trainings.ensemble" in problem]) == 1, told
 
 
 def test_members_that_are_nowhere_together_are_told():

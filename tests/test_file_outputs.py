@@ -10,7 +10,8 @@ from external_examples import DATASET, SPEC, held_out, trained
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from squeezeproof.compression.external import compare, read_external
+from squeezeproof.compression.compared import compare
+from squeezeproof.compression.external import read_external
 from squeezeproof.deployment.export import onnx_bytes
 from squeezeproof.entries.compressions.external import External
 from squeezeproof.errors import InputError

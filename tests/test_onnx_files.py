@@ -13,7 +13,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
 from squeezeproof.attacks.craft import craft
-from squeezeproof.compression.external import compare, read_external
+from squeezeproof.compression.compared import compare
+from squeezeproof.compression.external import read_external
 from squeezeproof.deployment.export import onnx_bytes
 from squeezeproof.deployment.latency import contenders
 from squeezeproof.entries.compressions.external import External

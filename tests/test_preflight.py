@@ -5,10 +5,12 @@ import copy
 import numpy as np
 import onnx
 import pytest
+import show_plan
 from conftest import TINY
 from safetensors.numpy import save_file
 
 from squeezeproof.study import preflight
+from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.paths import prepared
 from squeezeproof.study.plan import Study
 
@@ -17,6 +19,12 @@ from squeezeproof.study.plan import Study
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def frames_alone(monkeypatch):
+    """Most files here are no models; tests/test_takes.py looks into some that are."""
+    monkeypatch.setattr(preflight, "misfits", lambda study, unread: [])
 
 
 def study(**changes):
@@ -200,7 +208,7 @@ def test_a_network_whose_code_crashes_is_told_and_hides_nothing_of_the_others(pl
     found = asked(CRASHES, one=["network.conv9"])
     told = [f"architectures.{name}: {problem}" for name, (_, problem) in CRASHES.items() if problem]
     # Once what its text tells, and no more.
-    assert found[0] == "architectures.defines.factory: defines.py defines no make"
+    assert found[0].startswith("architectures.defines.factory: defines.py defines no make")
     assert found[1].startswith("features.one.layers: of architectures.cnn8: the model has no layer 'network.conv9'")
     assert found[2:] == told
 
@@ -244,7 +252,24 @@ def test_a_library_of_attacks_that_is_not_installed_is_named(monkeypatch):
         ("from somewhere import net\n", None),
         ("from somewhere import *\n", None),
         ("net = print\n", None),
-        ("def nett(**given):\n    return 1\n", "mine.py defines no net"),
+        ("def nett(**given):\n    return 1\n", "mine.py defines no net, did you mean nett?"),
+        ("def net(in_channels, num_classes, image_size):\n    return 1\n", None),
+        ("def net(*, num_classes, image_size, in_channels=3, depth=2):\n    return 1\n", None),
+        ("class net:\n    def __init__(self, in_channels, num_classes, image_size):\n        pass\n", None),
+        ("class net:\n    def __init__(self, width):\n        pass\n", "net takes no in_channels and no num_classes"),
+        ("class net(dict):\n    pass\n", None),
+        ("import functools\n@functools.cache\ndef net():\n    return 1\n", None),
+        (
+            "def net():\n    return 1\n",
+            "net takes no in_channels and no num_classes and no image_size: add them, or **",
+        ),
+        ("def net(in_channels, num_classes, **others):\n    return 1\n", None),
+        ("def net(in_channels, num_classes):\n    return 1\n", "net takes no image_size: add it, or **others"),
+        ("def net(width, **others):\n    return 1\n", "net needs width, which `arguments` would have to give"),
+        ("def net(*, width, **others):\n    return 1\n", "net needs width, which `arguments` would have to give"),
+        ("def net(in_channels, /, num_classes, image_size):\n    return 1\n", "net takes no in_channels"),
+        ("if True:\n    def net():\n        return 1\n", None),
+        ("def net():\n    return 1\nnet = print\n", None),
         ("def net(:\n", "mine.py, line 1: "),
     ],
 )
@@ -252,6 +277,47 @@ def test_a_factory_that_its_module_does_not_define_is_named(place, text, told):
     (place / "mine.py").write_text(text)
     found = preflight.problems(study(architectures={"own": {"kind": "custom", "factory": "mine:net"}}))
     assert found == [] if told is None else told in found[0]
+
+
+def test_arguments_of_a_factory_are_among_those_that_it_takes(place):
+    (place / "mine.py").write_text("def net(in_channels, num_classes, image_size, *, width):\n    return 1\n")
+    own = {"kind": "custom", "factory": "mine:net"}
+    assert preflight.problems(study(architectures={"own": {**own, "arguments": {"width": 8}}})) == []
+    [told] = preflight.problems(study(architectures={"own": {**own, "arguments": {"widht": 8}}}))
+    assert told == (
+        "architectures.own.factory: mine.py: net takes no widht: add it, or **others; needs width, which `arguments` "
+        "would have to give; it is called as net(in_channels=, num_classes=, image_size=, widht=)"
+    )
+
+
+def test_a_module_that_is_named_as_a_file_is_told_how_it_is_named(place):
+    (place / "yours.py").write_text("def net(**given):\n    return 1\n")
+    for name in ("yours.py:net", "nowhere.py:net"):
+        told = f"factory: {name}: a module is named without .py; write {name.replace('.py', '')}"
+        with pytest.raises(ConfigError, match=told):
+            study(architectures={"own": {"kind": "custom", "factory": name}})
+    with pytest.raises(ConfigError, match=r"such as nets\.small:make for make of nets/small\.py"):
+        study(architectures={"own": {"kind": "custom", "factory": "nets/mine.py:net"}})
+
+
+def test_a_dry_run_and_the_plan_tell_what_would_end_a_run(fresh, monkeypatch, capsys):
+    """The data may lie elsewhere, or not be there yet: both go on, and say it."""
+    fresh.config["architectures"] = {"own": {"kind": "custom", "factory": "mine:make"}}
+    fresh.config["datasets"] = {"mine": {"kind": "image_folder", "root": "my/images", "size": 8, "channels": 1}}
+    fresh.config["datasets"]["mine"] |= {"train": 40, "test": 20}
+    (fresh.path / "mine.py").write_text("def net():\n    return 1\n")
+    output = fresh.run("-n")
+    beginning = "A run here would end before its first job: "
+    for told in (
+        "architectures.own.factory: mine.py defines no make",
+        "datasets.mine.root: my/images/train: there is no",
+    ):
+        assert beginning + told in output, output
+    assert "train" in output.partition("Job stats")[2]
+    monkeypatch.chdir(fresh.path)
+    show_plan.main(["config.yaml"])
+    assert capsys.readouterr().err.count(beginning) == 2
+    fresh.run("--lint")
 
 
 def test_a_gpu_is_looked_for_where_jobs_run_here(monkeypatch):

@@ -13,6 +13,7 @@ from study_examples import changed
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.files import lying_over, misread, read_file, repeated_keys, with_numbers
 from squeezeproof.study.plan import Study
+from squeezeproof.study.removals import read_files
 
 SCHEMAS = {
     path.name: jsonschema.Draft202012Validator(json.loads(path.read_text()))
@@ -247,6 +248,76 @@ def test_a_mapping_of_the_command_line_is_read_where_it_was_merged_into_a_file()
             {"trainings": {"standard": {"epochs": "010", "batch_size": 4}}},
             {"trainings": {"standard": {"epochs": "010"}}},
         )
+
+
+BASE = """
+study: over
+datasets: {digits: {}}
+architectures: {cnn3: {}}
+trainings: {standard: {epochs: 1}, robust: {epochs: 2}}
+compressions: {filter: {ratio: 0.5}, 8: {method: quantization, bits: 8}}
+attacks: {pgd: {eps: 0.1}, noise: {eps: 0.1}}
+evaluations: {all: {}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("overlay", "told"),
+    [
+        # What is there, what is a setting of any entry, what was there before, and free arguments.
+        ("compressions: {filter: null, 8: null}\ntrainings: {robust: null}", []),
+        ("compute: {batch_size: null}\nefficiency: null\ncontrol: null", []),
+        ("compressions: {filter: {method: quantization, bits: 8, ratio: null}}", []),
+        ("attacks: {pgd: {method: square, eps: null}}", []),
+        ("architectures: {cnn3: {kind: custom, factory: 'a:b', arguments: {any: null}}}", []),
+        (
+            "compressions: {filtr: null}",
+            ["compressions.filtr: null removes an entry of the files before, and there is none of that name, did you "
+             "mean filter? (over.yaml)"],
+        ),
+        ("sweeps: {x: null}", ["sweeps.x: null removes an entry of the files before, and there is none of that"]),
+        ("finetuning: null", ["finetuning: unknown, did you mean finetunings? (over.yaml)"]),
+        ("compressions: {filter: {ratoi: null}}", ["compressions.filter.ratoi: unknown, did you mean ratio?"]),
+        ("compute: {thread: null}", ["compute.thread: unknown, did you mean threads? (over.yaml)"]),
+        (
+            "attacks: {pdg: null, nois: null}",
+            ["attacks.pdg: null removes an entry of the files before", "attacks.nois: null removes"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_null_that_removes_nothing_is_told(tmp_path, monkeypatch, overlay, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base.yaml").write_text(BASE)
+    (tmp_path / "over.yaml").write_text(overlay)
+    found = []
+    try:
+        read_files(["base.yaml", tmp_path / "over.yaml"])
+    except ConfigError as error:
+        found = error.problems
+    assert len(found) == len(told) and all(one.startswith(text) for one, text in zip(found, told, strict=True)), found
+
+
+def test_an_entry_of_a_first_file_that_holds_nothing_is_told(tmp_path):
+    """It was left out without a word, though its defaults were meant."""
+    (tmp_path / "base.yaml").write_text(BASE.replace("noise: {eps: 0.1}", "fgsm: "))
+    with pytest.raises(
+        ConfigError, match=r"attacks\.fgsm: holds nothing, which removes .*; write \{\} where its defaults"
+    ):
+        read_files([tmp_path / "base.yaml"])
+
+
+def test_what_a_third_file_removes_may_be_of_any_before(tmp_path):
+    for name, text in (("a", BASE), ("b", "attacks: {fgsm: {eps: 0.2}}"), ("c", "attacks: {fgsm: null, pgd: null}")):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    contents = read_files([tmp_path / f"{name}.yaml" for name in "abc"])
+    assert len(contents) == 3 and contents[1] == {"attacks": {"fgsm": {"eps": 0.2}}}
+    with pytest.raises(ConfigError, match=r"attacks\.fgsm: null removes"):
+        read_files([tmp_path / "a.yaml", tmp_path / "c.yaml"])
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_nulls_of_the_studies_remove_something(path):
+    configured(path)
 
 
 OVERLAY_OF_A = "is an overlay of a.yaml; give both: --configfile a.yaml a-small.yaml"

@@ -19,6 +19,7 @@ from torch.nn.utils import prune
 
 from squeezeproof.errors import InputError
 from squeezeproof.models.torch_files import read_state_dict
+from squeezeproof.store.converted import KEY, notes_in
 
 WEIGHTS = OrderedDict({"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2)})
 OTHER = {name: tensor + 1 for name, tensor in WEIGHTS.items()}
@@ -112,6 +113,13 @@ def test_weights_in_a_list_are_found_by_their_number(tmp_path, content, told):
     assert is_weights(read(tmp_path, [WEIGHTS, OTHER], key="1")[0], OTHER)
 
 
+def test_what_torch_pruning_saves_of_modules_is_named(tmp_path):
+    """Each layer's insides looked like an entry that may be meant."""
+    layers = {name: {"_parameters": {"weight": torch.ones(2, 2)}, "_buffers": {}} for name in "ab"}
+    with pytest.raises(InputError, match=r"is of torch_pruning\.state_dict, .*torch\.save\(model\.state_dict\(\)"):
+        read(tmp_path, {"full_state_dict": layers, "attributes": {}})
+
+
 @pytest.mark.parametrize(("name", "told"), [("half\udc80", r"'half\\udc80'"), (7, "7")])
 def test_a_name_that_no_file_of_weights_can_hold_is_told(tmp_path, name, told):
     with pytest.raises(InputError, match=f"{told} is no name that a file of weights can hold"):
@@ -125,6 +133,13 @@ def test_masks_of_torch_are_multiplied_in(tmp_path):
     assert (count, numbers) == (2, 8) and "multiplied 1 weights" in notes[0]
     found = load_file(tmp_path / "out.safetensors")
     assert torch.equal(found["weight"], layer.weight) and int((found["weight"] == 0).sum()) == 3
+    assert notes_in(tmp_path / "out.safetensors") == notes
+
+
+@pytest.mark.parametrize("told", [{}, {KEY: "["}, {KEY: "1"}, {KEY: "[1]"}, {KEY: '{"a": "b"}'}])
+def test_a_header_of_others_tells_no_notes(tmp_path, told):
+    safetensors.torch.save_file(WEIGHTS, tmp_path / "a.safetensors", metadata=told)
+    assert notes_in(tmp_path / "a.safetensors") == []
 
 
 def runnable(tmp_path, message, monkeypatch):

@@ -2,7 +2,8 @@
 
 import torch
 
-from squeezeproof.compression.external import as_its_base, compare, read_external
+from squeezeproof.compression.compared import compare
+from squeezeproof.compression.external import as_its_base, read_external
 from squeezeproof.jobs import job, log
 from squeezeproof.models.checkpoints import check_rebuilds, load_model, save_model
 from squeezeproof.models.measure import measure

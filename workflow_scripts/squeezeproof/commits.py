@@ -31,7 +31,9 @@ def _git(root: str | Path, *arguments: str) -> str:
 
 @cache
 def tell_jobs() -> None:
-    """Let every job that this process starts from now on tell the commit of now."""
+    """Let every job that this process starts from now on tell the commit of now; one of a cluster, too, where the
+    scheduler hands on the environment of whoever submits it, as Slurm does.
+    """
     os.environ[VARIABLE] = commit()
 
 

@@ -127,7 +127,7 @@ class ModelMetadata(TypedDict):
     trained_on: NotRequired[str]
     made_of: NotRequired[str]
     members: NotRequired[list[str]]
-    # Of a file of the user's: see `compression.external.compare`, and what was understood of it.
+    # Of a file of the user's: see `compression.compared.compare`, and what was understood of it.
     compared: NotRequired[dict[str, float]]
     notes: NotRequired[list[str]]
 

@@ -24,6 +24,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from convert_checkpoint import convert
+from readers import while_read
 
 from squeezeproof.atomic import replacing
 from squeezeproof.entries.architecture import TORCH_FILES, WEIGHTS
@@ -31,6 +32,7 @@ from squeezeproof.entries.compressions.external import DEPLOYED
 from squeezeproof.errors import InputError
 from squeezeproof.from_files.images import as_given
 from squeezeproof.from_files.study import Asked, question, understand
+from squeezeproof.models.torch_archives import refuse_archives
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.schema import check_config
 
@@ -52,8 +54,11 @@ def weights(path, folder, name, key):
     `key` names the entry of a torch file that holds them, where several may be meant.
     """
     if not Path(path).is_file():
-        raise InputError(f"{name.upper()}={path}: there is no such file")
+        raise InputError(f"{name.upper()}={path}: {no_file(Path(path))}")
     endings = (*TORCH_FILES, WEIGHTS, *DEPLOYED)
+    if not path.endswith(endings):
+        # Programs of torch, whose names end in anything, are told as such.
+        refuse_archives(path)
     if not path.endswith(endings) and (name == "compressed" or path.lower().endswith(endings)):
         raise InputError(
             f"{name.upper()}={path}: is no model by its name, as that ends in none of {', '.join(endings)}; rename it "
@@ -72,6 +77,13 @@ def weights(path, folder, name, key):
     target.parent.mkdir(parents=True, exist_ok=True)
     convert(path, target, key, option="KEY=" if name == "base" else f"{name.upper()}_KEY=")
     return str(target)
+
+
+def no_file(path):
+    """What is in the place of a file, in words."""
+    if path.is_dir():
+        return "is a folder; name the file in it"
+    return "is a link to a file that is not there" if path.is_symlink() else "there is no such file"
 
 
 def network(arguments, prefix=""):
@@ -102,6 +114,11 @@ def places(written):
 def ask(arguments):
     """The Asked of the command's arguments."""
     written = {name.upper(): str(getattr(arguments, name)) for name in (*NEEDED, *FURTHER) if getattr(arguments, name)}
+    if Path(arguments.base).exists() and Path(arguments.base).resolve() == Path(arguments.compressed).resolve():
+        raise InputError(
+            f"BASE={arguments.base}, COMPRESSED={arguments.compressed}: are one file, which is as good as itself; name "
+            f"the compressed model"
+        )
     study, files = places(written)
     return Asked(
         base=weights(arguments.base, files, "base", arguments.key),
@@ -261,4 +278,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with while_read():
+        main()

@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from readers import while_read
 from safetensors.torch import save_file
 
 # The library is not installed; it lies beside this folder.
@@ -17,17 +18,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from squeezeproof.atomic import replacing
 from squeezeproof.errors import InputError
 from squeezeproof.models.torch_files import read_state_dict
+from squeezeproof.store.converted import header
 
 
 def convert(source, target, key=None, **options):
-    """Write the state_dict of the torch file `source` as safetensors.
+    """Write the state_dict of the torch file `source` as safetensors, whose header tells what was understood.
 
     Returns (number of tensors, of numbers, what was understood in words); arguments and errors as for
     `models.torch_files.read_state_dict`.
     """
     tensors, notes = read_state_dict(source, key, **options)
     with replacing(target) as temporary:
-        save_file(tensors, temporary)
+        save_file(tensors, temporary, metadata=header(notes))
     return len(tensors), sum(tensor.numel() for tensor in tensors.values()), notes
 
 
@@ -47,4 +49,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with while_read():
+        main()

@@ -10,30 +10,23 @@ from pathlib import Path
 # The library is not installed; it lies beside this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from readers import while_read
+
 from squeezeproof.entries import registry
 from squeezeproof.study.efficiency import int8_sets
 from squeezeproof.study.errors import ConfigError
-from squeezeproof.study.files import read_file
 from squeezeproof.study.plan import Study
+from squeezeproof.study.preflight import problems, would_be_refused
+from squeezeproof.study.removals import merge, read_files
 
 # Settings of an attack.
 SHOWN = ("method", "norm", "eps", "stop_on_success")
 
 
-def merge(base, overlay):
-    for key, value in overlay.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            merge(base[key], value)
-        else:
-            base[key] = value
-    return base
-
-
 def read_config(paths):
     """The config of some files, later ones merged over earlier ones."""
     config = {}
-    for path in paths:
-        content = read_file(path)
+    for path, content in zip(paths, read_files(paths), strict=True):
         if not isinstance(content, dict):
             held = "nothing" if content is None else f"a {type(content).__name__}"
             raise ConfigError([f"{path}: holds {held}, a study is a mapping such as `study: demo`"])
@@ -85,7 +78,7 @@ def main(paths):
         study = Study(read_config(paths))
     except ConfigError as error:
         sys.exit(str(error))
-    for notice in study.notices:
+    for notice in [*study.notices, *would_be_refused(problems(study, looks=False))]:
         print(notice, file=sys.stderr)
     print(f"Study {study.name}: {study.question}")
     targets = Counter((dataset, target) for dataset, target, _ in study.pairs)
@@ -119,4 +112,5 @@ def main(paths):
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    main(sys.argv[1:])
+    with while_read(0):
+        main(sys.argv[1:])

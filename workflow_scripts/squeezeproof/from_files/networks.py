@@ -1,36 +1,31 @@
 """Which network a file of weights belongs to, and what its pixels are made of: tried, and the best is taken."""
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch.overrides import TorchFunctionMode
 
-from squeezeproof.compression.external import chance_of, read_external
+from squeezeproof.compression.compared import chance_of
+from squeezeproof.compression.external import read_external
 from squeezeproof.entries import registry
 from squeezeproof.entries.architecture import WEIGHTS
+from squeezeproof.entries.architectures.custom import named_as_file
 from squeezeproof.entries.settings import Settings, as_dict, suggest
-from squeezeproof.errors import InputError, pass_on
-from squeezeproof.models.build import APART, build, moments, specification
+from squeezeproof.errors import InputError
+from squeezeproof.from_files.known import fitting
+from squeezeproof.models.build import build, moments, specification
 from squeezeproof.models.checkpoints import load_weights
 from squeezeproof.models.own_pixels import alike, another, normalization_in
 from squeezeproof.models.predict import accuracy, predict
-from squeezeproof.models.state_dicts import Ambiguous, fitted, plain_state, state_of_file
-from squeezeproof.store.tensors import read_foreign
+from squeezeproof.models.takes import base_that_fits
+from squeezeproof.store.converted import notes_in
+from squeezeproof.study.factory_files import factory_problems
 from squeezeproof.study.schema import in_words
 from squeezeproof.types import DatasetMetadata, Specification
 
-# Of torchvision's networks the stem is not told by the weights.
-STEMS = ("small", "original")
 NORMALIZATIONS = ("none", "half", "imagenet", "bytes")
-# Numbers of VGG's last layer, the widest of torchvision's.
-LAST_LAYER = 1000 * 4097
-# What weights are made by.
-FILLED = (torch.empty, torch.zeros, torch.ones, torch.full, torch.randn)
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,7 @@ def find_network(
     """
     dataset = described(images, classes)
     _check_normalization(normalization, images)
-    candidates = [_checked_architecture(architecture)] if architecture else _fitting(path, dataset)
+    candidates = [_checked_architecture(architecture)] if architecture else fitting(path, dataset)
     pixels = [normalization] if normalization else [one for one in NORMALIZATIONS if _goes_with(one, images)]
     pixels = _as_the_file_says(path, pixels, dataset)
     tried = {}
@@ -79,7 +74,8 @@ def find_network(
             complete: Any = {**_defaults(settings), **settings, "normalization": one}
             spec = specification(complete, dataset)
             model = build(spec, seed=0)
-            done = load_weights(model, path)
+            with base_that_fits(model, path, dataset, f"BASE={path}"):
+                done = load_weights(model, path)
             written = {**settings, "normalization": one}
             tried[_said(written)] = accuracy(model, images, labels), written, model, spec, done
     chance, usable = chance_of(labels)
@@ -102,7 +98,7 @@ def find_network(
     if alike:
         readings = " and ".join(name.removeprefix(named) for name in [best, *alike])
         note += f"; {readings} cannot be told apart so, NORMALIZATION= says which it was trained with"
-    return Network(settings, found, "; ".join([note, *done]), model, spec)
+    return Network(settings, found, "; ".join([note, *notes_in(path), *done]), model, spec)
 
 
 def described(images: torch.Tensor, classes: int) -> DatasetMetadata:
@@ -141,6 +137,8 @@ def find_external(
     if settings.get("architecture"):
         what = f"{_said({'normalization': 'as written', **settings['architecture']})}, "
     told = f"{what}{found:.1%} of {len(labels)} images right, as the base in {agreement:.1%}"
+    chance, usable = chance_of(labels)
+    told += f", no better than chance (the largest class is {chance:.1%})" if found <= usable else ""
     # None is one of the others.
     near = _as_good(found, len(labels))
     alike = [one for one, (share, _, other, _) in tried.items() if one and share >= near and (other != own).any()]
@@ -178,7 +176,11 @@ def _checked_architecture(settings: dict[str, Any]) -> dict[str, Any]:
     kinds, kind = registry.architectures(), str(settings.get("kind"))
     if kind not in kinds:
         raise InputError(f"ARCHITECTURE=: kind: {kind!r} is unknown{suggest(kind, list(kinds))}")
-    _valid(kinds[kind], settings, "ARCHITECTURE")
+    checked = as_dict(_valid(kinds[kind], settings, "ARCHITECTURE"))
+    if factory := checked.get("factory"):
+        told = named_as_file(factory)
+        if problems := [f"FACTORY={told}"] if told else factory_problems("FACTORY", factory, checked["arguments"]):
+            raise InputError(problems[0])
     return settings
 
 
@@ -208,91 +210,3 @@ def _said(settings: dict[str, Any]) -> str:
 
 def _defaults(settings: dict[str, Any]) -> dict[str, Any]:
     return registry.architectures()[settings["kind"]].defaults()
-
-
-def _fitting(path: str | Path, dataset: DatasetMetadata) -> list[dict[str, Any]]:
-    """Entries of `architectures` whose networks have tensors of the names and shapes in a file."""
-    several = None
-    with state_of_file(f"BASE={path}"):
-        tensors, _ = plain_state(read_foreign(path, "pt"))
-        for alike in _known(sum(tensor.numel() for tensor in tensors.values())):
-            try:
-                if found := [one for one in alike if _fits(one, tensors, dataset)]:
-                    return found
-            except Ambiguous as error:
-                # A smaller network may have its names several times in the one that is meant.
-                several = several or error
-        if several:
-            raise several
-    raise InputError(
-        f"BASE={path}: its {len(tensors)} tensors ({', '.join(list(tensors)[:3])}, ...) are those of no network "
-        f"that is known here for {len(dataset['classes'])} classes of images {dataset['shape']}; write FACTORY="
-        f"module:function, the function of yours that makes it, or ARCHITECTURE='{{kind: cnn8, width: 16}}'"
-    )
-
-
-def _fits(settings: dict[str, Any], tensors: dict[str, torch.Tensor], dataset: DatasetMetadata) -> bool:
-    """Whether a network has the tensors, name -> tensor, of a file; Ambiguous where it has its names several times."""
-    shapes = _shapes(settings, dataset)
-    if shapes is None:
-        return False
-    found, _ = fitted(tensors, shapes)
-    return {name: tuple(tensor.shape) for name, tensor in found.items()} == shapes
-
-
-def _known(numbers: int) -> Iterator[list[dict[str, Any]]]:
-    """Every network that needs no setting and every classifier of torchvision, each in the forms that weights leave
-    open; those of about so many numbers first, as each takes a second to build, and none that has far more.
-    """
-    from torchvision import models
-
-    def size(name: str) -> float:
-        return next(iter(models.get_model_weights(name))).meta["num_params"]
-
-    def far(name: str) -> float:
-        return abs(size(name) - numbers)
-
-    for kind, entry in registry.architectures().items():
-        if all(not field.is_required() for field in entry.model_fields.values()):
-            yield [{"kind": kind}]
-    for name in sorted(models.list_models(module=models), key=far):
-        # For few classes a network lacks what the widest last layer has for ImageNet's.
-        if size(name) - LAST_LAYER > 2 * numbers:
-            continue
-        yield [{"kind": "torchvision", "name": name, "stem": stem} for stem in STEMS]
-
-
-class WithoutValues(TorchFunctionMode):
-    """Tensors that are made to hold weights have shapes and no values; others are computed with, such as the widths of
-    RegNets' stages.
-    """
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = {"device": "meta", **(kwargs or {})} if func in FILLED else kwargs or {}
-        return func(*args, **kwargs)
-
-
-def _shapes(settings: dict[str, Any], dataset: DatasetMetadata) -> dict[str, tuple[int, ...]] | None:
-    """Name -> shape of the tensors of a network; None where it takes no such images."""
-    entry = registry.architectures()[settings["kind"]]
-    arguments = {**entry.defaults(), **settings}
-    for key in APART:
-        arguments.pop(key, None)
-    channels, side, _ = dataset["shape"]
-    try:
-        # Some of torchvision's networks warn of their initial weights, which are not used.
-        with WithoutValues(), warnings.catch_warnings(action="ignore"):
-            network = entry.imported()(
-                in_channels=channels, num_classes=len(dataset["classes"]), image_size=side, **arguments
-            )
-    except (RuntimeError, ValueError, AssertionError) as error:
-        pass_on(error)
-        # A network that cannot be built for such images is none that the weights are of; any other error is ours.
-        return None
-    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}

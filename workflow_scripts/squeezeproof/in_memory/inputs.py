@@ -147,7 +147,11 @@ def as_model(
         # A function has none.
         weights = model.parameters() if isinstance(model, nn.Module) else ()
         others = sorted({_dtype(weight) for weight in weights if weight.dtype != torch.float32})
-        hint = f"; its weights are {' and '.join(others)}, write model.float()" if others else ""
+        hint = (
+            f"; its weights are {' and '.join(others)}, write model.float()"
+            if others
+            else _misfit(model, images, error)
+        )
         raise InputError(f"{what}: fails on float32 pixels {shape}: {type(error).__name__}: {error}{hint}") from error
     if not isinstance(logits, torch.Tensor):
         raise InputError(f"{what}: returns a {type(logits).__name__}, not logits{how_to_wrap(logits)}")
@@ -166,6 +170,21 @@ def as_model(
         hint = "; of probabilities the logarithm will do" if "probabilities" in str(error) else ""
         raise InputError(f"{what}: {error}{hint}") from None
     return module, logits.shape[1]
+
+
+def _misfit(model: Any, images: torch.Tensor, error: Exception) -> str:
+    """What to write, after a semicolon, where a model fails on images since it takes others."""
+    layers = model.modules() if isinstance(model, nn.Module) else ()
+    first = next((layer for layer in layers if isinstance(layer, nn.Conv2d)), None)
+    channels = images.shape[1]
+    if first is not None and first.in_channels in CHANNELS and first.in_channels != channels:
+        remedies = {(3, 1): "repeat the grey channel three times", (1, 3): "give them in grey"}
+        remedy = remedies.get((first.in_channels, channels), f"give images of {first.in_channels}")
+        return f"; its first convolution takes {first.in_channels} channels, the images have {channels}: {remedy}"
+    if "cannot be multiplied" in str(error):
+        size = " x ".join(map(str, images.shape[2:]))
+        return f"; its linear layers are made for images of another size than {size}: give them in that size"
+    return ""
 
 
 class OnCopies(nn.Module):

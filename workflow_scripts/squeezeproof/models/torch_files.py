@@ -30,6 +30,7 @@ PACKED = ("_packed_params", "_packed_params.dtype")
 # The first bytes of a zip file, of a pickle, and of those that torch wrote before it wrote zip files.
 ZIP, PICKLE, MAGIC = b"PK", b"\x80", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 ARRAY = "_reconstruct"
+OF_TORCH_PRUNING = "full_state_dict"
 
 
 class _PassesForDict(type):
@@ -174,6 +175,11 @@ def _entry(path: str | Path, content: Any, key: str | None, option: str) -> tupl
     found = dict(_candidates(content))
     if not found:
         raise InputError(f"{path}: {_no_weights(path, content)}")
+    if OF_TORCH_PRUNING in dict(_items(content)):
+        raise InputError(
+            f"{path}: is of torch_pruning.state_dict, which keeps the insides of modules; save the pruned model by "
+            f"torch.save(model.state_dict(), {WRITTEN!r})"
+        )
     chosen = min(found, key=_rank)
     if chosen and [name for name in found if _rank(name)[0] == _rank(chosen)[0]] != [chosen]:
         raise InputError(f"{path}: several entries may be meant{_entries(content, option)}")

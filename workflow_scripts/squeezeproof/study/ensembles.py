@@ -41,5 +41,3 @@ def expand_ensembles(config: dict[str, Any], models: Sequence[Model], problems: 
 def _names_taken(path: str, name: str, config: dict[str, Any]) -> Iterator[str]:
     if name in config["architectures"]:
         yield f"{path}: architectures.{name} has that name, which is then that of two models; choose another"
-    if ENSEMBLE in config["trainings"]:
-        yield f"{path}: its models are called {name}.{ENSEMBLE}...; rename trainings.{ENSEMBLE}"

@@ -3,7 +3,6 @@
 A checked config says that a study can run somewhere; this says what keeps it from running here.
 """
 
-import ast
 import csv
 import json
 import os
@@ -19,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from squeezeproof.entries import registry
 from squeezeproof.entries.compressions.external import TFLITE
 from squeezeproof.entries.library import LibraryAttack
-from squeezeproof.factories import module_files
 from squeezeproof.gpus import NO_GPU
 from squeezeproof.study.efficiency import exports
 from squeezeproof.study.external import is_given
+from squeezeproof.study.factory_files import factory_problems
+from squeezeproof.study.fits import misfits
 from squeezeproof.study.model_files import unreadable
 from squeezeproof.study.paths import Paths, prepared
 from squeezeproof.study.published import own_name
@@ -43,14 +43,15 @@ SPLITS = ("train", "validation", "test")
 BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
-def problems(study: "Study", here: bool = True, stored_here: bool = True) -> list[str]:
+def problems(study: "Study", here: bool = True, stored_here: bool = True, looks: bool = True) -> list[str]:
     """What is wrong with the user's files and with this machine, one text each.
 
     Args:
         here: whether jobs run on this machine.
         stored_here: whether what they write stays on it.
+        looks: whether to look for a GPU and into networks, which import torch in processes of their own.
     """
-    found = [NO_GPU] if here and study.compute["device"] == "cuda" and not sees_gpu() else []
+    found = [NO_GPU] if looks and here and study.compute["device"] == "cuda" and not sees_gpu() else []
     unfit, made = set(), _made(study)
     for name, settings in study.config["architectures"].items():
         told = _network(f"architectures.{name}", settings, here, made)
@@ -62,7 +63,15 @@ def problems(study: "Study", here: bool = True, stored_here: bool = True) -> lis
     if here and stored_here:
         found += _datasets(study)
     found += _published(study)
-    return found + (_libraries(study) + _layers(study, unfit) if here else [])
+    found += _libraries(study) if here else []
+    if here and looks and not found:
+        found += misfits(study, made)
+    return found + (_layers(study, unfit) if here and looks else [])
+
+
+def would_be_refused(found: list[str]) -> list[str]:
+    """Some `problems` as a plan or a dry run tells them, which need nothing of what is not there."""
+    return [f"A run here would end before its first job: {text}" for text in found]
 
 
 def slow_trainings(study: "Study", processor: str = "/proc/cpuinfo") -> list[str]:
@@ -102,7 +111,7 @@ def _network(path: str, settings: dict[str, Any], here: bool, made: set[str]) ->
     files = {key: settings[key] for key in ("checkpoint", "pretrained") if settings.get(key) not in {None, *made}}
     found = [text for key, file in files.items() for text in unreadable(f"{path}.{key}", file)]
     if settings.get("factory"):
-        found += _factory(f"{path}.factory", settings["factory"], here)
+        found += factory_problems(f"{path}.factory", settings["factory"], settings["arguments"], here)
     package = registry.architectures()[settings["kind"]].package
     return found + (_missing(f"{path}.kind: {settings['kind']}", package) if here else [])
 
@@ -257,30 +266,3 @@ def _shape(study: "Study", dataset: str) -> list[int]:
 def sees_gpu() -> bool:
     """Whether a job on this machine would find a GPU."""
     return subprocess.run([sys.executable, "-c", SEES_GPU], capture_output=True).returncode == 0
-
-
-def _factory(path: str, factory: str, here: bool) -> list[str]:
-    """Why the factory of a network cannot be called, as far as the text of its module tells."""
-    module, _, function = factory.partition(":")
-    trees: dict[Path, ast.Module] = {}
-    for file in module_files(module, Path.cwd()):
-        try:
-            trees[file] = ast.parse(file.read_bytes(), str(file))
-        except SyntaxError as error:
-            return [f"{path}: {file.name}, line {error.lineno}: {error.msg}"]
-    if not trees:
-        package = module.partition(".")[0]
-        gone = here and find_spec(package) is None
-        return [f"{path}: there is no module {package}, neither here nor installed"] if gone else []
-    last, tree = list(trees.items())[-1]
-    if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in tree.body):
-        return []
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names.add(node.name)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            names |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-    return [] if function.partition(".")[0] in names else [f"{path}: {last.name} defines no {function}"]

@@ -1,0 +1,203 @@
+"""A model from a user's file beside its base, before anything is attacked: is it read rightly, broken, or neither?"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from scipy.special import bdtr
+from torch import nn
+
+from squeezeproof.errors import InputError
+from squeezeproof.models.build import moments
+from squeezeproof.models.foreign import Foreign
+from squeezeproof.models.normalize import Normalize
+from squeezeproof.models.predict import predict
+from squeezeproof.types import DatasetMetadata
+
+# Images that a model is compared with its base on.
+COMPARED = 1000
+# Standard errors by which a model that was read rightly is better than the largest class.
+ERRORS = 3.0
+# Share of what the base knows beyond chance that the right reading would know: of a checkpoint of its own network,
+# which is read as its base is, and of another file.
+NEARLY, HALF = 0.8, 0.5
+ORDER = "its classes in another order"
+# Accuracy by which another reading must be better to be the right one.
+BETTER = 0.05
+# Probability below which a sound model is not taken to be no better than chance by bad luck.
+UNLUCKY = 0.001
+
+
+def compare(
+    path: str | Path,
+    model: Any,
+    base: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    dataset: DatasetMetadata,
+    batch_size: int | None = None,
+    settled: bool = False,
+) -> tuple[dict[str, float], list[str]]:
+    """How a model from a file and its base label some images.
+
+    Args:
+        path: the file.
+        model, base: map pixels in [0, 1] to logits; the model is a Normalize and a network.
+        images, labels: uint8 [N, C, H, W] and int64 [N].
+        dataset: metadata of a prepared split.
+        settled: whether the model is read as its base (`as_its_base`): another reading must then be nearly as good as
+            the base to be the right one.
+
+    Returns (`images` compared, `accuracy`, `base_accuracy` and `agreement`, the share that both give one label; what a
+    person has to know of them, in words). Raises InputError where the base or the model is far better read in another
+    way; the message has what the other readings give. A model that is no better than the largest class however it is
+    read was broken by compressing, as far as can be told, and the notes say so.
+    """
+    images, labels = images[:COMPARED], labels[:COMPARED].cpu()
+    own, theirs = predict(model, images, batch_size), predict(base, images, batch_size)
+    found = {"images": len(labels), "accuracy": _mean(own == labels), "base_accuracy": _mean(theirs == labels)}
+    found["agreement"] = _mean(own == theirs)
+    tried = {name: _mean(other == labels) for name, other in _read(base, images, batch_size, dataset).items()}
+    good = _clearly_better(found["base_accuracy"], labels)
+    # A base that is no better than chance in any way is the audit's.
+    if max(tried.values()) > good:
+        raise InputError(
+            f"{path}: its base labels {found['base_accuracy']:.1%} of {len(labels)} images right. "
+            f"{_advice(tried, good)}, in the base's entry of `architectures`"
+        )
+    return found, _judged(path, found, labels, own, _read(model, images, batch_size, dataset), dataset, settled)
+
+
+def _judged(
+    path: str | Path,
+    found: dict[str, float],
+    labels: torch.Tensor,
+    own: torch.Tensor,
+    readings: dict[str, torch.Tensor],
+    dataset: DatasetMetadata,
+    settled: bool,
+) -> list[str]:
+    """What there is to say of a model whose labels are `own`, and `readings` where it is read in other ways; errors as
+    of `compare`.
+    """
+    chance, usable = chance_of(labels)
+    low = found["accuracy"] <= usable
+    tried = {name: _mean(other == labels) for name, other in readings.items()}
+    if low and not settled:
+        tried[ORDER] = _reordered(own, labels, len(dataset["classes"]))
+    best, good = max(tried, key=tried.get), _clearly_better(found["accuracy"], labels)  # ty: ignore[no-matching-overload]
+    shares = f"labels {found['accuracy']:.1%} of {len(labels)} images right"
+    chances = f"no better than chance (the largest class is {chance:.1%})"
+    # Of a wreck one reading or another is better by chance, the more so the fewer the classes.
+    known = (NEARLY if settled else HALF) * (found["base_accuracy"] - chance)
+    if tried[best] > good and tried[best] - chance >= known:
+        raise InputError(
+            f"{path}: {shares}, {chances if low else 'too few for what it can do'}, and agrees with its base on "
+            f"{found['agreement']:.1%}. {_advice(tried, good)}"
+        )
+    notes = []
+    if low:
+        single = all(len(labelled.unique()) == 1 for labelled in (own, *readings.values()))
+        few = f"these images are too few to decide that, beside {found['base_accuracy']:.1%} of its base"
+        why = _broken(tried, single, settled, dataset) if _decided(found, chance) else few
+        notes.append(f"{shares}, {chances}; {why}")
+    if tried[best] > good:
+        as_it_is = "it is read as its base" if settled else "that is little beside its base"
+        notes.append(f"{shares}, {tried[best]:.1%} with {best}: {as_it_is}; write that only if it was trained so")
+    return notes
+
+
+def _broken(tried: dict[str, float], single: bool, settled: bool, dataset: DatasetMetadata) -> str:
+    """What a model is that is no better than chance however it is read, as far as can be told."""
+    if single:
+        return "it predicts one class however it is read"
+    if settled:
+        return "it is read as its base, so compressing did that"
+    return (
+        f"compressing broke it, or what it is given is not what it was trained on. {_advice(tried, 1)}{_look(dataset)}"
+    )
+
+
+def _decided(found: dict[str, float], chance: float) -> bool:
+    """Whether a model that knows half of what its base knows beyond chance would hardly ever be right so seldom."""
+    images = found["images"]
+    base = (found["base_accuracy"] * images + 1) / (images + 2)
+    return bool(bdtr(round(found["accuracy"] * images), images, (base + chance) / 2) < UNLUCKY)
+
+
+def _clearly_better(accuracy: float, labels: torch.Tensor) -> float:
+    """The accuracy from which another reading than one of `accuracy` is the right one, by more than chance."""
+    return max(chance_of(labels)[1], accuracy + max(BETTER, ERRORS * (0.5 / len(labels)) ** 0.5))
+
+
+def chance_of(labels: torch.Tensor) -> tuple[float, float]:
+    """(accuracy of the largest class alone, accuracy from which a model is better) on images of these labels.
+
+    Of images so few that a good model might miss the second by chance, it is the first: they tell nothing, and what is
+    attacked afterwards are other images.
+    """
+    chance = labels.bincount().max().item() / len(labels)
+    better = chance + ERRORS * (chance * (1 - chance) / len(labels)) ** 0.5
+    return chance, better if better <= (1 + chance) / 2 else chance
+
+
+def _reordered(predicted: torch.Tensor, labels: torch.Tensor, kinds: int) -> float:
+    """Accuracy as if every class that is predicted were the one that it means most often on all other images."""
+    counts = (predicted * kinds + labels).bincount(minlength=kinds**2).view(kinds, kinds)
+    most, next_most = counts.topk(2, dim=1).values.unbind(1)
+    # An image that is left out of the counts is right where its class is the most frequent one all the same.
+    return most[most - 1 > next_most].sum().item() / len(labels)
+
+
+def _advice(tried: dict[str, float], good: float) -> str:
+    """What the readings that were tried give, and which one is right if its accuracy is above `good`."""
+    best = max(tried, key=tried.get)  # ty: ignore[no-matching-overload]
+    listed = f"Read in other ways: {', '.join(f'{name} {accuracy:.1%}' for name, accuracy in tried.items())}."
+    return f"{listed} Most likely the right one: {best}" if tried[best] > good else listed
+
+
+def _look(dataset: DatasetMetadata) -> str:
+    return (
+        f" As none helps, compare the order of the classes ({', '.join(map(str, dataset['classes'][:3]))}, ...), the "
+        f"size and crop of the images, and the layout and scale of the pixels with those that it was trained on"
+    )
+
+
+def _read(
+    model: Any, images: torch.Tensor, batch_size: int | None, dataset: DatasetMetadata
+) -> dict[str, torch.Tensor]:
+    """What to write -> the labels int64 [N] of images where the model is read so."""
+    return {name: predict(other, images, batch_size) for name, other in _readings(model, dataset).items()}
+
+
+def _readings(model: Any, dataset: DatasetMetadata) -> dict[str, nn.Module]:
+    """What to write -> the model read so."""
+    found = {f"normalization: {name}": _behind(Normalize(*pair), model) for name, pair in moments(dataset).items()}
+    if dataset["shape"][0] > 1:
+        found["channels in reverse order"] = _behind(torch.nn.Sequential(Reversed(), model.normalize), model)
+    if isinstance(model.network, Foreign):
+        found["outputs: energies"] = torch.nn.Sequential(model, Negated())
+    return found
+
+
+class Negated(torch.nn.Module):
+    """The logits of a file of which the smallest output is the class."""
+
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        return -logits
+
+
+class Reversed(torch.nn.Module):
+    """The channels of an image in the opposite order."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.flip(1)
+
+
+def _behind(normalize: nn.Module, model: Any) -> nn.Module:
+    """The network of a model behind another normalisation."""
+    return torch.nn.Sequential(normalize.to(model.normalize.mean.device), model.network)
+
+
+def _mean(values: torch.Tensor) -> float:
+    return values.double().mean().item()

@@ -1,0 +1,35 @@
+"""What would fail here is told before anything runs: a run is refused, a dry run and the plan say that it would be."""
+
+from typing import TYPE_CHECKING, Any
+
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import DefaultFilter, logger
+
+from squeezeproof.study.errors import ConfigError
+from squeezeproof.study.preflight import problems, slow_trainings, would_be_refused
+
+if TYPE_CHECKING:
+    from squeezeproof.study.plan import Study
+
+
+def refuse_what_cannot_run(study: "Study", workflow: Any) -> None:
+    """Raise a WorkflowError with all that is known to make jobs fail; warn of what is known to make them slow."""
+    here, stored_here = _places(workflow)
+    if found := problems(study, here, stored_here):
+        raise WorkflowError(str(ConfigError(found)))
+    for notice in slow_trainings(study) if here else []:
+        logger.warning(notice)
+
+
+def refused_later(study: "Study", workflow: Any) -> list[str]:
+    """Of a dry run, what files and packages tell that would end the run before its first job, a text each."""
+    filters = [one for handler in logger.handlers for one in handler.filters if isinstance(one, DefaultFilter)]
+    if not any(one.dryrun for one in filters):
+        return []
+    return would_be_refused(problems(study, *_places(workflow), looks=False))
+
+
+def _places(workflow: Any) -> tuple[bool, bool]:
+    """Whether jobs run on this machine, and whether what they write stays on it."""
+    here = not workflow.non_local_exec and not workflow.deployment_settings.deployment_method
+    return here, not workflow.storage_settings.default_storage_provider
