@@ -116,6 +116,9 @@ rule write_cards:
 rule write_replacement:
     input:
         predictions=inputs.predictions_of_pair,
+        base=inputs.base_of_pair,
+        compressed=inputs.model("model"),
+        weights=lambda wildcards: [brought(file) for file in inputs.weights_of_base(wildcards)],
         audit=paths.table("audit"),
         checksums=checksums(["audit"]),
         template=library_file("pages/answer.html"),

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from types import SimpleNamespace
 
 import check as check_command
@@ -25,9 +26,10 @@ from torch.nn.utils import prune
 from squeezeproof.deployment.export import onnx_bytes
 from squeezeproof.entries.settings import read_number
 from squeezeproof.errors import InputError
-from squeezeproof.from_files import networks
+from squeezeproof.from_files import known
 from squeezeproof.from_files.images import SET_ASIDE, as_given, read_images
-from squeezeproof.from_files.networks import _shapes, find_network
+from squeezeproof.from_files.known import shapes
+from squeezeproof.from_files.networks import find_network
 from squeezeproof.from_files.study import Asked, question, understand
 from squeezeproof.models.build import build, specification
 from squeezeproof.models.zoo import torchvision_network
@@ -219,7 +221,7 @@ def test_a_network_of_torchvision_is_recognised_by_its_tensors(tmp_path, monkeyp
         last.weight.copy_(torch.stack([dark - bright, bright - dark]))
         last.bias.copy_(-last.weight @ (dark + bright) / 2)
     tried = []
-    monkeypatch.setattr(networks, "_shapes", lambda *given: tried.append(given[0]) or _shapes(*given))
+    monkeypatch.setattr(known, "shapes", lambda *given: tried.append(given[0]) or shapes(*given))
     found = find_network(safetensors(network, tmp_path / "b.safetensors"), images, labels, 2)
     # Of its 80 networks, in two forms each.
     assert len([one for one in tried if one["kind"] == "torchvision"]) < 20
@@ -232,7 +234,7 @@ def test_a_network_of_torchvision_is_known_without_its_values(name):
     dataset = {"shape": [3, 32, 32], "classes": [0, 1, 2]}
     network = torchvision_network(in_channels=3, num_classes=3, image_size=32, name=name)
     expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-    assert _shapes({"kind": "torchvision", "name": name}, dataset) == expected
+    assert shapes({"kind": "torchvision", "name": name}, dataset) == expected
 
 
 def test_weights_of_no_network_are_refused_with_what_to_write(base, tmp_path, monkeypatch):
@@ -467,6 +469,8 @@ def test_two_files_and_a_folder_become_a_page(base, tmp_path):
     made = f"<dd>my/check-files/{files.name}"
     assert f"{made}/base/base.pt.safetensors (base.given.none.none.s0 in the tables)</dd>" in page
     assert f"{made}/compressed/small.pt.safetensors (base.given.small.none.s0 in the tables)</dd>" in page
+    for text in ("Size", "of these zero", "multiplied 8 weights by the masks of torch.nn.utils.prune"):
+        assert text in page, text
     # The base that is attacked again is no name of the study's.
     assert "base.given." not in page.partition("<dt>Base</dt>")[0]
 
@@ -529,6 +533,19 @@ def test_messages_name_the_files_of_a_person_and_not_their_copies(base, tmp_path
         ({"eps": "0.1,abc"}, r"EPS=0\.1,abc: 'abc' is no radius"),
         ({"eps": ","}, "'' is no radius"),
         ({"eps": "0.1,1/10"}, "the same radius stands there twice"),
+        ({"compressed": "base.safetensors"}, r"BASE=.*base\.safetensors, COMPRESSED=.*base\.safetensors: are one file"),
+        ({"compressed": "images"}, r"COMPRESSED=.*images: is a folder; name the file in it"),
+        ({"base": "link.pt"}, r"BASE=.*link\.pt: is a link to a file that is not there"),
+        ({"compressed": "net.pt2"}, r"net\.pt2: is a TorchScript program"),
+        (
+            {"architecture": "", "factory": "own.py:net"},
+            r"FACTORY=own\.py:net: a module is named without \.py; write own:net",
+        ),
+        ({"architecture": "", "factory": "own:nett"}, r"FACTORY: own\.py defines no nett, did you mean net\?"),
+        (
+            {"architecture": "", "factory": "own:net"},
+            r"FACTORY: own\.py: net takes no image_size: add it, or \*\*others",
+        ),
         ({"normalization": "hlaf"}, "NORMALIZATION=hlaf: 'hlaf' is unknown, did you mean half?"),
         ({"normalization": "imagenet"}, "NORMALIZATION=imagenet: has three channels, the images have 1"),
         ({"architecture": "{kind: cnn9}"}, "ARCHITECTURE=: kind: 'cnn9' is unknown, did you mean cnn"),
@@ -552,6 +569,11 @@ def test_what_cannot_be_meant_is_told_before_anything_is_written(base, tmp_path,
     files = {name: safetensors(base, tmp_path / f"{name}.safetensors") for name in ("base", "compressed")}
     for name in ("net.onnx", "net.ONNX", "net.PT", "net.h5"):
         (tmp_path / name).write_bytes(b"")
+    (tmp_path / "link.pt").symlink_to("nowhere.pt")
+    (tmp_path / "own.py").write_text("def net(in_channels, num_classes):\n    return 1\n")
+    with zipfile.ZipFile(tmp_path / "net.pt2", "w") as archive:
+        archive.writestr("net/constants.pkl", b"")
+    monkeypatch.chdir(tmp_path)
     given = {**files, "images": str(folder(tmp_path / "images")), "architecture": "{kind: cnn8, width: 8}"} | said
     given |= {name: str(tmp_path / given[name]) for name in ("base", "compressed")}
     words = [part for key, value in given.items() for part in (f"--{key}", str(value))]

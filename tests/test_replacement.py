@@ -1,5 +1,6 @@
 """The verdict on two models: it says no more than its images show."""
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from squeezeproof.analysis.tried import not_tried, tried
 from squeezeproof.audit.findings import EVERY, WARNING, judge
 from squeezeproof.errors import InputError
 from squeezeproof.pages import answer_page
+from squeezeproof.pages.sizes import sizes
 from squeezeproof.store.predictions import save_predictions
 
 STATISTICS = {"alpha": 0.05, "margin": 0.02}
@@ -201,6 +203,44 @@ def test_more_images_are_no_remedy_where_they_were_made_for_one_of_the_two():
     assert found.verdict == UNKNOWN and "attacks on the base itself" in found.changes.lower()
 
 
+def test_attacks_stand_by_budget_and_strength():
+    same, found = outcomes(200, 80), []
+    lengths = {"apgd": {"steps": 25}, "noise": {"samples": 5}, "pgd": {"steps": 10}, "square": {"queries": 80}}
+    for eps in (0.2, 0.1):
+        for method, length in lengths.items():
+            one = faced("base", same, same, attack=method, eps=eps)
+            del one.settings["steps"]
+            one.settings.update(length)
+            found += [one, Faced("compressed", one.settings, one.right, one.scored)]
+    page = answer_page.page(answer(*found, count=200), [], [], [], {}, 0.02)
+    rows = re.findall(r'<th scope="row">([^<]*)</th>', page)
+    assert rows == [f"{name}, eps {eps}" for eps in (0.1, 0.2) for name in ("Noise", "Square", "PGD", "APGD")]
+
+
+def size(parameters, zeros=0, bits=32):
+    counts = {"parameters": parameters, "nonzeros": parameters - zeros, "macs": 9000}
+    return counts | {"weights": 1000, "weight_bits": 1000 * bits, "packed_bytes": parameters * bits // 8}
+
+
+def test_the_page_shows_what_both_models_take_and_how_their_files_were_read():
+    same = outcomes(2000, 800)
+    found = answer(*[faced(source, same, same) for source in ("base", "compressed")])
+    beside = sizes(size(1234), size(1234, zeros=617, bits=8))
+    assert beside[:3] == [
+        ["parameters", "1,234", "1,234", "100.0 %"],
+        ["of these zero", "0.0 %", "50.0 %", ""],
+        ["bits of a weight", "32", "8", "25.0 %"],
+    ]
+    notes = {"Base": [], "Compressed": ["gives <probabilities>"]}
+    page = answer_page.page(found, [], [], [], {}, 0.02, sizes=beside, notes=notes)
+    for text in ("1,234", "50.0 %", "Compressed: how its file was read", "gives &lt;probabilities&gt;"):
+        assert text in page, text
+    assert "Base: how" not in page
+    # A network without layers that multiply by weights has no bits of one.
+    assert sizes(size(10), {**size(10), "weights": 0})[2][2:] == ["–", "–"]
+    assert sizes(size(100000), size(100000, zeros=1))[1][2] == "under 0.1 %"
+
+
 def test_the_page_places_an_interval_on_its_scale():
     assert answer_page._place(0.05, 10) == 75 and answer_page._place(-1, 10) == 0
     same = outcomes(2000, 800)
@@ -240,7 +280,7 @@ def test_what_an_attack_that_ends_where_it_succeeds_broke_is_told_and_counts(tmp
     assert (together["base_accuracy"], together["compressed_accuracy"]) == (0.7, pytest.approx(0.3))
     assert found.verdict == STOP
     page = answer_page.page(found, tried(faced), not_tried(faced), [], {}, 0.02)
-    [row] = [line for line in page.split("<tr") if ">Square" in line]
+    [row] = [line for line in page.split("<tr") if 'row">Square' in line]
     assert "70.0" in row and "30.0" in row and row.count(answer_page.ABSENT) == 2 and "less robust" in row
     told = [sentence for sentence in tried(faced) if sentence.startswith("Square")]
     assert told == [

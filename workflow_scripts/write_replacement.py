@@ -8,6 +8,9 @@ from squeezeproof.atomic import replacing
 from squeezeproof.audit.findings import read_findings
 from squeezeproof.jobs import job
 from squeezeproof.pages.answer_page import in_roles, named, page
+from squeezeproof.pages.sizes import sizes
+from squeezeproof.store.converted import notes_in
+from squeezeproof.store.tensors import read_metadata
 
 with job(snakemake):
     files, params, names = snakemake.input, snakemake.params, snakemake.wildcards
@@ -21,6 +24,10 @@ with job(snakemake):
     models["Compressed"] = named(names.model, params.files["compressed"])
     images = f"{answer.clean['n']} of the test split of {names.dataset}, {classes} classes"
     told = {**models, "Images": images, "Study": params.study}
-    text = page(answer, tried(faced), not_tried(faced), audit, told, params.statistics["margin"], params.question)
+    base, compressed = (read_metadata(path, "model") for path in (files.base, files.compressed))
+    notes = {"Base": [note for path in files.weights for note in notes_in(path)]}
+    notes["Compressed"] = compressed.get("notes", [])
+    words = told, params.statistics["margin"], params.question
+    text = page(answer, tried(faced), not_tried(faced), audit, *words, sizes(base["size"], compressed["size"]), notes)
     with replacing(snakemake.output[0]) as temporary:
         temporary.write_text(text, encoding="utf-8")

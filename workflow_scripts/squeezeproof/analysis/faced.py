@@ -49,10 +49,15 @@ class Faced:
     @property
     def strength(self) -> int:
         """Of `answers.strength_of`, by the gradients that the settings ask for."""
-        method = self.settings["method"]
+        return strength_of(self.settings["method"], self.passes[1])
+
+    @property
+    def passes(self) -> tuple[float, float]:
+        """(forward, backward) passes per image that the settings ask for."""
         known = registry.attacks()
-        parts = known[method].parts(self.settings)
-        return strength_of(method, sum(known[part["method"]].passes_of(part)[1] for part in parts))
+        parts = known[self.settings["method"]].parts(self.settings)
+        forwards, backwards = zip(*(known[part["method"]].passes_of(part) for part in parts), strict=True)
+        return sum(forwards), sum(backwards)
 
 
 def followed_gradients(faced: Sequence[Faced]) -> list[str]:
@@ -78,6 +83,15 @@ def concerning(
         and {finding.source, finding.target} <= places
         and (finding.check != TRANSFER or finding.target in followed)
     ]
+
+
+def by_strength(faced: Sequence[Faced]) -> list[str]:
+    """The entries of some attacks, the weakest first: by declared strength, then by gradients and queries per image."""
+    found: dict[str, tuple[float, ...]] = {}
+    for one in faced:
+        key = one.strength, *one.passes[::-1]
+        found[one.settings["entry"]] = max(key, found.get(one.settings["entry"], key))
+    return sorted(found, key=lambda entry: found[entry])
 
 
 def budgets(faced: Sequence[Faced]) -> list[tuple[str, float | None]]:

@@ -22,6 +22,7 @@ from squeezeproof.analysis.faced import (
     Faced,
     budget_display,
     budgets,
+    by_strength,
     followed_gradients,
     tells,
     unproved,
@@ -60,9 +61,9 @@ class Answer:
         sentences: the numbers behind it, one sentence for each budget and one for the clean images.
         classes: of the data.
         clean: base_accuracy, compressed_accuracy, difference, low, high and n on the clean images.
-        table: a row per attack, budget and model that it was crafted on (COLUMNS); `itself` for each model on what was
-            crafted on itself, `both` for all attacks together. Its intervals are those that the answer rests on: they
-            hold at once for all budgets of an attack (Bonferroni).
+        table: a row per attack, budget and model that it was crafted on (COLUMNS), by budget and strength; `itself` for
+            each model on what was crafted on itself, `both` for all attacks together. Its intervals are those that the
+            answer rests on: they hold at once for all budgets of an attack (Bonferroni).
         unproved: budget in words -> why nothing that the compressed model resists there speaks for it.
     """
 
@@ -112,8 +113,7 @@ def replacement(
         if row.entry == TOGETHER
     ]
     table = table.assign(place=table["crafted_on"].map([BOTH, ITSELF, BASE, COMPRESSED].index))
-    entries = [TOGETHER, *dict.fromkeys(one.settings["entry"] for one in faced)]
-    table = table.assign(turn=table["attack"].map(entries.index))
+    table = table.assign(turn=table["attack"].map([TOGETHER, *by_strength(faced)].index))
     table = table.sort_values(["norm", "eps", "turn", "place"], kind="stable", ignore_index=True)[COLUMNS]
     before = _clean(clean, statistics)
     numbers = (before[name] for name in ("difference", "low", "high", "n"))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from squeezeproof.analysis.faced import COMPRESSED, Faced, budget_display, followed_gradients
+from squeezeproof.analysis.faced import COMPRESSED, Faced, budget_display, by_strength, followed_gradients
 from squeezeproof.analysis.names import display_name, entry_display, eps_display
 from squeezeproof.analysis.pairs import BASE
 from squeezeproof.entries import registry
@@ -14,13 +14,13 @@ STRONGER = ("autoattack", "apgd_t", "fab_t", "square")
 
 
 def tried(faced: Sequence[Faced]) -> list[str]:
-    """A sentence for every attack: its length, its budgets, the models that it was crafted on.
+    """A sentence for every attack, the weakest first: its length, its budgets, the models that it was crafted on.
 
     Args:
         faced: every analysis.replacement.Faced.
     """
     sentences = []
-    for entry in dict.fromkeys(one.settings["entry"] for one in faced):
+    for entry in by_strength(faced):
         own = [one for one in faced if one.settings["entry"] == entry]
         settings = own[0].settings
         budgets = [f"eps {eps_display(eps)}" for eps in sorted({one.settings["eps"] for one in own} - {None})]

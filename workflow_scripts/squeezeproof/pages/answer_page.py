@@ -35,6 +35,8 @@ def page(
     told: Mapping[str, str],
     margin: float,
     question: str | None = None,
+    sizes: Sequence[Sequence[str]] = (),
+    notes: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """The page as HTML that needs no other file.
 
@@ -45,6 +47,8 @@ def page(
         told: name -> text of what was compared and how.
         margin: difference in accuracy, a share, within which the two count as equivalent.
         question: the page's first line.
+        sizes: rows of `pages.sizes.sizes`.
+        notes: name of a model -> what was understood of its file.
     """
     rows: list[dict[str, Any]] = [{"name": "Clean images", "verdict": "", "falls": False, **answer.clean}]
     for row in answer.together.to_dict("records"):
@@ -69,6 +73,8 @@ def page(
         audited=audited(audit),
         findings=worst_findings(audit),
         told=told,
+        sizes=sizes,
+        notes={name: listed for name, listed in (notes or {}).items() if listed},
     )
 
 

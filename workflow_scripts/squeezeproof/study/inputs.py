@@ -104,6 +104,14 @@ class Inputs:
         keys = [(wildcards.dataset, target, source) for target in pair for source in pair]
         return [self.paths.predictions(*key) for key in keys if key in self.study.pairs]
 
+    def base_of_pair(self, wildcards: Any) -> str:
+        """The checkpoint of the base of a compressed model."""
+        return self.paths.model(wildcards.dataset, self.planned(wildcards, "model").base.name)
+
+    def weights_of_base(self, wildcards: Any) -> list[str]:
+        """The user's own weights that the base of a compressed model starts from, if any."""
+        return [file for file in [self.files_of_pair(wildcards)["base"]] if file]
+
     def files_of_pair(self, wildcards: Any) -> dict[str, str | None]:
         """The user's own files that a compressed model (`compressed`) and its base (`base`) come from, if any."""
         model = self.planned(wildcards, "model")
