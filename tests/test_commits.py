@@ -12,6 +12,8 @@ from squeezeproof.jobs import job
 from squeezeproof.pages import provenance
 from squeezeproof.study import workers
 from squeezeproof.study.costs import log_of
+from squeezeproof.study.paths import prepared
+from squeezeproof.study.plan import Study
 
 
 def test_the_commit_is_that_of_the_folder(tmp_path):
@@ -95,8 +97,9 @@ def test_jobs_of_a_cluster_are_told_the_commit_and_ask_no_git(fresh, monkeypatch
     monkeypatch.setenv("PATH", f"{git.parent}:{os.environ['PATH']}")
     submit = "sh -c 'sh $0 > /dev/null 2>&1 & echo 1'"
     flags = ["--executor", "cluster-generic", "--jobs", "2", "--cluster-generic-submit-cmd", submit]
-    fresh.run("prepare", "prepare_test", *flags, forked=False)
-    logs = list((fresh.path / "logs").glob("**/*.log")) + list(fresh.results.glob("logs/**/*.log"))
-    assert commits.recorded(logs) == {"1234567": len(logs)} and logs
+    data = Study(fresh.config).datasets["digits"]
+    fresh.run(*(prepared(data.key(split), split) for split in ("train", "test")), *flags, forked=False)
+    logs = list(fresh.path.glob("data/prepared/*/*.log"))
+    assert commits.recorded(logs) == {"1234567": 2}, [log.read_text() for log in logs]
     # Its name, and whether files differ.
     assert len((fresh.path / "asked").read_text().split()) == 2
