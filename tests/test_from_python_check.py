@@ -1,6 +1,7 @@
 """squeezeproof.check: a verdict on two models in memory is never too strong."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from attack_fixtures import held_out, network
@@ -8,7 +9,7 @@ from python_examples import COUNT, black_box, worse
 from torch import nn
 
 import squeezeproof
-from squeezeproof.analysis.answers import CARE, STOP, UNKNOWN
+from squeezeproof.analysis.answers import CARE, KEEP, STOP, UNKNOWN
 from squeezeproof.errors import InputError
 from squeezeproof.in_memory.inputs import gives_gradients
 from squeezeproof.seeds import derive_seed
@@ -37,6 +38,42 @@ def test_a_damaged_model_may_not(tmp_path):
         assert text in page
     for row in together.itertuples():
         assert f"{100 * row.base_accuracy:.1f} → {100 * row.compressed_accuracy:.1f}" in page
+
+
+def test_an_image_that_is_given_several_times_counts_once(tmp_path):
+    images, labels = held_out(40)
+    models, options = (network(), worse(network(), 0.1)), {"eps": 0.05, "attacks": QUICK, "margin": 0.2}
+    once = squeezeproof.check(*models, images, labels, **options)
+    repeated = images.repeat(5, 1, 1, 1) / 255
+    repeated[40:80] *= -(repeated[40:80] == 0).float() * 2 + 1
+    again = squeezeproof.check(*models, repeated, labels.repeat(5), **options, page=tmp_path / "page.html")
+    assert torch.signbit(repeated).any()
+    pd.testing.assert_frame_equal(once.table, again.table)
+    assert once.answer.clean == again.answer.clean
+    found = {finding.check: finding for finding in again.audit if finding.check in (28, 29)}
+    assert found[28].verdict == "pass" and (found[29].verdict, found[29].value) == ("warning", 160)
+    for text in (str(again), (tmp_path / "page.html").read_text()):
+        assert "160 of 200 images are there before" in text and "40 of 1 × 8 × 8, 10 classes; 160 more" in text
+    assert "left out" not in str(once)
+
+
+def test_an_answer_on_repeated_images_is_no_stronger_than_that_on_the_distinct_ones():
+    images, labels = held_out(400)
+    once = check(network(), worse(network(), 0.001), 400, margin=0.2)
+    again = squeezeproof.check(
+        *(network(), worse(network(), 0.001), images.repeat(2, 1, 1, 1), labels.repeat(2)),
+        **{"eps": 0.05, "attacks": QUICK, "margin": 0.2},
+    )
+    assert once.verdict in (KEEP, CARE) and again.verdict == CARE
+    assert "check 29, few test images are there twice" in again.answer.headline
+
+
+def test_an_image_with_two_labels_is_refused():
+    images, labels = held_out(40)
+    others = labels.repeat(2)
+    others[41] = (others[1] + 1) % 10
+    with pytest.raises(InputError, match=r"^labels: 2 of 80 images are there with another label too.*\(classes"):
+        squeezeproof.check(network(), network(), images.repeat(2, 1, 1, 1), others, eps=0.05)
 
 
 def test_accuracies_are_those_of_the_attacks_alone():

@@ -31,7 +31,8 @@ from squeezeproof.in_memory.inputs import (
     as_run,
     gives_gradients,
 )
-from squeezeproof.in_memory.run import Run
+from squeezeproof.in_memory.repeats import distinct
+from squeezeproof.in_memory.run import DATA, Run
 from squeezeproof.pages import answer_page
 from squeezeproof.study import quick
 from squeezeproof.study.entities import Instance
@@ -79,7 +80,12 @@ class Checked:
         audited = [f"{finding.target}, {finding.verdict}: {finding.message}" for finding in problems]
         parts = {"Tried": self.tried, "Not tried": self.not_tried, "Audit": list(dict.fromkeys(audited))}
         listed = [f"{title}:\n" + "\n".join(f"  {line}" for line in lines) for title, lines in parts.items() if lines]
-        told = [self.answer.headline, f"Would change the answer: {self.answer.changes}", *self.answer.sentences]
+        told = [
+            self.answer.headline,
+            f"Images: {self.told['Images']}.",
+            f"Would change the answer: {self.answer.changes}",
+            *self.answer.sentences,
+        ]
         return "\n".join([*told, *listed])
 
     __repr__ = __str__
@@ -107,7 +113,8 @@ def check(
 
     Args:
         base, compressed: the models, as `attack` takes them.
-        images, labels: as `attack` takes them; hundreds of images that neither model was trained on.
+        images, labels: as `attack` takes them; hundreds of images that neither model was trained on. One that is there
+            several times counts once.
         eps: radius of the ball in pixels of [0, 1], or a list of them.
         norm: `linf` or `l2`.
         attacks: names of attacks, or a mapping of names to settings; None for noise, PGD, APGD and Square,
@@ -128,6 +135,9 @@ def check(
         _check_page(Path(page))
     pixels = as_images(images)
     targets = as_labels(labels, len(pixels))
+    given = len(pixels)
+    first, repeats = distinct(pixels, targets, DATA)
+    pixels, targets = pixels[first], targets[first]
     if len(targets.unique()) < 2:
         raise InputError(
             f"labels: all are {targets[0].item()}, of which a model that always answers so makes no mistake; give "
@@ -151,10 +161,11 @@ def check(
         )
     for instance in instances:
         run.attack(instance)
-    statistics, audit = {"alpha": alpha, "margin": margin}, run.audited()
+    statistics, audit = {"alpha": alpha, "margin": margin}, [*repeats, *run.audited()]
     answer = replacement(run.clean, run.faced, classes, statistics, audit)
+    again = f"; {given - len(pixels)} more are left out, as each is one of these" if given > len(pixels) else ""
     told = {
-        "Images": f"{len(pixels)} of {' × '.join(map(str, pixels.shape[1:]))}, {classes} classes",
+        "Images": f"{len(pixels)} of {' × '.join(map(str, pixels.shape[1:]))}, {classes} classes{again}",
         "Equivalent": f"within {100 * margin:g} points",
         "Chance of a false verdict": f"{100 * alpha:g} %",
         "Seed": str(seed),
