@@ -197,8 +197,8 @@ def test_so_few_images_that_a_sound_model_may_miss_them_decide_nothing(each):
         told = "labels 50.0% of 4 images right, no better than chance (the largest class is 50.0%)"
         assert notes == [f"{told}; these images are too few to decide that, beside 100.0% of its base"]
     else:
-        _, [note] = compare("m.onnx", half, model, images, labels, dataset)
-        assert "no better than chance" in note and "compressing broke it, or what it is given is not" in note
+        with pytest.raises(InputError, match="no better than chance"):
+            compare("m.onnx", half, model, images, labels, dataset)
 
 
 def broken_by_pruning():
@@ -255,19 +255,18 @@ def test_classes_in_another_order_are_told(tmp_path):
         compared(model)
 
 
-def test_where_nothing_helps_the_model_is_broken_or_misread_and_what_to_look_at_is_listed():
-    """Only another reading that is clearly better is a reason to refuse: nothing else tells the two apart."""
+def test_where_nothing_helps_what_to_look_at_is_listed():
     model, generator = trained(), torch.Generator().manual_seed(1)
     for parameter in model.parameters():
         parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator)
-    found, [note] = compared(model)
-    assert found["accuracy"] < 0.2 and "compressing broke it, or what it is given is not what it was trained on" in note
-    assert "compare the order of the classes (0, 1, 2, ...)" in note
+    listed = r"no better than chance .*compare the order of the classes \(0, 1, 2, ...\).*compressing broke it"
+    with pytest.raises(InputError, match=listed):
+        compared(model)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("kept", [0.02, 0.06, 0.1])
-def test_a_file_of_few_classes_that_compression_broke_is_answered(classes, kept):
+def test_a_file_of_few_classes_that_compression_broke_is_not_taken_for_misread(classes, kept):
     """Of a wreck one of the many readings is often above chance where there are but two or three classes."""
     images, labels = held_out(1200)
     images, labels = (one[labels < classes] for one in (images, labels))
@@ -277,7 +276,11 @@ def test_a_file_of_few_classes_that_compression_broke_is_answered(classes, kept)
     for module in model.network:
         if hasattr(module, "weight"):
             prune.l1_unstructured(module, "weight", 1 - kept)
-    found, notes = compare("m.onnx", behind(nn.Sequential(model, First(classes))), base, images, labels, dataset)
+    try:
+        found, notes = compare("m.onnx", behind(nn.Sequential(model, First(classes))), base, images, labels, dataset)
+    except InputError as error:
+        assert "compressing broke it" in str(error) and "Most likely" not in str(error)
+        return
     assert found["base_accuracy"] > 0.9
     if found["accuracy"] <= chance_of(labels)[1]:
         assert "no better than chance" in notes[0]

@@ -50,8 +50,9 @@ def compare(
 
     Returns (`images` compared, `accuracy`, `base_accuracy` and `agreement`, the share that both give one label; what a
     person has to know of them, in words). Raises InputError where the base or the model is far better read in another
-    way; the message has what the other readings give. A model that is no better than the largest class however it is
-    read was broken by compressing, as far as can be told, and the notes say so.
+    way, and, unless it is settled, where the model is no better than the largest class however it is read: an answer
+    would be on a misreading as likely as on a wreck. Neither bad luck on few images nor a network that predicts one
+    class is refused. The message has what the other readings give.
     """
     images, labels = images[:COMPARED], labels[:COMPARED].cpu()
     own, theirs = predict(model, images, batch_size), predict(base, images, batch_size)
@@ -97,25 +98,25 @@ def _judged(
         )
     notes = []
     if low:
-        single = all(len(labelled.unique()) == 1 for labelled in (own, *readings.values()))
+        decided, single = (
+            _decided(found, chance),
+            all(len(labelled.unique()) == 1 for labelled in (own, *readings.values())),
+        )
+        if decided and not single and not settled:
+            raise InputError(
+                f"{path}: {shares}, {chances}, and agrees with its base on {found['agreement']:.1%}. "
+                f"{_advice(tried, 1)} {_look(dataset)}. If they are the same, compressing broke it, and no attack is "
+                f"needed to tell"
+            )
         few = f"these images are too few to decide that, beside {found['base_accuracy']:.1%} of its base"
-        why = _broken(tried, single, settled, dataset) if _decided(found, chance) else few
-        notes.append(f"{shares}, {chances}; {why}")
+        broken = (
+            "it predicts one class however it is read" if single else "it is read as its base, so compressing did that"
+        )
+        notes.append(f"{shares}, {chances}; {broken if decided else few}")
     if tried[best] > good:
         as_it_is = "it is read as its base" if settled else "that is little beside its base"
         notes.append(f"{shares}, {tried[best]:.1%} with {best}: {as_it_is}; write that only if it was trained so")
     return notes
-
-
-def _broken(tried: dict[str, float], single: bool, settled: bool, dataset: DatasetMetadata) -> str:
-    """What a model is that is no better than chance however it is read, as far as can be told."""
-    if single:
-        return "it predicts one class however it is read"
-    if settled:
-        return "it is read as its base, so compressing did that"
-    return (
-        f"compressing broke it, or what it is given is not what it was trained on. {_advice(tried, 1)}{_look(dataset)}"
-    )
 
 
 def _decided(found: dict[str, float], chance: float) -> bool:
@@ -158,7 +159,7 @@ def _advice(tried: dict[str, float], good: float) -> str:
 
 def _look(dataset: DatasetMetadata) -> str:
     return (
-        f" As none helps, compare the order of the classes ({', '.join(map(str, dataset['classes'][:3]))}, ...), the "
+        f"As none helps, compare the order of the classes ({', '.join(map(str, dataset['classes'][:3]))}, ...), the "
         f"size and crop of the images, and the layout and scale of the pixels with those that it was trained on"
     )
 

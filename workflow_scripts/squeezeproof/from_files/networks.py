@@ -1,11 +1,12 @@
 """Which network a file of weights belongs to, and what its pixels are made of: tried, and the best is taken."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
+from scipy.stats import binomtest
 
 from squeezeproof.compression.compared import chance_of
 from squeezeproof.compression.external import read_external
@@ -18,7 +19,7 @@ from squeezeproof.from_files.known import fitting
 from squeezeproof.models.build import build, moments, specification
 from squeezeproof.models.checkpoints import load_weights
 from squeezeproof.models.own_pixels import alike, another, normalization_in
-from squeezeproof.models.predict import accuracy, predict
+from squeezeproof.models.predict import predict
 from squeezeproof.models.takes import base_that_fits
 from squeezeproof.store.converted import notes_in
 from squeezeproof.study.factory_files import factory_problems
@@ -26,6 +27,8 @@ from squeezeproof.study.schema import in_words
 from squeezeproof.types import DatasetMetadata, Specification
 
 NORMALIZATIONS = ("none", "half", "imagenet", "bytes")
+# Probability below which two readings of a model that are equally good would differ so much on some images.
+TELLING = 0.01
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Network:
         settings: its entry of `architectures`.
         accuracy: on some images.
         note: what was understood.
+        others: the same weights read in other ways, which these images do not tell from this one.
     """
 
     settings: dict[str, Any]
@@ -43,6 +47,7 @@ class Network:
     note: str
     model: torch.nn.Module
     specification: Specification
+    others: tuple["Network", ...] = ()
 
 
 def find_network(
@@ -77,28 +82,35 @@ def find_network(
             with base_that_fits(model, path, dataset, f"BASE={path}"):
                 done = load_weights(model, path)
             written = {**settings, "normalization": one}
-            tried[_said(written)] = accuracy(model, images, labels), written, model, spec, done
+            tried[_said(written)] = predict(model, images) == labels, written, model, spec, done
     chance, usable = chance_of(labels)
-    best = max(tried, key=lambda name: tried[name][0])
-    found, settings, model, spec, done = tried[best]
+    shares = {name: _share(right) for name, (right, *_) in tried.items()}
+    best = max(shares, key=lambda name: shares[name])
+    right, settings, _, _, done = tried[best]
     # One network needs to be named once.
     named = f"{_said(settings).partition(', normalization ')[0]}, normalization "
-    others = [f"{name.removeprefix(named)} {share:.1%}" for name, (share, *_) in tried.items() if name != best]
-    if found <= usable:
+    others = [f"{name.removeprefix(named)} {share:.1%}" for name, share in shares.items() if name != best]
+    if shares[best] <= usable:
         raise InputError(
-            f"BASE={path}: labels {found:.1%} of {len(labels)} images rightly at best, the largest class alone is "
-            f"{chance:.1%}. Tried: {', '.join([best, *others])}. Compare the order of the class folders, the size of "
-            f"the images and their normalisation with those that it was trained on; NORMALIZATION= and ARCHITECTURE= "
-            f"say what the file does not"
+            f"BASE={path}: labels {shares[best]:.1%} of {len(labels)} images rightly at best, the largest class alone "
+            f"is {chance:.1%}. Tried: {', '.join([best, *others])}. Compare the order of the class folders, the size "
+            f"of the images and their normalisation with those that it was trained on; NORMALIZATION= and "
+            f"ARCHITECTURE= say what the file does not"
         )
-    note = f"{best}: {found:.1%} of {len(labels)} images right"
-    note += f" ({', '.join(others)})" if others else ""
-    near = _as_good(found, len(labels))
-    alike = [name for name, (share, *_) in tried.items() if name.startswith(named) and name != best and share >= near]
-    if alike:
-        readings = " and ".join(name.removeprefix(named) for name in [best, *alike])
-        note += f"; {readings} cannot be told apart so, NORMALIZATION= says which it was trained with"
-    return Network(settings, found, "; ".join([note, *notes_in(path), *done]), model, spec)
+    close = [name for name in tried if name.startswith(named) and name != best and _alike(right, tried[name][0])]
+    close = [name for name in close if shares[name] > usable]
+    told = {name: f"{name}: {shares[name]:.1%} of {len(labels)} images right" for name in [best, *close]}
+    told[best] += f" ({', '.join(others)})" if others else ""
+    if close:
+        readings = " and ".join(name.removeprefix(named) for name in [best, *close])
+        untold = f"; {readings} cannot be told apart so, NORMALIZATION= says which it was trained with"
+        told = {name: f"{note}{untold}" for name, note in told.items()}
+    networks = {
+        name: Network(written, shares[name], "; ".join([told[name], *notes_in(path), *done]), model, spec)
+        for name, (_, written, model, spec, _) in tried.items()
+        if name in told
+    }
+    return replace(networks[best], others=tuple(networks[name] for name in close))
 
 
 def described(images: torch.Tensor, classes: int) -> DatasetMetadata:
@@ -108,10 +120,30 @@ def described(images: torch.Tensor, classes: int) -> DatasetMetadata:
     return {"shape": list(images.shape[1:]), "classes": [*map(str, range(classes))], **moments}
 
 
+def find_pair(
+    settings: dict[str, Any], base: Network, images: torch.Tensor, labels: torch.Tensor, classes: int
+) -> tuple[Network, dict[str, Any], str]:
+    """(the base as it is read, settings of `external` with what a file's pixels are made of, what was understood).
+
+    Of readings of the base that the images do not tell apart, the one with which the compressed model agrees most: both
+    were made for one kind of pixels. Arguments and errors as of `find_external`.
+    """
+    found: dict[str, tuple[Network, tuple[dict[str, Any], str, float]]] = {}
+    for one in (base, *base.others):
+        found[one.settings["normalization"]] = one, find_external(settings, one, images, labels, classes)
+    best = max(found, key=lambda name: found[name][1][2])
+    network, (written, note, agreement) = found[best]
+    if len(found) > 1:
+        others = " and ".join(f"{other:.1%} with {name}" for name, (_, (_, _, other)) in found.items() if name != best)
+        chosen = f"; taken is {best}, with which the compressed model agrees in {agreement:.1%}, {others}"
+        network = replace(network, note=f"{network.note}{chosen}")
+    return network, written, note
+
+
 def find_external(
     settings: dict[str, Any], base: Network, images: torch.Tensor, labels: torch.Tensor, classes: int
-) -> tuple[dict[str, Any], str]:
-    """(settings of `external` with what a file's pixels are made of, what was understood).
+) -> tuple[dict[str, Any], str, float]:
+    """(settings of `external` with what a file's pixels are made of, what was understood, agreement with the base).
 
     Args:
         settings: of `external`, as a person gives them. Of a file that holds its network, and says no normalization,
@@ -129,10 +161,10 @@ def find_external(
             written = {**settings, **({"normalization": one} if one else {})}
             model, _, _, done = read_external(settings["file"], _checked(written), base.specification, dataset)
             own = predict(model, images)
-            tried[one] = (own == labels).double().mean().item(), written, own, done
+            tried[one] = _share(own == labels), written, own, done
     best = max(tried, key=lambda one: tried[one][0])
     found, written, own, done = tried[best]
-    agreement = (own == predict(base.model, images)).double().mean().item()
+    agreement = _share(own == predict(base.model, images))
     what = f"normalization {best}, " if best else "weights of the base's network, " if not holds_network else ""
     if settings.get("architecture"):
         what = f"{_said({'normalization': 'as written', **settings['architecture']})}, "
@@ -140,18 +172,25 @@ def find_external(
     chance, usable = chance_of(labels)
     told += f", no better than chance (the largest class is {chance:.1%})" if found <= usable else ""
     # None is one of the others.
-    near = _as_good(found, len(labels))
-    alike = [one for one, (share, _, other, _) in tried.items() if one and share >= near and (other != own).any()]
+    alike = [one for one, (_, _, other, _) in tried.items() if one and (other != own).any()]
+    alike = [one for one in alike if _alike(own == labels, tried[one][2] == labels)]
     if alike:
         told += f" (so or nearly so by normalization {' or '.join(alike)}: OPTIONS='{{normalization: ...}}' says which)"
-    return written, "; ".join([told, *done])
+    return written, "; ".join([told, *done]), agreement
 
 
-def _as_good(accuracy: float, images: int) -> float:
-    """The accuracy from which another reading may as well be what a model was trained on, within the error of so many
-    images.
+def _alike(right: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether some images do not tell two readings of a model apart, by the sign test.
+
+    Args:
+        right, other: bool [N], which of them each labels rightly.
     """
-    return accuracy - (2 * accuracy * (1 - accuracy) / images) ** 0.5
+    more, fewer = int((right & ~other).sum()), int((other & ~right).sum())
+    return more + fewer == 0 or bool(binomtest(more, more + fewer).pvalue > TELLING)
+
+
+def _share(right: torch.Tensor) -> float:
+    return right.double().mean().item()
 
 
 def _as_the_file_says(path: str | Path, pixels: list[str], dataset: DatasetMetadata) -> list[str]:

@@ -16,7 +16,7 @@ from squeezeproof.entries.compression import NONE
 from squeezeproof.entries.settings import read_number
 from squeezeproof.errors import InputError
 from squeezeproof.from_files.images import Images, read_images
-from squeezeproof.from_files.networks import Network, find_external, find_network
+from squeezeproof.from_files.networks import Network, find_network, find_pair
 from squeezeproof.gpus import sees_gpu
 from squeezeproof.study.paths import Paths
 from squeezeproof.study.quick import batch_size, budgets, in_minutes, radii
@@ -90,7 +90,7 @@ def understand(asked: Asked) -> Understood:
     external = {"method": "external", "file": asked.compressed, **asked.options}
     if asked.compressed_architecture:
         external["architecture"] = asked.compressed_architecture
-    external, note = find_external(external, network, pixels, labels, images.classes)
+    network, external, note = find_pair(external, network, pixels, labels, images.classes)
     eps = _radii(asked.eps or budgets(images.channels, images.side))
     base, compressed = (Path(asked.written[name]) for name in ("BASE", "COMPRESSED"))
     stem = re.sub(r"[^A-Za-z0-9_]+", "_", compressed.stem).strip("_")[:20]
