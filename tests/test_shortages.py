@@ -13,7 +13,7 @@ from squeezeproof.compression import graph
 from squeezeproof.deployment.export import export_onnx, export_program
 from squeezeproof.errors import InputError, pass_on, shortage
 from squeezeproof.evaluation import support
-from squeezeproof.in_memory.inputs import Function
+from squeezeproof.in_memory.functions import Function
 from squeezeproof.runtime import _runs
 
 LIBRARY = ROOT / "workflow_scripts/squeezeproof"

@@ -11,6 +11,7 @@ from torch import nn
 from squeezeproof.attacks.checks import check_logits
 from squeezeproof.attacks.source import frozen
 from squeezeproof.errors import InputError, pass_on
+from squeezeproof.in_memory.functions import Function, OnCopies, writes
 from squeezeproof.models.build import how_to_wrap
 from squeezeproof.models.device import device_of
 from squeezeproof.store.datasets import to_pixels
@@ -26,15 +27,20 @@ def as_images(images: Any) -> torch.Tensor:
     """Images [N, C, H, W] on the CPU: uint8, or float32 in [0, 1]; a copy unless they are uint8."""
     found = _as_tensor(images, "images")
     shape = tuple(found.shape)
+    if 0 in shape:
+        raise InputError(f"images: there are none, as their shape is {shape}; give [N, C, H, W]")
     if found.dim() == 3:
         raise InputError(
             f"images: their shape is {shape}, [N, C, H, W] is needed; write images[None] for a single image, "
             f"images[:, None] for grey ones"
         )
-    if found.dim() != 4 or 0 in shape:
+    if found.dim() != 4:
         raise InputError(f"images: their shape is {shape}, [N, C, H, W] is needed")
     if shape[1] > max(CHANNELS) and shape[3] in CHANNELS:
-        raise InputError(f"images: their shape is {shape}, channels last; write images.transpose(0, 3, 1, 2)")
+        first = "permute" if isinstance(images, torch.Tensor) else "transpose"
+        raise InputError(
+            f"images: their shape is {shape}, channels last; write {_array(images, 'images')}.{first}(0, 3, 1, 2)"
+        )
     if found.dtype == torch.uint8:
         if found.max() <= 1:
             raise InputError(
@@ -64,7 +70,8 @@ def _check_range(images: torch.Tensor) -> None:
         )
     if high > 1:
         raise InputError(f"images: lie in [{low:.3g}, {high:.3g}], pixels in [0, 1] are needed; divide them by 255")
-    if high <= 1 / 255:
+    # Rounded to float32, 1 / 255 is a little more.
+    if 255 * high < 1.5:
         raise InputError(f"images: none has a pixel above {high:.3g} in [0, 1]; were they divided by 255 twice?")
 
 
@@ -102,7 +109,9 @@ def as_labels(labels: Any, count: int) -> torch.Tensor:
     """Labels int64 [N] on the CPU, of as many images."""
     found = _as_tensor(labels, "labels")
     if found.dim() == 2:
-        raise InputError(f"labels: their shape is {tuple(found.shape)}, [N] is needed; write labels.argmax(1)")
+        raise InputError(
+            f"labels: their shape is {tuple(found.shape)}, [N] is needed{_one_each(found, _array(labels, 'labels'))}"
+        )
     if tuple(found.shape) != (count,):
         raise InputError(f"labels: their shape is {tuple(found.shape)}, there are {count} images")
     if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
@@ -110,6 +119,20 @@ def as_labels(labels: Any, count: int) -> torch.Tensor:
     if found.min() < 0:
         raise InputError(f"labels: {found.min().item()} is among them, classes are counted from 0")
     return found.to(torch.int64)
+
+
+def _one_each(labels: torch.Tensor, name: str) -> str:
+    """What to write, after a semicolon, for labels of two dimensions, which the caller's code calls `name`."""
+    if 0 in labels.shape or labels.is_complex():
+        return ""
+    if labels.shape[1] == 1:
+        return f"; write {name}[:, 0]"
+    if labels.shape[0] == 1:
+        return f"; write {name}[0]"
+    shares = labels.double()
+    if (shares >= 0).all() and ((shares.sum(1) - 1).abs() < 1e-3).all():
+        return f"; write {name}.argmax(1)"
+    return ", one class for each image"
 
 
 def as_model(
@@ -137,7 +160,7 @@ def as_model(
     try:
         module = model if isinstance(model, nn.Module) else Function(model, to_pixels(images[:PROBE], "cpu"))
         pixels = to_pixels(images[:PROBE], device_of(module))
-        if isinstance(model, nn.Module) and _writes(module, pixels):
+        if isinstance(model, nn.Module) and writes(module, pixels):
             module = OnCopies(module)
         with frozen(module), torch.no_grad():
             logits = module(pixels)
@@ -187,61 +210,6 @@ def _misfit(model: Any, images: torch.Tensor, error: Exception) -> str:
     return ""
 
 
-class OnCopies(nn.Module):
-    """A module that writes into the pixels that it is given, as `pixels.sub_(mean)` does, and is given copies."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, pixels: torch.Tensor) -> Any:
-        return self.module(pixels.clone())
-
-
-def _writes(module: nn.Module, pixels: torch.Tensor) -> bool:
-    """Whether a module changes the tensor that it is called with, if only by writing the same numbers into it."""
-    given = pixels.clone()
-    version = given._version
-    with frozen(module), torch.no_grad():
-        module(given)
-    return given._version != version or not torch.equal(given, pixels)
-
-
-class Function(nn.Module):
-    """A function as a module, called with copies, into which it may write. One that takes no pixels that ask for a
-    gradient is a black box.
-
-    Such are functions that compute with NumPy, ONNX Runtime or another program.
-    """
-
-    place: torch.Tensor
-
-    def __init__(self, function: Callable[[torch.Tensor], Any], pixels: torch.Tensor) -> None:
-        super().__init__()
-        self.function = function
-        # Tells where the model lies.
-        self.register_buffer("place", torch.empty(0, device=pixels.device))
-        self.is_black_box = not self._takes(pixels)
-
-    def _takes(self, pixels: torch.Tensor) -> bool:
-        try:
-            with torch.enable_grad():
-                # The copy of what asks for a gradient, into which a function may write, as the first may not be.
-                self.function(pixels.clone().requires_grad_(True).clone())
-        except Exception as error:
-            pass_on(error)
-            # Whether it fails on plain pixels, too, is seen when it is called.
-            return False
-        return True
-
-    def forward(self, pixels: torch.Tensor) -> Any:
-        output = self.function((pixels.detach() if self.is_black_box else pixels).clone())
-        if isinstance(output, torch.Tensor):
-            return output
-        array = np.asarray(output)
-        return torch.from_numpy(array.astype(np.float32)).to(self.place) if array.dtype.kind in "fiu" else output
-
-
 def gives_gradients(model: nn.Module, images: torch.Tensor) -> bool:
     """Whether the logits of a module follow the pixels of the first images through autograd: rounding without a
     straight-through gradient leaves zeros alone.
@@ -269,6 +237,11 @@ def _as_tensor(values: Any, what: str) -> torch.Tensor:
         return torch.from_numpy(np.array(values))
     except (TypeError, ValueError) as error:
         raise InputError(f"{what}: a {type(values).__name__} makes no array of numbers: {error}") from None
+
+
+def _array(values: Any, name: str) -> str:
+    """What a person writes for the tensor or array that `values` are, or become."""
+    return name if isinstance(values, torch.Tensor | np.ndarray) else f"numpy.array({name})"
 
 
 def _dtype(tensor: torch.Tensor) -> str:
