@@ -83,6 +83,8 @@ def test_unknown_key_is_named_with_the_nearest_allowed(path, value, problem):
         ("trainings.standard.epochs", "1,5", "trainings.standard.epochs: '1,5' is not of type integer; write several"),
         ("trainings.standard.gamma", "50%", "trainings.standard.gamma: '50%' is not of type number; write 0.5"),
         ("compressions.weight", {"ratio": 80}, "compressions.weight.ratio: 80 is not in (0, 1); did you mean 0.8?"),
+        ("statistics", {"margin": 2}, "statistics.margin: 2 is not in (0, 0.5]; did you mean 0.02?"),
+        ("statistics", {"alpha": 5}, "statistics.alpha: 5 is not in [0.001, 0.2]; did you mean 0.05?"),
         ("question", False, "question: False is not of type string; put quotes around a text: YAML reads yes, no, on"),
         ("evaluations.all.attacks", [True], "evaluations.all.attacks[0]: True is not of type string; put quotes"),
         ("variants", "all", "variants: 'all' is not a mapping of keys to values"),

@@ -15,7 +15,7 @@ from squeezeproof.analysis.names import attack_display
 from squeezeproof.attacks.craft import craft
 from squeezeproof.datasets.prepare import stratified
 from squeezeproof.entries import registry
-from squeezeproof.entries.attack import eps_contradictions
+from squeezeproof.entries.attack import DRAWN_TARGETS, eps_contradictions
 from squeezeproof.entries.budget import with_budget
 from squeezeproof.entries.settings import as_dict, suggest
 from squeezeproof.errors import InputError
@@ -202,6 +202,10 @@ def checked_settings(name: str, settings: dict[str, Any], values: int) -> dict[s
         own = registry.libraries()[library].methods() if library in registry.libraries() else known
         raise InputError(f"there is no attack {name!r}{suggest(name, own)}")
     entry = with_budget(known[name])
+    if isinstance(targeted := settings.get("targeted"), bool):
+        kinds = ", ".join(map(repr, DRAWN_TARGETS))
+        meant = f"write {kinds}, or a label as text, such as '3'" if targeted else "leave it out"
+        raise InputError(f"{name}: targeted: {targeted} is no class to reach; {meant}")
     given = {"method": name, **{key: as_number(value) for key, value in settings.items() if value is not None}}
     try:
         checked = entry.model_validate(given)

@@ -29,6 +29,7 @@ from squeezeproof.in_memory.inputs import (
     as_model,
     as_number,
     as_run,
+    as_share,
     gives_gradients,
 )
 from squeezeproof.in_memory.repeats import distinct
@@ -127,9 +128,7 @@ def check(
 
     Returns Checked. Raises InputError where an argument is not what it should be.
     """
-    for name, value, most in (("margin", margin, 0.5), ("alpha", alpha, 0.2)):
-        if not 0 < value <= most:
-            raise InputError(f"{name}: {value} is not in (0, {most}]")
+    margin, alpha = as_share("margin", margin, 0.5), as_share("alpha", alpha, 0.2)
     seed, batch_size = as_run(seed, batch_size)
     if page is not None:
         _check_page(Path(page))

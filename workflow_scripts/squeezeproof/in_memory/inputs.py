@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic_core import PydanticCustomError
 from torch import nn
 
 from squeezeproof.attacks.checks import check_logits
 from squeezeproof.attacks.source import frozen
+from squeezeproof.entries.settings import read_number
 from squeezeproof.errors import InputError, pass_on
 from squeezeproof.in_memory.functions import Function, OnCopies, writes
 from squeezeproof.models.build import how_to_wrap
 from squeezeproof.models.device import device_of
 from squeezeproof.store.datasets import to_pixels
+from squeezeproof.study.schema import meant_share
 
 PROBE = 2
 # Channels of images; a last dimension of so many is taken for them where the second is of more.
@@ -89,6 +92,20 @@ def as_whole(name: str, value: Any, least: int) -> int:
 def as_number(value: Any) -> Any:
     """The number that a tensor or array without dimensions is; any other value as it is."""
     return value.item() if isinstance(value, torch.Tensor | np.ndarray | np.generic) and not value.ndim else value
+
+
+def as_share(name: str, value: Any, most: float) -> float:
+    """The share, above 0 and at most `most`, that an argument of that name says."""
+    try:
+        number = read_number(as_number(value))
+    except PydanticCustomError:
+        number = None
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise InputError(f"{name}: {value!r:.60} is no number; write one in (0, {most}]")
+    if not 0 < number <= most:
+        allowed = f"(0, {most}]"
+        raise InputError(f"{name}: {number:.12g} is not in {allowed}{meant_share(number, allowed)}")
+    return float(number)
 
 
 def as_run(seed: Any, batch_size: Any) -> tuple[int, int | None]:

@@ -30,11 +30,15 @@ def in_words(error: ValidationError, config: Any, settings: type[Settings] = Stu
     """A problem for every error of the validation of a config, or of other settings: unknown keys of its own first."""
     found = error.errors(include_url=False)
     found.sort(key=lambda item: not (len(item["loc"]) == 1 and item["type"] in UNKNOWN))
+    # Settings alone come from Python or from a command.
+    yaml = settings is StudyConfig
     placed = [(item, *_place(item["loc"], config, settings)) for item in found]
     # A value that may be of several types has an error for each of them, all at one place.
     tried = Counter(path for item, path, *_ in placed if item["type"] not in UNKNOWN)
     problems = [
-        _of_no_type(item, path, field) if tried[path] > 1 and _is_choice(field) else _in_words(item, path, owner, field)
+        _of_no_type(item, path, field, yaml)
+        if tried[path] > 1 and _is_choice(field)
+        else _in_words(item, path, owner, field, yaml)
         for item, path, owner, field in placed
     ]
     return list(dict.fromkeys(problems))
@@ -44,12 +48,12 @@ def _is_choice(field: dict[str, Any]) -> bool:
     return len([kind for kind in field.get("anyOf", ()) if kind.get("type") != "null"]) > 1
 
 
-def _of_no_type(item: ErrorDetails, path: str, field: dict[str, Any]) -> str:
+def _of_no_type(item: ErrorDetails, path: str, field: dict[str, Any], yaml: bool) -> str:
     kinds = " or ".join(
         kind.get("type", "value") + (f" in {interval(kind)}" if "minimum" in kind or "exclusiveMinimum" in kind else "")
         for kind in field["anyOf"]
     )
-    return f"{path}: {item['input']!r} is no {kinds}{_meant(item['input'], kinds)}"
+    return f"{path}: {item['input']!r} is no {kinds}{_meant(item['input'], kinds, yaml)}"
 
 
 # Of a number that no float holds, in a message.
@@ -57,8 +61,10 @@ LONGEST = 20
 UNKNOWN = ("extra_forbidden", "invalid_key")
 
 
-def _in_words(item: ErrorDetails, path: str, owner: type[Settings], field: dict[str, Any]) -> str:
-    """One problem; `owner` are the Settings that the place belongs to, `field` the schema of the value there."""
+def _in_words(item: ErrorDetails, path: str, owner: type[Settings], field: dict[str, Any], yaml: bool) -> str:
+    """One problem; `owner` are the Settings that the place belongs to, `field` the schema of the value there, `yaml`
+    whether the value was written in YAML.
+    """
     value, context = item["input"], item.get("ctx", {})
     shown = repr(value)
     match item["type"]:
@@ -75,9 +81,7 @@ def _in_words(item: ErrorDetails, path: str, owner: type[Settings], field: dict[
             number, allowed = _number(value), interval(field)
             if number is None:
                 return f"{path}: {shown[:LONGEST]}... is not in {allowed}"
-            share = number / 100
-            percent = allowed[-2] == "1" and share >= 0.02 and (share < 1 or (share == 1 and allowed[-1] == "]"))
-            return f"{path}: {number:.12g} is not in {allowed}" + percent * f"; did you mean {share:.12g}?"
+            return f"{path}: {number:.12g} is not in {allowed}{meant_share(number, allowed)}"
         case "literal_error":
             return f"{path}: {shown} is unknown{suggest(value, choices(field))}"
         case "string_pattern_mismatch":
@@ -90,8 +94,20 @@ def _in_words(item: ErrorDetails, path: str, owner: type[Settings], field: dict[
             return f"{path}: holds {len(value)} values, give at most {field['maxItems']}"
         case kind if kind.endswith("_type"):
             kinds = " or ".join(types_of(field))
-            return f"{path}: {shown} is not of type {kinds}{_meant(value, kinds)}"
+            return f"{path}: {shown} is not of type {kinds}{_meant(value, kinds, yaml)}"
     return f"{path}: {item['msg']}"
+
+
+def meant_share(number: float, allowed: str) -> str:
+    """What to write, after a semicolon, for a number beyond an interval of shares, such as `(0, 0.5]`, that is one of
+    its shares in per cent.
+    """
+    low, high = map(float, allowed[1:-1].split(", "))
+    share = number / 100
+    # 1 may mean the whole, where that is the end.
+    percent = high <= 1 and share >= (0.02 if high == 1 else 0.01)
+    within = low < share < high or (share == high and allowed[-1] == "]")
+    return f"; did you mean {share:.12g}?" if percent and within else ""
 
 
 def _number(value: Any) -> Any:
@@ -102,10 +118,10 @@ def _number(value: Any) -> Any:
         return None
 
 
-def _meant(value: Any, kinds: str) -> str:
+def _meant(value: Any, kinds: str, yaml: bool) -> str:
     """What to write where a value of another type than `kinds` can only mean one thing."""
     if isinstance(value, bool) and "string" in kinds:
-        return "; put quotes around a text: YAML reads yes, no, on and off as true and false"
+        return "; put quotes around a text: YAML reads yes, no, on and off as true and false" if yaml else ""
     if not isinstance(value, str) or not ("number" in kinds or "integer" in kinds):
         return ""
     plain = value.strip().replace("_", "")
