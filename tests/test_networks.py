@@ -19,7 +19,7 @@ from torchvision.models import mnasnet0_5
 from squeezeproof.attacks.craft import craft
 from squeezeproof.compression.weights import prune_weights
 from squeezeproof.errors import InputError
-from squeezeproof.evaluation.support import _as_if_trained, check_kept, not_supported
+from squeezeproof.evaluation.support import as_if_trained, check_kept, not_supported
 from squeezeproof.models.build import build
 from squeezeproof.models.checkpoints import check_rebuilds, load_model, load_weights, save_model
 from squeezeproof.models.copies import copied
@@ -391,7 +391,7 @@ def test_a_network_without_slopes_is_told_so_before_its_training_and_one_that_ge
 
 def test_a_network_that_is_sure_of_every_image_has_slopes(spec):
     model, images = build(spec(Confident), seed=0), split(0, 16)[0]
-    sure = _as_if_trained(model).eval()(images / 255).detach()
+    sure = as_if_trained(model).eval()(images / 255).detach()
     assert sure.softmax(1).amax(1).eq(1).all()
     assert not_supported(model, SHAPE, {}, {"pgd": attack_settings("pgd", eps=0.1)}, images, sure.argmax(1)) == {}
 

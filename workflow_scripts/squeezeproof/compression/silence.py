@@ -16,6 +16,7 @@ from torch.nn import functional
 from squeezeproof.errors import InputError, NotSupported, pass_on
 from squeezeproof.models.copies import copied
 from squeezeproof.models.device import device_of
+from squeezeproof.models.random_passes import PASSES, Passes
 from squeezeproof.randomness import own_randomness
 
 IMAGES = 4
@@ -25,6 +26,7 @@ LOUD = 10.0
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3}
 # Units in the last place that the order of sums may change.
 ULPS = 1000
+RANDOM = "its passes draw random numbers in eval mode, so that two differ, with filters removed or not"
 
 
 class Refused(NotSupported):
@@ -33,9 +35,14 @@ class Refused(NotSupported):
     def __init__(self, reasons: dict[str, str], more: str = "") -> None:
         first = next(iter(reasons.values()))
         names = [name for name, reason in reasons.items() if reason == first]
+        change = (
+            "make it deterministic in eval mode, as by F.dropout(h, 0.3, training=self.training)"
+            if first == RANDOM
+            else "change it so that a channel keeps its place on the way to the layer that takes it"
+        )
         super().__init__(
             f"filter pruning does not cover {', '.join(names)}: {first}.{more} Leave this network out "
-            f"of filter pruning, or change it so that a channel keeps its place on the way to the layer that takes it"
+            f"of filter pruning, or {change}"
         )
         self.reasons = reasons
 
@@ -76,10 +83,18 @@ class Reference:
             answer = None if loud is None else self._loud(pruned)
         if same_logits(expected, found) and (loud is None or (answer is not None and same_logits(loud, answer))):
             return None
+        if self._draws():
+            return RANDOM
         return (
             "without some of their filters it computes something else than with those silent, as where channels are "
             "reordered, split at fixed places, or pass a function that is not 0 at 0"
         )
+
+    def _draws(self) -> bool:
+        """Whether passes of the network draw random numbers, of which a smaller one gets others."""
+        pixels = self.pixels.double() if self.double else self.pixels
+        with own_randomness(0, pixels.device):
+            return Passes.of(lambda: self.model(pixels), pixels.device, PASSES).differ
 
     def _logits(self, model: nn.Module, images: torch.Tensor) -> torch.Tensor:
         # A network that draws numbers in eval mode draws the same ones each time.

@@ -52,7 +52,7 @@ def not_supported(
     Raises InputError where no attack could say anything of the network, whose outputs are no logits.
     """
     images, labels = images[:IMAGES], labels[:IMAGES]
-    model = _as_if_trained(model)
+    model = as_if_trained(model)
     apart = apart_in_training(model, shape, images, labels) if compressions else None
     reasons: dict[str, str | None] = {
         name: apart or _compression(model, shape, steps, images, labels, seed) for name, steps in compressions.items()
@@ -63,7 +63,7 @@ def not_supported(
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def _as_if_trained(model: nn.Module) -> nn.Module:
+def as_if_trained(model: nn.Module) -> nn.Module:
     """A copy with weights moved by a tenth: before a training many are 1 or 0, and hide what is computed with them."""
     moved, generator = copied(model), torch.Generator().manual_seed(0)
 

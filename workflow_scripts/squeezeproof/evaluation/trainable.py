@@ -14,6 +14,9 @@ from squeezeproof.randomness import own_randomness
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.training.adversaries import logits_of
 
+# By a name of its own every network that is trained would be trained again.
+from squeezeproof.training.loop import _check_trainable
+
 IMAGES = 8
 # Passes in training mode, some of whose layers may be left out by chance in each.
 PASSES = 16
@@ -53,6 +56,15 @@ def apart_in_training(model: nn.Module, shape: Sequence[int], images: torch.Tens
         f"in eval mode the network multiplies with {listed}, in training mode with other weights: what is compressed "
         f"is not what a training trains; {ADVICE}"
     )
+
+
+def check_trained(model: nn.Module, name: str, epochs: int) -> None:
+    """InputError where a network called `name` is to be trained for some epochs and has nothing that is trained."""
+    if epochs:
+        try:
+            _check_trainable(model, epochs)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
 
 
 def fails_in_training(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> str | None:

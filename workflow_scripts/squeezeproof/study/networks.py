@@ -30,6 +30,23 @@ def tried_on(
     return compressed, attacks
 
 
+def passes_seen(study: "Study", dataset: str, architecture: str) -> int | None:
+    """The most passes of a network that all attacks on a model of it see the mean of; None where none is attacked."""
+    sources = [key for key in study.sets if key[0] == dataset and study.models[key].architecture == architecture]
+    return max((study.expectations[key] for key in sources), default=None)
+
+
+def epochs_asked(study: "Study", dataset: str, architecture: str) -> int:
+    """The most epochs that a model of a network is trained for; 0 where none is."""
+    asked = []
+    for model in study.made_models:
+        if (model.dataset, model.architecture) == (dataset, architecture):
+            rule = study.rule_of(model)
+            asked += [study.training_settings(model.training)] if rule == "train" else []
+            asked += [study.finetuning_of(model)] if rule == "compress" else []
+    return max((max(each["epochs"], each["extend"]["max_epochs"]) for each in asked if each), default=0)
+
+
 def _steps(study: "Study", model: Model) -> list[dict[str, Any]]:
     """Settings of the compressions that make a compressed Model, in order."""
     parent = study.parent(model)
