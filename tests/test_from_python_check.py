@@ -1,5 +1,7 @@
 """squeezeproof.check: a verdict on two models in memory is never too strong."""
 
+import ast
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,7 +56,7 @@ def test_an_image_that_is_given_several_times_counts_once(tmp_path):
     assert found[28].verdict == "pass" and (found[29].verdict, found[29].value) == ("warning", 160)
     for text in (str(again), (tmp_path / "page.html").read_text()):
         assert "160 of 200 images are there before" in text and "40 of 1 × 8 × 8, 10 classes; 160 more" in text
-    assert "left out" not in str(once)
+    assert "\n  images, warning: 160 of" in str(again) and "left out" not in str(once)
 
 
 def test_an_answer_on_repeated_images_is_no_stronger_than_that_on_the_distinct_ones():
@@ -178,10 +180,41 @@ def test_labels_in_another_order_are_no_fault_of_the_compressed_model():
         squeezeproof.check(network(), worse(network()), images, (labels + 1) % 10, eps=0.1)
 
 
-def test_a_random_model_is_told_by_the_audit():
-    draws = nn.Sequential(network(), Drawing())
-    checked = check(network(), draws)
+def of_studies(checked, path):
+    """What is said to readers of a study alone, of all that a call says."""
+    checked.write(path)
+    said = str(checked) + path.read_text()
+    return [
+        text for text in ("tables/", "audit.csv", "COMPRESSED", "make check", "expectation: 10 for") if text in said
+    ]
+
+
+def test_a_random_model_is_told_by_the_audit(tmp_path):
+    checked = check(network(), nn.Sequential(network(), Drawing()))
     assert checked.verdict == UNKNOWN and "the audit refuses results (check 6" in checked.answer.headline
+    assert checked.answer.changes == "what the audit's findings say to do, and a new call."
+    [message] = [finding.message for finding in checked.audit if finding.check == 6 and finding.message]
+    assert not of_studies(checked, tmp_path / "page.html")
+    # What it says to write does what it says.
+    attacks = ast.literal_eval(message.partition("several passes: attacks=")[2])
+    assert attacks == {name: {**settings, "expectation": 10} for name, settings in QUICK.items()}
+    again = check(network(), nn.Sequential(network(), Drawing()), attacks=attacks)
+    assert "the audit refuses" not in again.answer.headline
+
+
+@pytest.mark.parametrize(("attacks", "kept"), [("autoattack", "pgd"), (["fgsm", "autoattack"], "fgsm")])
+def test_attacks_that_see_no_mean_of_passes_are_named(attacks, kept):
+    checked = check(network(), nn.Sequential(network(), Drawing()), 8, eps=0.9, attacks=attacks)
+    [message] = [finding.message for finding in checked.audit if finding.check == 6 and finding.message]
+    assert (
+        f"without autoattack, which takes no expectation itself: attacks={{'{kept}': {{'expectation': 10}}}}" in message
+    )
+
+
+def test_what_follows_no_gradients_is_told_what_a_caller_can_give(tmp_path):
+    checked = check(network(), black_box(network()), 400, margin=0.2)
+    assert "as a torch.nn.Module, fake-quantized" in checked.answer.changes
+    assert not of_studies(checked, tmp_path / "page.html")
 
 
 def test_a_random_model_is_a_warning_where_every_attack_sees_several_passes():

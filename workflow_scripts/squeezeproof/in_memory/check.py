@@ -17,7 +17,7 @@ from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.replacement import Answer, replacement
 from squeezeproof.analysis.tried import not_tried, tried
 from squeezeproof.atomic import replacing
-from squeezeproof.audit.findings import FAILURE, WARNING, Finding
+from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
 from squeezeproof.entries import registry
 from squeezeproof.entries.expectation import expected_passes
 from squeezeproof.entries.settings import Number, read_number
@@ -34,6 +34,7 @@ from squeezeproof.in_memory.inputs import (
 )
 from squeezeproof.in_memory.repeats import distinct
 from squeezeproof.in_memory.run import DATA, Run
+from squeezeproof.in_memory.words import answer_in_words, findings_in_words
 from squeezeproof.pages import answer_page
 from squeezeproof.study import quick
 from squeezeproof.study.entities import Instance
@@ -78,7 +79,10 @@ class Checked:
 
     def __str__(self) -> str:
         problems = [finding for finding in self.audit if finding.verdict in (FAILURE, WARNING)]
-        audited = [f"{finding.target}, {finding.verdict}: {finding.message}" for finding in problems]
+        audited = [
+            f"{DATA if finding.target == EVERY else finding.target}, {finding.verdict}: {finding.message}"
+            for finding in problems
+        ]
         parts = {"Tried": self.tried, "Not tried": self.not_tried, "Audit": list(dict.fromkeys(audited))}
         listed = [f"{title}:\n" + "\n".join(f"  {line}" for line in lines) for title, lines in parts.items() if lines]
         told = [
@@ -149,8 +153,8 @@ def check(
     if classes != counts[COMPRESSED]:
         raise InputError(f"base: has {classes} classes, compressed: {counts[COMPRESSED]}; they cannot be compared")
     gradients = all(gives_gradients(model, pixels) for model in models.values())
-    chosen = quick.attacks(gradients, norm) if attacks is None else attacks
-    instances = _instances(chosen, eps, norm, pixels[0].numel())
+    entries = _entries(quick.attacks(gradients, norm) if attacks is None else attacks)
+    instances = _instances(entries, eps, norm, pixels[0].numel())
     expectation = expected_passes(instance.settings for instance in instances)
     run = Run(models, pixels, targets, seed, batch_size, expectation)
     if reason := broken([finding for finding in run.findings if finding.target == BASE]):
@@ -161,7 +165,8 @@ def check(
     for instance in instances:
         run.attack(instance)
     statistics, audit = {"alpha": alpha, "margin": margin}, [*repeats, *run.audited()]
-    answer = replacement(run.clean, run.faced, classes, statistics, audit)
+    audit = findings_in_words(audit, entries)
+    answer = answer_in_words(replacement(run.clean, run.faced, classes, statistics, audit))
     again = f"; {given - len(pixels)} more are left out, as each is one of these" if given > len(pixels) else ""
     told = {
         "Images": f"{len(pixels)} of {' × '.join(map(str, pixels.shape[1:]))}, {classes} classes{again}",
@@ -198,20 +203,24 @@ def _radii(eps: Any) -> list[Any]:
     return numbers
 
 
-def _instances(
-    attacks: str | Iterable[str] | Mapping[str, dict[str, Any]],
-    eps: float | Sequence[float],
-    norm: str,
-    values: int,
-) -> list[Instance]:
-    """The attacks of `check` at every eps, checked; `values` are the numbers in one image."""
-    listed = _radii(eps)
+def _entries(attacks: str | Iterable[str] | Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Name -> settings of the attacks of a call."""
     entries, usual = attacks, quick.attacks(gradients=False)
     if not isinstance(entries, dict):
         entries = {name: usual.get(name, {}) for name in ([entries] if isinstance(entries, str) else entries)}
     if not entries:
         raise InputError("attacks: is empty, name at least one")
-    found = []
+    return entries
+
+
+def _instances(
+    entries: dict[str, dict[str, Any]],
+    eps: float | Sequence[float],
+    norm: str,
+    values: int,
+) -> list[Instance]:
+    """The attacks of `check` at every eps, checked; `values` are the numbers in one image."""
+    listed, found = _radii(eps), []
     for name, settings in entries.items():
         if not isinstance(settings, dict):
             raise InputError(
