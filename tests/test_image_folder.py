@@ -271,6 +271,22 @@ def test_classes_without_a_training_image_are_named(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("cafe\u0301", "by spaces or by how their letters are written"),
+        ("caf\u00e9 ", "by spaces or by how their letters are written"),
+        ("Caf\u00e9", "in their case"),
+        ("CAFE\u0301", "in their case"),
+    ],
+)
+def test_a_class_of_test_images_alone_is_told_with_its_near_twin(tmp_path, name, how):
+    tree(tmp_path, {"caf\u00e9": 1, "dog": 1}, {name: 1, "dog": 1, "emu": 1})
+    messages = sorted(refusal(tmp_path).splitlines())
+    assert len(messages) == 2 and messages[1].endswith("add some, or remove the class")
+    assert f"train has 'caf\\xe9', and this is {name!a}: they differ {how} alone; give both one name" in messages[0]
+
+
 def test_a_class_may_have_no_test_image(tmp_path):
     *_, (_, labels), classes = load(tree(tmp_path, {"cat": 1, "dog": 1, "emu": 1}, {"dog": 2, "emu": 1}))
     assert classes == ["cat", "dog", "emu"] and labels.tolist() == [1, 1, 2]

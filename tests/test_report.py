@@ -11,6 +11,7 @@ from model_examples import EXAMPLES, model_of
 from squeezeproof.analysis import accuracy as tables
 from squeezeproof.analysis.efficiency import compression_table
 from squeezeproof.analysis.names import MODEL
+from squeezeproof.audit.findings import EVERY, Audit, judge
 from squeezeproof.errors import InputError
 from squeezeproof.figures.accuracy_against_ratio import accuracy_against_ratio
 from squeezeproof.figures.heatmap import heatmap, warnings
@@ -132,6 +133,31 @@ def test_disagreeing_clean_predictions_are_refused(tmp_path):
     paths = [write(tmp_path, MODELS[1], MODELS[1], 19, 2), write(tmp_path, MODELS[1], MODELS[0], 18, 2)]
     with pytest.raises(InputError, match=r"clean predictions of cnn3.standard.weight-90.standard.s0 differ"):
         tables.read_cells(paths, MODELS)
+
+
+def test_where_no_cell_is_left_the_check_that_failed_on_most_models_is_named(tmp_path):
+    def failed(check, target, message, attack=EVERY):
+        return judge(("digits", EVERY, target, attack), check, 1, 0, message, bad=True)
+
+    names = [model["name"] for model in MODELS]
+    findings = [
+        *(failed(22, name, "the model is broken") for name in names[:1]),
+        # Two attacks on one model are one model.
+        *(failed(4, names[0], "other labels", attack) for attack in ("a", "b", "c")),
+        *(failed(6, name, f"passes of {name}\ndiffer") for name in names[:2]),
+        judge(("digits", EVERY, names[2], EVERY), 14, 1, 0, "weak", bad=True),
+        judge(("digits", EVERY, names[3], EVERY), 14, 1, 0, "weak", bad=True),
+        judge(("digits", EVERY, names[0], EVERY), 14, 1, 0, "weak", bad=True),
+    ]
+    paths = [write(tmp_path, model, model, 19, 2) for model in MODELS[:2]]
+    with pytest.raises(InputError) as told:
+        tables.read_cells(paths, MODELS, Audit(findings), findings)
+    assert str(told.value) == (
+        f"no cell is supported and passed the audit: check 6 (two forward passes agree) failed on {names[0]} and 1 "
+        f"more: passes of {names[0]} differ; tables/unsupported.csv and tables/audit.csv say why"
+    )
+    with pytest.raises(InputError, match=r"^no cell is supported and passed the audit; tables/unsupported"):
+        tables.read_cells([], MODELS)
 
 
 # Figures

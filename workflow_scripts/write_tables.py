@@ -2,14 +2,15 @@
 
 from squeezeproof.analysis.accuracy import clean_accuracy, over_seeds, read_cells, robust_accuracy
 from squeezeproof.analysis.efficiency import compression_table
-from squeezeproof.audit.findings import read_audit
+from squeezeproof.audit.findings import Audit, read_findings
 from squeezeproof.jobs import job
 from squeezeproof.markers import supported, supported_with
 from squeezeproof.tables.files import write_table
 
 with job(snakemake):
     models, files, output = snakemake.params.models, snakemake.input, snakemake.output
-    cells = read_cells(supported(files.predictions), models, read_audit(files.audit))
+    findings = read_findings(files.audit)
+    cells = read_cells(supported(files.predictions), models, Audit(findings), findings)
     write_table(output.clean_accuracy, clean_accuracy(cells))
     write_table(output.robust_accuracy, robust_accuracy(cells))
     write_table(output.over_seeds, over_seeds(cells))

@@ -4,6 +4,7 @@ Accuracies are in [0, 1]. `low` and `high` bound the 95 % Wilson interval over t
 the standard deviation over seeds (empty for one seed).
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pandas as pd
 
 from squeezeproof.analysis.names import MODEL
 from squeezeproof.analysis.repeated import repeated
-from squeezeproof.audit.findings import NOTHING_FOUND, Audit
+from squeezeproof.audit.findings import FAILURE, NOTHING_FOUND, Audit, Finding
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.intervals import wilson
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
@@ -27,7 +28,10 @@ UNATTACKED = {"entry": CLEAN, "method": CLEAN, "norm": "", "eps": 0.0}
 
 
 def read_cells(
-    paths: Iterable[str | Path], descriptions: Iterable[Described], audit: Audit = NOTHING_FOUND
+    paths: Iterable[str | Path],
+    descriptions: Iterable[Described],
+    audit: Audit = NOTHING_FOUND,
+    findings: Iterable[Finding] = (),
 ) -> pd.DataFrame:
     """One row per (target, source, attack) with the number of correct predictions, clean rows included.
 
@@ -36,9 +40,10 @@ def read_cells(
         descriptions: of every model they name (`Study.describe`); of models that are the same, bit for bit, the first
             stands for all.
         audit: the Audit of the study; cells that failed are left out, `warnings` has the checks that warn of others.
+        findings: those of the audit, of which the error says the most frequent failure that leaves no cell.
 
-    Raises InputError where two evaluations of one model disagree on the clean images: the model would not be
-    deterministic, or the files of two runs are mixed.
+    Raises InputError where no cell is left, and where two evaluations of one model disagree on the clean images: the
+    model would not be deterministic, or the files of two runs are mixed.
     """
     models = {(description["dataset"], description["name"]): description for description in descriptions}
     rows, clean, left_out = [], {}, repeated(paths, descriptions)
@@ -77,13 +82,28 @@ def read_cells(
                 }
             )
     if not rows:
+        often = most_frequent_failure(findings)
         raise InputError(
-            "no cell is supported and passed the audit; tables/unsupported.csv and tables/audit.csv say why"
+            f"no cell is supported and passed the audit{often}; tables/unsupported.csv and tables/audit.csv say why"
         )
     cells = pd.DataFrame(rows)
     cells["accuracy"] = cells["correct"] / cells["n"]
     cells["low"], cells["high"] = wilson(cells["correct"], cells["n"])
     return cells.sort_values(["dataset", "source", "target", "attack"], kind="stable").reset_index(drop=True)
+
+
+def most_frequent_failure(findings: Iterable[Finding]) -> str:
+    """The check that failed on most models, with one of them and what was found there, behind a colon; "" for none."""
+    failed = defaultdict(dict)
+    for finding in findings:
+        if finding.verdict == FAILURE:
+            failed[finding.check].setdefault((finding.dataset, finding.model), finding)
+    if not failed:
+        return ""
+    models = max(failed.values(), key=len)
+    first = next(iter(models.values()))
+    others = f" and {len(models) - 1} more" if len(models) > 1 else ""
+    return f": check {first.check} ({first.name}) failed on {first.model}{others}: {' '.join(first.message.split())}"
 
 
 def clean_accuracy(cells: pd.DataFrame) -> pd.DataFrame:

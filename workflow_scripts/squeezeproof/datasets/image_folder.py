@@ -48,7 +48,7 @@ def load_image_folder(settings: ImageFolderSettings) -> Loaded:
         if found and name not in classes and name not in deep:
             problems.append(
                 f"{root / 'train' / name}: no training image of this class, {root / 'test' / name} has {len(found)}; "
-                f"add some, or remove the class"
+                f"{_twin(name, classes) or 'add some, or remove the class'}"
             )
     problems += _alike(root / "train", classes)
     if not problems and len(classes) < 2:
@@ -252,8 +252,7 @@ def _alike(folder: Path, classes: list[str]) -> Iterator[str]:
     """Problems of classes whose names look the same; a word on those that differ in their case alone."""
     shown, lower = {}, {}
     for name in classes:
-        form = unicodedata.normalize("NFKC", " ".join(name.split()))
-        if form in shown:
+        if (form := _form(name)) in shown:
             yield (
                 f"{folder}: {shown[form]!a} and {name!a} look the same, by spaces or by how their letters are written; "
                 f"put them in one folder, or rename one"
@@ -263,6 +262,21 @@ def _alike(folder: Path, classes: list[str]) -> Iterator[str]:
                 "%s: %s and %s differ in their case alone, and are two classes", folder, lower[form.casefold()], name
             )
         shown[form] = lower[form.casefold()] = name
+
+
+def _twin(name: str, classes: list[str]) -> str:
+    """What to do about a class of test images alone whose name looks like that of another; "" where none does."""
+    for fold in (str, str.casefold):
+        for other in classes:
+            if fold(_form(other)) == fold(_form(name)):
+                how = "in their case" if fold is str.casefold else "by spaces or by how their letters are written"
+                return f"train has {other!a}, and this is {name!a}: they differ {how} alone; give both one name"
+    return ""
+
+
+def _form(name: str) -> str:
+    """A name as it looks."""
+    return unicodedata.normalize("NFKC", " ".join(name.split()))
 
 
 def _too_deep(folder: Path, files: list[str]) -> list[str]:
