@@ -4,7 +4,7 @@ import pytest
 from table_examples import over_seeds, whole
 
 from squeezeproof.pages.findings_page import findings_page
-from squeezeproof.pages.sections import condensed, write_audit_in_short
+from squeezeproof.pages.sections import condensed, page_table, write_audit_in_short
 from squeezeproof.statistics.crossed import About
 from squeezeproof.tables.files import write_table
 
@@ -85,3 +85,27 @@ def test_what_the_audit_raised_stays_and_what_passed_is_counted(tmp_path):
     assert told == [(1, "pass", "", 2), (1, "not applicable", "", 1), (2, "warning", "m", 1), (2, "warning", "n", 1)]
     said = page(tmp_path, [], audit=rows)
     assert "- 2 checks pass, 2 warn, 0 fail; 1 do not apply.\n- Check 2 (moved), 2 times, such as: few moved.\n" in said
+
+
+@pytest.mark.parametrize(
+    ("source", "seed", "said"),
+    [
+        ("standard", "same", "images made for the base"),
+        ("standard", "other", "images made for a base of another seed"),
+        ("robust", "same", "images made for the robust base"),
+        ("robust", "other", "images made for the robust base of another seed"),
+    ],
+)
+def test_a_difference_says_whose_images_it_is_on(source, seed, said, tmp_path):
+    row = ROW | {"comparison": "transfer", "source_training": source, "seed_relation": seed, "verdict": "less robust"}
+    row |= {"about": About.MODELS, "against": "base", "n": 500, "difference": -0.1, "low": -0.15, "high": -0.05}
+    write_table(tmp_path / "verdicts.csv", whole("verdicts", [row]))
+    assert f"| standard | filter 50 % | FGSM, eps 0.1 | {said} | less robust |" in page(tmp_path, [])
+
+
+@pytest.mark.parametrize(("names", "said"), [(("a", "ensemble"), "standard"), (("a", "b"), "a, standard")])
+def test_architectures_are_named_where_there_are_several(names, said, tmp_path):
+    trainings = ["ensemble" if name == "ensemble" else "standard" for name in names]
+    sizes = [{"architecture": name, "training": training} for name, training in zip(names, trainings, strict=True)]
+    write_table(tmp_path / "compression.csv", whole("compression", sizes))
+    assert page_table(tmp_path, "compression")["training"].iloc[0] == said

@@ -29,6 +29,8 @@ from squeezeproof.tables.files import csv_text, read_table
 ROOT = Path(__file__).resolve().parents[2]
 HOURS = ["rule", "core_hours"]
 AUDIT = "tables/audit.csv"
+# Of a photograph; they are chosen to cover its hues, not its pixels, most of which are white and grey.
+COLORS = 64
 CHROMIUM = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
     "--run-all-compositor-stages-before-draw",
@@ -82,7 +84,8 @@ def photograph(study, page, height):
         command = [browser, *CHROMIUM, *options, f"--screenshot={taken}", source.as_uri()]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         # As sharp as the README shows it, in few bytes.
-        Image.open(taken).convert("RGB").resize((960, 3 * height // 4)).quantize(64).save(target, optimize=True)
+        picture = Image.open(taken).convert("RGB").resize((960, 3 * height // 4))
+        picture.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE).save(target, optimize=True)
 
 
 def configs_of(study):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from squeezeproof.analysis.names import CONTROL, attack_display, removals
+from squeezeproof.analysis.names import CONTROL, ENSEMBLE, attack_display, removals
 from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.verdicts import NOT_ISOLATED
 from squeezeproof.audit.findings import FAILURE, WARNING
@@ -41,9 +41,14 @@ def page_table(folder: Path, name: str) -> pd.DataFrame:
 
 
 def _of_several_architectures(folder: Path) -> bool:
-    columns = {"over_seeds": "target_architecture", "compression": "architecture"}
-    found = {name: column for name, column in columns.items() if (folder / f"{name}.csv").is_file()}
-    return any(read_table(folder / f"{name}.csv")[column].nunique() > 1 for name, column in found.items())
+    """Ensembles, which have names of their own in the place of architectures, left out."""
+    for name, side in (("over_seeds", "target_"), ("compression", "")):
+        if (folder / f"{name}.csv").is_file():
+            table = read_table(folder / f"{name}.csv")
+            alone = table[table[f"{side}training"] != ENSEMBLE]
+            if alone[f"{side}architecture"].nunique() > 1:
+                return True
+    return False
 
 
 def robustness_sections(folder: Path) -> Iterator[str]:
@@ -150,7 +155,11 @@ def _images(row: Any) -> str:
     """Whose adversarial images a verdict compares on."""
     if row.comparison == Comparison.WHITE_BOX:
         return "each model's own images"
-    return "images made for the base" if row.seed_relation == "same" else "images made for a base of another seed"
+    own = (row.source_architecture, row.source_training) == (row.architecture, row.training)
+    same = row.seed_relation == "same"
+    if own:
+        return f"images made for {'the base' if same else 'a base of another seed'}"
+    return f"images made for the {row.source_training} base{'' if same else ' of another seed'}"
 
 
 def split_section(effects: pd.DataFrame) -> Iterator[str]:
