@@ -28,6 +28,7 @@ from squeezeproof.deployment.export import onnx_bytes
 from squeezeproof.entries.settings import read_number
 from squeezeproof.errors import InputError
 from squeezeproof.from_files import known, networks
+from squeezeproof.from_files.equal import refuse_equal
 from squeezeproof.from_files.images import SET_ASIDE, as_given, read_images
 from squeezeproof.from_files.known import shapes
 from squeezeproof.from_files.networks import find_network
@@ -718,6 +719,58 @@ def test_a_file_with_several_networks_names_the_argument_that_chooses_one(base, 
     with pytest.raises(InputError, match=f"name left or right,{option}$"):
         check_command.weights(str(tmp_path / "two.pt"), tmp_path / "files", name, None)
     assert check_command.weights(str(tmp_path / "two.pt"), tmp_path / "files", name, "left")
+
+
+@pytest.mark.parametrize("name", ["base", "compressed"])
+def test_an_entry_that_is_taken_silently_is_told_with_the_argument_for_the_other(base, tmp_path, name, capsys):
+    torch.save({"model": base.state_dict(), "ema": base.state_dict()}, tmp_path / "two.pt")
+    option = {"base": "KEY=", "compressed": "COMPRESSED_KEY="}[name]
+    check_command.weights(str(tmp_path / "two.pt"), tmp_path / "files", name, None)
+    told = f"two.pt: took the entry model, not ema, which {option} would take\n"
+    assert (printed := capsys.readouterr().out).endswith(told) and printed.startswith(f"{name.upper()}=")
+    check_command.weights(str(tmp_path / "two.pt"), tmp_path / "files", name, "ema")
+    assert capsys.readouterr().out == ""
+
+
+def pair(folder, base, compressed, **changes):
+    """The Asked of two state_dicts as files."""
+    for name, state in (("base", base), ("compressed", compressed)):
+        save_file(state, folder / f"{name}.safetensors")
+    files = {name: str(folder / f"{name}.safetensors") for name in ("base", "compressed")}
+    return Asked(**files, images="", study=folder, files=folder, **changes)
+
+
+def test_a_compressed_file_of_the_weights_of_its_base_ends_the_check(tmp_path):
+    own = {"w": torch.tensor([[1.0, float("nan")]]), "n": torch.tensor(3)}
+    equal = pair(tmp_path, own, {name: tensor.clone() for name, tensor in own.items()})
+    with pytest.raises(InputError, match=r"^COMPRESSED=.*: holds the weights of BASE=.*, bit for bit"):
+        refuse_equal(equal)
+    others = [
+        {**own, "w": torch.tensor([[1.0, 0.0]])}, {**own, "w": own["w"].half()}, {**own, "w": own["w"].T.contiguous()},
+        {"w": own["w"]}, {**own, "n": torch.tensor(3, dtype=torch.int32)},
+    ]  # fmt: skip
+    for other in others:
+        refuse_equal(pair(tmp_path, own, other))
+    # The same weights, used by another network or for other pixels.
+    for changes in ({"compressed_architecture": {"kind": "cnn8"}}, {"options": {"normalization": "half"}}):
+        refuse_equal(pair(tmp_path, own, own, **changes))
+    (tmp_path / "small.onnx").write_bytes(b"")
+    refuse_equal(replace(equal, compressed=str(tmp_path / "small.onnx")))
+
+
+def test_equal_weights_are_told_by_the_command_before_it_writes_a_study(base, tmp_path, monkeypatch):
+    states = {"model": base.state_dict(), "ema": base.state_dict()}
+    torch.save(states, tmp_path / "two.pt")
+    monkeypatch.chdir(tmp_path)
+    words = ["--base", "two.pt", "--compressed", "two.pt", "--images", str(folder(tmp_path / "images"))]
+    words += ["--architecture", "{kind: cnn8, width: 8}"]
+    monkeypatch.setattr(sys, "argv", ["check.py", *words])
+    with pytest.raises(SystemExit, match="are one file"):
+        check_command.main()
+    monkeypatch.setattr(sys, "argv", ["check.py", *words, "--compressed-key", "ema"])
+    with pytest.raises(SystemExit, match=r"COMPRESSED=two\.pt: holds the weights of BASE=two\.pt, bit for bit"):
+        check_command.main()
+    assert not list(tmp_path.glob("*.check.*"))
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -30,6 +30,7 @@ from squeezeproof.atomic import replacing
 from squeezeproof.entries.architecture import TORCH_FILES, WEIGHTS
 from squeezeproof.entries.compressions.external import DEPLOYED
 from squeezeproof.errors import InputError
+from squeezeproof.from_files.equal import refuse_equal
 from squeezeproof.from_files.images import as_given
 from squeezeproof.from_files.study import Asked, question, understand
 from squeezeproof.models.torch_archives import refuse_archives
@@ -75,7 +76,10 @@ def weights(path, folder, name, key):
         return path
     target = folder / name / f"{Path(path).name}.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
-    convert(path, target, key, option="KEY=" if name == "base" else f"{name.upper()}_KEY=")
+    option = "KEY=" if name == "base" else f"{name.upper()}_KEY="
+    for note in convert(path, target, key, option=option)[2]:
+        if option in note:
+            print(f"{name.upper()}={path}: {note}", flush=True)
     return str(target)
 
 
@@ -114,7 +118,8 @@ def places(written):
 def ask(arguments):
     """The Asked of the command's arguments."""
     written = {name.upper(): str(getattr(arguments, name)) for name in (*NEEDED, *FURTHER) if getattr(arguments, name)}
-    if Path(arguments.base).exists() and Path(arguments.base).resolve() == Path(arguments.compressed).resolve():
+    same = Path(arguments.base).resolve() == Path(arguments.compressed).resolve()
+    if same and Path(arguments.base).exists() and arguments.key == arguments.compressed_key:
         raise InputError(
             f"BASE={arguments.base}, COMPRESSED={arguments.compressed}: are one file, which is as good as itself; name "
             f"the compressed model"
@@ -244,6 +249,7 @@ def main():
         look_out(asked)
         found = understand(asked)
         check_config(yaml.safe_load(found.text))
+        refuse_equal(asked)
     except (InputError, ConfigError) as error:
         sys.exit(f"check: {as_written(str(error), asked) if asked else error}")
     study, page = asked.study, found.page
