@@ -258,7 +258,8 @@ def test_the_attacks_of_foolbox_that_only_leave_the_label_refuse_a_target():
         ("foolbox.GenAttack", {"eps": 0.1}, "targeted: missing"),
         ("suite", {"eps": 0.1, "stages": ["pgd", "foolbox.GenAttack"]}, "GenAttack needs a target, and a stage"),
         ("pgd", {"eps": 0.1, "targeted": ""}, "targeted: is empty; write least-likely, random, next or the name"),
-        ("pgd", {"eps": 0.1, "targeted": False}, "targeted: False is not of type string"),
+        ("pgd", {"eps": 0.1, "targeted": False}, "targeted: False is no class to reach; leave it out"),
+        ("deepfool", {"targeted": True}, "deepfool takes no target"),
     ],
 )
 def test_a_target_that_cannot_be_meant_is_refused(method, given_settings, problem):

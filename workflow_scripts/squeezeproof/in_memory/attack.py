@@ -202,7 +202,7 @@ def checked_settings(name: str, settings: dict[str, Any], values: int) -> dict[s
         own = registry.libraries()[library].methods() if library in registry.libraries() else known
         raise InputError(f"there is no attack {name!r}{suggest(name, own)}")
     entry = with_budget(known[name])
-    if isinstance(targeted := settings.get("targeted"), bool):
+    if isinstance(targeted := settings.get("targeted"), bool) and "targeted" in entry.model_fields:
         kinds = ", ".join(map(repr, DRAWN_TARGETS))
         meant = f"write {kinds}, or a label as text, such as '3'" if targeted else "leave it out"
         raise InputError(f"{name}: targeted: {targeted} is no class to reach; {meant}")

@@ -136,16 +136,7 @@ def check(
     seed, batch_size = as_run(seed, batch_size)
     if page is not None:
         _check_page(Path(page))
-    pixels = as_images(images)
-    targets = as_labels(labels, len(pixels))
-    given = len(pixels)
-    first, repeats = distinct(pixels, targets, DATA)
-    pixels, targets = pixels[first], targets[first]
-    if len(targets.unique()) < 2:
-        raise InputError(
-            f"labels: all are {targets[0].item()}, of which a model that always answers so makes no mistake; give "
-            f"images of several classes"
-        )
+    pixels, targets, repeats = _distinct(images, labels)
     models, counts = {}, {}
     for name, model in ((BASE, base), (COMPRESSED, compressed)):
         models[name], counts[name] = as_model(model, pixels, targets, name)
@@ -167,7 +158,8 @@ def check(
     statistics, audit = {"alpha": alpha, "margin": margin}, [*repeats, *run.audited()]
     audit = findings_in_words(audit, entries)
     answer = answer_in_words(replacement(run.clean, run.faced, classes, statistics, audit))
-    again = f"; {given - len(pixels)} more are left out, as each is one of these" if given > len(pixels) else ""
+    more = len(images) - len(pixels)
+    again = f"; {more} more are left out, as each is one of these" if more else ""
     told = {
         "Images": f"{len(pixels)} of {' × '.join(map(str, pixels.shape[1:]))}, {classes} classes{again}",
         "Equivalent": f"within {100 * margin:g} points",
@@ -179,6 +171,19 @@ def check(
     if page is not None:
         checked.write(page)
     return checked
+
+
+def _distinct(images: Any, labels: Any) -> tuple[torch.Tensor, torch.Tensor, list[Finding]]:
+    """(each image once, its label, findings on what was there several times) of the arguments of `check`."""
+    pixels = as_images(images)
+    targets = as_labels(labels, len(pixels))
+    if len(targets.unique()) < 2:
+        raise InputError(
+            f"labels: all are {targets[0].item()}, of which a model that always answers so makes no mistake; give "
+            f"images of several classes"
+        )
+    first, findings = distinct(pixels, targets, DATA)
+    return pixels[first], targets[first], findings
 
 
 def _check_page(path: Path) -> None:
