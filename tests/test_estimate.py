@@ -244,6 +244,15 @@ def test_a_gpu_that_is_not_there_is_assumed_to_be_faster(ticks, monkeypatch):
     assert slow / fast == pytest.approx(defaults()["gpu_factor"])
 
 
+def test_attacks_that_end_where_they_succeed_are_told(ticks, capsys):
+    attacks = {"fgsm": {"eps": 0.1}, "pgd": {"eps": [0.1, 0.2], "stop_on_success": True}}
+    evaluations = {"all": {"where": ["white-box"]}}
+    show_estimate.show(plan(attacks=attacks, evaluations=evaluations), [])
+    assert "Upper bounds for pgd: such an attack ends on each image where it succeeds." in capsys.readouterr().out
+    show_estimate.show(plan(attacks={"fgsm": {"eps": 0.1}}, evaluations=evaluations), [])
+    assert "Upper bounds" not in capsys.readouterr().out
+
+
 # Beside a finished study
 
 

@@ -122,6 +122,13 @@ def rows_of(study, sizes, rates):
     return [*rows, ["total", total["jobs"], *sums, total["seconds"]]]
 
 
+def ending(study):
+    """The attacks and sweeps of a study that end on each image where they succeed, and may take less than is told."""
+    crafted = {study.attacks[name].entry: study.attacks[name] for names in study.sets.values() for name in names}
+    sweeps = {sweep for *_, sweep in study.curves}
+    return sorted({entry for entry, attack in crafted.items() if attack.settings["stop_on_success"]} | sweeps)
+
+
 def told(seconds):
     """A duration as a person says it; a sum of jobs that take a moment is not nothing."""
     return "under 1 s" if 0 < seconds < 0.5 else in_words(seconds)
@@ -151,6 +158,8 @@ def show(study, finished):
         factor = defaults()["gpu_factor"]
         taken = told(rows_of_rules[-1][-1] / factor)
         print(f"\nOne GPU, ASSUMED to be {factor} times as fast as a core, would take {taken}.")
+    if names := ending(study):
+        print(f"Upper bounds for {', '.join(names)}: such an attack ends on each image where it succeeds.")
     if used := [f"{count} {rule} of {kind}" for (rule, kind), count in rates.used.items() if count]:
         print(f"Times are fitted to these finished jobs: {', '.join(used)}.")
     if not all(rates.used.values()):
