@@ -27,7 +27,7 @@ from squeezeproof.study.job_code import JobCode
 from squeezeproof.study.outputs import jobs, targets
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
 from squeezeproof.study.plan import Study
-from squeezeproof.study.refusals import refuse_what_cannot_run, refused_later
+from squeezeproof.study.refusals import name_missing_files, refuse_what_cannot_run, refused_later
 from squeezeproof.study.removals import read_files
 from squeezeproof.study.reruns import content_decides
 from squeezeproof.study.rule_graph import one_node_a_rule
@@ -75,6 +75,7 @@ job_code = JobCode(study)
 if workflow.is_main_process:
     fork_jobs()
     end_in_one_sentence()
+    name_missing_files(study, workflow)
     show_in_words(study, Path(paths.results) / "benchmarks", workflow.resource_settings.cores or 1)
     for notice in [*study.notices, *lying_over(workflow.configfiles, given), *refused_later(study, workflow)]:
         logger.warning(notice)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import show_plan
-from conftest import TINY
+from conftest import TINY, Workspace
 from safetensors.numpy import save_file
 
 from squeezeproof.study import preflight
@@ -230,6 +230,22 @@ def test_published_numbers_of_no_model_of_the_study_are_told_before_anything_run
     found = preflight.problems(study(published={"table": "theirs.csv", **names}))
     assert len(found) == (left_out is not None)
     assert all("theirs.csv: no row is of a data set, an architecture and a training" in text for text in found)
+
+
+def test_a_table_of_published_numbers_that_is_not_there_is_told(place):
+    (place / "folder").mkdir()
+    for table, why in (("none.csv", "No such file"), ("folder", "Is a directory")):
+        (told,) = preflight.problems(study(published={"table": table}))
+        assert told.startswith(f"published.table: {table}: cannot be read (") and why in told
+
+
+def test_snakemake_names_the_key_of_a_file_that_is_not_there(tmp_path):
+    architectures = {"cnn8": {"width": 8, "checkpoint": "own.safetensors"}}
+    config = {**TINY, "published": {"table": "none.csv"}, "architectures": architectures}
+    told = Workspace.create(tmp_path / "study", config).run("-n", ok=False)
+    for text in ("published.table: none.csv", "architectures.cnn8.checkpoint: own.safetensors"):
+        assert f"{text}: cannot be read ([Errno 2]" in told
+    assert "The study config has 2 problems; nothing was run" in told and "MissingInput" not in told
 
 
 def test_a_library_of_attacks_that_is_not_installed_is_named(monkeypatch):

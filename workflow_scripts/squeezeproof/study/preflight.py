@@ -162,10 +162,15 @@ def _datasets(study: "Study") -> list[str]:
 
 
 def _published(study: "Study") -> list[str]:
-    """Whether published numbers are of no model of the study, which their comparison would say after all other jobs."""
+    """Whether published numbers cannot be read, or are of no model of the study, which their comparison would say after
+    all other jobs."""
     settings = study.published
-    if not settings or not Path(settings["table"]).is_file():
+    if not settings:
         return []
+    try:
+        Path(settings["table"]).open("rb").close()
+    except OSError as error:
+        return [f"published.table: {settings['table']}: cannot be read ({error})"]
     made = {(model.dataset, model.architecture, model.training) for model in study.models.values()}
     with open(settings["table"], newline="", encoding="utf-8", errors="replace") as file:
         for row in csv.DictReader(file):

@@ -2,7 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from snakemake.exceptions import WorkflowError
+# The next modules import each other; this one has to be the first.
+import snakemake.api  # noqa: F401
+from snakemake import dag
+from snakemake.exceptions import MissingInputException, RuleException, WorkflowError
 from snakemake.logging import DefaultFilter, logger
 
 from squeezeproof.study.errors import ConfigError
@@ -27,6 +30,24 @@ def refused_later(study: "Study", workflow: Any) -> list[str]:
     if not any(one.dryrun for one in filters):
         return []
     return would_be_refused(problems(study, *_places(workflow), looks=False))
+
+
+def name_missing_files(study: "Study", workflow: Any) -> None:
+    """A hack: let Snakemake say of a file of the user's that is not there which key of the config names it.
+
+    It looks for the files of all jobs before `refuse_what_cannot_run` does, and knows rules alone. All else that is
+    known to make jobs fail is told with it.
+    """
+
+    class Missing(MissingInputException):
+        def __init__(self, job: Any, files: Any, *args: Any, **options: Any) -> None:
+            super().__init__(job, files, *args, **options)
+            found = problems(study, *_places(workflow), looks=False)
+            if any(f": {file}: " in text for text in found for file in files):
+                RuleException.__init__(self, str(ConfigError(found)))
+
+    Missing.__name__ = WorkflowError.__name__
+    dag.MissingInputException = Missing  # ty: ignore[invalid-assignment]
 
 
 def _places(workflow: Any) -> tuple[bool, bool]:
