@@ -5,7 +5,7 @@ min_version("9.27")
 # A study given with --configfile stands alone; the default study is read where none is, below what --config says.
 if "study" not in config or not workflow.configfiles:
 
-    configfile: "config.yaml"
+    include: "rules/default_study.smk"
 
 
 report: "report/workflow.rst"

@@ -3,10 +3,11 @@
 import json
 import re
 
+import forked_snakemake
 import jsonschema
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, TINY, Workspace
 from show_plan import configured
 from study_examples import changed
 
@@ -61,7 +62,7 @@ def test_snakemake_refuses_a_key_that_stands_twice(fresh, twice):
     [
         (b"study: s\ndatasets:\n\tdigits: {}\n", ", line 3: is not YAML: .*; indent by spaces, not by tabs"),
         (b"study: {a: 1\nseeds: 1\n", ", line [23]: is not YAML: "),
-        (b"study: a\n---\nstudy: b\n", ", line 2: is not YAML: but found another document"),
+        (b"study: a\n---\nstudy: b\n", ", line 2: is not YAML: but found another document; a file holds one study"),
         (b"study: !!python/name:os.system\n", ", line 1: is not YAML: could not determine a constructor"),
         ("study: é".encode("latin-1"), ": is not UTF-8; save it as UTF-8"),
         ("study: s".encode("utf-16"), ": is not UTF-8; save it as UTF-8"),
@@ -340,3 +341,12 @@ def test_an_overlay_alone_says_what_it_lies_over(tmp_path, monkeypatch, given, c
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.yaml").write_text("study: a")
     assert lying_over([str(tmp_path / path) for path in given], configs) == told
+
+
+@pytest.mark.parametrize("given", [[], ["--config", "question=Why?"]])
+def test_snakemake_says_the_line_of_a_default_study_that_is_no_yaml(tmp_path, given):
+    workspace = Workspace.create(tmp_path / "study", TINY)
+    arguments = workspace.command("-n", *given)[3:]
+    (workspace.path / "config.yaml").write_text("study: s\ndatasets:\n\tdigits: {}\n")
+    status, told = forked_snakemake.run(arguments, workspace.path)
+    assert status and "config.yaml, line 3: is not YAML: " in told and "not by tabs" in told

@@ -21,6 +21,11 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 TYPES = ("bool", "float", "int", "null", "timestamp")
 OCTAL = re.compile(r"[-+]?0[0-7_]+")
 EXPONENT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
+# What to do about what the parser found.
+HINTS = {
+    "cannot start any token": "; indent by spaces, not by tabs",
+    "another document": "; a file holds one study, remove the --- that ends it",
+}
 # The values that a factory of the user's is called with.
 ARGUMENTS = re.compile(r"(architectures\.[^.]+|compressions\.[^.]+\.architecture)\.arguments[.\[]")
 
@@ -41,7 +46,7 @@ def read_file(path: str | Path) -> Any:
         raise ConfigError([f"{path}: is not UTF-8; save it as UTF-8"]) from None
     except yaml.MarkedYAMLError as error:
         place = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        hint = "; indent by spaces, not by tabs" if "cannot start any token" in str(error.problem) else ""
+        hint = next((hint for words, hint in HINTS.items() if words in str(error.problem)), "")
         raise ConfigError([f"{path}{place}: is not YAML: {error.problem}{hint}"]) from None
     except yaml.YAMLError as error:
         raise ConfigError([f"{path}: is not YAML: {error}"]) from None
