@@ -273,3 +273,10 @@ def test_the_plan_shows_every_setting_of_attacks_of_libraries_and_marks_the_defa
         "alpha": (2 / 255, "default"),
     }
     assert ["random_start", True, "default"] in [row[2:] for row in rows]
+
+
+@pytest.mark.parametrize(("seeds", "told"), [(3, "[0, 1, 2]"), (1, ""), (0, ""), ([3], ""), ([0, 1, 2], "")])
+def test_a_number_for_the_list_of_seeds_is_told_to_be_one_seed(seeds, told):
+    found = plan({"seeds": seeds})
+    assert found.seeds == (seeds if isinstance(seeds, list) else [seeds])
+    assert [told in notice and "is one seed" in notice for notice in found.notices] == ([True] if told else [])

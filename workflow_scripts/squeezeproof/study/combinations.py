@@ -55,3 +55,15 @@ def random_weights_notices(config: Any) -> Iterator[str]:
                 f"trainings.{untrained[0]}.epochs: 0 leaves architectures.{name} with random weights, of which nothing "
                 f"can be said; name trained ones as its checkpoint, or write more epochs"
             )
+
+
+def seed_notices(config: Any) -> Iterator[str]:
+    """A notice where a number stands for the list of seeds, as that may be meant to be how many there are.
+
+    Args:
+        config: as it was written, whether valid or not.
+    """
+    seeds = config.get("seeds") if isinstance(config, dict) else None
+    if isinstance(seeds, int) and not isinstance(seeds, bool) and seeds > 1:
+        several = ", ".join(map(str, range(min(seeds, 10))))
+        yield f"seeds: {seeds} is one seed, of that number; write seeds: [{seeds}] for it, or [{several}] for several"

@@ -12,7 +12,12 @@ from squeezeproof.entries import registry
 from squeezeproof.entries.attack import most_values
 from squeezeproof.entries.compression import CONTROL, NONE
 from squeezeproof.entries.settings import as_dict
-from squeezeproof.study.combinations import after_contradictions, random_weights_notices, variant_contradictions
+from squeezeproof.study.combinations import (
+    after_contradictions,
+    random_weights_notices,
+    seed_notices,
+    variant_contradictions,
+)
 from squeezeproof.study.controls import control_pairs, expand_controls, with_schedules
 from squeezeproof.study.efficiency import expand_efficiency, expand_int8_attacks, selection_contradictions
 from squeezeproof.study.ensembles import expand_ensembles
@@ -64,7 +69,7 @@ class Study:
         self.seeds = self.config["seeds"]
         self.compute = self.config["compute"]
         self.published = self.config["published"]
-        self.notices += random_weights_notices(typed)
+        self.notices += [*seed_notices(config), *random_weights_notices(typed)]
         self.datasets = {
             name: _dataset(name, typed.datasets[name], settings) for name, settings in self.config["datasets"].items()
         }
