@@ -10,9 +10,9 @@ from plan_examples import BASE, plan
 from torch import nn
 from torch.nn import functional
 
+from squeezeproof.audit.steady import check_steady
 from squeezeproof.compression.filters import dense_sizes, prune_filters
 from squeezeproof.errors import InputError, NotSupported
-from squeezeproof.evaluation.steady import check_steady
 from squeezeproof.evaluation.trainable import check_trained
 from squeezeproof.study.networks import epochs_asked, passes_seen
 

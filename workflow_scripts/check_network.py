@@ -2,7 +2,7 @@
 
 import sys
 
-from squeezeproof.evaluation.steady import check_steady
+from squeezeproof.audit.steady import check_steady
 from squeezeproof.evaluation.support import check_kept, not_supported
 from squeezeproof.evaluation.trainable import check_trained
 from squeezeproof.jobs import job, log
