@@ -56,9 +56,9 @@ def compare(
     """
     images, labels = images[:COMPARED], labels[:COMPARED].cpu()
     own, theirs = predict(model, images, batch_size), predict(base, images, batch_size)
-    found = {"images": len(labels), "accuracy": _mean(own == labels), "base_accuracy": _mean(theirs == labels)}
-    found["agreement"] = _mean(own == theirs)
-    tried = {name: _mean(other == labels) for name, other in _read(base, images, batch_size, dataset).items()}
+    found = {"images": len(labels), "accuracy": share(own == labels), "base_accuracy": share(theirs == labels)}
+    found["agreement"] = share(own == theirs)
+    tried = {name: share(other == labels) for name, other in _read(base, images, batch_size, dataset).items()}
     good = _clearly_better(found["base_accuracy"], labels)
     # A base that is no better than chance in any way is the audit's.
     if max(tried.values()) > good:
@@ -83,7 +83,7 @@ def _judged(
     """
     chance, usable = chance_of(labels)
     low = found["accuracy"] <= usable
-    tried = {name: _mean(other == labels) for name, other in readings.items()}
+    tried = {name: share(other == labels) for name, other in readings.items()}
     if low and not settled:
         tried[ORDER] = _reordered(own, labels, len(dataset["classes"]))
     best, good = max(tried, key=tried.get), _clearly_better(found["accuracy"], labels)  # ty: ignore[no-matching-overload]
@@ -98,10 +98,8 @@ def _judged(
         )
     notes = []
     if low:
-        decided, single = (
-            _decided(found, chance),
-            all(len(labelled.unique()) == 1 for labelled in (own, *readings.values())),
-        )
+        decided = _decided(found, chance)
+        single = all(len(labelled.unique()) == 1 for labelled in (own, *readings.values()))
         if decided and not single and not settled:
             raise InputError(
                 f"{path}: {shares}, {chances}, and agrees with its base on {found['agreement']:.1%}. "
@@ -200,5 +198,6 @@ def _behind(normalize: nn.Module, model: Any) -> nn.Module:
     return torch.nn.Sequential(normalize.to(model.normalize.mean.device), model.network)
 
 
-def _mean(values: torch.Tensor) -> float:
-    return values.double().mean().item()
+def share(right: torch.Tensor) -> float:
+    """The share of True in a bool tensor."""
+    return right.double().mean().item()

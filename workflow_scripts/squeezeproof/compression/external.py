@@ -1,6 +1,7 @@
 """Models that were compressed elsewhere, read from a file; `compared` tells whether they are read rightly."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -99,7 +100,10 @@ def _deployed(
     try:
         model = open_file(path, shape=dataset["shape"], classes=len(dataset["classes"]), mean=mean, std=std, **options)
     except InputError as error:
-        raise _unfit_file(path, settings["output"], dataset) or _not_run(path, error) or error from None
+        unlike_images = None
+        with suppress(InputError, OSError):
+            unlike_images = _unfit_file(path, settings["output"], dataset)
+        raise unlike_images or _not_run(path, error) or error from None
     mean, std = (getattr(model.normalize, key).flatten().tolist() for key in ("mean", "std"))
     spec: Specification = {**base, "architecture": model.network.reading, "mean": mean, "std": std}
     return model, spec, {}, model.notes
@@ -115,11 +119,8 @@ def _not_run(path: str | Path, error: InputError) -> InputError | None:
 
 
 def _unfit_file(path: str | Path, output: str | None, dataset: DatasetMetadata) -> InputError | None:
-    """That a file which holds its network does not take the images of a data set, where it can be opened."""
-    try:
-        opened = open_format(Path(path).suffix, Path(path).read_bytes(), path)
-    except (InputError, OSError):
-        return None
+    """That a file which holds its network does not take the images of a data set; InputError where it is unreadable."""
+    opened = open_format(Path(path).suffix, Path(path).read_bytes(), path)
     outputs = {name: shape for name, shape in opened.outputs.items() if output in (None, name)}
     return _unfit(path, by_input(opened.shape, outputs, dataset), dataset)
 
@@ -136,7 +137,6 @@ def unfit(
     """
     try:
         if Path(path).suffix in FORMATS:
-            open_format(Path(path).suffix, Path(path).read_bytes(), path)
             return _unfit_file(path, settings["output"], dataset)
         spec = specification(settings["architecture"] or base, dataset)
         _load(path, build(spec, seed=0).eval(), spec, dataset)

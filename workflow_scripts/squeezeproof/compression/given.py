@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from squeezeproof.compression.external import unfit
@@ -11,8 +10,7 @@ from squeezeproof.errors import InputError, NotSupported
 from squeezeproof.factories import allow
 from squeezeproof.models.build import build, specification
 from squeezeproof.models.checkpoints import load_weights
-from squeezeproof.models.takes import base_that_fits
-from squeezeproof.types import DatasetMetadata
+from squeezeproof.models.takes import base_that_fits, described
 
 
 def look() -> None:
@@ -33,24 +31,18 @@ def _problem(given: dict[str, Any]) -> str:
     `file` and, of a compressed model, the `external` settings are given; "" where nothing is known to be.
     """
     channels, side, classes = given["shape"]
-    moments = {"mean": [0.0] * channels, "std": [1.0] * channels}
-    dataset: DatasetMetadata = {"shape": [channels, side, side], "classes": [*map(str, range(classes))], **moments}
+    dataset = described((channels, side, side), classes)
     try:
-        return next(map(str, _problems(given, dataset)), "")
+        if given["external"] is not None:
+            return str(unfit(given["file"], given["external"], given["architecture"], dataset) or "")
+        model = build(specification(given["architecture"], dataset), seed=0)
+        with base_that_fits(model, given["file"], dataset, given["file"]):
+            load_weights(model, given["file"])
     except NotSupported:
-        return ""
+        pass
     except InputError as error:
         return str(error)
     except (Exception, SystemExit):
         # The job that meets it says so.
-        return ""
-
-
-def _problems(given: dict[str, Any], dataset: DatasetMetadata) -> Iterator[InputError]:
-    if given["external"] is not None:
-        if found := unfit(given["file"], given["external"], given["architecture"], dataset):
-            yield found
-        return
-    model = build(specification(given["architecture"], dataset), seed=0)
-    with base_that_fits(model, given["file"], dataset, given["file"]):
-        load_weights(model, given["file"])
+        pass
+    return ""

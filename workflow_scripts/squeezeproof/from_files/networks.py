@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 from scipy.stats import binomtest
 
-from squeezeproof.compression.compared import chance_of
+from squeezeproof.compression.compared import chance_of, share
 from squeezeproof.compression.external import read_external
 from squeezeproof.entries import registry
 from squeezeproof.entries.architecture import WEIGHTS
@@ -20,7 +20,7 @@ from squeezeproof.models.build import build, moments, specification
 from squeezeproof.models.checkpoints import load_weights
 from squeezeproof.models.own_pixels import alike, another, normalization_in
 from squeezeproof.models.predict import predict
-from squeezeproof.models.takes import base_that_fits
+from squeezeproof.models.takes import base_that_fits, described
 from squeezeproof.store.converted import notes_in
 from squeezeproof.study.factory_files import factory_problems
 from squeezeproof.study.schema import in_words
@@ -68,7 +68,7 @@ def find_network(
 
     Raises InputError where no network fits, none is better than the largest class, or what a person gives is unknown.
     """
-    dataset = described(images, classes)
+    dataset = described(images.shape[1:], classes)
     _check_normalization(normalization, images)
     candidates = [_checked_architecture(architecture)] if architecture else fitting(path, dataset)
     pixels = [normalization] if normalization else [one for one in NORMALIZATIONS if _goes_with(one, images)]
@@ -84,12 +84,12 @@ def find_network(
             written = {**settings, "normalization": one}
             tried[_said(written)] = predict(model, images) == labels, written, model, spec, done
     chance, usable = chance_of(labels)
-    shares = {name: _share(right) for name, (right, *_) in tried.items()}
+    shares = {name: share(right) for name, (right, *_) in tried.items()}
     best = max(shares, key=lambda name: shares[name])
     right, settings, _, _, done = tried[best]
     # One network needs to be named once.
     named = f"{_said(settings).partition(', normalization ')[0]}, normalization "
-    others = [f"{name.removeprefix(named)} {share:.1%}" for name, share in shares.items() if name != best]
+    others = [f"{name.removeprefix(named)} {part:.1%}" for name, part in shares.items() if name != best]
     if shares[best] <= usable:
         raise InputError(
             f"BASE={path}: labels {shares[best]:.1%} of {len(labels)} images rightly at best, the largest class alone "
@@ -111,13 +111,6 @@ def find_network(
         if name in told
     }
     return replace(networks[best], others=tuple(networks[name] for name in close))
-
-
-def described(images: torch.Tensor, classes: int) -> DatasetMetadata:
-    """What is known of a data set without its training images: the metadata of a split, nothing of their moments."""
-    channels = images.shape[1]
-    moments = {"mean": [0.0] * channels, "std": [1.0] * channels}
-    return {"shape": list(images.shape[1:]), "classes": [*map(str, range(classes))], **moments}
 
 
 def find_pair(
@@ -153,7 +146,7 @@ def find_external(
 
     Raises InputError where the file cannot be read.
     """
-    dataset, tried = described(images, classes), {}
+    dataset, tried = described(images.shape[1:], classes), {}
     holds_network = Path(settings["file"]).suffix != WEIGHTS
     named = settings.get("normalization") or not holds_network
     for one in [settings.get("normalization")] if named else [None, *NORMALIZATIONS]:
@@ -161,10 +154,10 @@ def find_external(
             written = {**settings, **({"normalization": one} if one else {})}
             model, _, _, done = read_external(settings["file"], _checked(written), base.specification, dataset)
             own = predict(model, images)
-            tried[one] = _share(own == labels), written, own, done
+            tried[one] = share(own == labels), written, own, done
     best = max(tried, key=lambda one: tried[one][0])
     found, written, own, done = tried[best]
-    agreement = _share(own == predict(base.model, images))
+    agreement = share(own == predict(base.model, images))
     what = f"normalization {best}, " if best else "weights of the base's network, " if not holds_network else ""
     if settings.get("architecture"):
         what = f"{_said({'normalization': 'as written', **settings['architecture']})}, "
@@ -187,10 +180,6 @@ def _alike(right: torch.Tensor, other: torch.Tensor) -> bool:
     """
     more, fewer = int((right & ~other).sum()), int((other & ~right).sum())
     return more + fewer == 0 or bool(binomtest(more, more + fewer).pvalue > TELLING)
-
-
-def _share(right: torch.Tensor) -> float:
-    return right.double().mean().item()
 
 
 def _as_the_file_says(path: str | Path, pixels: list[str], dataset: DatasetMetadata) -> list[str]:

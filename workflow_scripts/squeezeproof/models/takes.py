@@ -30,6 +30,12 @@ class Takes:
     other_size: bool = False
 
 
+def described(shape: Sequence[int], classes: int) -> DatasetMetadata:
+    """What is known of a data set without its training images, nothing of their moments; `shape` is (C, H, W)."""
+    moments = {"mean": [0.0] * shape[0], "std": [1.0] * shape[0]}
+    return {"shape": list(shape), "classes": [*map(str, range(classes))], **moments}
+
+
 def by_weights(tensors: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], dataset: DatasetMetadata) -> Takes:
     """What a state_dict takes that is of another shape than a network's own for the images of a data set.
 
