@@ -199,23 +199,19 @@ def test_a_truncated_file_is_named(stored):
         assert "truncated or altered" in refusal(read, path)
 
 
-def test_a_header_with_a_flipped_bit_is_never_a_traceback(stored):
-    """Most flips break the header; those that leave it well-formed change a name or a number in it."""
+def test_a_header_with_a_flipped_bit_is_refused(stored):
+    """Most flips break the header; those that leave it well-formed change a name or a number in it.
+
+    Also the name of an array that this reader does not need.
+    """
     path, read = stored
     content = path.read_bytes()
     header = 8 + int.from_bytes(content[:8], "little")
-    refused = 0
-    positions = range(0, 8 * header, 17)
-    for position in positions:
+    for position in range(64, 8 * header, 5):
         altered = bytearray(content)
         altered[position // 8] ^= 1 << position % 8
         path.write_bytes(altered)
-        try:
-            read(path)
-        except InputError as error:
-            assert str(error).startswith(f"{path}: ")
-            refused += 1
-    assert refused > len(positions) / 2
+        refusal(read, path)
 
 
 def test_other_kinds_are_refused_by_name(stored):

@@ -96,8 +96,6 @@ def read_arrays(path: str | Path, names: Iterable[str] | None = None, framework:
     with open_tensors(path, framework, names or ()) as opened:
         _, digests = _metadata(path, opened)
         arrays = {name: opened.get_tensor(name) for name in names or sorted(opened.keys())}
-    if names is None and (missing := sorted(digests.keys() - arrays.keys())):
-        raise InputError(f"{path}: has lost {', '.join(missing)}; {AGAIN}")
     for name, array in arrays.items():
         _compare(path, name, digests, fingerprint(array.numpy() if framework == "pt" else array))
     return arrays
@@ -142,9 +140,8 @@ def verify(path: str | Path) -> None:
     """Check every array of a file, each read through in constant memory."""
     with open_tensors(path) as opened:
         _, digests = _metadata(path, opened)
-        names = set(opened.keys())
-        for name in sorted(names | digests.keys()):
-            _compare(path, name, digests, fingerprint(open_rows(path, name)) if name in names else None)
+        for name in sorted(digests):
+            _compare(path, name, digests, fingerprint(open_rows(path, name)))
 
 
 def read_foreign(path: str | Path, framework: str = "numpy") -> dict[str, Any]:
@@ -211,7 +208,7 @@ def _sha256(text: str) -> str:
 
 
 def _metadata(path: str | Path, opened: safe_open) -> tuple[dict[str, Any], dict[str, str]]:
-    """(metadata, array name -> digest) of an opened file."""
+    """(metadata, array name -> digest) of an opened file, which holds just these arrays."""
     text = (opened.metadata() or {}).get(METADATA_KEY)
     if text is None:
         raise InputError(f"{path}: a safetensors file, but not one of SqueezeProof's (no metadata); {AGAIN}")
@@ -225,9 +222,14 @@ def _metadata(path: str | Path, opened: safe_open) -> tuple[dict[str, Any], dict
             raise TypeError("no mapping")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: its metadata is not what this program writes ({error!r}); {AGAIN}") from None
+    present = set(opened.keys())
+    if missing := sorted(digests.keys() - present):
+        raise InputError(f"{path}: has lost {', '.join(missing)}; {AGAIN}")
+    if added := sorted(present - digests.keys()):
+        raise InputError(f"{path}: holds {', '.join(added)}, which this program did not write; {AGAIN}")
     return metadata, digests
 
 
-def _compare(path: str | Path, name: str, digests: dict[str, str], found: str | None) -> None:
+def _compare(path: str | Path, name: str, digests: dict[str, str], found: str) -> None:
     if digests.get(name) != found:
         raise InputError(f"{path}: its {name} is not what was written; {AGAIN}")
