@@ -37,6 +37,7 @@ from squeezeproof.study.workers import fork_jobs
 from squeezeproof.study.tables import (
     ACCURACY,
     DEPLOYMENT,
+    OF_SWEEPS,
     VERDICTS,
     compressed_models,
     compressions,

@@ -36,8 +36,8 @@ rule write_sweeps:
         audit=paths.table("audit"),
         checksums=checksums(["audit"]),
     output:
-        table("sweeps"),
-        checksums(["sweeps"]),
+        **{name: table(name) for name in OF_SWEEPS},
+        checksums=checksums(OF_SWEEPS),
     log:
         paths.log("write_sweeps"),
     benchmark:
@@ -50,6 +50,7 @@ rule write_sweeps:
         runtime=growing(10),
     params:
         models=described(key[:2] for key in study.curves),
+        statistics=study.config["statistics"],
         code=code_digest("write_sweeps.py"),
     message:
         "Writing the table of sweeps"

@@ -28,6 +28,12 @@ def test_an_interval_tells_what_it_has_0_outside_of_or_lies_near(expects, counts
     assert count(table, expects, {}) == [Count("trainings", "base", *counts)]
 
 
+def test_a_claim_may_be_about_another_column_with_an_interval():
+    table = intervals((0.01, 0.05)).assign(growth=-0.1, growth_low=-0.2, growth_high=-0.05)
+    assert count(table, "lower", {}) == [Count("trainings", "base", 0, 1, 0)]
+    assert count(table, "lower", {}, "growth") == [Count("trainings", "base", 1, 0, 0)]
+
+
 def test_kinds_of_comparisons_stand_apart_and_controls_and_other_rows_are_left_out():
     table = pd.concat(
         [

@@ -18,7 +18,7 @@ EFFECT |= {"by_compression": -0.01, "by_compression_low": -0.02, "by_compression
 CLEAN = {"difference": 0.012, "low": 0.005, "high": 0.019, "about": About.TRAININGS, "n": 2000}
 
 
-def page(folder, effects, clean=(), audit=()):
+def page(folder, effects, clean=(), audit=(), sweeps=()):
     selected = {"dataset": "digits", "compression": "filter", "selected": "not evaluated", "attack": "clean"}
     tables = {
         "over_seeds": over_seeds(),
@@ -27,6 +27,8 @@ def page(folder, effects, clean=(), audit=()):
     }
     if clean:
         tables["clean_differences"] = whole("clean_differences", clean)
+    if sweeps:
+        tables["sweep_differences"] = whole("sweep_differences", sweeps)
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
     write_audit_in_short(folder, whole("audit", audit))
@@ -53,6 +55,23 @@ def test_one_seed_speaks_of_its_models_alone(tmp_path, seeds, about):
     effects = [ROW | EFFECT | {"seeds": seeds, "about": kind} for kind in {about, About.MODELS}]
     said = page(tmp_path, effects)
     assert f"intervals on {about}" in said and "larger one in 1 of 1 comparisons" in said
+
+
+def test_losses_at_rising_eps_are_marked_where_they_are_shown_to_grow(tmp_path):
+    row = VARIANT | {"sweep": "rising", "against": "base", "seeds": 1, "n": 100, "about": About.MODELS}
+    bounds = {"low": -0.1, "high": -0.02}
+    grown = {"beyond_clean_low": -0.05, "beyond_clean_high": -0.01}
+    said = page(
+        tmp_path, [], sweeps=[
+            row | bounds | {"eps": 0.0, "difference": -0.06, "beyond_clean_low": 0.0, "beyond_clean_high": 0.0},
+            row | bounds | grown | {"eps": 0.1, "difference": -0.09},
+            row | bounds | {"eps": 0.2, "difference": -0.05, "beyond_clean_low": -0.05, "beyond_clean_high": 0.01},
+            row | bounds | grown | {"eps": 0.2, "difference": -0.5, "against": "control"},
+        ],
+    )  # fmt: skip
+    assert "| training | compression | clean images | eps 0.1 | eps 0.2 |" in said
+    cells = "−6.0 (−10.0 to −2.0) | −9.0 (−10.0 to −2.0) ↓ | −5.0 (−10.0 to −2.0) |"
+    assert f"| standard | filter 50 % | {cells}" in said and "by itself; 100 images" in said
 
 
 def test_clean_accuracy_stands_beside_base_and_control(tmp_path):

@@ -11,12 +11,15 @@ from scipy import stats
 from study_examples import changed
 from torch import nn
 
+from squeezeproof.analysis.sweep_pairs import sweep_differences
 from squeezeproof.analysis.sweeps import sweeps_table
+from squeezeproof.audit.findings import NOTHING_FOUND
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation import sweep as sweeping
 from squeezeproof.evaluation.sweep import sweep
 from squeezeproof.figures.accuracy_against_eps import accuracy_against_eps
 from squeezeproof.figures.transfer import transfer
+from squeezeproof.statistics.crossed import About, Mean, interval
 from squeezeproof.statistics.intervals import wilson
 from squeezeproof.statistics.means import mean_interval
 from squeezeproof.store.predictions import NOT_SCORED
@@ -218,6 +221,83 @@ def test_points_that_failed_the_audit_are_left_out(tmp_path):
     audit = SimpleNamespace(failed=lambda *cell: cell[-1] == "rising-eps0.2", warnings=lambda *cell: "12")
     table = sweeps_table([tmp_path / "s"], [describe(0)], audit)
     assert list(table["eps"]) == [0, 0.05] and list(table["warnings"]) == ["12", "12"]
+
+
+# What compressed models lose
+
+
+def compressed(seed, **changes):
+    names = {"name": f"cnn3.standard.weight-50.standard.s{seed}", "variant": "cnn3.standard.weight-50.standard"}
+    axes = {"compression": "weight", "ratio": 0.5, "finetuning": "standard"}
+    return {**describe(seed), "control": describe(seed)["name"], **names, **axes, **changes}
+
+
+def right_at(counts):
+    """Points of a sweep at which the model gets the first so many of the ten images right; `counts` by eps."""
+    found = []
+    for eps, right in counts.items():
+        predicted = torch.ones(10, dtype=torch.int64)
+        predicted[:right] = 0
+        ((name, at),) = attacks(eps)
+        found.append(Point(name, at, predicted, dict.fromkeys(sweeping.COSTS, 0.0)))
+    return found
+
+
+def write_sweeps(folder, runs):
+    """`runs`: model -> its clean count and its counts by eps; the files."""
+    for name, (clean, counts) in runs.items():
+        of = file_of(name, checkpoint=name)
+        of.clean = right_at({0.01: clean})[0].predictions
+        of.save(folder / name, right_at(counts))
+    return [folder / name for name in runs]
+
+
+def differences(folder, runs, *described, audit=NOTHING_FOUND):
+    return sweep_differences(write_sweeps(folder, runs), described, {"alpha": 0.05}, audit)
+
+
+def test_losses_at_each_eps_are_paired_with_the_base_and_set_beside_the_clean_loss(tmp_path):
+    base, small = describe(0), compressed(0)
+    runs = {base["name"]: (10, {0.1: 8, 0.2: 6}), small["name"]: (9, {0.1: 6, 0.2: 5})}
+    found = differences(tmp_path, runs, base, small)
+    assert list(found["eps"]) == [0, 0.1, 0.2] and set(found["about"]) == {"these models"}
+    np.testing.assert_allclose(found["difference"], [-0.1, -0.2, -0.1])
+    np.testing.assert_allclose(found["beyond_clean"], [0, -0.1, 0])
+    # Of image by image: at 0.2 one image more is lost and the one of the clean images is lost by both.
+    change = (np.arange(10) < 5) * 1.0 - (np.arange(10) < 6) - ((np.arange(10) < 9) * 1.0 - 1)
+    low, high = interval(Mean.of(change[None] / 2), 0.05, About.MODELS)
+    assert found.iloc[2][["beyond_clean_low", "beyond_clean_high"]].tolist() == pytest.approx([2 * low, 2 * high])
+    assert (found["low"] <= found["difference"]).all() and (found["n"] == 10).all()
+
+
+def test_seeds_stand_together_up_to_the_eps_at_which_one_ended(tmp_path):
+    models = [make(seed) for seed in (0, 1) for make in (describe, compressed)]
+    runs = {model["name"]: (10, {0.1: 8, 0.2: 6}) for model in models}
+    runs[models[3]["name"]] = (10, {0.1: 4})
+    found = differences(tmp_path, runs, *models)
+    seeds = {(row.eps, row.about): row.seeds for row in found.itertuples()}
+    both = {(eps, about): 2 for eps in (0, 0.1) for about in ("these models", "trainings")}
+    assert seeds == {**both, (0.2, "these models"): 1}
+
+
+def test_points_that_failed_and_models_without_their_base_have_no_difference(tmp_path):
+    base, small = describe(0), compressed(0)
+    runs = {base["name"]: (10, {0.1: 8, 0.2: 6}), small["name"]: (9, {0.1: 6, 0.2: 5})}
+    audit = SimpleNamespace(failed=lambda *cell: cell[1:] == (base["name"], base["name"], "rising-eps0.2"))
+    assert list(differences(tmp_path, runs, base, small, audit=audit)["eps"]) == [0, 0.1]
+    assert differences(tmp_path, {small["name"]: (9, {0.1: 6})}, base, small).empty
+
+
+def test_the_interval_of_the_gap_s_growth_covers_it():
+    """Of a pair that loses 10 points on clean images and 30 under attack."""
+    rng, images, covered = np.random.default_rng(0), 400, 0
+    for _ in range(400):
+        clean = rng.random((2, images)) < np.array([[0.9], [0.8]])
+        attacked = clean & (rng.random((2, images)) < np.array([[0.7 / 0.9], [0.4 / 0.8]]))
+        growth = (attacked[1] * 1.0 - attacked[0]) - (clean[1] * 1.0 - clean[0])
+        low, high = interval(Mean.of(growth[None] / 2), 0.05, About.MODELS)
+        covered += 2 * low <= -0.2 <= 2 * high
+    assert covered / 400 >= 0.94
 
 
 # Figures

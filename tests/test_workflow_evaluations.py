@@ -68,6 +68,8 @@ def test_the_sweep_ends_below_chance(evaluated):
         assert rows["accuracy"].is_monotonic_decreasing and rows["eps"].iloc[0] == 0
     clean = table(evaluated, "clean_accuracy").set_index("model")["accuracy"]
     assert found.iloc[0]["accuracy"] == clean[found.iloc[0]["model"]]
+    # Neither model that it has is compressed.
+    assert table(evaluated, "sweep_differences").empty
 
 
 def test_sweeps_are_audited_with_everything_else(evaluated):

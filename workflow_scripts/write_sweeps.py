@@ -1,5 +1,6 @@
-"""Rule write_sweeps: predictions of all sweeps -> their table."""
+"""Rule write_sweeps: predictions of all sweeps -> their table, and what compressed models lose at each eps."""
 
+from squeezeproof.analysis.sweep_pairs import sweep_differences
 from squeezeproof.analysis.sweeps import sweeps_table
 from squeezeproof.audit.findings import read_audit
 from squeezeproof.jobs import job
@@ -7,5 +8,7 @@ from squeezeproof.markers import supported
 from squeezeproof.tables.files import write_table
 
 with job(snakemake):
-    audit = read_audit(snakemake.input.audit)
-    write_table(snakemake.output[0], sweeps_table(supported(snakemake.input.sweeps), snakemake.params.models, audit))
+    params, output = snakemake.params, snakemake.output
+    cells, audit = (supported(snakemake.input.sweeps), params.models), read_audit(snakemake.input.audit)
+    write_table(output.sweeps, sweeps_table(*cells, audit))
+    write_table(output.sweep_differences, sweep_differences(*cells, params.statistics, audit))

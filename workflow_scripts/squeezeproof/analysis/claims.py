@@ -27,7 +27,7 @@ EXPECTATIONS = {
     "not lower": ({SAME, HIGHER}, {LOWER}),
     "higher": ({HIGHER}, {SAME, LOWER}),
 }
-# Points of accuracy on clean images within which two models are the same, where an interval lies in them.
+# The difference of accuracies within which two models are the same, where an interval lies in them.
 MARGIN = 0.02
 
 
@@ -53,14 +53,17 @@ class Count:
         return "cannot be told"
 
 
-def count(table: pd.DataFrame, expects: str, where: Mapping[str, Sequence[Any]]) -> list[Count]:
-    """Counts of the rows of `verdicts` or of `clean_differences` that bear on a claim, controls left out.
+def count(
+    table: pd.DataFrame, expects: str, where: Mapping[str, Sequence[Any]], measure: str = "difference"
+) -> list[Count]:
+    """Counts of the rows of a table of comparisons that bear on a claim, controls left out.
 
     Args:
-        table: either table; the verdicts' differences are held to the study's error rate over their family, the
-            intervals of clean differences stand each by itself.
+        table: `verdicts`, whose differences are held to the study's error rate over their family; or
+            `clean_differences` or `sweep_differences`, whose intervals stand each by itself.
         expects: a key of EXPECTATIONS, of the compressed model's accuracy beside its reference's.
         where: column -> the values that rows are kept of.
+        measure: of a table without verdicts the column whose interval is looked at.
 
     Raises InputError for what no row is kept of.
     """
@@ -71,15 +74,19 @@ def count(table: pd.DataFrame, expects: str, where: Mapping[str, Sequence[Any]])
     shows, contradicts = EXPECTATIONS[expects]
     found = []
     for (about, against), rows in kept.groupby(["about", "against"]):
-        states = rows["verdict"].map(OF_VERDICTS) if "verdict" in rows else rows.apply(_of_interval, axis=1)
+        if "verdict" in rows:
+            states = rows["verdict"].map(OF_VERDICTS)
+        else:
+            before = "" if measure == "difference" else f"{measure}_"
+            states = rows[[f"{before}low", f"{before}high"]].apply(lambda row: _of_interval(*row), axis=1)
         shown, contradicted = int(states.isin(shows).sum()), int(states.isin(contradicts).sum())
         found.append(Count(str(about), str(against), shown, contradicted, len(rows) - shown - contradicted))
     return found
 
 
-def _of_interval(row: pd.Series) -> str | None:
-    if row["low"] > 0:
+def _of_interval(low: float, high: float) -> str | None:
+    if low > 0:
         return HIGHER
-    if row["high"] < 0:
+    if high < 0:
         return LOWER
-    return SAME if max(-row["low"], row["high"]) < MARGIN else None
+    return SAME if max(-low, high) < MARGIN else None

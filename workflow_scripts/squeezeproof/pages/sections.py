@@ -17,6 +17,7 @@ from squeezeproof.tables.words import Comparison, Verdict
 
 AUDIT_IN_SHORT = "audit_in_short.csv"
 RAISED = (WARNING, FAILURE)
+GREW, SHRANK = " ↓", " ↑"
 VERDICTS = [
     Verdict.LESS,
     Verdict.MORE,
@@ -53,8 +54,8 @@ def _of_several_architectures(folder: Path) -> bool:
 
 def robustness_sections(folder: Path) -> Iterator[str]:
     """The sections that a page has where its folder holds their tables: the papers' layouts (wide_attacks.*.md,
-    wide_stages.md), clean accuracy (clean_differences.csv), verdicts (verdicts.csv), and the parts of training and of
-    compression (effects.csv).
+    wide_stages.md), clean accuracy (clean_differences.csv), losses at rising eps (sweep_differences.csv), verdicts
+    (verdicts.csv), and the parts of training and of compression (effects.csv).
     """
     for path in sorted(folder.glob("wide_attacks.*.md")):
         yield from ["", f"## Accuracy by attack and level: {path.stem.partition('.')[2]}", "", _untitled(path)]
@@ -65,6 +66,8 @@ def robustness_sections(folder: Path) -> Iterator[str]:
             "",
             *_clean_section(page_table(folder, "clean_differences")),
         ]
+    if (folder / "sweep_differences.csv").is_file():
+        yield from ["", "## What is lost as eps rises", "", *_sweeps_section(page_table(folder, "sweep_differences"))]
     if (folder / "wide_stages.md").is_file():
         yield from ["", "## Attack after attack on what is left", "", (folder / "wide_stages.md").read_text().rstrip()]
     if (folder / "verdicts.csv").is_file():
@@ -80,6 +83,30 @@ def robustness_sections(folder: Path) -> Iterator[str]:
                 f"The figure at the top has one attack a model, the worst under which its base has something to lose, "
                 f"with intervals on {About.MODELS}."
             )
+
+
+def _sweeps_section(differences: pd.DataFrame) -> Iterator[str]:
+    """The differences from the bases at each eps of the sweeps, and which of them are shown to have grown."""
+    shown = differences[differences["compression"].ne(CONTROL) & differences["against"].eq(BASE)]
+    about = About.TRAININGS if shown["seeds"].max() > 1 else About.MODELS
+    shown = shown.assign(removed=removals(shown))[shown["about"].eq(about)]
+    levels = sorted(shown["eps"].unique())
+    yield f"| training | compression | clean images | {' | '.join(f'eps {eps:g}' for eps in levels[1:])} |"
+    yield "|" + " --- |" * (len(levels) + 2)
+    for (_, _, training, removed), rows in shown.groupby(["sweep", "architecture", "training", "removed"], sort=False):
+        at = {
+            row.eps: _with_bounds(row.difference, row.low, row.high)
+            + GREW * (row.beyond_clean_high < 0)
+            + SHRANK * (row.beyond_clean_low > 0)
+            for row in rows.itertuples()
+        }
+        yield f"| {training} | {removed} | {' | '.join(at.get(eps, '') for eps in levels)} |"
+    yield ""
+    yield (
+        f"Compressed minus base, in points, each model attacked itself, with 95 % intervals on {about}, each by "
+        f"itself; {int(shown['n'].max())} images.{GREW} and{SHRANK} mark what is shown to lie below, or above, the "
+        "difference on the clean images. A sweep ends where its model is below chance."
+    )
 
 
 def _clean_section(differences: pd.DataFrame) -> Iterator[str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 ACCURACY = ["clean_accuracy", "robust_accuracy", "over_seeds", "compression"]
 VERDICTS = ["comparisons", "verdicts", "effects", "max_delta", "flips", "clean_differences"]
 DEPLOYMENT = ["efficiency", "latency"]
+OF_SWEEPS = ["sweeps", "sweep_differences"]
 WIDE = "wide_"
 
 
@@ -35,7 +36,7 @@ def tables(study: "Study") -> dict[str, list[str]]:
         "compare_published": ["published"] if study.published else [],
         "write_efficiency": DEPLOYMENT if study.exports else [],
         "write_deployed": ["deployed"] if int8_pairs(study) else [],
-        "write_sweeps": ["sweeps"] if study.curves else [],
+        "write_sweeps": OF_SWEEPS if study.curves else [],
     }
 
 
@@ -91,7 +92,7 @@ def story_tables(study: "Study") -> list[str]:
         "targeted",
         "max_delta",
         "selected",
-        "sweeps",
+        *OF_SWEEPS,
         "efficiency",
         "deployed",
     ]

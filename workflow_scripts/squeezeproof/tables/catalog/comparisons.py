@@ -5,6 +5,7 @@ from squeezeproof.tables.columns import (
     ACHIEVED,
     AGAINST,
     AT_ONCE,
+    BUDGET,
     COMPARISON,
     DATASET,
     DIFFERENCE,
@@ -187,6 +188,19 @@ CLEAN_DIFFERENCES = Table(
     "is passed on it.",
     (DATASET, *axes(), AGAINST, ABOUT, DIFFERENCE, *interval(OF_VERDICTS), SEEDS, IMAGES, STD, MEAN_SQUARE),
 )
+SWEEP_DIFFERENCES = Table(
+    "sweep_differences",
+    "Compressed minus reference accuracy at rising eps, each model attacked itself, paired image by image, seeds "
+    "together; eps 0 stands for the clean images. A seed counts where neither of its two sweeps ended before that eps. "
+    "No verdict is passed on it; near an accuracy of 0 no difference is left to see.",
+    (
+        DATASET, Column("sweep", TEXT, "The study's entry of `sweeps`."), *axes(), AGAINST,
+        Column("method", TEXT, "The kind of attack.", printed=False), *BUDGET, ABOUT, DIFFERENCE,
+        *interval(OF_VERDICTS),
+        *change("beyond_clean", "The difference minus that on the clean images: below 0 the attack widens the gap."),
+        SEEDS, IMAGES,
+    ),
+)  # fmt: skip
 SELECTED = Table(
     "selected",
     "The smallest model, in packed bytes, of every training and compression that keeps its accuracy within "
