@@ -1,7 +1,7 @@
 """What compressed models lose at rising eps, and whether that grows, paired image by image; no verdict is passed."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def _budget(settings: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _points(
-    labels: np.ndarray, predictions: dict[str, np.ndarray], metadata: dict[str, Any], audit: Audit
+    labels: np.ndarray, predictions: dict[str, np.ndarray], metadata: Mapping[str, Any], audit: Audit
 ) -> dict[tuple[Any, ...], np.ndarray]:
     """Budget -> which of the scored images the model gets right there; of all points the same images."""
     dataset, name = metadata["dataset"], metadata["target"]
