@@ -1,7 +1,8 @@
 """Compression in steps, targets that are met within a point, and what is refused with a reason."""
 
+import re
 from copy import deepcopy
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
@@ -249,15 +250,58 @@ def test_layers_that_are_not_covered_are_named(network, problem):
     refused(model, (1, 8, 8), problem)
 
 
+class OfNoLayer(nn.Module):
+    """Maps of a convolution, and weights that `multiply` takes of no layer."""
+
+    def __init__(self, shape, multiply, outputs=8):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(1, 8, 1), nn.Linear(outputs, 10)
+        self.weights, self.multiply = nn.Parameter(torch.zeros(shape)), multiply
+
+    def forward(self, pixels):
+        return self.fc(self.multiply(functional.relu(self.conv(pixels)), self.weights).mean((2, 3)))
+
+
+class FlattenedTwice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(1, 8, 1), nn.Linear(512, 10)
+
+    def forward(self, pixels):
+        flat = functional.relu(self.conv(pixels)).flatten(1)
+        return self.fc(flat.reshape(-1, 8, 8, 8).flatten(1))
+
+
+class Shuffled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.other, self.fc = nn.Conv2d(1, 32, 1), nn.Conv2d(8, 8, 1), nn.Linear(8, 10)
+
+    def forward(self, pixels):
+        return self.fc(self.other(functional.pixel_shuffle(self.conv(pixels), 2)).mean((2, 3)))
+
+
+PARAMETER = "conv: its 8 filters come to the parameter weights {}, which is of no layer"
+INDEX = "{}: one of its {} filters is taken for number {} of the {}"
+
+
 @pytest.mark.parametrize(
     ("network", "problem"),
     [
         (Tied, "halves.0: it is in a sum that ties some"),
-        (Padded, "conv: its channels cannot be followed to the 4 of stem"),
+        (Padded, INDEX.format("conv", 8, 8, "4 filters of stem")),
+        (partial(OfNoLayer, (8, 8, 3, 3), functional.conv2d), PARAMETER.format("(8, 8, 3, 3)")),
+        (partial(OfNoLayer, (8, 8, 3, 3), functional.conv_transpose2d), PARAMETER.format("(8, 8, 3, 3)")),
+        (
+            partial(OfNoLayer, (8, 6), lambda maps, weights: (maps.movedim(1, 3) @ weights).movedim(3, 1), 6),
+            PARAMETER.format("(8, 6)"),
+        ),
+        (FlattenedTwice, "conv: its 8 filters are taken for 32768 channels on the way to fc, more than the 512"),
+        (Shuffled, INDEX.format("conv", 32, 32, "8 inputs of other")),
     ],
 )
-def test_partly_tied_filters_are_refused(network, problem):
-    refused(network().eval(), (1, 8, 8), f"does not cover {problem}")
+def test_filters_that_cannot_be_followed_are_refused_with_the_layer_and_the_numbers(network, problem):
+    refused(network().eval(), (1, 8, 8), f"does not cover {re.escape(problem)}.*under `variants`.*method: weight")
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])

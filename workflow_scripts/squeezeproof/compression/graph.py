@@ -13,6 +13,7 @@ from squeezeproof.compression.flattens import Flattens
 from squeezeproof.compression.silence import refused
 from squeezeproof.errors import InputError, pass_on
 from squeezeproof.models.device import device_of
+from squeezeproof.models.measure import width_of
 
 
 def pruning_group(graph: Any, root: nn.Module, indices: Sequence[int]) -> Any:
@@ -22,25 +23,55 @@ def pruning_group(graph: Any, root: nn.Module, indices: Sequence[int]) -> Any:
 class _Bounded(tp.Group):
     """A torch-pruning group that ends where indices leave a layer: it would follow those of some networks for ever."""
 
-    widest = None
+    # Of the network: its largest dimension, and the names of its parameters.
+    widest, names = 0, {}
 
     def add_dep(self, dep: Any, idxs: Any) -> None:
-        if len(idxs) > self.widest:  # ty: ignore[unsupported-operator]
-            raise refused(
-                [self[0].dep.target._name], f"its channels are taken for {len(idxs)}, more than any layer has"
-            )
-        layer, place = dep.target.module, dep.target.pruning_dim
-        if isinstance(layer, nn.Parameter) and max(index.idx for index in idxs) >= layer.shape[place]:
-            reason = f"its channels cannot be followed to the {layer.shape[place]} of a parameter {tuple(layer.shape)}"
+        if reason := self._stray(dep.target, dep.handler, idxs):
             raise refused([self[0].dep.target._name], reason)
-        pruner = tp.function.PrunerBox.get(dep.target.type)  # ty: ignore[missing-attribute]
-        if pruner is not None and not isinstance(layer, nn.Parameter):
-            outputs = pruner.prune_out_channels == dep.handler
-            channels = pruner.get_out_channels(layer) if outputs else pruner.get_in_channels(layer)
-            if channels is not None and max(index.idx for index in idxs) >= channels:
-                reason = f"its channels cannot be followed to the {channels} of {dep.target._name}"
-                raise refused([self[0].dep.target._name], reason)
         super().add_dep(dep, idxs)
+
+    def _stray(self, node: Any, handler: Any, indices: Any) -> str | None:
+        """Why a layer's filters cannot have these `indices` in a node of the graph, None if they can."""
+        layer, highest = node.module, max(index.idx for index in indices)
+        root = self[0].dep.target if len(self) else node
+        filters = f"its {width_of(root.module)} filters"
+        if len(indices) > self.widest:
+            return (
+                f"{filters} are taken for {len(indices)} channels{_on_the_way(node)}, more than the {self.widest} that "
+                "any layer has, as where maps are reshaped twice"
+            )
+        if isinstance(layer, nn.Parameter):
+            # torch-pruning takes its last dimension for the channels, whatever that is.
+            if highest < layer.shape[node.pruning_dim]:
+                return None
+            return (
+                f"{filters} come to the parameter {self.names[layer]} {tuple(layer.shape)}, which is of no layer, so "
+                "that nothing tells which of its dimensions they are; if it is a weight, make it that of an nn.Conv2d "
+                "or nn.Linear"
+            )
+        pruner = tp.function.PrunerBox.get(node.type)  # ty: ignore[missing-attribute]
+        if pruner is None:
+            return None
+        outputs = pruner.prune_out_channels == handler
+        channels = pruner.get_out_channels(layer) if outputs else pruner.get_in_channels(layer)
+        if channels is None or highest < channels:
+            return None
+        return (
+            f"one of {filters} is taken for number {highest + 1} of the {channels} "
+            f"{'filters' if outputs else 'inputs'} of {node._name}, as where maps are reshaped, padded or "
+            f"concatenated, or multiplied by a parameter, on the way"
+        )
+
+
+def _on_the_way(node: Any) -> str:
+    """To which layer a node of the graph leads first."""
+    reached = [node]
+    for node in reached:
+        if node._name and not isinstance(node.module, nn.Parameter):
+            return f" on the way to {node._name}"
+        reached += [after for after in node.outputs if after not in reached]
+    return ""
 
 
 @contextmanager
@@ -54,7 +85,8 @@ def traced(model: nn.Module, shape: Sequence[int], last: bool = False) -> Genera
         # It follows gradients, which frozen layers have none of.
         model.eval().requires_grad_(True)
         widest = max(size for parameter in model.parameters() for size in parameter.shape)
-        tp.dependency.graph.Group = type("Bounded", (_Bounded,), {"widest": widest})  # ty: ignore[invalid-assignment]
+        of_network = {"widest": widest, "names": {parameter: name for name, parameter in model.named_parameters()}}
+        tp.dependency.graph.Group = type("Bounded", (_Bounded,), of_network)  # ty: ignore[invalid-assignment]
         # It would ask for that before every group.
         tp.dependency.index_mapping.update_index_mapping = lambda graph: None  # ty: ignore[invalid-assignment]
         example = torch.zeros(1, *shape, device=device_of(model))

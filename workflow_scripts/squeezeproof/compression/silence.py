@@ -26,6 +26,10 @@ LOUD = 10.0
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3}
 # Units in the last place that the order of sums may change.
 ULPS = 1000
+INSTEAD = (
+    "Leave this network out of filter pruning (under `variants`, which names `compressions` of `architectures`), prune "
+    "its weights (method: weight)"
+)
 RANDOM = "its passes draw random numbers in eval mode, so that two differ, with filters removed or not"
 
 
@@ -40,10 +44,7 @@ class Refused(NotSupported):
             if first == RANDOM
             else "change it so that a channel keeps its place on the way to the layer that takes it"
         )
-        super().__init__(
-            f"filter pruning does not cover {', '.join(names)}: {first}.{more} Leave this network out "
-            f"of filter pruning, or {change}"
-        )
+        super().__init__(f"filter pruning does not cover {', '.join(names)}: {first}.{more} {INSTEAD}, or {change}")
         self.reasons = reasons
 
 
