@@ -179,6 +179,7 @@ def test_a_class_of_which_no_image_would_be_attacked_is_named(tmp_path):
 
 def test_class_folders_that_lie_deeper_are_named(tmp_path):
     folder(tmp_path / "images/val", 60)
+    shutil.copytree(tmp_path / "images/val", tmp_path / "images/train")
     with pytest.raises(
         InputError, match=r"0 class folders .*; (.*)/images/val holds such folders, is IMAGES=\1/images/val"
     ):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFile
+from plan_examples import plan
 from torch.nn.functional import interpolate
 
 from squeezeproof import untrusted
@@ -369,6 +370,37 @@ def test_missing_folders_are_named(tmp_path, split):
     assert refusal(tmp_path).startswith(f"{tmp_path / split}: there is no such folder")
     (tmp_path / split).mkdir()
     assert refusal(tmp_path).startswith(f"{tmp_path / split}: has no class folders")
+
+
+def plan_of(root):
+    return plan({"datasets": {"mine": {"kind": "image_folder", "root": str(root), "size": 28}}})
+
+
+def with_folder(root, *path):
+    """The root, with an image in one folder more."""
+    save(root.joinpath(*path, "0.png"), corners())
+    return root
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation", "dev"])
+def test_a_folder_of_further_images_beside_train_and_test_is_told_by_the_plan(tmp_path, name):
+    root = with_folder(tree(tmp_path, {"cat": 1, "dog": 1}), name, "dog")
+    (told,) = plan_of(root).notices
+    assert told.startswith(f"datasets.mine.root: {root / name} is passed over") and "validation: N" in told
+
+
+@pytest.mark.parametrize("path", [("raw", "2026"), ("val",), ("val", "__MACOSX"), (".val", "dog"), ("test", "bird")])
+def test_other_folders_beside_train_and_test_need_no_word(tmp_path, path):
+    root = with_folder(tree(tmp_path, {"cat": 1, "dog": 1}), *path)
+    assert plan_of(root).notices == []
+
+
+@pytest.mark.parametrize(("split", "name"), [("test", "val"), ("train", "training")])
+def test_a_missing_split_is_told_with_the_folder_that_may_be_meant(tmp_path, split, name):
+    tree(tmp_path, {"cat": 1, "dog": 1})
+    (tmp_path / split).rename(tmp_path / name)
+    missing = ImageFolder.missing({"root": str(tmp_path)})
+    assert missing.endswith(f"; if {tmp_path / name} is meant, rename it {split}")
 
 
 def test_a_test_split_without_an_image_is_refused(tmp_path):

@@ -100,6 +100,10 @@ class Dataset(Entry):
         """What of its raw files is known not to be there, with what to do; None where nothing is."""
         return None
 
+    def notices(self, path: str) -> Iterator[str]:
+        """What a person should know of its files, which can be read as they are; `path` is the entry's."""
+        yield from ()
+
     @classmethod
     def count_files(cls, settings: dict[str, Any]) -> dict[str, int]:
         """Split -> images that its files hold, of a kind without `images`."""

@@ -104,7 +104,8 @@ def _has_splits(folder: Path) -> bool:
 
 def _deeper(folder: Path) -> str:
     """What to write where the class folders lie one folder deeper, after a semicolon."""
-    for path in sorted(folder.iterdir()):
+    # Training images are meant last.
+    for path in sorted(folder.iterdir(), key=lambda path: (path.name == "train", path)):
         inside = [place for place in path.iterdir() if place.is_dir()] if path.is_dir() else []
         if sum(any(map(Path.is_file, place.iterdir())) for place in inside) > 1:
             return f"; {path} holds such folders, is IMAGES={path} meant?"

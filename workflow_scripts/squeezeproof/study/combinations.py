@@ -57,6 +57,12 @@ def random_weights_notices(config: Any) -> Iterator[str]:
             )
 
 
+def dataset_notices(config: Any) -> Iterator[str]:
+    """What a person should know of the files of the data sets."""
+    for name, dataset in config.datasets.items():
+        yield from dataset.notices(f"datasets.{name}")
+
+
 def seed_notices(config: Any) -> Iterator[str]:
     """A notice where a number stands for the list of seeds, as that may be meant to be how many there are.
 

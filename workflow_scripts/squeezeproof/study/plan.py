@@ -14,6 +14,7 @@ from squeezeproof.entries.compression import CONTROL, NONE
 from squeezeproof.entries.settings import as_dict
 from squeezeproof.study.combinations import (
     after_contradictions,
+    dataset_notices,
     random_weights_notices,
     seed_notices,
     variant_contradictions,
@@ -69,7 +70,7 @@ class Study:
         self.seeds = self.config["seeds"]
         self.compute = self.config["compute"]
         self.published = self.config["published"]
-        self.notices += [*seed_notices(config), *random_weights_notices(typed)]
+        self.notices += [*seed_notices(config), *random_weights_notices(typed), *dataset_notices(typed)]
         self.datasets = {
             name: _dataset(name, typed.datasets[name], settings) for name, settings in self.config["datasets"].items()
         }

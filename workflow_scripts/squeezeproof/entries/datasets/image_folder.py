@@ -8,6 +8,7 @@ from squeezeproof.entries.dataset import Dataset
 from squeezeproof.entries.settings import Text, Whole, setting
 from squeezeproof.errors import InputError
 
+SPLITS = ("train", "test")
 # Folders that archivers and file managers leave.
 STRAY = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 
@@ -46,22 +47,34 @@ class ImageFolder(Dataset):
     def _files(self) -> dict[str, dict[str, int]]:
         """Split -> class -> files; of a split that is not there, nothing."""
         root = Path(os.path.expanduser(self.root))
-        return {split: _files_of_classes(root / split) for split in ("train", "test")}
+        return {split: _files_of_classes(root / split) for split in SPLITS}
 
     @classmethod
     def missing(cls, settings: dict[str, Any]) -> str | None:
         """See Dataset."""
-        for split in ("train", "test"):
-            folder = os.path.join(os.path.expanduser(settings["root"]), split)
-            if not os.path.isdir(folder):
-                return f"{folder}: there is no such folder; images belong in {folder}/CLASS/NAME.png"
+        root = Path(os.path.expanduser(settings["root"]))
+        for split in SPLITS:
+            if not (root / split).is_dir():
+                meant = " or ".join(str(root / name) for name in _beside(root))
+                hint = f"; if {meant} is meant, rename it {split}" if meant else ""
+                return f"{root / split}: there is no such folder; images belong in {root / split}/CLASS/NAME.png{hint}"
         return None
+
+    def notices(self, path: str) -> Iterator[str]:
+        """See Dataset."""
+        root, classes = Path(os.path.expanduser(self.root)), set(self.class_names())
+        for name, found in _beside(root).items():
+            if classes & found:
+                yield (
+                    f"{path}.root: {root / name} is passed over, as train and test alone are read; images for "
+                    f"validation are set aside of those in train, by validation: N"
+                )
 
     @classmethod
     def count_files(cls, settings: dict[str, Any]) -> dict[str, int]:
         """See Dataset."""
         root = Path(os.path.expanduser(settings["root"]))
-        return {split: _files_in_folders(root / split) for split in ("train", "test")}
+        return {split: _files_in_folders(root / split) for split in SPLITS}
 
 
 def _files_in_folders(split: Path) -> int:
@@ -74,14 +87,33 @@ def _files_in_folders(split: Path) -> int:
     return sum(_files_of_classes(split).values())
 
 
+def _beside(root: Path) -> dict[str, set[str]]:
+    """Folder beside the splits, in the order of their names -> names of the folders in it that hold files."""
+    # One file tells that there are some.
+    held = {
+        beside.name: {folder.name for folder in _folders(beside.path) if any(_files(folder.path))}
+        for beside in sorted(_folders(root), key=lambda entry: entry.name)
+        if beside.name not in SPLITS
+    }
+    return {name: folders for name, folders in held.items() if folders}
+
+
 def _files_of_classes(split: Path) -> dict[str, int]:
     """Class -> files that are not hidden in its folder; nothing where there is no such directory."""
+    return {folder.name: sum(1 for _ in _files(folder.path)) for folder in _folders(split)}
+
+
+def _folders(place: str | Path) -> Iterator[os.DirEntry[str]]:
+    """Folders that are neither hidden nor of STRAY."""
+    for entry in _entries(place):
+        if entry.name not in STRAY and not entry.name.startswith(".") and is_folder(entry):
+            yield entry
+
+
+def _files(folder: str) -> Iterator[os.DirEntry[str]]:
+    """Files that are not hidden."""
     # The entries of a directory know whether they are files: no look at each of them, of which there may be a million.
-    return {
-        folder.name: sum(not entry.name.startswith(".") and not is_folder(entry) for entry in _entries(folder.path))
-        for folder in _entries(split)
-        if folder.name not in STRAY and not folder.name.startswith(".") and is_folder(folder)
-    }
+    return (entry for entry in _entries(folder) if not entry.name.startswith(".") and not is_folder(entry))
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
