@@ -13,6 +13,7 @@ from squeezeproof.entries.architecture import Architecture
 from squeezeproof.entries.budget import with_budget
 from squeezeproof.entries.compression import Compression, Pruning
 from squeezeproof.entries.dataset import Dataset, Downloaded
+from squeezeproof.entries.normalization import MeanAndStd
 from squeezeproof.study.code import LIBRARY, closure
 from squeezeproof.study.trainings import Extension, Training, TrainingSettings
 
@@ -29,6 +30,7 @@ MODELS = {
     checked.AdmmSettings: registry.compressions()["admm"],
     checked.QuantizationSettings: registry.compressions()["quantization"],
     checked.ExternalSettings: registry.compressions()["external"],
+    checked.MeanAndStdSettings: MeanAndStd,
     checked.ArchitectureSettings: Architecture,
     checked.CustomSettings: registry.architectures()["custom"],
     checked.DatasetSettings: Dataset,
@@ -42,6 +44,12 @@ ATTACKS = [*registry.attacks(), *(name for library in registry.libraries().value
 BASES = {Adversary, Architecture, Compression, Dataset}
 
 
+def is_union(annotation):
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return get_origin(annotation) in (Union, types.UnionType)
+
+
 def said(annotation):
     """A type as both sides can say it: without what pydantic checks of a value, a union or a literal as a set."""
     origin, parts = get_origin(annotation), get_args(annotation)
@@ -50,7 +58,10 @@ def said(annotation):
     if origin is Annotated:
         return said(parts[0])
     if origin in (Union, types.UnionType):
-        options = {said(part) for part in parts}
+        options = set()
+        for part in parts:
+            found = said(part)
+            options |= found if is_union(part) and isinstance(found, frozenset) else {found}
         # One of several entries is what they share.
         shared = {
             next((base for base in BASES if isinstance(one, type) and issubclass(one, base)), one) for one in options

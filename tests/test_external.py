@@ -134,7 +134,7 @@ def test_a_base_that_is_read_wrongly_is_told_and_what_its_entry_needs():
     base.normalize = Normalize([1.0], [1.0])
     told = (
         r"my/file: its base labels \d+\.\d% of 300 images right\. Read in other ways: normalization: .*\. "
-        r"Most likely the right one: normalization: \w+, in the base's entry of `architectures`$"
+        r"Most likely the right one: normalization: [^;]+, in the base's entry of `architectures`$"
     )
     with pytest.raises(InputError, match=told):
         compared(trained(), base)

@@ -132,11 +132,21 @@ class QuantizationSettings(CompressionSettings):
     first_last: Literal["quantize", "keep"]
 
 
+class MeanAndStdSettings(TypedDict):
+    """`entries.normalization.MeanAndStd`."""
+
+    mean: list[float]
+    std: list[float]
+
+
+Normalization = Literal["dataset", "none", "half", "imagenet", "bytes"] | MeanAndStdSettings
+
+
 class ArchitectureSettings(TypedDict):
     """Of every network: `entries.architecture.Architecture`."""
 
     kind: str
-    normalization: Literal["dataset", "none", "half", "imagenet", "bytes"]
+    normalization: Normalization
     initialization: Literal["own", "glorot_uniform", "he_normal"]
     checkpoint: str | None
 
@@ -153,7 +163,7 @@ class ExternalSettings(CompressionSettings):
 
     file: str
     of: str
-    normalization: Literal["dataset", "none", "half", "imagenet", "bytes"] | None
+    normalization: Normalization | None
     channels: Literal["rgb", "bgr"]
     layout: Literal["nchw", "nhwc"] | None
     outputs: Literal["logits", "probabilities", "energies"] | None

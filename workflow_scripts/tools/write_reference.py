@@ -188,7 +188,8 @@ def _table(settings):
 def _values(key, field):
     parts = options(field)
     if listed := [value for part in parts for value in part.get("enum", ())]:
-        return ", ".join(f"`{value}`" for value in listed)
+        mapping = " or a mapping" * any("$ref" in part for part in parts)
+        return ", ".join(f"`{value}`" for value in listed) + mapping
     if "oneOf" in field or any("oneOf" in part for part in parts):
         nullable = "null, a method" if {"type": "null"} in parts else "a method"
         return f"{nullable} or a mapping with `method`"

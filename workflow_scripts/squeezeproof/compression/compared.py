@@ -8,8 +8,8 @@ from scipy.special import bdtr
 from torch import nn
 
 from squeezeproof.errors import InputError
-from squeezeproof.models.build import moments
 from squeezeproof.models.foreign import Foreign
+from squeezeproof.models.moments import PUBLIC, named_moments, said
 from squeezeproof.models.normalize import Normalize
 from squeezeproof.models.predict import predict
 from squeezeproof.types import DatasetMetadata
@@ -171,7 +171,12 @@ def _read(
 
 def _readings(model: Any, dataset: DatasetMetadata) -> dict[str, nn.Module]:
     """What to write -> the model read so."""
-    found = {f"normalization: {name}": _behind(Normalize(*pair), model) for name, pair in moments(dataset).items()}
+    known = named_moments(dataset) | {
+        said({"mean": mean, "std": std}): (mean, std)
+        for mean, std in PUBLIC.values()
+        if len(mean) == dataset["shape"][0]
+    }
+    found = {f"normalization: {name}": _behind(Normalize(*pair), model) for name, pair in known.items()}
     if dataset["shape"][0] > 1:
         found["channels in reverse order"] = _behind(torch.nn.Sequential(Reversed(), model.normalize), model)
     if isinstance(model.network, Foreign):

@@ -9,9 +9,10 @@ from torch import nn
 
 from squeezeproof.checked import ArchitectureSettings, ExternalSettings
 from squeezeproof.errors import InputError, NotSupported, pass_on
-from squeezeproof.models.build import build, moments, specification
+from squeezeproof.models.build import build, specification
 from squeezeproof.models.checkpoints import load_weights
 from squeezeproof.models.foreign import FORMATS, open_file, open_format
+from squeezeproof.models.moments import moments
 from squeezeproof.models.own_pixels import alike, another, normalization_in
 from squeezeproof.models.state_dicts import fitted
 from squeezeproof.models.takes import Takes, by_input, by_weights, for_compressed, unlike
@@ -41,7 +42,7 @@ def read_external(
         return _deployed(path, settings, base, dataset)
     spec: Specification = base if settings["architecture"] is None else specification(settings["architecture"], dataset)
     if settings["normalization"] is not None:
-        mean, std = moments(dataset)[settings["normalization"]]
+        mean, std = moments(settings["normalization"], dataset)
         spec = {**spec, "mean": mean, "std": std}
     model = build(spec, seed=0).eval()
     own, given = normalization_in(path), (spec["mean"], spec["std"])
@@ -95,7 +96,7 @@ def _deployed(
     path: str | Path, settings: ExternalSettings, base: Specification, dataset: DatasetMetadata
 ) -> tuple[nn.Module, Specification, Masks, list[str]]:
     """The same of a file that holds its network."""
-    mean, std = moments(dataset)[settings["normalization"]] if settings["normalization"] else (None, None)
+    mean, std = moments(settings["normalization"], dataset) if settings["normalization"] else (None, None)
     options = {key: settings[key] for key in ("channels", "layout", "outputs", "output")}
     try:
         model = open_file(path, shape=dataset["shape"], classes=len(dataset["classes"]), mean=mean, std=std, **options)

@@ -6,34 +6,17 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from squeezeproof.entries.entry import Entry
+from squeezeproof.entries.normalization import Normalization, normalization, normalization_contradictions
 from squeezeproof.entries.settings import Text, Whole, setting
 
 # The ending of files of weights, and those of what torch.save writes.
 WEIGHTS = ".safetensors"
 TORCH_FILES = (".pt", ".pth", ".pth.tar", ".ckpt", ".bin", ".pkl", ".t7", ".tar")
 
-Normalization = Literal["dataset", "none", "half", "imagenet", "bytes"]
-NORMALIZATIONS = (
-    "`dataset` subtracts the training images' mean and divides by their std per channel; `none` feeds pixels; `half` "
-    "maps [0, 1] to [-1, 1]; `imagenet` takes ImageNet's mean and std as torchvision does; `bytes` maps [0, 1] to "
-    "[0, 255]."
-)
 Initialization = Literal["own", "glorot_uniform", "he_normal"]
 # What the network's code draws.
 OWN: Initialization = "own"
 Stem = Annotated[Whole, Field(description="Filters of the stem; later stages scale with it.", ge=1, le=1024)]
-
-
-def normalization(default: Normalization = "dataset") -> Any:
-    """The field `normalization`."""
-    return setting(NORMALIZATIONS, default)
-
-
-def normalization_contradictions(path: str, normalization: Normalization | None, study: Any) -> Iterator[str]:
-    """A contradiction of ImageNet's three channels with every data set of another number."""
-    for name, dataset in study.datasets.items():
-        if normalization == "imagenet" and dataset.channels_of_images() != 3:
-            yield f"{path}: imagenet is of 3 channels, datasets.{name} has {dataset.channels_of_images()}"
 
 
 def width(default: int, most: int = 4096) -> Any:

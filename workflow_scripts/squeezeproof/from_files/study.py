@@ -16,7 +16,8 @@ from squeezeproof.entries.compression import NONE
 from squeezeproof.entries.settings import read_number
 from squeezeproof.errors import InputError
 from squeezeproof.from_files.images import Images, read_images
-from squeezeproof.from_files.networks import Network, find_network, find_pair
+from squeezeproof.from_files.networks import Network, find_network
+from squeezeproof.from_files.pairs import find_pair
 from squeezeproof.gpus import sees_gpu
 from squeezeproof.study.paths import Paths
 from squeezeproof.study.quick import batch_size, budgets, in_minutes, radii

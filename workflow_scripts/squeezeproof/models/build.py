@@ -20,6 +20,7 @@ from squeezeproof.models.attention import unfold_attention
 from squeezeproof.models.copies import not_copied
 from squeezeproof.models.functional import call_layers
 from squeezeproof.models.initialization import initialize
+from squeezeproof.models.moments import moments
 from squeezeproof.models.normalize import Normalize
 from squeezeproof.models.specifications import check_specification
 from squeezeproof.randomness import own_randomness
@@ -28,8 +29,6 @@ from squeezeproof.types import DatasetMetadata, Specification
 from squeezeproof.untrusted import check_members, check_parameters
 
 FACTORIES = registry.Functions(registry.architectures())
-# Mean and std of ImageNet's training images, as torchvision's weights expect them.
-IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 # Settings of an architecture that are none of its factory.
 APART = ("kind", "normalization", "initialization", "checkpoint", "pretrained")
 
@@ -41,7 +40,7 @@ def specification(settings: ArchitectureSettings, dataset: DatasetMetadata) -> S
         settings: a checked entry of `architectures`.
         dataset: metadata of a prepared split, with its `shape` (C, H, W) and number of classes.
     """
-    mean, std = moments(dataset)[settings["normalization"]]
+    mean, std = moments(settings["normalization"], dataset)
     return {
         "architecture": settings,
         "in_channels": dataset["shape"][0],
@@ -50,18 +49,6 @@ def specification(settings: ArchitectureSettings, dataset: DatasetMetadata) -> S
         "mean": mean,
         "std": std,
     }
-
-
-def moments(dataset: DatasetMetadata) -> dict[str, tuple[list[float], list[float]]]:
-    """Normalization of a config -> (mean, std) per channel, for the metadata of a prepared split."""
-    channels = dataset["shape"][0]
-    found = {
-        "dataset": (dataset["mean"], dataset["std"]),
-        "none": ([0.0] * channels, [1.0] * channels),
-        "half": ([0.5] * channels, [0.5] * channels),
-        "bytes": ([0.0] * channels, [1 / 255] * channels),
-    }
-    return found | {"imagenet": IMAGENET} if channels == len(IMAGENET[0]) else found
 
 
 def build(spec: Specification, seed: int) -> nn.Sequential:

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from squeezeproof.errors import InputError
+from squeezeproof.models.moments import Moments
 from squeezeproof.store.tensors import read_foreign
 
 MEAN, STD = "normalize.mean", "normalize.std"
 # Relative distance of two numbers that are one, rounded.
 ROUNDED = 1e-4
-# Mean and std per channel.
-Moments = tuple[Sequence[float], Sequence[float]]
 
 
 def normalization_in(path: str | Path) -> Moments | None:

@@ -1,6 +1,7 @@
 from typing import Literal
 
-from squeezeproof.entries.architecture import Architecture, Normalization, normalization, width
+from squeezeproof.entries.architecture import Architecture, width
+from squeezeproof.entries.normalization import Normalization, normalization
 from squeezeproof.entries.settings import Whole
 
 

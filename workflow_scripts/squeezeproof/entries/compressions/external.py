@@ -2,14 +2,9 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from squeezeproof.entries import registry
-from squeezeproof.entries.architecture import (
-    NORMALIZATIONS,
-    WEIGHTS,
-    Normalization,
-    normalization_contradictions,
-    weights_contradictions,
-)
+from squeezeproof.entries.architecture import WEIGHTS, weights_contradictions
 from squeezeproof.entries.compression import Compression
+from squeezeproof.entries.normalization import NORMALIZATIONS, Normalization, normalization_contradictions
 from squeezeproof.entries.settings import Text, setting
 from squeezeproof.entries.unions import one_of
 

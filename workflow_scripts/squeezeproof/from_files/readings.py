@@ -1,0 +1,112 @@
+"""What the pixels of a network are made of, as far as some images tell: every usual normalization is tried."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pydantic import ValidationError
+from scipy.stats import binomtest
+
+from squeezeproof.entries.normalization import MeanAndStd
+from squeezeproof.entries.settings import as_dict, suggest
+from squeezeproof.errors import InputError
+from squeezeproof.models.moments import IMAGENET, PUBLIC, Moments, moments, said
+from squeezeproof.models.own_pixels import alike, another, normalization_in
+from squeezeproof.study.schema import in_words
+from squeezeproof.types import DatasetMetadata
+
+NORMALIZATIONS = ("none", "half", "imagenet", "bytes")
+# The mean and std of the images at hand, which are nearly those of the training images.
+THESE = "by these images"
+# Distance of a mean or std, of pixels in [0, 1], within which two normalizations are nearly one.
+NEAR = 0.02
+# Probability below which two readings of a model that are equally good would differ so much on some images.
+TELLING = 0.01
+
+
+def as_good(right: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether some images do not tell two readings of a model apart, by the sign test.
+
+    Args:
+        right, other: bool [N], which of them each labels rightly.
+    """
+    more, fewer = int((right & ~other).sum()), int((other & ~right).sum())
+    return more + fewer == 0 or bool(binomtest(more, more + fewer).pvalue > TELLING)
+
+
+def usual(given: Any, images: torch.Tensor, first: str | None = None) -> dict[str, Any]:
+    """Name -> `normalization` of every usual one for some images, of the `first` of them before the others; the given
+    one alone where there is one.
+
+    Those of public data sets come before that of the images at hand, which is left out where it is nearly one of them.
+    """
+    if given is not None:
+        return {name_of(given): given}
+    channels = images.shape[1]
+    found: dict[str, Any] = {name: name for name in NORMALIZATIONS if name != "imagenet" or channels == 3}
+    public = {name: numbers for name, numbers in PUBLIC.items() if len(numbers[0]) == channels}
+    found |= {name: {"mean": mean, "std": std} for name, (mean, std) in public.items()}
+    pixels = images.double().div(255).transpose(0, 1).flatten(1)
+    own = pixels.mean(1).tolist(), pixels.std(1).tolist()
+    if min(own[1]) > 0 and not any(_near(own, numbers) for numbers in [*public.values(), IMAGENET]):
+        mean, std = ([round(number, 4) for number in numbers] for numbers in own)
+        found[THESE] = {"mean": mean, "std": std}
+    return {name: found[name] for name in sorted(found, key=lambda name: name != first)}
+
+
+def _near(one: Moments, other: Moments) -> bool:
+    return len(one[0]) == len(other[0]) and all(
+        abs(a - b) < NEAR for a, b in zip([*one[0], *one[1]], [*other[0], *other[1]], strict=True)
+    )
+
+
+def name_of(normalization: Any) -> str:
+    """What messages call a normalization: its own name, or its numbers."""
+    public = (name for name, (mean, std) in PUBLIC.items() if normalization == {"mean": mean, "std": std})
+    return next(public, said(normalization))
+
+
+def of_the_file(path: str | Path, readings: dict[str, Any], given: Any, dataset: DatasetMetadata) -> dict[str, Any]:
+    """The reading that a checkpoint of a study says, all readings where the file says nothing."""
+    own = normalization_in(path)
+    if own is None:
+        return readings
+    found = {name: value for name, value in readings.items() if alike(own, moments(value, dataset))}
+    if given is not None and not found:
+        raise another(f"BASE={path}", own, moments(given, dataset), "leave the normalization out")
+    mean, std = ([float(f"{number:.6g}") for number in numbers] for numbers in own)
+    numbers = {"mean": mean, "std": std}
+    return found or {said(numbers): numbers}
+
+
+def read_normalization(text: str, images: torch.Tensor) -> Any:
+    """The `normalization` that NORMALIZATION= says: a name of a config, of a public data set, or a mapping of numbers.
+
+    Args:
+        images: uint8 [N, C, H, W] that it is of.
+    """
+    what, names = f"NORMALIZATION={text}", {name.casefold(): name for name in (*NORMALIZATIONS, *PUBLIC)}
+    if text.lstrip().startswith("{"):
+        found: Any = _mean_and_std(text, what)
+    elif (name := names.get(text.casefold())) is None:
+        why = "; no training images are at hand" if text == "dataset" else suggest(text, names.values())
+        numbers = "{mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616]}"
+        raise InputError(f"{what}: {text!r} is unknown{why}; NORMALIZATION='{numbers}' gives numbers")
+    else:
+        found = dict(zip(("mean", "std"), PUBLIC[name], strict=True)) if name in PUBLIC else name
+    channels = len(found["mean"]) if isinstance(found, dict) else 3 if found == "imagenet" else images.shape[1]
+    if channels != images.shape[1]:
+        raise InputError(f"{what}: has {channels} channel{'s' * (channels > 1)}, the images have {images.shape[1]}")
+    return found
+
+
+def _mean_and_std(text: str, what: str) -> dict[str, Any]:
+    try:
+        written = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"{what}: is no mapping such as '{{mean: [0.5], std: [0.5]}}'") from None
+    try:
+        return as_dict(MeanAndStd.model_validate(written))
+    except ValidationError as error:
+        raise InputError(f"{what}: {'; '.join(in_words(error, written, MeanAndStd))}") from None
