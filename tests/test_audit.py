@@ -406,6 +406,22 @@ def test_models_that_answer_with_one_class_are_told_of_by_check_22_alone():
     assert of_models(clean, attacked) == {(23, "small"), (23, "smaller"), (27, "small"), (27, "smaller")}
 
 
+@pytest.mark.parametrize(("own", "told"), [(None, {27}), (20, set()), (60, set()), (150, {27})])
+def test_a_model_that_resists_an_attack_on_itself_may_resist_that_on_its_base(own, told):
+    """One that was trained against it changes no label where its standard base changes most."""
+    labels, next_class = np.arange(200) % CLASSES, (np.arange(200) + 1) % CLASSES
+    models = Models()
+    models.add("digits", "base", "base", labels, {"clean": labels, "pgd": np.where(labels > 0, next_class, labels)}, {})
+    models.add("digits", "base", "robust", labels, {"clean": labels, "pgd": labels}, {})
+    if own is not None:
+        fooled = np.where(np.arange(200) < own, next_class, labels)
+        models.add("digits", "robust", "robust", labels, {"clean": labels, "pgd": fooled}, {})
+    found = models.findings({}, {("digits", "base"): None, ("digits", "robust"): "base"})
+    told_of = [one for one in found if one.check == 27 and one.verdict != "pass"]
+    assert {one.check for one in told_of} == told
+    assert all("unless it was trained against attacks" in one.message for one in told_of)
+
+
 @pytest.mark.parametrize(("sets", "differing", "told"), [
     (1, 5, set()), (1, 9, set()), (1, 10, {27}), (2, 9, set()), (3, 4, set()), (3, 5, {27}),
 ])  # fmt: skip

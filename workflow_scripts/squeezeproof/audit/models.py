@@ -43,8 +43,9 @@ FEWER, SEVERAL = 5, 3
 STANDING = 0.1
 # Images that one of two attacks changes the source's label of and the other does not, from which any model tells them.
 TOLD_APART = 10
-# Labels that an attack changes on its source from which it changes some on a model of the same base.
-FOOLED = 50
+# Labels that an attack changes on its source from which it changes some on a model of the same base, and the share of
+# all labels that it changes on that model itself, from which on some other images of that size change one, too.
+FOOLED, FALLEN = 50, 0.5
 SHOWN = 3
 # Standard errors of the accuracy up to which chance explains that a model knows more than the largest class.
 CHANCE = 2.0
@@ -221,9 +222,11 @@ class Models:
             }
             found = [f"it has two labels for {differing} clean images"] if twice else []
             found += [f"{text}: {', '.join(names[:SHOWN])}" for text, names in cells.items() if names]
+            # Training against attacks may do it as well, where nothing tells what the target resists.
+            trained = ", unless it was trained against attacks" * (len(found) == 1 and bool(untouched[dataset, target]))
             message = (
-                f"{'; '.join(found)}: these are labels of another model, of other images or in another order; make its "
-                f"predictions again"
+                f"{'; '.join(found)}: these are labels of another model, of other images or in another order{trained}; "
+                f"make its predictions again"
             )
             verdict = FAILURE if twice or elsewhere[dataset, target] else WARNING
             yield judge((dataset, EVERY, target, EVERY), 27, len(found), 0, message, verdict=verdict)
@@ -256,12 +259,17 @@ class Models:
         return found
 
     def _untouched(self, parents: dict[tuple[str, str], str | None]) -> dict[tuple[str, str], list[str]]:
-        """(data set, target) -> cells in which no label changes, of sources of the same base whose own labels do."""
+        """(data set, target) -> cells in which no label changes, of sources of the same base whose own labels do.
+
+        Of a target that resists the same attack on itself, as one that was trained against it does, that says nothing.
+        """
         found = defaultdict(list)
         for (dataset, source, target, attack), changed in self._changed.items():
             one_base = (parents.get((dataset, source)) or source) == (parents.get((dataset, target)) or target)
             fooled = self._changed.get((dataset, source, source, attack), 0)
-            if one_base and not changed and fooled >= FOOLED and not constant(self._clean[dataset][target]):
+            own = self._changed.get((dataset, target, target, attack), np.inf)
+            resists = own < max(FOOLED, FALLEN * len(self._labels[dataset]))
+            if one_base and not (changed or resists or constant(self._clean[dataset][target])) and fooled >= FOOLED:
                 found[dataset, target].append(f"{attack} of {source}")
         return found
 
