@@ -1,14 +1,23 @@
 """Attention as linear layers computes what torch's does, and is pruned, quantized and exported like all others."""
 
+import re
+import sys
+import textwrap
+from types import ModuleType
+
 import pytest
+import safetensors.torch
 import torch
-from model_examples import CLASSES
+from conftest import ROOT
+from model_examples import CLASSES, spec_of
 from torch import nn
 
 from squeezeproof.compression.quantization import quantize
 from squeezeproof.compression.weights import prunable
 from squeezeproof.deployment.export import export_onnx
 from squeezeproof.models.attention import Attention, unfold_attention
+from squeezeproof.models.build import build
+from squeezeproof.models.checkpoints import save_model
 from squeezeproof.models.measure import layer_macs, measure
 
 SHAPE = (1, 8, 8)
@@ -94,6 +103,24 @@ def test_a_state_of_torchs_attention_is_loaded():
     assert torch.equal(model.attention.in_proj.weight, source.attention.in_proj_weight)
     again = unfolded()
     again.load_state_dict(model.state_dict(), strict=True)
+
+
+def test_the_documented_lines_load_a_checkpoint_into_torchs_attention(tmp_path, monkeypatch):
+    (page,) = re.findall(r"```python\n( *tensors = .*?)```", (ROOT / "docs/bring_a_model.md").read_text(), re.S)
+    lines = textwrap.dedent(page)
+    module = ModuleType("made_up_networks")
+    module.vision = lambda **_: Vision()
+    monkeypatch.setitem(sys.modules, "made_up_networks", module)
+    spec = spec_of("custom", factory="made_up_networks:vision", arguments={})
+    model = build(spec, seed=0).eval()
+    assert isinstance(model.network.attention, Attention)
+    path = tmp_path / re.search(r'"(.*)"', lines)[1]
+    path.parent.mkdir(parents=True)
+    save_model(path, model, spec, {"network.attention.in_proj.weight": torch.ones(24, 8, dtype=torch.bool)})
+    monkeypatch.chdir(tmp_path)
+    network, pixels = Vision().eval(), torch.rand(2, *SHAPE)
+    exec(lines, {"safetensors": safetensors, "network": network})
+    torch.testing.assert_close(network(model.normalize(pixels)), model(pixels), rtol=1e-4, atol=1e-5)
 
 
 def test_every_weight_of_a_transformer_is_quantized_and_exported(tmp_path):
