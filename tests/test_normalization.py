@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from check_examples import safetensors
 from plan_examples import SMALL
 from study_examples import changed
-from test_check import safetensors
 from torch import nn
 
 from squeezeproof.errors import InputError

@@ -1,0 +1,150 @@
+"""Which network a file of weights belongs to, and what its pixels are made of."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torchvision
+from attack_fixtures import held_out
+from check_examples import CLASSES, NETWORK, safetensors, trained
+from safetensors.torch import save_file
+from torch import nn
+
+from squeezeproof.errors import InputError
+from squeezeproof.from_files import known, networks, pairs
+from squeezeproof.from_files.known import shapes
+from squeezeproof.from_files.networks import find_network
+from squeezeproof.from_files.readings import as_good
+from squeezeproof.models.build import build, specification
+from squeezeproof.models.zoo import torchvision_network
+
+
+@pytest.fixture(scope="module")
+def base():
+    return trained()
+
+
+def test_the_pixels_of_the_base_are_found_by_trying(base, tmp_path):
+    path = safetensors(base, tmp_path / "base.safetensors")
+    found = find_network(path, *held_out(150), CLASSES, NETWORK)
+    assert found.settings == {**NETWORK, "normalization": "half"} and found.accuracy > 0.8
+    assert "normalization half: " in found.note and "(none " in found.note
+    told = find_network(path, *held_out(150), CLASSES, NETWORK, "none")
+    assert told.settings["normalization"] == "none" and told.accuracy < found.accuracy
+
+
+@pytest.mark.parametrize(("better", "worse", "alike"), [(0, 0, True), (8, 2, True), (6, 0, True), (14, 2, False)])
+def test_readings_that_a_handful_of_images_tell_apart_are_alike(better, worse, alike):
+    right, other = torch.ones(200, dtype=torch.bool), torch.ones(200, dtype=torch.bool)
+    right[:worse], other[worse : worse + better] = False, False
+    assert as_good(right, other) is alike
+
+
+def test_of_readings_that_are_alike_that_is_taken_with_which_the_compressed_model_agrees(monkeypatch):
+    """Read by the best of the two on 200 images, a sound pruned network lost a fifth of its accuracy."""
+    labels = {"bytes": torch.zeros(10, dtype=torch.int64), "none": torch.arange(10) // 5}
+    first, second = (
+        networks.Network({**NETWORK, "normalization": name}, 0.9, f"{name}: told", name, {}, name)
+        for name in ("bytes", "none")
+    )
+    read = []
+
+    def external(settings, base, *images):
+        read.append(base.reading)
+        found = pairs.Reading({**settings, "read": base.reading}, labels["none"], ["read"])
+        return pairs.External("", {base.reading: found})
+
+    monkeypatch.setattr(pairs, "_external", external)
+    monkeypatch.setattr(pairs, "predict", lambda model, images: labels[model])
+    given = None, torch.arange(10) // 5, CLASSES
+    both = replace(first, others=(second,))
+    base, external, note = pairs.find_pair({"file": "m.safetensors"}, both, *given)
+    assert base.settings["normalization"] == external["read"] == "none" and read == ["bytes", "none"]
+    assert note == "normalization none, 100.0% of 10 images right, as the base in 100.0%; read"
+    assert base.note == "none: told; taken is none, with which the compressed model agrees in 100.0%, 50.0% with bytes"
+    alone, external, _ = pairs.find_pair({"file": "m.safetensors"}, first, *given)
+    assert alone.note == "bytes: told" and external["read"] == "bytes"
+    # A file that holds its network is read once, whatever the base's pixels are.
+    read.clear()
+    base, external, _ = pairs.find_pair({"file": "m.onnx"}, both, *given)
+    assert base.reading == "none" and read == ["bytes"]
+
+
+def test_a_network_of_torchvision_is_recognised_by_its_tensors(tmp_path, monkeypatch):
+    network = torchvision_network(in_channels=3, num_classes=2, image_size=32, name="mobilenet_v3_small")
+    # Black images and white ones, which the last layer is made to tell apart.
+    images = torch.cat([torch.zeros(20, 3, 32, 32), torch.full((20, 3, 32, 32), 255)]).to(torch.uint8)
+    labels = torch.arange(40) // 20
+    hidden = nn.Sequential(network.features, network.avgpool, nn.Flatten(), *network.classifier[:3])
+    last = network.eval().classifier[3]
+    with torch.no_grad():
+        dark, bright = hidden(images[[0, 20]] / 255)
+        last.weight.copy_(torch.stack([dark - bright, bright - dark]))
+        last.bias.copy_(-last.weight @ (dark + bright) / 2)
+    tried = []
+    monkeypatch.setattr(known, "shapes", lambda *given: tried.append(given[0]) or shapes(*given))
+    found = find_network(safetensors(network, tmp_path / "b.safetensors"), images, labels, 2)
+    # Of its 80 networks, in two forms each.
+    assert len([one for one in tried if one["kind"] == "torchvision"]) < 20
+    assert found.settings["name"] == "mobilenet_v3_small" and found.accuracy == 1.0
+
+
+@pytest.mark.parametrize("name", ["regnet_y_400mf", "regnet_x_400mf", "swin_t", "googlenet"])
+def test_a_network_of_torchvision_is_known_without_its_values(name):
+    """RegNets compute their widths with tensors, which have to have values."""
+    dataset = {"shape": [3, 32, 32], "classes": [0, 1, 2]}
+    network = torchvision_network(in_channels=3, num_classes=3, image_size=32, name=name)
+    expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    assert shapes({"kind": "torchvision", "name": name}, dataset) == expected
+
+
+def test_weights_of_no_network_are_refused_with_what_to_write(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(torchvision.models, "list_models", lambda module: ["resnet18"])
+    path = safetensors(base, tmp_path / "base.safetensors")
+    with pytest.raises(InputError, match=r"those of no network .* write FACTORY=module:function.*ARCHITECTURE="):
+        find_network(path, *held_out(50), CLASSES)
+
+
+def test_weights_that_hold_a_network_twice_are_refused_with_how_to_keep_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(torchvision.models, "list_models", lambda module: ["resnet18"])
+    dataset = {"shape": [1, 28, 28], "classes": list(range(CLASSES)), "mean": [0.0], "std": [1.0]}
+    tensors = build(
+        specification({"kind": "cnn3", "width": 32, "normalization": "half"}, dataset), 0
+    ).network.state_dict()
+    path = tmp_path / "twice.safetensors"
+    save_file(
+        {f"{prefix}.{name}": tensor.clone() for prefix in ("ema", "model") for name, tensor in tensors.items()}, path
+    )
+    images = torch.zeros(CLASSES, 1, 28, 28, dtype=torch.uint8)
+    with pytest.raises(
+        InputError, match=r"BASE=.*: holds such a network several times, under ema\. and model\.; keep one"
+    ):
+        find_network(path, images, torch.arange(CLASSES), CLASSES)
+
+
+def test_a_base_that_knows_nothing_is_refused_with_what_was_tried(tmp_path):
+    dataset = {"shape": [1, 8, 8], "classes": list(range(CLASSES)), "mean": [0.0], "std": [1.0]}
+    random = build(specification({**NETWORK, "normalization": "none"}, dataset), seed=1).network
+    path = safetensors(random, tmp_path / "base.safetensors")
+    with pytest.raises(InputError, match=r"at best, the largest class alone is .* Tried: .*normalization bytes"):
+        find_network(path, *held_out(150), CLASSES, NETWORK)
+
+
+def test_the_normalization_that_a_checkpoint_of_a_study_says_is_taken_or_refused(base, tmp_path):
+    """The others would label fewer images rightly, and the page would say so of a base that is better."""
+    images, labels = held_out(100)
+    state = {f"network.{name}": tensor for name, tensor in base.state_dict().items()}
+    for name, moments in {"half": (0.5, 0.5), "own": (0.3, 0.4)}.items():
+        told = {
+            f"normalize.{key}": torch.tensor([[[number]]]) for key, number in zip(("mean", "std"), moments, strict=True)
+        }
+        save_file({**state, **told}, tmp_path / f"{name}.safetensors")
+    path = str(tmp_path / "half.safetensors")
+    found = find_network(path, images, labels, CLASSES, NETWORK)
+    assert found.settings["normalization"] == "half" and "none" not in found.note.partition("; ")[0]
+    with pytest.raises(
+        InputError, match=r"takes pixels minus 0\.5 over 0\.5, as the file says, and would get them minus 0 o"
+    ):
+        find_network(path, images, labels, CLASSES, NETWORK, "none")
+    own = find_network(str(tmp_path / "own.safetensors"), images, labels, CLASSES, NETWORK)
+    assert own.settings["normalization"] == {"mean": [0.3], "std": [0.4]}
