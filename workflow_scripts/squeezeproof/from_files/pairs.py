@@ -64,10 +64,16 @@ class Reading:
 
 @dataclass(frozen=True)
 class External:
-    """The readings of a compressed model that images do not tell from the best one, by name, and how it is called."""
+    """The readings of a compressed model that images do not tell from the best one, by name.
+
+    Attributes:
+        what: how it is called.
+        option: which option says its normalization.
+    """
 
     what: str
     alike: dict[str, Reading]
+    option: str = "OPTIONS"
 
     def told(self, name: str, own: torch.Tensor, labels: torch.Tensor) -> str:
         """What was understood where the reading of that name is taken, for a base that gives the labels `own`."""
@@ -82,7 +88,7 @@ class External:
         # The one that the file says itself is one of the others.
         if untold := [one for one, other in others.items() if as_good(found.labels == own, other == own)]:
             readings = " or ".join(untold)
-            told += f" (so or nearly so by normalization {readings}: OPTIONS='{{normalization: ...}}' says which)"
+            told += f" (so or nearly so by normalization {readings}: {self.option}='{{normalization: ...}}' says which)"
         return "; ".join([told, *found.notes])
 
 
@@ -109,4 +115,5 @@ def _external(
         read[name] = Reading(written, predict(model, images), done)
     right = {name: found.labels == labels for name, found in read.items()}
     best = max(right, key=lambda name: share(right[name]))
-    return External(what, {name: found for name, found in read.items() if as_good(right[best], right[name])})
+    close = {name: found for name, found in read.items() if as_good(right[best], right[name])}
+    return External(what, close, "COMPRESSED_ARCHITECTURE" if architecture else "OPTIONS")
