@@ -24,6 +24,7 @@ from squeezeproof.analysis.answers import (
     remedies,
     strength_of,
 )
+from squeezeproof.analysis.ways import Ways
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
 from squeezeproof.entries import registry
 from squeezeproof.pages.answer_cards import cards
@@ -173,6 +174,9 @@ def test_a_base_that_keeps_nothing_is_told_before_gradients_that_nobody_followed
     assert "no attack followed its gradients" in answer(standing, MARGIN)[1][0]
     [how] = remedies(standing, MARGIN, None)
     assert "COMPRESSED_FACTORY=" in how and "the network that it was made of, fake-quantized" in how
+    ways = Ways(follow="follow them", audited="ask again")
+    assert remedies(standing, MARGIN, None, ways=ways) == ["follow them"]
+    assert remedies(replace(standing, failures=["check 2"]), MARGIN, None, ways=ways) == ["ask again"]
     # What keeps the base's accuracy is not named among what takes it.
     weak = replace(SOUND, attacks=[replace(SAME, name="PGD", kept=0.0), replace(queries, name="noise")])
     assert "under PGD, so" in answer(weak, MARGIN)[1][0]

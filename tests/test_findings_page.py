@@ -4,7 +4,7 @@ import pytest
 from table_examples import over_seeds, whole
 
 from squeezeproof.pages.findings_page import findings_page
-from squeezeproof.pages.sections import condensed, page_table, write_audit_in_short
+from squeezeproof.pages.sections import PageTables, condensed, write_audit_in_short
 from squeezeproof.statistics.crossed import About
 from squeezeproof.tables.files import write_table
 
@@ -127,4 +127,4 @@ def test_architectures_are_named_where_there_are_several(names, said, tmp_path):
     trainings = ["ensemble" if name == "ensemble" else "standard" for name in names]
     sizes = [{"architecture": name, "training": training} for name, training in zip(names, trainings, strict=True)]
     write_table(tmp_path / "compression.csv", whole("compression", sizes))
-    assert page_table(tmp_path, "compression")["training"].iloc[0] == said
+    assert PageTables(tmp_path)["compression"]["training"].iloc[0] == said

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil, log10
 
+from squeezeproof.analysis.ways import OF_STUDY, Ways
 from squeezeproof.entries import registry
 from squeezeproof.tables.words import Verdict
 
@@ -32,12 +33,6 @@ SEVERAL = 5
 MILDER = "a milder compression, or more training after it"
 # What is left where nothing else would change an answer.
 DESIGNED = "an attack that is designed for this very model could find a loss"
-# What is to be done where no attack followed the gradients of a model.
-FOLLOW = (
-    "an attack on the model itself that takes several steps (PGD, AutoAttack); of a file that gives no gradients, on "
-    "the network that it was made of, fake-quantized where the file is int8: make check takes it by COMPRESSED=, its "
-    "weights, and COMPRESSED_FACTORY=, the function that builds it"
-)
 
 
 @dataclass(frozen=True)
@@ -164,12 +159,15 @@ def _warned(found: Evidence) -> list[str]:
     return said + ([f"the audit refuses other results: {' and '.join(found.failures)}"] if found.failures else [])
 
 
-def remedies(found: Evidence, margin: float, seeds: int | None, milder: str = MILDER) -> list[str]:
+def remedies(
+    found: Evidence, margin: float, seeds: int | None, milder: str = MILDER, ways: Ways = OF_STUDY
+) -> list[str]:
     """What would change the answer, as clauses: other models, images, seeds, attacks.
 
     Args:
         seeds: how many the verdicts are of; None for finished models, of which there are no others.
         milder: what would compress less, in the words of the model's own compression.
+        ways: what the reader can do.
     """
     said, _ = answer(found, margin)
     if said == STOP and found.broken:
@@ -177,7 +175,7 @@ def remedies(found: Evidence, margin: float, seeds: int | None, milder: str = MI
     if said == STOP:
         return [milder, "more images cannot undo a loss that was shown"]
     if found.same or found.failures:
-        return ["what tables/audit.csv says to do, and a new run"]
+        return [ways.audited]
     deciding = found.deciding(margin)
     open_losses = [loss for loss in deciding if not loss.within(margin)]
     strong = [loss for loss in found.own if loss.strength >= ITERATED]
@@ -187,7 +185,7 @@ def remedies(found: Evidence, margin: float, seeds: int | None, milder: str = MI
     elif strong and not any(loss.kept > margin for loss in strong):
         changes.append("a smaller eps, at which the base resists an attack of several steps")
     elif not strong:
-        changes.append(FOLLOW)
+        changes.append(ways.follow)
     # Of images that were made for one of the two, more of them tell no more.
     unmoved = [loss for loss in open_losses if loss.verdict != Verdict.TRANSFERS_WORSE]
     if any(loss.difference < 0 for loss in open_losses if loss not in unmoved):

@@ -31,6 +31,7 @@ from squeezeproof.analysis.faced import (
 from squeezeproof.analysis.names import attack_display
 from squeezeproof.analysis.pairs import BASE, Pair
 from squeezeproof.analysis.verdicts import ITSELF, verdicts
+from squeezeproof.analysis.ways import OF_STUDY, Ways
 from squeezeproof.audit.findings import FAILURE, WARNING, Finding
 from squeezeproof.statistics.crossed import About, Mean, interval
 from squeezeproof.tables.table import points, records, unseen
@@ -89,6 +90,7 @@ def replacement(
     statistics: dict[str, Any],
     audit: Sequence[Finding] = (),
     compressed: str = COMPRESSED,
+    ways: Ways = OF_STUDY,
 ) -> Answer:
     """The Answer on two models.
 
@@ -99,6 +101,7 @@ def replacement(
         statistics: alpha and margin, as a study has them.
         audit: findings on both models; after a failure nothing but the failure counts.
         compressed: the name of the compressed model in them.
+        ways: what the reader can do.
     """
     reason = broken([finding for finding in audit if finding.target == compressed])
     weak = any(weak_attack(finding, compressed) for finding in audit)
@@ -121,7 +124,7 @@ def replacement(
     found = _weighed(on_clean, losses, audit, reason)
     verdict, reasons = answer(found, statistics["margin"])
     headline = f"{verdict.capitalize()}: {'; '.join(reasons)}."
-    changes = f"{'; '.join(remedies(found, statistics['margin'], None))}."
+    changes = f"{'; '.join(remedies(found, statistics['margin'], None, ways=ways))}."
     together = table[table["attack"] == TOGETHER].to_dict("records")
     open_there = unproved(faced, doubt)
     sentences = [*(_sentence(row, classes, open_there) for row in together), _clean_sentence(before)]

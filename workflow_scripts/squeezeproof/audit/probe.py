@@ -28,6 +28,8 @@ DEFAULT = {
     **{"keep": "best", "random_start": True, "restarts": 1},
 }
 PASSES = 10
+# How a study lets all attacks on a model see the mean of several passes.
+AVERAGING = "write expectation: 10 for every attack on it"
 # Images that are classified alone, and the share of the largest logit by which those of a batch may differ then.
 ALONE, APART = 8, 0.01
 POINT = 0.01
@@ -94,10 +96,11 @@ def probe(
         ]
 
 
-def agrees(key: Key, trial: Trial, expectation: int = 1) -> Finding:
+def agrees(key: Key, trial: Trial, expectation: int = 1, averaging: str = AVERAGING) -> Finding:
     """Check 6: PASSES passes give the same logits, to rounding, none draws random numbers, and batches do not count.
 
-    Where all attacks see the mean of several passes, `expectation`, that passes differ is a warning.
+    Where all attacks see the mean of several passes, `expectation`, that passes differ is a warning;
+    `averaging` says how to let them.
     """
     passes = Passes.of(lambda: trial.logits(trial.inputs), trial.labels.device, PASSES)
     scale = max(1.0, passes.first.abs().max().item())
@@ -109,7 +112,7 @@ def agrees(key: Key, trial: Trial, expectation: int = 1) -> Finding:
         return judge(key, 6, moved, APART * scale, message)
     source = f" from {' and '.join(passes.drawn)}" if passes.drawn else ""
     random = f"passes differ, or draw random numbers{source}, in eval mode"
-    message = f"{random}; make the model deterministic, or write expectation: 10 for every attack on it"
+    message = f"{random}; make the model deterministic, or {averaging}"
     if expectation > 1:
         message = (
             f"{random}; as its attacks do, what is scored is the mean logits of {expectation} passes, not the labels "

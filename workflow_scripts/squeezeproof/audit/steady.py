@@ -5,7 +5,7 @@ from torch import nn
 
 from squeezeproof.attacks.checks import check_logits
 from squeezeproof.audit.findings import EVERY, FAILURE
-from squeezeproof.audit.probe import agrees
+from squeezeproof.audit.probe import AVERAGING, agrees
 from squeezeproof.audit.trial import Trial
 from squeezeproof.errors import InputError
 from squeezeproof.evaluation.support import as_if_trained
@@ -30,7 +30,6 @@ def check_steady(model: nn.Module, name: str, images: torch.Tensor, labels: torc
         with torch.no_grad():
             # Also what a first pass alone draws, to fill what the others use.
             check_logits(tried(trial.inputs), tried, trial.inputs)
-        found = agrees((EVERY, EVERY, EVERY, EVERY), trial, expectation)
+        found = agrees((EVERY, EVERY, EVERY, EVERY), trial, expectation, f"{AVERAGING}; {ADVICE}")
     if found.verdict == FAILURE:
-        more = f"; {ADVICE}" if found.message.startswith("passes differ") else ""
-        raise InputError(f"{name}: {found.message}{more}")
+        raise InputError(f"{name}: {found.message}")

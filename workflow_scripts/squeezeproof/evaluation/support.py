@@ -15,16 +15,18 @@ from torch import nn
 from squeezeproof.attacks.checks import check_logits
 from squeezeproof.attacks.gradient import loss_and_gradient
 from squeezeproof.attacks.objective import log_odds
+from squeezeproof.checked import ArchitectureSettings
 from squeezeproof.compression.compress import compress
 from squeezeproof.compression.task import Task
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError, NotSupported, pass_on
 from squeezeproof.evaluation.trainable import apart_in_training, fails_in_training
 from squeezeproof.factories import allow
-from squeezeproof.models.build import build
+from squeezeproof.models.build import build, specification
 from squeezeproof.models.checkpoints import check_rebuilds, save_model
 from squeezeproof.models.copies import copied
 from squeezeproof.models.features import features
+from squeezeproof.models.takes import described
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.types import Specification
 
@@ -118,18 +120,10 @@ def look() -> None:
             print(json.dumps(_no_layers(**network)), file=answer, flush=True)
 
 
-def _no_layers(settings: dict[str, Any], shape: list[int], layers: list[str]) -> tuple[bool, str]:
+def _no_layers(settings: ArchitectureSettings, shape: list[int], layers: list[str]) -> tuple[bool, str]:
     channels, side, classes = shape
-    spec: Specification = {
-        "architecture": settings,
-        "in_channels": channels,
-        "image_size": side,
-        "num_classes": classes,
-        "mean": [0.0] * channels,
-        "std": [1.0] * channels,
-    }
     try:
-        model = build(spec, seed=0)
+        model = build(specification(settings, described((channels, side, side), classes)), seed=0)
         features(model, [], torch.zeros(2, channels, side, side))
     except NotSupported:
         # The job that builds it says so in a marker, and the study goes on.

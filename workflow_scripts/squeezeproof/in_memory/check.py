@@ -34,7 +34,7 @@ from squeezeproof.in_memory.inputs import (
 )
 from squeezeproof.in_memory.repeats import distinct
 from squeezeproof.in_memory.run import DATA, Run
-from squeezeproof.in_memory.words import answer_in_words, findings_in_words
+from squeezeproof.in_memory.words import OF_CALL, averaging
 from squeezeproof.pages import answer_page
 from squeezeproof.study import quick
 from squeezeproof.study.entities import Instance
@@ -147,7 +147,7 @@ def check(
     entries = _entries(quick.attacks(gradients, norm) if attacks is None else attacks)
     instances = _instances(entries, eps, norm, pixels[0].numel())
     expectation = expected_passes(instance.settings for instance in instances)
-    run = Run(models, pixels, targets, seed, batch_size, expectation)
+    run = Run(models, pixels, targets, seed, batch_size, expectation, averaging(entries))
     if reason := broken([finding for finding in run.findings if finding.target == BASE]):
         raise InputError(
             f"base: {reason}, so that nothing can be compared with it; give `labels` by the numbers that it has for "
@@ -156,8 +156,7 @@ def check(
     for instance in instances:
         run.attack(instance)
     statistics, audit = {"alpha": alpha, "margin": margin}, [*repeats, *run.audited()]
-    audit = findings_in_words(audit, entries)
-    answer = answer_in_words(replacement(run.clean, run.faced, classes, statistics, audit))
+    answer = replacement(run.clean, run.faced, classes, statistics, audit, ways=OF_CALL)
     more = len(images) - len(pixels)
     again = f"; {more} more are left out, as each is one of these" if more else ""
     told = {

@@ -33,7 +33,8 @@ DATA = "images"
 class Run:
     """Two models on some images, and what every attack crafted on either has made of both.
 
-    A model whose passes differ is scored by the mean logits of `expectation` passes, as many as every attack sees.
+    A model whose passes differ is scored by the mean logits of `expectation` passes, as many as every attack sees;
+    `averaging` says how to let them see several.
 
     Attributes:
         clean: name of the model -> whether it labels the clean images rightly, bool [N].
@@ -49,9 +50,11 @@ class Run:
         seed: int,
         batch_size: int | None,
         expectation: int,
+        averaging: str,
     ) -> None:
         self.models, self.images, self.labels = models, images, labels
         self.seed, self.batch_size, self.expectation = seed, batch_size, expectation
+        self.averaging = averaging
         self.followed = [name for name, model in models.items() if gives_gradients(model, images)]
         self.predictions = {name: self._predict(name, images) for name in models}
         self.clean = {name: labels.numpy() == found for name, found in self.predictions.items()}
@@ -70,7 +73,7 @@ class Run:
         model, shown = self.models[name], (self.images[sample], self.labels[sample], self.seed, self.batch_size)
         with frozen(model):
             trial = Trial(model, *shown)
-            self.findings += [agrees(key, trial, self.expectation), returns_logits(key, trial)]
+            self.findings += [agrees(key, trial, self.expectation, self.averaging), returns_logits(key, trial)]
             if name in self.followed:
                 self.findings.append(has_gradients(key, Trial(as_scored(model, self.images, self.expectation), *shown)))
         self.findings.append(works(key, self.predictions[name], self.labels.numpy()))

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from squeezeproof.analysis.names import attack_displays, finetuning_in_words, level, removals
-from squeezeproof.pages.sections import attack_of, audit_section, page_table, read_audit_in_short, robustness_sections
+from squeezeproof.pages.sections import PageTables, attack_of, audit_section, read_audit_in_short, robustness_sections
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.table import points, records, signed
 from squeezeproof.tables.words import Threat
@@ -15,7 +15,6 @@ from squeezeproof.tables.words import Threat
 MODEL = ["target_architecture", "target_training", "removed"]
 CHOICE = ["target_architecture", "target_training", "target_compression"]
 BASE_SOURCE, OTHER_SOURCE = "from the base model", "from another seed"
-TABLES = ["over_seeds", "selected"]
 
 
 def findings_page(folder: Path, title: str, introduction: str, notes: Any) -> None:
@@ -28,14 +27,15 @@ def findings_page(folder: Path, title: str, introduction: str, notes: Any) -> No
         title, introduction: of the page.
         notes: what the reader must know, one sentence or more each.
     """
-    tables = {name: page_table(folder, name) for name in TABLES}
-    lines = [f"# {title}", "", introduction, "", "## Accuracy", "", *_accuracy(tables["over_seeds"])]
+    tables = PageTables(folder)
+    means = tables["over_seeds"]
+    lines = [f"# {title}", "", introduction, "", "## Accuracy", "", *_accuracy(means)]
     for figure in sorted(folder.glob("*.png")):
         lines += ["", f"![{figure.stem}]({figure.name})"]
-    lines += robustness_sections(folder)
-    lines += ["", "## What may be removed", "", *_selected(tables["selected"], tables["over_seeds"])]
-    if (folder / "deployed.csv").is_file():
-        lines += ["", "## What is deployed", "", *_deployed(page_table(folder, "deployed"))]
+    lines += robustness_sections(tables)
+    lines += ["", "## What may be removed", "", *_selected(tables["selected"], means)]
+    if "deployed" in tables:
+        lines += ["", "## What is deployed", "", *_deployed(tables["deployed"])]
     lines += ["", "## What the audit says", "", *audit_section(read_audit_in_short(folder))]
     lines += ["", "## What to know", "", *(f"- {note}" for note in notes)]
     (folder / "README.md").write_text("\n".join(lines) + "\n")

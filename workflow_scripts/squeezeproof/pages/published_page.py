@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from squeezeproof.analysis.published import AGREES, DISAGREES, TELLING, TOO_WIDE, attack_in_words
-from squeezeproof.pages.sections import page_table, robustness_sections
+from squeezeproof.pages.sections import PageTables, robustness_sections
 from squeezeproof.tables.table import records, signed
 
 MODEL = ["training", "compression", "ratio"]
@@ -26,9 +26,9 @@ def published_page(folder: Path, title: str, introduction: str, names: Mapping[s
         names: the file's compression names, each with the study's.
         notes: what the reader must know of the recipe, one sentence or more each.
     """
-    table = page_table(folder, "published")
+    tables = PageTables(folder)
+    table, sizes = tables["published"], tables["compression"]
     ran = table[table["mean"].notna()]
-    sizes = page_table(folder, "compression")
     introduction = f"{introduction} {_interval(ran)}"
     lines = [f"# {title}", "", introduction, "", "![Published accuracies and ours, with intervals](published.svg)", ""]
     for figure in sorted(folder.glob("*.png")):
@@ -38,7 +38,7 @@ def published_page(folder: Path, title: str, introduction: str, names: Mapping[s
     lines += [f"- {sentence}" for sentence in _unstable(ran, sizes, names)]
     if (ran["compression"] == "none").any():
         lines += ["", "## Compressed against base", "", *_directions(ran)]
-    lines += robustness_sections(folder)
+    lines += robustness_sections(tables)
     lines += ["", "## What to know of the recipe", "", *(f"- {note}" for note in notes)]
     (folder / "README.md").write_text("\n".join(lines) + "\n")
 

@@ -28,17 +28,26 @@ VERDICTS = [
 ]
 
 
-def page_table(folder: Path, name: str) -> pd.DataFrame:
-    """A table of a page. Of a study of several architectures its `training` names the architecture as well, so that
-    models of two of them are never one row nor each other's base.
-    """
-    table = read_table(folder / f"{name}.csv")
-    sides = [side for side in ("", "source_", "target_") if {f"{side}architecture", f"{side}training"} <= set(table)]
-    if _of_several_architectures(folder):
-        for side in sides:
-            names = table[[f"{side}architecture", f"{side}training"]]
-            table[f"{side}training"] = [", ".join(filter(None, row)) for row in names.to_numpy()]
-    return table
+class PageTables:
+    """The tables of a study in the folder of a page."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._several = folder, _of_several_architectures(folder)
+
+    def __contains__(self, name: str) -> bool:
+        return (self.folder / f"{name}.csv").is_file()
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        """A table. Of a study of several architectures its `training` names the architecture as well, so that models of
+        two of them are never one row nor each other's base.
+        """
+        table = read_table(self.folder / f"{name}.csv")
+        if self._several:
+            for side in ("", "source_", "target_"):
+                columns = [f"{side}architecture", f"{side}training"]
+                if set(columns) <= set(table):
+                    table[f"{side}training"] = [", ".join(filter(None, row)) for row in table[columns].to_numpy()]
+        return table
 
 
 def _of_several_architectures(folder: Path) -> bool:
@@ -52,29 +61,25 @@ def _of_several_architectures(folder: Path) -> bool:
     return False
 
 
-def robustness_sections(folder: Path) -> Iterator[str]:
+def robustness_sections(tables: PageTables) -> Iterator[str]:
     """The sections that a page has where its folder holds their tables: the papers' layouts (wide_attacks.*.md,
     wide_stages.md), clean accuracy (clean_differences.csv), losses at rising eps (sweep_differences.csv), verdicts
     (verdicts.csv), and the parts of training and of compression (effects.csv).
     """
+    folder = tables.folder
     for path in sorted(folder.glob("wide_attacks.*.md")):
         yield from ["", f"## Accuracy by attack and level: {path.stem.partition('.')[2]}", "", _untitled(path)]
-    if (folder / "clean_differences.csv").is_file():
-        yield from [
-            "",
-            "## Accuracy on clean images",
-            "",
-            *_clean_section(page_table(folder, "clean_differences")),
-        ]
-    if (folder / "sweep_differences.csv").is_file():
-        yield from ["", "## What is lost as eps rises", "", *_sweeps_section(page_table(folder, "sweep_differences"))]
+    if "clean_differences" in tables:
+        yield from ["", "## Accuracy on clean images", "", *_clean_section(tables["clean_differences"])]
+    if "sweep_differences" in tables:
+        yield from ["", "## What is lost as eps rises", "", *_sweeps_section(tables["sweep_differences"])]
     if (folder / "wide_stages.md").is_file():
         yield from ["", "## Attack after attack on what is left", "", (folder / "wide_stages.md").read_text().rstrip()]
-    if (folder / "verdicts.csv").is_file():
+    if "verdicts" in tables:
         yield from ["", "## Compressed models beside their bases and controls"]
-        yield from verdicts_section(page_table(folder, "verdicts"))
+        yield from verdicts_section(tables["verdicts"])
     # No row where no model trained longer than its base.
-    if (folder / "effects.csv").is_file() and len(effects := page_table(folder, "effects")):
+    if "effects" in tables and len(effects := tables["effects"]):
         yield from ["", "## What the extra training did, and what compression did", ""]
         yield from split_section(effects)
         if (folder / "effects.png").is_file():
