@@ -17,19 +17,14 @@ from squeezeproof.audit.findings import (
     WARNING,
     Finding,
     judge,
-    listed,
-    not_applicable,
 )
+from squeezeproof.audit.labels import SHARED_ERRORS, errors_in_common
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED
 from squeezeproof.store.tensors import array_digests
 from squeezeproof.types import Key
 
 # Arrays of a checkpoint that are no weights.
 MASK = "mask:"
-# Wrong predictions that two models must share before it is more than chance.
-SHARED_ERRORS = 20
-# Share of the errors of models that were trained apart which all of them make alike.
-SHARED = 0.7
 # Share of clean images that rounding may let one model label in two ways.
 ROUNDING = 0.01
 # Bits from which on rounding may change no label of a test split.
@@ -285,24 +280,7 @@ class Models:
         return found
 
     def _labelled(self, parents: dict[tuple[str, str], str | None]) -> Iterator[Finding]:
-        """Check 26: models that were trained apart do not make the same errors.
-
-        Networks trained from different starts share half of their errors or less. Where they agree on another label
-        than the given one nearly every time, the given one is likely to be wrong.
-        """
+        """Check 26 of every data set."""
         for dataset, clean in self._clean.items():
-            key, labels = (dataset, EVERY, EVERY, EVERY), self._labels[dataset]
             apart = [model for model in clean if parents[dataset, model] is None]
-            if len(apart) < 2:
-                yield not_applicable(key, 26, "a single base model; another seed or architecture would tell")
-                continue
-            predicted = np.stack([clean[model] for model in clean])
-            agreed = np.flatnonzero((predicted == predicted[0]).all(axis=0) & (predicted[0] != labels))
-            errors = min(int((clean[model] != labels).sum()) for model in apart)
-            # Of a few shared errors nothing follows.
-            share = len(agreed) / errors if len(agreed) >= SHARED_ERRORS / 2 else 0.0
-            message = (
-                f"all models agree on another label for {len(agreed)} of the {len(labels)} test images "
-                f"({listed(agreed)}), {share:.0%} of the errors of the best: look whether their labels are right"
-            )
-            yield judge(key, 26, share, SHARED, message)
+            yield errors_in_common((dataset, EVERY, EVERY, EVERY), clean, self._labels[dataset], apart)
