@@ -13,6 +13,9 @@ export MPLCONFIGDIR = $(CURDIR)/.snakemake/matplotlib
 endif
 # Set-up is done when this file is newer than the lock.
 READY = .venv/.ready
+# An environment that work trees share is not cleared under whatever runs with it.
+unlinked = @! test -L $(1) || { echo "$(1) is a link to $$(readlink $(1)), which is older than the lock and is not cleared" \
+	"from here: run make there; touch $(1)/.ready where its packages are those of the lock; or remove the link" >&2; exit 1; }
 
 .PHONY: demo check test test-all test-cluster test-cloud fuzz audit-dependencies lint plan estimate resources prune gate reference benchmark simulate docs libraries lock clean
 
@@ -112,6 +115,7 @@ clean:
 	rm -rf .venv .venv-cloud .snakemake
 
 $(READY): requirements.lock
+	$(call unlinked,.venv)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is %s" % sys.version.split()[0])'
 	$(PYTHON) -m venv --clear .venv
 	awk '/^[a-z]/ {uv = /^uv==/} uv' requirements.lock > .venv/uv.lock
@@ -120,6 +124,7 @@ $(READY): requirements.lock
 	touch $@
 
 .venv-cloud/.ready: $(READY) requirements-cloud.lock requirements-test-cloud.lock
+	$(call unlinked,.venv-cloud)
 	$(PYTHON) -m venv --clear .venv-cloud
 	.venv/bin/uv pip sync --python .venv-cloud/bin/python --quiet --require-hashes --compile-bytecode requirements-cloud.lock
 	.venv/bin/uv pip install --python .venv-cloud/bin/python --quiet --no-deps --require-hashes --compile-bytecode \
