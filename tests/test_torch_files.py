@@ -5,8 +5,10 @@ import gzip
 import io
 import os
 import pickle
+import warnings
 import zipfile
 from collections import OrderedDict, defaultdict, deque
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -316,3 +318,22 @@ def test_a_dynamically_quantized_layer_is_named_for_what_it_is(tmp_path):
     torch.ao.quantization.quantize_dynamic(quantized, {nn.Linear}, inplace=True)
     with pytest.raises(InputError, match=r"'1\._packed_params\.dtype' is quantized by torch\.ao"):
         read(tmp_path, quantized.state_dict())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"w": torch.ones(3, 3).to_sparse_csr()},
+        {"w": torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8)},
+    ],
+)
+def test_what_torch_says_of_its_own_kinds_of_tensors_is_not_shown(tmp_path, content):
+    path = saved(tmp_path, content)
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings(record=True) as shown, suppress(InputError):
+            warnings.simplefilter("always")
+            read_state_dict(path)
+    finally:
+        torch.set_warn_always(False)
+    assert [str(one.message) for one in shown] == []

@@ -14,6 +14,7 @@ from squeezeproof.models.build import build
 from squeezeproof.models.device import device_of
 from squeezeproof.models.logits import close
 from squeezeproof.models.quantized import quantize_layers, quantized_layers
+from squeezeproof.models.quantizers import quantized
 from squeezeproof.models.state_dicts import fitted, misfit, no_weights, state_of_file
 from squeezeproof.randomness import own_randomness
 from squeezeproof.runtime import place
@@ -136,7 +137,7 @@ def load_weights(model: nn.Module, path: str | Path, resize: bool = False) -> li
         fit_shapes(network, tensors)
     own = network.state_dict()
     if problem := misfit(tensors, own) or no_weights(tensors, own):
-        raise InputError(f"{path}: {problem}")
+        raise InputError(f"{path}: {quantized(path, tensors.keys()) or problem}")
     network.load_state_dict(state_of(network, tensors), strict=True)
     kinds = {str(tensors[name].dtype) for name in own if own[name].is_floating_point()} - {"torch.float32"}
     return [*notes, *(f"holds {kind[6:]}, which becomes float32" for kind in sorted(kinds))]

@@ -1,14 +1,16 @@
 """The zip files that torch writes: programs among them are refused, with the lines that make a state_dict of one."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 from squeezeproof.errors import InputError
+from squeezeproof.models.quantizers import DECOMPOSED, WRITTEN, of_program
 
 # Of torch.save's zip file.
 WEIGHTS = "data.pkl"
-# What a person is told to write.
-WRITTEN = "weights.pt"
+# Bytes of a graph that is looked into.
+MAX_GRAPH = 100_000_000
 TORCHSCRIPT, EXPORTED = "constants.pkl", ("serialized_exported_program.json", "archive_format", "models/model.json")
 
 
@@ -20,6 +22,7 @@ def refuse_archives(path: str | Path) -> None:
         with zipfile.ZipFile(path) as archive:
             names = ["/".join(name.split("/")[1:]) for name in archive.namelist()]
             damaged = _damaged(archive)
+            pt2e = any(_says(archive, part, DECOMPOSED) for part in archive.infolist())
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except IsADirectoryError:
@@ -28,6 +31,8 @@ def refuse_archives(path: str | Path) -> None:
         return
     if TORCHSCRIPT in names or any(name.startswith("code/") for name in names):
         raise InputError(f"{path}: is a TorchScript program. {save_whole(path, f'torch.jit.load({str(path)!r})')}")
+    if pt2e:
+        raise InputError(f"{path}: {of_program(path)}")
     if any(name in EXPORTED or name.startswith("models/") for name in names):
         raise InputError(
             f"{path}: is a program of torch.export. {save_whole(path, f'torch.export.load({str(path)!r})')}"
@@ -51,6 +56,17 @@ def _damaged(archive: zipfile.ZipFile) -> str | None:
     except (RuntimeError, NotImplementedError, EOFError):
         # Of what is encrypted, or ends before it should, torch says that it cannot be read.
         return None
+
+
+def _says(archive: zipfile.ZipFile, part: zipfile.ZipInfo, words: bytes) -> bool:
+    """Whether a part of torch.export's zip file that describes its graph has these words; it is read, not run."""
+    within = part.filename.partition("/")[2]
+    if not (within in EXPORTED or within.startswith("models/")) or part.file_size > MAX_GRAPH:
+        return False
+    try:
+        return words in archive.read(part)
+    except (RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error):
+        return False
 
 
 def save_whole(path: str | Path, loaded: str | None = None) -> str:

@@ -5,6 +5,7 @@ containers and nothing else; in the place of everything else stands an inert obj
 """
 
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -13,8 +14,9 @@ import torch
 
 from squeezeproof.errors import InputError, pass_on
 from squeezeproof.mistaken import LOOKED_AT, mistaken
+from squeezeproof.models.quantizers import OF_TORCHAO, WRITTEN, of_torchao
 from squeezeproof.models.state_dicts import plain_state, state_of_file
-from squeezeproof.models.torch_archives import WRITTEN, lines_to_save, refuse_archives, save_whole
+from squeezeproof.models.torch_archives import lines_to_save, refuse_archives, save_whole
 from squeezeproof.untrusted import MAX_PARAMETERS
 
 # Keys of the state_dict in files of other programs, the likeliest first.
@@ -118,7 +120,7 @@ def _load(path: str | Path) -> tuple[Any, list[str]]:
     for _ in range(MOST_KINDS):
         try:
             with torch.serialization.safe_globals([(kind, name) for name, kind in inert.items()]):
-                return torch.load(path, map_location="cpu", weights_only=True), list(inert)
+                return _read(path), list(inert)
         except Exception as error:
             pass_on(error)
             # torch's own message tells how to load the file unsafely.
@@ -128,6 +130,15 @@ def _load(path: str | Path) -> tuple[Any, list[str]]:
             name = unknown[1] if "." in unknown[1] else f"builtins.{unknown[1]}"
             inert[name] = type(name.rpartition(".")[2], (Dropped,), {})
     raise InputError(f"{path}: holds more than {MOST_KINDS} kinds of objects that are no tensors; save its state_dict")
+
+
+def _read(path: str | Path) -> Any:
+    """What torch's reader of weights makes of a file, without what it says of kinds of tensors that a reader of the
+    message about them can do nothing about.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _unreadable(path: str | Path, error: str, inert: Collection[str]) -> str:
@@ -148,6 +159,8 @@ def _unreadable(path: str | Path, error: str, inert: Collection[str]) -> str:
             f"is not written as torch.save writes by itself (pickle_protocol=2). "
             f"{lines_to_save(path, f'torch.save({held}, {WRITTEN!r})')}"
         )
+    if any(name.startswith(OF_TORCHAO) for name in inert):
+        return of_torchao(path)
     if inert:
         return (
             f"holds {', '.join(list(inert)[:5])}, of which something is made that is no tensor, list or mapping. "
