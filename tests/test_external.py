@@ -10,14 +10,16 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils import prune
 
-from squeezeproof.compression.compared import _reordered, chance_of, compare
+from squeezeproof.compression.compared import _reordered, compare
 from squeezeproof.compression.external import as_its_base, read_external
 from squeezeproof.entries.compressions.external import External
 from squeezeproof.errors import InputError
+from squeezeproof.guessing import judged
 from squeezeproof.models.build import build
 from squeezeproof.models.checkpoints import load_model, save_model
 from squeezeproof.models.measure import measure
 from squeezeproof.models.normalize import Normalize
+from squeezeproof.models.predict import predict
 from squeezeproof.models.state_dicts import plain_state
 from squeezeproof.study.config import StudyConfig
 from squeezeproof.study.efficiency import timed_runs
@@ -170,10 +172,11 @@ def test_few_images_of_few_classes_refuse_no_model(classes):
     model, dead = behind(Levels(classes, 1)), behind(Levels(classes, 0))
     found, notes = compare("m.onnx", model, model, images, labels, dataset)
     assert found["accuracy"] == found["base_accuracy"] == found["agreement"] == 1 and notes == []
-    assert chance_of(labels) == (1 / classes, 1 / classes)
+    constant = judged(0 * labels, labels)
+    assert constant.accuracy == constant.unrelated == constant.usable == 1 / classes
     found, [note] = compare("m.onnx", dead, model, images, labels, dataset)
     assert found["accuracy"] == 1 / classes and "no better than chance" in note
-    assert chance_of(labels.repeat(100))[1] < 1.3 / classes
+    assert 1 / classes < judged(labels.repeat(100), labels.repeat(100)).usable < 1.3 / classes
 
 
 @pytest.mark.parametrize("each", [2, 100])
@@ -194,7 +197,8 @@ def test_so_few_images_that_a_sound_model_may_miss_them_decide_nothing(each):
     if each == 2:
         found, notes = compare("m.onnx", half, model, images, labels, dataset)
         assert (found["accuracy"], found["images"]) == (0.5, 4)
-        told = "labels 50.0% of 4 images right, no better than chance (the largest class is 50.0%)"
+        told = "labels 50.0% of 4 images right, no better than chance (answers that had nothing to do with the "
+        told += "images would be right in 50.0%)"
         assert notes == [f"{told}; these images are too few to decide that, beside 100.0% of its base"]
     else:
         with pytest.raises(InputError, match="no better than chance"):
@@ -216,7 +220,7 @@ def test_a_checkpoint_of_the_base_s_own_network_that_compression_broke_is_read_a
     model = broken_by_pruning()
     found, notes = compared(model, settled=True)
     assert found["accuracy"] < 0.2 and found["base_accuracy"] > 0.8
-    told = f"labels {found['accuracy']:.1%} of 300 images right, no better than chance (the largest class is "
+    told = f"labels {found['accuracy']:.1%} of 300 images right, no better than chance (answers that had "
     assert notes[0].startswith(told) and "it is read as its base, so compressing did that" in notes[0]
 
 
@@ -241,10 +245,39 @@ def test_a_file_that_predicts_one_class_however_it_is_read_is_broken_and_not_mis
     assert found["accuracy"] < 0.2 and "predicts one class however it is read" in note
 
 
+def unbalanced():
+    """95 images of one class and 5 of another, of which the trained model has 85 and these 5 right."""
+    images, labels = held_out(1200)
+    labelled = predict(trained(), images)
+    zeros, ones = (torch.where((labels == kind) & (labelled == labels))[0] for kind in (0, 1))
+    return images[torch.cat([zeros[:85], ones[:15]])], torch.tensor([0, 1]).repeat_interleave(torch.tensor([95, 5]))
+
+
+def test_of_unbalanced_classes_a_model_is_judged_by_what_it_knows():
+    """It may have fewer images right than one class alone has, which a model that knows nothing may answer."""
+    images, labels = unbalanced()
+    model, dead = trained(), trained()
+    dead.network.fc2.weight.data.zero_()
+    dead.network.fc2.bias.data[0] += 100
+    found, notes = compare("m.onnx", model, model, images, labels, DATASET)
+    assert found["accuracy"] == 0.9 and notes == []
+    found, [note] = compare("m.onnx", dead, model, images, labels, DATASET)
+    assert found["accuracy"] == 0.95 and "no better than chance (answers that had nothing to do with" in note
+
+
+def test_of_unbalanced_classes_another_order_is_told_by_what_it_knows():
+    """All classes taken for the largest would have more images right."""
+    _, labels = unbalanced()
+    renamed = _reordered(3 - labels, labels, 4)
+    assert (renamed == labels).all()
+    assert judged(_reordered(torch.full_like(labels, 2), labels, 4), labels).beyond == 0
+
+
 def test_an_order_of_classes_that_fits_so_few_images_by_chance_is_no_hint():
     labels = torch.arange(10).repeat(3)
     predicted = torch.randint(0, 10, (30,), generator=torch.Generator().manual_seed(0))
-    assert _reordered(predicted, labels, 10) < 0.3 and _reordered(ANOTHER_ORDER[labels], labels, 10) == 1
+    assert (_reordered(predicted, labels, 10) == labels).double().mean() < 0.3
+    assert (_reordered(ANOTHER_ORDER[labels], labels, 10) == labels).all()
 
 
 def test_classes_in_another_order_are_told(tmp_path):
@@ -282,7 +315,8 @@ def test_a_file_of_few_classes_that_compression_broke_is_not_taken_for_misread(c
         assert "compressing broke it" in str(error) and "Most likely" not in str(error)
         return
     assert found["base_accuracy"] > 0.9
-    if found["accuracy"] <= chance_of(labels)[1]:
+    answers = judged(predict(behind(nn.Sequential(model, First(classes))), images[:1000]), labels[:1000])
+    if answers.accuracy <= answers.usable:
         assert "no better than chance" in notes[0]
 
 

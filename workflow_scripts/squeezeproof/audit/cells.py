@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from squeezeproof.audit.findings import EVERY, WARNING, Finding, judge, listed, not_applicable, remedy
-from squeezeproof.audit.models import Models, works
+from squeezeproof.audit.knowing import works
+from squeezeproof.audit.models import Models
 from squeezeproof.audit.sets import HELPS
 from squeezeproof.entries import registry
 from squeezeproof.entries.attack import Attack

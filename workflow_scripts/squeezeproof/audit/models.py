@@ -1,4 +1,4 @@
-"""Checks of a study's models by what they predict and hold: broken ones, and two that are one; no torch."""
+"""Checks of a study's models by what they predict and hold: two that are one, labels of another one; no torch."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -12,16 +12,14 @@ from squeezeproof.audit.classes import round_of_classes
 from squeezeproof.audit.findings import (
     EVERY,
     FAILURE,
-    KNOWS,
-    MODEL_BROKEN,
     WARNING,
     Finding,
     judge,
 )
+from squeezeproof.audit.knowing import constant
 from squeezeproof.audit.labels import SHARED_ERRORS, errors_in_common
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED
 from squeezeproof.store.tensors import array_digests
-from squeezeproof.types import Key
 
 # Arrays of a checkpoint that are no weights.
 MASK = "mask:"
@@ -42,52 +40,6 @@ TOLD_APART = 10
 # all labels that it changes on that model itself, from which on some other images of that size change one, too.
 FOOLED, FALLEN = 50, 0.5
 SHOWN = 3
-# Standard errors of the accuracy up to which chance explains that a model knows more than the largest class.
-CHANCE = 2.0
-
-
-def works(key: Key, clean: np.ndarray, labels: np.ndarray) -> Finding:
-    """Check 22: the model knows more than the largest class, and predicts more than one.
-
-    A model that does not, or one that lost its network, cannot be fooled; that it stands is no robustness. A warning
-    where chance may explain that it knows more.
-
-    Args:
-        key: (data set, source, target, attack) of the cell.
-        clean: the model's labels [N] of the clean images.
-        labels: true labels [N]. Where they are all of one class, nothing tells what a model knows.
-    """
-    if constant(labels):
-        message = (
-            "the images are all of one class, of which a model that always answers so misses none: they tell nothing "
-            "of what this one knows; give images of several classes"
-        )
-        return judge(key, KNOWS, 1, 2, message)
-    accuracy = float((clean == labels).mean())
-    counts = np.unique(labels, return_counts=True)[1]
-    largest, error = float(counts.max() / len(labels)), float(np.sqrt(accuracy * (1 - accuracy) / len(labels)))
-    single = constant(clean)
-    what = (
-        "predicts one class for every image"
-        if single
-        else f"labels {accuracy:.1%} of the clean images right, the largest class alone is {largest:.1%}"
-    )
-    message = (
-        f"{MODEL_BROKEN}{what}; standing under attack is no robustness; compress it less, train it again, or leave it "
-        "out"
-    )
-    if not single and largest < accuracy <= largest + CHANCE * error:
-        near = (
-            f"the model labels {accuracy:.1%} of {len(labels)} clean images right, where the largest class alone is "
-            f"{largest:.1%}: chance may explain that, and what it resists says little; train it longer, or test on more"
-        )
-        return judge(key, KNOWS, accuracy, largest, near, bad=True, verdict=WARNING)
-    return judge(key, KNOWS, accuracy, largest, message, bad=accuracy <= largest or single)
-
-
-def constant(labels: np.ndarray) -> bool:
-    """Whether all labels [N] are one class."""
-    return len(np.unique(labels)) == 1
 
 
 def weights_digest(path: str | Path) -> str:

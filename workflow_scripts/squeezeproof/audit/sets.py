@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from squeezeproof.audit.findings import EVERY, WARNING, Finding, judge, listed, not_applicable, remedy
-from squeezeproof.audit.models import ROUNDING, works
+from squeezeproof.audit.knowing import works
+from squeezeproof.audit.models import ROUNDING
 from squeezeproof.checked import AttackSettings
 from squeezeproof.entries import registry
 from squeezeproof.entries.attack import DRAWN_TARGETS

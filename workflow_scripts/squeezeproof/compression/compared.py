@@ -8,6 +8,7 @@ from scipy.special import bdtr
 from torch import nn
 
 from squeezeproof.errors import InputError
+from squeezeproof.guessing import ERRORS, Answers, judged
 from squeezeproof.models.foreign import Foreign
 from squeezeproof.models.moments import PUBLIC, named_moments, said
 from squeezeproof.models.normalize import Normalize
@@ -16,8 +17,6 @@ from squeezeproof.types import DatasetMetadata
 
 # Images that a model is compared with its base on.
 COMPARED = 1000
-# Standard errors by which a model that was read rightly is better than the largest class.
-ERRORS = 3.0
 # Share of what the base knows beyond chance that the right reading would know: of a checkpoint of its own network,
 # which is read as its base is, and of another file.
 NEARLY, HALF = 0.8, 0.5
@@ -50,28 +49,31 @@ def compare(
 
     Returns (`images` compared, `accuracy`, `base_accuracy` and `agreement`, the share that both give one label; what a
     person has to know of them, in words). Raises InputError where the base or the model is far better read in another
-    way, and, unless it is settled, where the model is no better than the largest class however it is read: an answer
-    would be on a misreading as likely as on a wreck. Neither bad luck on few images nor a network that predicts one
+    way, and, unless it is settled, where the model is no better than chance however it is read: an answer would be on
+    a misreading as likely as on a wreck. Neither bad luck on few images nor a network that predicts one
     class is refused. The message has what the other readings give.
     """
     images, labels = images[:COMPARED], labels[:COMPARED].cpu()
     own, theirs = predict(model, images, batch_size), predict(base, images, batch_size)
-    found = {"images": len(labels), "accuracy": share(own == labels), "base_accuracy": share(theirs == labels)}
+    ours, known = judged(own, labels), judged(theirs, labels)
+    found = {"images": len(labels), "accuracy": ours.accuracy, "base_accuracy": known.accuracy}
     found["agreement"] = share(own == theirs)
-    tried = {name: share(other == labels) for name, other in _read(base, images, batch_size, dataset).items()}
-    good = _clearly_better(found["base_accuracy"], labels)
+    tried = {name: judged(other, labels) for name, other in _read(base, images, batch_size, dataset).items()}
+    better = _clearly_better(known, tried, len(labels))
     # A base that is no better than chance in any way is the audit's.
-    if max(tried.values()) > good:
+    if better:
         raise InputError(
-            f"{path}: its base labels {found['base_accuracy']:.1%} of {len(labels)} images right. "
-            f"{_advice(tried, good)}, in the base's entry of `architectures`"
+            f"{path}: its base labels {known.accuracy:.1%} of {len(labels)} images right. "
+            f"{_advice(tried, better)}, in the base's entry of `architectures`"
         )
-    return found, _judged(path, found, labels, own, _read(model, images, batch_size, dataset), dataset, settled)
+    readings = _read(model, images, batch_size, dataset)
+    return found, _judged(path, (ours, known), found["agreement"], labels, own, readings, dataset, settled)
 
 
 def _judged(
     path: str | Path,
-    found: dict[str, float],
+    answers: tuple[Answers, Answers],
+    agreement: float,
     labels: torch.Tensor,
     own: torch.Tensor,
     readings: dict[str, torch.Tensor],
@@ -80,79 +82,76 @@ def _judged(
 ) -> list[str]:
     """What there is to say of a model whose labels are `own`, and `readings` where it is read in other ways; errors as
     of `compare`.
+
+    Args:
+        answers: its Answers and its base's.
+        agreement: the share of images that both give one label.
     """
-    chance, usable = chance_of(labels)
-    low = found["accuracy"] <= usable
-    tried = {name: share(other == labels) for name, other in readings.items()}
-    if low and not settled:
-        tried[ORDER] = _reordered(own, labels, len(dataset["classes"]))
-    best, good = max(tried, key=tried.get), _clearly_better(found["accuracy"], labels)  # ty: ignore[no-matching-overload]
-    shares = f"labels {found['accuracy']:.1%} of {len(labels)} images right"
-    chances = f"no better than chance (the largest class is {chance:.1%})"
+    ours, base = answers
+    low = ours.accuracy <= ours.usable
+    tried = {name: judged(other, labels) for name, other in readings.items()}
+    renamed = judged(_reordered(own, labels, len(dataset["classes"])), labels)
+    # Some classes have their place in another order, too; some may be mixed up by compression.
+    if not settled and (low or renamed.beyond >= NEARLY * base.beyond):
+        tried[ORDER] = renamed
+    better = _clearly_better(ours, tried, len(labels))
+    shares = f"labels {ours.accuracy:.1%} of {len(labels)} images right"
+    chances = f"no better than chance ({ours.unrelated_in_words})"
     # Of a wreck one reading or another is better by chance, the more so the fewer the classes.
-    known = (NEARLY if settled else HALF) * (found["base_accuracy"] - chance)
-    if tried[best] > good and tried[best] - chance >= known:
+    known = (NEARLY if settled else HALF) * base.beyond
+    if better and tried[better].beyond >= known:
         raise InputError(
             f"{path}: {shares}, {chances if low else 'too few for what it can do'}, and agrees with its base on "
-            f"{found['agreement']:.1%}. {_advice(tried, good)}"
+            f"{agreement:.1%}. {_advice(tried, better)}"
         )
     notes = []
     if low:
-        decided = _decided(found, chance)
+        decided = _decided(ours, base, len(labels))
         single = all(len(labelled.unique()) == 1 for labelled in (own, *readings.values()))
         if decided and not single and not settled:
             raise InputError(
-                f"{path}: {shares}, {chances}, and agrees with its base on {found['agreement']:.1%}. "
-                f"{_advice(tried, 1)} {_look(dataset)}. If they are the same, compressing broke it, and no attack is "
+                f"{path}: {shares}, {chances}, and agrees with its base on {agreement:.1%}. "
+                f"{_advice(tried, '')} {_look(dataset)}. If they are the same, compressing broke it, and no attack is "
                 f"needed to tell"
             )
-        few = f"these images are too few to decide that, beside {found['base_accuracy']:.1%} of its base"
+        few = f"these images are too few to decide that, beside {base.accuracy:.1%} of its base"
         broken = (
             "it predicts one class however it is read" if single else "it is read as its base, so compressing did that"
         )
         notes.append(f"{shares}, {chances}; {broken if decided else few}")
-    if tried[best] > good:
+    if better:
         as_it_is = "it is read as its base" if settled else "that is little beside its base"
-        notes.append(f"{shares}, {tried[best]:.1%} with {best}: {as_it_is}; write that only if it was trained so")
+        told = f"{tried[better].accuracy:.1%} with {better}: {as_it_is}"
+        notes.append(f"{shares}, {told}; write that only if it was trained so")
     return notes
 
 
-def _decided(found: dict[str, float], chance: float) -> bool:
+def _decided(ours: Answers, base: Answers, images: int) -> bool:
     """Whether a model that knows half of what its base knows beyond chance would hardly ever be right so seldom."""
-    images = found["images"]
-    base = (found["base_accuracy"] * images + 1) / (images + 2)
-    return bool(bdtr(round(found["accuracy"] * images), images, (base + chance) / 2) < UNLUCKY)
+    known = (base.accuracy * images + 1) / (images + 2) - base.unrelated
+    return bool(bdtr(round(ours.accuracy * images), images, min(ours.unrelated + known / 2, 1)) < UNLUCKY)
 
 
-def _clearly_better(accuracy: float, labels: torch.Tensor) -> float:
-    """The accuracy from which another reading than one of `accuracy` is the right one, by more than chance."""
-    return max(chance_of(labels)[1], accuracy + max(BETTER, ERRORS * (0.5 / len(labels)) ** 0.5))
+def _clearly_better(ours: Answers, tried: dict[str, Answers], images: int) -> str:
+    """The reading of those tried that knows most, where it is better than `ours` by more than chance; else nothing."""
+    best = max(tried, key=lambda name: tried[name].beyond)
+    found, apart = tried[best], max(BETTER, ERRORS * (0.5 / images) ** 0.5)
+    return best if found.accuracy > found.usable and found.beyond > ours.beyond + apart else ""
 
 
-def chance_of(labels: torch.Tensor) -> tuple[float, float]:
-    """(accuracy of the largest class alone, accuracy from which a model is better) on images of these labels.
-
-    Of images so few that a good model might miss the second by chance, it is the first: they tell nothing, and what is
-    attacked afterwards are other images.
-    """
-    chance = labels.bincount().max().item() / len(labels)
-    better = chance + ERRORS * (chance * (1 - chance) / len(labels)) ** 0.5
-    return chance, better if better <= (1 + chance) / 2 else chance
-
-
-def _reordered(predicted: torch.Tensor, labels: torch.Tensor, kinds: int) -> float:
-    """Accuracy as if every class that is predicted were the one that it means most often on all other images."""
+def _reordered(predicted: torch.Tensor, labels: torch.Tensor, kinds: int) -> torch.Tensor:
+    """The labels [N] as if every class that is predicted were the one that it means most often on all other images."""
     counts = (predicted * kinds + labels).bincount(minlength=kinds**2).view(kinds, kinds)
-    most, next_most = counts.topk(2, dim=1).values.unbind(1)
+    values, names = counts.topk(2, dim=1)
+    (most, next_most), (meant, other) = (pair.unbind(1) for pair in (values[predicted], names[predicted]))
     # An image that is left out of the counts is right where its class is the most frequent one all the same.
-    return most[most - 1 > next_most].sum().item() / len(labels)
+    return torch.where((meant == labels) & (most - 1 <= next_most), other, meant)
 
 
-def _advice(tried: dict[str, float], good: float) -> str:
-    """What the readings that were tried give, and which one is right if its accuracy is above `good`."""
-    best = max(tried, key=tried.get)  # ty: ignore[no-matching-overload]
-    listed = f"Read in other ways: {', '.join(f'{name} {accuracy:.1%}' for name, accuracy in tried.items())}."
-    return f"{listed} Most likely the right one: {best}" if tried[best] > good else listed
+def _advice(tried: dict[str, Answers], right: str) -> str:
+    """What the readings that were tried give, and which one is right, if any."""
+    listed = f"Read in other ways: {', '.join(f'{name} {found.accuracy:.1%}' for name, found in tried.items())}."
+    return f"{listed} Most likely the right one: {right}" if right else listed
 
 
 def _look(dataset: DatasetMetadata) -> str:

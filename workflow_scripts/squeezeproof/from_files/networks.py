@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from squeezeproof.compression.compared import chance_of, share
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.from_files.given import checked_architecture
 from squeezeproof.from_files.known import fitting
 from squeezeproof.from_files.readings import as_good, of_the_file, read_normalization, usual
+from squeezeproof.guessing import judged
 from squeezeproof.models.build import build, specification
 from squeezeproof.models.checkpoints import load_weights
 from squeezeproof.models.predict import predict
@@ -57,7 +57,7 @@ def find_network(
         architecture: its entry of `architectures`; None for every network that has tensors of these names and shapes.
         normalization: as NORMALIZATION= has it; None for the usual one that gives the highest accuracy.
 
-    Raises InputError where no network fits, none is better than the largest class, or what a person gives is unknown.
+    Raises InputError where no network fits, none is better than chance, or what a person gives is unknown.
     """
     dataset, tried = described(images.shape[1:], classes), {}
     given = read_normalization(normalization, images) if normalization else None
@@ -70,24 +70,25 @@ def find_network(
             with base_that_fits(model, path, dataset, f"BASE={path}"):
                 done = load_weights(model, path)
             written = {**settings, "normalization": value}
-            tried[called(settings), reading] = predict(model, images) == labels, written, model, spec, done
-    chance, usable = chance_of(labels)
-    shares = {key: share(right) for key, (right, *_) in tried.items()}
-    network, reading = best = max(shares, key=lambda key: shares[key])
+            tried[called(settings), reading] = predict(model, images), written, model, spec, done
+    found = {key: judged(answers, labels) for key, (answers, *_) in tried.items()}
+    network, reading = best = max(found, key=lambda key: found[key].beyond)
     # One network needs to be named once.
     names = {key: key[1] if key[0] == network else f"{key[0]}, normalization {key[1]}" for key in tried}
-    others = [f"{names[key]} {part:.1%}" for key, part in shares.items() if key != best]
-    if shares[best] <= usable:
+    others = [f"{names[key]} {one.accuracy:.1%}" for key, one in found.items() if key != best]
+    if found[best].accuracy <= found[best].usable:
         raise InputError(
-            f"BASE={path}: labels {shares[best]:.1%} of {len(labels)} images rightly at best, the largest class alone "
-            f"is {chance:.1%}. Tried: {', '.join([f'{network}, normalization {reading}', *others])}. Compare the order "
+            f"BASE={path}: labels {found[best].accuracy:.1%} of {len(labels)} images rightly at best, "
+            f"{found[best].unrelated_in_words}. Tried: "
+            f"{', '.join([f'{network}, normalization {reading}', *others])}. Compare the order "
             f"of the class folders, the size of the images and their normalisation with those that it was trained on; "
             f"NORMALIZATION= and ARCHITECTURE= say what the file does not"
         )
-    close = [key for key in tried if key[0] == network and key != best and as_good(tried[best][0], tried[key][0])]
-    close = [key for key in close if shares[key] > usable]
+    right = {key: answers == labels for key, (answers, *_) in tried.items()}
+    close = [key for key in tried if key[0] == network and key != best and as_good(right[best], right[key])]
+    close = [key for key in close if found[key].accuracy > found[key].usable]
     told = {
-        key: f"{network}, normalization {key[1]}: {shares[key]:.1%} of {len(labels)} images right"
+        key: f"{network}, normalization {key[1]}: {found[key].accuracy:.1%} of {len(labels)} images right"
         for key in [best, *close]
     }
     told[best] += f" ({', '.join(others)})" if others else ""
@@ -96,7 +97,7 @@ def find_network(
         untold = f"; {readings} cannot be told apart so, NORMALIZATION= says which it was trained with"
         told = {key: f"{note}{untold}" for key, note in told.items()}
     networks = {
-        key: Network(written, shares[key], "; ".join([told[key], *notes_in(path), *done]), model, spec, key[1])
+        key: Network(written, found[key].accuracy, "; ".join([told[key], *notes_in(path), *done]), model, spec, key[1])
         for key, (_, written, model, spec, done) in tried.items()
         if key in told
     }

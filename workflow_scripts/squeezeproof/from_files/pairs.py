@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
-from squeezeproof.compression.compared import chance_of, share
+from squeezeproof.compression.compared import share
 from squeezeproof.compression.external import read_external
 from squeezeproof.entries.architecture import WEIGHTS
 from squeezeproof.from_files.given import checked_external
 from squeezeproof.from_files.networks import Network, called
 from squeezeproof.from_files.readings import as_good, name_of, usual
+from squeezeproof.guessing import judged
 from squeezeproof.models.predict import predict
 from squeezeproof.models.takes import described
 
@@ -78,10 +79,11 @@ class External:
     def told(self, name: str, own: torch.Tensor, labels: torch.Tensor) -> str:
         """What was understood where the reading of that name is taken, for a base that gives the labels `own`."""
         found = self.alike[name]
-        right, (chance, usable) = share(found.labels == labels), chance_of(labels)
+        answers = judged(found.labels, labels)
         told = f"{self.what}normalization {name}, " if name else self.what
-        told += f"{right:.1%} of {len(labels)} images right, as the base in {share(found.labels == own):.1%}"
-        told += f", no better than chance (the largest class is {chance:.1%})" if right <= usable else ""
+        told += f"{answers.accuracy:.1%} of {len(labels)} images right, as the base in {share(found.labels == own):.1%}"
+        if answers.accuracy <= answers.usable:
+            told += f", no better than chance ({answers.unrelated_in_words})"
         others = {
             one: other.labels for one, other in self.alike.items() if one and (other.labels != found.labels).any()
         }
@@ -114,6 +116,6 @@ def _external(
         model, _, _, done = read_external(settings["file"], checked_external(written), base.specification, dataset)
         read[name] = Reading(written, predict(model, images), done)
     right = {name: found.labels == labels for name, found in read.items()}
-    best = max(right, key=lambda name: share(right[name]))
+    best = max(read, key=lambda name: judged(read[name].labels, labels).beyond)
     close = {name: found for name, found in read.items() if as_good(right[best], right[name])}
     return External(what, close, "COMPRESSED_ARCHITECTURE" if architecture else "OPTIONS")

@@ -12,7 +12,8 @@ from squeezeproof.attacks.source import frozen
 from squeezeproof.audit.cells import Cell, below_clean
 from squeezeproof.audit.comparisons import audit_target
 from squeezeproof.audit.findings import EVERY, Finding
-from squeezeproof.audit.models import Models, works
+from squeezeproof.audit.knowing import works
+from squeezeproof.audit.models import Models
 from squeezeproof.audit.probe import agrees, has_gradients, returns_logits
 from squeezeproof.audit.sets import moved, spent
 from squeezeproof.audit.trial import Trial
