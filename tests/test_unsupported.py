@@ -1,10 +1,11 @@
 """What a network does not support: it costs the others nothing, and is listed with its reason."""
 
+import re
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from conftest import TABLES, Workspace
+from conftest import ROOT, TABLES, Workspace
 
 from squeezeproof.analysis.sweeps import sweeps_table
 from squeezeproof.analysis.unsupported import unsupported_table
@@ -179,6 +180,35 @@ def test_seeds_are_counted_and_a_reason_is_listed_once(tmp_path):
             write_marker(tmp_path / f"{seed}{copy}", told)
     table = unsupported_table(sorted(tmp_path.iterdir()), models)
     assert len(table) == 1 and table.loc[0, ["part", "models", "reason"]].to_list() == ["fgsm", 2, "no gradient"]
+
+
+# What `write_unsupported` reads, as the outputs of rules name it.
+READ = ("paths.model(", "paths.adversarial_set(", "paths.sweep(", "paths.export(", '"probe")')
+
+
+def rules_that_may_write_markers():
+    """Rules whose job is of one network, with an output that `write_unsupported` reads."""
+    of_one = {
+        path.name for path in (ROOT / "workflow_scripts").glob("*.py") if "of_one_network=True" in path.read_text()
+    }
+    for path in sorted((ROOT / "rules").glob("*.smk")):
+        for rule in re.split(r"^(?=rule )", path.read_text(), flags=re.M):
+            output = re.search(r"^    output:\n((?:        .*\n)+)", rule, re.M)
+            script = re.search(r"workflow_scripts/(\w+\.py)", rule)
+            if output and script and script[1] in of_one and any(name in output[1] for name in READ):
+                yield rule.split()[1].rstrip(":")
+
+
+def test_whatever_job_finds_out_that_something_is_not_supported_is_in_the_table(tmp_path):
+    rules = sorted(rules_that_may_write_markers())
+    assert {"compress", "craft", "join_shards", "export", "probe"} <= set(rules)
+    axes = {"architecture": "net", "training": "standard", "compression": "filter", "ratio": 0.5, "bits": 32}
+    model = {"dataset": "digits", "name": "net", "finetuning": "none", **axes}
+    names = dict.fromkeys(["variant", "source", "model", "target", "ensemble"], "net")
+    names |= {"dataset": "digits", "attack": "fgsm", "sweep": "rising", "ending": "onnx"}
+    for rule in rules:
+        write_marker(tmp_path / rule, {"rule": rule, "reason": rule, "names": names})
+    assert set(unsupported_table(sorted(tmp_path.iterdir()), [model])["reason"]) == set(rules)
 
 
 def test_the_card_of_a_model_that_there_is_not_says_so(mixed):

@@ -15,8 +15,11 @@ from squeezeproof.types import Described
 # Rule -> the wildcard that names the model, and the one that names what was not supported, if any.
 PARTS = {
     "compress": ("variant", None),
+    "build_ensemble": ("ensemble", None),
     "craft": ("source", "attack"),
     "craft_shard": ("source", "attack"),
+    # Of gradients that vanish on every image the shards together tell.
+    "join_shards": ("source", "attack"),
     "fit_attack": ("source", "attack"),
     "sweep": ("source", "sweep"),
     "export": ("model", "ending"),
@@ -25,7 +28,12 @@ PARTS = {
     "probe": ("source", None),
 }
 COMPRESSION = "compression"
-NAMED = {"compress": COMPRESSION, "export_int8": "int8.onnx", "probe": "the audit's probe"}
+NAMED = {
+    "compress": COMPRESSION,
+    "build_ensemble": "ensemble",
+    "export_int8": "int8.onnx",
+    "probe": "the audit's probe",
+}
 
 
 # Of a study whose networks support all of it.
