@@ -3,6 +3,7 @@
 They give no gradients. Nothing in a file is executed but its operators, by the runtime that is made for them.
 """
 
+import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,13 +14,13 @@ import torch
 from torch import nn
 
 from squeezeproof.errors import InputError, pass_on
+from squeezeproof.models.layouts import LAYOUTS, layout_of, sizes_shown
 from squeezeproof.models.normalize import Normalize
 from squeezeproof.models.outputs import meaning_of, to_logits
 from squeezeproof.types import Opened
 
 KIND = "file"
 FORMATS = (".onnx", ".tflite")
-LAYOUTS = {"nchw": (0, 1, 2, 3), "nhwc": (0, 2, 3, 1)}
 # Random images that a file is tried on, beside a few that are unlike them.
 RANDOM = 4
 
@@ -29,7 +30,7 @@ class Foreign(nn.Module):
 
     Args:
         reading: how it is read, of `read_file` and of `outputs.Meaning`: format, layout, channels, output, batch, kind
-            of outputs and their factor.
+            of outputs and their factor; the shape of an image in the file where that is no layout.
         data: the file.
     """
 
@@ -63,7 +64,8 @@ class Foreign(nn.Module):
     def arranged(self, values: np.ndarray) -> np.ndarray:
         """Inputs [N, C, H, W], numpy, in the file's own layout and order of channels."""
         values = values[:, ::-1] if self.reading["channels"] == "bgr" else values
-        return np.ascontiguousarray(values.transpose(LAYOUTS[self.reading["layout"]]))
+        values = np.ascontiguousarray(values.transpose(LAYOUTS[self.reading["layout"]]))
+        return values.reshape(len(values), *self.reading["shape"]) if "shape" in self.reading else values
 
     def size(self, shape: Sequence[int]) -> dict[str, Any]:
         """What `models.measure.measure` tells, for images of a shape (C, H, W)."""
@@ -162,10 +164,12 @@ def read_file(
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     opened = open_format(ending, data, path)
-    layout = _layout(path, opened.shape, shape, layout)
+    layout, reshaped = layout_of(path, opened.shape, shape, layout)
     output = _output(path, opened.outputs, classes, output)
     batch = opened.shape[0]
     notes = [f"{opened.runtime} runs it; inputs {layout}, {opened.dtype}"]
+    if reshaped:
+        notes.append(f"gets images in the shape {sizes_shown([None, *reshaped])}")
     if batch == 1:
         notes.append("takes one image at a time: it is run image by image")
     elif batch:
@@ -178,26 +182,8 @@ def read_file(
         "output": output,
     }
     reading |= {"batch": batch, "integers": opened.dtype.startswith(("int", "uint"))}
+    reading |= {"shape": reshaped} if reshaped else {}
     return reading, data, notes
-
-
-def _layout(path: str | Path, found: Sequence[int | None], shape: Sequence[int], declared: str | None) -> str:
-    """The layout of a file's input, by its sizes and those of an image (C, H, W)."""
-    image = f"{shape[0]} x {shape[1]} x {shape[2]}"
-    shown = " x ".join("?" if size is None else str(size) for size in found)
-    sizes = {"nchw": tuple(shape), "nhwc": (*shape[1:], shape[0])}
-    fits = [
-        layout for layout, wanted in sizes.items()
-        if len(found) == 4 and all(size in (None, own) for size, own in zip(found[1:], wanted, strict=True))
-    ]  # fmt: skip
-    if not fits or (declared and declared not in fits):
-        raise InputError(
-            f"{path}: takes inputs of {shown}, an image of the data set is {image} (channels x height x width)"
-            + (f", with layout: {declared}" if declared and fits else "")
-        )
-    if declared is None and len(fits) > 1:
-        raise InputError(f"{path}: its input {shown} may be of both layouts; write layout: nchw, or layout: nhwc")
-    return declared or fits[0]
 
 
 def _output(path: str | Path, outputs: Mapping[str, Sequence[Any]], classes: int, declared: str | None) -> str:
@@ -214,7 +200,12 @@ def _output(path: str | Path, outputs: Mapping[str, Sequence[Any]], classes: int
             f"{path}: its outputs are {listed}; {classes} numbers, one per class, are needed{_hint(outputs, classes)}"
         )
     if declared is None and len(fits) > 1:
-        raise InputError(f"{path}: several outputs may be meant ({listed}); write output: {fits[0]}, or another")
+        # A name such as 1893 would be a number.
+        first = fits[0] if fits[0].isidentifier() else json.dumps(fits[0])
+        raise InputError(
+            f"{path}: several outputs may be meant ({listed}); write output: {first}, or another, in its entry of "
+            f"`compressions`, or OPTIONS='{{output: {first}}}' of make check"
+        )
     return declared or fits[0]
 
 
@@ -222,6 +213,10 @@ def _hint(outputs: Mapping[str, Sequence[Any]], classes: int) -> str:
     """What to write where no output has a number for every class, after a semicolon."""
     if any("seq(map" in shape for shape in outputs.values() if isinstance(shape, str)):
         return "; of scikit-learn, export it with options={'zipmap': False}"
+    sizes = [tuple(shape[1:]) for shape in outputs.values() if not isinstance(shape, str)]
+    # The numbers of the best few, and their places.
+    if len(sizes) > len(set(sizes)) and all(None not in size and 1 < np.prod(size) < classes for size in sizes):
+        return "; export one that gives the best few alone without its topk"
     if not any(set(shape[1:]) <= {1} for shape in outputs.values() if not isinstance(shape, str)):
         return ""
     of_two = ", one with a score z of two classes with [-z, z] instead, with a probability p with [1 - p, p]"
