@@ -12,6 +12,8 @@ rule check_network:
     conda:
         "../envs/torch.yaml"
     threads: study.compute["threads"]
+    # A network that cannot be used is told before others are trained for hours.
+    priority: 100
     resources:
         mem_mb=growing(3000),
         runtime=growing(60),

@@ -99,6 +99,15 @@ def test_the_study_ends_well_with_tables_of_the_rest_and_reasons(mixed):
     assert planned["compress"] == 3 and not planned.keys() & {"check_network", "train"}
 
 
+def test_every_network_is_tried_before_any_is_trained(mixed):
+    """One that cannot be used would be told after the others were trained and attacked for hours."""
+    began = {
+        rule: [path.read_text().split()[0] for path in (mixed.results / f"logs/{rule}").rglob("*.log")]
+        for rule in ("check_network", "train")
+    }
+    assert len(began["check_network"]) == len(KINDS) and max(began["check_network"]) <= min(began["train"])
+
+
 def test_story_matrices_and_figures_say_so(mixed):
     for page in ("story.html", "summary.html"):
         assert "not supported: filter pruning does not cover network.c1" in (mixed.results / page).read_text()
