@@ -1,10 +1,11 @@
 """What attacks without gradients find by how many queries: `python benchmarks/queries.py`.
 
 Square asks for logits, the others for labels alone. Each has the same images of the networks of `libraries.py`, a
-standard and a robust one, and runs anew for every number of queries. Robust accuracy is at EPS; the median norm is of
-the images that were right, infinite where fewer than half of them were fooled, and of those that look for the nearest
-point alone. `square-rescaled` is Square with `reference: false`. GeoDA's code names `np.mat`, which NumPy 2 has no
-more; here it gets `np.asmatrix`, so that it can be judged, too.
+standard and a robust one, Square and RayS more of them, and runs anew for every number of queries. Robust accuracy is
+at EPS; the median norm is of the images that were right, infinite where fewer than half of them were fooled, and of
+those that look for the nearest point alone. `square-autoattack` is Square with `reference: true`, `square-rescaled`
+with `reference: false`. GeoDA's code names `np.mat`, which NumPy 2 has no more; here it gets `np.asmatrix`, so that it
+can be judged, too.
 
 Writes docs/benchmarks/queries.csv, case by case, and draws docs/benchmarks/queries.png. `--attacks`, `--models` and
 `--queries` narrow it down and keep the other cases; `--limit 300` ends a run after so many CPU seconds, and its row
@@ -36,9 +37,12 @@ from squeezeproof.study.entities import plain
 
 TABLE, FIGURE = ROOT / "docs/benchmarks/queries.csv", ROOT / "docs/benchmarks/queries.png"
 LINES = ("-", "--", ":")
-IMAGES, QUERIES, NORMS = 25, (100, 300, 1000), ("linf", "l2")
+QUERIES, NORMS = (100, 300, 1000), ("linf", "l2")
+# Square and RayS take a small part of the others' time.
+IMAGES, OF_OURS = 25, 100
 ATTACKS = {
     "square": ("square", {}),
+    "square-autoattack": ("square", {"reference": True}),
     "square-rescaled": ("square", {"reference": False}),
     "rays": ("rays", {}),
     "HopSkipJump": ("foolbox.HopSkipJumpAttack", {}),
@@ -69,8 +73,8 @@ def main():
 
 def measured(name, model, attack, queries, limit):
     """The rows of one attack on one network, in every norm that it has, with so many queries each."""
-    images, labels = (tensor[:IMAGES] for tensor in digits("test"))
     method, own = ATTACKS[attack]
+    images, labels = (tensor[: IMAGES if "." in method else OF_OURS] for tensor in digits("test"))
     entry, rows = registry.attacks()[method], []
     for norm in (norm for norm in NORMS if norm in entry.norms):
         eps = None if entry.minimum_norm else EPS[norm]

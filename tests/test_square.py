@@ -212,14 +212,24 @@ def test_the_schedule_is_that_of_10000_queries_or_scaled_to_those_that_there_are
         assert ours == [theirs.p_selection(step) for step in range(proposals)]
 
 
-def test_few_queries_break_more_on_the_scaled_schedule():
+def test_the_default_schedule_lies_between_the_two_and_is_autoattacks_where_its_queries_are():
+    for proposals in (1, 10, 99, 299, 999, 4998):
+        shares = [
+            [p for count, p in schedule(proposals, 0.8, reference) for _ in range(count)]
+            for reference in (False, None, True)
+        ]
+        assert all(least <= p <= most for least, p, most in zip(*shares, strict=True))
+    assert [*schedule(4999, 0.8, None)] == [*schedule(4999, 0.8, True)]
+
+
+def test_few_queries_break_more_on_the_scaled_schedule_and_on_that_between():
     model, (inputs, labels) = network(), pixels(200)
     options = {"eps": 0.15, "queries": 100, "stop_on_success": True}
-    fixed, scaled = (
+    fixed, scaled, between = (
         fooled(model(attack(model, inputs, labels, reference=reference, **options)), labels).sum()
-        for reference in (True, False)
+        for reference in (True, False, None)
     )
-    assert scaled > fixed + 5
+    assert min(scaled, between) > fixed + 5
 
 
 @pytest.mark.parametrize("size", range(1, 12))

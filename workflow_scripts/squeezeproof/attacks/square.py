@@ -18,6 +18,8 @@ from squeezeproof.types import Classifier, Loss
 # The share p of changed pixels halves after each of these proposals, of LENGTH.
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 LENGTH = 10_000
+# Queries of AutoAttack.
+FULL = 5000
 # Proposals whose random numbers are drawn in one call, which costs hardly more than drawing those of one.
 CHUNK = 100
 
@@ -32,7 +34,7 @@ def square(
     norm: Norm,
     queries: int,
     p_init: float,
-    reference: bool,
+    reference: bool | None,
     loss: str,
     restarts: int,
     stop_on_success: bool,
@@ -55,7 +57,8 @@ def square(
         queries: forward passes of each run, at least 1; AutoAttack takes 5000.
         p_init: share of the pixels in the first windows, in (0, 1]; AutoAttack takes 0.8.
         reference: the windows shrink as AutoAttack's do, as if there were 10,000 queries (resc_schedule=False in the
-            authors' code); else over the queries that there are, which breaks more where they are few.
+            authors' code); False over the queries that there are (resc_schedule=True). None as if there were the
+            geometric mean of the two, and from AutoAttack's 5,000 queries on as its do: docs/choose_an_attack.md.
         loss: a name of LOSSES; AutoAttack takes the margin.
         restarts: independent runs.
         stop_on_success: an example stops at the first point that fools; else it makes all its queries and raises the
@@ -79,9 +82,13 @@ def square(
     return best.points
 
 
-def schedule(proposals: int, p_init: float, reference: bool) -> Iterator[tuple[int, float]]:
+def schedule(proposals: int, p_init: float, reference: bool | None) -> Iterator[tuple[int, float]]:
     """Yields (count, p): the next `count` proposals, at most CHUNK, change a share p of the pixels; see `square`."""
-    first, length = 0, LENGTH if reference else proposals
+    if reference is None:
+        length = LENGTH if proposals + 1 >= FULL else math.sqrt(LENGTH * proposals)
+    else:
+        length = LENGTH if reference else proposals
+    first = 0
     ends = [min(math.ceil((last + 1) * length / LENGTH), proposals) for last in HALVINGS]
     for halvings, end in enumerate((*ends, proposals)):
         for start in range(first, end, CHUNK):

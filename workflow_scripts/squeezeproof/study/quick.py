@@ -11,7 +11,7 @@ ATTACKS = {
     "noise": {"samples": 5},
     "pgd": {"steps": 10},
     "apgd": {"steps": 25},
-    "square": {"queries": 80, "reference": False},
+    "square": {"queries": 80},
 }
 # Beside them where one of the two models gives no gradients: it asks for labels alone, as everybody can who is served.
 BY_LABELS = {"rays": {"queries": 200}}

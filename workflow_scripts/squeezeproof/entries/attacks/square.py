@@ -18,9 +18,9 @@ class Square(SourceAttack):
     restarts: Restarts = 1
     queries: Whole = setting("Images the source classifies for each example and run.", 5000, ge=1, le=10_000_000)
     p_init: Real = setting("Share of the image's pixels that the first squares cover.", 0.8, gt=0, le=1)
-    reference: Flag = setting(
-        "The squares shrink as AutoAttack's do, as if there were 10,000 queries, whatever `queries` is; `false` lets "
-        "them shrink over the queries that there are, which breaks more images where they are few.",
-        True,
+    reference: Flag | None = setting(
+        "How the squares shrink: `true` as AutoAttack's do, as if there were 10,000 queries, whatever `queries` is; "
+        "`false` over the queries that there are; `null` between the two, and from 5,000 queries on as AutoAttack's.",
+        None,
     )
     loss: Literal["margin", "cross_entropy", "dlr"] = setting("Loss that is raised.", "margin")
