@@ -30,6 +30,19 @@ def test_a_copy_may_replace_its_base_and_the_audit_says_that_it_is_one():
     assert (checked.table["difference"][checked.table["crafted_on"] == "itself"].abs() < 0.05).all()
 
 
+@pytest.mark.parametrize("other", [False, True])
+def test_a_compression_that_moves_no_label_is_kept_as_one_that_moves_some_is(other):
+    """Logits times a number that is no power of two: other weights, the same labels."""
+    small = network()
+    with torch.no_grad():
+        small[-1].weight *= 3.1
+        small[-1].bias *= 3.1
+    base, small = (black_box(network()), black_box(small)) if other else (network(), small)
+    checked = check(base, small, 400, margin=0.05)
+    assert "check 23" not in checked.answer.headline and (other or checked.verdict == KEEP)
+    assert "bit for bit" in str(check(base, base, 400, margin=0.05))
+
+
 def test_a_damaged_model_may_not(tmp_path):
     checked = check(network(), worse(network(), 0.1), 300, eps=[0.02, 0.05], page=tmp_path / "page.html")
     assert checked.verdict == STOP

@@ -31,10 +31,11 @@ def one_model_under_two_names(house):
 
 @sabotage(23, "before")
 def the_same_function_in_other_weights(house):
-    again = deepcopy(house.models["base"])
+    again = deepcopy(house.models["other"])
     with torch.no_grad():
         again[-1].bias += 1.0
-    house.models["small"] = again
+    house.models["another"] = again
+    house.digests["another"] = "ANOTHER"
 
 
 @sabotage(22, "before")

@@ -232,6 +232,7 @@ SOUND = {
     "6 bits": quantized(6),
     "3 bits": quantized(3),
     "fine-tuned alone": compressed(lambda model: fitted(deepcopy(model), epochs=2, rate=0.05)),
+    "the same function in other weights": compressed(lambda model: last(deepcopy(model), offset=1.0)),
     "many steps": attacks({"a-eps0.1": settings("pgd", eps=0.1, steps=100, alpha=0.002)}),
     "two restarts, l2": attacks({"a-eps0.5": settings("pgd", eps=0.5, steps=20, restarts=2, norm="l2")}),
     "a single budget of many": attacks({f"a-eps{eps}": settings("fgsm", eps=eps) for eps in (0.02, 0.04, 0.06, 0.08)}),

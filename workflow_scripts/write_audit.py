@@ -5,7 +5,7 @@ from squeezeproof.audit.compressed import audit_compressed, audit_made
 from squeezeproof.audit.deployed import audit_attacked
 from squeezeproof.audit.findings import read_findings, write_findings
 from squeezeproof.audit.kin import audit_kin, audit_masks
-from squeezeproof.audit.models import FINE, weights_digest
+from squeezeproof.audit.models import weights_digest
 from squeezeproof.audit.study import audit_study
 from squeezeproof.jobs import job
 from squeezeproof.markers import supported, supported_with
@@ -33,7 +33,5 @@ with job(snakemake):
         found += audit_attacked(*pair)
     weights = {model: weights_digest(path) for model, path in zip(models, paths, strict=True)}
     predictions = supported(files.predictions)
-    bits = {model: checkpoint.get("compression", {}).get("bits", 0) for model, checkpoint in checkpoints.items()}
-    fine = [model for model, count in bits.items() if count >= FINE]
-    findings = audit_study(found, predictions, splits, fingerprints, weights, parents, fine)
+    findings = audit_study(found, predictions, splits, fingerprints, weights, parents)
     write_findings(snakemake.output[0], findings)

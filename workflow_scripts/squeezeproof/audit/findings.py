@@ -69,9 +69,9 @@ NAMES = {
 }
 LISTED = 10
 HARD = (*range(1, 9), 22, 24, 30, 43)
-# The check that a model tells classes apart, how it begins what it says of one that does not, and the check that its
-# labels are its own.
-KNOWS, MODEL_BROKEN, ASKED = 22, "the model is broken: it ", 41
+# The check that a model tells classes apart, how it begins what it says of one that does not, the check that no two
+# models are one, and the check that labels are a model's own.
+KNOWS, MODEL_BROKEN, DISTINCT, ASKED = 22, "the model is broken: it ", 23, 41
 # Checks that warn of attacks on a model that they are weaker than they could be, and those that run PGD alone again.
 WEAK = (3, 5, 9, 10, 12, 13, 14, 15, 24, 25, 31, 32)
 OF_PGD = (11, 16, 17, 18)

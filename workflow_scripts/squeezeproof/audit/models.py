@@ -2,14 +2,15 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
 
 from squeezeproof.audit.classes import round_of_classes
 from squeezeproof.audit.findings import (
+    DISTINCT,
     EVERY,
     FAILURE,
     WARNING,
@@ -25,8 +26,6 @@ from squeezeproof.store.tensors import array_digests
 MASK = "mask:"
 # Share of clean images that rounding may let one model label in two ways.
 ROUNDING = 0.01
-# Bits from which on rounding may change no label of a test split.
-FINE = 16
 # Clean images, and share of them, that two models label differently from which they do not label a whole attacked set
 # alike: that none of d differs there is a chance of about e^-d, and a study has many sets.
 APART, SHARE_APART = 10, 0.02
@@ -52,7 +51,8 @@ class Models:
     """What the models of a study predict, and the checks that compare one with another."""
 
     def __init__(self) -> None:
-        self._predictions = defaultdict(list)
+        # (data set, source, digest of labels) -> targets; (data set, source) -> target -> digest of labels.
+        self._predictions, self._everything = defaultdict(list), defaultdict(dict)
         self._clean, self._labels = defaultdict(dict), {}
         # (data set, target) -> clean labels in which one of its files differs most from its first; (data set, source,
         # attack, digest of labels) -> targets; (data set, source, target, attack) -> labels that the attack changes.
@@ -92,39 +92,60 @@ class Models:
                     self._alike[dataset, source, attack, digest].append(target)
         errors = sum(int((predicted != labels).sum()) for predicted in predictions.values())
         # Check 22 tells of a model that answers with one class, as others that are broken may.
-        if errors >= SHARED_ERRORS and not constant(clean):
+        if not constant(clean):
             digest = hashlib.sha256()
             for name in sorted(predictions):
                 digest.update(name.encode() + b"\0" + np.ascontiguousarray(predictions[name], np.int64).tobytes())
-            self._predictions[dataset, source, digest.hexdigest()].append(target)
+            self._everything[dataset, source][target] = digest.hexdigest()
+            if errors >= SHARED_ERRORS:
+                self._predictions[dataset, source, digest.hexdigest()].append(target)
 
     def findings(
         self,
         weights: dict[tuple[str, str], str],
         parents: dict[tuple[str, str], str | None],
-        fine: Collection[tuple[str, str]] = (),
     ) -> list[Finding]:
         """Findings of checks 23 and 27 on every model and of checks 26 and 36 on every data set.
 
         Args:
             weights: (data set, model) -> digest of its weights.
             parents: (data set, model) -> name of the model that it was compressed from, None for others.
-            fine: (data set, model) of those whose compression is so fine that it may change no label.
         """
         swapped = [round_of_classes(name, clean, self._labels[name]) for name, clean in self._clean.items()]
-        return [*self._distinct(weights, parents, fine), *self._labelled(parents), *self._own(parents), *swapped]
+        return [*self._distinct(weights, parents), *self._labelled(parents), *self._own(parents), *swapped]
+
+    def lossless(self, parents: dict[tuple[str, str], str | None]) -> dict[tuple[str, str], set[str]]:
+        """(data set, model) -> models of its own kin that label all that was scored on both as it does, as the model
+        does that both come from, if it is neither.
+        """
+        found, models = defaultdict(set), defaultdict(set)
+        for (dataset, _), targets in self._everything.items():
+            models[dataset].update(targets)
+        for dataset, names in models.items():
+            lines = {name: _line(dataset, name, parents) for name in names}
+            for one, other in combinations(sorted(names), 2):
+                for origin in lines[one] & lines[other]:
+                    if all(self._alike_throughout(dataset, *pair) for pair in combinations({one, other, origin}, 2)):
+                        found[dataset, one].add(other)
+                        found[dataset, other].add(one)
+        return found
+
+    def _alike_throughout(self, dataset: str, one: str, other: str) -> bool:
+        files = [found for (of, _), found in self._everything.items() if of == dataset and {one, other} <= found.keys()]
+        return bool(files) and all(found[one] == found[other] for found in files)
 
     def _distinct(
         self,
         weights: dict[tuple[str, str], str],
         parents: dict[tuple[str, str], str | None],
-        fine: Collection[tuple[str, str]],
     ) -> Iterator[Finding]:
         """Check 23: no two models hold the same weights or, with enough errors, predict the same.
 
         That a compressed model holds the weights it was made from is a failure of its cells; other pairs are warnings.
+        Of other weights that were made from the same ones equal labels are no reason to doubt where the model that
+        these were of gives them, too: both compressions are lossless.
         """
-        same, equal = defaultdict(list), defaultdict(set)
+        same, equal, lossless = defaultdict(list), defaultdict(set), self.lossless(parents)
         for (dataset, model), digest in weights.items():
             same[dataset, digest].append(model)
         for (dataset, _, _), targets in self._predictions.items():
@@ -132,13 +153,7 @@ class Models:
                 equal[dataset, target].update(targets)
         for (dataset, model), digest in weights.items():
             others = [other for other in same[dataset, digest] if other != model]
-            kin = {
-                other
-                for other in equal[dataset, model]
-                for small, base in ((model, other), (other, model))
-                if (dataset, small) in fine and parents[dataset, small] == base
-            }
-            alike = sorted(equal[dataset, model] - {model, *others, *kin})
+            alike = sorted(equal[dataset, model] - {model, *others, *lossless[dataset, model]})
             undone = parents[dataset, model] in others
             if others:
                 what = "compressing it changed nothing" if undone else "they are one model, not two"
@@ -146,7 +161,7 @@ class Models:
             else:
                 message = f"{model} gives every image the label that {', '.join(alike)} gives it: one model, two names?"
             verdict = FAILURE if undone else WARNING
-            yield judge((dataset, EVERY, model, EVERY), 23, len(others) + len(alike), 0, message, verdict=verdict)
+            yield judge((dataset, EVERY, model, EVERY), DISTINCT, len(others) + len(alike), 0, message, verdict=verdict)
 
     def _own(self, parents: dict[tuple[str, str], str | None]) -> Iterator[Finding]:
         """Check 27: what is stored as labels of a target are its own, of the images that they are said to be of.
@@ -236,3 +251,12 @@ class Models:
         for dataset, clean in self._clean.items():
             apart = [model for model in clean if parents[dataset, model] is None]
             yield errors_in_common((dataset, EVERY, EVERY, EVERY), clean, self._labels[dataset], apart)
+
+
+def _line(dataset: str, model: str, parents: dict[tuple[str, str], str | None]) -> set[str]:
+    """A model, the one that it was compressed from, the one that this was compressed from, and so on."""
+    line, found = model, set()
+    while line and line not in found:
+        found.add(line)
+        line = parents.get((dataset, line))
+    return found

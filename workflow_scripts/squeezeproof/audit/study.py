@@ -1,7 +1,7 @@
 """The audit of a whole study: findings on its sources and on its predictions, one target in memory at a time."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +33,6 @@ def audit_study(
     fingerprints: dict[tuple[str, str], str],
     weights: dict[tuple[str, str], str],
     parents: dict[tuple[str, str], str | None],
-    fine: Collection[tuple[str, str]] = (),
 ) -> list[Finding]:
     """All findings of a study.
 
@@ -42,7 +41,7 @@ def audit_study(
         predictions: paths of its predictions files.
         splits: data set -> audit.cells.Split.
         fingerprints: (data set, model) -> fingerprint of its checkpoint.
-        weights, parents, fine: as `audit.models.Models.findings` takes them.
+        weights, parents: as `audit.models.Models.findings` takes them.
 
     Cells with a failure are not compared with others.
     """
@@ -58,7 +57,7 @@ def audit_study(
         sound = [cell for cell in cells if not failed(*cell.key)]
         if sound:
             findings += audit_target(sound, splits[sound[0].dataset].labels)
-    findings += [*models.findings(weights, parents, fine), *twins.findings()]
+    findings += [*models.findings(weights, parents), *twins.findings(models.lossless(parents))]
     return [*with_results(findings, parents)]
 
 

@@ -1,7 +1,7 @@
 """Check 33: no two sets of a study hold the same images; no torch."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from squeezeproof.audit.findings import EVERY, Finding, judge
 from squeezeproof.entries import registry
@@ -30,11 +30,17 @@ class Twins:
                 digest = str(told).partition(":")[2]
                 self._sets[metadata["dataset"], digest].add((metadata["source"], attack))
 
-    def findings(self) -> Iterator[Finding]:
-        """The finding of check 33 on every set."""
+    def findings(self, lossless: Mapping[tuple[str, str], Collection[str]]) -> Iterator[Finding]:
+        """The finding of check 33 on every set.
+
+        Args:
+            lossless: (data set, model) -> models of its kin that label alike (`audit.models.Models.lossless`). An
+                attack without random numbers may find the same images on them.
+        """
         for (dataset, _), sets in self._sets.items():
             for source, attack in sets:
-                others = sorted(sets - {(source, attack)})
+                kin = lossless.get((dataset, source), ())
+                others = sorted((model, other) for model, other in sets - {(source, attack)} if model not in kin)
                 named = ", ".join(f"{other} of {model}" for model, other in others[:SHOWN])
                 message = (
                     f"its images are those of {named}, bit for bit: one set was stored for the other, or their "

@@ -31,6 +31,21 @@ def writes(module: nn.Module, pixels: torch.Tensor) -> bool:
     return given._version != version or not torch.equal(given, pixels)
 
 
+def same_weights(first: nn.Module, second: nn.Module) -> bool:
+    """Whether two modules hold the same weights and buffers under the same names, or are one function."""
+    if isinstance(first, Function) or isinstance(second, Function):
+        return isinstance(first, Function) and isinstance(second, Function) and first.function is second.function
+    ours, theirs = first.state_dict(), second.state_dict()
+    return ours.keys() == theirs.keys() and all(_equal(value, theirs[name]) for name, value in ours.items())
+
+
+def _equal(one: Any, other: Any) -> bool:
+    # What is packed, as by torch.ao's quantization, does not tell.
+    if not (isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor)):
+        return False
+    return one.dtype == other.dtype and torch.equal(one.cpu(), other.cpu())
+
+
 class Function(nn.Module):
     """A function as a module, called with copies, into which it may write. One that takes no pixels that ask for a
     gradient is a black box.
