@@ -156,6 +156,38 @@ def test_prepared_data_of_other_studies_and_of_their_overlays_stays(command, cap
     assert gone in said and not any(path in said for path in needed)
 
 
+def test_prepared_data_that_results_of_an_unknown_study_may_be_made_from_stays(command, capsys):
+    write("results/check-a-123456/models/digits/base.given.none.none.s0.safetensors")
+    unclear = write(f"data/prepared/{key(30)}/test.safetensors", "1234")
+    gone = write("data/prepared/others.01234567/test.safetensors")
+    command(remove=True)
+    assert unclear in files() and gone not in files()
+    said = capsys.readouterr().out
+    assert (
+        f"4  {unclear}" in said
+        and "that stay: results/check-a-123456, whose study is not known here, may be made from them" in said
+    )
+    # The results gone, nothing has the data.
+    shutil.rmtree("results/check-a-123456")
+    command(remove=True)
+    assert unclear not in files()
+
+
+def test_results_that_cannot_be_looked_into_keep_all_data(command):
+    gone = write(f"data/prepared/{key(30)}/test.safetensors")
+    Path("results/away").symlink_to("nowhere")
+    with pytest.raises(SystemExit, match=r"results/away: what it needs of data/prepared is not known \(No such file"):
+        command(remove=True)
+    assert gone in files()
+
+
+def test_results_of_known_studies_keep_no_data_that_these_no_longer_name(command):
+    write("results/other/models/digits/base.given.none.none.s0.safetensors")
+    gone = write(f"data/prepared/{key(30)}/test.safetensors")
+    command(remove=True)
+    assert gone not in files()
+
+
 def test_listing_says_how_to_remove(command, capsys):
     path = write("results/tiny/gone.safetensors")
     command(remove=False)

@@ -1,7 +1,8 @@
 """Lists what a study's plan no longer names, and with --yes removes it: `prune.py [--yes] CONFIG [OVERLAY ...]`.
 
 It looks below results/{study} and data/prepared and nowhere else. Prepared data stays where this study, config.yaml or
-a file of studies/ names it. Logs and benchmarks go with the jobs that they are of.
+a file of studies/ names it, and where results of a study that is none of these have a data set of its name. Logs and
+benchmarks go with the jobs that they are of.
 """
 
 import sys
@@ -16,10 +17,12 @@ from show_plan import configured, read_config
 from squeezeproof.errors import InputError
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
-from squeezeproof.study.prune import PREPARED, stale_data, stale_results
+from squeezeproof.study.prune import PREPARED, stale_data, stale_results, unclear_data
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = Path(".snakemake/locks")
+# Folders that a line names.
+SHOWN = 4
 
 
 def other_studies(root):
@@ -49,10 +52,18 @@ def main(paths, remove, root=ROOT):
         others = other_studies(root)
         results = stale_results(study, remove)
         data = stale_data([study, *others], remove)
+        unclear, folders = unclear_data([study, *others])
     except (ConfigError, InputError, OSError) as error:
         sys.exit(str(error))
     listed(results, f"that the plan of {study.name} does not name")
     listed(data, f"of {PREPARED} that neither this study nor config.yaml nor a file of studies/ names")
+    if unclear:
+        shown = ", ".join(folders[:SHOWN]) + (f" and {len(folders) - SHOWN} more" if folders[SHOWN:] else "")
+        listed(
+            unclear,
+            f"of {PREPARED} that stay: {shown}, whose study is not known here, may be made from them; once these "
+            f"results are removed, they are too",
+        )
     if results or data:
         print("They are removed." if remove else "YES=1 removes them.")
 

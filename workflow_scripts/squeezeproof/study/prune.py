@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from squeezeproof.study.plan import Study
 
-PREPARED = "data/prepared"
+PREPARED, RESULTS = "data/prepared", "results"
 # What `snakemake --report` is told to write beside the pages.
 REPORTS = ("report.html", "report.zip")
 
@@ -34,9 +35,57 @@ def stale_results(study: "Study", remove: bool = False) -> list[tuple[str, int]]
 
 
 def stale_data(studies: "Iterable[Study]", remove: bool = False) -> list[tuple[str, int]]:
-    """[(path, bytes)] of the files under data/prepared of data sets that none of the studies has."""
-    kept = {path for study in studies for path in prepared_paths(study)}
-    return _stale(PREPARED, lambda path: path in kept, remove)
+    """[(path, bytes)] of the files under data/prepared of data sets that none of the studies has.
+
+    What `unclear_data` lists is none of them.
+    """
+    kept, unclear = _named(studies)
+    return _stale(PREPARED, lambda path: path in kept or _dataset(path) in unclear, remove)
+
+
+def unclear_data(studies: "Iterable[Study]") -> tuple[list[tuple[str, int]], list[str]]:
+    """([(path, bytes)] of what the results of another study may have been made from, the folders of these results).
+
+    Such a study, as those of `make check`, lies anywhere. Its results tell the names of its data sets; which of the
+    prepared ones of such a name it has, its file alone would.
+    """
+    kept, unclear = _named(studies)
+    found = _stale(PREPARED, lambda path: path in kept or _dataset(path) not in unclear, remove=False)
+    names = {_dataset(path) for path, _ in found}
+    return found, sorted({folder for name in names for folder in unclear[name]})
+
+
+def _named(studies: "Iterable[Study]") -> tuple[set[str], dict[str, list[str]]]:
+    """(the files under data/prepared that the studies name, name of a data set -> folders of results of other studies
+    that have one of that name).
+    """
+    studies = list(studies)
+    known = {study.name for study in studies}
+    unclear = defaultdict(list)
+    for folder in sorted(Path(RESULTS).glob("*")):
+        if folder.name not in known:
+            # results/{study}/{what}/{data set}/...
+            for name in {place.name for what in _folders(folder) for place in _folders(what)}:
+                unclear[name].append(str(folder))
+    return {path for study in studies for path in prepared_paths(study)}, dict(unclear)
+
+
+def _folders(place: Path) -> list[Path]:
+    """The folders in a place, none where it is a file; InputError where it cannot be looked into."""
+    try:
+        return [each for each in place.iterdir() if each.is_dir() or each.is_symlink()]
+    except NotADirectoryError:
+        return []
+    except OSError as error:
+        raise InputError(
+            f"{place}: what it needs of {PREPARED} is not known ({error.strerror}), so nothing of that is removed; "
+            f"make it readable or remove it"
+        ) from None
+
+
+def _dataset(path: str) -> str:
+    """The name of the data set of a file under data/prepared, whose folder is that name, a dot and a digest."""
+    return Path(path).relative_to(PREPARED).parts[0].rpartition(".")[0]
 
 
 def _stale(folder: str, is_kept: Callable[[str], bool], remove: bool) -> list[tuple[str, int]]:
