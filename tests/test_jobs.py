@@ -6,8 +6,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from squeezeproof import jobs
+from squeezeproof.attacks.checks import check_logits
 from squeezeproof.errors import InputError
 from squeezeproof.jobs import Progress, job
 from squeezeproof.seeds import derive_seed
@@ -44,6 +46,23 @@ def test_an_input_error_ends_a_job_with_its_message_alone(snakemake, handlers):
     assert caught.value.code == "prepare: data/x.png: not an image"
     text = Path(snakemake.log[0]).read_text()
     assert re.fullmatch(r"\d\d:\d\d:\d\d ERROR: data/x\.png: not an image\n", text)
+
+
+def test_an_error_of_a_model_names_what_the_job_is_of(snakemake, handlers):
+    snakemake.rule, snakemake.wildcards = "craft", {"dataset": "digits", "source": "small.s0", "attack": "pgd"}
+    with pytest.raises(SystemExit) as caught, job(snakemake):
+        check_logits(torch.eye(3))
+    told = "digits, small.s0, pgd: the model returns probabilities, attacks need logits: remove its softmax"
+    assert caught.value.code == f"craft: {told}"
+    assert Path(snakemake.log[0]).read_text().endswith(f"ERROR: {told}\n")
+
+
+def test_every_message_about_the_model_of_a_job_is_of_the_kind_that_names_it():
+    """What a job cannot name begins with the model, the network or its logits."""
+    unnamed = re.compile(r'raise InputError\(\s*f?"the (model|network|int8 model|logits of class)\b')
+    library = Path(jobs.__file__).parent
+    found = [path.name for path in library.rglob("*.py") if unnamed.search(path.read_text(encoding="utf-8"))]
+    assert found == []
 
 
 def test_any_other_error_ends_a_job_with_its_traceback(snakemake, handlers):

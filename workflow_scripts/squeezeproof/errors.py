@@ -19,6 +19,10 @@ class InputError(ValueError):
     """A message for the person who runs the study: what is wrong, where, and what to do."""
 
 
+class OfModel(InputError):
+    """What is wrong with a model in memory, whose name whoever catches it says: a job that of its rule."""
+
+
 class NotSupported(InputError):
     """A network does not support a part of the study, which the others go on without (`squeezeproof.markers`).
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from squeezeproof import commits
 from squeezeproof.atomic import writable
-from squeezeproof.errors import InputError, NotSupported, shortage
+from squeezeproof.errors import InputError, NotSupported, OfModel, shortage
 from squeezeproof.factories import allow
 from squeezeproof.markers import write_marker
 
@@ -48,8 +48,9 @@ def job(snakemake: Any, of_one_network: bool = False) -> Generator[None]:
         log.info("done in %.1f s; CPU: %.2f s to start, %.2f s of work", wall, started, work)
     except InputError as error:
         if not (of_one_network and isinstance(error, NotSupported)):
-            log.error("ERROR: %s", error)
-            sys.exit(f"{snakemake.rule}: {error}")
+            told = f"{_names(snakemake)}{error}" if isinstance(error, OfModel) else str(error)
+            log.error("ERROR: %s", told)
+            sys.exit(f"{snakemake.rule}: {told}")
         _mark(snakemake, error)
     except KeyboardInterrupt:
         log.error("ERROR: interrupted; the same command goes on where this one stopped")
@@ -72,6 +73,12 @@ def job(snakemake: Any, of_one_network: bool = False) -> Generator[None]:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+
+
+def _names(snakemake: Any) -> str:
+    """What a job is of, before a message: the data set, the model, the attack, as far as its rule has them."""
+    names = ", ".join(dict(snakemake.wildcards.items()).values())
+    return f"{names}: " if names else ""
 
 
 def _mark(snakemake: Any, error: NotSupported) -> None:

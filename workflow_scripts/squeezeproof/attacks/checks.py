@@ -5,7 +5,7 @@ from torch import nn
 
 from squeezeproof.attacks.ball import norms
 from squeezeproof.checked import AttackSettings
-from squeezeproof.errors import InputError
+from squeezeproof.errors import OfModel
 from squeezeproof.norms import Norm
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.types import Images
@@ -46,7 +46,7 @@ def check_stored(stored: Images, images: Images, settings: AttackSettings, rows:
 
 
 def check_logits(logits: torch.Tensor, model: nn.Module | None = None, points: torch.Tensor | None = None) -> None:
-    """Raise InputError where a model's outputs are not finite, or probabilities instead of logits.
+    """Raise OfModel where a model's outputs are not finite, or probabilities instead of logits.
 
     Args:
         model, points: what gave the outputs, and for which pixels. A network that was hardly trained may have all its
@@ -54,20 +54,20 @@ def check_logits(logits: torch.Tensor, model: nn.Module | None = None, points: t
     """
     if (logits.isneginf() | logits.isfinite()).all() and logits.isneginf().any():
         number = int(logits.isneginf().any(0).nonzero()[0])
-        raise InputError(f"the logits of class {number} are -inf; mask it by a large negative number, such as -1e9")
+        raise OfModel(f"the logits of class {number} are -inf; mask it by a large negative number, such as -1e9")
     if not torch.isfinite(logits).all():
-        raise InputError("the model's logits are not finite: its weights or its input are broken")
+        raise OfModel("the model's logits are not finite: its weights or its input are broken")
     if logits.min() >= 0 and (logits.sum(1) - 1).abs().max() < 1e-4:
-        raise InputError("the model returns probabilities, attacks need logits: remove its softmax")
+        raise OfModel("the model returns probabilities, attacks need logits: remove its softmax")
     if logits.min() >= 0 and (whole := _one_sum(logits)):
-        raise InputError(
+        raise OfModel(
             f"the model returns probabilities of sum {whole:.4g}, attacks need logits: remove its softmax and what "
             f"scales it"
         )
     # A sigmoid is never 0.
     within = logits.numel() >= MANY and logits.min() > 0 and logits.max() <= 1
     if within and not (model is not None and points is not None and _ends_in_products(model, points)):
-        raise InputError("the model returns probabilities, attacks need logits: remove its sigmoid")
+        raise OfModel("the model returns probabilities, attacks need logits: remove its sigmoid")
 
 
 def _one_sum(logits: torch.Tensor) -> float | None:

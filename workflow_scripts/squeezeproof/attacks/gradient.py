@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from squeezeproof.attacks.ball import peaks
-from squeezeproof.errors import InputError, NotSupported
+from squeezeproof.errors import NotSupported, OfModel
 from squeezeproof.types import Classifier, Loss
 
 
@@ -96,4 +96,4 @@ def _judge(model: Classifier, logits: torch.Tensor, peak: torch.Tensor) -> None:
 def check_finite(finite: torch.Tensor) -> None:
     """Raise InputError unless `finite`: a step along a NaN goes nowhere, and the example would count as robust."""
     if not finite:
-        raise InputError("the model's logits or their gradient are not finite, so an attack would say nothing about it")
+        raise OfModel("the model's logits or their gradient are not finite, so an attack would say nothing about it")

@@ -25,7 +25,7 @@ from squeezeproof.atomic import replacing
 from squeezeproof.compression.calibration import draw
 from squeezeproof.deployment.export import compare, onnx_bytes
 from squeezeproof.deployment.plain import logits_of_session, plain, told_of_runtime
-from squeezeproof.errors import InputError, NotSupported
+from squeezeproof.errors import NotSupported, OfModel
 from squeezeproof.models.onnx_sessions import open_session
 from squeezeproof.models.quantized import SMALLEST_SCALE, Quantizer, quantized_layers
 from squeezeproof.store.datasets import to_pixels
@@ -90,9 +90,7 @@ def predict_integer(session: Any, images: Images) -> torch.Tensor:
 def _finite_logits(session: Any, images: Images) -> np.ndarray:
     logits = logits_of_session(session, images)
     if not np.isfinite(logits).all():
-        raise InputError(
-            "the int8 model's logits are not finite: the fake-quantized model's scales or weights are broken"
-        )
+        raise OfModel("the int8 model's logits are not finite: the fake-quantized model's scales or weights are broken")
     return logits
 
 

@@ -19,7 +19,7 @@ from squeezeproof.checked import ArchitectureSettings
 from squeezeproof.compression.compress import compress
 from squeezeproof.compression.task import Task
 from squeezeproof.entries import registry
-from squeezeproof.errors import InputError, NotSupported, pass_on
+from squeezeproof.errors import InputError, NotSupported, OfModel, pass_on
 from squeezeproof.evaluation.trainable import apart_in_training, fails_in_training
 from squeezeproof.factories import allow
 from squeezeproof.models.build import build, specification
@@ -169,7 +169,7 @@ def _gradient(model: nn.Module, points: torch.Tensor, labels: torch.Tensor) -> s
         return str(error)
     except RuntimeError as error:
         pass_on(error)
-        raise InputError(f"the network cannot be trained or attacked, its backward pass fails: {error}") from error
+        raise OfModel(f"the network cannot be trained or attacked, its backward pass fails: {error}") from error
     if not gradient.any():
         return (
             "every input gradient of the model is exactly zero, as where it rounds its pixels, so a gradient attack "

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, OfModel
 from squeezeproof.models.measure import layer_macs
 
 SUGGESTED = 3
@@ -35,7 +35,7 @@ def features(model: nn.Module, names: Sequence[str], images: torch.Tensor) -> di
     for name in names:
         if name not in modules:
             nearest = difflib.get_close_matches(name, modules, n=SUGGESTED, cutoff=0)
-            raise InputError(f"the model has no layer {name!r}; the nearest are {', '.join(nearest)}")
+            raise OfModel(f"the model has no layer {name!r}; the nearest are {', '.join(nearest)}")
     found = {}
 
     def record(name: str) -> Callable[[nn.Module, Any, Any], None]:

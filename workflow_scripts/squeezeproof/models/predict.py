@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from squeezeproof.batches import in_batches
-from squeezeproof.errors import InputError
+from squeezeproof.errors import OfModel
 from squeezeproof.models.device import device_of
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.types import Images
@@ -38,7 +38,7 @@ def each_logits(
     def work(first: int, last: int) -> None:
         logits = model(to_pixels(images[first:last], device))
         if not torch.isfinite(logits).all():
-            raise InputError("the model's logits are not finite: its weights or its input are broken")
+            raise OfModel("the model's logits are not finite: its weights or its input are broken")
         use(slice(first, last), logits)
 
     in_batches(len(images), batch_size, work)

@@ -12,7 +12,7 @@ from torch import nn
 
 from squeezeproof.checked import TrainingSettings
 from squeezeproof.entries import registry
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, OfModel
 from squeezeproof.jobs import Progress, log
 from squeezeproof.models.device import device_of
 from squeezeproof.models.predict import accuracy
@@ -99,7 +99,7 @@ def fit(
 
 def _check_trainable(model: nn.Module, epochs: int) -> None:
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise InputError(
+        raise OfModel(
             f"the network has no parameter that is trained (all are frozen, or it has none), and epochs: {epochs} are "
             f"asked for; write epochs: 0, or let its parameters require gradients"
         )
