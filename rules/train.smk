@@ -9,11 +9,11 @@ rule check_network:
         paths.log("check_network", "{dataset}", "{architecture}"),
     benchmark:
         paths.benchmark("check_network", "{dataset}", "{architecture}")
+    # A network that cannot be used is told before others are trained for hours.
+    priority: 100
     conda:
         "../envs/torch.yaml"
     threads: study.compute["threads"]
-    # A network that cannot be used is told before others are trained for hours.
-    priority: 100
     resources:
         mem_mb=growing(3000),
         runtime=growing(60),
