@@ -338,7 +338,25 @@ def test_a_row_has_the_numbers_of_the_tables():
     assert (row["clean_accuracy"], row["base_clean_accuracy"]) == (0.9, 0.9)
     assert row["robust_accuracy"] == pytest.approx(0.3) and row["base_robust_accuracy"] == 0.4
     assert row["robust_low"] < 0.3 < row["robust_high"]
+    assert (row["least_attack"], row["least_accuracy"]) == (row["attack"], row["robust_accuracy"])
     assert row["by_training"] + row["by_compression"] == pytest.approx(row["robust_difference"])
+
+
+def test_what_the_worst_attack_of_all_leaves_is_told_where_its_base_has_nothing_to_lose():
+    """PGD leaves neither model anything, Square leaves some: that was taken for the robustness."""
+    found, square = tables(), {"attack": "square-eps0.1", "entry": "square", "method": "square"}
+    robust = found["robust_accuracy"]
+    robust = robust.assign(accuracy=robust["accuracy"].mask(robust["attack"] == "pgd-eps0.1", 0.0))
+    found["robust_accuracy"] = pd.concat([robust, robust.assign(**square, accuracy=0.2)], ignore_index=True)
+    for name_of in ("verdicts", "effects"):
+        table = found[name_of]
+        found[name_of] = pd.concat([table, table.assign(**square)], ignore_index=True)
+    answered = answers(found, [], STATISTICS)
+    row = answered.iloc[0]
+    assert (row["attack"], row["robust_accuracy"]) == ("square-eps0.1", pytest.approx(0.2))
+    assert (row["least_attack"], row["least_accuracy"], row["base_least_accuracy"]) == ("pgd-eps0.1", 0.0, 0.0)
+    told = re.sub("<[^>]+>", "", str(cards(answered, found["robust_accuracy"])[0].sentences[0][1]))
+    assert told.startswith("under PGD, eps 0.1, the worst attack, 0.0") and "; under Square" in told
 
 
 def test_the_differences_of_an_answer_have_the_intervals_that_decide_it():

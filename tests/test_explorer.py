@@ -5,6 +5,7 @@ import io
 import re
 from decimal import ROUND_HALF_UP, Decimal
 
+import pandas as pd
 import pytest
 from explorer_study import ExplorerStudy
 
@@ -254,6 +255,23 @@ def test_a_cell_that_failed_the_audit_is_marked_and_has_no_number(visit, tmp_pat
     assert "Audit failure, check 1: inside the ball (measured 0.2, limit 0.1)" in page.locator("#facts").inner_text()
     assert page.locator("#accuracy").count() == 0
     assert "1 failure" in page.locator("#scale").inner_text()
+
+
+def test_the_numbers_tell_the_verdicts_of_a_square_apart(visit, tmp_path):
+    """Of images that were made for a model itself there are two: beside its base's own images, and on these."""
+    study = ExplorerStudy(tmp_path)
+    verdicts = study.table("verdicts")
+    variants = study.table("compression").set_index(["compression", "ratio"])["variant"]
+    verdicts = verdicts[verdicts["source"] == "cnn3.standard.none.none"]
+    source = [variants[row.compression, row.ratio] for row in verdicts.itertuples()]
+    own = [verdicts.assign(comparison="white-box", source="itself"), verdicts.assign(source=source)]
+    write_table(study.paths["verdicts"], pd.concat(own, ignore_index=True))
+    (tmp_path / "explorer.html").write_text(study.page())
+    page = visit(tmp_path / "explorer.html")
+    cells = page.locator("#table td").all_text_contents()
+    several = [cell.split("; ") for cell in cells if "against its base" in cell and "; " in cell]
+    assert several and all(len(set(said)) == len(said) for said in several)
+    assert any("each attacked itself" in said[0] and "on the same images" in said[1] for said in several)
 
 
 def test_a_study_without_compressed_models_has_a_page(visit, tmp_path):

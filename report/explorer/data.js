@@ -38,8 +38,13 @@ function findingsOn(dataset, attack, source, target) {
     && [source, "*"].includes(found.source) && [target, "*"].includes(found.target));
 }
 
-// What is said of a cell beside its base and beside its control.
-const verdictsOf = (cell) => cell.verdicts.map((one) => `${one.verdict}, against its ${one.against} (${one.about})`).join("; ");
+// What is said of a cell beside its base and beside its control; of images that were made for the model itself, on each
+// model's own images and on these.
+const SEEN = { "white-box": ", each attacked itself", "same-source": ", on the same images" };
+const imagesOf = (cell, one) => (new Set(cell.verdicts.map((other) => other.comparison)).size > 1 ? SEEN[one.comparison] : "");
+const verdictsOf = (cell) => cell.verdicts.map(
+  (one) => `${one.verdict}, against its ${one.against}${imagesOf(cell, one)} (${one.about})`,
+).join("; ");
 
 const percent = (share, digits = 1) => (100 * share).toFixed(digits);
 const signed = (share) => (share > 0 ? "+" : share < 0 ? "−" : "") + percent(Math.abs(share));

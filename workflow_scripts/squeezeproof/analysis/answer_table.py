@@ -28,6 +28,7 @@ ACCURACY = ("accuracy", "low", "high")
 QUERIED = ("queries_attack", "queries_accuracy", "gradients_attack", "gradients_accuracy")
 UNDER_ATTACK = (
     "attack", "crafted_on", *(f"robust_{name}" for name in ACCURACY), "base_robust_accuracy",
+    "least_attack", *(f"least_{name}" for name in ACCURACY), "base_least_accuracy",
     *(f"{name}{end}" for name in ("robust_difference", *PARTS) for end in ("", "_low", "_high")),
 )  # fmt: skip
 
@@ -142,15 +143,17 @@ def _under_attack(
     alpha: float,
 ) -> dict[str, Any]:
     """Of the attack that leaves the model least: of those on itself where the base has something to lose; where there
-    are none, of those on itself; else of all. The difference has the interval by which the answer weighs it.
+    are none, of those on itself; else of all. The difference has the interval by which the answer weighs it. And what
+    is left by the attack that leaves least, whatever its base has to lose.
     """
     own, bases = (seeds_of(tables["compression"], axes) for axes in (model, base_of(model)))
     scored = _scored(tables, model["dataset"], own)
-    known = scored["shown"].isin(stake) if stake else scored["shown"].notna()
-    of_model = scored[scored["target"].isin(own) & known]
+    everything = scored[scored["target"].isin(own)]
+    of_model = everything[everything["shown"].isin(stake)] if stake else everything
     if of_model.empty:
         return dict.fromkeys(UNDER_ATTACK)
-    attack, origin = of_model.groupby(CELL)["accuracy"].mean().idxmin()
+    (attack, origin), least = (rows.groupby(CELL)["accuracy"].mean().idxmin() for rows in (of_model, everything))
+    worst = scored[scored["attack"].eq(least[0]) & scored["origin"].eq(least[1])]
     scored = scored[scored["attack"].eq(attack) & scored["origin"].eq(origin)]
     compared, parts = (
         table[table["attack"].eq(attack) & table["source"].eq(origin)]
@@ -159,6 +162,9 @@ def _under_attack(
     found = {"attack": attack, "crafted_on": origin}
     found |= {f"robust_{name}": value for name, value in _accuracy(scored[scored["target"].isin(own)]).items()}
     found["base_robust_accuracy"] = _accuracy(scored[scored["target"].isin(bases)])["accuracy"]
+    found["least_attack"] = least[0]
+    found |= {f"least_{name}": value for name, value in _accuracy(worst[worst["target"].isin(own)]).items()}
+    found["base_least_accuracy"] = _accuracy(worst[worst["target"].isin(bases)])["accuracy"]
     rows = [(row.difference, *corrected(row, row.family_size, alpha)) for row in records(compared)]
     found |= dict(zip(_named("robust_difference"), rows[0] if rows else (None, None, None), strict=True))
     for part in PARTS:

@@ -120,8 +120,12 @@ def _sentences(row: Any, attacks: Any) -> Iterator[tuple[str, str]]:
     numbers = [f"clean images {_accuracy(row, 'clean')}"] if row.clean_accuracy == row.clean_accuracy else []
     if row.attack:
         made = "" if row.crafted_on == ITSELF else f" on images made for {row.crafted_on} (transfer)"
+        lower = isinstance(row.least_attack, str) and row.least_attack not in ("", row.attack)
         worst = "the worst attack that leaves its base something" if row.no_stake and row.threat else "the worst attack"
         numbers.insert(0, f"under {attacks[row.attack]}{made}, {worst}, {_accuracy(row, 'robust')}")
+        # A reader takes the first number for what the model resists.
+        if lower:
+            numbers.insert(0, f"under {attacks[row.least_attack]}, the worst attack, {_accuracy(row, 'least')}")
     yield from [("Accuracy", "; ".join(numbers))] if numbers else []
     yield "Why", row.reasons
     yield "Would change the answer", row.changes
