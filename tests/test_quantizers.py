@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from squeezeproof.errors import InputError
+from squeezeproof.from_files.known import fitting
 from squeezeproof.models.checkpoints import load_weights
+from squeezeproof.models.takes import described
 from squeezeproof.models.torch_files import read_state_dict
 
 
@@ -68,6 +70,12 @@ def test_the_lines_for_packed_weights_of_quanto_take_them_of_the_network(tmp_pat
     model[0].register_buffer("input_scale", torch.ones(()))
     state = followed(tmp_path, monkeypatch, message, model=model)
     assert torch.equal(loaded(tmp_path, state)[0].weight, model[0].weight)
+
+
+def test_a_base_whose_network_is_looked_for_is_named_too(tmp_path):
+    safetensors.torch.save_file(QUANTO, tmp_path / "in.safetensors")
+    with pytest.raises(InputError, match=r"BASE=.*in\.safetensors: holds weights that optimum-quanto quantized"):
+        fitting(tmp_path / "in.safetensors", described((1, 8, 8), 2))
 
 
 def test_a_state_dict_of_pt2e_is_named_with_the_export(tmp_path):

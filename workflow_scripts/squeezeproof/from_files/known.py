@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError, pass_on
 from squeezeproof.models.build import APART
+from squeezeproof.models.quantizers import quantized
 from squeezeproof.models.state_dicts import Ambiguous, fitted, plain_state, state_of_file
 from squeezeproof.models.takes import COLOUR, GREY, Takes, for_base, unlike
 from squeezeproof.store.tensors import read_foreign
@@ -31,6 +32,8 @@ def fitting(path: str | Path, dataset: DatasetMetadata) -> list[dict[str, Any]]:
     several = None
     with state_of_file(f"BASE={path}"):
         tensors, _ = plain_state(read_foreign(path, "pt"))
+        if words := quantized(path, tensors.keys()):
+            raise InputError(f"BASE={path}: {words}")
         for alike in known(sum(tensor.numel() for tensor in tensors.values()), named=True):
             try:
                 if found := [one for one in alike if _fits(one, tensors, dataset)]:
