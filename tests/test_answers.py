@@ -28,7 +28,7 @@ from squeezeproof.analysis.ways import Ways
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
 from squeezeproof.entries import registry
 from squeezeproof.pages.answer_cards import cards
-from squeezeproof.tables.words import Verdict
+from squeezeproof.tables.words import TESTED, Verdict
 
 MARGIN = 0.02
 CLEAN = Loss("clean images", "", 0.0, -0.01, 0.01)
@@ -69,8 +69,9 @@ def test_of_many_losses_the_greatest_of_each_kind_is_told():
 
 def test_a_loss_that_the_interval_does_not_tell_from_none_has_no_lower_bound():
     nearly = replace(LESS_ROBUST, difference=-0.09, low=-0.177, high=0.0004)
-    assert answer(replace(SOUND, attacks=[nearly]), MARGIN) == (STOP, ["it loses up to 17.7 points under PGD, eps 0.1"])
-    assert answer(replace(SOUND, attacks=[replace(nearly, high=-0.0)]), MARGIN)[1] == [
+    told = f"it loses up to 17.7 points under PGD, eps 0.1 ({TESTED})"
+    assert answer(replace(SOUND, attacks=[nearly]), MARGIN) == (STOP, [told])
+    assert answer(replace(SOUND, attacks=[replace(nearly, high=-0.0001)]), MARGIN)[1] == [
         "it loses up to 17.7 points under PGD, eps 0.1"
     ]
 

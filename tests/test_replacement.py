@@ -11,7 +11,7 @@ import torch
 from squeezeproof.analysis.answers import CARE, KEEP, STOP, UNKNOWN, Evidence, Loss, remedies
 from squeezeproof.analysis.answers import answer as the_rule
 from squeezeproof.analysis.faced import Faced
-from squeezeproof.analysis.replacement import TOGETHER, replacement
+from squeezeproof.analysis.replacement import TOGETHER, replacement, wider
 from squeezeproof.analysis.replacement_files import read_faced
 from squeezeproof.analysis.tried import not_tried, tried
 from squeezeproof.audit.findings import EVERY, WARNING, judge
@@ -19,6 +19,7 @@ from squeezeproof.errors import InputError
 from squeezeproof.pages import answer_page
 from squeezeproof.pages.sizes import sizes
 from squeezeproof.store.predictions import save_predictions
+from squeezeproof.tables.words import TESTED
 
 STATISTICS = {"alpha": 0.05, "margin": 0.02}
 
@@ -181,6 +182,21 @@ def test_the_page_shows_the_intervals_that_the_answer_rests_on():
             == 1
         )
     assert widths[0] < widths[1]
+
+
+@pytest.mark.parametrize(("lost", "wide"), [(20, True), (22, False)])
+def test_a_verdict_beside_an_interval_that_holds_0_says_why(lost, wide):
+    """Holm's second step tells the loss at one of two budgets from 0, and an interval for both at once does not."""
+    kept, faces = outcomes(200, 8), []
+    for eps, wrong in ((0.1, lost), (0.2, 90)):
+        place = np.arange(200)
+        fallen = (place < 8) | (place >= 8 + wrong)
+        faces += [faced(source, kept, fallen | (place < 8), eps=eps) for source in ("base", "compressed")]
+    found = answer(*faces, count=200)
+    row = found.together.iloc[0]
+    assert row["verdict"] == "less robust" and (row["low"] < 0 < row["high"]) == wide == wider(row)
+    page = answer_page.page(found, [], [], [], {}, 0.02)
+    assert (f"less robust; {TESTED}" in page) == (TESTED in found.sentences[0]) == wide
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

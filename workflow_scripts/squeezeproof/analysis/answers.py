@@ -11,7 +11,7 @@ from math import ceil, log10
 
 from squeezeproof.analysis.ways import OF_STUDY, Ways
 from squeezeproof.entries import registry
-from squeezeproof.tables.words import Verdict
+from squeezeproof.tables.words import TESTED, Verdict
 
 KEEP, CARE, STOP, UNKNOWN = "keep", "keep with care", "do not ship", "cannot tell"
 ANSWERS = (STOP, UNKNOWN, CARE, KEEP)
@@ -214,7 +214,8 @@ def _losses(found: Evidence, margin: float) -> list[str]:
         shown = [loss for loss in found.attacks if loss.own == own and _lost(loss, margin)]
         if shown:
             most = min(shown, key=lambda loss: loss.difference)
-            lost.append(f"it loses {_bounds(most)} points under {most.name}{_beside(own, len(shown) - 1)}")
+            told = f" ({TESTED})" if most.high >= 0 else ""
+            lost.append(f"it loses {_bounds(most)} points under {most.name}{told}{_beside(own, len(shown) - 1)}")
     return lost
 
 

@@ -35,7 +35,7 @@ from squeezeproof.analysis.ways import OF_STUDY, Ways
 from squeezeproof.audit.findings import FAILURE, WARNING, Finding
 from squeezeproof.statistics.crossed import About, Mean, interval
 from squeezeproof.tables.table import points, records, unseen
-from squeezeproof.tables.words import Comparison, Verdict
+from squeezeproof.tables.words import TESTED, Comparison, Verdict
 from squeezeproof.types import Described
 
 BOTH = "both"
@@ -232,6 +232,14 @@ def falls(row: Any, classes: int) -> bool:
     return max(row["base_accuracy"], row["compressed_accuracy"]) <= 1 / classes
 
 
+def wider(row: Any) -> bool:
+    """Whether the verdict on a row says that the models differ, and its interval holds 0: Holm's test finds more than
+    an interval for all comparisons at once.
+    """
+    undecided = ("", Verdict.EQUIVALENT, Verdict.NOT_SHOWN)
+    return row["verdict"] not in undecided and row["low"] <= 0 <= row["high"]
+
+
 def bounds(row: Any) -> str:
     """The interval of a row in points, such as `[−2.4, +0.1]`."""
     return f"[{points(row['low'])}, {points(row['high'])}]"
@@ -252,6 +260,8 @@ def _sentence(row: Any, classes: int, open_there: Mapping[str, str]) -> str:
     )
     if row["verdict"] == Verdict.NOT_SHOWN:
         text += f"; {unseen(row['detectable'])} with {row['n']} image{'s' * (row['n'] > 1)}"
+    if wider(row):
+        text += f"; {TESTED}"
     if falls(row, classes):
         text += "; neither does better than chance"
     if budget in open_there and row["verdict"] != Verdict.LESS:

@@ -12,14 +12,14 @@ import pandas as pd
 
 from squeezeproof.analysis.faced import COMPRESSED, budget_display
 from squeezeproof.analysis.pairs import BASE
-from squeezeproof.analysis.replacement import TOGETHER, Answer, attack_name, bounds, falls
+from squeezeproof.analysis.replacement import TOGETHER, Answer, attack_name, bounds, falls, wider
 from squeezeproof.analysis.verdicts import ITSELF
 from squeezeproof.audit.findings import Finding
 from squeezeproof.pages.answer_cards import LOOKS
 from squeezeproof.pages.render import render
 from squeezeproof.pages.story import audited, worst_findings
 from squeezeproof.tables.table import points
-from squeezeproof.tables.words import Verdict
+from squeezeproof.tables.words import TESTED, Verdict
 
 TEMPLATE = Path(__file__).with_name("answer.html")
 # Points to either side of zero that a scale may have.
@@ -67,6 +67,7 @@ def page(
         margin={"left": _place(-margin, scale), "width": 100 * margin / scale * 100, "points": f"{100 * margin:g}"},
         attacks=_attacks(answer.table),
         transfers=Verdict.TRANSFERS_WORSE in set(answer.table["verdict"]),
+        tested=TESTED if any(map(wider, answer.table.to_dict("records"))) else "",
         searches=Verdict.FOUND_LESS in set(answer.table["verdict"]),
         tried=tried,
         not_tried=not_tried,
@@ -101,7 +102,7 @@ def _line(row: Any, scale: float) -> dict[str, Any]:
         "compressed": f"{100 * row['compressed_accuracy']:.1f}",
         "difference": points(row["difference"]),
         "bounds": bounds(row),
-        **{"verdict": row["verdict"], "falls": row["falls"]},
+        **{"verdict": f"{row['verdict']}; {TESTED}" if wider(row) else row["verdict"], "falls": row["falls"]},
         **{"left": low, "width": high - low, "middle": middle},
     }
 

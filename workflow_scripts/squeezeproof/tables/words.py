@@ -2,6 +2,12 @@
 
 from enum import StrEnum
 
+# What is said of a verdict beside an interval that holds 0.
+TESTED = (
+    "a test shows that there is a difference, and the interval, which holds for all comparisons at once, does not tell "
+    "how large it is"
+)
+
 
 class Threat(StrEnum):
     """Which model the images were made for: the one that is scored on them, or another."""
