@@ -62,7 +62,7 @@ def sweep_differences(
     rows = [
         dict(zip(KEYS, axes, strict=True)) | found
         for axes, both in seeds.items()
-        for found in _rows(both, statistics["alpha"])
+        for found in _rows(both, statistics["alpha"], clean=axes[-len(BUDGET) :] == _budget(UNATTACKED))
     ]
     return SWEEP_DIFFERENCES.frame(rows).sort_values([*KEYS, "about"], ignore_index=True)
 
@@ -87,14 +87,14 @@ def _points(
     }
 
 
-def _rows(both: list[tuple[np.ndarray, np.ndarray]], alpha: float) -> Iterable[dict[str, Any]]:
+def _rows(both: list[tuple[np.ndarray, np.ndarray]], alpha: float, clean: bool) -> Iterable[dict[str, Any]]:
     # A difference of differences lies in [-2, 2]; `Mean` is of what lies in [-1, 1].
     found, half = (Mean.of(np.stack(column)) for column in ([one for one, _ in both], [two / 2 for _, two in both]))
     for about in kinds(int(found.seeds)):
         low, high = interval(found, alpha, about)
-        least, most = interval(half, alpha, about)
+        beyond = [np.nan] * 3 if clean else [2 * bound for bound in (half.mean, *interval(half, alpha, about))]
         yield {
             **{"about": about, "difference": found.mean, "low": low, "high": high},
-            **{"beyond_clean": 2 * half.mean, "beyond_clean_low": 2 * least, "beyond_clean_high": 2 * most},
+            **dict(zip(("beyond_clean", "beyond_clean_low", "beyond_clean_high"), beyond, strict=True)),
             **{"seeds": found.seeds, "n": found.images},
         }

@@ -201,7 +201,8 @@ SWEEP_DIFFERENCES = Table(
         DATASET, Column("sweep", TEXT, "The study's entry of `sweeps`."), *axes(), AGAINST,
         Column("method", TEXT, "The kind of attack.", printed=False), *BUDGET, ABOUT, DIFFERENCE,
         *interval(OF_VERDICTS),
-        *change("beyond_clean", "The difference minus that on the clean images: below 0 the attack widens the gap."),
+        *change("beyond_clean", "The difference minus that on the clean images, for which it is empty: below 0 "
+                "the attack widens the gap."),
         SEEDS, IMAGES,
     ),
 )  # fmt: skip
