@@ -4,7 +4,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from squeezeproof.errors import InputError
+from squeezeproof.errors import InputError, pass_on
 from squeezeproof.models.quantizers import DECOMPOSED, WRITTEN, of_program
 
 # Of torch.save's zip file.
@@ -65,7 +65,8 @@ def _says(archive: zipfile.ZipFile, part: zipfile.ZipInfo, words: bytes) -> bool
         return False
     try:
         return words in archive.read(part)
-    except (RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        pass_on(error)
         return False
 
 
