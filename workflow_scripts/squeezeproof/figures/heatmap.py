@@ -121,8 +121,8 @@ def heatmap(
         _write_cell(axes, row, column, matrix[row, column], MARK * ((name, target) in marked))
         if (name, target) in white_box:
             # Above the line below the clean images.
-            corner, style = (column - 0.48, row - 0.47), {"edgecolor": COLORS[1], "lw": 2, "zorder": 3}
-            axes.add_patch(plt.Rectangle(corner, 0.96, 0.94, fill=False, **style))
+            corner = column - 0.48, row - 0.47
+            axes.add_patch(plt.Rectangle(corner, 0.96, 0.94, fill=False, edgecolor=COLORS[1], lw=2, zorder=3))
     for column, target in enumerate(targets):
         if target in reasons and target not in clean:
             said = textwrap.fill(f"not supported: {reasons[target]}", 6 * (len(sources) + 1), max_lines=3)
