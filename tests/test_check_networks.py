@@ -40,34 +40,80 @@ def test_readings_that_a_handful_of_images_tell_apart_are_alike(better, worse, a
     assert as_good(right, other) is alike
 
 
-def test_of_readings_that_are_alike_that_is_taken_with_which_the_compressed_model_agrees(monkeypatch):
-    """Read by the best of the two on 200 images, a sound pruned network lost a fifth of its accuracy."""
-    labels = {"bytes": torch.zeros(10, dtype=torch.int64), "none": torch.arange(10) // 5}
-    first, second = (
-        networks.Network({**NETWORK, "normalization": name}, 0.9, f"{name}: told", name, {}, name)
-        for name in ("bytes", "none")
-    )
+TRUE = torch.arange(200) // 100
+
+
+def wrong_on(*places):
+    """The true labels of 200 images but for those of some slices."""
+    labels = TRUE.clone()
+    for place in places:
+        labels[place] = 1 - labels[place]
+    return labels
+
+
+def pair(monkeypatch, file, bases, compressed):
+    """(base, settings, note) of `find_pair` for a base of several readings, name -> its labels, and a compressed model,
+    name of the base's reading -> its own names and labels."""
+    names = list(bases)
     read = []
 
     def external(settings, base, *images):
         read.append(base.reading)
-        found = pairs.Reading({**settings, "read": base.reading}, labels["none"], ["read"])
-        return pairs.External("", {base.reading: found})
+        found = {
+            name: pairs.Reading({**settings, "read": name}, labels, [])
+            for name, labels in compressed[base.reading].items()
+        }
+        return pairs.External("", found)
 
     monkeypatch.setattr(pairs, "_external", external)
-    monkeypatch.setattr(pairs, "predict", lambda model, images: labels[model])
-    given = None, torch.arange(10) // 5, CLASSES
-    both = replace(first, others=(second,))
-    base, external, note = pairs.find_pair({"file": "m.safetensors"}, both, *given)
-    assert base.settings["normalization"] == external["read"] == "none" and read == ["bytes", "none"]
-    assert note == "normalization none, 100.0% of 10 images right, as the base in 100.0%; read"
-    assert base.note == "none: told; taken is none, with which the compressed model agrees in 100.0%, 50.0% with bytes"
-    alone, external, _ = pairs.find_pair({"file": "m.safetensors"}, first, *given)
-    assert alone.note == "bytes: told" and external["read"] == "bytes"
-    # A file that holds its network is read once, whatever the base's pixels are.
-    read.clear()
-    base, external, _ = pairs.find_pair({"file": "m.onnx"}, both, *given)
-    assert base.reading == "none" and read == ["bytes"]
+    monkeypatch.setattr(pairs, "predict", lambda model, images: bases[model])
+    monkeypatch.setattr(pairs, "normalization_in", lambda path: None)
+    made = [
+        networks.Network({**NETWORK, "normalization": name}, 0.9, f"{name}: told", name, {}, name) for name in names
+    ]
+    images = torch.zeros(200, 1, 8, 8, dtype=torch.uint8)
+    found = pairs.find_pair({"file": file}, replace(made[0], others=(*made[1:],)), images, TRUE, CLASSES)
+    return *found, read
+
+
+def test_of_readings_that_are_alike_that_is_taken_with_which_both_models_are_right(monkeypatch):
+    """Read by the base's best of the two on 200 images, a sound pruned network lost a fifth of its accuracy."""
+    bases = {"bytes": wrong_on(slice(0, 20)), "none": wrong_on(slice(0, 26))}
+    compressed = {"bytes": {"": wrong_on(slice(0, 60))}, "none": {"": wrong_on(slice(0, 28))}}
+    base, settings, _, read = pair(monkeypatch, "m.safetensors", bases, compressed)
+    assert base.reading == "none" and read == ["bytes", "none"] and settings["read"] == ""
+    assert base.note == "none: told; taken is none, not bytes: both models are right in 86.5% on average"
+    alone, _, _, _ = pair(monkeypatch, "m.safetensors", {"bytes": bases["bytes"]}, compressed)
+    assert alone.note == "bytes: told"
+
+
+def test_weights_of_the_base_s_network_that_agree_more_tell_nothing_of_the_reading(monkeypatch):
+    """Pixels of less contrast let a base and what is left of it agree, at a lower accuracy of both."""
+    bases = {"Fashion-MNIST": wrong_on(slice(0, 20)), "half": wrong_on(slice(0, 25))}
+    compressed = {"Fashion-MNIST": {"": wrong_on(slice(15, 45))}, "half": {"": wrong_on(slice(0, 35))}}
+    base, *_ = pair(monkeypatch, "m.safetensors", bases, compressed)
+    assert base.reading == "Fashion-MNIST"
+    # One that knows much less than its base has no part in it.
+    for left in (50, 86):
+        compressed = {"Fashion-MNIST": {"": TRUE * 0}, "half": {"": wrong_on(slice(0, left), slice(190, 200))}}
+        base, *_ = pair(monkeypatch, "m.safetensors", bases, compressed)
+        assert base.reading == "Fashion-MNIST" and "the base is right in 90.0%" in base.note
+
+
+def test_a_file_that_holds_its_network_decides_where_it_agrees_clearly_more(monkeypatch):
+    bases = {"half": wrong_on(slice(0, 20)), "none": wrong_on(slice(20, 44))}
+    base, settings, _, read = pair(monkeypatch, "m.onnx", bases, {"half": {"": bases["none"]}})
+    # It is read once, whatever the base's pixels are.
+    assert (base.reading, settings["read"], read) == ("none", "", ["half"])
+    assert base.note.endswith("taken is none, not half: the compressed model agrees in 100.0%")
+    # So does the base of the file's own readings.
+    of_file = {"bytes": wrong_on(slice(100, 119)), "": bases["half"]}
+    base, settings, _, _ = pair(monkeypatch, "m.onnx", {"half": bases["half"]}, {"half": of_file})
+    assert settings["read"] == ""
+    # Two images are no difference.
+    near = {"half": wrong_on(slice(0, 20)), "none": wrong_on(slice(2, 24))}
+    base, *_ = pair(monkeypatch, "m.onnx", near, {"half": {"": wrong_on(slice(2, 22))}})
+    assert base.reading == "half"
 
 
 def test_a_network_of_torchvision_is_recognised_by_its_tensors(tmp_path, monkeypatch):

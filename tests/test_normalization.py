@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import yaml
 from check_examples import safetensors
 from plan_examples import SMALL
 from study_examples import changed
@@ -99,6 +100,7 @@ def test_the_mean_and_std_of_public_data_sets_are_tried(by_cifar):
     told = find_network(by_cifar, images, labels, 2, COLOURED, f"{{mean: {mean}, std: {std}}}")
     written = find_network(by_cifar, images, labels, 2, {**COLOURED, "normalization": {"mean": mean, "std": std}})
     assert named.settings == told.settings == written.settings == found.settings
+    assert yaml.safe_load(yaml.safe_dump(told.settings)) == told.settings
     assert find_network(by_cifar, images, labels, 2, {**COLOURED, "normalization": "half"}).reading == "half"
 
 

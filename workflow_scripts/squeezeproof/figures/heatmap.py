@@ -120,16 +120,15 @@ def heatmap(
     for (row, name), (column, target) in product(enumerate([UNATTACKED, *sources]), enumerate(targets)):
         _write_cell(axes, row, column, matrix[row, column], MARK * ((name, target) in marked))
         if (name, target) in white_box:
-            # Above the line below the clean images.
-            corner = column - 0.48, row - 0.47
-            axes.add_patch(plt.Rectangle(corner, 0.96, 0.94, fill=False, edgecolor=COLORS[1], lw=2, zorder=3))
+            frame = plt.Rectangle((column - 0.48, row - 0.47), 0.96, 0.94, fill=False, edgecolor=COLORS[1], lw=2)
+            axes.add_patch(frame)
     for column, target in enumerate(targets):
         if target in reasons and target not in clean:
             said = textwrap.fill(f"not supported: {reasons[target]}", 6 * (len(sources) + 1), max_lines=3)
             axes.text(column, len(sources) / 2, said, rotation=90, ha="center", va="center", fontsize=6)
     axes.set_xticks(range(len(targets)), targets, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(sources) + 1), [UNATTACKED, *sources])
-    axes.axhline(0.5, color="white", lw=3)
+    axes.axhline(0.5, color="white", lw=3, zorder=0.5)  # Below the frames.
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)

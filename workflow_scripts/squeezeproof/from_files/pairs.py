@@ -1,4 +1,4 @@
-"""A compressed model beside its base, both read as what labels some images best, and most alike."""
+"""A compressed model beside its base, both read as what labels some images best."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,13 +7,15 @@ from typing import Any
 
 import torch
 
-from squeezeproof.compression.compared import share
+from squeezeproof.compression.compared import NEARLY, share
 from squeezeproof.compression.external import read_external
 from squeezeproof.entries.architecture import WEIGHTS
 from squeezeproof.from_files.given import checked_external
 from squeezeproof.from_files.networks import Network, called
 from squeezeproof.from_files.readings import as_good, name_of, usual
 from squeezeproof.guessing import judged
+from squeezeproof.models.moments import moments
+from squeezeproof.models.own_pixels import alike, normalization_in
 from squeezeproof.models.predict import predict
 from squeezeproof.models.takes import described
 
@@ -23,8 +25,11 @@ def find_pair(
 ) -> tuple[Network, dict[str, Any], str]:
     """(the base as it is read, settings of `external` with what the pixels are made of, what was understood).
 
-    Of readings that the images do not tell apart, of the base and of the compressed model, the two that agree most:
-    both were made for one kind of pixels.
+    Of readings that the images do not tell apart, of the base and of the compressed model, those with which both models
+    together are right most often, or the base alone where the other knows much less. That weights of the base's network
+    agree with it tells nothing of the reading: pixels of less contrast let any two models agree. A file that holds its
+    network, or is of another, is read alike whatever the base's pixels are: there another reading is taken with which
+    it agrees clearly more, if it knows anything.
 
     Args:
         settings: of `external`, as a person gives them.
@@ -33,25 +38,54 @@ def find_pair(
 
     Raises InputError where the file cannot be read.
     """
-    read: dict[str, External] = {}
-    # What holds its network, or is of another one, is read alike whatever the base's pixels are.
     own = Path(settings["file"]).suffix != WEIGHTS or bool(settings.get("architecture"))
-    for one in (base, *base.others):
-        read[one.reading] = read[base.reading] if own and read else _external(settings, one, images, labels, classes)
-    own_labels = {one.reading: predict(one.model, images) for one in (base, *base.others)}
-    agreements = {
-        (reading, name): share(found.labels == own)
-        for reading, own in own_labels.items()
-        for name, found in read[reading].alike.items()
+    bases = [base, *base.others] if own else _as_the_weights_say(settings["file"], base, images, classes)
+    read: dict[str, External] = {}
+    for one in bases:
+        read[one.reading] = (
+            read[bases[0].reading] if own and read else _external(settings, one, images, labels, classes)
+        )
+    answers = {one.reading: predict(one.model, images) for one in bases}
+    pairs = [(one, name) for one in bases for name in read[one.reading].alike]
+    labelled = {(one.reading, name): read[one.reading].alike[name].labels for one, name in pairs}
+    agree = {key: labelled[key] == answers[key[0]] for key in labelled}
+    # What compressing left of a network may do better on pixels that it was not made for.
+    votes = any(
+        judged(found, labels).beyond >= NEARLY * judged(answers[key[0]], labels).beyond
+        for key, found in labelled.items()
+    )
+    of_base = {key: share(answers[key[0]] == labels) for key in labelled}
+    right = {
+        key: (of_base[key] + share(found == labels)) / 2 if votes else of_base[key] for key, found in labelled.items()
     }
-    best, name = max(agreements, key=lambda key: agreements[key])
-    network = next(one for one in (base, *base.others) if one.reading == best)
-    if len(read) > 1:
-        reached = {one: max(value for (of, _), value in agreements.items() if of == one) for one in read}
-        others = " and ".join(f"{value:.1%} with {one}" for one, value in reached.items() if one != best)
-        chosen = f"; taken is {best}, with which the compressed model agrees in {reached[best]:.1%}, {others}"
-        network = replace(network, note=f"{network.note}{chosen}")
-    return network, read[best].alike[name].settings, read[best].told(name, own_labels[best], labels)
+    best = max(right, key=lambda key: (right[key], share(agree[key])))
+    why = f"{'both models are' if votes else 'the base is'} right in {right[best]:.1%}{' on average' * votes}"
+    if own and _knows(labelled[best], labels):
+        clearly = [key for key in agree if not as_good(agree[best], agree[key])]
+        nearest = max([best, *clearly], key=lambda key: share(agree[key]))
+        if nearest != best:
+            best, why = nearest, f"the compressed model agrees in {share(agree[nearest]):.1%}"
+    reading, name = best
+    network = next(one for one in bases if one.reading == reading)
+    if len(bases) > 1:
+        others = " or ".join(one.reading for one in bases if one.reading != reading)
+        network = replace(network, note=f"{network.note}; taken is {reading}, not {others}: {why}")
+    return network, read[reading].alike[name].settings, read[reading].told(name, answers[reading], labels)
+
+
+def _knows(answers: torch.Tensor, labels: torch.Tensor) -> bool:
+    found = judged(answers, labels)
+    return found.accuracy > found.usable
+
+
+def _as_the_weights_say(path: str | Path, base: Network, images: torch.Tensor, classes: int) -> list[Network]:
+    """The readings of a base that weights of its network, which may carry their normalization, do not contradict; all
+    of them where none is left.
+    """
+    own, dataset = normalization_in(path), described(images.shape[1:], classes)
+    readings = [base, *base.others]
+    said = [one for one in readings if own is None or alike(own, moments(one.settings["normalization"], dataset))]
+    return said or readings
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,7 @@ def _mean_and_std(text: str, what: str) -> dict[str, Any]:
     except yaml.YAMLError:
         raise InputError(f"{what}: is no mapping such as '{{mean: [0.5], std: [0.5]}}'") from None
     try:
-        return as_dict(MeanAndStd.model_validate(written))
+        # Plain numbers, which a study is written with.
+        return {key: [*map(float, numbers)] for key, numbers in as_dict(MeanAndStd.model_validate(written)).items()}
     except ValidationError as error:
         raise InputError(f"{what}: {'; '.join(in_words(error, written, MeanAndStd))}") from None
