@@ -101,6 +101,9 @@ def test_the_total_is_the_sum_of_its_parts():
     assert np.allclose([np.ptp(bar) for bar in drawn], 6) and "each by itself" in axes.get_xlabel()
     nothing = effects_figure(answers().assign(by_training=np.nan), effects(), robust_accuracy(), "digits").axes[0]
     assert texts(nothing)[1] == ["no model was compared with its control here"]
+    # As they are read from files, of which one has no row, in types of no value.
+    given, empty = answers().assign(by_training=np.nan), effects()[:0].astype(object)
+    assert effects_figure(given, empty, robust_accuracy(), "digits").axes[0].texts
 
 
 # Accuracy against what was removed

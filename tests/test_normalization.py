@@ -45,6 +45,10 @@ def test_a_config_says_the_numbers_of_each_channel():
         ({"mean": [0.1], "std": [0.1, 0.2]}, "normalization: has 1 numbers in mean and 2 in std; give one per channel"),
         ({"mean": [0.1], "std": [0]}, r"normalization.std\[0\]: 0 is not in \(0, inf\)"),
         ({"mean": [0.1]}, "normalization.std: missing"),
+        (
+            {"mean": [123.675], "std": [58.395]},
+            r"normalization: has a mean outside \[0, 1\]; divide mean and std by 255",
+        ),
         ({"mean": [0.1], "std": [1], "sd": 1}, "normalization.sd: unknown, did you mean std"),
         ("haf", "normalization: 'haf' is unknown, did you mean half"),
         ([0.5], r"normalization: \[0.5\] is unknown"),

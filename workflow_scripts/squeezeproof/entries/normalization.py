@@ -24,9 +24,11 @@ class MeanAndStd(Settings):
     std: Several[Positive] = setting("What the rest is divided by, one number per channel.", min_length=1)
 
     @model_validator(mode="after")
-    def _of_the_same_channels(self) -> "MeanAndStd":
+    def _of_pixels(self) -> "MeanAndStd":
         if len(self.mean) != len(self.std):
             raise problem(f"has {len(self.mean)} numbers in mean and {len(self.std)} in std; give one per channel")
+        if max(self.mean) > 1 or min(self.mean) < 0:
+            raise problem("has a mean outside [0, 1]; divide mean and std by 255 where they are of bytes")
         return self
 
 

@@ -58,7 +58,8 @@ def effects_figure(answers: pd.DataFrame, effects: pd.DataFrame, robust: pd.Data
     keys = ["dataset", *MODEL, "attack", "source"]
     own = effects[effects["about"].eq(About.MODELS)].drop_duplicates(keys)
     shown = answers[answers["by_training"].notna()].rename(columns={"crafted_on": "source"})
-    table = shown[keys].merge(own, on=keys)
+    # The types of an empty table are those of no column.
+    table = shown[keys].merge(own.astype(shown[keys].dtypes) if own.empty else own, on=keys)
     figure, axes = plt.subplots(figsize=(7.6, 1.4 + 0.5 * max(1, len(table))), layout="constrained")
     if table.empty:
         axes.text(0.5, 0.5, "no model was compared with its control here", ha="center", transform=axes.transAxes)
