@@ -220,7 +220,7 @@ def test_a_full_disk_is_named_and_with_more_space_the_run_goes_on(fresh, finishe
 def test_read_only_results_are_named_and_nothing_is_lost(fresh, finished, small_disk):
     small_disk("size=64m,ro")
     output = fresh.run(ok=False)
-    assert "Read-only file system" in output and "results" in output
+    assert "results: lies on a read-only file system" in output and "nothing was run" in output
     subprocess.run(["mount", "-o", "remount,rw", str(fresh.path / "results")], check=True)
     fresh.run()
     assert_undisturbed(fresh, finished)

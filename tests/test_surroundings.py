@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -188,3 +189,11 @@ def test_a_run_in_odd_surroundings_makes_the_same_tables(odd, finished, tmp_path
     finally:
         for folder in (full, other):
             subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_read_only_file_system_is_told_as_such(tmp_path, monkeypatch):
+    """Whoever owns a folder on it."""
+    monkeypatch.setattr(os, "statvfs", lambda place: SimpleNamespace(f_flag=os.ST_RDONLY))
+    assert not_writable([tmp_path / "new"]) == [
+        f"the folder {tmp_path}: lies on a read-only file system; mount it so that it can be written to"
+    ]

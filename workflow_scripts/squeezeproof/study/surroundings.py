@@ -66,7 +66,9 @@ def not_writable(folders: Iterable[str | Path]) -> list[str]:
     found = {}
     for folder in map(Path, folders):
         place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-        if not os.access(place, os.W_OK | os.X_OK):
+        if os.statvfs(place).f_flag & os.ST_RDONLY:
+            found[place] = f"the folder {place}: lies on a read-only file system; mount it so that it can be written to"
+        elif not os.access(place, os.W_OK | os.X_OK):
             found[place] = (
                 f"the folder {place}: belongs to {owner_of(place)}, and you may write no files there; ask for the "
                 "right to, or run in a copy that is yours"
