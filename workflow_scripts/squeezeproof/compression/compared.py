@@ -10,7 +10,7 @@ from torch import nn
 from squeezeproof.errors import InputError
 from squeezeproof.guessing import ERRORS, Answers, judged
 from squeezeproof.models.foreign import Foreign
-from squeezeproof.models.moments import PUBLIC, named_moments, said
+from squeezeproof.models.moments import moments, named_moments, public_normalizations, said
 from squeezeproof.models.normalize import Normalize
 from squeezeproof.models.predict import predict
 from squeezeproof.types import DatasetMetadata
@@ -170,11 +170,8 @@ def _read(
 
 def _readings(model: Any, dataset: DatasetMetadata) -> dict[str, nn.Module]:
     """What to write -> the model read so."""
-    known = named_moments(dataset) | {
-        said({"mean": mean, "std": std}): (mean, std)
-        for mean, std in PUBLIC.values()
-        if len(mean) == dataset["shape"][0]
-    }
+    public = public_normalizations(dataset["shape"][0]).values()
+    known = named_moments(dataset) | {said(numbers): moments(numbers, dataset) for numbers in public}
     found = {f"normalization: {name}": _behind(Normalize(*pair), model) for name, pair in known.items()}
     if dataset["shape"][0] > 1:
         found["channels in reverse order"] = _behind(torch.nn.Sequential(Reversed(), model.normalize), model)

@@ -49,18 +49,17 @@ def find_pair(
     pairs = [(one, name) for one in bases for name in read[one.reading].alike]
     labelled = {(one.reading, name): read[one.reading].alike[name].labels for one, name in pairs}
     agree = {key: labelled[key] == answers[key[0]] for key in labelled}
+    ours = {key: judged(found, labels) for key, found in labelled.items()}
+    theirs = {reading: judged(own_answers, labels) for reading, own_answers in answers.items()}
     # What compressing left of a network may do better on pixels that it was not made for.
-    votes = any(
-        judged(found, labels).beyond >= NEARLY * judged(answers[key[0]], labels).beyond
-        for key, found in labelled.items()
-    )
-    of_base = {key: share(answers[key[0]] == labels) for key in labelled}
+    votes = any(found.beyond >= NEARLY * theirs[key[0]].beyond for key, found in ours.items())
     right = {
-        key: (of_base[key] + share(found == labels)) / 2 if votes else of_base[key] for key, found in labelled.items()
+        key: (theirs[key[0]].accuracy + found.accuracy) / 2 if votes else theirs[key[0]].accuracy
+        for key, found in ours.items()
     }
     best = max(right, key=lambda key: (right[key], share(agree[key])))
     why = f"{'both models are' if votes else 'the base is'} right in {right[best]:.1%}{' on average' * votes}"
-    if own and _knows(labelled[best], labels):
+    if own and ours[best].accuracy > ours[best].usable:
         clearly = [key for key in agree if not as_good(agree[best], agree[key])]
         nearest = max([best, *clearly], key=lambda key: share(agree[key]))
         if nearest != best:
@@ -71,11 +70,6 @@ def find_pair(
         others = " or ".join(one.reading for one in bases if one.reading != reading)
         network = replace(network, note=f"{network.note}; taken is {reading}, not {others}: {why}")
     return network, read[reading].alike[name].settings, read[reading].told(name, answers[reading], labels)
-
-
-def _knows(answers: torch.Tensor, labels: torch.Tensor) -> bool:
-    found = judged(answers, labels)
-    return found.accuracy > found.usable
 
 
 def _as_the_weights_say(path: str | Path, base: Network, images: torch.Tensor, classes: int) -> list[Network]:

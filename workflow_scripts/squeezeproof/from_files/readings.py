@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from squeezeproof.entries.normalization import MeanAndStd
 from squeezeproof.entries.settings import as_dict, suggest
 from squeezeproof.errors import InputError
-from squeezeproof.models.moments import IMAGENET, PUBLIC, Moments, moments, said
+from squeezeproof.models.moments import IMAGENET, PUBLIC, Moments, moments, public_normalizations, said
 from squeezeproof.models.own_pixels import alike, another, normalization_in
 from squeezeproof.study.schema import in_words
 from squeezeproof.types import DatasetMetadata
@@ -45,11 +45,11 @@ def usual(given: Any, images: torch.Tensor, first: str | None = None) -> dict[st
         return {name_of(given): given}
     channels = images.shape[1]
     found: dict[str, Any] = {name: name for name in NORMALIZATIONS if name != "imagenet" or channels == 3}
-    public = {name: numbers for name, numbers in PUBLIC.items() if len(numbers[0]) == channels}
-    found |= {name: {"mean": mean, "std": std} for name, (mean, std) in public.items()}
+    public = public_normalizations(channels)
+    found |= public
     pixels = images.double().div(255).transpose(0, 1).flatten(1)
     own = pixels.mean(1).tolist(), pixels.std(1).tolist()
-    if min(own[1]) > 0 and not any(_near(own, numbers) for numbers in [*public.values(), IMAGENET]):
+    if min(own[1]) > 0 and not any(_near(own, known) for known in [*(PUBLIC[name] for name in public), IMAGENET]):
         mean, std = ([round(number, 4) for number in numbers] for numbers in own)
         found[THESE] = {"mean": mean, "std": std}
     return {name: found[name] for name in sorted(found, key=lambda name: name != first)}
@@ -63,8 +63,8 @@ def _near(one: Moments, other: Moments) -> bool:
 
 def name_of(normalization: Any) -> str:
     """What messages call a normalization: its own name, or its numbers."""
-    public = (name for name, (mean, std) in PUBLIC.items() if normalization == {"mean": mean, "std": std})
-    return next(public, said(normalization))
+    public = public_normalizations(len(normalization["mean"])) if isinstance(normalization, dict) else {}
+    return next((name for name, numbers in public.items() if numbers == normalization), said(normalization))
 
 
 def of_the_file(path: str | Path, readings: dict[str, Any], given: Any, dataset: DatasetMetadata) -> dict[str, Any]:

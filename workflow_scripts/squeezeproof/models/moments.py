@@ -20,6 +20,11 @@ PUBLIC: dict[str, tuple[list[float], list[float]]] = {
 }
 
 
+def public_normalizations(channels: int) -> dict[str, dict[str, list[float]]]:
+    """Name of a public data set -> its `normalization` as a config has numbers, of those of so many channels."""
+    return {name: {"mean": mean, "std": std} for name, (mean, std) in PUBLIC.items() if len(mean) == channels}
+
+
 def named_moments(dataset: DatasetMetadata) -> dict[str, Moments]:
     """Name of a normalization in a config -> (mean, std) per channel, for the metadata of a prepared split."""
     channels = dataset["shape"][0]
