@@ -78,11 +78,17 @@ def test_a_folder_of_no_classes_is_refused(tmp_path, made):
         read_images(tmp_path / "images", tmp_path / "links")
 
 
+def with_splits(place, splits):
+    """A folder of images, or one of the same train and test images; the class folders that are attacked."""
+    source = folder(place / "test" if splits else place, 60)
+    if splits:
+        shutil.copytree(source, place / "train")
+    return source
+
+
 @pytest.mark.parametrize("splits", [False, True])
 def test_files_whose_names_are_no_text_are_images_too(tmp_path, splits):
-    source = folder(tmp_path / "images/test" if splits else tmp_path / "images", 60)
-    if splits:
-        shutil.copytree(source, tmp_path / "images/train")
+    source = with_splits(tmp_path / "images", splits)
     image = next(source.glob("3/*.png"))
     os.rename(bytes(image), bytes(image.parent) + b"/\xff.png")
     found = read_images(tmp_path / "images", tmp_path / "links")
@@ -119,9 +125,7 @@ def test_class_folders_that_lie_deeper_are_named(tmp_path):
 
 @pytest.mark.parametrize("splits", [False, True])
 def test_messages_name_a_person_s_images_and_not_the_links_to_them(tmp_path, splits):
-    source = folder(tmp_path / "images/test" if splits else tmp_path / "images", 60)
-    if splits:
-        shutil.copytree(source, tmp_path / "images/train")
+    with_splits(tmp_path / "images", splits)
     links = tmp_path / "check-files/images"
     found = read_images(tmp_path / "images", links)
     [link] = sorted(found.root.glob("test/3/*"))[:1]

@@ -51,7 +51,7 @@ class Models:
     """What the models of a study predict, and the checks that compare one with another."""
 
     def __init__(self) -> None:
-        # (data set, source, digest of labels) -> targets; (data set, source) -> target -> digest of labels.
+        # (data set, source, digest of labels) -> targets; (data set, target) -> source -> digest of labels.
         self._predictions, self._everything = defaultdict(list), defaultdict(dict)
         self._clean, self._labels = defaultdict(dict), {}
         # (data set, target) -> clean labels in which one of its files differs most from its first; (data set, source,
@@ -96,7 +96,7 @@ class Models:
             digest = hashlib.sha256()
             for name in sorted(predictions):
                 digest.update(name.encode() + b"\0" + np.ascontiguousarray(predictions[name], np.int64).tobytes())
-            self._everything[dataset, source][target] = digest.hexdigest()
+            self._everything[dataset, target][source] = digest.hexdigest()
             if errors >= SHARED_ERRORS:
                 self._predictions[dataset, source, digest.hexdigest()].append(target)
 
@@ -119,8 +119,8 @@ class Models:
         does that both come from, if it is neither.
         """
         found, models = defaultdict(set), defaultdict(set)
-        for (dataset, _), targets in self._everything.items():
-            models[dataset].update(targets)
+        for dataset, target in self._everything:
+            models[dataset].add(target)
         for dataset, names in models.items():
             lines = {name: _line(dataset, name, parents) for name in names}
             for one, other in combinations(sorted(names), 2):
@@ -131,8 +131,9 @@ class Models:
         return found
 
     def _alike_throughout(self, dataset: str, one: str, other: str) -> bool:
-        files = [found for (of, _), found in self._everything.items() if of == dataset and {one, other} <= found.keys()]
-        return bool(files) and all(found[one] == found[other] for found in files)
+        ours, theirs = (self._everything.get((dataset, name), {}) for name in (one, other))
+        shared = ours.keys() & theirs.keys()
+        return bool(shared) and all(ours[source] == theirs[source] for source in shared)
 
     def _distinct(
         self,
