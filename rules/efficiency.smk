@@ -225,6 +225,7 @@ rule write_efficiency:
     output:
         efficiency=table("efficiency"),
         latency=table("latency"),
+        speedups=table("speedups"),
         checksums=checksums(DEPLOYMENT),
     log:
         paths.log("write_efficiency"),
@@ -240,6 +241,7 @@ rule write_efficiency:
         models=described(study.exports),
         exports=exports(study),
         datasets=timed_datasets(study),
+        alpha=study.config["statistics"]["alpha"],
         code=code_digest("write_efficiency.py"),
     message:
         "Writing the tables of efficiency and latency"

@@ -34,6 +34,11 @@ def test_a_claim_may_be_about_another_column_with_an_interval():
     assert count(table, "lower", {}, "growth") == [Count("trainings", "base", 1, 0, 0)]
 
 
+def test_a_speedup_is_none_where_its_interval_lies_near_1_and_stands_for_these_models():
+    table = intervals((1.1, 1.2), (0.99, 1.01), (0.7, 0.9), (0.9, 1.1), (None, None)).drop(columns="about")
+    assert count(table, "not higher", {}, "speedup") == [Count("these models", "base", 2, 1, 2)]
+
+
 def test_kinds_of_comparisons_stand_apart_and_controls_and_other_rows_are_left_out():
     table = pd.concat(
         [

@@ -18,7 +18,7 @@ EFFECT |= {"by_compression": -0.01, "by_compression_low": -0.02, "by_compression
 CLEAN = {"difference": 0.012, "low": 0.005, "high": 0.019, "about": About.TRAININGS, "n": 2000}
 
 
-def page(folder, effects, clean=(), audit=(), sweeps=()):
+def page(folder, effects, clean=(), audit=(), sweeps=(), speedups=()):
     selected = {"dataset": "digits", "compression": "filter", "selected": "not evaluated", "attack": "clean"}
     tables = {
         "over_seeds": over_seeds(),
@@ -29,6 +29,8 @@ def page(folder, effects, clean=(), audit=(), sweeps=()):
         tables["clean_differences"] = whole("clean_differences", clean)
     if sweeps:
         tables["sweep_differences"] = whole("sweep_differences", sweeps)
+    if speedups:
+        tables["speedups"] = whole("speedups", speedups)
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
     write_audit_in_short(folder, whole("audit", audit))
@@ -128,3 +130,15 @@ def test_architectures_are_named_where_there_are_several(names, said, tmp_path):
     sizes = [{"architecture": name, "training": training} for name, training in zip(names, trainings, strict=True)]
     write_table(tmp_path / "compression.csv", whole("compression", sizes))
     assert PageTables(tmp_path)["compression"]["training"].iloc[0] == said
+
+
+def test_speed_stands_beside_the_base_by_back_end_on_the_fewest_threads(tmp_path):
+    row = {key: VARIANT[key] for key in VARIANT if key != "seeds"}
+    row |= {"against": "base", "threads": 1, "algorithm": "in memory", "rounds": 5}
+    fast = {"speedup": 1.5, "low": 1.4, "high": 1.6, "backend": "onnxruntime"}
+    slow = {"speedup": 0.98, "low": 0.9, "high": 1.07, "backend": "eager"}
+    others = [row | fast | {"threads": 2}, row | fast | {"against": "control"}, row | fast | {"compression": "control"}]
+    said = page(tmp_path, [], speedups=[row | fast, row | slow, *others])
+    assert "| training | compression | eager, in memory | onnxruntime, in memory |" in said
+    assert "| standard | filter 50 % | 0.98 (0.90 to 1.07) | 1.50 (1.40 to 1.60) |" in said
+    assert "1 thread, 5 rounds" in said and "control" not in said.partition("## Is it faster?")[2]

@@ -10,10 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_examples import EXAMPLES, model_of, pixels_of
+from scipy import stats
 from study_examples import changed
 from torch import nn
 
 from squeezeproof.analysis.efficiency import efficiency_table, latency_table
+from squeezeproof.analysis.speedups import speedups
 from squeezeproof.deployment import latency
 from squeezeproof.deployment.export import export_onnx
 from squeezeproof.deployment.latency import COLUMNS, IN_MEMORY, LOADED, Contender, measure_latency
@@ -132,6 +134,59 @@ def test_latency_table_is_what_numpy_computes(tmp_path):
     assert row["std_ms"] == pytest.approx(np.std(values, ddof=1))
     assert row["iqr_ms"] == np.subtract(*np.percentile(values, [75, 25])) == row["q75_ms"] - row["q25_ms"]
     assert np.isnan(table.loc[LOADED, "std_ms"]) and row["machine_cores"] == 2
+
+
+def turns(model, backend, medians):
+    """Three samples a round, whose median is the one given."""
+    rows = [(number, middle * factor) for number, middle in enumerate(medians) for factor in (0.5, 1, 9)]
+    return [(model, backend, 1, IN_MEMORY, number, 0, wall, wall) for number, wall in rows]
+
+
+def speedups_of(*raw, control=""):
+    models = [
+        description("base", "none"),
+        description("pruned", "l1", 0.5) | {"base": "base", "control": control},
+        description("control", "control") | {"base": "base", "control": ""},
+        description("int8", "ptq", bits=8) | {"base": "base", "control": "base"},
+    ]
+    times = pd.DataFrame([row for rows in raw for row in rows], columns=COLUMNS)
+    return speedups({"d": times}, models, 0.05)
+
+
+def test_a_speedup_is_the_mean_ratio_of_what_a_round_took_and_its_interval_scipys():
+    slow, fast = [4.0, 6.0, 5.0, 4.4], [2.0, 2.5, 2.6, 2.1]
+    (row,) = speedups_of(turns("base", "eager", slow), turns("pruned", "eager", fast)).itertuples()
+    logarithms = np.log(np.divide(slow, fast))
+    interval = stats.t.interval(0.95, 3, logarithms.mean(), stats.sem(logarithms))
+    assert (row.model, row.reference, row.against, row.rounds) == ("pruned", "base", "base", 4)
+    assert row.speedup == pytest.approx(stats.gmean(np.divide(slow, fast)))
+    assert (row.low, row.high) == pytest.approx(tuple(np.exp(interval)))
+
+
+def test_a_slow_minute_that_falls_on_both_is_no_speedup_and_one_round_has_no_interval():
+    disturbed = np.array([1.0, 7.0, 1.0])
+    (row,) = speedups_of(turns("base", "eager", 3 * disturbed), turns("pruned", "eager", 3 * disturbed)).itertuples()
+    assert (row.speedup, row.low, row.high) == (1, 1, 1)
+    (row,) = speedups_of(turns("base", "eager", [3]), turns("pruned", "eager", [2])).itertuples()
+    assert row.speedup == pytest.approx(1.5) and np.isnan(row.low) and np.isnan(row.high)
+
+
+def test_speedups_compare_on_one_back_end_with_base_and_control_and_int8_with_the_float_base():
+    names = ["base", "pruned", "control"]
+    raw = [turns(name, backend, [2, 2]) for name in names for backend in ("eager", "onnxruntime")]
+    found = speedups_of(*raw, turns("int8", "onnxruntime-int8", [1, 1]), control="control")
+    rows = found[["model", "backend", "reference", "reference_backend", "speedup"]].to_numpy().tolist()
+    both = ["eager", "onnxruntime"]
+    assert sorted(rows) == sorted(
+        [[name, backend, "base", backend, 1] for name in ("control", "pruned") for backend in both]
+        + [["pruned", backend, "control", backend, 1] for backend in both]
+        + [["int8", "onnxruntime-int8", "base", "onnxruntime", 2]]
+    )
+
+
+def test_models_whose_base_was_not_timed_have_no_speedup():
+    assert speedups_of(turns("pruned", "eager", [2, 2]), turns("base", "onnxruntime", [2, 2])).empty
+    assert speedups({}, [], 0.05).empty
 
 
 def description(name, compression, ratio=0.0, bits=32):

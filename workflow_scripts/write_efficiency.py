@@ -1,6 +1,7 @@
-"""Rule write_efficiency: checkpoints, exports, raw times, accuracies -> the tables of efficiency and latency."""
+"""Rule write_efficiency: checkpoints, exports, raw times, accuracies -> tables of sizes, latencies and speedups."""
 
 from squeezeproof.analysis.efficiency import efficiency_table, latency_table
+from squeezeproof.analysis.speedups import speedups
 from squeezeproof.jobs import job
 from squeezeproof.markers import supported_with
 from squeezeproof.store.json_files import read_json
@@ -14,6 +15,7 @@ with job(snakemake):
     latency = latency_table(times, machines)
     write_table(output.latency, latency)
     paths, models = supported_with(files.models, params.models)
+    write_table(output.speedups, speedups(times, models, params.alpha))
     sizes = [read_metadata(path, "model")["size"] for path in paths]
     found = zip(*supported_with(files.metadata, params.exports), strict=True)
     exports = {tuple(key): read_json(path) for path, key in found}

@@ -8,6 +8,7 @@ import pandas as pd
 
 from squeezeproof.entries.compression import CONTROL
 from squeezeproof.errors import InputError
+from squeezeproof.statistics.crossed import About
 from squeezeproof.tables.words import Verdict
 
 # Accuracy of the compressed model beside its reference's, as one comparison shows it.
@@ -26,9 +27,13 @@ EXPECTATIONS = {
     "lower": ({LOWER}, {SAME, HIGHER}),
     "not lower": ({SAME, HIGHER}, {LOWER}),
     "higher": ({HIGHER}, {SAME, LOWER}),
+    "not higher": ({LOWER, SAME}, {HIGHER}),
 }
-# The difference of accuracies within which two models are the same, where an interval lies in them.
+# The difference of accuracies within which two models are the same, where an interval lies in them; and that of a ratio
+# from 1.
 MARGIN = 0.02
+# Measures whose interval is `low` to `high`, and what each is where nothing changed; of others that is 0.
+UNCHANGED = {"difference": 0, "speedup": 1}
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,8 @@ def count(
 
     Args:
         table: `verdicts`, whose differences are held to the study's error rate over their family; or
-            `clean_differences` or `sweep_differences`, whose intervals stand each by itself.
+            `clean_differences`, `sweep_differences` or `speedups`, whose intervals stand each by itself. Rows that do
+            not say what they are about are about these models.
         expects: a key of EXPECTATIONS, of the compressed model's accuracy beside its reference's.
         where: column -> the values that rows are kept of.
         measure: of a table without verdicts the column whose interval is looked at.
@@ -71,14 +77,17 @@ def count(
     for column, values in where.items():
         if column not in kept or not len(kept := kept[kept[column].isin(values)]):
             raise InputError(f"where.{column}: no row has one of {', '.join(map(str, values))}")
+    if "about" not in kept:
+        kept = kept.assign(about=About.MODELS)
     shows, contradicts = EXPECTATIONS[expects]
     found = []
     for (about, against), rows in kept.groupby(["about", "against"]):
         if "verdict" in rows:
             states = rows["verdict"].map(OF_VERDICTS)
         else:
-            before = "" if measure == "difference" else f"{measure}_"
-            states = rows[[f"{before}low", f"{before}high"]].apply(lambda row: _of_interval(*row), axis=1)
+            before = "" if measure in UNCHANGED else f"{measure}_"
+            bounds = rows[[f"{before}low", f"{before}high"]] - UNCHANGED.get(measure, 0)
+            states = bounds.apply(lambda row: _of_interval(*row), axis=1)
         shown, contradicted = int(states.isin(shows).sum()), int(states.isin(contradicts).sum())
         found.append(Count(str(about), str(against), shown, contradicted, len(rows) - shown - contradicted))
     return found

@@ -64,7 +64,7 @@ def _of_several_architectures(folder: Path) -> bool:
 def robustness_sections(tables: PageTables) -> Iterator[str]:
     """The sections that a page has where its folder holds their tables: the papers' layouts (wide_attacks.*.md,
     wide_stages.md), clean accuracy (clean_differences.csv), losses at rising eps (sweep_differences.csv), verdicts
-    (verdicts.csv), and the parts of training and of compression (effects.csv).
+    (verdicts.csv), the parts of training and of compression (effects.csv), and speed (speedups.csv).
     """
     folder = tables.folder
     for path in sorted(folder.glob("wide_attacks.*.md")):
@@ -88,6 +88,32 @@ def robustness_sections(tables: PageTables) -> Iterator[str]:
                 f"The figure at the top has one attack a model, the worst under which its base has something to lose, "
                 f"with intervals on {About.MODELS}."
             )
+
+    if "speedups" in tables:
+        yield from ["", "## Is it faster?", "", *_speed_section(tables["speedups"])]
+
+
+def _speed_section(speedups: pd.DataFrame) -> Iterator[str]:
+    """How many times as fast as its base each compressed model is, on the fewest threads."""
+    shown = speedups[speedups["compression"].ne(CONTROL) & speedups["against"].eq(BASE)]
+    shown = shown[shown["threads"].eq(shown["threads"].min())]
+    shown = shown.assign(removed=removals(shown), run=shown["backend"] + ", " + shown["algorithm"])
+    runs = sorted(shown["run"].unique())
+    yield f"| training | compression | {' | '.join(runs)} |"
+    yield "|" + " --- |" * (len(runs) + 2)
+    for (_, training, removed), rows in shown.groupby(["architecture", "training", "removed"], sort=False):
+        of_run = dict(iter(rows.groupby("run")))
+        cells = [", ".join(map(_times, of_run[run].itertuples())) if run in of_run else "" for run in runs]
+        yield f"| {training} | {removed} | {' | '.join(cells)} |"
+    yield ""
+    yield (
+        "Times as fast as the base, with 95 % intervals over the rounds in which all took turns, each by itself; "
+        f"{shown['threads'].min()} thread, {shown['rounds'].min()} rounds, one value a seed."
+    )
+
+
+def _times(row: Any) -> str:
+    return f"{row.speedup:.2f} ({row.low:.2f} to {row.high:.2f})"
 
 
 def _sweeps_section(differences: pd.DataFrame) -> Iterator[str]:

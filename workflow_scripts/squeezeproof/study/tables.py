@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # Tables by the rule that writes them, in every study.
 ACCURACY = ["clean_accuracy", "robust_accuracy", "over_seeds", "compression"]
 VERDICTS = ["comparisons", "verdicts", "effects", "max_delta", "flips", "clean_differences"]
-DEPLOYMENT = ["efficiency", "latency"]
+DEPLOYMENT = ["efficiency", "latency", "speedups"]
 OF_SWEEPS = ["sweeps", "sweep_differences"]
 WIDE = "wide_"
 
@@ -94,6 +94,7 @@ def story_tables(study: "Study") -> list[str]:
         "selected",
         *OF_SWEEPS,
         "efficiency",
+        "speedups",
         "deployed",
     ]
     made = set(table_names(study))

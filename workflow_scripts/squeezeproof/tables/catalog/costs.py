@@ -2,11 +2,13 @@
 
 from squeezeproof.tables.columns import (
     ACHIEVED,
+    AGAINST,
     CHECKS,
     DATASET,
     IMAGES,
     MADE_WITH,
     MODEL_NAME,
+    REFERENCE,
     SEED,
     SOURCE,
     TANGO,
@@ -131,6 +133,26 @@ LATENCY = Table(
         Column("cpu_median_ms", NUMBER, "Median of the time of all threads together.", unit="ms"),
         *(Column(f"machine_{key}", TEXT, f"The machine: {key}.") for key in ("cpu", "cores", "gpu", "system")),
         *(Column(f"machine_{key}", TEXT, f"The version of {key}.") for key in ("python", "torch", "onnxruntime")),
+    ),
+)  # fmt: skip
+SPEEDUPS = Table(
+    "speedups",
+    "How many times as fast as its reference a compressed model is. All models took turns in every round, and the "
+    "intervals are over the rounds: of this machine as it was then, of no other.",
+    (
+        DATASET, MODEL_NAME, *axes(), SEED, AGAINST, REFERENCE,
+        Column("backend", TEXT, "What ran the compressed model."),
+        Column(
+            "reference_backend", TEXT, "What ran the reference: of an int8 model the float reference in ONNX Runtime.",
+            printed=False,
+        ),
+        Column("threads", COUNT, "Threads."), Column("algorithm", TEXT, "As in `latency`."),
+        Column("rounds", COUNT, "Rounds in which both took their turn."),
+        Column(
+            "speedup", NUMBER, "The reference's time divided by the model's, a geometric mean over the rounds of the "
+            "ratios of medians: above 1 the model is faster.",
+        ),
+        *interval("Student's 95 % interval of the speedup, on logarithms; empty for one round.", NUMBER),
     ),
 )  # fmt: skip
 DEPLOYED = Table(
