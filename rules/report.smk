@@ -101,7 +101,7 @@ rule write_cards:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        study={"name": study.name, "question": study.question},
+        study={"name": study.name, "question": study.question, "doubts": study.config["doubts"]},
         statistics=study.config["statistics"],
         models=compressed_models(study),
         benchmarks=benchmarks(),
@@ -141,6 +141,7 @@ rule write_replacement:
         files=inputs.files_of_pair,
         study=study.name,
         question=study.question,
+        doubts=study.config["doubts"],
         statistics=study.config["statistics"],
         code=code_digest("write_replacement.py"),
     message:

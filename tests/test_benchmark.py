@@ -24,7 +24,7 @@ from squeezeproof.study.tables import compressed_models
 from squeezeproof.tables.words import Verdict
 
 SCHEMA = json.loads((ROOT / "schemas/benchmark.schema.json").read_text())
-STUDY = {"name": "tiny", "question": "Does | it <b>hold</b>?"}
+STUDY = {"name": "tiny", "question": "Does | it <b>hold</b>?", "doubts": ["half | <none>"]}
 
 
 def with_answers(found, findings=()):
@@ -187,7 +187,7 @@ def test_a_card_has_the_answer_the_numbers_and_where_they_come_from():
     text = card(tables(), [finding(WARNING, message="transfer breaks more")])
     assert text.startswith(f"# {name(0.5)}\n\nCNN-8, standard training, filter 50 %, standard fine-tuning, seed 0, on ")
     assert "**Do not ship** (these models, 1 seed): it loses " in text
-    assert "Does \\| it &lt;b>hold&lt;/b>?" in text
+    assert "Does \\| it &lt;b>hold&lt;/b>?" in text and "\n\nIn doubt: half \\| &lt;none>\n\n" in text
     assert "| clean images |  | 90.0 [0.0, 0.0] | 90.0 [0.0, 0.0] |" in text
     assert "| PGD, eps 0.1 | itself | 30.0 [0.0, 0.0] | 40.0 [0.0, 0.0] |" in text
     assert f"| PGD, eps 0.1 | {name(0.0)} | 90.0 [0.0, 0.0] | 40.0 [0.0, 0.0] |" in text

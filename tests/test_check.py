@@ -1,7 +1,9 @@
 """`make check`: two files and a folder of images become a study that a person can read, and one page."""
 
 import copy
+import html
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -51,8 +53,12 @@ def test_two_files_and_a_folder_become_a_page(base, tmp_path):
     assert done.returncode == 0, done.stdout
     page = (place / "small.pt.check.html").read_text()
     assert "The page: my/small.pt.check.html" in done.stdout and "normalization half" in done.stdout
-    headline = done.stdout.strip().splitlines()[-2]
-    assert f"<h1>{headline}</h1>" in page and "May small.pt replace base.pt?" in page
+    [answer] = re.findall("<h1>(.*?)</h1>", page)
+    _, told = done.stdout.split(f"\n{answer}\n")
+    doubts = re.findall('<p class="doubt">(.*?)</p>', page)
+    assert [*map(html.unescape, doubts), "The page: my/small.pt.check.html"] == told.strip().splitlines()
+    assert all(doubt.startswith("In doubt: 100 images do not tell by which") for doubt in doubts)
+    assert "May small.pt replace base.pt?" in page
     assert "100 of the test split of images, 10 classes" in page
     [files] = (place / "check-files").iterdir()
     made = f"<dd>my/check-files/{files.name}"
@@ -79,7 +85,7 @@ def test_a_model_that_pruning_broke_is_answered_and_not_taken_for_misread(base, 
     done = check(workspace.path, ARCHITECTURE="{kind: cnn8, width: 8}", EPS="0.1")
 
     assert done.returncode == 0, done.stdout
-    assert done.stdout.strip().splitlines()[-2].lower().startswith("do not ship"), done.stdout
+    assert "\nDo not ship: " in done.stdout, done.stdout
 
 
 def check(folder, **said):
@@ -215,6 +221,9 @@ def test_what_another_call_wrote_is_kept_and_told(tmp_path, capsys):
     }
     told = capsys.readouterr().out
     assert told.count("was another page, which is now") == 2 and "The page: " in told
+    page.write_text('<h1>one</h1><p class="doubt">In doubt: half &amp; none</p><p class="doubt">In doubt: it</p>')
+    check_command.show(page, shown, None)
+    assert capsys.readouterr().out.startswith("one\nIn doubt: half & none\nIn doubt: it\n")
 
 
 def test_numbers_are_part_of_the_command_at_the_head_of_the_study(base, tmp_path):

@@ -52,9 +52,12 @@ def wrong_on(*places):
 
 
 def pair(monkeypatch, file, bases, compressed):
-    """(base, settings, note) of `find_pair` for a base of several readings, name -> its labels, and a compressed model,
-    name of the base's reading -> its own names and labels."""
-    names = list(bases)
+    """(base, settings, doubts) of `find_pair` and the readings of the base that the compressed model was tried with.
+
+    Args:
+        bases: name -> labels of the readings of the base.
+        compressed: name of the base's reading -> names and labels of the compressed model's own.
+    """
     read = []
 
     def external(settings, base, *images):
@@ -66,14 +69,14 @@ def pair(monkeypatch, file, bases, compressed):
         return pairs.External("", found)
 
     monkeypatch.setattr(pairs, "_external", external)
-    monkeypatch.setattr(pairs, "predict", lambda model, images: bases[model])
     monkeypatch.setattr(pairs, "normalization_in", lambda path: None)
     made = [
-        networks.Network({**NETWORK, "normalization": name}, 0.9, f"{name}: told", name, {}, name) for name in names
+        networks.Network({**NETWORK, "normalization": name}, 0.9, labels, f"{name}: told", name, {}, name)
+        for name, labels in bases.items()
     ]
     images = torch.zeros(200, 1, 8, 8, dtype=torch.uint8)
     found = pairs.find_pair({"file": file}, replace(made[0], others=(*made[1:],)), images, TRUE, CLASSES)
-    return *found, read
+    return found.base, found.settings, found.doubts, read
 
 
 def test_of_readings_that_are_alike_that_is_taken_with_which_both_models_are_right(monkeypatch):
@@ -83,8 +86,8 @@ def test_of_readings_that_are_alike_that_is_taken_with_which_both_models_are_rig
     base, settings, _, read = pair(monkeypatch, "m.safetensors", bases, compressed)
     assert base.reading == "none" and read == ["bytes", "none"] and settings["read"] == ""
     assert base.note == "none: told; taken is none, not bytes: both models are right in 86.5% on average"
-    alone, _, _, _ = pair(monkeypatch, "m.safetensors", {"bytes": bases["bytes"]}, compressed)
-    assert alone.note == "bytes: told"
+    alone, _, doubts, _ = pair(monkeypatch, "m.safetensors", {"bytes": bases["bytes"]}, compressed)
+    assert alone.note == "bytes: told" and doubts == []
 
 
 def test_weights_of_the_base_s_network_that_agree_more_tell_nothing_of_the_reading(monkeypatch):
@@ -98,6 +101,31 @@ def test_weights_of_the_base_s_network_that_agree_more_tell_nothing_of_the_readi
         compressed = {"Fashion-MNIST": {"": TRUE * 0}, "half": {"": wrong_on(slice(0, left), slice(190, 200))}}
         base, *_ = pair(monkeypatch, "m.safetensors", bases, compressed)
         assert base.reading == "Fashion-MNIST" and "the base is right in 90.0%" in base.note
+
+
+def test_what_the_images_leave_open_of_both_files_is_in_doubt(monkeypatch):
+    """The answer rests on it, and the page says so where it stands."""
+    bases = {"bytes": wrong_on(slice(0, 20)), "none": wrong_on(slice(0, 26))}
+    compressed = {"bytes": {"": wrong_on(slice(0, 60))}, "none": {"": wrong_on(slice(0, 28))}}
+    _, _, doubts, _ = pair(monkeypatch, "m.safetensors", bases, compressed)
+    assert doubts == [
+        "200 images do not tell by which normalization the base is to be read: none (taken) or bytes (3.0% "
+        "other labels). NORMALIZATION= says which"
+    ]
+    own = {"half": wrong_on(slice(0, 22)), "none": wrong_on(slice(0, 24)), "bytes": wrong_on(slice(0, 22))}
+    _, _, doubts, _ = pair(monkeypatch, "m.onnx", {"half": bases["bytes"]}, {"half": own})
+    assert doubts == [
+        "200 images do not tell by which normalization the compressed model is to be read: half (taken) or "
+        "none (1.0% other labels). OPTIONS='{normalization: ...}' says which"
+    ]
+
+
+def test_where_a_file_of_its_own_agrees_clearly_more_the_base_is_in_no_doubt(monkeypatch):
+    bases = {"half": wrong_on(slice(0, 20)), "none": wrong_on(slice(20, 44))}
+    base, _, doubts, _ = pair(monkeypatch, "m.onnx", bases, {"half": {"": bases["none"]}})
+    assert base.reading == "none" and doubts == []
+    _, _, doubts, _ = pair(monkeypatch, "m.onnx", bases, {"half": {"": TRUE}})
+    assert len(doubts) == 1 and "the base is to be read: half (taken) or none (" in doubts[0]
 
 
 def test_a_file_that_holds_its_network_decides_where_it_agrees_clearly_more(monkeypatch):
@@ -194,3 +222,26 @@ def test_the_normalization_that_a_checkpoint_of_a_study_says_is_taken_or_refused
         find_network(path, images, labels, CLASSES, NETWORK, "none")
     own = find_network(str(tmp_path / "own.safetensors"), images, labels, CLASSES, NETWORK)
     assert own.settings["normalization"] == {"mean": [0.3], "std": [0.4]}
+
+
+def refused(path, dataset):
+    raise InputError("of no network that is known")
+
+
+@pytest.mark.parametrize("architecture", [NETWORK, None])
+def test_weights_among_which_a_normalization_lies_are_told_with_what_to_save(base, tmp_path, monkeypatch, architecture):
+    """It was told to name its network, or that none is known."""
+    monkeypatch.setattr(networks, "fitting", refused)
+    numbers = {f"normalize.{key}": torch.tensor([[[number]]]) for key, number in (("mean", 0.5), ("std", 0.25))}
+    path = str(tmp_path / "own.safetensors")
+    save_file({**base.state_dict(), **numbers}, path)
+    images, labels = held_out(50)
+    told = r"own\.safetensors: holds normalize\.mean and normalize\.std among its weights, as of a network that "
+    told += (
+        "normalizes by itself: {}FACTORY= names that one; or save the weights without these two, and write {}='{}mean"
+    )
+    with pytest.raises(InputError, match=told.format("", "NORMALIZATION", r"\{")):
+        find_network(path, images, labels, CLASSES, architecture)
+    sound = find_network(safetensors(base, tmp_path / "base.safetensors"), images, labels, CLASSES, NETWORK)
+    with pytest.raises(InputError, match=told.format("COMPRESSED_", "OPTIONS", r"\{normalization: \{")):
+        pairs.find_pair({"method": "external", "file": path}, sound, images, labels, CLASSES)

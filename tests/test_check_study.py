@@ -6,15 +6,20 @@ import shlex
 import pytest
 import yaml
 from check_examples import NETWORK, folder, safetensors, trained
+from safetensors.torch import save_file
 from torch import nn
 
+from squeezeproof.compression.negatives import Inverted
 from squeezeproof.deployment.export import onnx_bytes
 from squeezeproof.entries.settings import read_number
 from squeezeproof.errors import InputError
 from squeezeproof.from_files.study import Asked, understand
+from squeezeproof.models.normalize import Normalize
+from squeezeproof.store.converted import header
 from squeezeproof.study.files import read_file
 from squeezeproof.study.plan import Study
 from squeezeproof.study.quick import ATTACKS, batch_size, budgets, in_minutes, radii
+from squeezeproof.study.tables import design
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +96,33 @@ def test_readings_of_a_file_that_images_cannot_tell_apart_are_named(base, tmp_pa
     path.write_bytes(onnx_bytes(nn.Sequential(base, Scaled()), (1, 8, 8)))
     lines = understand(asked(base, tmp_path, str(path))).lines
     assert "normalization half, " in lines[1] and not {"none", "bytes"} & set(re.findall(r"[a-z]+", lines[1]))
+    told = asked(base, tmp_path, str(path), normalization="half", options={"normalization": "half"})
+    assert "doubts" not in understand(told).text
     path.write_bytes(onnx_bytes(nn.Sequential(Levelled(), base), (1, 8, 8)))
-    lines = understand(asked(base, tmp_path, str(path))).lines
+    found = understand(asked(base, tmp_path, str(path), normalization="half"))
     told = r"\(so or nearly so by normalization [A-Za-z -]+: OPTIONS='\{normalization: \.\.\.\}' says which\)"
-    assert re.search(told, lines[1])
+    assert re.search(told, found.lines[1])
+    study = Study(yaml.safe_load(found.text))
+    [doubt] = design(study)["doubts"]
+    told = r"80 images do not tell by which normalization the compressed model is to be read: .* \(taken\)"
+    assert re.match(told, doubt)
+
+
+def test_an_entry_of_a_file_that_is_taken_of_several_is_in_doubt(base, tmp_path):
+    compressed = str(tmp_path / "small.safetensors")
+    note = "took the entry model, not ema, which COMPRESSED_KEY= would take"
+    save_file(base.state_dict(), compressed, header(["wrote 2 tensors as float32", note]))
+    doubts = yaml.safe_load(understand(asked(base, tmp_path, compressed, normalization="half")).text)["doubts"]
+    assert doubts == [f"COMPRESSED={compressed}: {note}"]
+
+
+def test_a_file_that_takes_negatives_ends_the_check_with_what_to_export(base, tmp_path):
+    """It was answered as broken, or ended by a job of the study."""
+    path = tmp_path / "small.onnx"
+    path.write_bytes(onnx_bytes(nn.Sequential(Inverted(), Normalize([0.5], [0.5]), base), (1, 8, 8)))
+    told = r"small\.onnx: labels .* the right one: inverted pixels .* let its network begin with \(?1 - pixels"
+    with pytest.raises(InputError, match=told):
+        understand(asked(base, tmp_path, str(path)))
 
 
 class Scaled(nn.Module):

@@ -1,5 +1,6 @@
 """Models that were compressed elsewhere: how they are read, what is said of those that are read wrongly."""
 
+import re
 from collections import OrderedDict
 
 import pytest
@@ -10,8 +11,10 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils import prune
 
+from squeezeproof.compression import compared as compared_module
 from squeezeproof.compression.compared import _reordered, compare
 from squeezeproof.compression.external import as_its_base, read_external
+from squeezeproof.compression.negatives import NEGATIVES, Inverted, what_to_write
 from squeezeproof.entries.compressions.external import External
 from squeezeproof.errors import InputError
 from squeezeproof.guessing import judged
@@ -229,6 +232,39 @@ def test_a_checkpoint_of_the_base_s_network_that_knows_as_much_behind_other_pixe
     model.network.conv1.weight.data /= 255
     with pytest.raises(InputError, match="Most likely the right one: normalization: bytes"):
         compared(read(tmp_path / "a.safetensors", model.network)[0], settled=True)
+
+
+@pytest.mark.parametrize(("std", "shown"), [(1.0, "1 - pixels"), (1 / 255, r"\(1 - pixels\) / 0\.003922")])
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_file_of_negatives_is_told_as_such_and_how_to_give_it(std, shown, settled):
+    """It was called broken. No reading of `external` inverts pixels: nothing is accepted silently."""
+    # It gets the negative divided by the std.
+    model = behind(nn.Sequential(Normalize([0.0], [1 / std]), Inverted(), trained()))
+    with pytest.raises(InputError) as error:
+        compared(model, settled=settled)
+    told = r"Most likely the right one: inverted pixels \(negatives\), normalization: \w+\. No setting inverts pixels: "
+    told += rf"let its network begin with {shown}, and write normalization: none$"
+    assert re.search(told, str(error.value)) and str(error.value).count("inverted pixels") == 2
+
+
+def test_what_a_network_of_negatives_begins_with_has_the_numbers_of_its_normalization():
+    known = {"normalization: dataset": ([0.5, 0.4, 0.3], [0.25, 0.25, 0.25])}
+    told = what_to_write(f"{NEGATIVES}normalization: dataset", known, "its network")
+    assert "let its network begin with (1 - pixels - [0.5, 0.4, 0.3] per channel) / 0.25, and" in told
+    assert what_to_write("normalization: dataset", known, "its network") == ""
+
+
+def test_a_base_of_negatives_is_told_as_such():
+    base = behind(nn.Sequential(Inverted(), trained()))
+    told = r"its base labels .*\(negatives\), normalization: none\. No setting .* the base's network begin"
+    with pytest.raises(InputError, match=told):
+        compared(trained(), base)
+
+
+def test_a_sound_model_is_asked_for_no_negatives(monkeypatch):
+    """A file that takes one image at a time takes long."""
+    monkeypatch.setattr(compared_module, "of_negatives", None)
+    compared(trained())
 
 
 def test_only_a_checkpoint_of_the_base_s_own_network_is_read_as_its_base():

@@ -11,7 +11,7 @@ from torch import nn
 
 from squeezeproof.errors import InputError
 from squeezeproof.from_files.networks import find_network
-from squeezeproof.from_files.readings import THESE, read_normalization, usual
+from squeezeproof.from_files.readings import THESE, in_numbers, read_normalization, usual
 from squeezeproof.models.build import build, specification
 from squeezeproof.models.moments import PUBLIC, moments
 from squeezeproof.study.errors import ConfigError
@@ -51,7 +51,9 @@ def test_a_config_says_the_numbers_of_each_channel():
         ),
         ({"mean": [0.1], "std": [1], "sd": 1}, "normalization.sd: unknown, did you mean std"),
         ("haf", "normalization: 'haf' is unknown, did you mean half"),
-        ([0.5], r"normalization: \[0.5\] is unknown"),
+        ("Half", r"normalization: 'Half' is unknown, did you mean half\?$"),
+        ([0.5], r"normalization: \[0.5\] is unknown; allowed: dataset, .*; or numbers, one per channel: \{mean"),
+        ("CIFAR-10", r"normalization: 'CIFAR-10' is unknown; .*; or numbers, one per channel: \{mean: \[0\.4914"),
     ],
 )
 def test_what_is_wrong_with_a_normalization_is_told_by_its_key(normalization, told):
@@ -128,13 +130,34 @@ def test_images_that_are_nearly_those_of_a_public_data_set_are_read_as_these(shi
 
 
 @pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("CIFAR10", "CIFAR-10"), ("cifar-10", "CIFAR-10"), ("cifar_100", "CIFAR-100"), ("svhn", "SVHN"),
+        ("ImageNet", "imagenet"), ("Half", "half"), ("FashionMNIST", "Fashion-MNIST"),
+        ("fashion mnist", "Fashion-MNIST"),
+    ],
+)  # fmt: skip
+def test_data_sets_are_known_by_torchvision_s_names_too(text, meant):
+    images = torch.zeros(1, 1 if "MNIST" in meant else 3, 8, 8, dtype=torch.uint8)
+    numbers = dict(zip(("mean", "std"), PUBLIC[meant], strict=True)) if meant in PUBLIC else meant
+    assert read_normalization(text, images) == numbers
+    # In a mapping of settings a config's own names are left to it.
+    left = numbers if meant in PUBLIC else text
+    assert in_numbers({"normalization": text, "a": 1}) == {"normalization": left, "a": 1}
+    assert in_numbers({"a": 1}) == {"a": 1}
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("imagenett", r"'imagenett' is unknown, did you mean imagenet\?; NORMALIZATION='\{mean"),
         ("dataset", r"'dataset' is unknown; no training images are at hand; NORMALIZATION='\{mean"),
         ("MNIST", r"MNIST: has 1 channel, the images have 3"),
         ("{mean: 0.5, std: 0.5}", r"has 1 channel, the images have 3"),
-        ("{mean: [0.5, 0.5, 0.5], std: [0.5, 0.5]}", r"has 3 numbers in mean and 2 in std; give one per channel"),
+        (
+            "{mean: [0.5, 0.5, 0.5], std: [0.5, 0.5]}",
+            r"std: \[0\.5, 0\.5\]\}: has 3 numbers in mean and 2 in std; give one per channel",
+        ),
         ("{mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0]}", r"std\[2\]: 0 is not in \(0, inf\)"),
         ("{mean: [0.5", r"is no mapping such as"),
         ("{std: 1}", r"mean: missing"),

@@ -257,6 +257,15 @@ def test_the_page_shows_what_both_models_take_and_how_their_files_were_read():
     assert sizes(size(100000), size(100000, zeros=1))[1][2] == "under 0.1 %"
 
 
+def test_the_page_says_beside_its_answer_what_is_in_doubt():
+    same = outcomes(2000, 800)
+    found = answer(*[faced(source, same, same) for source in ("base", "compressed")])
+    page = answer_page.page(found, [], [], [], {}, 0.02, doubts=["half or <none>", "of two classes"])
+    [said] = re.findall(r'<section class="answer.*?</section>', page, re.DOTALL)
+    assert said.count("In doubt: ") == 2 and "In doubt: half or &lt;none&gt;" in said
+    assert "In doubt" not in answer_page.page(found, [], [], [], {}, 0.02)
+
+
 def test_the_page_places_an_interval_on_its_scale():
     assert answer_page._place(0.05, 10) == 75 and answer_page._place(-1, 10) == 0
     same = outcomes(2000, 800)

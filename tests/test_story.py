@@ -35,6 +35,7 @@ TEMPLATES = ROOT / "report" / "story"
 FACTS = {
     "name": "tiny",
     "question": "Does <b>pruning</b> & quantizing change anything?",
+    "doubts": ["half or <none>"],
     "margin": 0.02,
     "warnings": [Grouped("a.s0: the same model as b.s0")],
     "slopes": [],
@@ -101,7 +102,8 @@ def test_the_page_is_well_formed_and_alone(text):
 
 def test_warnings_stand_first(text):
     assert text.index("a.s0: the same model as b.s0") < text.index("What was run")
-    assert "a.s0: the same model as b.s0" in summary(TEMPLATES, FACTS, tables(), AUDIT)
+    for said in (text, summary(TEMPLATES, FACTS, tables(), AUDIT)):
+        assert "In doubt: half or &lt;none&gt;" in said and "a.s0: the same model as b.s0" in said
     assert "Warnings" not in page(TEMPLATES, {**FACTS, "warnings": []}, tables(), AUDIT, {}, {})
 
 

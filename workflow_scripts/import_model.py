@@ -38,6 +38,7 @@ with job(snakemake):
         dense=parent["dense"],
         compared=compared,
         notes=notes,
+        **({"doubts": told} if told else {}),
     )
     check_rebuilds(output.model, model)
     write_history(output.history, [])

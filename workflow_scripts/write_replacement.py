@@ -27,7 +27,9 @@ with job(snakemake):
     base, compressed = (read_metadata(path, "model") for path in (files.base, files.compressed))
     notes = {"Base": [note for path in files.weights for note in notes_in(path)]}
     notes["Compressed"] = compressed.get("notes", [])
+    doubts = [*params.doubts, *compressed.get("doubts", [])]
     words = told, params.statistics["margin"], params.question
-    text = page(answer, tried(faced), not_tried(faced), audit, *words, sizes(base["size"], compressed["size"]), notes)
+    beside = sizes(base["size"], compressed["size"]), notes, doubts
+    text = page(answer, tried(faced), not_tried(faced), audit, *words, *beside)
     with replacing(snakemake.output[0]) as temporary:
         temporary.write_text(text, encoding="utf-8")

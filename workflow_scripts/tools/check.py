@@ -188,7 +188,8 @@ def show(page, shown, earlier):
         earlier.unlink()
     elif earlier is not None:
         print(f"{shown}: was another page, which is now {earlier}")
-    print(html.unescape(re.search(r"<h1>(.*?)</h1>", text)[1]))
+    for said in re.findall(r'<h1>(.*?)</h1>|<p class="doubt">(.*?)</p>', text):
+        print(html.unescape("".join(said)))
     print(f"The page: {shown}")
 
 

@@ -7,10 +7,11 @@ import torch
 from scipy.special import bdtr
 from torch import nn
 
+from squeezeproof.compression.negatives import of_negatives, what_to_write
 from squeezeproof.errors import InputError
 from squeezeproof.guessing import ERRORS, Answers, judged
 from squeezeproof.models.foreign import Foreign
-from squeezeproof.models.moments import moments, named_moments, public_normalizations, said
+from squeezeproof.models.moments import Moments, moments, named_moments, public_normalizations, said
 from squeezeproof.models.normalize import Normalize
 from squeezeproof.models.predict import predict
 from squeezeproof.types import DatasetMetadata
@@ -58,15 +59,20 @@ def compare(
     ours, known = judged(own, labels), judged(theirs, labels)
     found = {"images": len(labels), "accuracy": ours.accuracy, "base_accuracy": known.accuracy}
     found["agreement"] = share(own == theirs)
-    tried = {name: judged(other, labels) for name, other in _read(base, images, batch_size, dataset).items()}
+    wrong = known.accuracy <= known.usable
+    read = _read(base, images, labels, batch_size, dataset, negatives=wrong)
+    tried = {name: judged(other, labels) for name, other in read.items()}
     better = _clearly_better(known, tried, len(labels))
     # A base that is no better than chance in any way is the audit's.
     if better:
+        negatives = what_to_write(better, _known(dataset), "the base's network")
+        where = negatives or ", in the base's entry of `architectures`"
         raise InputError(
             f"{path}: its base labels {known.accuracy:.1%} of {len(labels)} images right. "
-            f"{_advice(tried, better)}, in the base's entry of `architectures`"
+            f"{_advice(tried, better)}{where}"
         )
-    readings = _read(model, images, batch_size, dataset)
+    wrong = ours.beyond < HALF * known.beyond
+    readings = _read(model, images, labels, batch_size, dataset, negatives=wrong)
     return found, _judged(path, (ours, known), found["agreement"], labels, own, readings, dataset, settled)
 
 
@@ -102,7 +108,7 @@ def _judged(
     if better and tried[better].beyond >= known:
         raise InputError(
             f"{path}: {shares}, {chances if low else 'too few for what it can do'}, and agrees with its base on "
-            f"{agreement:.1%}. {_advice(tried, better)}"
+            f"{agreement:.1%}. {_advice(tried, better)}{what_to_write(better, _known(dataset), 'its network')}"
         )
     notes = []
     if low:
@@ -162,17 +168,33 @@ def _look(dataset: DatasetMetadata) -> str:
 
 
 def _read(
-    model: Any, images: torch.Tensor, batch_size: int | None, dataset: DatasetMetadata
+    model: Any,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    batch_size: int | None,
+    dataset: DatasetMetadata,
+    negatives: bool,
 ) -> dict[str, torch.Tensor]:
-    """What to write -> the labels int64 [N] of images where the model is read so."""
-    return {name: predict(other, images, batch_size) for name, other in _readings(model, dataset).items()}
+    """What to write -> the labels int64 [N] of images where the model is read so; with `negatives` also where it gets
+    those of the images.
+    """
+    found = {name: predict(other, images, batch_size) for name, other in _readings(model, dataset).items()}
+    if negatives:
+        name, answers = of_negatives(model.network, _known(dataset), images, labels, batch_size)
+        found[name] = answers
+    return found
+
+
+def _known(dataset: DatasetMetadata) -> dict[str, Moments]:
+    """What to write -> (mean, std) of every usual normalization."""
+    public = public_normalizations(dataset["shape"][0]).values()
+    known = named_moments(dataset) | {said(numbers): moments(numbers, dataset) for numbers in public}
+    return {f"normalization: {name}": pair for name, pair in known.items()}
 
 
 def _readings(model: Any, dataset: DatasetMetadata) -> dict[str, nn.Module]:
     """What to write -> the model read so."""
-    public = public_normalizations(dataset["shape"][0]).values()
-    known = named_moments(dataset) | {said(numbers): moments(numbers, dataset) for numbers in public}
-    found = {f"normalization: {name}": _behind(Normalize(*pair), model) for name, pair in known.items()}
+    found = {name: _behind(Normalize(*pair), model) for name, pair in _known(dataset).items()}
     if dataset["shape"][0] > 1:
         found["channels in reverse order"] = _behind(torch.nn.Sequential(Reversed(), model.normalize), model)
     if isinstance(model.network, Foreign):

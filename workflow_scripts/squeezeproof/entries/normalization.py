@@ -1,11 +1,11 @@
 """What the pixels that a network takes are made of: a name, or a mean and a std per channel."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from squeezeproof.entries.settings import Positive, Real, Settings, Several, problem, setting
+from squeezeproof.entries.settings import Positive, Real, Settings, Several, problem, setting, suggest
 
 # Places in the union; no key of a config has a space in it.
 NAME, NUMBERS = "normalization: name", "normalization: numbers"
@@ -38,9 +38,22 @@ def _either(schema: dict[str, Any]) -> None:
 
 
 Named = Literal["dataset", "none", "half", "imagenet", "bytes"]
+
+
+def _name_or_numbers(value: Any) -> Any:
+    """What is neither says how both are written."""
+    if isinstance(value, dict | MeanAndStd) or value in get_args(Named):
+        return value
+    hint = suggest(value, get_args(Named))
+    if not hint.endswith("?"):
+        hint += "; or numbers, one per channel: {mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616]}"
+    raise problem(f"{value!r} is unknown{hint}")
+
+
 Normalization = Annotated[
     Annotated[Named, Tag(NAME)] | Annotated[MeanAndStd, Tag(NUMBERS)],
     Discriminator(lambda value: NUMBERS if isinstance(value, dict | MeanAndStd) else NAME),
+    BeforeValidator(_name_or_numbers),
     Field(json_schema_extra=_either),
 ]
 

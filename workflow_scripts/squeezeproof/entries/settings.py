@@ -42,14 +42,20 @@ class Number(float):
         return number
 
 
+def folded(name: str) -> str:
+    """A name without what people write in one way or another: its case, and what joins its words."""
+    return re.sub(r"[-_\s]", "", name.casefold())
+
+
 def suggest(name: Any, allowed: Iterable[Any]) -> str:
     """`, did you mean ...?` for the nearest of the allowed names, or what is allowed.
 
-    The nearest is one that differs in its case alone, or one of MEANT, before one that is spelled like it. Letters that
-    look like others or like none are named.
+    The nearest is one that differs in its case alone, or one of MEANT, before one that differs in what joins its words,
+    too, and that before one that is spelled like it. Letters that look like others or like none are named.
     """
     names, text = [str(item) for item in allowed], str(name)
     alike = [known for known in names if known.casefold() == text.casefold() or known == MEANT.get(text.casefold())]
+    alike = alike or [known for known in names if folded(text) and folded(known) == folded(text)]
     nearest = alike or difflib.get_close_matches(text, names, n=1)
     if nearest:
         odd = next((letter for letter in text if not letter.isascii()), None)

@@ -1,6 +1,7 @@
 """Which network a file of weights belongs to, and what its pixels are made of: tried, and the best is taken."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.from_files.given import checked_architecture
 from squeezeproof.from_files.known import fitting
-from squeezeproof.from_files.readings import as_good, of_the_file, read_normalization, usual
+from squeezeproof.from_files.readings import as_good, of_the_file, own_normalization, read_normalization, usual
 from squeezeproof.guessing import judged
 from squeezeproof.models.build import build, specification
 from squeezeproof.models.checkpoints import load_weights
@@ -27,6 +28,7 @@ class Network:
     Attributes:
         settings: its entry of `architectures`.
         accuracy: on some images.
+        labels: that it gives these images, int64 [N].
         note: what was understood.
         reading: what its normalization is called.
         others: the same weights read in other ways, which these images do not tell from this one.
@@ -34,6 +36,7 @@ class Network:
 
     settings: dict[str, Any]
     accuracy: float
+    labels: torch.Tensor
     note: str
     model: torch.nn.Module
     specification: Specification
@@ -61,13 +64,16 @@ def find_network(
     """
     dataset, tried = described(images.shape[1:], classes), {}
     given = read_normalization(normalization, images) if normalization else None
-    for settings in [checked_architecture(architecture)] if architecture else fitting(path, dataset):
+    apart = partial(own_normalization, path, f"BASE={path}", "FACTORY=", "NORMALIZATION='{}'")
+    with apart():
+        known = [checked_architecture(architecture)] if architecture else fitting(path, dataset)
+    for settings in known:
         own = given or settings.get("normalization")
         for reading, value in of_the_file(path, usual(own, images), own, dataset).items():
             complete: Any = {**_defaults(settings), **settings, "normalization": value}
             spec = specification(complete, dataset)
             model = build(spec, seed=0)
-            with base_that_fits(model, path, dataset, f"BASE={path}"):
+            with apart(), base_that_fits(model, path, dataset, f"BASE={path}"):
                 done = load_weights(model, path)
             written = {**settings, "normalization": value}
             tried[called(settings), reading] = predict(model, images), written, model, spec, done
@@ -97,8 +103,10 @@ def find_network(
         untold = f"; {readings} cannot be told apart so, NORMALIZATION= says which it was trained with"
         told = {key: f"{note}{untold}" for key, note in told.items()}
     networks = {
-        key: Network(written, found[key].accuracy, "; ".join([told[key], *notes_in(path), *done]), model, spec, key[1])
-        for key, (_, written, model, spec, done) in tried.items()
+        key: Network(
+            written, found[key].accuracy, answers, "; ".join([told[key], *notes_in(path), *done]), model, spec, key[1]
+        )
+        for key, (answers, written, model, spec, done) in tried.items()
         if key in told
     }
     return replace(networks[best], others=tuple(networks[key] for key in close))

@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from squeezeproof.compression.compared import NEARLY, share
-from squeezeproof.compression.external import read_external
+from squeezeproof.compression.compared import HALF, NEARLY, compare, share
+from squeezeproof.compression.external import as_its_base, read_external
 from squeezeproof.entries.architecture import WEIGHTS
 from squeezeproof.from_files.given import checked_external
 from squeezeproof.from_files.networks import Network, called
-from squeezeproof.from_files.readings import as_good, name_of, usual
+from squeezeproof.from_files.readings import as_good, name_of, own_normalization, usual
 from squeezeproof.guessing import judged
 from squeezeproof.models.moments import moments
 from squeezeproof.models.own_pixels import alike, normalization_in
@@ -20,10 +21,27 @@ from squeezeproof.models.predict import predict
 from squeezeproof.models.takes import described
 
 
+@dataclass(frozen=True)
+class Found:
+    """How two files are read.
+
+    Attributes:
+        base: the base as it is read.
+        settings: of `external`, with what the pixels are made of.
+        note: what was understood of the compressed model.
+        doubts: what the images leave open of both, a sentence or two each.
+    """
+
+    base: Network
+    settings: dict[str, Any]
+    note: str
+    doubts: list[str]
+
+
 def find_pair(
     settings: dict[str, Any], base: Network, images: torch.Tensor, labels: torch.Tensor, classes: int
-) -> tuple[Network, dict[str, Any], str]:
-    """(the base as it is read, settings of `external` with what the pixels are made of, what was understood).
+) -> Found:
+    """How a compressed model and its base are read.
 
     Of readings that the images do not tell apart, of the base and of the compressed model, those with which both models
     together are right most often, or the base alone where the other knows much less. That weights of the base's network
@@ -45,7 +63,7 @@ def find_pair(
         read[one.reading] = (
             read[bases[0].reading] if own and read else _external(settings, one, images, labels, classes)
         )
-    answers = {one.reading: predict(one.model, images) for one in bases}
+    answers = {one.reading: one.labels for one in bases}
     pairs = [(one, name) for one in bases for name in read[one.reading].alike]
     labelled = {(one.reading, name): read[one.reading].alike[name].labels for one, name in pairs}
     agree = {key: labelled[key] == answers[key[0]] for key in labelled}
@@ -69,7 +87,44 @@ def find_pair(
     if len(bases) > 1:
         others = " or ".join(one.reading for one in bases if one.reading != reading)
         network = replace(network, note=f"{network.note}; taken is {reading}, not {others}: {why}")
-    return network, read[reading].alike[name].settings, read[reading].told(name, answers[reading], labels)
+    # That a file agrees clearly more tells the base's reading, too.
+    told = own and ours[best].accuracy > ours[best].usable
+    open_there = {key[0] for key in agree if not told or as_good(agree[best], agree[key])}
+    otherwise = {one: share(found != answers[reading]) for one, found in answers.items() if one in open_there}
+    doubts = [
+        *_doubts("the base", reading, otherwise, len(labels), "NORMALIZATION="),
+        *read[reading].doubts(name, answers[reading]),
+    ]
+    note = read[reading].told(name, answers[reading], labels)
+    return Found(network, read[reading].alike[name].settings, note, doubts)
+
+
+def refuse_misread(found: Found, images: torch.Tensor, labels: torch.Tensor, classes: int) -> None:
+    """InputError where a compressed model knows less than half of what its base knows, and another reading of it far
+    more, or none anything: the study would end with that, on fewer images.
+    """
+    base, path, dataset = found.base, found.settings["file"], described(images.shape[1:], classes)
+    settings = checked_external(found.settings)
+    model, *_ = read_external(path, settings, base.specification, dataset)
+    if judged(predict(model, images), labels).beyond < HALF * judged(base.labels, labels).beyond:
+        compare(path, model, base.model, images, labels, dataset, settled=as_its_base(path, settings))
+
+
+def _doubts(whose: str, taken: str, otherwise: dict[str, float], count: int, option: str) -> list[str]:
+    """What some images leave open of a model's normalization, nothing or one text.
+
+    Args:
+        whose: the model.
+        taken: its reading.
+        otherwise: every reading that may be meant -> share of the images that the model labels otherwise by it.
+        count: of the images.
+        option: what says which is meant.
+    """
+    others = [f"{name} ({apart:.1%} other labels)" for name, apart in otherwise.items() if apart]
+    if not others:
+        return []
+    listed = " or ".join([", ".join([f"{taken} (taken)", *others[:-1]]), others[-1]])
+    return [f"{count} images do not tell by which normalization {whose} is to be read: {listed}. {option} says which"]
 
 
 def _as_the_weights_say(path: str | Path, base: Network, images: torch.Tensor, classes: int) -> list[Network]:
@@ -112,14 +167,27 @@ class External:
         told += f"{answers.accuracy:.1%} of {len(labels)} images right, as the base in {share(found.labels == own):.1%}"
         if answers.accuracy <= answers.usable:
             told += f", no better than chance ({answers.unrelated_in_words})"
-        others = {
-            one: other.labels for one, other in self.alike.items() if one and (other.labels != found.labels).any()
-        }
-        # The one that the file says itself is one of the others.
-        if untold := [one for one, other in others.items() if as_good(found.labels == own, other == own)]:
-            readings = " or ".join(untold)
-            told += f" (so or nearly so by normalization {readings}: {self.option}='{{normalization: ...}}' says which)"
+        if untold := self._untold(name, own):
+            told += f" (so or nearly so by normalization {' or '.join(untold)}: {self._says} says which)"
         return "; ".join([told, *found.notes])
+
+    def doubts(self, name: str, own: torch.Tensor) -> list[str]:
+        """What the images leave open where the reading of that name is taken; `own` are the labels of the base."""
+        taken = name or "that of a file of which nothing is said"
+        return _doubts("the compressed model", taken, self._untold(name, own), len(own), self._says)
+
+    @property
+    def _says(self) -> str:
+        return f"{self.option}='{{normalization: ...}}'"
+
+    def _untold(self, name: str, own: torch.Tensor) -> dict[str, float]:
+        """Other reading that agrees as well with the labels `own` of a base -> share of the images that it labels
+        otherwise.
+        """
+        found = self.alike[name].labels
+        # The one that the file says itself is one of the others.
+        others = {one: other.labels for one, other in self.alike.items() if one and (other.labels != found).any()}
+        return {one: share(other != found) for one, other in others.items() if as_good(found == own, other == own)}
 
 
 def _external(
@@ -139,11 +207,14 @@ def _external(
     else:
         what = ""
         tried = {"": {}} | {name: {"normalization": value} for name, value in usual(None, images).items()}
+    path, option = settings["file"], "COMPRESSED_ARCHITECTURE" if architecture else "OPTIONS"
+    apart = partial(own_normalization, path, path, "COMPRESSED_FACTORY=", f"{option}='{{{{normalization: {{}}}}}}'")
     for name, changes in tried.items():
         written = {**settings, **changes}
-        model, _, _, done = read_external(settings["file"], checked_external(written), base.specification, dataset)
+        with apart():
+            model, _, _, done = read_external(path, checked_external(written), base.specification, dataset)
         read[name] = Reading(written, predict(model, images), done)
     right = {name: found.labels == labels for name, found in read.items()}
     best = max(read, key=lambda name: judged(read[name].labels, labels).beyond)
     close = {name: found for name, found in read.items() if as_good(right[best], right[name])}
-    return External(what, close, "COMPRESSED_ARCHITECTURE" if architecture else "OPTIONS")
+    return External(what, close, option)

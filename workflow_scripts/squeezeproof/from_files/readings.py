@@ -1,5 +1,7 @@
 """What the pixels of a network are made of, as far as some images tell: every usual normalization is tried."""
 
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,13 @@ import yaml
 from pydantic import ValidationError
 from scipy.stats import binomtest
 
+from squeezeproof.entries.architecture import WEIGHTS
 from squeezeproof.entries.normalization import MeanAndStd
-from squeezeproof.entries.settings import as_dict, suggest
+from squeezeproof.entries.settings import as_dict, folded, suggest
 from squeezeproof.errors import InputError
 from squeezeproof.models.moments import IMAGENET, PUBLIC, Moments, moments, public_normalizations, said
-from squeezeproof.models.own_pixels import alike, another, normalization_in
+from squeezeproof.models.own_pixels import MEAN, STD, alike, another, normalization_in
+from squeezeproof.store.tensors import read_foreign
 from squeezeproof.study.schema import in_words
 from squeezeproof.types import DatasetMetadata
 
@@ -21,6 +25,8 @@ NORMALIZATIONS = ("none", "half", "imagenet", "bytes")
 THESE = "by these images"
 # Distance of a mean or std, of pixels in [0, 1], within which two normalizations are nearly one.
 NEAR = 0.02
+# What the names of a study's checkpoint begin with.
+OF_STUDIES = ("normalize.", "network.")
 # Probability below which two readings of a model that are equally good would differ so much on some images.
 TELLING = 0.01
 
@@ -80,25 +86,66 @@ def of_the_file(path: str | Path, readings: dict[str, Any], given: Any, dataset:
     return found or {said(numbers): numbers}
 
 
+@contextmanager
+def own_normalization(path: str | Path, what: str, network: str, numbers: str) -> Generator[None]:
+    """Tells, where weights cannot be read within, that a mean and std lie among them.
+
+    Args:
+        path: the file.
+        what: the file, at the beginning of the message.
+        network, numbers: options that name the network that it is of, and a mean and std, `{}` in its place.
+    """
+    try:
+        yield
+    except InputError as error:
+        own = normalization_in(path) if str(path).endswith(WEIGHTS) else None
+        # A checkpoint of a study has its weights below another name.
+        if own is None or all(name.startswith(OF_STUDIES) for name in read_foreign(path, "pt")):
+            raise
+        mean, std = (", ".join(f"{number:.6g}" for number in one) for one in own)
+        written = numbers.format(f"{{mean: [{mean}], std: [{std}]}}")
+        raise InputError(
+            f"{what}: holds {MEAN} and {STD} among its weights, as of a network that normalizes by itself: {network} "
+            f"names that one; or save the weights without these two, and write {written} ({error})"
+        ) from None
+
+
 def read_normalization(text: str, images: torch.Tensor) -> Any:
     """The `normalization` that NORMALIZATION= says: a name of a config, of a public data set, or a mapping of numbers.
 
     Args:
         images: uint8 [N, C, H, W] that it is of.
     """
-    what, names = f"NORMALIZATION={text}", {name.casefold(): name for name in (*NORMALIZATIONS, *PUBLIC)}
+    what, names = f"NORMALIZATION={text}", _by_spelling((*NORMALIZATIONS, *PUBLIC))
     if text.lstrip().startswith("{"):
         found: Any = _mean_and_std(text, what)
-    elif (name := names.get(text.casefold())) is None:
+    elif (name := names.get(folded(text))) is None:
         why = "; no training images are at hand" if text == "dataset" else suggest(text, names.values())
         numbers = "{mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616]}"
         raise InputError(f"{what}: {text!r} is unknown{why}; NORMALIZATION='{numbers}' gives numbers")
     else:
-        found = dict(zip(("mean", "std"), PUBLIC[name], strict=True)) if name in PUBLIC else name
+        found = _numbers(name) if name in PUBLIC else name
     channels = len(found["mean"]) if isinstance(found, dict) else 3 if found == "imagenet" else images.shape[1]
     if channels != images.shape[1]:
         raise InputError(f"{what}: has {channels} channel{'s' * (channels > 1)}, the images have {images.shape[1]}")
     return found
+
+
+def in_numbers(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a network or a file, whose `normalization` may be the name of a public data set, as a config has
+    them.
+    """
+    name = _by_spelling(PUBLIC).get(folded(str(settings.get("normalization"))))
+    return {**settings, "normalization": _numbers(name)} if name else settings
+
+
+def _by_spelling(names: Iterable[str]) -> dict[str, str]:
+    """Name without its case and hyphens -> name: torchvision has CIFAR10 and FashionMNIST."""
+    return {folded(name): name for name in names}
+
+
+def _numbers(name: str) -> dict[str, Any]:
+    return dict(zip(("mean", "std"), PUBLIC[name], strict=True))
 
 
 def _mean_and_std(text: str, what: str) -> dict[str, Any]:

@@ -12,13 +12,16 @@ import yaml
 
 from squeezeproof.datasets.prepare import stratified
 from squeezeproof.entries import registry
+from squeezeproof.entries.architecture import WEIGHTS
 from squeezeproof.entries.compression import NONE
 from squeezeproof.entries.settings import read_number
 from squeezeproof.errors import InputError
 from squeezeproof.from_files.images import Images, read_images
 from squeezeproof.from_files.networks import Network, find_network
-from squeezeproof.from_files.pairs import find_pair
+from squeezeproof.from_files.pairs import find_pair, refuse_misread
+from squeezeproof.from_files.readings import in_numbers
 from squeezeproof.gpus import sees_gpu
+from squeezeproof.store.converted import notes_in
 from squeezeproof.study.paths import Paths
 from squeezeproof.study.quick import batch_size, budgets, in_minutes, radii
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 # Images that the base is tried on before anything is attacked.
 TRIED = 200
+# Columns of a sentence in the study.
+WIDTH = 110
 # Of the test split, as attacks take minutes on so many.
 MOST = 500
 
@@ -88,10 +93,12 @@ def understand(asked: Asked) -> Understood:
     images = read_images(asked.images, asked.files / "images", asked.side, asked.channels)
     pixels, labels = _some(images)
     network = _network(asked, images, pixels, labels)
-    external = {"method": "external", "file": asked.compressed, **asked.options}
+    external = in_numbers({"method": "external", "file": asked.compressed, **asked.options})
     if asked.compressed_architecture:
-        external["architecture"] = asked.compressed_architecture
-    network, external, note = find_pair(external, network, pixels, labels, images.classes)
+        external["architecture"] = in_numbers(asked.compressed_architecture)
+    found = find_pair(external, network, pixels, labels, images.classes)
+    refuse_misread(found, pixels, labels, images.classes)
+    network, external = found.base, found.settings
     eps = _radii(asked.eps or budgets(images.channels, images.side))
     base, compressed = (Path(asked.written[name]) for name in ("BASE", "COMPRESSED"))
     stem = re.sub(r"[^A-Za-z0-9_]+", "_", compressed.stem).strip("_")[:20]
@@ -104,6 +111,7 @@ def understand(asked: Asked) -> Understood:
     config = {
         "study": name,
         "question": f"May {compressed.name} replace {base.name}?",
+        **({"doubts": doubts} if (doubts := [*_entries_taken(asked), *found.doubts]) else {}),
         "datasets": {"images": {"kind": "image_folder", "root": str(images.root), "size": images.side,
                                 "channels": images.channels, "test": count}},
         "architectures": {"base": {**network.settings, "checkpoint": asked.base}},
@@ -124,7 +132,7 @@ def understand(asked: Asked) -> Understood:
     )
     lines = [
         f"Base: {base}, {network.note}",
-        f"Compressed: {compressed}, {note}",
+        f"Compressed: {compressed}, {found.note}",
         f"Images: {images.note}" + (f"; {count} are attacked" if count < images.count else ""),
         f"Threat: changes of every pixel by at most {' and '.join(map(str, eps))} (Linf)",
         f"Attacks on {attacked}: {named}, tried on both models, and {alone}, which end where they succeed",
@@ -133,12 +141,25 @@ def understand(asked: Asked) -> Understood:
     return Understood(_text(config, asked, page), lines, Path(page))
 
 
+def _entries_taken(asked: Asked) -> list[str]:
+    """What was taken of files that hold several networks, where nothing says which is meant."""
+    files = {"BASE": (asked.base, "KEY="), "COMPRESSED": (asked.compressed, "COMPRESSED_KEY=")}
+    return [
+        f"{name}={asked.written[name]}: {note}"
+        for name, (path, option) in files.items()
+        for note in (notes_in(path) if path.endswith(WEIGHTS) else ())
+        if f" {option}" in note
+    ]
+
+
 def _network(asked: Asked, images: Images, pixels: "Tensor", labels: "Tensor") -> Network:
     """The base; InputError where it knows its classes in the order of the numbers that are their names."""
 
+    architecture = asked.architecture and in_numbers(asked.architecture)
+
     def found(labels: "Tensor") -> Network | InputError:
         try:
-            return find_network(asked.base, pixels, labels, images.classes, asked.architecture, asked.normalization)
+            return find_network(asked.base, pixels, labels, images.classes, architecture, asked.normalization)
         except InputError as error:
             return error
 
@@ -193,6 +214,7 @@ def _attack(method: str, settings: Mapping[str, Any], eps: list[str | float]) ->
 def _text(config: Mapping[str, Any], asked: Asked, page: str) -> str:
     """The study as YAML that a person reads and edits."""
     told = {
+        "doubts": "# What the files and the images leave open; leave a line out once it is settled.",
         "datasets": "# `root` holds train/ and test/; nothing is trained, and of train/ nothing is attacked.",
         "architectures": "# The base as it is: weights, network and what its pixels are made of.",
         "compressions": "# The compressed model.",
@@ -209,6 +231,8 @@ def _text(config: Mapping[str, Any], asked: Asked, page: str) -> str:
         if isinstance(value, dict):
             # Names such as no and null are other things without quotes.
             lines += [f"{key}:", *(f"  {_flow(name)}: {_flow(entry)}" for name, entry in value.items())]
+        elif isinstance(value, list):
+            lines += [f"{key}:", *yaml.safe_dump(value, width=WIDTH).splitlines()]
         else:
             lines.append(f"{key}: {_flow(value)}")
     return "\n".join(lines) + "\n"

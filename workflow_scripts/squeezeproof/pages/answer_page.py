@@ -37,6 +37,7 @@ def page(
     question: str | None = None,
     sizes: Sequence[Sequence[str]] = (),
     notes: Mapping[str, Sequence[str]] | None = None,
+    doubts: Sequence[str] = (),
 ) -> str:
     """The page as HTML that needs no other file.
 
@@ -49,6 +50,7 @@ def page(
         question: the page's first line.
         sizes: rows of `pages.sizes.sizes`.
         notes: name of a model -> what was understood of its file.
+        doubts: what is not known of the models or images, each a sentence or two.
     """
     rows: list[dict[str, Any]] = [{"name": "Clean images", "verdict": "", "falls": False, **answer.clean}]
     for row in answer.together.to_dict("records"):
@@ -62,6 +64,7 @@ def page(
         kind=kind,
         sign=sign,
         answer=answer,
+        doubts=doubts,
         lines=[_line(row, scale) for row in rows],
         scale=scale,
         margin={"left": _place(-margin, scale), "width": 100 * margin / scale * 100, "points": f"{100 * margin:g}"},

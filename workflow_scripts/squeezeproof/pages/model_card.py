@@ -43,7 +43,7 @@ def model_card(
     Args:
         tables: name -> table, of NAMES.
         findings: of the audit.
-        study: `name` and `question`.
+        study: `name`, `question` and `doubts`.
         dataset, name: of the model.
         provenance: name -> text.
 
@@ -62,6 +62,7 @@ def model_card(
         f"{markdown_escaped(model_in_words(*(model[axis] for axis in MODEL)))}, seed {model['seed']}, on "
         f"{markdown_escaped(display_name(dataset))}. Study `{study['name']}`: {markdown_escaped(study['question'])}",
         *_answers(tables["answers"], model),
+        *(f"In doubt: {markdown_escaped(doubt)}" for doubt in study["doubts"]),
         *_broken(findings, models[models["model"].isin(seeds_of(models, model))], model["seed"]),
         AT_ONCE,
         "## What it is",

@@ -16,6 +16,7 @@ from squeezeproof.analysis.verdicts import ITSELF, NOT_ISOLATED, headline
 from squeezeproof.analysis.wide import OTHER_SEED
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
 from squeezeproof.pages.answer_cards import WORDS, cards, totals
+from squeezeproof.pages.grouped import Grouped
 from squeezeproof.pages.render import render
 from squeezeproof.statistics.crossed import About
 from squeezeproof.tables.formats import Readable, readable
@@ -70,8 +71,8 @@ def page(
 
     Args:
         templates: folder of page.html, summary.html and style.css.
-        study: `name`, `question`, `margin` (a share), `numbers`: name -> text of what was run, and `warnings`: a
-            Grouped for models that are not what they are called, and where versions of packages differ.
+        study: `name`, `question`, `doubts`, `margin` (a share), `numbers`: name -> text of what was run, and
+            `warnings`: a Grouped for models that are not what they are called, and where versions of packages differ.
         tables: `answers`, `robust_accuracy` and `verdicts`, and `unsupported` where something is.
         audit: findings (`audit.findings.read_findings`).
         shown: name -> table of texts (`tables.files.read_texts`), in the order of the page.
@@ -96,7 +97,7 @@ def page(
         text = render(
             templates / "page.html",
             **told,
-            warnings=study["warnings"][:rows],
+            warnings=_warnings(study)[:rows],
             figures=figures if rows > ROWS[-1] else (),
             matrix=matrix and matrix.head(rows),
             findings=findings and findings.head(rows),
@@ -120,13 +121,18 @@ def summary(
         templates / "summary.html",
         study=study,
         totals=totals(tables["answers"]),
-        warnings=study["warnings"][:3],
+        warnings=_warnings(study)[:3],
         # The figure has them all.
         cards=[] if figures else found[:BRIEF],
         figures=figures,
         at_once=AT_ONCE,
         audited=audited(audit),
     )
+
+
+def _warnings(study: dict[str, Any]) -> list[Grouped]:
+    """What is not known goes before what is known and not as it should be."""
+    return [*(Grouped(f"In doubt: {doubt}") for doubt in study["doubts"]), *study["warnings"]]
 
 
 def counted(verdicts: pd.DataFrame, margin: float) -> list[str] | str:

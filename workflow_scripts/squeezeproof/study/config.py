@@ -166,6 +166,12 @@ class StudyConfig(Settings):
         "The question the study answers, in a sentence; the report opens with it.",
         "Does compression change the robustness of these models to adversarial examples?",
     )
+    doubts: Several[Text] = setting(
+        "What is not known of the models or the images, a sentence each, such as how a file is to be read; the story, "
+        "the report, the cards and the page on a pair repeat it beside their answers. `make check` writes what the "
+        "images leave open.",
+        [],
+    )
     seeds: Distinct[Seed] = setting("Seeds of the base models; every model is built once per seed.", [0], min_length=1)
     datasets: Datasets = setting(
         'Image data sets by name; `kind` may be left out where the name is itself a kind (see "Data sets").',

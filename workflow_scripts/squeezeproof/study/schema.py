@@ -69,7 +69,8 @@ def _in_words(item: ErrorDetails, path: str, owner: type[Settings], field: dict[
     shown = repr(value)
     match item["type"]:
         case "problem":
-            return f"{path}{context['at']}: {context['text']}".removeprefix(".")
+            place = f"{path}{context['at']}".removeprefix(".")
+            return f"{place}: {context['text']}" if place else context["text"]
         case "missing":
             hint = field["description"].split("; ")[0].rstrip(".")
             return f"{path}: missing ({hint})"

@@ -124,6 +124,7 @@ def design(study: "Study") -> dict[str, Any]:
     return {
         "name": study.name,
         "question": study.question,
+        "doubts": config["doubts"],
         "margin": config["statistics"]["margin"],
         "numbers": numbers,
     }
