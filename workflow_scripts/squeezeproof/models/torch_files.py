@@ -16,6 +16,7 @@ from squeezeproof.errors import InputError, pass_on
 from squeezeproof.mistaken import LOOKED_AT, mistaken
 from squeezeproof.models.quantizers import OF_TORCHAO, WRITTEN, of_torchao
 from squeezeproof.models.state_dicts import plain_state, state_of_file
+from squeezeproof.models.torch_ao import PACKED, of_torch_ao
 from squeezeproof.models.torch_archives import lines_to_save, refuse_archives, save_whole
 from squeezeproof.untrusted import MAX_PARAMETERS
 
@@ -27,8 +28,6 @@ KEYS = (
 # Entries that hold tensors of a training and none of the network.
 OF_TRAINING = ("optim", "sched", "scaler", "loss", "metric", "rng")
 DEEPEST, MOST_KINDS = 3, 200
-# Of what torch.ao keeps of a linear layer.
-PACKED = ("_packed_params", "_packed_params.dtype")
 # The first bytes of a zip file, of a pickle, and of those that torch wrote before it wrote zip files.
 ZIP, PICKLE, MAGIC = b"PK", b"\x80", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 ARRAY = "_reconstruct"
@@ -88,12 +87,10 @@ def read_state_dict(
         raise InputError(f"{path}: {unwritten[0]!a:.100} is no name that a file of weights can hold; name it otherwise")
     if others:
         notes.append(f"left out {len(others)} entries that are no tensors, such as {others[0]!r:.100}")
-    quantized = [name for name, tensor in tensors.items() if tensor.is_quantized]
-    if quantized := quantized + [name for name in others if name.endswith(PACKED)]:
-        raise InputError(
-            f"{path}: {quantized[0]!r:.100} is quantized by torch.ao, whose network runs in kernels of its own; export "
-            f"that model to ONNX and name the .onnx file, or save its weights as floats, by weight.dequantize()"
-        )
+    convolutions = [name for name, tensor in tensors.items() if tensor.is_quantized]
+    if quantized := convolutions + [name for name in others if name.endswith(PACKED)]:
+        told = of_torch_ao(path, [*map(str, state)], bool(convolutions))
+        raise InputError(f"{path}: {quantized[0]!r:.100} is quantized by torch.ao, {told}")
     dense, told = _dense(path, tensors)
     with state_of_file(path):
         plain, more = plain_state(dense)
