@@ -115,7 +115,7 @@ def test_outputs_in_the_order_of_their_size_are_refused(tmp_path, made):
 
 
 def test_the_best_classes_are_no_numbers_of_classes(tmp_path):
-    with pytest.raises(InputError, match="export it without TopK or sort"):
+    with pytest.raises(InputError, match="as its only output, before TopK or sort"):
         opened(written(tmp_path, lambda logits: logits.topk(10, 1)[1].float() * 1.0))
 
 
@@ -132,10 +132,11 @@ def with_argmax(path):
 
 def test_a_class_alone_and_one_score_of_two_classes_are_told_how_to_be_exported(tmp_path):
     path = with_argmax(written(tmp_path, lambda logits: logits))
-    with pytest.raises(InputError, match=r"; export one that gives the class alone without its argmax$"):
+    told = r"; export the network again with the scores \(logits\) as its only output, before any argmax"
+    with pytest.raises(InputError, match=f"{told}$"):
         opened(path)
     score = written(tmp_path, lambda logits: logits[:, :1])
-    with pytest.raises(InputError, match=r"one with a score z of two classes with \[-z, z\] instead, with a"):
+    with pytest.raises(InputError, match=rf"{told}; where that is one score z for two classes, export \[-z, z\]"):
         open_file(score, shape=SHAPE, classes=2)
 
 

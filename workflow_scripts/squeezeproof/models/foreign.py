@@ -21,6 +21,8 @@ from squeezeproof.types import Opened
 
 KIND = "file"
 FORMATS = (".onnx", ".tflite")
+# What to do where a file gives something else.
+SCORES = "export the network again with the scores (logits) as its only output"
 # Random images that a file is tried on, beside a few that are unlike them.
 RANDOM = 4
 
@@ -216,11 +218,11 @@ def _hint(outputs: Mapping[str, Sequence[Any]], classes: int) -> str:
     sizes = [tuple(shape[1:]) for shape in outputs.values() if not isinstance(shape, str)]
     # The numbers of the best few, and their places.
     if len(sizes) > len(set(sizes)) and all(None not in size and 1 < np.prod(size) < classes for size in sizes):
-        return "; export one that gives the best few alone without its topk"
+        return f"; {SCORES}, before the topk"
     if not any(set(shape[1:]) <= {1} for shape in outputs.values() if not isinstance(shape, str)):
         return ""
-    of_two = ", one with a score z of two classes with [-z, z] instead, with a probability p with [1 - p, p]"
-    return f"; export one that gives the class alone without its argmax{of_two if classes == 2 else ''}"
+    of_two = "; where that is one score z for two classes, export [-z, z], of one probability p [1 - p, p]"
+    return f"; {SCORES}, before any argmax{of_two if classes == 2 else ''}"
 
 
 def _understand_outputs(

@@ -126,5 +126,6 @@ def _refuse_order(found: np.ndarray, maker: str) -> None:
     if maker in SORTERS or ranks or (classes >= SORTED and by_size and values > 2):
         raise InputError(
             "its outputs are in the order of their size, or are the classes in this order; a number for each class, in "
-            "the order of the classes, is needed: export it without TopK or sort"
+            "the order of the classes, is needed: export the network again with these as its only output, before TopK "
+            "or sort"
         )
