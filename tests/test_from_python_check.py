@@ -43,6 +43,27 @@ def test_a_compression_that_moves_no_label_is_kept_as_one_that_moves_some_is(oth
     assert "bit for bit" in str(check(base, base, 400, margin=0.05))
 
 
+class OfAnother(nn.Module):
+    """Answers for images that it has not seen before as another model does, as a mistaken cache may."""
+
+    def __init__(self, own, other):
+        super().__init__()
+        self.own, self.other = own, other
+        self.known = {image.numpy().tobytes() for image in held_out(200)[0] / 255}
+
+    def forward(self, pixels):
+        known = torch.tensor([image.detach().numpy().tobytes() in self.known for image in pixels])
+        return torch.where(known[:, None], self.own(pixels), self.other(pixels))
+
+
+def test_what_a_finding_asks_for_can_be_done_by_who_called():
+    """There is no job that makes predictions again."""
+    checked = check(network(), OfAnother(worse(network(), 0.1), network()), 200)
+    [told] = [finding for finding in checked.audit if finding.check == 27 and finding.target == "compressed"]
+    assert "it labels as another model does" in told.message and told.message.endswith("was asked before")
+    assert "predictions" not in told.message
+
+
 def test_a_damaged_model_may_not(tmp_path):
     checked = check(network(), worse(network(), 0.1), 300, eps=[0.02, 0.05], page=tmp_path / "page.html")
     assert checked.verdict == STOP

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -39,6 +39,8 @@ TOLD_APART = 10
 # all labels that it changes on that model itself, from which on some other images of that size change one, too.
 FOOLED, FALLEN = 50, 0.5
 SHOWN = 3
+# What to do where a job stored labels that are not its model's.
+AGAIN = "make its predictions again"
 
 
 def weights_digest(path: str | Path) -> str:
@@ -104,15 +106,20 @@ class Models:
         self,
         weights: dict[tuple[str, str], str],
         parents: dict[tuple[str, str], str | None],
+        lossless: Mapping[tuple[str, str], Collection[str]],
+        again: str = AGAIN,
     ) -> list[Finding]:
         """Findings of checks 23 and 27 on every model and of checks 26 and 36 on every data set.
 
         Args:
             weights: (data set, model) -> digest of its weights.
             parents: (data set, model) -> name of the model that it was compressed from, None for others.
+            lossless: as `lossless` has them.
+            again: what to do where labels are not a model's own, as the reader can do it.
         """
         swapped = [round_of_classes(name, clean, self._labels[name]) for name, clean in self._clean.items()]
-        return [*self._distinct(weights, parents), *self._labelled(parents), *self._own(parents), *swapped]
+        distinct, own = self._distinct(weights, parents, lossless), self._own(parents, again)
+        return [*distinct, *self._labelled(parents), *own, *swapped]
 
     def lossless(self, parents: dict[tuple[str, str], str | None]) -> dict[tuple[str, str], set[str]]:
         """(data set, model) -> models of its own kin that label all that was scored on both as it does, as the model
@@ -139,6 +146,7 @@ class Models:
         self,
         weights: dict[tuple[str, str], str],
         parents: dict[tuple[str, str], str | None],
+        lossless: Mapping[tuple[str, str], Collection[str]],
     ) -> Iterator[Finding]:
         """Check 23: no two models hold the same weights or, with enough errors, predict the same.
 
@@ -146,7 +154,7 @@ class Models:
         Of other weights that were made from the same ones equal labels are no reason to doubt where the model that
         these were of gives them, too: both compressions are lossless.
         """
-        same, equal, lossless = defaultdict(list), defaultdict(set), self.lossless(parents)
+        same, equal = defaultdict(list), defaultdict(set)
         for (dataset, model), digest in weights.items():
             same[dataset, digest].append(model)
         for (dataset, _, _), targets in self._predictions.items():
@@ -154,7 +162,7 @@ class Models:
                 equal[dataset, target].update(targets)
         for (dataset, model), digest in weights.items():
             others = [other for other in same[dataset, digest] if other != model]
-            alike = sorted(equal[dataset, model] - {model, *others, *lossless[dataset, model]})
+            alike = sorted(equal[dataset, model] - {model, *others, *lossless.get((dataset, model), ())})
             undone = parents[dataset, model] in others
             if others:
                 what = "compressing it changed nothing" if undone else "they are one model, not two"
@@ -164,7 +172,7 @@ class Models:
             verdict = FAILURE if undone else WARNING
             yield judge((dataset, EVERY, model, EVERY), DISTINCT, len(others) + len(alike), 0, message, verdict=verdict)
 
-    def _own(self, parents: dict[tuple[str, str], str | None]) -> Iterator[Finding]:
+    def _own(self, parents: dict[tuple[str, str], str | None], again: str) -> Iterator[Finding]:
         """Check 27: what is stored as labels of a target are its own, of the images that they are said to be of.
 
         Clean images have one label each, whatever else was scored beside them. Two models that label them differently
@@ -189,7 +197,7 @@ class Models:
             trained = ", unless it was trained against attacks" * (len(found) == 1 and bool(untouched[dataset, target]))
             message = (
                 f"{'; '.join(found)}: these are labels of another model, of other images or in another order{trained}; "
-                f"make its predictions again"
+                f"{again}"
             )
             verdict = FAILURE if twice or elsewhere[dataset, target] else WARNING
             yield judge((dataset, EVERY, target, EVERY), 27, len(found), 0, message, verdict=verdict)

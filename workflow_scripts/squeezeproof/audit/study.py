@@ -57,7 +57,8 @@ def audit_study(
         sound = [cell for cell in cells if not failed(*cell.key)]
         if sound:
             findings += audit_target(sound, splits[sound[0].dataset].labels)
-    findings += [*models.findings(weights, parents), *twins.findings(models.lossless(parents))]
+    lossless = models.lossless(parents)
+    findings += [*models.findings(weights, parents, lossless), *twins.findings(lossless)]
     return [*with_results(findings, parents)]
 
 

@@ -21,6 +21,7 @@ from squeezeproof.audit.trial import Trial
 from squeezeproof.in_memory.attack import crafted
 from squeezeproof.in_memory.functions import same_weights
 from squeezeproof.in_memory.inputs import gives_gradients
+from squeezeproof.in_memory.words import OWN
 from squeezeproof.models.random_passes import as_scored, predict_expected
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.predictions import CLEAN
@@ -130,5 +131,5 @@ class Run:
         weights = {key: base if one else key[1] for key in parents}
         # To compare a model with itself is a slip of whoever asks, and no results are wrong.
         found += [replace(told, verdict=WARNING) if told.check == DISTINCT and one else told
-                  for told in models.findings(weights, parents)]  # fmt: skip
+                  for told in models.findings(weights, parents, models.lossless(parents), OWN)]  # fmt: skip
         return concerning(found, DATA, self.models, followed_gradients(self.faced))

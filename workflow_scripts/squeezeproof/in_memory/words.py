@@ -14,6 +14,8 @@ OF_CALL = Ways(
     ),
     audited="what the audit's findings say to do, and a new call",
 )
+# What to do where labels are not a model's own.
+OWN = "see that it answers for the images that it is given, whatever it or another model was asked before"
 PASSES = 10
 
 
