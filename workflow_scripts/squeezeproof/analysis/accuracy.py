@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from squeezeproof.analysis.names import MODEL
+from squeezeproof.analysis.names import MODEL, by_name
 from squeezeproof.analysis.repeated import repeated
 from squeezeproof.audit.findings import FAILURE, NOTHING_FOUND, Audit, Finding
 from squeezeproof.errors import InputError
@@ -45,7 +45,7 @@ def read_cells(
     Raises InputError where no cell is left, and where two evaluations of one model disagree on the clean images: the
     model would not be deterministic, or the files of two runs are mixed.
     """
-    models = {(description["dataset"], description["name"]): description for description in descriptions}
+    models = by_name(descriptions)
     rows, clean, left_out = [], {}, repeated(paths, descriptions)
     for path in sorted(map(str, paths)):
         labels, predictions, metadata = read_predictions(path)

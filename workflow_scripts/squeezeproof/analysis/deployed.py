@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from squeezeproof.analysis.accuracy import BUDGET, UNATTACKED
-from squeezeproof.analysis.names import axes_of
+from squeezeproof.analysis.names import axes_of, by_name
 from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.paired import tango
@@ -47,7 +47,7 @@ def deployed(
 
     Raises InputError where two files are not of one pair, or of other images or weights.
     """
-    models = {(description["dataset"], description["name"]): description for description in descriptions}
+    models = by_name(descriptions)
     queries = {
         (found["dataset"], found["source"], found["attack"]): found["forwards_per_example"]
         for found in (read_metadata(path, KIND) for path in sets)

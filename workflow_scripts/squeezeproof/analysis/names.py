@@ -1,7 +1,7 @@
 """Display names of what a study names: the attack `pgd` at eps 0.0313725 is `PGD, eps 8/255`."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Any
 
@@ -22,6 +22,11 @@ ENSEMBLE = "ensemble"
 def axes_of(model: Described) -> dict[str, Any]:
     """The axes of a described model, and its seed, as columns."""
     return {**{axis: model[axis] for axis in MODEL}, "seed": model["seed"]}
+
+
+def by_name(descriptions: Iterable[Described]) -> dict[tuple[str, str], Described]:
+    """(data set, name) -> description of a model."""
+    return {(description["dataset"], description["name"]): description for description in descriptions}
 
 
 def display_name(name: str) -> str:

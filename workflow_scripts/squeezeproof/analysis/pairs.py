@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from squeezeproof.analysis.accuracy import BUDGET
-from squeezeproof.analysis.names import CONTROL
+from squeezeproof.analysis.names import CONTROL, by_name
 from squeezeproof.analysis.repeated import repeated
 from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.entries import registry
@@ -119,7 +119,7 @@ def read_pairs(
 
     Raises InputError where files of one data set were made from different test images.
     """
-    models = {(description["dataset"], description["name"]): description for description in descriptions}
+    models = by_name(descriptions)
     outcomes, images, left_out = {}, {}, repeated(paths, descriptions)
     for path in sorted(map(str, paths)):
         labels, predictions, metadata = read_predictions(path)

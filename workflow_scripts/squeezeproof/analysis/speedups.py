@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from squeezeproof.analysis.names import axes_of
+from squeezeproof.analysis.names import axes_of, by_name
 from squeezeproof.analysis.pairs import references
 from squeezeproof.tables.catalog.costs import SPEEDUPS
 from squeezeproof.types import Described
@@ -33,7 +33,7 @@ def speedups(times: Mapping[str, pd.DataFrame], descriptions: Iterable[Described
         for dataset, table in times.items()
         for run, samples in table.groupby(["model", *RUN], sort=False)
     }
-    described = {(description["dataset"], description["name"]): description for description in descriptions}
+    described = by_name(descriptions)
     rows = []
     for (dataset, name, backend, *run), theirs in medians.items():
         model = described[dataset, name]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from squeezeproof.analysis.accuracy import UNATTACKED
-from squeezeproof.analysis.names import MODEL
+from squeezeproof.analysis.names import MODEL, by_name
 from squeezeproof.analysis.pairs import references
 from squeezeproof.analysis.repeated import repeated
 from squeezeproof.analysis.verdicts import kinds
@@ -41,7 +41,7 @@ def sweep_differences(
         statistics: the study's entry of that name: alpha.
         audit: the Audit of the study; points that failed are left out.
     """
-    models = {(description["dataset"], description["name"]): description for description in descriptions}
+    models = by_name(descriptions)
     runs, left_out = {}, repeated(paths, descriptions)
     for path in sorted(map(str, paths)):
         labels, predictions, metadata = read_predictions(path)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from squeezeproof.analysis.accuracy import BUDGET
+from squeezeproof.analysis.names import by_name
 from squeezeproof.analysis.repeated import repeated
 from squeezeproof.audit.findings import NOTHING_FOUND, Audit
 from squeezeproof.statistics.intervals import wilson
@@ -20,7 +21,7 @@ def targeted_table(
     paths: Iterable[str | Path], descriptions: Iterable[Described], audit: Audit = NOTHING_FOUND
 ) -> pd.DataFrame:
     """One row per (target, source, targeted attack), by the arguments of `analysis.accuracy.read_cells`."""
-    models = {(description["dataset"], description["name"]): description for description in descriptions}
+    models = by_name(descriptions)
     rows, left_out = [], repeated(paths, descriptions)
     for path in sorted(map(str, paths)):
         labels, clean, attacks, metadata = read_targeted(path)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from squeezeproof.analysis.names import MODEL, display_name, model_in_words
+from squeezeproof.analysis.names import MODEL, by_name, display_name, model_in_words
 from squeezeproof.markers import told_by
 from squeezeproof.tables.catalog.checks import UNSUPPORTED
 from squeezeproof.tables.table import records
@@ -47,7 +47,7 @@ def unsupported_table(paths: Iterable[str | Path], descriptions: Iterable[Descri
         paths: of files that may be markers.
         descriptions: of every model they name (`Study.describe`).
     """
-    models = {(description["dataset"], description["name"]): description for description in descriptions}
+    models = by_name(descriptions)
     # Jobs that read a marker write what it tells.
     found = {repr(told): told for told in map(told_by, map(str, paths)) if told is not None}
     rows = [_row(told, models) for told in found.values()]

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from squeezeproof.analysis.accuracy import seed_relation
-from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, display_name, level
+from squeezeproof.analysis.names import CONTROL, MODEL, attack_displays, by_name, display_name, level
 from squeezeproof.analysis.unsupported import COMPRESSION, NONE
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.catalog.papers import WIDE_ATTACKS, WIDE_MODELS, WIDE_STAGES
@@ -141,7 +141,7 @@ def controls_of(descriptions: Iterable[Described]) -> dict[tuple[Any, ...], str]
     """(data set, architecture, training, compression, fine-tuning) -> fine-tuning of the control, from descriptions of
     models (`Study.describe`).
     """
-    known = {(model["dataset"], model["name"]): model for model in descriptions}
+    known = by_name(descriptions)
     axes = ("dataset", "architecture", "training", "compression", "finetuning")
     return {
         tuple(model[axis] for axis in axes): known[model["dataset"], model["control"]]["finetuning"]
