@@ -104,7 +104,7 @@ def test_warnings_stand_first(text):
     assert text.index("a.s0: the same model as b.s0") < text.index("What was run")
     for said in (text, summary(TEMPLATES, FACTS, tables(), AUDIT)):
         assert "In doubt: half or &lt;none&gt;" in said and "a.s0: the same model as b.s0" in said
-    assert "Warnings" not in page(TEMPLATES, {**FACTS, "warnings": []}, tables(), AUDIT, {}, {})
+    assert "Warnings" not in page(TEMPLATES, {**FACTS, "warnings": [], "doubts": []}, tables(), AUDIT, {}, {})
 
 
 def test_one_warning_on_many_models_is_one_line():

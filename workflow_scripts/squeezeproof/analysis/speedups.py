@@ -28,11 +28,10 @@ def speedups(times: Mapping[str, pd.DataFrame], descriptions: Iterable[Described
         descriptions: of the timed models (`Study.describe`).
         alpha: one minus the level of the intervals.
     """
-    medians = {
-        (dataset, *run): samples.groupby("round")["wall_ms"].median()
-        for dataset, table in times.items()
-        for run, samples in table.groupby(["model", *RUN], sort=False)
-    }
+    medians: dict[tuple[Any, ...], Any] = {}
+    for dataset, table in times.items():
+        groups: Any = table.groupby(["model", *RUN], sort=False)
+        medians |= {(dataset, *run): samples.groupby("round")["wall_ms"].median() for run, samples in groups}
     described = by_name(descriptions)
     rows = []
     for (dataset, name, backend, *run), theirs in medians.items():
