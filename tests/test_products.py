@@ -263,15 +263,20 @@ def test_a_layer_that_computes_its_weight_is_counted_once_however_often_it_is_ca
 SIZE = {"weights": 1000, "zero_weights": 0, "quantized_weights": 0, "channels": 100, "convolutions": 4, "macs": 10}
 
 
+FILTERS = {"method": "filter", "ratio": 0.3, "measure": "channels", "scope": "layer", "multiple_of": 1}
+
+
 @pytest.mark.parametrize(
     ("settings", "size", "verdict"),
     [
         ({"method": "weight", "ratio": 0.8}, {"zero_weights": 800}, "pass"),
         ({"method": "weight", "ratio": 0.8}, {"zero_weights": 780}, "warning"),
         ({"method": "admm", "ratio": 0.8}, {"zero_weights": 0}, "failure"),
-        ({"method": "filter", "ratio": 0.3, "measure": "channels", "scope": "layer"}, {"channels": 72}, "pass"),
-        ({"method": "filter", "ratio": 0.3, "measure": "channels", "scope": "global"}, {"channels": 72}, "warning"),
-        ({"method": "filter", "ratio": 0.3, "measure": "macs", "scope": "layer"}, {"macs": 10}, "failure"),
+        (FILTERS, {"channels": 72}, "pass"),
+        ({**FILTERS, "scope": "global"}, {"channels": 72}, "warning"),
+        ({**FILTERS, "scope": "global", "multiple_of": 8}, {"channels": 74}, "pass"),
+        ({**FILTERS, "multiple_of": 8}, {"channels": 76}, "warning"),
+        ({**FILTERS, "measure": "macs"}, {"macs": 10}, "failure"),
         ({"method": "quantization", "bits": 8}, {"quantized_weights": 1000}, "pass"),
         ({"method": "quantization", "bits": 8}, {"quantized_weights": 520}, "failure"),
     ],

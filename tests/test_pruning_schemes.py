@@ -81,6 +81,60 @@ def test_a_target_beyond_the_cap_is_refused_and_the_nearest_is_accepted(measured
     assert widths(model) == {name: width // 2 for name, width in widths(dense_model).items()}
 
 
+# Multiples
+
+
+@pytest.mark.parametrize("steps", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("measured", ["channels", "macs"])
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("name", ["cnn8", pytest.param("resnet18", marks=pytest.mark.slow), "depthwise_separable"])
+def test_every_layer_keeps_a_multiple_of_filters_and_the_target_is_met_within_five_points(name, scope, measured, steps):
+    dense_model, shape, before, _ = wide(name)
+    model = deepcopy(dense_model)
+    pruning = entry("filter", importance="l2", scope=scope, measure=measured, steps=steps, multiple_of=8)
+    compress(Task(model, shape, pruning, nothing))
+    assert {width % 8 for width in widths(model).values()} == {0} and widths(model) != widths(dense_model)
+    assert 1 - measure(model, {}, shape)[measured] / before[measured] == pytest.approx(0.5, abs=0.05)
+
+
+def chain(first, second):
+    """Two layers of so many filters, those of the first all weaker than those of the second."""
+    model = nn.Sequential(nn.Conv2d(1, first, 1), nn.Conv2d(first, second, 1), nn.Flatten(), nn.Linear(second, 10))
+    model[0].weight.data.abs_().mul_(1e-6)
+    return model, dense_sizes(model, (1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("filters", "ratio", "options", "left"),
+    [
+        # 16 and 24 are the multiples that come nearest to two thirds of the filters together.
+        ((24, 36), 1 / 3, {}, [16, 24]),
+        ((24, 36), 0.4, {"multiple_of": 12}, [12, 24]),
+        # Both layers come to their next multiple at one level, and one of them is enough.
+        ((32, 32), 0.37, {}, [24, 16]),
+        # A layer of fewer filters keeps them all.
+        ((6, 94), 0.3, {}, [6, 64]),
+        ((6, 94), 0.3, {"multiple_of": 1}, [4, 66]),
+        # The strong layer keeps its 64 until the weak one has its last multiple.
+        ((64, 64), 0.4, {"scope": "global"}, [16, 64]),
+        ((64, 64), 0.25, {"scope": "global", "max_layer_ratio": 0.45}, [40, 56]),
+    ],
+)
+def test_the_nearest_multiples_are_kept(filters, ratio, options, left):
+    model, dense = chain(*filters)
+    options = {"scope": "layer", "multiple_of": 8} | options
+    prune_filters(model, (1, 1, 1), dense, ratio, importance="l2", measure="channels", **options)
+    assert [model[0].out_channels, model[1].out_channels] == left
+
+
+def test_what_multiples_do_not_reach_is_refused_with_the_nearest():
+    model, dense = chain(16, 16)
+    options = {"importance": "l2", "scope": "layer", "measure": "channels", "multiple_of": 16}
+    with pytest.raises(InputError, match=r"one, in multiples of 16\); ask for .*, or lower multiple_of"):
+        prune_filters(model, (1, 1, 1), dense, 0.5, **options)
+    assert model[0].out_channels == 16
+
+
 # Rewinding
 
 
@@ -200,6 +254,7 @@ def problems_of(changes):
             "step_epochs: rewind: true would rank untrained weights at every step but the first",
         ),
         ({**WEIGHT, "scope": "funnel", "funnel_slope": 1}, "funnel_slope: 1 is not in (0, 1)"),
+        ({**FILTER, "multiple_of": 0}, "multiple_of: 0 is not in [1, 256]"),
         ({**FILTER, "max_layer_ratio": 0}, "max_layer_ratio: 0 is not in (0, 1]"),
         ({**FILTER, "importance": "taylor", "taylor_images": 0}, "taylor_images: 0 is not in [1, inf)"),
         ({**WEIGHT, "importance": "taylor"}, "importance: 'taylor' is unknown"),
@@ -231,7 +286,7 @@ def test_rewinding_needs_a_finetuning_and_random_weights_to_return_to(scheme, ch
     [
         {**FILTER, "importance": "lamp", "scope": "global", "max_layer_ratio": 0.7, "rewind": True},
         {**FILTER, "importance": "taylor", "taylor_images": 64, "steps": 3},
-        {**FILTER, "scope": "global", "measure": "parameters", "max_layer_ratio": 0.6},
+        {**FILTER, "scope": "global", "measure": "parameters", "max_layer_ratio": 0.6, "multiple_of": 8},
         {**WEIGHT, "importance": "random", "scope": "funnel", "funnel_slope": 0.9},
         {**WEIGHT, "scope": "redundant", "rewind": True, "steps": 2},
     ],

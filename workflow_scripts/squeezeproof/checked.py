@@ -93,6 +93,7 @@ class FilterSettings(PruningSettings):
     taylor_images: int
     measure: Literal["channels", "parameters", "macs"]
     max_layer_ratio: float
+    multiple_of: int
 
 
 class WeightSettings(PruningSettings):

@@ -28,7 +28,7 @@ def speedups(times: Mapping[str, pd.DataFrame], descriptions: Iterable[Described
         descriptions: of the timed models (`Study.describe`).
         alpha: one minus the level of the intervals.
     """
-    medians: dict[tuple[Any, ...], Any] = {}
+    medians: dict[tuple[Any, ...], pd.Series] = {}
     for dataset, table in times.items():
         groups: Any = table.groupby(["model", *RUN], sort=False)
         medians |= {(dataset, *run): samples.groupby("round")["wall_ms"].median() for run, samples in groups}
@@ -45,17 +45,18 @@ def speedups(times: Mapping[str, pd.DataFrame], descriptions: Iterable[Described
                         **{"dataset": dataset, "model": name, **axes_of(model)},
                         **{"against": against, "reference": reference, "reference_backend": other},
                         **dict(zip(RUN, (backend, *run), strict=True)),
-                        **_ratio(np.log(own / theirs), alpha),
+                        **_ratio(own / theirs, alpha),
                     }
                 )
     table = SPEEDUPS.frame(rows)
     return table.sort_values(["dataset", "model", "against", *RUN], kind="stable", ignore_index=True)
 
 
-def _ratio(logarithms: pd.Series, alpha: float) -> dict[str, Any]:
+def _ratio(ratios: pd.Series, alpha: float) -> dict[str, Any]:
     """The geometric mean of ratios, one a round, and its interval; a single round has none."""
+    logarithms = np.log(ratios.to_numpy(float))
     count, middle = len(logarithms), logarithms.mean()
-    half = stats.t.ppf(1 - alpha / 2, count - 1) * logarithms.sem() if count > 1 else np.nan
+    half = stats.t.ppf(1 - alpha / 2, count - 1) * stats.sem(logarithms) if count > 1 else np.nan
     return {
         **{"rounds": count, "speedup": np.exp(middle)},
         **{"low": np.exp(middle - half), "high": np.exp(middle + half)},

@@ -23,7 +23,9 @@ def achieved(settings: dict[str, Any], size: dict[str, Any], dense: dict[str, An
         case "filter":
             measure = settings["measure"]
             tolerance = TOLERANCE
-            if measure == "channels" and settings["scope"] == "layer":
+            if settings["multiple_of"] > 1:
+                tolerance = FAR
+            elif measure == "channels" and settings["scope"] == "layer":
                 # Every layer rounds its share to whole filters, and the layer of the classes keeps all.
                 tolerance += dense["convolutions"] / 2 / dense["channels"]
             share, of = 1 - size[measure] / dense[measure], f"{measure} removed"

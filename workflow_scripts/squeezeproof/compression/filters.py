@@ -6,8 +6,10 @@ MACs is searched without pruning anything. Filters that cannot be removed right 
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil, gcd
 from typing import Any
 
 import torch
@@ -30,7 +32,7 @@ log = logging.getLogger("squeezeproof")
 TOLERANCE = 0.01
 # Of the filters that layers are asked to keep, the share that they keep at least where others keep all of theirs.
 LEFT = 1 / 3
-OPTIONS = ("scope", "importance", "measure", "max_layer_ratio")
+OPTIONS = ("scope", "importance", "measure", "max_layer_ratio", "multiple_of")
 
 
 def prune_filters(
@@ -43,6 +45,7 @@ def prune_filters(
     scope: str,
     measure: str,
     max_layer_ratio: float = 1,
+    multiple_of: int = 1,
     sample: tuple[torch.Tensor, torch.Tensor] | None = None,
     seed: int = 0,
     final: bool = True,
@@ -59,12 +62,14 @@ def prune_filters(
             one filter of every group is kept.
         measure: what `fraction` counts, `channels`, `parameters` or `macs`.
         max_layer_ratio: share in (0, 1] of a group's dense filters that the `global` scope may remove.
+        multiple_of: every group keeps a multiple of so many filters, at least one, or all of its own.
         final: whether this is the last step; an earlier one may miss its fraction or be too small to remove a filter.
 
-    Raises NotSupported where the last step cannot reach the fraction within one point or leaves the model dense.
+    Raises NotSupported where the last step cannot reach the fraction within one point, five with `multiple_of`, or
+    leaves the model dense.
     """
     groups, layers, whole = groups_and_layers(model, shape, importance, sample, seed)
-    asked = Asked(fraction, scope, measure, max_layer_ratio, final)
+    asked = Asked(fraction, scope, measure, max_layer_ratio, multiple_of, final)
     while True:
         chosen, parameters = _choose(model, shape, groups, layers, dense, asked, whole)
         try:
@@ -95,6 +100,7 @@ class Asked:
     scope: str
     measure: str
     max_layer_ratio: float
+    multiple_of: int
     final: bool
 
 
@@ -112,19 +118,27 @@ def _choose(
     names = [root_name(model, group) for group in groups]
     full = [dense_filters[name] // len(group.units[0]) for name, group in zip(names, groups, strict=True)]
 
-    def choose(level: float) -> list[list[int]]:
-        if asked.scope == "layer":
-            return _uniform(groups, full, level)
-        return _ranked(groups, full, level, asked.max_layer_ratio)
+    least = [_least(filters, asked.max_layer_ratio) for filters in full]
 
-    def removed(level: float) -> float:
-        size = size_after(layers, groups, [len(indices) for indices in choose(level)])
-        return 1 - getattr(size, asked.measure) / getattr(dense_size, asked.measure)
+    def counts(level: float) -> list[int]:
+        going = _uniform(groups, full, level) if asked.scope == "layer" else _ranked(groups, full, level, least)
+        return _in_multiples(groups, going, least, asked.multiple_of)
+
+    def removed(going: Sequence[int]) -> float:
+        return 1 - getattr(size_after(layers, groups, going), asked.measure) / getattr(dense_size, asked.measure)
 
     # The same share of every layer's channels is rounded to whole filters; everything else is searched.
-    exact = asked.scope == "layer" and asked.measure == "channels" and not whole
-    level = asked.fraction if exact else _search(removed, asked.fraction)
-    chosen, achieved = choose(level), removed(level)
+    exact = asked.scope == "layer" and asked.measure == "channels" and asked.multiple_of == 1 and not whole
+    if exact:
+        going = counts(asked.fraction)
+    else:
+        fewer, more = map(counts, _search(lambda level: removed(counts(level)), asked.fraction))
+        # Many layers come to their next multiple at one level: as many of them go on as come nearest.
+        mixed = [more[:end] + fewer[end:] for end in range(1, len(more))] if asked.multiple_of > 1 else []
+        going = min([fewer, *mixed, more], key=lambda going: abs(removed(going) - asked.fraction))
+    # Of equal scores the first go.
+    chosen = [group.scores.argsort(stable=True)[:count].tolist() for group, count in zip(groups, going, strict=True)]
+    achieved = removed(going)
     if asked.final and not exact and abs(achieved - asked.fraction) > _rounding(model, groups, asked, dense):
         problem = _out_of_reach(asked, achieved)
         raise Refused(whole, f" Without them {problem}.") if whole else NotSupported(problem)
@@ -137,7 +151,7 @@ def _choose(
     if asked.final and achieved == 0:
         share = f"{100 * asked.fraction:g} % of the {asked.measure}"
         raise NotSupported(f"pruning {share} removes no filter at all; raise the ratio")
-    parameters = size_after(layers, groups, [len(indices) for indices in chosen]).parameters
+    parameters = size_after(layers, groups, going).parameters
     return {
         name: [index for unit in units for index in group.units[unit]]
         for name, group, units in zip(names, groups, chosen, strict=True)
@@ -147,6 +161,8 @@ def _choose(
 def _rounding(model: nn.Module, groups: list[Group], asked: Asked, dense: tuple[Size, dict[str, int]]) -> float:
     """How far the nearest number of whole filters may be from what is asked for."""
     size, filters = dense
+    if asked.multiple_of > 1:
+        return FAR
     if asked.measure != "channels":
         return TOLERANCE
     if asked.scope == "layer":
@@ -195,6 +211,8 @@ def _out_of_reach(asked: Any, achieved: float) -> str:
     if asked.scope == "global" and asked.max_layer_ratio < 1:
         kept = f"max_layer_ratio: {asked.max_layer_ratio:g} of a layer may go"
         way_out = ", or raise max_layer_ratio"
+    if asked.multiple_of > 1:
+        kept, way_out = f"{kept}, in multiples of {asked.multiple_of}", f"{way_out}, or lower multiple_of"
     return (
         f"the nearest that {asked.scope} filter pruning comes to removing {100 * asked.fraction:g} % of the "
         f"{asked.measure} is {100 * achieved:.1f} % (whole filters go, and {kept}); ask for ratio: "
@@ -202,33 +220,46 @@ def _out_of_reach(asked: Any, achieved: float) -> str:
     )
 
 
-def _uniform(groups: list[Group], full: list[int], level: float) -> list[list[int]]:
-    """The lowest-scored filters of every group, `level` of its dense filters, at least one kept."""
-    chosen = []
-    for group, dense_filters in zip(groups, full, strict=True):
-        keep = max(1, round(dense_filters * (1 - level)))
-        chosen.append(group.scores.argsort(stable=True)[: max(0, group.filters - keep)].tolist())
-    return chosen
+def _uniform(groups: list[Group], full: list[int], level: float) -> list[int]:
+    """How many filters go of every group for `level` of its dense ones to be gone, at least one kept."""
+    return [
+        max(0, group.filters - max(1, round(dense_filters * (1 - level))))
+        for group, dense_filters in zip(groups, full, strict=True)
+    ]
 
 
-def _ranked(groups: list[Group], full: list[int], level: float, max_layer_ratio: float) -> list[list[int]]:
-    """The lowest-scored filters of all groups together, `level` of all dense filters, each group's best kept."""
+def _least(filters: int, max_layer_ratio: float) -> int:
+    """How many of a group's dense filters stay at least."""
+    # 0.29 * 100 is a hair below 29.
+    return max(1, filters - int(max_layer_ratio * filters + 1e-9))
+
+
+def _ranked(groups: list[Group], full: list[int], level: float, least: list[int]) -> list[int]:
+    """How many go of every group where the lowest-scored of all together go, `level` of all dense filters."""
     gone = sum(full) - sum(group.filters for group in groups)
-    count = max(0, round(level * sum(full)) - gone)
     candidates = []
-    for number, (group, dense_filters) in enumerate(zip(groups, full, strict=True)):
-        # 0.29 * 100 is a hair below 29.
-        least = max(1, dense_filters - int(max_layer_ratio * dense_filters + 1e-9))
-        scores, order = (part[: max(0, group.filters - least)].tolist() for part in group.scores.sort(stable=True))
-        candidates += [(score, number, index) for score, index in zip(scores, order, strict=True)]
-    chosen = [[] for _ in groups]
-    for _, number, index in sorted(candidates)[:count]:
-        chosen[number].append(index)
-    return chosen
+    for number, (group, kept) in enumerate(zip(groups, least, strict=True)):
+        scores = group.scores.sort(stable=True)[0][: max(0, group.filters - kept)].tolist()
+        candidates += [(score, number) for score in scores]
+    chosen = Counter(number for _, number in sorted(candidates)[: max(0, round(level * sum(full)) - gone)])
+    return [chosen[number] for number in range(len(groups))]
 
 
-def _search(removed: Callable[[float], float], fraction: float) -> float:
-    """The level in [0, 1] whose removed share comes nearest to `fraction`; `removed` does not fall with the level."""
+def _in_multiples(groups: list[Group], counts: list[int], least: list[int], multiple_of: int) -> list[int]:
+    """The counts that leave every group the nearest multiple of filters, or all that it has."""
+    if multiple_of == 1:
+        return counts
+    rounded = []
+    for group, count, lowest in zip(groups, counts, least, strict=True):
+        # Filters that only go together may be a multiple by themselves.
+        units = multiple_of // gcd(multiple_of, len(group.units[0]))
+        multiples = max(round((group.filters - count) / units), ceil(lowest / units))
+        rounded.append(max(0, group.filters - multiples * units))
+    return rounded
+
+
+def _search(removed: Callable[[float], float], fraction: float) -> tuple[float, float]:
+    """The levels in [0, 1] on both sides of `fraction`; the share `removed` does not fall with the level."""
     low, high = 0.0, 1.0
     for _ in range(40):
         middle = (low + high) / 2
@@ -236,7 +267,7 @@ def _search(removed: Callable[[float], float], fraction: float) -> float:
             low = middle
         else:
             high = middle
-    return min(low, high, key=lambda level: abs(removed(level) - fraction))
+    return low, high
 
 
 def compress_filters(task: Task) -> Masks:

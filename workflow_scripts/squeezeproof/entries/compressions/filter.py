@@ -41,6 +41,13 @@ class Filter(Pruning):
         gt=0,
         le=1,
     )
+    multiple_of: Whole = setting(
+        "Every layer keeps a multiple of so many filters, or all that it has: kernels of many CPUs, GPUs and NPUs are "
+        "made for 8 or 16. The ratio is met as nearly as multiples come, within five points, or refused.",
+        1,
+        ge=1,
+        le=256,
+    )
 
     @classmethod
     def kept(cls, settings: dict[str, Any]) -> float:
