@@ -210,12 +210,12 @@ def _complete(
 def below_clean(cell: Cell, clean: np.ndarray) -> Finding:
     """Check 5, of a cell: the attack does not raise the accuracy.
 
-    Where the attack follows the target's own gradients, it never may. Elsewhere (transfer, noise, ...) a rise beyond
-    chance is a warning: a network may do better on attacked images than on clean ones.
+    Where the attack searches on the target itself, it never may. Elsewhere (transfer, noise, ...) a rise beyond chance
+    is a warning: a network may do better on attacked images than on clean ones.
     """
     unattacked = Cell(*cell.key, cell.settings, clean, cell.scored)
     rise, error = gap(cell, unattacked)
-    certain = cell.white_box and not cell.entry.blind
+    certain = cell.white_box and cell.entry.never_helps(cell.settings)
     other = (
         "the target may know attacked images better than clean ones, as networks trained on nothing else do; see its "
         "clean accuracy"

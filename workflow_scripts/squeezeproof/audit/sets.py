@@ -233,14 +233,14 @@ def _by_chance(key: Key, arrays: dict[str, np.ndarray], evaluated: np.ndarray, p
 
 def cumulative(key: Key, metadata: SetMetadata, arrays: dict[str, np.ndarray], again: str) -> Finding:
     """Check 5, of a set: what its last attack left standing is what all its attacks together left standing, and for
-    attacks that follow the source's gradients no more than the source labels right without them. What stands against
-    a targeted attack does not reach its target class."""
+    attacks that search no more than the source labels right without them. What stands against a targeted attack does
+    not reach its target class."""
     standing, correct = metadata["stages"][-1]["standing"], _standing(arrays, "predictions")
     if correct != standing:
         message = f"its attacks left {standing} examples standing, in the file stand {correct}{again}"
         return judge(key, 5, abs(correct - standing), 0, message)
     clean = _standing(arrays, "clean_predictions")
-    if registry.attacks()[metadata["settings"]["method"]].blind:
+    if not registry.attacks()[metadata["settings"]["method"]].never_helps(metadata["settings"]):
         return judge(key, 5, correct, "", "")
     how = "not as the classes to reach" if "targets" in arrays else "right"
     message = f"the source labels {correct} of its images {how}, and {clean} of the clean ones: {HELPS}"

@@ -158,6 +158,13 @@ class Attack(Entry):
         return "" if is_noise else cls.needs
 
     @classmethod
+    def never_helps(cls, settings: Any) -> bool:
+        """Whether with these settings it makes no image easier for its source, as it looks for what fools it: noise
+        may, and so may an attack of hardly any queries.
+        """
+        return not cls.blind
+
+    @classmethod
     def passes_of(cls, settings: dict[str, Any]) -> tuple[float, float]:
         """(forward, backward) passes per example of an attack with these settings."""
         units = prod(settings[unit] for unit in (*cls.units, "expectation") if settings.get(unit))

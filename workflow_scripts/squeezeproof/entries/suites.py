@@ -20,3 +20,8 @@ class Sequence(Attack):
     def parts(cls, settings: dict[str, Any]) -> list[dict[str, Any]]:
         """The stages of an entry with these settings, without the settings that they share."""
         raise NotImplementedError
+
+    @classmethod
+    def never_helps(cls, settings: Any) -> bool:
+        """See Attack."""
+        return any(registry.attacks()[stage["method"]].never_helps(stage) for stage in cls.parts(settings))

@@ -1,7 +1,11 @@
-from typing import Literal
+from typing import Any, Literal
 
 from squeezeproof.entries.attack import Restarts, SourceAttack
 from squeezeproof.entries.settings import Flag, Real, Whole, setting
+
+# With fewer queries it may help its source: nearly all of them are its start, which is noise. By 1 to 3 queries up to 2
+# of 397 digits more were right than without it, by 5 none.
+SEARCH = 10
 
 
 class Square(SourceAttack):
@@ -24,3 +28,8 @@ class Square(SourceAttack):
         None,
     )
     loss: Literal["margin", "cross_entropy", "dlr"] = setting("Loss that is raised.", "margin")
+
+    @classmethod
+    def never_helps(cls, settings: Any) -> bool:
+        """See Attack."""
+        return settings["queries"] * settings["restarts"] >= SEARCH
