@@ -21,7 +21,7 @@ from squeezeproof.audit.again import audit_again
 from squeezeproof.audit.cells import Split
 from squeezeproof.audit.compressed import audit_made
 from squeezeproof.audit.data import audit_data
-from squeezeproof.audit.findings import FAILURE, WARNING, beyond
+from squeezeproof.audit.findings import RAISED, beyond
 from squeezeproof.audit.fresh import audit_fresh
 from squeezeproof.audit.kin import audit_kin, audit_masks
 from squeezeproof.audit.models import weights_digest
@@ -310,7 +310,7 @@ def alarms(findings):
     return {
         (finding.check, finding.verdict, finding.source, finding.target, finding.attack): finding.message
         for finding in findings
-        if finding.verdict in (FAILURE, WARNING)
+        if finding.verdict in RAISED
     }
 
 

@@ -19,6 +19,7 @@ from squeezeproof.store.predictions import (
     KIND,
     NOT_SCORED,
     SCORED,
+    SCORES,
     read_predictions,
     read_targeted,
 )
@@ -118,7 +119,9 @@ def audit_predictions(
     if labels.shape != splits[key[0]].labels.shape:
         return [], findings
     clean = predictions[CLEAN]
-    models.add(key[0], key[1], key[2], labels, predictions, metadata[SCORED])
+    told: Any = dict(metadata).get(ASKED_AGAIN)
+    scores = (told or {}).get(CLEAN, {}).get(SCORES)
+    models.add(key[0], key[1], key[2], labels, predictions, metadata[SCORED], scores)
     cells = []
     for attack, settings in metadata["attacks"].items():
         predicted = predictions.get(attack)

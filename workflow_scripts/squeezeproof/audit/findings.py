@@ -21,6 +21,9 @@ from squeezeproof.store.kept import Kept
 from squeezeproof.types import Key
 
 PASS, WARNING, FAILURE, NOT_APPLICABLE = "pass", "warning", "failure", "not applicable"
+# What is to be known and lowers no answer; and what a reader is shown, the worst first.
+NOTE = "note"
+RAISED = (FAILURE, WARNING, NOTE)
 # In the place of a cell's target or attack: all of them.
 EVERY = "*"
 NAMES = {
@@ -187,8 +190,8 @@ NOTHING_FOUND = Audit()
 
 
 def write_findings(path: str | Path, findings: Iterable[Finding]) -> None:
-    """The findings as CSV: failures first, then warnings, then what could not be checked, then what passed."""
-    order = [FAILURE, WARNING, NOT_APPLICABLE, PASS]
+    """The findings as CSV: failures first, then warnings, notes, what could not be checked, and what passed."""
+    order = [*RAISED, NOT_APPLICABLE, PASS]
 
     def place(finding: Finding) -> tuple[Any, ...]:
         cell = (finding.dataset, finding.source, finding.target, finding.attack)

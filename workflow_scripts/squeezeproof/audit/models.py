@@ -13,6 +13,7 @@ from squeezeproof.audit.findings import (
     DISTINCT,
     EVERY,
     FAILURE,
+    NOTE,
     WARNING,
     Finding,
     judge,
@@ -61,6 +62,8 @@ class Models:
         self._differing, self._alike = defaultdict(int), defaultdict(list)
         # (data set, source, attack) -> target -> the set that it was scored on.
         self._changed, self._sets = {}, defaultdict(dict)
+        # (data set, target) -> digests of its logits of some clean images.
+        self._scores: dict[tuple[str, str], set[str]] = defaultdict(set)
         # (data set, source) -> attack -> its own labels; (data set, source, target, digest of labels) -> attacks.
         self._white_box, self._same = defaultdict(dict), defaultdict(list)
 
@@ -72,9 +75,12 @@ class Models:
         labels: np.ndarray,
         predictions: dict[str, np.ndarray],
         scored: dict[str, str],
+        scores: str | None = None,
     ) -> None:
-        """Take note of a target's predictions, name -> labels [N], clean and on the sets of one source, and of which
-        sets these were (`store.predictions.save_predictions`)."""
+        """Take note of a target's predictions, name -> labels [N], clean and on the sets of one source, of which sets
+        these were (`store.predictions.save_predictions`), and of a digest of its logits, if it is known."""
+        if scores is not None:
+            self._scores[dataset, target].add(scores)
         clean, self._labels[dataset] = predictions[CLEAN], labels
         for attack, told in scored.items():
             self._sets[dataset, source, attack][target] = str(told)
@@ -152,7 +158,7 @@ class Models:
 
         That a compressed model holds the weights it was made from is a failure of its cells; other pairs are warnings.
         Of other weights that were made from the same ones equal labels are no reason to doubt where the model that
-        these were of gives them, too: both compressions are lossless.
+        these were of gives them, too: both compressions are lossless. That they have the same logits is noted.
         """
         same, equal = defaultdict(list), defaultdict(set)
         for (dataset, model), digest in weights.items():
@@ -169,8 +175,29 @@ class Models:
                 message = f"{model} holds the weights of {', '.join(others)}, bit for bit: {what}"
             else:
                 message = f"{model} gives every image the label that {', '.join(alike)} gives it: one model, two names?"
-            verdict = FAILURE if undone else WARNING
-            yield judge((dataset, EVERY, model, EVERY), DISTINCT, len(others) + len(alike), 0, message, verdict=verdict)
+            verdict, count = FAILURE if undone else WARNING, len(others) + len(alike)
+            bits = self._of_one_logits(dataset, model, parents, lossless)
+            if bits and not count:
+                message = (
+                    f"{model} has other weights than {', '.join(bits)} and gives clean images the same logits, bit for "
+                    f"bit: what was compressed has no part in them, or its predictions are those of the other; {AGAIN} "
+                    f"to know"
+                )
+                verdict, count = NOTE, len(bits)
+            yield judge((dataset, EVERY, model, EVERY), DISTINCT, count, 0, message, verdict=verdict)
+
+    def _of_one_logits(
+        self,
+        dataset: str,
+        model: str,
+        parents: dict[tuple[str, str], str | None],
+        lossless: Mapping[tuple[str, str], Collection[str]],
+    ) -> list[str]:
+        """The models that a compressed one labels all like and, bit for bit, by the same logits."""
+        if parents[dataset, model] is None:
+            return []
+        own = self._scores[dataset, model]
+        return sorted(other for other in lossless.get((dataset, model), ()) if own & self._scores[dataset, other])
 
     def _own(self, parents: dict[tuple[str, str], str | None], again: str) -> Iterator[Finding]:
         """Check 27: what is stored as labels of a target are its own, of the images that they are said to be of.

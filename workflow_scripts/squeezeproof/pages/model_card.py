@@ -7,7 +7,7 @@ import pandas as pd
 
 from squeezeproof.analysis.evidence import base_of, broken_seeds, seeds_of
 from squeezeproof.analysis.names import MODEL, attack_displays, display_name, model_in_words
-from squeezeproof.audit.findings import FAILURE, WARNING, Finding
+from squeezeproof.audit.findings import FAILURE, RAISED, WARNING, Finding
 from squeezeproof.statistics.crossed import About
 from squeezeproof.store import made_with
 from squeezeproof.tables.formats import Readable, markdown_escaped, to_markdown
@@ -158,7 +158,7 @@ def _attacks(crafting: pd.DataFrame, robust: pd.DataFrame, dataset: str, name: s
 
 def _audit(findings: Sequence[Finding], dataset: str, name: str) -> Iterator[str]:
     found = [finding for finding in findings if finding.dataset == dataset and name in (finding.target, finding.source)]
-    for verdict in (FAILURE, WARNING):
+    for verdict in RAISED:
         raised: dict[int, list[Finding]] = {}
         for finding in found:
             if finding.verdict == verdict:

@@ -9,14 +9,13 @@ import pandas as pd
 from squeezeproof.analysis.names import CONTROL, ENSEMBLE, attack_display, removals
 from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.verdicts import NOT_ISOLATED
-from squeezeproof.audit.findings import FAILURE, WARNING
+from squeezeproof.audit.findings import NOTE, RAISED
 from squeezeproof.statistics.crossed import About
 from squeezeproof.tables.files import csv_text, read_csv, read_table
 from squeezeproof.tables.table import points, unseen
 from squeezeproof.tables.words import Comparison, Verdict
 
 AUDIT_IN_SHORT = "audit_in_short.csv"
-RAISED = (WARNING, FAILURE)
 GREW, SHRANK = " ↓", " ↑"
 VERDICTS = [
     Verdict.LESS,
@@ -276,9 +275,10 @@ def condensed(audit: pd.DataFrame) -> pd.DataFrame:
 def audit_section(audit: pd.DataFrame) -> Iterator[str]:
     """How many checks have which verdict, and an example of each that raised something; of a `condensed` table."""
     counts = audit.groupby("verdict")["cells"].sum()
+    noted = f"{counts[NOTE]} are noted; " if NOTE in counts else ""
     yield (
         f"- {counts.get('pass', 0)} checks pass, {counts.get('warning', 0)} warn, {counts.get('failure', 0)} fail; "
-        f"{counts.get('not applicable', 0)} do not apply."
+        f"{noted}{counts.get('not applicable', 0)} do not apply."
     )
     raised = audit[audit["verdict"].isin(RAISED)]
     for (check, name), rows in raised.groupby(["check", "name"], sort=False):

@@ -14,7 +14,7 @@ from squeezeproof.analysis.pairs import BASE
 from squeezeproof.analysis.unsupported import COMPRESSION, NONE
 from squeezeproof.analysis.verdicts import ITSELF, NOT_ISOLATED, headline
 from squeezeproof.analysis.wide import OTHER_SEED
-from squeezeproof.audit.findings import EVERY, FAILURE, WARNING, Finding
+from squeezeproof.audit.findings import EVERY, FAILURE, NOTE, WARNING, Finding
 from squeezeproof.pages.answer_cards import WORDS, cards, totals
 from squeezeproof.pages.grouped import Grouped
 from squeezeproof.pages.render import render
@@ -254,13 +254,15 @@ def audited(audit: Sequence[Finding]) -> str:
 
 
 def worst_findings(audit: Sequence[Finding]) -> Readable | None:
-    """A table of every failure, and of the warnings of one check the first; None where there are none."""
+    """A table of every failure, and of the warnings and the notes of one check the first; None where there are none."""
     failures = [[row] for row in audit if row.verdict == FAILURE]
-    warnings = {}
-    for row in audit:
-        if row.verdict == WARNING:
-            warnings.setdefault(row.check, []).append(row)
-    groups = [*failures, *(warnings[check] for check in sorted(warnings))]
+    groups = failures
+    for verdict in (WARNING, NOTE):
+        raised = {}
+        for row in audit:
+            if row.verdict == verdict:
+                raised.setdefault(row.check, []).append(row)
+        groups += [raised[check] for check in sorted(raised)]
     if not groups:
         return None
     columns = ["verdict", "check", "cells", "such as", "what is wrong there and what to do"]

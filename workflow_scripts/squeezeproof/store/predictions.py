@@ -18,6 +18,8 @@ TEXTS = ("dataset", "target", "source", "clean_fingerprint", "target_fingerprint
 SCORED = "scored"
 # Name of the predictions -> for how many of them the target was `asked` again, and how many `other` labels it gave.
 ASKED_AGAIN = "asked_again"
+# Of the clean images, a digest of its logits.
+SCORES = "scores"
 METADATA = {**dict.fromkeys(TEXTS, str), "attacks": dict, "classes": list, SCORED: dict}
 CLEAN = "clean"
 # The predicted label of an example that is left out of an attack's accuracy.

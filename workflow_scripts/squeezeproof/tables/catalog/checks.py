@@ -27,14 +27,14 @@ UNSUPPORTED = Table(
 AUDIT = Table(
     "audit",
     "Every check that the evaluation went through, one row per cell and check, failures first. A `failure` keeps the "
-    "cell out of all other tables and figures, a `warning` marks it, `not applicable` says what the check would "
-    "need. `*` stands for every target or every attack.",
+    "cell out of all other tables and figures, a `warning` marks it, a `note` lowers no answer, `not applicable` "
+    "says what the check would need. `*` stands for every target or every attack.",
     (
         DATASET, SOURCE, Column("target", TEXT, "The model that is scored, with its seed."),
         Column("attack", TEXT, "The attack with its budget."), Column("check", COUNT, "The check's number."),
         Column("name", TEXT, "What the check asks for."), Column("value", FINDING, "What was measured."),
         Column("threshold", FINDING, "Its limit."),
-        Column("verdict", TEXT, "Failure, warning, not applicable or pass."),
+        Column("verdict", TEXT, "Failure, warning, note, not applicable or pass."),
         Column("message", TEXT, "What is wrong and what to do."),
     ),
 )  # fmt: skip
