@@ -64,6 +64,19 @@ def test_what_a_finding_asks_for_can_be_done_by_who_called():
     assert "predictions" not in told.message
 
 
+@pytest.mark.parametrize("as_bytes", [False, True])
+@pytest.mark.parametrize("name", ["base", "compressed"])
+def test_a_model_of_negatives_is_told_as_such_and_not_called_broken(name, as_bytes):
+    models, images = {"base": network(), "compressed": network()}, held_out(60)[0]
+    own = models[name]
+    models[name] = lambda pixels: own(1 - pixels)
+    told = rf"^{name}: labels .* of the images right and \d\d\.\d% of their negatives: .*; give lambda pixels: {name}\("
+    with pytest.raises(InputError, match=told):
+        squeezeproof.check(
+            *models.values(), images if as_bytes else images / 255, held_out(60)[1], eps=0.05, attacks=QUICK
+        )
+
+
 def test_a_damaged_model_may_not(tmp_path):
     checked = check(network(), worse(network(), 0.1), 300, eps=[0.02, 0.05], page=tmp_path / "page.html")
     assert checked.verdict == STOP

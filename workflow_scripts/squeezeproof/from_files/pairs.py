@@ -28,12 +28,14 @@ class Found:
     Attributes:
         base: the base as it is read.
         settings: of `external`, with what the pixels are made of.
-        note: what was understood of the compressed model.
+        labels: that the compressed model gives the images, int64 [N].
+        note: what was understood of it.
         doubts: what the images leave open of both, a sentence or two each.
     """
 
     base: Network
     settings: dict[str, Any]
+    labels: torch.Tensor
     note: str
     doubts: list[str]
 
@@ -96,7 +98,7 @@ def find_pair(
         *read[reading].doubts(name, answers[reading]),
     ]
     note = read[reading].told(name, answers[reading], labels)
-    return Found(network, read[reading].alike[name].settings, note, doubts)
+    return Found(network, read[reading].alike[name].settings, labelled[best], note, doubts)
 
 
 def refuse_misread(found: Found, images: torch.Tensor, labels: torch.Tensor, classes: int) -> None:
@@ -104,9 +106,9 @@ def refuse_misread(found: Found, images: torch.Tensor, labels: torch.Tensor, cla
     more, or none anything: the study would end with that, on fewer images.
     """
     base, path, dataset = found.base, found.settings["file"], described(images.shape[1:], classes)
-    settings = checked_external(found.settings)
-    model, *_ = read_external(path, settings, base.specification, dataset)
-    if judged(predict(model, images), labels).beyond < HALF * judged(base.labels, labels).beyond:
+    if judged(found.labels, labels).beyond < HALF * judged(base.labels, labels).beyond:
+        settings = checked_external(found.settings)
+        model, *_ = read_external(path, settings, base.specification, dataset)
         compare(path, model, base.model, images, labels, dataset, settled=as_its_base(path, settings))
 
 

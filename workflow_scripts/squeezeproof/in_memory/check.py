@@ -148,6 +148,8 @@ def check(
     instances = _instances(entries, eps, norm, pixels[0].numel())
     expectation = expected_passes(instance.settings for instance in instances)
     run = Run(models, pixels, targets, seed, batch_size, expectation, averaging(entries))
+    if told := run.of_negatives():
+        raise InputError(told)
     if reason := broken([finding for finding in run.findings if finding.target == BASE]):
         raise InputError(
             f"base: {reason}, so that nothing can be compared with it; give `labels` by the numbers that it has for "

@@ -18,6 +18,8 @@ from squeezeproof.audit.models import Models
 from squeezeproof.audit.probe import agrees, has_gradients, returns_logits
 from squeezeproof.audit.sets import moved, spent
 from squeezeproof.audit.trial import Trial
+from squeezeproof.compression.compared import HALF
+from squeezeproof.guessing import judged
 from squeezeproof.in_memory.attack import crafted
 from squeezeproof.in_memory.functions import same_weights
 from squeezeproof.in_memory.inputs import gives_gradients
@@ -81,6 +83,25 @@ class Run:
             if name in self.followed:
                 self.findings.append(has_gradients(key, Trial(as_scored(model, self.images, self.expectation), *shown)))
         self.findings.append(works(key, self.predictions[name], self.labels.numpy()))
+
+    def of_negatives(self) -> str:
+        """That a model knows nothing of the images and much of their negatives, with what to give in its place; empty
+        where there is none.
+        """
+        labels = self.labels.numpy()
+        negatives = (1.0 if self.images.is_floating_point() else 255) - self.images
+        for name, predicted in self.predictions.items():
+            own = judged(predicted, labels)
+            if own.accuracy > own.usable:
+                continue
+            found = judged(self._predict(name, negatives), labels)
+            if found.accuracy > found.usable and found.beyond >= HALF * (1 - found.unrelated):
+                return (
+                    f"{name}: labels {own.accuracy:.1%} of the images right and {found.accuracy:.1%} of their "
+                    f"negatives: its pixels are inverted; give lambda pixels: {name}(1 - pixels), or a module that "
+                    f"begins so"
+                )
+        return ""
 
     def attack(self, instance: Instance) -> None:
         """Craft an attack on each model that gives it what it needs, and score both on every image."""
