@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from squeezeproof.compression import compared as compared_module
-from squeezeproof.compression.compared import _reordered, compare
+from squeezeproof.compression.compared import _known, _reordered, compare
 from squeezeproof.compression.external import as_its_base, read_external
 from squeezeproof.compression.negatives import NEGATIVES, Inverted, what_to_write
 from squeezeproof.entries.compressions.external import External
@@ -252,6 +252,14 @@ def test_what_a_network_of_negatives_begins_with_has_the_numbers_of_its_normaliz
     told = what_to_write(f"{NEGATIVES}normalization: dataset", known, "its network")
     assert "let its network begin with (1 - pixels - [0.5, 0.4, 0.3] per channel) / 0.25, and" in told
     assert what_to_write("normalization: dataset", known, "its network") == ""
+
+
+def test_a_data_set_of_which_no_moments_are_known_is_no_reading_to_advise():
+    """`make check` compares before there is one, and would have advised it in the place of none."""
+    unknown = {**DATASET, "mean": [0.0], "std": [1.0]}
+    assert {*_known(DATASET)} - {*_known(unknown)} == {"normalization: dataset"}
+    with pytest.raises(InputError, match=r"right one: inverted pixels \(negatives\), normalization: none\."):
+        compare("my/file", behind(nn.Sequential(Inverted(), trained())), trained(), *held_out(), unknown)
 
 
 def test_a_base_of_negatives_is_told_as_such():

@@ -186,9 +186,14 @@ def _read(
 
 
 def _known(dataset: DatasetMetadata) -> dict[str, Moments]:
-    """What to write -> (mean, std) of every usual normalization."""
+    """What to write -> (mean, std) of every usual normalization; that of the data set where it is none of the others,
+    as it is where nothing is known of the training images.
+    """
     public = public_normalizations(dataset["shape"][0]).values()
     known = named_moments(dataset) | {said(numbers): moments(numbers, dataset) for numbers in public}
+    own = known["dataset"]
+    if any(pair == own for name, pair in known.items() if name != "dataset"):
+        del known["dataset"]
     return {f"normalization: {name}": pair for name, pair in known.items()}
 
 
