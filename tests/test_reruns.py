@@ -2,10 +2,12 @@
 
 import inspect
 import os
+import shutil
 import subprocess
 
 import numpy as np
 import pytest
+import torch
 from conftest import Workspace
 from PIL import Image
 from safetensors.numpy import save_file
@@ -17,6 +19,13 @@ from squeezeproof.study import reruns
 from squeezeproof.study.reruns import header_digest
 
 IMAGES, SIDE = 1024, 128
+NETWORK = """
+import torch
+
+
+def linear(*, in_channels, num_classes, image_size):
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(image_size**2, num_classes))
+"""
 
 
 @pytest.fixture
@@ -57,6 +66,8 @@ def test_snakemake_still_has_the_methods_that_are_replaced():
     assert list(inspect.signature(reruns._checksum_of_all).parameters) == ["self", "threshold", "force", "algorithm"]
     assert list(inspect.signature(reruns._is_small_enough).parameters) == ["self", "threshold"]
     assert inspect.isasyncgenfunction(reruns._older_than_script)
+    assert list(inspect.signature(reruns._is_newer_by_its_time).parameters) == ["self", "time"]
+    assert list(inspect.signature(reruns._recorded).parameters) == ["self", "job", "input_path"]
     assert reruns._checksum_of_all is _IOFile.checksum
     assert reruns._older_than_script is Job.outputs_older_than_script_or_notebook
 
@@ -89,3 +100,34 @@ def test_a_touch_and_a_copy_of_a_large_study_rerun_nothing(fresh, tmp_path, prof
     arrays["images"][0] += 1
     write_tensors(split, arrays, read_metadata(split))
     assert copy.planned(*goal) == {"train": 1}
+
+
+@pytest.mark.slow
+def test_a_file_in_the_place_of_another_is_read_whatever_its_time(fresh):
+    """`mv`, `cp -p`, `rsync -a` and `tar` keep a time from before the run."""
+    given, other = fresh.path / "given.safetensors", fresh.path / "other.safetensors"
+    for seed, path in enumerate((given, other)):
+        torch.manual_seed(seed)
+        network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+        save_file({name: tensor.numpy() for name, tensor in network.state_dict().items()}, path)
+        os.utime(path, (1e9, 1e9))
+    (fresh.path / "networks.py").write_text(NETWORK)
+    fresh.config |= {
+        "datasets": {"digits": {"size": 8, "train": 20, "test": 20}},
+        "architectures": {"own": {"kind": "custom", "factory": "networks:linear", "checkpoint": "given.safetensors"}},
+        "trainings": {"standard": {"epochs": 0}},
+    }
+    goal = ["--until", "train"]
+    fresh.run(*goal)
+    first = given.read_bytes()
+    other.replace(given)
+    assert fresh.planned(*goal) == {"train": 1}
+    given.write_bytes(first)
+    os.utime(given, (1e9, 1e9))
+    assert fresh.planned(*goal) == {}
+    shutil.rmtree(fresh.path / ".snakemake/metadata")
+    assert fresh.planned(*goal) == {}, "what no run recorded is judged by its time"
+    given.unlink()
+    (fresh.path / "elsewhere").write_bytes(first)
+    given.symlink_to("elsewhere")
+    assert fresh.planned(*goal) == {"train": 1}, "that time is of today"
