@@ -5,8 +5,9 @@ from typing import Any
 
 from squeezeproof.entries.compression import NONE
 from squeezeproof.entries.settings import suggest
+from squeezeproof.study.changed_images import changed_images_notices
 from squeezeproof.study.config import StudyConfig
-from squeezeproof.study.entities import Instance, Model
+from squeezeproof.study.entities import Dataset, Instance, Model
 
 
 def after_contradictions(config: dict[str, Any], compressions: Mapping[str, Instance]) -> Iterator[str]:
@@ -57,10 +58,11 @@ def random_weights_notices(config: Any) -> Iterator[str]:
             )
 
 
-def dataset_notices(config: Any) -> Iterator[str]:
-    """What a person should know of the files of the data sets."""
+def dataset_notices(config: Any, datasets: Mapping[str, Dataset]) -> Iterator[str]:
+    """What a person should know of the files of the data sets, `datasets` in the plan."""
     for name, dataset in config.datasets.items():
         yield from dataset.notices(f"datasets.{name}")
+    yield from changed_images_notices(datasets, config.datasets)
 
 
 def seed_notices(config: Any) -> Iterator[str]:

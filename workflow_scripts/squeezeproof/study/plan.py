@@ -70,10 +70,10 @@ class Study:
         self.seeds = self.config["seeds"]
         self.compute = self.config["compute"]
         self.published = self.config["published"]
-        self.notices += [*seed_notices(config), *random_weights_notices(typed), *dataset_notices(typed)]
         self.datasets = {
             name: _dataset(name, typed.datasets[name], settings) for name, settings in self.config["datasets"].items()
         }
+        self.notices += [*seed_notices(config), *random_weights_notices(typed), *dataset_notices(typed, self.datasets)]
         self.compressions = expand(checked["compressions"], "compressions", problems)
         self.attacks = expand(checked["attacks"], "attacks", problems)
         problems += typed.contradictions()

@@ -1,0 +1,63 @@
+"""A word on data sets whose files are others than those that were read of them, as their names and numbers show."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from squeezeproof.entries.datasets.image_folder import ImageFolder
+from squeezeproof.study.entities import Dataset
+from squeezeproof.study.paths import prepared
+
+# Split of the raw data -> the prepared splits that its images are in.
+SPLITS = {"train": ("train", "validation"), "test": ("test",)}
+# Headers of safetensors files are not longer.
+LONGEST = 100_000_000
+
+
+def changed_images_notices(datasets: Mapping[str, Dataset], declared: Mapping[str, Any]) -> Iterator[str]:
+    """A notice for every split that was prepared of other files than there are now.
+
+    Args:
+        datasets: those of the plan.
+        declared: the same as the config declares them (squeezeproof.entries.dataset).
+    """
+    folders = {name: dataset for name, dataset in datasets.items() if isinstance(declared[name], ImageFolder)}
+    for name, dataset in folders.items():
+        for split, parts in SPLITS.items():
+            key = dataset.key(split)
+            read = [found for part in parts if (found := _read(Path(prepared(key, part))))]
+            if len(read) < len(parts):
+                continue
+            if told := _changed(declared[name], split, read[0][0], sum(images for _, images in read)):
+                yield (
+                    f"datasets.{name}: {Path(declared[name].root) / split}: {', '.join(told)}; results are of the "
+                    f"images that were read: snakemake --forcerun prepare reads them again"
+                )
+
+
+def _changed(folder: ImageFolder, split: str, classes: list[str], count: int) -> list[str]:
+    """What is other than when so many images of these classes were read."""
+    # Of its own module, which jobs run, nothing changes for a notice.
+    now = {name for name, files in folder._files[split].items() if files}
+    # What was read of images stays good where they were removed to save space.
+    if not now:
+        return []
+    found = [f"{name} is new" for name in sorted(now - set(classes))]
+    # A class may have no test images.
+    found += [f"{name} is gone" for name in sorted(set(classes) - now) if split == "train"]
+    if getattr(folder, split) is None and folder.held(split) != count:
+        found.append(f"{count} images were read, {folder.held(split)} are there now")
+    return found
+
+
+def _read(path: Path) -> tuple[list[str], int] | None:
+    """(names of the classes, images) of a prepared split by the header of its file; None where there is none."""
+    try:
+        with open(path, "rb") as file:
+            header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), LONGEST)))
+        told = json.loads(header["__metadata__"]["squeezeproof"].partition(" ")[2])
+        return told["metadata"]["classes"], header["labels"]["shape"][0]
+    # Whoever reads a damaged file says so.
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
