@@ -263,6 +263,9 @@ def test_text_that_moves_between_files_changes_the_digest(tmp_path):
             {"package/module.py", "package/other.py"},
         ),
         ("class A:\n    async def run(self):\n        from package import module", {"package/module.py"}),
+        ("import importlib\nimportlib.import_module('package.module')", {"package/module.py"}),
+        ("from importlib import import_module\nbuild = import_module('package.module').build", {"package/module.py"}),
+        ("__import__('package.inner.deep')", {"package/inner/__init__.py", "package/inner/deep.py"}),
     ],
 )
 def test_every_form_of_import_is_followed(tmp_path, statement, found):
@@ -282,7 +285,19 @@ def test_every_form_of_import_is_followed(tmp_path, statement, found):
 
 @pytest.mark.parametrize(
     "statement",
-    ["# import module", '"""import module"""', "import json", "import torch.module", "module = 1", "import modules"],
+    [
+        *(
+            "# import module",
+            '"""import module"""',
+            "import json",
+            "import torch.module",
+            "module = 1",
+            "import modules",
+        ),
+        *("import_module(module)", "import_module()", "run('module')", "import_module(f'{a}.module')"),
+        "import_module(f'mod{a}')",
+        "import_module(f'module.{a}')",
+    ],
 )
 def test_what_is_no_import_of_ours_is_not_followed(tmp_path, statement):
     root = write(tmp_path, {"run.py": statement + "\n", "module.py": ""})
@@ -296,6 +311,8 @@ def test_what_is_no_import_of_ours_is_not_followed(tmp_path, statement):
         ("from .layers import Block", "user/nets/layers.py"),
         ("from .. import common", "user/common.py"),
         ("from ..common import Block", "user/common.py"),
+        ("import_module('.layers', __package__)", "user/nets/layers.py"),
+        ("import_module('..common', __package__)", "user/common.py"),
     ],
 )
 def test_relative_import_is_followed(tmp_path, statement, found):

@@ -30,6 +30,8 @@ RECORDS = "squeezeproof.store.made_with"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DOCUMENTED = (ast.Module, ast.ClassDef, *FUNCTIONS)
 IMPORTS = (ast.Import, ast.ImportFrom)
+# Functions that import what their first argument names.
+IMPORTERS = ("import_module", "__import__")
 # Field -> the nodes whose annotation it is.
 ANNOTATIONS = {"annotation": (ast.arg,), "returns": FUNCTIONS}
 
@@ -144,6 +146,8 @@ class _Reader:
         parts.append(type(node).__name__)
         if isinstance(node, ast.Name):
             self._used.add(node.id)
+        if isinstance(node, ast.Call):
+            self.modules.update(dict.fromkeys(_imported_by_name(node, self.package)))
         for name in node._fields:
             value: Any = getattr(node, name, None)
             if value is None or value == []:
@@ -238,3 +242,15 @@ def _imports(node: ast.Import | ast.ImportFrom, package: tuple[str, ...]) -> lis
     parents = package[: len(package) + 1 - node.level] if node.level else ()
     base = [*parents, *filter(None, [node.module])]
     return [".".join(base), *(".".join([*base, alias.name]) for alias in node.names)]
+
+
+def _imported_by_name(call: ast.Call, package: tuple[str, ...]) -> list[str]:
+    """What a call of `importlib.import_module` or `__import__` in a module of `package` loads, where it is written."""
+    called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
+    if called not in IMPORTERS or not call.args:
+        return []
+    name = call.args[0].value if isinstance(call.args[0], ast.Constant) else None
+    if not isinstance(name, str):
+        return []
+    dots = len(name) - len(name.lstrip("."))
+    return [".".join([*(package[: len(package) + 1 - dots] if dots else ()), name.lstrip(".")])]
