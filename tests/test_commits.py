@@ -52,6 +52,9 @@ def test_the_commits_of_jobs_are_those_that_they_ran_at(tmp_path, monkeypatch):
     assert told == "1234567 (2 jobs); found by the job (1 job); not recorded (1 job)"
     old.unlink()
     assert provenance.commits_of_jobs(ran) == told
+    # A second run of the job that writes the page, or of one beside it.
+    log_of(ran[2]).write_text("")
+    assert provenance.commits_of_jobs(ran[:3]) == "1234567 (2 jobs)"
 
 
 def test_commits_in_a_storage_are_not_counted():

@@ -66,8 +66,14 @@ def commits_of_jobs(benchmarks: Iterable[str | Path] | None) -> str:
     """
     if benchmarks is None:
         return UNSHARED_LOGS
-    found = commits.recorded(log_of(path) for path in benchmarks if Path(path).is_file())
+    logs = [Path(log_of(path)) for path in benchmarks if Path(path).is_file()]
+    found = commits.recorded(log for log in logs if not _is_under_way(log))
     return "; ".join(f"{commit} ({count} job{'s' * (count > 1)})" for commit, count in found.most_common())
+
+
+def _is_under_way(log: Path) -> bool:
+    """Whether a log is of a job that runs now, such as the one that writes this page, and ran before, too."""
+    return log.is_file() and " done in " not in log.read_text(encoding="utf-8", errors="replace")
 
 
 def computed_with(compression: pd.DataFrame, crafting: pd.DataFrame) -> dict[str, str]:
