@@ -17,9 +17,51 @@ from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.compression.compress import compress
 from squeezeproof.compression.task import Task
 from squeezeproof.entries.attack import SHARED, UNTOLD
+from squeezeproof.errors import InputError
 from squeezeproof.store.adversarial import save_set
 from squeezeproof.store.datasets import open_set, to_pixels
 from squeezeproof.store.tensors import read_arrays
+
+# --- attacks of the user's that misbehave ----------------------------------------------------------------------------
+
+
+def in_place(source, inputs, labels, *, seed, indices, eps, **_):
+    """Adds eps to the pixels and shuffles everything else that it was given."""
+    labels.add_(1)
+    indices.zero_()
+    return inputs.add_(eps).clamp_(0, 1)
+
+
+def destructive(source, inputs, labels, *, seed, indices, eps, **_):
+    for parameter in source.model.parameters():
+        parameter.data.zero_()
+    return inputs
+
+
+def nothing(source, inputs, labels, *, seed, indices, eps, **_):
+    return None
+
+
+def crafted(monkeypatch, attack, **options):
+    monkeypatch.setattr("squeezeproof.attacks.craft.ATTACKS", {"fgsm": attack})
+    images, labels = held_out(20)
+    return craft(network(), images, labels, settings("fgsm", eps=0.1), seed=1, batch_size=8, **options)[0]
+
+
+def test_an_attack_that_works_in_place_is_measured_from_the_clean_images(monkeypatch):
+    found, (images, labels) = crafted(monkeypatch, in_place), held_out(20)
+    clean = to_pixels(images, "cpu")
+    assert torch.equal(found["adversarial"], (clean + 0.1).clamp(0, 1))
+    assert torch.allclose(found["norm"], (found["adversarial"] - clean).abs().amax((1, 2, 3)))
+    assert torch.equal(found["labels"], labels)
+
+
+def test_an_attack_that_changes_its_network_or_returns_no_tensor_is_refused(monkeypatch):
+    with pytest.raises(InputError, match=r"changed weights of the network .*copy\.deepcopy"):
+        crafted(monkeypatch, destructive)
+    with pytest.raises(InputError, match="returned NoneType; it has to return a tensor"):
+        crafted(monkeypatch, nothing)
+
 
 # --- craft() ---------------------------------------------------------------------------------------------------------
 

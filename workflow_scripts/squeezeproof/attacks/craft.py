@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from squeezeproof.attacks.ball import norms
+from squeezeproof.attacks.careful import points_of, unchanged
 from squeezeproof.attacks.checks import SLACK
 from squeezeproof.attacks.confirm import confirm
 from squeezeproof.attacks.found import CLEAN_STAGE, Found
@@ -87,11 +88,12 @@ def craft(
     an example that had stopped there is attacked once more with its full budget.
 
     Raises InputError where the model gives no gradients, none that are finite or, over the whole split, none but
-    zeros, no finite logits, or probabilities instead of logits.
+    zeros, no finite logits, or probabilities instead of logits, and where the attack returns no tensor or changes the
+    model's weights.
     """
     device = device_of(model)
     start = time.perf_counter()
-    with prepared(model, to_pixels(images[:PROBE], device)) as folded:
+    with prepared(model, to_pixels(images[:PROBE], device)) as folded, unchanged(folded):
         source = Counted(folded, device)
         chosen = range(len(labels)) if rows is None else rows
         expectation = expected_passes([settings])
@@ -228,7 +230,7 @@ class _Attacked:
             chunk, clean = rows[first:last], to_pixels(self.images[rows[first:last]], self.device)
             aims, indices = (tensor[first:last] for tensor in every)
             before = self.source.backwards
-            points = attack(self.source, clean, aims, seed=seed, indices=indices).detach()
+            points = points_of(attack, self.source, clean, aims, seed=seed, indices=indices)
             self.source.check()
             # An attack without gradients is not to be helped by one.
             follows = self.source.backwards > before and stage["norm"] in CONFIRMED
@@ -237,8 +239,8 @@ class _Attacked:
             if stage["stop_on_success"] and undone.any():
                 # They stopped at points whose success 8 bits do not carry, with budget left.
                 some = undone.nonzero().squeeze(1).to(self.device)
-                given = clean[some], aims[some]
-                full = attack(self.source, *given, seed=seed, indices=indices[some], stop_on_success=False).detach()
+                given, full_budget = (clean[some], aims[some]), {"seed": seed, "stop_on_success": False}
+                full = points_of(attack, self.source, *given, indices=indices[some], **full_budget)
                 self.source.check()
                 self.found.offer(chunk[undone], clean[some], full, index)
             progress.advance(len(chunk))
@@ -266,7 +268,7 @@ class _Attacked:
         """How many of some examples the attack perturbs, and how many it fools, otherwise in a smaller batch."""
         few = slice(min(PROBE, (len(clean) + 1) // 2))
         with self.source.uncounted():
-            again = attack(self.source, clean[few], aims[few], seed=seed, indices=indices[few]).detach()
+            again = points_of(attack, self.source, clean[few], aims[few], seed=seed, indices=indices[few])
         with torch.no_grad():
             outcomes = [self.goal.reached(self.source.model(batch), aims[few]) for batch in (again, points[few])]
         moved = norms(again - points[few], Norm.LINF) > SLACK
