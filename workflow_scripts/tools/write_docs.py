@@ -88,6 +88,13 @@ def photograph(study, page, height):
         picture.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE).save(target, optimize=True)
 
 
+def in_few_colors(path):
+    """Write a picture anew in 256 colours, more than a figure has but for its smoothed edges: half of the bytes."""
+    picture = Image.open(path)
+    if picture.mode != "P":
+        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 def configs_of(study):
     """Paths of the config of a study: of what it is an overlay of first."""
     names = [study.partition("-")[0], study] if "-" in study else [study]
@@ -122,6 +129,8 @@ def main():
         if "page" in page and (ROOT / "docs" / study).is_dir():
             write_hours(study)
             write_page(study, page)
+    for path in (ROOT / "docs").glob("**/*.png"):
+        in_few_colors(path)
     published = ROOT / "studies" / "published"
     parts, claims = (yaml.safe_load((published / f"{name}.yaml").read_text()) for name in ("parts", "claims"))
     page = reproductions_page(ROOT / "docs", published, parts, claims)

@@ -88,18 +88,22 @@ def _agreement(table: pd.DataFrame, ran: pd.DataFrame) -> Iterator[str]:
 
 
 def _unstable(ran: pd.DataFrame, sizes: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
-    """Models whose clean accuracy depends on the seed, with the filters that pruning left them."""
+    """Models whose clean accuracy depends on the seed, with the filters that pruning left them, where that is known."""
     clean = ran[ran["attack"] == "none"]
-    for row in clean[clean["max"] - clean["min"] > WIDE].itertuples():
+    # An integer type stands in the place of a ratio.
+    ratios = pd.to_numeric(clean["ratio"], errors="coerce")
+    for row, ratio in zip(clean.itertuples(), ratios, strict=True):
+        if not row.max - row.min > WIDE:
+            continue
         own = sizes[
             sizes["training"].eq(row.training)
             & sizes["compression"].eq(names.get(row.compression, row.compression))
-            & sizes["ratio"].sub(float(row.ratio)).abs().lt(1e-9)
+            & sizes["ratio"].sub(ratio).abs().lt(1e-9)
         ]
         kept = ", ".join(f"{size.filters} (seed {size.seed})" for size in own.itertuples())
         yield (
-            f"{row.training} training, {_model(row)}: clean accuracy from {row.min:.1f} to {row.max:.1f} over seeds. "
-            f"Filters left in its convolutions: {kept}."
+            f"{row.training} training, {_model(row)}: clean accuracy from {row.min:.1f} to {row.max:.1f} over seeds."
+            + f" Filters left in its convolutions: {kept}." * bool(kept)
         )
 
 
