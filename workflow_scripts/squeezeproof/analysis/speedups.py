@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from squeezeproof.analysis.efficiency import RUN
 from squeezeproof.analysis.names import axes_of, by_name
 from squeezeproof.analysis.pairs import references
+from squeezeproof.study.efficiency import FLOAT, INTEGER
 from squeezeproof.tables.catalog.costs import SPEEDUPS
 from squeezeproof.types import Described
 
-RUN = ["backend", "threads", "algorithm"]
 # Back-end of a compressed model -> that of its reference, where they differ.
-REFERENCE_BACKEND = {"onnxruntime-int8": "onnxruntime"}
+REFERENCE_BACKEND = {INTEGER: FLOAT}
 
 
 def speedups(times: Mapping[str, pd.DataFrame], descriptions: Iterable[Described], alpha: float) -> pd.DataFrame:
@@ -30,7 +31,7 @@ def speedups(times: Mapping[str, pd.DataFrame], descriptions: Iterable[Described
     """
     medians: dict[tuple[Any, ...], pd.Series] = {}
     for dataset, table in times.items():
-        groups: Any = table.groupby(["model", *RUN], sort=False)
+        groups: Any = table.groupby(RUN, sort=False)
         medians |= {(dataset, *run): samples.groupby("round")["wall_ms"].median() for run, samples in groups}
     described = by_name(descriptions)
     rows = []
@@ -42,14 +43,13 @@ def speedups(times: Mapping[str, pd.DataFrame], descriptions: Iterable[Described
             if own is not None:
                 rows.append(
                     {
-                        **{"dataset": dataset, "model": name, **axes_of(model)},
+                        **{"dataset": dataset, **dict(zip(RUN, (name, backend, *run), strict=True)), **axes_of(model)},
                         **{"against": against, "reference": reference, "reference_backend": other},
-                        **dict(zip(RUN, (backend, *run), strict=True)),
                         **_ratio(own / theirs, alpha),
                     }
                 )
     table = SPEEDUPS.frame(rows)
-    return table.sort_values(["dataset", "model", "against", *RUN], kind="stable", ignore_index=True)
+    return table.sort_values(["dataset", "model", "against", *RUN[1:]], kind="stable", ignore_index=True)
 
 
 def _ratio(ratios: pd.Series, alpha: float) -> dict[str, Any]:
