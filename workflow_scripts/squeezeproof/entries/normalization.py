@@ -7,12 +7,14 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from squeezeproof.entries.settings import Positive, Real, Settings, Several, problem, setting, suggest
 
+# How numbers are written.
+EXAMPLE = "{mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616]}"
 # Places in the union; no key of a config has a space in it.
 NAME, NUMBERS = "normalization: name", "normalization: numbers"
 NORMALIZATIONS = (
     "`dataset` subtracts the training images' mean and divides by their std per channel; `none` feeds pixels; `half` "
     "maps [0, 1] to [-1, 1]; `imagenet` takes ImageNet's mean and std as torchvision does; `bytes` maps [0, 1] to "
-    "[0, 255]; `{mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616]}` says other numbers, one per channel, "
+    f"[0, 255]; `{EXAMPLE}` says other numbers, one per channel, "
     "of pixels in [0, 1]."
 )
 
@@ -46,7 +48,7 @@ def _name_or_numbers(value: Any) -> Any:
         return value
     hint = suggest(value, get_args(Named))
     if not hint.endswith("?"):
-        hint += "; or numbers, one per channel: {mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616]}"
+        hint += f"; or numbers, one per channel: {EXAMPLE}"
     raise problem(f"{value!r} is unknown{hint}")
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from scipy.stats import binomtest
 
 from squeezeproof.entries.architecture import WEIGHTS
-from squeezeproof.entries.normalization import MeanAndStd
+from squeezeproof.entries.normalization import EXAMPLE, MeanAndStd
 from squeezeproof.entries.settings import as_dict, folded, suggest
 from squeezeproof.errors import InputError
 from squeezeproof.models.moments import IMAGENET, PUBLIC, Moments, moments, public_normalizations, said
@@ -121,8 +121,7 @@ def read_normalization(text: str, images: torch.Tensor) -> Any:
         found: Any = _mean_and_std(text, what)
     elif (name := names.get(folded(text))) is None:
         why = "; no training images are at hand" if text == "dataset" else suggest(text, names.values())
-        numbers = "{mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616]}"
-        raise InputError(f"{what}: {text!r} is unknown{why}; NORMALIZATION='{numbers}' gives numbers")
+        raise InputError(f"{what}: {text!r} is unknown{why}; NORMALIZATION='{EXAMPLE}' gives numbers")
     else:
         found = _numbers(name) if name in PUBLIC else name
     channels = len(found["mean"]) if isinstance(found, dict) else 3 if found == "imagenet" else images.shape[1]
