@@ -41,8 +41,8 @@ def of_size(study, macs=1000):
     return {(dataset, name): Size(macs, 0, 0) for dataset in study.datasets for name in study.config["architectures"]}
 
 
-def job(work, rule="craft", kind="cnn8", macs=1):
-    return Job(rule, "", kind, work, 0, macs)
+def job(work, rule="craft", kind="cnn8", macs=1, rounding=""):
+    return Job(rule, "", kind, work, 0, macs, rounding=rounding)
 
 
 # Passes
@@ -176,10 +176,12 @@ def test_rates_that_exist_are_recovered():
     finished = [(job(work), 3 + work / 50) for work in (0, 10, 100, 1000)]
     rates = Rates(timed, finished)
     assert rates.seconds(job(500)) == pytest.approx(13)
-    assert rates.used == {("craft", "cnn8"): 4}
+    assert rates.used == {("craft", "cnn8", ""): 4}
 
 
-@pytest.mark.parametrize("other", [{"kind": "vgg19"}, {"rule": "predict"}, {"macs": 5}, {"macs": 1 / 5}])
+@pytest.mark.parametrize(
+    "other", [{"kind": "vgg19"}, {"rule": "predict"}, {"macs": 5}, {"macs": 1 / 5}, {"rounding": "qat"}]
+)
 def test_jobs_that_are_not_comparable_tell_nothing(other):
     finished = [(job(work), 3 + work / 50) for work in (0, 10, 100, 1000)]
     rates = Rates(timed, finished)
@@ -234,6 +236,36 @@ def test_a_job_goes_by_the_network_of_its_kind_that_is_nearest_in_size(ticks):
             1 / (250 * 2 * sizes["digits", name].macs),
             1 / (128 * 3 * sizes["digits", name].macs),
         )
+
+
+QUANTIZED = {
+    "architectures": {"small": {"kind": "cnn8", "width": 2}},
+    "compressions": {"weight": {"ratio": 0.5}, "ptq": {"method": "quantization", "bits": 8}},
+    "finetunings": {"short": {**TINY["trainings"]["standard"], "epochs": 1}},
+    "variants": [{"compressions": ["weight-50", "ptq-8"], "finetunings": ["short"]}],
+    "evaluations": {"all": {"sources": "compressed", "where": ["white-box"]}},
+}
+
+
+def test_jobs_of_quantized_models_go_by_quantized_steps(monkeypatch):
+    study = plan(**QUANTIZED)
+    known = list(jobs(study, of_size(study)))
+    rounding = {job.benchmark: job.rounding for job in known if "ptq-8" in job.benchmark}
+    assert {name.split("/")[0] for name in rounding} == {"compress", "craft", "predict"}
+    assert set(rounding.values()) == {"ptq"}
+    assert not any(job.rounding for job in known if job.benchmark not in rounding)
+
+    seen = []
+
+    def layers(network, *_):
+        seen.append({type(layer).__name__ for layer in network.modules()})
+        return speed.Speed(training=len(seen), attacks=len(seen))
+
+    monkeypatch.setattr(speed, "speed", layers)
+    asked = show_estimate.Timed(study, show_estimate.measured_sizes(study))
+    float_step, rounded = job(1), job(1, rounding="ptq")
+    assert [asked(each) for each in (float_step, rounded, float_step, rounded)] == [1, 2, 1, 2]
+    assert "QuantizedConv2d" in seen[1] and "QuantizedConv2d" not in seen[0]
 
 
 def test_a_gpu_that_is_not_there_is_assumed_to_be_faster(ticks, monkeypatch):

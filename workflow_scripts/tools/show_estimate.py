@@ -61,10 +61,11 @@ class Timed:
     def __call__(self, job):
         alike = [key for key in self.sizes if self.study.architecture_settings(key[1])["kind"] == job.kind]
         key = min(alike, key=lambda key: abs(math.log(self.sizes[key].macs / job.macs)))
-        if key not in self.speeds:
+        if (key, job.rounding) not in self.speeds:
             run = self.sizes[key].macs, "cuda" if self.on_gpu else "cpu", self.study.compute["threads"]
-            self.speeds[key] = apart(timed, *network(self.study, *key), *run)
-        return self.speeds[key]["training" if job.rule in ("train", "compress") else "attacks"] / self.factor
+            self.speeds[key, job.rounding] = apart(timed, *network(self.study, *key), *run, job.rounding)
+        speeds = self.speeds[key, job.rounding]
+        return speeds["training" if job.rule in ("train", "compress") else "attacks"] / self.factor
 
 
 def calibrated(study, sizes, studies):
@@ -129,6 +130,10 @@ def ending(study):
     return sorted({entry for entry, attack in crafted.items() if attack.settings["stop_on_success"]} | sweeps)
 
 
+def of(rule, kind, rounding):
+    return f"{rule} of {kind}{rounding and f' ({rounding})'}"
+
+
 def told(seconds):
     """A duration as a person says it; a sum of jobs that take a moment is not nothing."""
     return "under 1 s" if 0 < seconds < 0.5 else in_words(seconds)
@@ -160,10 +165,10 @@ def show(study, finished):
         print(f"\nOne GPU, ASSUMED to be {factor} times as fast as a core, would take {taken}.")
     if names := ending(study):
         print(f"Upper bounds for {', '.join(names)}: such an attack ends on each image where it succeeds.")
-    if used := [f"{count} {rule} of {kind}" for (rule, kind), count in rates.used.items() if count]:
+    if used := [f"{count} {of(*key)}" for key, count in rates.used.items() if count]:
         print(f"Times are fitted to these finished jobs: {', '.join(used)}.")
     if not all(rates.used.values()):
-        rest = ", ".join(f"{rule} of {kind}" for (rule, kind), count in rates.used.items() if not count)
+        rest = ", ".join(of(*key) for key, count in rates.used.items() if not count)
         factor = rates.timed.factor
         assumed = f", a GPU ASSUMED to be {factor} times as fast as this CPU" if factor > 1 else ""
         print(f"No comparable job ran here; some steps were timed{assumed}, for: {rest}.")

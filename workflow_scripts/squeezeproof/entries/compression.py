@@ -63,6 +63,11 @@ class Compression(Entry):
         return 1
 
     @classmethod
+    def rounding(cls, settings: dict[str, Any]) -> str:
+        """How a pass rounds, which costs time beside its products, as models.speed knows it; empty where none does."""
+        return ""
+
+    @classmethod
     def gives_gradients(cls, settings: dict[str, Any]) -> bool:
         """Whether attacks can follow the gradients of the model."""
         return True

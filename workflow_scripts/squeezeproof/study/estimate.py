@@ -36,7 +36,8 @@ class Size:
 class Job:
     """One job: its rule, its benchmark file below the study's, the kind of its architecture, image passes, MACs each.
 
-    Of the passes backward those of a training, `to_weights`, have gradients for the weights besides.
+    Of the passes backward those of a training, `to_weights`, have gradients for the weights besides. `rounding` is that
+    of a quantized network's passes (Compression.rounding).
     """
 
     rule: str
@@ -46,6 +47,7 @@ class Job:
     backwards: float
     macs: float
     to_weights: float = 0
+    rounding: str = ""
 
     @property
     def passes(self) -> float:
@@ -89,7 +91,7 @@ def jobs(study: "Study", sizes: Mapping[tuple[str, str], Size]) -> Iterator[Job]
             of = training_passes(study, model)
             passes = of.forwards * train + of.epochs * validation, of.backwards * train
             path, kind = f"{rule}/{dataset}/{name}.tsv", _kind(study, model)
-            yield Job(rule, path, kind, *passes, macs, of.to_weights * train)
+            yield Job(rule, path, kind, *passes, macs, of.to_weights * train, _rounding(study, model))
     for (dataset, source), attacks in study.sets.items():
         for attack in attacks:
             per_example = attack_passes(study.attacks[attack].settings)
@@ -126,12 +128,20 @@ def _job(
     model = study.models[dataset, name]
     members = study.ensembles.get((dataset, name), [name])
     macs = sum(size_of(study, sizes, study.models[dataset, member])[0] for member in members)
-    kind = _kind(study, study.models[dataset, members[0]] if model.is_ensemble else model)
-    return Job(rule, f"{rule}/{dataset}/{path}.tsv", kind, forwards, backwards, macs)
+    first = study.models[dataset, members[0]] if model.is_ensemble else model
+    kind, rounding = _kind(study, first), _rounding(study, first)
+    return Job(rule, f"{rule}/{dataset}/{path}.tsv", kind, forwards, backwards, macs, rounding=rounding)
 
 
 def _kind(study: "Study", model: Model) -> str:
     return study.architecture_settings(model.architecture)["kind"]
+
+
+def _rounding(study: "Study", model: Model) -> str:
+    if model.is_base or model.is_control:
+        return ""
+    settings = study.compression_settings(model)
+    return registry.compressions()[settings["method"]].rounding(settings)
 
 
 def attack_passes(settings: dict[str, Any]) -> tuple[float, float]:

@@ -12,8 +12,8 @@ COMPARABLE = 4
 class Rates:
     """Seconds of a job = start-up of its rule + work / rate, fitted to finished jobs that are comparable.
 
-    Comparable are jobs of one rule on one kind of architecture, of networks of about the same size. `used` counts those
-    that estimates went by: (rule, kind of architecture) -> jobs.
+    Comparable are jobs of one rule on one kind of architecture, of networks of about the same size that round alike.
+    `used` counts those that estimates went by: (rule, kind of architecture) -> jobs.
 
     Args:
         timed: seconds per multiply-accumulate of a Job to which no finished one is comparable.
@@ -30,13 +30,13 @@ class Rates:
         self.timed = timed
         self.finished = defaultdict(list)
         for job, seconds in finished:
-            self.finished[_work(job), job.kind].append((job, seconds))
+            self.finished[_work(job), job.kind, job.rounding].append((job, seconds))
         self.fits, self.used = {}, Counter()
         self.others = {rule: sum(values) / len(values) for rule, values in (others or {}).items()}
 
     def seconds(self, job: Job) -> float:
         """Estimated wall seconds of a Job."""
-        key = _work(job), job.kind
+        key = _work(job), job.kind, job.rounding
         if (*key, job.macs) not in self.fits:
             comparable = [
                 (known.work, seconds)

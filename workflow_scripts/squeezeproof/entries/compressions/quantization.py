@@ -56,6 +56,11 @@ class Quantization(Compression):
         "quantize",
     )
 
+    @classmethod
+    def rounding(cls, settings: dict[str, Any]) -> str:
+        """See Compression."""
+        return settings["mode"]
+
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
         bits = self.activation_bits
