@@ -22,7 +22,16 @@ from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.models import speed
 from squeezeproof.study.costs import Cost, read_costs
-from squeezeproof.study.estimate import Job, Size, attack_passes, defaults, file_bytes, image_counts, jobs
+from squeezeproof.study.estimate import (
+    Job,
+    Size,
+    attack_passes,
+    defaults,
+    file_bytes,
+    image_counts,
+    jobs,
+    withstand,
+)
 from squeezeproof.study.outputs import job_counts
 from squeezeproof.study.outputs import jobs as planned_jobs
 from squeezeproof.study.plan import Study
@@ -86,6 +95,36 @@ def test_images_that_are_not_there_are_no_estimate_of_nothing(tmp_path):
 )
 def test_a_suite_costs_the_sum_of_its_stages(attack):
     assert attack_passes({"method": "suite", "stages": [attack, attack]}) == tuple(2 * x for x in attack_passes(attack))
+
+
+def test_what_ends_where_an_image_falls_takes_those_that_withstand():
+    pgd = {"method": "pgd", "steps": 40, "restarts": 1}
+    whole = attack_passes(pgd)
+    assert attack_passes(pgd, 0.25) == whole
+    assert attack_passes({**pgd, "stop_on_success": True}, 0.25) == tuple(0.25 * passes for passes in whole)
+    suite = {"method": "suite", "stages": [pgd, pgd, pgd]}
+    # The first stage meets all images, the others those that it left.
+    assert attack_passes(suite, 0.25) == tuple(1.5 * passes for passes in whole)
+    assert attack_passes({**suite, "stop_on_success": True}, 0.25) == tuple(0.75 * passes for passes in whole)
+
+
+def test_networks_that_met_an_adversary_or_come_from_files_are_assumed_to_withstand_more():
+    standard = TINY["trainings"]["standard"]
+    trainings = {"standard": standard, "robust": {**standard, "adversary": ADVERSARY}, "given": {"epochs": 0}}
+    study = plan(
+        trainings=trainings,
+        finetunings={"short": {**standard, "epochs": 1}, "hard": {**standard, "epochs": 1, "adversary": ADVERSARY}},
+        compressions={"weight": {"ratio": 0.5}},
+        variants=[{"trainings": ["standard"], "finetunings": ["short", "hard"]}],
+        ensembles={"pair": {"members": ["cnn8.standard.none.none", "cnn8.robust.none.none"]}},
+    )
+    assumed = defaults()["withstand"]
+    shares = {name: withstand(study, dataset, name) for dataset, name in study.models}
+    less = {name for name, share in shares.items() if share == assumed["others"]}
+    assert set(shares.values()) == {assumed["others"], assumed["trained_against"]}
+    assert all(".standard." in name and ".hard" not in name for name in less)
+    assert {"cnn8.standard.none.none.s0", "cnn8.standard.weight-50.short.s0"} <= less
+    assert shares["pair.ensemble.none.none.s0"] == assumed["trained_against"]
 
 
 def test_every_attack_of_the_schema_has_passes():
@@ -280,9 +319,9 @@ def test_attacks_that_end_where_they_succeed_are_told(ticks, capsys):
     attacks = {"fgsm": {"eps": 0.1}, "pgd": {"eps": [0.1, 0.2], "stop_on_success": True}}
     evaluations = {"all": {"where": ["white-box"]}}
     show_estimate.show(plan(attacks=attacks, evaluations=evaluations), [])
-    assert "Upper bounds for pgd: such an attack ends on each image where it succeeds." in capsys.readouterr().out
+    assert "ASSUMED of pgd, which end on each image where they succeed: 5 % of the images" in capsys.readouterr().out
     show_estimate.show(plan(attacks={"fgsm": {"eps": 0.1}}, evaluations=evaluations), [])
-    assert "Upper bounds" not in capsys.readouterr().out
+    assert "which end on each image" not in capsys.readouterr().out
 
 
 # Beside a finished study

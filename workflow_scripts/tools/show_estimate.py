@@ -19,6 +19,7 @@ from built_networks import apart, size, timed
 from readers import while_read
 from show_plan import print_table, read_config
 
+from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
 from squeezeproof.gpus import sees_gpu
 from squeezeproof.study.costs import read_costs
@@ -124,10 +125,15 @@ def rows_of(study, sizes, rates):
 
 
 def ending(study):
-    """The attacks and sweeps of a study that end on each image where they succeed, and may take less than is told."""
+    """The attacks and sweeps of a study that end on each image where they succeed, or where a part of them does."""
     crafted = {study.attacks[name].entry: study.attacks[name] for names in study.sets.values() for name in names}
     sweeps = {sweep for *_, sweep in study.curves}
-    return sorted({entry for entry, attack in crafted.items() if attack.settings["stop_on_success"]} | sweeps)
+    ends = (
+        entry
+        for entry, attack in crafted.items()
+        if attack.settings["stop_on_success"] or registry.attacks()[attack.settings["method"]].is_sequence
+    )
+    return sorted({*ends} | sweeps)
 
 
 def of(rule, kind, rounding):
@@ -164,7 +170,12 @@ def show(study, finished):
         taken = told(rows_of_rules[-1][-1] / factor)
         print(f"\nOne GPU, ASSUMED to be {factor} times as fast as a core, would take {taken}.")
     if names := ending(study):
-        print(f"Upper bounds for {', '.join(names)}: such an attack ends on each image where it succeeds.")
+        assumed = defaults()["withstand"]
+        shares = f"{100 * assumed['others']:.0f} % of the images", f"{100 * assumed['trained_against']:.0f} %"
+        print(
+            f"ASSUMED of {', '.join(names)}, which end on each image where they succeed: {shares[0]} withstand them, "
+            f"{shares[1]} where a network trained against an adversary or comes from a file."
+        )
     if used := [f"{count} {of(*key)}" for key, count in rates.used.items() if count]:
         print(f"Times are fitted to these finished jobs: {', '.join(used)}.")
     if not all(rates.used.values()):

@@ -54,10 +54,7 @@ class Faced:
     @property
     def passes(self) -> tuple[float, float]:
         """(forward, backward) passes per image that the settings ask for."""
-        known = registry.attacks()
-        parts = known[self.settings["method"]].parts(self.settings)
-        forwards, backwards = zip(*(known[part["method"]].passes_of(part) for part in parts), strict=True)
-        return sum(forwards), sum(backwards)
+        return registry.attacks()[self.settings["method"]].passes_of(self.settings)
 
 
 def followed_gradients(faced: Sequence[Faced]) -> list[str]:

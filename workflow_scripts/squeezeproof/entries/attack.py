@@ -165,10 +165,14 @@ class Attack(Entry):
         return not cls.blind
 
     @classmethod
-    def passes_of(cls, settings: dict[str, Any]) -> tuple[float, float]:
-        """(forward, backward) passes per example of an attack with these settings."""
+    def passes_of(cls, settings: dict[str, Any], withstand: float = 1) -> tuple[float, float]:
+        """(forward, backward) passes per example of an attack with these settings.
+
+        Where an example ends as it falls, those that `withstand`, a share, are counted; of all it is an upper bound.
+        """
         units = prod(settings[unit] for unit in (*cls.units, "expectation") if settings.get(unit))
-        return units * cls.per_unit[0], units * cls.per_unit[1]
+        share = withstand if settings.get("stop_on_success") else 1
+        return share * units * cls.per_unit[0], share * units * cls.per_unit[1]
 
     @classmethod
     def parts(cls, settings: dict[str, Any]) -> list[dict[str, Any]]:

@@ -22,6 +22,16 @@ class Sequence(Attack):
         raise NotImplementedError
 
     @classmethod
+    def passes_of(cls, settings: dict[str, Any], withstand: float = 1) -> tuple[float, float]:
+        """See Attack; every stage but the first meets the examples that withstood those before it."""
+        forwards, backwards = 0.0, 0.0
+        for index, stage in enumerate(cls.parts(settings)):
+            share = withstand if index or settings.get("stop_on_success") else 1
+            costs = registry.attacks()[stage["method"]].passes_of(stage)
+            forwards, backwards = forwards + share * costs[0], backwards + share * costs[1]
+        return forwards, backwards
+
+    @classmethod
     def never_helps(cls, settings: Any) -> bool:
         """See Attack."""
         return any(registry.attacks()[stage["method"]].never_helps(stage) for stage in cls.parts(settings))

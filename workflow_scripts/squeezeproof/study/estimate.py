@@ -15,6 +15,7 @@ import yaml
 from squeezeproof.entries import registry
 from squeezeproof.study.efficiency import int8_sets
 from squeezeproof.study.entities import Model
+from squeezeproof.study.external import is_given
 
 if TYPE_CHECKING:
     from squeezeproof.study.plan import Study
@@ -94,7 +95,7 @@ def jobs(study: "Study", sizes: Mapping[tuple[str, str], Size]) -> Iterator[Job]
             yield Job(rule, path, kind, *passes, macs, of.to_weights * train, _rounding(study, model))
     for (dataset, source), attacks in study.sets.items():
         for attack in attacks:
-            per_example = attack_passes(study.attacks[attack].settings)
+            per_example = attack_passes(study.attacks[attack].settings, withstand(study, dataset, source))
             shards = study.datasets[dataset].shards
             passes = [value * counts[dataset][2] / shards for value in per_example]
             rule = "craft" if shards == 1 else "craft_shard"
@@ -102,12 +103,13 @@ def jobs(study: "Study", sizes: Mapping[tuple[str, str], Size]) -> Iterator[Job]
                 part = "" if shards == 1 else f".shard{shard}of{shards}"
                 yield _job(study, sizes, rule, dataset, source, f"{source}/{attack}{part}", *passes)
     for dataset, source, attack in int8_sets(study):
-        passes = [value * counts[dataset][2] for value in attack_passes(study.attacks[attack].settings)]
+        per_example = attack_passes(study.attacks[attack].settings, withstand(study, dataset, source))
+        passes = [value * counts[dataset][2] for value in per_example]
         yield _job(study, sizes, "craft_int8", dataset, source, f"{source}/{attack}", *passes)
     for dataset, source, sweep in study.curves:
-        per_example = map(
-            sum, zip(*(attack_passes(point.settings) for point in study.sweeps[sweep].attacks), strict=True)
-        )
+        share = withstand(study, dataset, source)
+        points = (attack_passes(point.settings, share) for point in study.sweeps[sweep].attacks)
+        per_example = map(sum, zip(*points, strict=True))
         passes = [value * counts[dataset][2] for value in per_example]
         yield _job(study, sizes, "sweep", dataset, source, f"{source}/{sweep}", *passes)
     for (dataset, target, source), attacks in study.pairs.items():
@@ -144,9 +146,21 @@ def _rounding(study: "Study", model: Model) -> str:
     return registry.compressions()[settings["method"]].rounding(settings)
 
 
-def attack_passes(settings: dict[str, Any]) -> tuple[float, float]:
-    """(forward, backward) passes per example, an upper bound where an attack stops at its first success."""
-    return registry.attacks()[settings["method"]].passes_of(settings)
+def attack_passes(settings: dict[str, Any], withstand: float = 1) -> tuple[float, float]:
+    """(forward, backward) passes per example (Attack.passes_of)."""
+    return registry.attacks()[settings["method"]].passes_of(settings, withstand)
+
+
+def withstand(study: "Study", dataset: str, source: str) -> float:
+    """The share of the images that are assumed to withstand attacks on a model, as estimate_defaults.yaml has it."""
+    model, assumed = study.models[dataset, source], defaults()["withstand"]
+    if model.is_ensemble:
+        return max(withstand(study, dataset, member) for member in study.ensembles[dataset, source])
+    training, finetuning = study.training_settings(model.training), study.finetuning_of(model)
+    # Nobody knows how weights were trained that come from a file.
+    given = training["epochs"] == 0 or is_given(study.compressions.get(model.compression))
+    met = training.get("adversary") or (finetuning and finetuning.get("adversary"))
+    return assumed["trained_against" if met or given else "others"]
 
 
 @dataclass(frozen=True)

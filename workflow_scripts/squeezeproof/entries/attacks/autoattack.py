@@ -11,7 +11,6 @@ class AutoAttack(Sequence):
     display = "AutoAttack"
     least_classes = 4
     strength = 3
-    per_unit = (1956, 478)
 
     standard: ClassVar[list[dict[str, Any]]] = [
         {"method": "apgd", "loss": "cross_entropy", "steps": 100, "restarts": 1},

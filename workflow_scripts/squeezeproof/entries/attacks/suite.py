@@ -3,7 +3,6 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from squeezeproof.entries import registry
 from squeezeproof.entries.attack import few_classes
 from squeezeproof.entries.attacks.autoattack import AutoAttack
 from squeezeproof.entries.settings import Several, problem, setting
@@ -44,12 +43,6 @@ class Suite(Sequence):
     def parts(cls, settings: dict[str, Any]) -> list[dict[str, Any]]:
         """See Sequence."""
         return settings["stages"] or [completed(stage) for stage in WORST_CASE]
-
-    @classmethod
-    def passes_of(cls, settings: dict[str, Any]) -> tuple[float, float]:
-        """See Attack."""
-        costs = [registry.attacks()[stage["method"]].passes_of(stage) for stage in cls.parts(settings)]
-        return sum(forwards for forwards, _ in costs), sum(backwards for _, backwards in costs)
 
     def contradictions(self, path: str, study: Any) -> Iterator[str]:
         """See Entry."""
