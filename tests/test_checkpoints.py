@@ -13,7 +13,7 @@ from torch import nn
 from squeezeproof.compression.filters import dense_sizes, prune_filters
 from squeezeproof.compression.weights import prune_weights
 from squeezeproof.errors import InputError
-from squeezeproof.models.checkpoints import load_model, load_weights, save_model
+from squeezeproof.models.checkpoints import check_rebuilds, load_model, load_weights, save_model
 from squeezeproof.runtime import place
 from squeezeproof.store.tensors import fingerprint, read_arrays, read_metadata, write_tensors
 
@@ -358,3 +358,12 @@ def test_foreign_weights_that_cannot_be_read_are_named(tmp_path):
         load_weights(model, tmp_path / "weights.pt")
     with pytest.raises(InputError, match=r"weights: there is no such file"):
         load_weights(model, tmp_path / "weights")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named_and_not_taken_for_another_fault(tmp_path, value):
+    model = model_of(spec_of("cnn8", width=8))
+    model.network.conv3.weight.data[0, 0, 0, 0] = value
+    save_model(tmp_path / "model", model, spec_of("cnn8", width=8))
+    with pytest.raises(InputError, match=r"model: network\.conv3\.weight: holds numbers that are not finite"):
+        check_rebuilds(tmp_path / "model", model)

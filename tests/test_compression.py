@@ -1,9 +1,11 @@
 """Compression in steps, targets that are met within a point, and what is refused with a reason."""
 
+import random
 import re
 from copy import deepcopy
 from functools import cache, partial
 
+import numpy as np
 import pytest
 import torch
 from compression_examples import dense_example, entry, example
@@ -24,7 +26,8 @@ from squeezeproof.compression.compress import compress
 from squeezeproof.compression.filters import dense_sizes, prune_filters
 from squeezeproof.compression.importance import IMPORTANCES
 from squeezeproof.compression.task import Task
-from squeezeproof.errors import InputError
+from squeezeproof.entries import registry
+from squeezeproof.errors import InputError, OfModel
 from squeezeproof.models.measure import measure
 from squeezeproof.training.schedules import fractions
 
@@ -320,3 +323,59 @@ def test_a_depthwise_convolution_of_the_image_stays():
     compress(Task(model, (3, 8, 8), entry("filter"), nothing))
     assert [model[0].out_channels, model[1].out_channels] == [3, 4]
     assert model(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
+
+
+def test_what_a_compression_of_the_users_draws_does_not_depend_on_what_ran_before(monkeypatch):
+    def drop(task):
+        weight = task.model.get_parameter("network.conv1.weight")
+        mask = torch.from_numpy(np.random.random(weight.shape) < random.random()) & (torch.rand(weight.shape) < 0.9)
+        weight.data.mul_(mask)
+        return {"network.conv1.weight": mask}
+
+    entries = registry.compressions()
+    monkeypatch.setattr(entries["weight"], "imported", classmethod(lambda cls: drop))
+    masks = []
+    for seed in (1, 2):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        model, shape = example("cnn8")
+        masks.append(compress(Task(model, shape, entry("weight"), nothing, seed=3)))
+    assert_same_tensors(*masks)
+
+
+def kept_in(dtype):
+    return lambda model: model.to(dtype) and {}
+
+
+# What a compression of the user's does to the model and returns -> what is told of it.
+BROKEN = {
+    "nothing": (lambda model: None, "returned NoneType; let it return a dictionary"),
+    "a list": (lambda model: [], "returned list"),
+    "the model": (lambda model: model, "returned Sequential"),
+    "a half": (kept_in(torch.float16), "left network.conv1.weight in float16, float32 is needed"),
+    "a double": (kept_in(torch.float64), "left network.conv1.weight in float64"),
+    "nowhere": (kept_in("meta"), "left network.conv1.weight on meta, the model was on cpu; move it back"),
+    "another name": (lambda model: {"conv1": torch.ones(3) > 0}, "mask of conv1 .* is of no parameter of the model"),
+    "another shape": (
+        lambda model: {"network.conv1.bias": torch.ones(3) > 0},
+        r"mask of network.conv1.bias .* has the shape \[3\], its parameter \[8\]",
+    ),
+    "numbers": (lambda model: {"network.conv1.bias": torch.ones(8)}, "is no bool tensor but torch.float32"),
+    "no tensor": (lambda model: {"network.conv1.bias": [True] * 8}, "is no bool tensor but list"),
+    "weights that are left": (
+        lambda model: {"network.conv1.weight": torch.zeros(8, 1, 3, 3) > 0},
+        "is False at 72 weights that are not zero",
+    ),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_what_is_no_compressed_model_is_refused_in_words(monkeypatch, broken):
+    act, told = BROKEN[broken]
+    monkeypatch.setattr(
+        registry.compressions()["weight"], "imported", classmethod(lambda cls: lambda task: act(task.model))
+    )
+    model, shape = model_of(spec_of("cnn8", width=8)), (1, 28, 28)
+    with pytest.raises(OfModel, match=rf"^the (mask|compression) .*{told}|^the {told}"):
+        compress(Task(model, shape, entry("weight"), nothing))

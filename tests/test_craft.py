@@ -16,6 +16,7 @@ from squeezeproof.attacks.objective import cross_entropy, margin
 from squeezeproof.attacks.registry import ATTACKS, FITS
 from squeezeproof.compression.compress import compress
 from squeezeproof.compression.task import Task
+from squeezeproof.entries import registry
 from squeezeproof.entries.attack import SHARED, UNTOLD
 from squeezeproof.errors import InputError
 from squeezeproof.store.adversarial import save_set
@@ -61,6 +62,57 @@ def test_an_attack_that_changes_its_network_or_returns_no_tensor_is_refused(monk
         crafted(monkeypatch, destructive)
     with pytest.raises(InputError, match="returned NoneType; it has to return a tensor"):
         crafted(monkeypatch, nothing)
+
+
+def shared(source, inputs, labels, *, seed, indices, eps, **_):
+    """Moves every pixel by eps, up or down, by numpy's numbers."""
+    return (inputs + eps * torch.from_numpy(np.random.choice([-1, 1], inputs.shape)).float()).clamp(0, 1)
+
+
+def shared_of_python(source, inputs, labels, *, seed, indices, eps, **_):
+    return (inputs + eps * (1 - 2 * (random.random() < 0.5))).clamp(0, 1)
+
+
+def shared_of_torch(source, inputs, labels, *, seed, indices, eps, **_):
+    return (inputs + eps * torch.randn_like(inputs).sign()).clamp(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("attack", "named"), [(shared, "numpy.random"), (shared_of_python, "Python's random"), (shared_of_torch, "torch")]
+)
+def test_an_attack_that_draws_what_everything_shares_is_refused_by_name(monkeypatch, attack, named):
+    with pytest.raises(InputError, match=rf"draws from {named}, .*uniform\(seed, .*draws_by_batch = True"):
+        crafted(monkeypatch, attack)
+
+
+@pytest.mark.parametrize("attack", [shared, shared_of_python, shared_of_torch])
+def test_what_an_attack_declares_to_draw_does_not_depend_on_what_ran_before(monkeypatch, attack):
+    monkeypatch.setattr(registry.attacks()["fgsm"], "draws_by_batch", True)
+    found = []
+    for start in (1, 2):
+        np.random.seed(start)
+        random.seed(start)
+        torch.manual_seed(start)
+        found.append(crafted(monkeypatch, attack)["adversarial"])
+        left = np.random.random(), random.random(), torch.rand(()).item()
+        np.random.seed(start)
+        random.seed(start)
+        torch.manual_seed(start)
+        assert left == (np.random.random(), random.random(), torch.rand(()).item())
+    assert torch.equal(*found)
+
+
+def test_a_network_that_draws_is_no_fault_of_the_attack():
+    model, (images, labels) = nn.Sequential(network(), Noisy()), held_out(12)
+    first = craft(model, images, labels, settings("fgsm", eps=0.1), seed=1, batch_size=8)[0]
+    torch.manual_seed(9)
+    again = craft(model, images, labels, settings("fgsm", eps=0.1), seed=1, batch_size=8)[0]
+    assert torch.equal(first["adversarial"], again["adversarial"])
+
+
+class Noisy(nn.Module):
+    def forward(self, logits):
+        return logits + 0.1 * torch.randn_like(logits)
 
 
 # --- craft() ---------------------------------------------------------------------------------------------------------

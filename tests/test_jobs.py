@@ -1,7 +1,10 @@
 """The log and the progress of a job, and the seeds of its random numbers."""
 
 import logging
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -71,6 +74,43 @@ def test_any_other_error_ends_a_job_with_its_traceback(snakemake, handlers):
     text = Path(snakemake.log[0]).read_text()
     assert "ERROR in rule prepare" in text and "Traceback" in text and "1 / 0" in text
     assert "done in" not in text
+
+
+@pytest.mark.parametrize("status", [0, None, 3, "enough"])
+def test_a_process_that_is_ended_by_what_a_job_calls_is_no_job_that_went_well(snakemake, handlers, status):
+    with pytest.raises(SystemExit) as caught, job(snakemake):
+        sys.exit(status)
+    assert caught.value.code.startswith(f"prepare: code that it calls ended it, by sys.exit({status!r}); ")
+    assert "ERROR: code that it calls ended it" in Path(snakemake.log[0]).read_text()
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["there", "gone"])
+def test_a_job_whose_output_went_elsewhere_says_where(snakemake, handlers, tmp_path, monkeypatch, gone):
+    monkeypatch.chdir(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with pytest.raises(SystemExit) as caught, job(snakemake):
+        os.chdir(elsewhere)
+        if gone:
+            elsewhere.rmdir()
+    told = "a folder that is gone" if gone else str(elsewhere)
+    assert (
+        caught.value.code
+        == f"prepare: code that it calls went to {told}, where its output is; let it go back to {tmp_path}"
+    )
+    assert Path.cwd() == tmp_path
+
+
+def test_a_job_without_a_terminal_ends_well(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys; from types import SimpleNamespace; from squeezeproof.jobs import job\n"
+        f"log, config = [{str(tmp_path / 'job.log')!r}], {{'allow_factories': []}}\n"
+        "snakemake = SimpleNamespace(rule='prepare', log=log, config=config)\n"
+        "with job(snakemake):\n    sys.stdout = sys.stderr = None\n"
+    )
+    library = str(Path(jobs.__file__).parents[1])
+    assert subprocess.run([sys.executable, script], env={**os.environ, "PYTHONPATH": library}).returncode == 0
 
 
 def test_an_interrupted_job_leaves_no_handler(snakemake, handlers):

@@ -1,8 +1,10 @@
 """Training: losses, masks that hold, divergence, and the same result for the same seed."""
 
 import math
+import random
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from model_examples import assert_same_tensors, custom_spec, model_of, split, training
@@ -101,6 +103,32 @@ def test_training_ignores_the_global_generator_and_leaves_it_alone():
         assert torch.equal(torch.get_rng_state(), before)
         states.append(model.state_dict())
     assert_same_tensors(*states)
+
+
+class Skipping(nn.Module):
+    """A layer of the user's that leaves itself out at random, by generators that torch knows nothing of."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, inputs):
+        if self.training and (random.random() < 0.5 or np.random.random() < 0.2):
+            return inputs
+        return self.layer(inputs)
+
+
+def test_a_layer_that_draws_from_python_or_numpy_trains_the_same_whatever_ran_before():
+    found = []
+    for seed in (1, 2):
+        random.seed(seed)
+        np.random.seed(seed)
+        model = model_of(SMALL["plain"])
+        model[1].add_module("skipping", Skipping(nn.Linear(10, 10, bias=False)))
+        nn.init.eye_(model[1].skipping.layer.weight)
+        fit(model, split(0, 60), EMPTY, training(2, batch_size=10, learning_rate=0.1), seed=0)
+        found.append(model.state_dict())
+    assert_same_tensors(*found)
 
 
 @pytest.mark.parametrize(

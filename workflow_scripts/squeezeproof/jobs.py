@@ -24,6 +24,8 @@ at_end = []
 def job(snakemake: Any, of_one_network: bool = False) -> Generator[None]:
     """Log to the rule's log file; an InputError ends the job with its message alone, any other with its traceback.
 
+    So does what code that is called does to the process: `sys.exit`, and another working directory.
+
     What its network does not support ends a job `of_one_network` well, with a marker (`squeezeproof.markers`) in the
     place of each output. Where all went well the process of the job ends here, so that nothing may follow in its
     script.
@@ -40,9 +42,12 @@ def job(snakemake: Any, of_one_network: bool = False) -> Generator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
-    start, started = time.perf_counter(), time.process_time()
+    start, started, place = time.perf_counter(), time.process_time(), _here()
     try:
         yield
+        if (now := _here()) != place:
+            os.chdir(place)
+            raise InputError(f"code that it calls went to {now}, where its output is; let it go back to {place}")
         wall, work = time.perf_counter() - start, time.process_time() - started
         log.info("commit: %s", commits.own())
         log.info("done in %.1f s; CPU: %.2f s to start, %.2f s of work", wall, started, work)
@@ -52,6 +57,10 @@ def job(snakemake: Any, of_one_network: bool = False) -> Generator[None]:
             log.error("ERROR: %s", told)
             sys.exit(f"{snakemake.rule}: {told}")
         _mark(snakemake, error)
+    except SystemExit as error:
+        told = f"code that it calls ended it, by sys.exit({error.code!r}); let that code raise an error instead"
+        log.error("ERROR: %s", told)
+        sys.exit(f"{snakemake.rule}: {told}")
     except KeyboardInterrupt:
         log.error("ERROR: interrupted; the same command goes on where this one stopped")
         sys.exit(128 + signal.SIGINT)
@@ -70,9 +79,18 @@ def job(snakemake: Any, of_one_network: bool = False) -> Generator[None]:
         for call in at_end:
             call()
         # What was written is on the disk, and taking torch down in order takes longer than many a job.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            with suppress(OSError, ValueError):
+                stream.flush()
         os._exit(0)
+
+
+def _here() -> str:
+    """The working directory, in words where it is gone."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return "a folder that is gone"
 
 
 def _names(snakemake: Any) -> str:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,3 +33,21 @@ def own_randomness(seed: int, device: torch.device | str = "cpu") -> Generator[R
             told.reseeded = torch.initial_seed() != seed
             random.setstate(python)
             np.random.set_state(numbers)
+
+
+def states(device: torch.device | str = "cpu") -> dict[str, Any]:
+    """The states of the generators that everything in this process shares, by their names in a message."""
+    numpy, device = np.random.get_state(legacy=False)["state"], torch.device(device)
+    found: dict[str, Any] = {
+        "Python's random": random.getstate(),
+        "numpy.random": (numpy["key"].tobytes(), numpy["pos"]),
+    }
+    found["torch"] = torch.get_rng_state().numpy().tobytes()
+    if device.type != "cpu":
+        found[f"torch on {device.type}"] = torch.get_device_module(device).get_rng_state().cpu().numpy().tobytes()
+    return found
+
+
+def drawn_since(before: dict[str, Any], device: torch.device | str = "cpu") -> list[str]:
+    """The names of the generators whose `states` are no longer those of before."""
+    return [name for name, state in states(device).items() if state != before[name]]

@@ -176,7 +176,7 @@ def end(status: int) -> NoReturn:
 
     ONNX Runtime's threads stayed in the process that forked this one, and it would wait for them for ever.
     """
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit(status & 0xFF)

@@ -1,4 +1,4 @@
-"""Attacks as they are called: on copies, beside a network that they have to leave as it is."""
+"""Attacks as they are called: on copies, with random numbers of their own, beside a network that they do not change."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -9,6 +9,8 @@ from torch import nn
 
 from squeezeproof.attacks.source import Counted
 from squeezeproof.errors import InputError
+from squeezeproof.randomness import drawn_since, own_randomness, states
+from squeezeproof.seeds import derive_seed
 from squeezeproof.store.tensors import fingerprint
 
 
@@ -18,25 +20,49 @@ def points_of(
     pixels: torch.Tensor,
     aims: torch.Tensor,
     *,
+    seed: int,
     indices: torch.Tensor,
+    draws_by_batch: bool,
     **options: Any,
 ) -> torch.Tensor:
     """What an attack returns, detached. It gets copies, which it may work on in place.
 
+    The generators that everything in the process shares start from the seed and the first index, and go on as before
+    afterwards: what ran before decides nothing.
+
     Args:
         attack: of attacks.registry, with its settings bound.
-        source, options: handed on.
+        source, seed, options: handed on.
         pixels, aims, indices: of a batch, as `attacks.craft` has them.
+        draws_by_batch: whether the attack declares that it may draw from these generators.
 
-    Raises InputError where that is no tensor.
+    Raises InputError where it returns no tensor, or draws from these generators and does not declare it.
     """
-    points = attack(source, pixels.clone(), aims.clone(), indices=indices.clone(), **options)
+    with own_randomness(derive_seed(seed, "shared", int(indices[0])), pixels.device):
+        before = states(pixels.device)
+        points = attack(source, pixels.clone(), aims.clone(), seed=seed, indices=indices.clone(), **options)
+        drawn = [] if draws_by_batch else drawn_since(before, pixels.device)
+    if drawn and not _draws(source.model, pixels):
+        raise InputError(
+            f"the attack draws from {' and '.join(drawn)}, which everything shares, so that an example gets other "
+            f"numbers in another batch; draw by uniform(seed, indices, shape, stream) of squeezeproof.attacks.random, "
+            f"or write draws_by_batch = True into the attack's class"
+        )
     if not isinstance(points, torch.Tensor):
         raise InputError(
             f"the attack returned {type(points).__name__}; it has to return a tensor of attacked pixels, shaped as its "
             f"inputs"
         )
     return points.detach()
+
+
+@torch.no_grad()
+def _draws(model: nn.Module, pixels: torch.Tensor) -> bool:
+    """Whether the passes of a model draw random numbers themselves, of which the audit tells."""
+    with own_randomness(0, pixels.device):
+        before = states(pixels.device)
+        model(pixels)
+        return bool(drawn_since(before, pixels.device))
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from squeezeproof.models.device import device_of
 from squeezeproof.models.quantized import rounding_slope
 from squeezeproof.models.random_passes import as_scored
 from squeezeproof.norms import Norm
+from squeezeproof.randomness import own_randomness
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.store.shards import pass_metadata
@@ -88,8 +89,8 @@ def craft(
     an example that had stopped there is attacked once more with its full budget.
 
     Raises InputError where the model gives no gradients, none that are finite or, over the whole split, none but
-    zeros, no finite logits, or probabilities instead of logits, and where the attack returns no tensor or changes the
-    model's weights.
+    zeros, no finite logits, or probabilities instead of logits, and where the attack returns no tensor, changes the
+    model's weights, or draws from generators that everything shares without declaring it.
     """
     device = device_of(model)
     start = time.perf_counter()
@@ -181,7 +182,8 @@ def _fitted(
     if stage["method"] not in FITS:
         return Fitted(options)
     before = source.passes()
-    options, metadata = FITS[stage["method"]](source, images, labels, training, options, batch_size, seed)
+    with own_randomness(derive_seed(seed, "shared"), device_of(source.model)):
+        options, metadata = FITS[stage["method"]](source, images, labels, training, options, batch_size, seed)
     return Fitted(options, metadata, {key: count - before[key] for key, count in source.passes().items()})
 
 
@@ -224,13 +226,15 @@ class _Attacked:
         rows, progress = self.rows, Progress(len(self.rows), f"images, {stage['method']}")
         placed = rows.to(self.device)
         every = self.found.placed["aims"][placed], self.indices.to(self.device)[placed]
+        by_batch = registry.attacks()[stage["method"]].draws_by_batch
+        attacked = partial(points_of, attack, self.source, draws_by_batch=by_batch)
         self.source.notes = Counter()
 
         def work(first: int, last: int) -> None:
             chunk, clean = rows[first:last], to_pixels(self.images[rows[first:last]], self.device)
             aims, indices = (tensor[first:last] for tensor in every)
             before = self.source.backwards
-            points = points_of(attack, self.source, clean, aims, seed=seed, indices=indices)
+            points = attacked(clean, aims, seed=seed, indices=indices)
             self.source.check()
             # An attack without gradients is not to be helped by one.
             follows = self.source.backwards > before and stage["norm"] in CONFIRMED
@@ -239,13 +243,13 @@ class _Attacked:
             if stage["stop_on_success"] and undone.any():
                 # They stopped at points whose success 8 bits do not carry, with budget left.
                 some = undone.nonzero().squeeze(1).to(self.device)
-                given, full_budget = (clean[some], aims[some]), {"seed": seed, "stop_on_success": False}
-                full = points_of(attack, self.source, *given, indices=indices[some], **full_budget)
+                given = clean[some], aims[some]
+                full = attacked(*given, seed=seed, indices=indices[some], stop_on_success=False)
                 self.source.check()
                 self.found.offer(chunk[undone], clean[some], full, index)
             progress.advance(len(chunk))
-            if first == 0 and registry.attacks()[stage["method"]].draws_by_batch:
-                self.source.notes.update(self._of_the_batch(attack, clean, aims, indices, points, seed))
+            if first == 0 and by_batch:
+                self.source.notes.update(self._of_the_batch(attacked, clean, aims, indices, points, seed))
 
         in_batches(len(rows), self.batch_size, work)
         self.rows = rows[~self.found.fooled()[rows]]
@@ -258,7 +262,7 @@ class _Attacked:
 
     def _of_the_batch(
         self,
-        attack: Callable[..., torch.Tensor],
+        attacked: Callable[..., torch.Tensor],
         clean: torch.Tensor,
         aims: torch.Tensor,
         indices: torch.Tensor,
@@ -268,7 +272,7 @@ class _Attacked:
         """How many of some examples the attack perturbs, and how many it fools, otherwise in a smaller batch."""
         few = slice(min(PROBE, (len(clean) + 1) // 2))
         with self.source.uncounted():
-            again = points_of(attack, self.source, clean[few], aims[few], seed=seed, indices=indices[few])
+            again = attacked(clean[few], aims[few], seed=seed, indices=indices[few])
         with torch.no_grad():
             outcomes = [self.goal.reached(self.source.model(batch), aims[few]) for batch in (again, points[few])]
         moved = norms(again - points[few], Norm.LINF) > SLACK

@@ -39,7 +39,14 @@ def save_model(
 
 
 def check_rebuilds(path: str | Path, model: nn.Module) -> None:
-    """Read back what `save_model` wrote; InputError where what is rebuilt is not, bit for bit, what was saved."""
+    """Read back what `save_model` wrote; InputError where what is rebuilt is not, bit for bit, what was saved, or holds
+    numbers that are not finite.
+    """
+    if broken := [name for name, values in model.named_parameters() if not values.isfinite().all()]:
+        raise InputError(
+            f"{path}: {', '.join(broken[:5])}: holds numbers that are not finite, and no number follows from them; "
+            f"look at what made the model: its own weights, its training, or its compression"
+        )
     rebuilt, _, metadata = load_model(path, device_of(model))
     tensors, found = model.state_dict(), rebuilt.state_dict()
     if different := [name for name in tensors if not torch.equal(tensors[name], found[name])]:

@@ -1,17 +1,14 @@
 """Models whose passes draw random numbers: what tells them, and what is scored of them, the mean of several passes."""
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from squeezeproof.models.device import device_of
 from squeezeproof.models.predict import predict
-from squeezeproof.randomness import own_randomness
+from squeezeproof.randomness import drawn_since, own_randomness, states
 from squeezeproof.store.datasets import to_pixels
 from squeezeproof.types import Images
 
@@ -39,9 +36,9 @@ class Passes:
     @classmethod
     def of(cls, look: Callable[[], torch.Tensor], device: torch.device, count: int) -> "Passes":
         """Of `count` calls of `look`, each of which returns the logits of a pass on the device."""
-        before = _generators(device)
+        before = states(device)
         first = look()
-        drawn = [name for name, state in _generators(device).items() if state != before[name]]
+        drawn = drawn_since(before, device)
         spread = max((look() - first).abs().max().item() for _ in range(count - 1))
         return cls(first, drawn, spread, AGREE * max(1.0, first.abs().max().item()))
 
@@ -49,19 +46,6 @@ class Passes:
     def differ(self) -> bool:
         """Whether they do by more than rounding, or may; a model whose draws seldom matter agrees in a few passes."""
         return bool(self.drawn) or not self.spread <= self.limit
-
-
-def _generators(device: torch.device) -> dict[str, Any]:
-    """The states of the generators that everything in this process shares, by their names in a message."""
-    numpy = np.random.get_state(legacy=False)["state"]
-    states: dict[str, Any] = {
-        "Python's random": random.getstate(),
-        "numpy.random": (numpy["key"].tobytes(), numpy["pos"]),
-    }
-    states["torch"] = torch.get_rng_state().numpy().tobytes()
-    if device.type != "cpu":
-        states[f"torch on {device.type}"] = torch.get_device_module(device).get_rng_state().cpu().numpy().tobytes()
-    return states
 
 
 class MeanOfPasses(nn.Module):

@@ -16,6 +16,7 @@ from squeezeproof.errors import InputError, OfModel
 from squeezeproof.jobs import Progress, log
 from squeezeproof.models.device import device_of
 from squeezeproof.models.predict import accuracy
+from squeezeproof.randomness import own_randomness
 from squeezeproof.runtime import place
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.datasets import to_pixels
@@ -187,8 +188,8 @@ class _Trainer:
         `reference` is the loss of the first epoch, None in it.
         """
         self.solver.begin(epoch)
-        with torch.random.fork_rng():
-            torch.manual_seed(derive_seed(self.seed, "layers", epoch))  # dropout draws from the global RNG
+        # Dropout draws from the generators that everything shares, and so may the user's own layers and adversaries.
+        with own_randomness(derive_seed(self.seed, "layers", epoch), self.images.device):
             sums, first, lowest, last = self._pass(epoch, self.settings["divergence_factor"] ** restarts)
         means = {key: float(value) / len(self.labels) for key, value in sums.items()}
         self._check(epoch, means["train_loss"], reference or first, lowest, last, restarts)
