@@ -165,6 +165,15 @@ def test_the_difference_to_the_base_is_that_of_training_and_that_of_compression(
     assert (row.by_compression_low, row.by_compression_high) == pytest.approx(expected)
 
 
+def test_where_the_control_of_one_seed_failed_the_audit_no_difference_is_split():
+    """Its cells are left out, and those of the other seeds alone are not what the model's difference consists of."""
+    members = [member for seed in range(3) for member in trio(seed, trained=0.2, compressed=0.05)]
+    left = [member for member in members if (member.against, member.target["seed"]) != ("control", 1)]
+    assert len(left) == len(members) - 1 and effects(left, 0.05).empty
+    deltas = max_delta(left, STATISTICS)
+    assert deltas["largest_delta"].notna().all() and deltas["by_training"].isna().all()
+
+
 @pytest.mark.parametrize("control", ["base", ""])
 def test_where_nothing_was_trained_on_or_is_known_of_it_no_difference_is_split(control):
     alone = pair(*counted(100, 20, 5, 75))

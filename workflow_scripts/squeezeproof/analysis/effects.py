@@ -20,8 +20,8 @@ def effects(pairs: list[Pair], alpha: float) -> pd.DataFrame:
 
     `total` is compressed minus base accuracy, `by_training` control minus base, `by_compression` compressed minus
     control, all on the same images, so that the first is the sum of the others; each has an interval of its own at the
-    level 1 - alpha. Without a control, or with one that is broken, there is no row: nothing tells the parts apart, and
-    of a model that trained no longer than its base all of the difference is compression's.
+    level 1 - alpha. Without a control, or with one that is broken or failed the audit, there is no row: nothing tells
+    the parts apart, and of a model that trained no longer than its base all of the difference is compression's.
 
     Args:
         pairs: of `read_pairs`.
@@ -41,7 +41,7 @@ def effects(pairs: list[Pair], alpha: float) -> pd.DataFrame:
 
 def parts(members: Mapping[str, list[Pair]]) -> dict[str, np.ndarray]:
     """Name -> differences [S, N] over the images that all three models were scored on; none without a control that
-    works.
+    works, or where that of one seed failed the audit.
 
     Args:
         members: what a model is compared `against` -> its pairs.
@@ -50,6 +50,8 @@ def parts(members: Mapping[str, list[Pair]]) -> dict[str, np.ndarray]:
     if not base or not control or not all(pair.reference_works for pair in control):
         return {}
     control = _matching(control, base)
+    if len(control) < len(base):
+        return {}
     scored = np.logical_and.reduce([pair.scored for pair in [*base, *control]])
     if not scored.any():
         return {}
@@ -61,7 +63,8 @@ def parts(members: Mapping[str, list[Pair]]) -> dict[str, np.ndarray]:
 def _matching(control: Sequence[Pair], base: Sequence[Pair]) -> list[Pair]:
     """The pairs with controls in the order of those with bases: of the same target and source."""
     known = {(pair.target["name"], pair.source["name"]): pair for pair in control}
-    return [known[pair.target["name"], pair.source["name"]] for pair in base]
+    keys = [(pair.target["name"], pair.source["name"]) for pair in base]
+    return [known[key] for key in keys if key in known]
 
 
 def _columns(means: Mapping[str, Mean], alpha: float, about: About) -> dict[str, Any]:
