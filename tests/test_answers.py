@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from table_examples import AXES, MODELS, name, variant, whole
 
+from squeezeproof.analysis import answer_table
 from squeezeproof.analysis.answer_table import answers, milder
 from squeezeproof.analysis.answers import (
     ANSWERS,
@@ -474,6 +475,18 @@ def test_a_model_without_a_verdict_has_an_answer():
     table = answers(by_transfer, [], STATISTICS)
     assert list(table["answer"]) == [UNKNOWN, UNKNOWN]
     assert set(table["crafted_on"]) == {variant(0.0)} and set(table["robust_accuracy"]) == {0.9}
+
+
+def test_the_interval_under_surrogates_is_of_as_many_runs_as_there_are_seeds():
+    pairs = [(source, target) for source in "012" for target in "012" if source != target]
+    scored = pd.DataFrame(
+        {"source": [f"base.s{one}" for one, _ in pairs], "target": [f"small.s{two}" for _, two in pairs]}
+    )
+    scored = scored.assign(accuracy=[0.5, 0.6] * 3, n=10**6)
+    # Student's t with two degrees of freedom is 4.3027; the variance is that of three values, each of them twice.
+    half = 4.3027 * (5 / 4 * scored["accuracy"].var() / 3) ** 0.5
+    told = answer_table._accuracy(scored)
+    assert (told["low"], told["high"]) == pytest.approx((0.55 - half, 0.55 + half), abs=1e-4)
 
 
 def test_the_definition_in_the_docs_names_every_answer():

@@ -126,6 +126,16 @@ def test_one_run_has_its_own_interval_and_several_have_that_of_their_mean():
     assert found["low"] == pytest.approx(0.505 - np.hypot(seeds, 0.505 - images[0]), abs=1e-5) and found["n"] == 8
 
 
+def test_pairs_of_seeds_have_the_interval_of_as_many_seeds():
+    pairs = [(source, target) for source in range(3) for target in range(3) if source != target]
+    columns = {"model": "a", "accuracy": [0.5, 0.6] * 3, "low": 0.4, "high": 0.7, "n": 10**6}
+    runs = pd.DataFrame({**columns, "source_seed": [one for one, _ in pairs], "target_seed": [two for _, two in pairs]})
+    found = intervals(runs, ["model"]).iloc[0]
+    # Student's t with two degrees of freedom is 4.3027; the variance is that of three values, each of them twice.
+    error = np.sqrt(5 / 4 * runs["accuracy"].var() / 3)
+    assert found["high"] == pytest.approx(0.55 + 4.3027 * error, abs=1e-4)
+
+
 def test_images_of_a_cell_are_those_of_its_first_seeds(invented):
     cells = first_runs(invented.tables)
     assert set(cells["source"].str[-3:]) == {".s0"} and set(cells["target"].str[-3:]) == {".s0"}

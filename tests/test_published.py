@@ -76,6 +76,22 @@ def test_several_seeds_have_an_interval_over_seeds_and_images():
     assert row.agreement == (TOO_WIDE if 15 + half >= 90 else DISAGREES)
 
 
+def test_pairs_of_seeds_have_the_interval_of_as_many_seeds():
+    """Three seeds have six pairs of a surrogate and a target, which share their models."""
+    bounds = {}
+    for threat, runs in (("white-box", 3), ("transfer/other", 6)):
+        # Of values that are there twice.
+        std = 0.05 if runs == 3 else 0.05 * np.sqrt(4 / 5)
+        (row,) = beside(
+            [ours("fgsm-eps0.1", 0.5, std, runs, threat), ours(runs=3)],
+            [theirs("FGSM", 0.1, 50)],
+            threat={"white-box": "white-box", "transfer/other": "surrogate"}[threat],
+        ).itertuples()
+        assert row.runs == runs
+        bounds[threat] = row.low, row.high
+    assert bounds["transfer/other"] == pytest.approx(bounds["white-box"])
+
+
 def test_seeds_that_happen_to_agree_confirm_and_refute_no_more_than_their_images_do():
     (row,) = beside([ours(mean=0.81, std=0.0, runs=2)], [theirs(value=80)]).itertuples()
     assert row.low < 80 < row.high and row.agreement == TOO_WIDE

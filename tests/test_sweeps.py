@@ -21,7 +21,7 @@ from squeezeproof.figures.accuracy_against_eps import accuracy_against_eps
 from squeezeproof.figures.transfer import transfer
 from squeezeproof.statistics.crossed import About, Mean, interval
 from squeezeproof.statistics.intervals import wilson
-from squeezeproof.statistics.means import mean_interval
+from squeezeproof.statistics.means import independent, mean_interval, seeds_of_pairs
 from squeezeproof.store.predictions import NOT_SCORED
 from squeezeproof.store.sweeps import Point, SweepFile
 from squeezeproof.study.errors import ConfigError
@@ -345,6 +345,27 @@ def test_intervals_of_means_hold_over_seeds_and_images():
         low, high = mean_interval(values.mean(), values.std(ddof=1), np.array(seeds), np.array(images))
         covered += low <= stats.norm.cdf(-stats.norm.ppf(1 - truth) / np.hypot(1, 0.05)) <= high
     assert covered / 600 >= 0.94
+
+
+@pytest.mark.parametrize(("of_targets", "of_sources"), [(0.03, 0.0), (0.0, 0.03), (0.02, 0.02)])
+def test_intervals_of_means_over_pairs_of_seeds_hold_whichever_model_the_spread_is_of(of_targets, of_sources):
+    """Five seeds have twenty pairs, which are no twenty runs."""
+    rng, truth, seeds, covered = np.random.default_rng(0), 0.5, 5, 0
+    pairs = [(source, target) for source in range(seeds) for target in range(seeds) if source != target]
+    assert seeds_of_pairs(len(pairs)) == independent(seeds, seeds) == seeds
+    for _ in range(600):
+        source, target = (rng.normal(0, spread, seeds) for spread in (of_sources, of_targets))
+        values = np.array([truth + source[one] + target[other] for one, other in pairs])
+        found = values.mean(), values.std(ddof=1), np.array(len(pairs)), np.array(1e6), np.array(seeds)
+        low, high = mean_interval(*found)
+        covered += low <= truth <= high
+    assert covered / 600 >= 0.94
+
+
+def test_runs_of_one_source_are_about_that_source():
+    assert [independent(*sides) for sides in ((1, 1), (1, 4), (4, 1), (3, 4), (5, 2))] == [1, 4, 4, 3, 2]
+    # Of pairs of which some failed the audit there are fewer.
+    assert [seeds_of_pairs(runs) for runs in (1, 2, 5, 6, 11, 12, 19, 20)] == [1, 2, 2, 3, 3, 4, 4, 5]
 
 
 def over_seeds_row(target, attack, eps, mean, threat, relation="same", **others):

@@ -12,7 +12,7 @@ from squeezeproof.analysis.verdicts import ITSELF, kinds
 from squeezeproof.audit.findings import Finding
 from squeezeproof.entries import registry
 from squeezeproof.statistics.crossed import About
-from squeezeproof.statistics.means import mean_interval
+from squeezeproof.statistics.means import independent, mean_interval
 from squeezeproof.tables.catalog.comparisons import ANSWERS
 from squeezeproof.tables.table import records
 from squeezeproof.tables.words import Comparison
@@ -213,12 +213,14 @@ def _scored(tables: Mapping[str, pd.DataFrame], dataset: str, own: Any) -> pd.Da
 
 
 def _accuracy(rows: pd.DataFrame) -> dict[str, Any]:
-    """Accuracy over some rows, one per seed, and its interval; nothing of no rows."""
+    """Accuracy over some rows, one per seed or pair of seeds, and its interval; nothing of no rows."""
     if rows.empty:
         return dict.fromkeys(ACCURACY)
     values = rows["accuracy"]
     spread = float(values.std()) if len(values) > 1 else 0.0
-    low, high = mean_interval(values.mean(), spread, len(values), rows["n"].min())
+    sides = [rows[side].nunique() for side in ("source", "target") if side in rows]
+    seeds = independent(*sides) if sides else len(values)
+    low, high = mean_interval(values.mean(), spread, len(values), rows["n"].min(), seeds)
     return dict(zip(ACCURACY, (values.mean(), float(low), float(high)), strict=True))
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from squeezeproof.analysis.names import MODEL
 from squeezeproof.errors import InputError
-from squeezeproof.statistics.means import mean_interval
+from squeezeproof.statistics.means import mean_interval, seeds_of_pairs
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.study.published import own_name
 from squeezeproof.tables.catalog.papers import PUBLISHED
@@ -129,7 +129,9 @@ def _ours(means: pd.DataFrame, trials: Any, row: Any, settings: dict[str, Any]) 
         )
     cell = found.iloc[0]
     mean, std, runs = cell["mean"], cell["std"], int(cell["runs"])
-    low, high = (float(bound) for bound in mean_interval(mean, std, runs, trials))
+    # Pairs of S seeds are S (S - 1), which share their models.
+    seeds = runs if cell["seed_relation"] == "same" else seeds_of_pairs(runs)
+    low, high = (float(bound) for bound in mean_interval(mean, std, runs, trials, seeds))
     shares = {"mean": mean, "std": std, "low": low, "high": high, "min": cell["min"], "max": cell["max"]}
     return {"runs": runs, **{name: 100 * share for name, share in shares.items()}}
 

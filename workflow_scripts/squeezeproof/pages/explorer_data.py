@@ -17,7 +17,7 @@ from squeezeproof.analysis.unsupported import NONE, in_words
 from squeezeproof.analysis.verdicts import headline
 from squeezeproof.audit.findings import EVERY, FAILURE, WARNING
 from squeezeproof.pages.grouped import grouped
-from squeezeproof.statistics.means import mean_interval
+from squeezeproof.statistics.means import independent, mean_interval
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.tables.words import Comparison
 
@@ -157,7 +157,9 @@ def intervals(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     for key, group in runs.groupby(keys):
         values, images = group["accuracy"], group["n"].min()
         if len(group) > 1:
-            bounds = mean_interval(values.mean(), values.std(), len(values), images)
+            sides = [group[side].nunique() for side in ("source_seed", "target_seed") if side in group]
+            seeds = independent(*sides) if sides else len(values)
+            bounds = mean_interval(values.mean(), values.std(), len(values), images, seeds)
         else:
             bounds = group["low"].item(), group["high"].item()
         mean, low, high = (float(f"{value:.6g}") for value in (values.mean(), *bounds))
