@@ -14,7 +14,7 @@ from study_examples import changed
 from verdict_examples import PGD, STATISTICS, counted, describe, pair
 
 from squeezeproof.analysis.max_delta import max_delta
-from squeezeproof.analysis.verdicts import headline, verdict, verdicts
+from squeezeproof.analysis.verdicts import by_seed, headline, verdict, verdicts
 from squeezeproof.statistics.crossed import About, Mean, interval
 from squeezeproof.study.plan import Study
 from squeezeproof.tables.formats import readable
@@ -267,6 +267,24 @@ def test_several_sources_of_one_seed_are_averaged_before_seeds_are():
     assert row["difference"] == pytest.approx(-0.2)
     assert np.isnan(row["std"])
     assert row["low"] < -0.2 < row["high"] < 0
+
+
+def test_seeds_of_targets_and_of_surrogates_both_count_for_trainings():
+    """A run's difference is what its target adds and what its surrogate does; a seed trains one of each."""
+    of_targets, of_sources = np.array([0.1, 0.16, 0.28, 0.14]), np.array([0.02, 0.12, 0.06, 0.2])
+    lost = np.round(1000 * (of_targets[:, None] + of_sources)).astype(int)
+    members = [
+        pair(*counted(0, lost[target, source], 0, 1000 - lost[target, source]), target, source=describe(source))
+        for target, source in zip(*np.nonzero(~np.eye(4, dtype=bool)), strict=True)
+    ]
+    every = np.ones(1000, bool)
+    found = Mean.of(by_seed(members, every))
+    assert (found.seeds, found.mean) == (4, pytest.approx(-(of_targets + of_sources).mean()))
+    assert found.variance == pytest.approx((of_targets + of_sources).var(ddof=1))
+    # Pairs that failed the audit leave the mean where it is.
+    some = by_seed(members[:-1], every)
+    of_seeds = [[one.difference.mean() for one in members[:-1] if one.target["seed"] == seed] for seed in range(4)]
+    assert some.mean() == pytest.approx(np.mean([np.mean(own) for own in of_seeds]))
 
 
 # Max delta

@@ -2,7 +2,8 @@
 images that cannot speak for it, that they transfer worse or that a search found less.
 
 Two kinds of verdict are passed and never mixed (`statistics.crossed`): on these very models, from the images alone, and
-on trainings, from two seeds or more. Each keeps the chance of any false verdict of its kind in a family below alpha.
+on trainings, from two seeds or more. Each keeps the chance of any false difference in a family below alpha, and that of
+any false equivalence.
 """
 
 from typing import Any
@@ -246,7 +247,25 @@ def _runs(pairs: list[Pair], scored: np.ndarray) -> np.ndarray:
 
 
 def by_seed(pairs: list[Pair], scored: np.ndarray) -> np.ndarray:
-    """Differences float [S, N] of pairs over some images, the mean over the runs of every seed of the target."""
-    seeds = np.array([pair.target["seed"] for pair in pairs])
-    runs = _runs(pairs, scored)
-    return np.stack([runs[seeds == seed].mean(0) for seed in np.unique(seeds)])
+    """Differences float [S, N] of pairs over some images, the mean over the runs of every seed of the target.
+
+    On images of surrogates of the same seeds, targets share their surrogates, and a seed counts for both: its
+    row is then S times the mean less S - 1 times the mean without it in either role, the jackknife's [efron1981].
+    Of two seeds there is no mean without one, and their two runs share nothing.
+    """
+    targets, sources = (np.array([getattr(pair, side)["seed"] for pair in pairs]) for side in ("target", "source"))
+    runs, seeds = _runs(pairs, scored), np.unique(targets)
+    own = _of_targets(runs, targets)
+    left = [(targets != seed) & (sources != seed) for seed in seeds]
+    shared = (targets != sources).any() and np.isin(sources, seeds).all()
+    if not shared or not all(kept.any() for kept in left):
+        return own
+    without = np.stack([_of_targets(runs[kept], targets[kept]).mean(0) for kept in left])
+    rows = len(seeds) * own.mean(0) - (len(seeds) - 1) * without
+    # Where pairs are missing, their mean is not quite the whole one.
+    return rows + (own.mean(0) - rows.mean(0))
+
+
+def _of_targets(runs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The mean of the runs [runs, N] of every seed of the target, [S, N]."""
+    return np.stack([runs[targets == seed].mean(0) for seed in np.unique(targets)])

@@ -125,7 +125,7 @@ def check(
         attacks: names of attacks, or a mapping of names to settings; None for noise, PGD, APGD and Square,
             and RayS where a model gives no gradients.
         margin: difference in accuracy, in [0, 1], below which the two count as equivalent.
-        alpha: chance of a false verdict, of the answer and of every attack's.
+        alpha: chance of a false difference, and of a false equivalence, of the clean images and of every attack.
         seed: of the attacks' random numbers.
         batch_size: images in memory at a time; None for as many as fit.
         page: path of an HTML page to write.
@@ -164,7 +164,7 @@ def check(
     told = {
         "Images": f"{len(pixels)} of {' × '.join(map(str, pixels.shape[1:]))}, {classes} classes{again}",
         "Equivalent": f"within {100 * margin:g} points",
-        "Chance of a false verdict": f"{100 * alpha:g} %",
+        "Chance of a false difference, and of a false equivalence": f"{100 * alpha:g} %",
         "Seed": str(seed),
         "Versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
     }

@@ -36,7 +36,9 @@ Both rest on one mean difference, compressed minus reference accuracy, and on it
   in either direction, are added first, so that few differing images do not make the interval too short. Of so few
   images N that all may differ in one direction by chance, at an alpha below 2^(1 − N), the interval holds 0.
 - trainings: mean ± √(t² s²/S + z² v), with the variance s² of the means of the S seeds and Student's t at S − 1 degrees
-  of freedom. It covers at least its level, whatever share of the variance seeds and images have.
+  of freedom. It covers at least its level, whatever share of the variance seeds and images have. On images of
+  surrogates, models of the other seeds, a seed trains a target and a surrogate: in the place of its mean stands S times
+  the whole mean less S − 1 times that without the seed in either role, the jackknife's.
 
 `less robust`, `more robust`, `transfers worse` and `found less` need the P value of no difference below alpha after
 Holm's correction. `equivalent` needs two one-sided tests to place the difference inside the margin after the same
@@ -45,8 +47,9 @@ evidence of equality.
 
 **The family** of the correction is: one data set, one attack method at all its eps, one comparison (each attacked
 itself, or on the same images), one reference (bases or controls), one kind of verdict; all compressed models. In each
-family the chance of any false verdict is at most alpha. A study with several attack methods has several families, so it
-may be wrong more often as a whole.
+family the chance of any false difference is at most alpha, and so is that of any false equivalence. A family that has
+pairs without a difference beside pairs that differ by the margin may be wrong in either way, and a study with several
+attack methods has several families: as a whole both may be wrong more often.
 
 The largest difference over ratios (`max_delta.csv`) and that of the selected model (`selected.csv`) were chosen by
 their result. Their intervals allow for that: they have the level alpha divided by the number of candidates.

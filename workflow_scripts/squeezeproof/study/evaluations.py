@@ -194,8 +194,9 @@ class Statistics(Settings):
     """How the tables of comparisons and verdicts decide."""
 
     alpha: Real = setting(
-        "Chance of any false verdict that is allowed in a family: all comparisons of one kind on a data set under one "
-        "attack method (docs/verdicts); intervals have the level 1 - alpha.",
+        "Chance of any false difference that is allowed in a family, and that of any false equivalence: all "
+        "comparisons of one kind on a data set under one attack method (docs/verdicts); intervals have the level "
+        "1 - alpha.",
         0.05,
         ge=0.001,
         le=0.2,
