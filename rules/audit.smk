@@ -18,7 +18,7 @@ rule audit_sets:
         mem_mb=growing(1000),
         runtime=growing(60),
     params:
-        attacks=lambda wildcards: study.sets[wildcards.dataset, wildcards.source],
+        attacks=inputs.attacks_on_source,
         code=code_digest("audit_sets.py"),
     message:
         "Auditing the sets of {wildcards.source} ({wildcards.dataset})"
@@ -75,14 +75,14 @@ rule probe:
         batch_size=BATCH_SIZE,
     params:
         attack=study.probed_attack,
-        attacks=lambda wildcards: study.sets[wildcards.dataset, wildcards.source],
+        attacks=inputs.attacks_on_source,
         deep=study.config["audit"]["probe"],
         images=study.config["audit"]["images"],
         expectation=expectation_of("source"),
         seed=lambda wildcards: derive_seed(wildcards.source, "probe"),
         # Those that rule craft takes.
         seeds=lambda wildcards: {
-            attack: derive_seed(wildcards.source, attack) for attack in study.sets[wildcards.dataset, wildcards.source]
+            attack: derive_seed(wildcards.source, attack) for attack in inputs.attacks_on_source(wildcards)
         },
         compute=COMPUTE,
         code=job_code.on("probe.py", "source"),

@@ -24,7 +24,7 @@ from squeezeproof.study.figures import figures, story_figures
 from squeezeproof.study.inputs import Inputs
 from squeezeproof.study.interrupts import end_in_one_sentence
 from squeezeproof.study.job_code import JobCode
-from squeezeproof.study.outputs import jobs, targets
+from squeezeproof.study.outputs import OF_RESULTS, jobs, targets
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
 from squeezeproof.study.plan import Study
 from squeezeproof.study.refusals import name_missing_files, refuse_what_cannot_run, refused_later
@@ -313,9 +313,10 @@ def caption_of(figure):
     return lambda wildcards: figure.caption.format(**wildcards)
 
 
-def benchmarks():
-    """The benchmark files of the study's jobs, None where they lie in a storage."""
-    return None if STORED else [job.benchmark for job in jobs(study) if job.benchmark.startswith(paths.benchmarks())]
+def benchmarks(rules=None):
+    """The benchmark files of the study's jobs, or of those of some rules; None where they lie in a storage."""
+    made = [job for job in jobs(study) if job.benchmark.startswith(paths.benchmarks())]
+    return None if STORED else [job.benchmark for job in made if rules is None or job.rule in rules]
 
 
 # Of pages; named relative to the working directory, so that a study that is moved stays up to date.

@@ -68,6 +68,7 @@ rule write_story:
         study=design(study),
         figures=[(kind, names, figures()[kind].caption.format(**names)) for kind, names in story_figures(study)],
         benchmarks=benchmarks(),
+        results=benchmarks(OF_RESULTS),
         code=code_digest("write_story.py"),
     message:
         "Writing the story"
@@ -104,7 +105,7 @@ rule write_cards:
         study={"name": study.name, "question": study.question, "doubts": study.config["doubts"]},
         statistics=study.config["statistics"],
         models=compressed_models(study),
-        benchmarks=benchmarks(),
+        results=benchmarks(OF_RESULTS),
         code=code_digest("write_cards.py"),
     message:
         "Writing a card of every compressed model"

@@ -63,9 +63,13 @@ def test_compression_is_named_by_its_ratio_in_per_cent(ratio, name):
 
 @pytest.mark.parametrize(
     ("eps", "name"),
-    [(0.3, "0.3"), (1.0, "1"), ("8/255", "8of255"), ("8.0/255", "8of255"), ("1e-3", "0.001"), (1e-9, "1e-09")],
+    [
+        *[(0.3, "0.3"), (1.0, "1"), ("8/255", "8of255"), ("8.0/255", "8of255"), ("1e-3", "0.001"), (1e-9, "1e-09")],
+        *[("1/10", "0.1"), ("51/255", "0.2"), (8 / 255, "8of255"), ("16/510", "8of255"), ("0.5/255", "0.5of255")],
+        *[("1/7", "1of7"), ("2/14", "1of7"), (1 / 7, "1of7"), (0.123456789012345, "0.123456789012")],
+    ],
 )
-def test_attack_is_named_by_its_budget_as_written(eps, name):
+def test_attack_is_named_by_its_budget_however_that_is_written(eps, name):
     [instance] = plan({"attacks": {"fgsm": {"eps": eps}}}).attacks.values()
     assert (instance.name, instance.entry) == (f"fgsm-eps{name}", "fgsm")
 

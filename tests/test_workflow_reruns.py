@@ -79,6 +79,25 @@ def rename_an_attack(study):
     return {"craft": 1, "predict": 4, "audit_sets": 1, "probe": 1, "write_costs": 1, **WITHOUT_MODELS}
 
 
+# The page and figures that show attacks and evaluations in their order, or the config itself.
+SHOWN_IN_ORDER = {"plot_images": 1, "write_cards": 1, "write_story": 1}
+
+
+def reorder_the_attacks(study):
+    study.config["attacks"] = dict(reversed(study.config["attacks"].items()))
+    return SHOWN_IN_ORDER
+
+
+def rename_the_evaluation_and_split_it(study):
+    study.config["evaluations"] = {name: {"sources": "base", "attacks": f"{name}*"} for name in ("pgd", "fgsm")}
+    return SHOWN_IN_ORDER
+
+
+def write_the_budget_as_a_fraction(study):
+    study.config["attacks"]["pgd"]["eps"] = "1/10"
+    return {}
+
+
 def add_a_seed(study):
     study.config["seeds"] = [0, 1]
     return ALL_OF_A_SEED
@@ -188,6 +207,9 @@ def change_the_threads(study):
         add_an_attack,
         change_an_attack,
         rename_an_attack,
+        reorder_the_attacks,
+        rename_the_evaluation_and_split_it,
+        write_the_budget_as_a_fraction,
         change_the_question,
         add_a_seed,
         change_the_fine_tuning,

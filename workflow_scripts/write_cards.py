@@ -18,7 +18,7 @@ with job(snakemake):
     write_json(snakemake.output.benchmark, benchmark(tables, findings, params.study, params.statistics))
     made = tables["compression"], tables["crafting"]
     origins = origin(Path(snakemake.scriptdir).parent) | computed_with(*made)
-    origins["Commits of jobs"] = commits_of_jobs(params.benchmarks)
+    origins["Commits of jobs"] = commits_of_jobs(params.results)
     if warnings := other_versions(*made):
         origins["Warning"] = ". ".join(warnings)
     for model, path in zip(params.models, snakemake.output.cards, strict=True):

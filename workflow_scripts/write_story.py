@@ -29,7 +29,7 @@ with job(snakemake):
     targeted = [text for path in files.targeted for text in targeted_sentences(read_table(path))]
     study = {**params.study, "numbers": numbers, "warnings": warnings, "slopes": told_slopes, "targeted": targeted}
     study["deployed"] = [text for path in files.deployed for text in deployed_sentences(read_table(path))]
-    told = provenance(Path(snakemake.scriptdir).parent, params.benchmarks, models, crafting, images)
+    told = provenance(Path(snakemake.scriptdir).parent, params.benchmarks, params.results, models, crafting, images)
     shown = {Path(path).stem: read_texts(path) for path in files.tables}
     templates = Path(files.templates[0]).parent
     drawn = [(*figure, path) for figure, path in zip(params.figures, files.figures, strict=True)]

@@ -8,6 +8,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from fractions import Fraction
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import (
@@ -26,19 +27,22 @@ from pydantic_core import PydanticCustomError
 
 NUMBER = re.compile(r"\s*([0-9.eE+-]+)\s*(?:/\s*([0-9.eE+-]+)\s*)?")
 LISTED = 8
+# Denominator up to which a number is taken for a fraction.
+LARGEST = 10_000
 # What people write -> the name that they mean, which is not the one that is spelled most like it.
 MEANT = {"gpu": "cuda"}
 T = TypeVar("T")
 
 
 class Number(float):
-    """A float that remembers how the config wrote it, so that 8/255 can name a file."""
+    """A float that remembers its `text`, as the config wrote it, and what it goes by in names, `label`."""
 
     text: str
+    label: str
 
-    def __new__(cls, value: float, text: str) -> "Number":
+    def __new__(cls, value: float, text: str, label: str = "") -> "Number":
         number = super().__new__(cls, value)
-        number.text = text
+        number.text, number.label = text, label or text
         return number
 
 
@@ -82,7 +86,22 @@ def read_number(value: Any) -> Any:
         quotient = numerator / denominator
     except (ValueError, ZeroDivisionError):
         return value
-    return _finite(Number(quotient, f"{numerator:.12g}/{denominator:.12g}" if match[2] else f"{quotient:.12g}"))
+    text = f"{numerator:.12g}/{denominator:.12g}" if match[2] else f"{quotient:.12g}"
+    return _finite(Number(quotient, text, label_of(quotient)))
+
+
+def label_of(value: float) -> str:
+    """A number as a short decimal, else in levels of 255 or as a fraction: equal numbers have one text, however
+    they are written, and so one name and one job.
+    """
+    decimals = f"{value:.12g}"
+    if float(decimals) == value:
+        return decimals
+    levels = f"{255 * value:.6g}"
+    if float(levels) / 255 == value:
+        return f"{levels}/255"
+    fraction = Fraction(value).limit_denominator(LARGEST)
+    return f"{fraction.numerator}/{fraction.denominator}" if float(fraction) == value else decimals
 
 
 def _real(value: Any, check: Callable[[Any], float]) -> float:

@@ -25,6 +25,7 @@ UNSHARED_LOGS = "not counted: the jobs ran on machines that share no disk; their
 def provenance(
     root: str | Path,
     benchmarks: Iterable[str | Path] | None,
+    results: Iterable[str | Path] | None,
     compression: pd.DataFrame,
     crafting: pd.DataFrame,
     images: Any,
@@ -35,12 +36,13 @@ def provenance(
         root: folder of the workflow, with pyproject.toml and requirements.lock; its commit is told where it is in a
             git repository.
         benchmarks: the benchmark files of the study's jobs; None where they lie in a storage.
+        results: those of the jobs that made models, sets and predictions, likewise.
         compression, crafting: the tables of these names.
         images: data set -> number of attacked test images.
     """
     return {
         **origin(root),
-        "Commits of jobs": commits_of_jobs(benchmarks),
+        "Commits of jobs": commits_of_jobs(results),
         **computed_with(compression, crafting),
         "Machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}; crafted on: {_devices(crafting)}",
         "Hours": UNSHARED if benchmarks is None else hours(seconds_by_rule(benchmarks)),
@@ -62,18 +64,12 @@ def commits_of_jobs(benchmarks: Iterable[str | Path] | None) -> str:
     """The commits that the jobs which made the results ran at, by their logs, with the number of jobs of each.
 
     Args:
-        benchmarks: the benchmark files of the study's jobs, one for each that ran; None where they lie in a storage.
+        benchmarks: the benchmark files of these jobs, all of which have ended; None where they lie in a storage.
     """
     if benchmarks is None:
         return UNSHARED_LOGS
-    logs = [Path(log_of(path)) for path in benchmarks if Path(path).is_file()]
-    found = commits.recorded(log for log in logs if not _is_under_way(log))
+    found = commits.recorded(log_of(path) for path in benchmarks if Path(path).is_file())
     return "; ".join(f"{commit} ({count} job{'s' * (count > 1)})" for commit, count in found.most_common())
-
-
-def _is_under_way(log: Path) -> bool:
-    """Whether a log is of a job that runs now, such as the one that writes this page, and ran before, too."""
-    return log.is_file() and " done in " not in log.read_text(encoding="utf-8", errors="replace")
 
 
 def computed_with(compression: pd.DataFrame, crafting: pd.DataFrame) -> dict[str, str]:

@@ -88,9 +88,13 @@ class Inputs:
         attacks = self.study.pairs[wildcards.dataset, wildcards.target, wildcards.source]
         return [self.paths.adversarial_set(wildcards.dataset, wildcards.source, attack) for attack in attacks]
 
+    def attacks_on_source(self, wildcards: Any) -> list[str]:
+        """The attacks of which the source has sets, by their names: their order in the config decides nothing."""
+        return sorted(self.study.sets[wildcards.dataset, wildcards.source])
+
     def sets_of_source(self, wildcards: Any) -> list[str]:
-        """Every adversarial set of the source."""
-        attacks = self.study.sets[wildcards.dataset, wildcards.source]
+        """Every adversarial set of the source, in the order of `attacks_on_source`."""
+        attacks = self.attacks_on_source(wildcards)
         return [self.paths.adversarial_set(wildcards.dataset, wildcards.source, attack) for attack in attacks]
 
     def set_of_features(self, wildcards: Any) -> str:

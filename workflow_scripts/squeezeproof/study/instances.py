@@ -13,7 +13,7 @@ def _percent(ratio: float) -> str:
 
 
 def _eps(eps: Number | None) -> str:
-    return "" if eps is None else f"eps{eps.text.replace('/', 'of')}"
+    return "" if eps is None else f"eps{eps.label.replace('/', 'of')}"
 
 
 def _levels(section: str, settings: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:

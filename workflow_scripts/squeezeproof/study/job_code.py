@@ -80,7 +80,7 @@ class JobCode:
     def crafting_again(self, wildcards: Any) -> dict[str, str]:
         """Attack -> that which crafts it, of every set of a source: what is kept of one set holds as long as this."""
         model = wildcards.dataset, wildcards.source
-        attacks = {name: self.study.attacks[name].settings for name in self.study.sets[model]}
+        attacks = {name: self.study.attacks[name].settings for name in sorted(self.study.sets[model])}
         return {
             name: used_code(self.study, "craft.py", models=[model], attacks=[settings])
             for name, settings in attacks.items()

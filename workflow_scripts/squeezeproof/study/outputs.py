@@ -15,6 +15,12 @@ from squeezeproof.study.tables import compressed_models, table_names, tables
 # Rules whose files are removed once the set that they are for is whole.
 TEMPORARY = ("craft_shard", "fit_attack")
 
+# Rules of which every job has ended when answers are written: those that make models, sets and predictions.
+OF_RESULTS = (
+    *("check_network", "train", "compress", "import_model", "build_ensemble"),
+    *("craft", *TEMPORARY, "join_shards", "predict", "sweep", "craft_int8", "predict_int8", "score_int8"),
+)
+
 # Rule -> the splits of a data set that it makes.
 PREPARED = {"prepare": ("train", "validation"), "prepare_test": ("test",)}
 
