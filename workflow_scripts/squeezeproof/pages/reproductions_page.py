@@ -27,8 +27,9 @@ CLAIMS = [
     "Under each source stands what it concludes, and what our studies answer, with the numbers of comparisons that",
     "show it, that contradict it and that leave it undecided (`7/1/6`): beside the base, as the paper compares, and",
     "beside the control, the same base trained on as long without compression. What is about trainings holds for",
-    "other seeds, too; what is about these models is about no other. In at most 5 % of such studies is any verdict",
-    "false. Intervals of clean accuracy and of sweeps stand each by itself; one within 2 points of 0 is no change.",
+    "other seeds, too; what is about these models is about no other. Under each attack the chance of any false",
+    "difference is at most 5 %, and so is that of any false equivalence. Intervals of clean accuracy and of sweeps",
+    "stand each by itself; one within 2 points of 0 is no change.",
 ]
 
 
