@@ -10,6 +10,7 @@ import numpy as np
 from squeezeproof.checked import DatasetSettings
 from squeezeproof.entries import registry
 from squeezeproof.errors import InputError
+from squeezeproof.seen_files import note_files
 from squeezeproof.store.names import FILES, as_array
 from squeezeproof.store.rows import PickedRows, WatchedRows
 from squeezeproof.store.tensors import fingerprint, write_tensors
@@ -31,8 +32,9 @@ def prepare(settings: DatasetSettings, paths: Mapping[str, str | Path], name: st
     names of their files (store.names); the metadata holds the class names and a fingerprint, and those of train and
     validation the training images' mean and std per channel in [0, 1]. Examples that lie class by class, as in folders
     of images, are mixed: whatever looks at the first ones shall see every class. Training images do not depend on the
-    number of test images. Raises InputError for raw files that are missing, truncated or altered, and for subsets
-    larger than the data or without a training image of a class.
+    number of test images. What the files of a folder were like is noted beside each file (seen_files). Raises
+    InputError for raw files that are missing, truncated or altered, and for subsets larger than the data or without a
+    training image of a class.
     """
     (images, labels), (test_images, test_labels), classes = registry.datasets()[settings["kind"]].imported()(settings)
     rng = np.random.default_rng(settings["subset_seed"])
@@ -72,6 +74,9 @@ def prepare(settings: DatasetSettings, paths: Mapping[str, str | Path], name: st
     seen = Moments(images.shape[1])
     for split, (pixels, targets) in splits.items():
         targets = np.ascontiguousarray(targets, dtype=np.int64)
+        if files := getattr(pixels.array, "paths", None):
+            # They lie in root/split/class.
+            note_files(paths[split], Path(files[0]).parents[2], [files[row] for row in pixels.picked])
         metadata: dict[str, Any] = {"kind": KIND, "dataset": name, "split": split, "classes": classes}
         # One reading for the digest and the moments, one for the file: image files are decoded in each.
         if split == "train":

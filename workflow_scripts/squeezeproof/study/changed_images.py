@@ -1,16 +1,22 @@
-"""A word on data sets whose files are others than those that were read of them, as their names and numbers show."""
+"""A word on data sets whose files are others than those that were read of them, by their names, numbers and content."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from squeezeproof.entries.datasets.image_folder import ImageFolder
+from squeezeproof.seen_files import changed_files
 from squeezeproof.study.entities import Dataset
 from squeezeproof.study.paths import prepared
 
 # Split of the raw data -> the prepared splits that its images are in.
 SPLITS = {"train": ("train", "validation"), "test": ("test",)}
+# Split of the raw data -> the rule that reads it.
+RULES = {"train": "prepare", "test": "prepare_test"}
+# Files that one notice names.
+NAMED = 3
 # Headers of safetensors files are not longer.
 LONGEST = 100_000_000
 
@@ -29,10 +35,11 @@ def changed_images_notices(datasets: Mapping[str, Dataset], declared: Mapping[st
             read = [found for part in parts if (found := _read(Path(prepared(key, part))))]
             if len(read) < len(parts):
                 continue
-            if told := _changed(declared[name], split, read[0][0], sum(images for _, images in read)):
+            told = _changed(declared[name], split, read[0][0], sum(images for _, images in read))
+            if told := told or _replaced(declared[name], split, [prepared(key, part) for part in parts]):
                 yield (
                     f"datasets.{name}: {Path(declared[name].root) / split}: {', '.join(told)}; results are of the "
-                    f"images that were read: snakemake --forcerun prepare reads them again"
+                    f"images that were read: snakemake --forcerun {RULES[split]} reads them again"
                 )
 
 
@@ -49,6 +56,19 @@ def _changed(folder: ImageFolder, split: str, classes: list[str], count: int) ->
     if getattr(folder, split) is None and folder.held(split) != count:
         found.append(f"{count} images were read, {folder.held(split)} are there now")
     return found
+
+
+def _replaced(folder: ImageFolder, split: str, outputs: list[str]) -> list[str]:
+    """Which files have other content than when the outputs were read of them, or are gone."""
+    # What was read of images stays good where they were removed to save space.
+    if not folder.held(split):
+        return []
+    root = os.path.expanduser(folder.root)
+    found = [path for output in outputs for path in changed_files(output, root)]
+    if not found:
+        return []
+    named = ", ".join([*(os.path.relpath(path, split) for path in found[:NAMED]), *(["..."] if found[NAMED:] else [])])
+    return [f"{len(found)} of its images {'is another' if len(found) == 1 else 'are others'} now ({named})"]
 
 
 def _read(path: Path) -> tuple[list[str], int] | None:

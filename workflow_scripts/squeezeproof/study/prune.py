@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from squeezeproof.errors import InputError
+from squeezeproof.seen_files import seen_path
 from squeezeproof.study.outputs import named_paths, prepared_paths
 from squeezeproof.study.paths import Paths
 
@@ -67,7 +68,8 @@ def _named(studies: "Iterable[Study]") -> tuple[set[str], dict[str, list[str]]]:
             # results/{study}/{what}/{data set}/...
             for name in {place.name for what in _folders(folder) for place in _folders(what)}:
                 unclear[name].append(str(folder))
-    return {path for study in studies for path in prepared_paths(study)}, dict(unclear)
+    named = {path for study in studies for path in prepared_paths(study)}
+    return named | {str(seen_path(path)) for path in named}, dict(unclear)
 
 
 def _folders(place: Path) -> list[Path]:
