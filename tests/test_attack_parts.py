@@ -87,6 +87,23 @@ def test_project_l0_keeps_the_values_that_are_changed_most():
     assert norms(points - centers, "l0").tolist() == [3, 2]
 
 
+@pytest.mark.parametrize("ground", [1.0, 0.7, 0.5, 0.0])
+@pytest.mark.parametrize(("norm", "eps"), [("l2", 0.5), ("l2", 3.0), ("l2", 20.0), ("l1", 0.5), ("l1", 100.0)])
+def test_project_keeps_large_images_in_the_ball(ground, norm, eps):
+    """Of 150,528 values that are alike, float32 has the sum of squares wrong in the fourth digit, and rounds all to one
+    side.
+    """
+    centers = torch.full((2, 3, 224, 224), ground)
+    noise = torch.randn(centers[:1].shape, generator=torch.Generator().manual_seed(0))
+    points = torch.cat([centers[:1] + (0.3 if ground < 0.5 else -0.3), (centers[:1] + 0.3 * noise).clamp(0, 1)])
+    projected = project(points, centers, eps, norm)
+    check_inside(centers, projected, eps, norm)
+    delta = (projected.double() - centers.double()).flatten(1)
+    lengths = delta.norm(1 if norm == "l1" else 2, dim=1)
+    assert (lengths <= eps + SLACK * max(1, eps)).all() and (lengths > 0.97 * eps).all()
+    torch.testing.assert_close(norms(projected - centers, norm).double(), lengths, rtol=1e-7, atol=0)
+
+
 def test_project_leaves_its_arguments_alone():
     points, centers = torch.full((1, 1, 2, 2), 3.0), torch.full((1, 1, 2, 2), 0.5)
     for norm in NORMS:

@@ -9,6 +9,8 @@ from squeezeproof.attacks.random import normal, uniform
 from squeezeproof.norms import Norm
 
 TINY = 1e-12
+# Half of what a point may be outside of its ball (attacks.checks).
+ROUNDED = 5e-7
 # Of a value of an image, which is changed where it differs by more.
 CHANGED = 1e-6
 # Streams 0 to 2 draw the random points.
@@ -27,9 +29,26 @@ def project(points: torch.Tensor, centers: torch.Tensor, eps: float | torch.Tens
     delta = points - centers
     if norm in (Norm.L1, Norm.L0):
         kept = _nearest_l1(delta, eps) if norm == Norm.L1 else _largest(delta, eps)
-        return torch.where(kept != 0, centers + kept, centers).clamp_(0, 1)
+        moved = torch.where(kept != 0, centers + kept, centers).clamp_(0, 1)
+        return moved if norm == Norm.L0 else _rounded_inwards(moved, centers, eps, norm)
     length = norms(delta, norm).clamp_min(TINY)
-    return (centers + delta * (eps / length).clamp_max(1)[:, None, None, None]).clamp_(0, 1)
+    moved = (centers + delta * (eps / length).clamp_max(1)[:, None, None, None]).clamp_(0, 1)
+    return _rounded_inwards(moved, centers, eps, norm)
+
+
+def _rounded_inwards(
+    points: torch.Tensor, centers: torch.Tensor, eps: float | torch.Tensor, norm: Norm
+) -> torch.Tensor:
+    """The points of a ball, those that the rounding of their values took out of it by more than ROUNDED moved back.
+
+    Where many values of an image are alike, such as a white ground, all may be rounded outwards. The next number towards
+    the center is nearer than the one that was rounded.
+    """
+    least = eps.clamp_min(1) if isinstance(eps, torch.Tensor) else max(1.0, eps)
+    out = norms(points - centers, norm) > eps + ROUNDED * least
+    if points.device.type == "cpu" and not out.any():
+        return points
+    return torch.where(out[:, None, None, None], torch.nextafter(points, centers), points)
 
 
 class Ball:
@@ -115,10 +134,10 @@ def norms(delta: torch.Tensor, norm: Norm) -> torch.Tensor:
     flat = delta.flatten(1)
     if norm == Norm.L0:
         return (flat.abs() > CHANGED).sum(1).to(delta)
-    if norm == Norm.L1:
-        # In float32 the sum of an image's values would be off by more than the slack of a ball.
-        return flat.abs().sum(1, dtype=torch.float64).to(delta)
-    return peaks(delta) if norm == Norm.LINF else flat.norm(dim=1)
+    if norm == Norm.LINF:
+        return peaks(delta)
+    # In float32 the sum of an image's values would be off by more than the slack of a ball.
+    return torch.linalg.vector_norm(flat, 1 if norm == Norm.L1 else 2, dim=1, dtype=torch.float64).to(delta)
 
 
 def peaks(tensor: torch.Tensor) -> torch.Tensor:
