@@ -41,8 +41,8 @@ def _rounded_inwards(
 ) -> torch.Tensor:
     """The points of a ball, those that the rounding of their values took out of it by more than ROUNDED moved back.
 
-    Where many values of an image are alike, such as a white ground, all may be rounded outwards. The next number towards
-    the center is nearer than the one that was rounded.
+    Where many values of an image are alike, such as a white ground, all may be rounded outwards. The next number
+    towards the center is nearer than the one that was rounded.
     """
     least = eps.clamp_min(1) if isinstance(eps, torch.Tensor) else max(1.0, eps)
     out = norms(points - centers, norm) > eps + ROUNDED * least
