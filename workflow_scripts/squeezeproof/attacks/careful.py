@@ -58,8 +58,8 @@ def points_of(
 
 @torch.no_grad()
 def _draws(model: nn.Module, pixels: torch.Tensor) -> bool:
-    """Whether the passes of a model draw random numbers themselves, of which the audit tells."""
-    with own_randomness(0, pixels.device):
+    """Whether the passes of a model draw random numbers themselves, or start the generators anew, by whatever seed."""
+    with own_randomness(derive_seed("drawn"), pixels.device):
         before = states(pixels.device)
         model(pixels)
         return bool(drawn_since(before, pixels.device))
