@@ -58,10 +58,61 @@ def test_an_attack_that_works_in_place_is_measured_from_the_clean_images(monkeyp
 
 
 def test_an_attack_that_changes_its_network_or_returns_no_tensor_is_refused(monkeypatch):
-    with pytest.raises(InputError, match=r"changed weights of the network .*copy\.deepcopy"):
+    with pytest.raises(InputError, match=r"changed weights or statistics of the network .*copy\.deepcopy"):
         crafted(monkeypatch, destructive)
     with pytest.raises(InputError, match="returned NoneType; it has to return a tensor"):
         crafted(monkeypatch, nothing)
+
+
+def with_other_statistics(source, inputs, labels, *, seed, indices, eps, **_):
+    next(source.model.buffers()).add_(0.5)
+    return inputs
+
+
+def training_mode(source, inputs, labels, *, seed, indices, eps, **_):
+    source.model.train()
+    return inputs
+
+
+# What an attack returns for its inputs -> what is told of it.
+RETURNED = {
+    "half": (
+        lambda inputs: inputs.half(),
+        r"returned float16 \[8, 1, 8, 8\] for float32 \[8, 1, 8, 8\]; let it",
+    ),
+    "fewer": (lambda inputs: inputs[1:], r"returned float32 \[7, 1, 8, 8\]"),
+    "not finite": (lambda inputs: inputs / 0, "pixels that are not finite"),
+    "beyond the box": (lambda inputs: inputs + 0.1, r"left the box \[0, 1\]; let it end with \.clamp\(0, 1\)"),
+    "beyond the ball": (lambda inputs: 1 - inputs, "left its ball: .* for eps 0.10000000; let it end with project"),
+}
+
+
+@pytest.mark.parametrize("returned", RETURNED)
+def test_an_attack_that_returns_other_pixels_is_told_what_to_return(monkeypatch, returned):
+    change, told = RETURNED[returned]
+    with pytest.raises(InputError, match=f"^the attack {told}|^the attack returned {told}"):
+        crafted(monkeypatch, lambda source, inputs, labels, **_: change(inputs))
+
+
+def test_an_attack_that_changes_how_its_network_computes_is_refused(monkeypatch):
+    with pytest.raises(InputError, match="changed weights or statistics"):
+        crafted(monkeypatch, with_other_statistics)
+    with pytest.raises(InputError, match=r"training mode, in which it is another; let it call eval\(\)"):
+        crafted(monkeypatch, training_mode)
+
+
+def test_what_an_attack_changes_of_torch_ends_with_it(monkeypatch):
+    threads = torch.get_num_threads()
+
+    def careless(source, inputs, labels, **_):
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+        torch.set_num_threads(threads + 1)
+        return inputs
+
+    crafted(monkeypatch, careless)
+    assert (torch.get_default_dtype(), torch.is_grad_enabled()) == (torch.float32, True)
+    assert torch.get_num_threads() == threads
 
 
 def shared(source, inputs, labels, *, seed, indices, eps, **_):
@@ -181,16 +232,16 @@ def test_a_stored_set_that_was_altered_is_noticed():
     tensors, _ = craft(network(), images, labels, entry, seed=1, batch_size=20)
     points = tensors["adversarial"]
     check_stored(points, images, entry)
-    with pytest.raises(RuntimeError, match="ball"):
+    with pytest.raises(InputError, match="ball"):
         check_stored(points, images, entry | {"eps": 0.0999})
-    with pytest.raises(RuntimeError, match="ball"):
+    with pytest.raises(InputError, match="ball"):
         check_stored(points, images.roll(1, 0), entry)
     for value in (float("nan"), 1.001, -0.001):
         altered = points.clone()
         altered[7, 0, 3, 3] = value
-        with pytest.raises(RuntimeError, match="box"):
+        with pytest.raises(InputError, match=r"box|finite"):
             check_stored(altered, images, entry)
-    with pytest.raises(RuntimeError, match="returned"):
+    with pytest.raises(InputError, match="returned"):
         check_stored(points[:19], images, entry)
 
 

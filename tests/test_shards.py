@@ -182,9 +182,9 @@ def test_a_shard_is_checked_against_its_own_images(crafting):
     stored, _ = open_set(crafting.shards(ENTRIES["fgsm"])[1], split, SHARD)
     rows = shard_rows(COUNT, 2, SHARDS)
     check_stored(stored, images, ENTRIES["fgsm"], rows)
-    with pytest.raises(RuntimeError, match="ball"):
+    with pytest.raises(InputError, match="ball"):
         check_stored(stored, images, ENTRIES["fgsm"], range(rows.start - 1, rows.stop - 1))
-    with pytest.raises(RuntimeError, match="returned"):
+    with pytest.raises(InputError, match="returned"):
         check_stored(stored, images, ENTRIES["fgsm"], range(rows.start, rows.stop + 1))
 
 

@@ -152,8 +152,8 @@ SABOTAGES = {
     "one pixel outside the ball": (lambda points, clean: points.index_fill(3, torch.tensor([2]), 0.5), "ball"),
     "below the box": (lambda points, clean: points - 1e-3, "box"),
     "above the box": (lambda points, clean: points + 1, "box"),
-    "nan": (lambda points, clean: points.index_fill(0, torch.tensor([1]), float("nan")), "box"),
-    "infinite": (lambda points, clean: points / 0, "box"),
+    "nan": (lambda points, clean: points.index_fill(0, torch.tensor([1]), float("nan")), "finite"),
+    "infinite": (lambda points, clean: points / 0, "finite"),
     "float64": (lambda points, clean: points.double(), "float64"),
     "float16": (lambda points, clean: points.half(), "float16"),
     "one example missing": (lambda points, clean: points[1:], "returned"),
@@ -172,7 +172,7 @@ def test_a_sabotaged_attack_is_noticed(monkeypatch, sabotage, message):
 
     attack_all(network(), "fgsm", eps=0.1)
     monkeypatch.setattr("squeezeproof.attacks.craft.ATTACKS", {"fgsm": sabotaged})
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(InputError, match=message):
         attack_all(network(), "fgsm", eps=0.1)
 
 
@@ -185,5 +185,5 @@ def test_the_check_allows_rounding_and_no_more(norm, excess, passes):
     if passes:
         check_inside(clean, points, eps, norm)
     else:
-        with pytest.raises(RuntimeError, match="ball"):
+        with pytest.raises(InputError, match="ball"):
             check_inside(clean, points, eps, norm)

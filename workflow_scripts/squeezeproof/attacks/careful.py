@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from squeezeproof.attacks.source import Counted
-from squeezeproof.errors import InputError
+from squeezeproof.errors import OfModel
 from squeezeproof.randomness import drawn_since, own_randomness, states
 from squeezeproof.seeds import derive_seed
 from squeezeproof.store.tensors import fingerprint
@@ -36,24 +36,40 @@ def points_of(
         pixels, aims, indices: of a batch, as `attacks.craft` has them.
         draws_by_batch: whether the attack declares that it may draw from these generators.
 
-    Raises InputError where it returns no tensor, or draws from these generators and does not declare it.
+    Raises OfModel where it returns no tensor, or draws from these generators and does not declare it.
     """
-    with own_randomness(derive_seed(seed, "shared", int(indices[0])), pixels.device):
+    training = source.model.training
+    with own_randomness(derive_seed(seed, "shared", int(indices[0])), pixels.device), _settings_of_torch():
         before = states(pixels.device)
         points = attack(source, pixels.clone(), aims.clone(), seed=seed, indices=indices.clone(), **options)
         drawn = [] if draws_by_batch else drawn_since(before, pixels.device)
     if drawn and not _draws(source.model, pixels):
-        raise InputError(
+        raise OfModel(
             f"the attack draws from {' and '.join(drawn)}, which everything shares, so that an example gets other "
             f"numbers in another batch; draw by uniform(seed, indices, shape, stream) of squeezeproof.attacks.random, "
             f"or write draws_by_batch = True into the attack's class"
         )
     if not isinstance(points, torch.Tensor):
-        raise InputError(
+        raise OfModel(
             f"the attack returned {type(points).__name__}; it has to return a tensor of attacked pixels, shaped as its "
             f"inputs"
         )
+    if source.model.training and not training:
+        raise OfModel("the attack put the network into training mode, in which it is another; let it call eval()")
     return points.detach()
+
+
+@contextmanager
+def _settings_of_torch() -> Generator[None]:
+    """What an attack changes of the settings of this process ends with it."""
+    dtype, gradients, threads = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(gradients)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
 
 
 @torch.no_grad()
@@ -67,20 +83,21 @@ def _draws(model: nn.Module, pixels: torch.Tensor) -> bool:
 
 @contextmanager
 def unchanged(model: nn.Module) -> Generator[None]:
-    """Raises InputError at the end where the parameters of a model are no longer what they were.
+    """Raises OfModel at the end where the weights of a model, or the statistics and scales in its state_dict, are no
+    longer what they were.
 
-    Buffers may change: some networks count their passes in one.
+    Other buffers may change: some networks count their passes in one.
     """
     before = _digest(model)
     yield
     if _digest(model) != before:
-        raise InputError(
-            "the attack changed weights of the network that it attacks, so what it found is of another network; let "
-            "it work on a copy of what it wants to change (copy.deepcopy)"
+        raise OfModel(
+            "the attack changed weights or statistics of the network that it attacks, so what it found is of another "
+            "network; let it work on a copy of what it wants to change (copy.deepcopy)"
         )
 
 
 def _digest(model: nn.Module) -> str:
-    flat = (parameter.detach().cpu().reshape(-1) for parameter in model.parameters())
+    flat = (values.detach().cpu().reshape(-1) for values in model.state_dict().values() if values.is_floating_point())
     # NumPy has no bfloat16.
     return fingerprint(*(values.view(torch.uint8).numpy() for values in flat))

@@ -22,18 +22,24 @@ SUMS = {
 
 
 def check_inside(clean: torch.Tensor, points: torch.Tensor, eps: float | None, norm: Norm) -> None:
-    """Raise RuntimeError unless every point is finite, in the box and, with eps a number, in the ball, in float32."""
+    """Raise OfModel unless every point is finite, in the box and, with eps a number, in the ball, in float32."""
     if points.dtype != torch.float32 or points.shape != clean.shape:
-        raise RuntimeError(f"an attack returned {points.dtype} {tuple(points.shape)} for {tuple(clean.shape)}")
-    if not torch.isfinite(points).all() or points.min() < 0 or points.max() > 1:
-        raise RuntimeError("an attack left the box [0, 1]")
+        told, wanted = (f"{str(of.dtype)[6:]} {list(of.shape)}" for of in (points, clean))
+        raise OfModel(f"the attack returned {told} for {wanted}; let it return pixels like its inputs")
+    if not torch.isfinite(points).all():
+        raise OfModel("the attack returned pixels that are not finite; it divides by zero, or leaves the numbers")
+    if points.min() < 0 or points.max() > 1:
+        raise OfModel("the attack left the box [0, 1]; let it end with .clamp(0, 1)")
     longest = norms(points - clean, norm).max().item()
     if eps is not None and longest > eps + SLACK * max(1.0, eps):
-        raise RuntimeError(f"an attack left its ball: a perturbation of {norm} norm {longest:.8f} for eps {eps:.8f}")
+        raise OfModel(
+            f"the attack left its ball: a perturbation of {norm} norm {longest:.8f} for eps {eps:.8f}; let it end with "
+            f"project(points, inputs, eps, norm) of squeezeproof.attacks.ball"
+        )
 
 
 def check_stored(stored: Images, images: Images, settings: AttackSettings, rows: range | None = None) -> None:
-    """Raise RuntimeError unless every example of a set, read back from its file, is inside the ball and the box.
+    """Raise OfModel unless every example of a set, read back from its file, is inside the ball and the box.
 
     `images` are those of the whole split; `rows` is the range of those that the set is of, None for all.
     """
