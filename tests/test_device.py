@@ -184,5 +184,5 @@ def test_where_examples_stop_a_step_reads_once(method):
     stops = {"stop_on_success": True}
     (short, calls), (long, more) = counted(method, **stops), counted(method, **stops, **longer(method))
     assert more > calls or method == "deepfool"
-    # What is read but once: which images are misclassified, the checks of the set, and the set.
-    assert short - calls <= 50 and long - short <= more - calls
+    # What is read but once: which images are misclassified, the checks of the set, the set, twice the network's state.
+    assert short - calls <= 60 and long - short <= more - calls
