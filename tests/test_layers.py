@@ -14,6 +14,7 @@ from squeezeproof.evaluation.layers import first_of_class, layer_features
 from squeezeproof.evaluation.tsne import COLUMNS, coordinates, embed
 from squeezeproof.figures.style import save
 from squeezeproof.figures.tsne import tsne_panels
+from squeezeproof.models.features import features
 from squeezeproof.store.features import read_features, save_features
 from squeezeproof.study.errors import ConfigError
 from squeezeproof.study.plan import Study
@@ -105,6 +106,25 @@ def test_maps_may_be_averaged_and_the_last_layers_found():
     channels = found["network.conv6"].shape[1]
     torch.testing.assert_close(found["network.conv6"], whole["network.conv6"].view(3, channels, -1).mean(2))
     assert found["network.fc2"].shape == (3, 10) and found["inputs"].max() <= 1
+
+
+def test_a_part_that_a_gpu_has_no_memory_for_is_there_once(monkeypatch):
+    """The memory may end where the last layer's maps are averaged, when the others' are there."""
+    inputs, _ = pixels(6)
+    expected, predictions = layer_features(network(), inputs, ["1", "6"], "flatten", batch_size=3)
+
+    class Short:
+        def dim(self):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def short_of_memory(model, layers, images):
+        outputs = features(model, layers, images)
+        return outputs | ({layers[-1]: Short()} if len(images) > 3 else {})
+
+    monkeypatch.setattr("squeezeproof.evaluation.layers.features", short_of_memory)
+    found, again = layer_features(network(), inputs, ["1", "6"], "mean", batch_size=6)
+    assert torch.equal(again, predictions) and torch.equal(found["inputs"], expected["inputs"])
+    assert {name: len(rows) for name, rows in found.items()} == dict.fromkeys(expected, 6)
 
 
 def test_a_file_gives_features_back(tmp_path):

@@ -46,11 +46,14 @@ def layer_features(
         outputs = features(model, layers, pixels)
         with torch.no_grad():
             logits = model(pixels)
-        found[INPUTS].append(pixels.flatten(1).cpu())
+        told = {INPUTS: pixels.flatten(1).cpu()}
         for name, output in outputs.items():
             mean = maps == "mean" and output.dim() > 2
-            found[name].append((output.flatten(2).mean(2) if mean else output.flatten(1)).cpu())
+            told[name] = (output.flatten(2).mean(2) if mean else output.flatten(1)).cpu()
+        # A part for which a GPU has no memory is begun anew, so that none of it is kept before all of it is there.
         predictions.append(logits.argmax(1).cpu())
+        for name, rows in told.items():
+            found[name].append(rows)
 
     in_batches(len(images), batch_size, work)
     return {name: torch.cat(parts) for name, parts in found.items()}, torch.cat(predictions)
