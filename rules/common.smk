@@ -24,6 +24,7 @@ from squeezeproof.study.figures import figures, story_figures
 from squeezeproof.study.inputs import Inputs
 from squeezeproof.study.interrupts import end_in_one_sentence
 from squeezeproof.study.job_code import JobCode
+from squeezeproof.study.no_files import no_files
 from squeezeproof.study.outputs import OF_RESULTS, jobs, targets
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
 from squeezeproof.study.plan import Study
@@ -74,6 +75,8 @@ job_code = JobCode(study)
 
 # Once, and not again in the process of every job.
 if workflow.is_main_process:
+    if not workflow.storage_settings.default_storage_provider and (found := no_files(study)):
+        raise WorkflowError("\n".join(["Nothing was run:", *found]))
     fork_jobs()
     end_in_one_sentence()
     name_missing_files(study, workflow)
