@@ -22,7 +22,7 @@ from squeezeproof.audit.findings import (
     write_findings,
 )
 from squeezeproof.audit.models import Models
-from squeezeproof.audit.sets import Origin, audit_set
+from squeezeproof.audit.sets import Origin, audit_set, reproduced
 from squeezeproof.audit.study import audit_study, check, with_results
 from squeezeproof.entries.attack import SHARED
 from squeezeproof.errors import InputError
@@ -237,6 +237,16 @@ def test_an_unreadable_set_is_a_missing_cell(stored, tmp_path):
     path.write_bytes(b"half a file")
     (finding,) = audit_set(path, "digits", "a", "pgd-eps0.1", Origin(IMAGES, LABELS, "A"))
     assert (finding.check, finding.verdict) == (2, "failure") and "truncated" in finding.message
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(0, "pass"), (2, "warning"), (3, "failure")])
+def test_a_few_labels_that_another_machine_rounds_otherwise_are_a_warning(count, verdict):
+    arrays = {"predictions": np.zeros(200, int), "margin": np.full(200, 3.0), "clean_predictions": np.zeros(200, int)}
+    evaluated = (np.arange(200) < count).astype(int)
+    found = reproduced(("digits", "a", EVERY, "pgd"), arrays, evaluated, evaluated * 0, "; make it again", None)
+    assert (found.check, found.verdict, found.value) == (4, verdict, count)
+    assert ("such as a quantized one" in found.message) == (verdict == "warning")
+    assert found.message.endswith("make it again") == (verdict == "failure")
 
 
 def test_ties_that_rounding_decides_are_listed_not_failed(stored):

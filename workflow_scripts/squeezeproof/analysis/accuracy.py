@@ -13,6 +13,7 @@ import pandas as pd
 from squeezeproof.analysis.names import MODEL, by_name
 from squeezeproof.analysis.repeated import repeated
 from squeezeproof.audit.findings import FAILURE, NOTHING_FOUND, Audit, Finding
+from squeezeproof.audit.models import ROUNDING
 from squeezeproof.errors import InputError
 from squeezeproof.statistics.intervals import wilson
 from squeezeproof.store.predictions import CLEAN, NOT_SCORED, read_predictions
@@ -42,8 +43,9 @@ def read_cells(
         audit: the Audit of the study; cells that failed are left out, `warnings` has the checks that warn of others.
         findings: those of the audit, of which the error says the most frequent failure that leaves no cell.
 
-    Raises InputError where no cell is left, and where two evaluations of one model disagree on the clean images: the
-    model would not be deterministic, or the files of two runs are mixed.
+    Raises InputError where no cell is left, and where two evaluations of one model disagree on more of the clean images
+    than rounding on two machines may decide (`audit.models.ROUNDING`): the model would not be deterministic, or the
+    files of two runs are mixed.
     """
     models = by_name(descriptions)
     rows, clean, left_out = [], {}, repeated(paths, descriptions)
@@ -55,7 +57,8 @@ def read_cells(
         if audit.failed(*pair, CLEAN) or {(dataset, name) for name in pair[1:]} & left_out:
             continue
         key = (dataset, target["name"])
-        if (clean.setdefault(key, predictions[CLEAN]) != predictions[CLEAN]).any():
+        others = int((clean.setdefault(key, predictions[CLEAN]) != predictions[CLEAN]).sum())
+        if others > ROUNDING * len(labels):
             raise InputError(
                 f"{path}: clean predictions of {target['name']} differ from those of its other evaluations"
             )
