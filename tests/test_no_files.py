@@ -42,6 +42,25 @@ def test_what_is_no_file_is_named(tmp_path, monkeypatch, other, kind):
     assert problem.startswith(f"{name}: ") and re.search(told, problem)
 
 
+@pytest.mark.parametrize("folder", ["results", "results/{study}", "results/{study}/tables", "data/prepared"])
+def test_what_is_no_folder_is_named(tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    study = plan({})
+    folder = folder.format(study=study.name)
+    path = tmp_path / folder
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("mine")
+    assert no_files(study) == [f"{folder}: is a file, and a folder belongs there; move it away"]
+    path.unlink()
+    path.symlink_to("/another/disk")
+    [problem] = no_files(study)
+    assert problem.startswith(f"{folder}: is a link to /another/disk, which is not there; bring that back")
+    path.unlink()
+    (tmp_path / "elsewhere").mkdir()
+    path.symlink_to(tmp_path / "elsewhere")
+    assert no_files(study) == []
+
+
 def test_many_are_counted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = plan({})

@@ -14,6 +14,7 @@ from squeezeproof.atomic import writable
 from squeezeproof.errors import InputError, NotSupported, OfModel, shortage
 from squeezeproof.factories import allow
 from squeezeproof.markers import write_marker
+from squeezeproof.places import check_places
 
 log = logging.getLogger("squeezeproof")
 # What the process of a job that went well calls before it ends.
@@ -24,7 +25,8 @@ at_end = []
 def job(snakemake: Any, of_one_network: bool = False) -> Generator[None]:
     """Log to the rule's log file; an InputError ends the job with its message alone, any other with its traceback.
 
-    So does what code that is called does to the process: `sys.exit`, and another working directory.
+    So does what code that is called does to the process: `sys.exit`, and another working directory. So does an input
+    that was made for another place (`places`).
 
     What its network does not support ends a job `of_one_network` well, with a marker (`squeezeproof.markers`) in the
     place of each output. Where all went well the process of the job ends here, so that nothing may follow in its
@@ -44,6 +46,7 @@ def job(snakemake: Any, of_one_network: bool = False) -> Generator[None]:
     log.setLevel(logging.INFO)
     start, started, place = time.perf_counter(), time.process_time(), _here()
     try:
+        check_places(getattr(snakemake, "input", ()), snakemake.config.get("study"))
         yield
         if (now := _here()) != place:
             os.chdir(place)
