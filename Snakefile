@@ -37,6 +37,7 @@ rule all:
 
 # After the plan and before the first job, whose old outputs Snakemake removes.
 onstart:
+    refuse_touch(workflow)
     refuse_what_cannot_run(study, workflow)
     tell_jobs()
 

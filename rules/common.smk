@@ -28,7 +28,7 @@ from squeezeproof.study.no_files import no_files
 from squeezeproof.study.outputs import OF_RESULTS, jobs, targets
 from squeezeproof.study.paths import SHARD, Paths, checksum, prepared
 from squeezeproof.study.plan import Study
-from squeezeproof.study.refusals import name_missing_files, refuse_what_cannot_run, refused_later
+from squeezeproof.study.refusals import name_missing_files, refuse_touch, refuse_what_cannot_run, refused_later
 from squeezeproof.study.removals import read_files
 from squeezeproof.study.reruns import content_decides
 from squeezeproof.study.rule_graph import one_node_a_rule

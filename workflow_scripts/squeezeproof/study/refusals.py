@@ -1,5 +1,6 @@
 """What would fail here is told before anything runs: a run is refused, a dry run and the plan say that it would be."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 # The next modules import each other; this one has to be the first.
@@ -22,6 +23,28 @@ def refuse_what_cannot_run(study: "Study", workflow: Any) -> None:
         raise WorkflowError(str(ConfigError(found)))
     for notice in slow_trainings(study) if here else []:
         logger.warning(notice)
+
+
+def refuse_touch(workflow: Any) -> None:
+    """Raise a WorkflowError where `--touch` would pass files off as what other settings, inputs or code make."""
+    if not workflow.touch:
+        return
+    stale = [path for job in workflow.dag.needrun_jobs() if _is_stale(job, workflow) for path in job.output]
+    there = sorted(str(path) for path in stale if os.path.exists(path))
+    if there:
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        raise WorkflowError(
+            f"--touch: {there[0]}{more}: made by other settings, inputs or code than now, and would be taken for what "
+            f"these make; leave out --touch, which no copy or clone with its .snakemake needs, and they are made again"
+        )
+
+
+def _is_stale(job: Any, workflow: Any) -> bool:
+    """Whether a job has to run for what it is made of, not only for the times of files that no run is recorded of."""
+    reason, recorded = workflow.dag.reason(job), workflow.persistence.has_metadata(job)
+    return recorded and bool(
+        reason.params_changed or reason.code_changed or reason.input_changed or reason.updated_input
+    )
 
 
 def refused_later(study: "Study", workflow: Any) -> list[str]:
