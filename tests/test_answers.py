@@ -306,12 +306,14 @@ def tables(verdict=Verdict.LESS, difference=-0.1, n=2000, gradients=20):
         ]),
         "verdicts": whole("verdicts", [
             {**common, **_axes(ratio), **attack, **compared, "comparison": comparison, "source": source,
-             "verdict": verdict if source == "itself" else Verdict.TRANSFERS_WORSE, "family_size": 2}
+             "verdict": verdict if source == "itself" else Verdict.TRANSFERS_WORSE, "family_size": 2,
+             "seed_relation": "same"}
             for ratio in (0.25, 0.5) for comparison, source in own
         ]),
         "clean_differences": whole("clean_differences", [{**common, **_axes(r), **clean} for r in (0.25, 0.5)]),
         "effects": whole("effects", [
-            {**parts, **_axes(ratio), **attack, "comparison": "white-box", "source": "itself", "total": difference,
+            {**parts, **_axes(ratio), **attack, "comparison": "white-box", "source": "itself", "seed_relation": "same",
+             "total": difference,
              "by_training": -0.03, "by_compression": difference + 0.03} for ratio in (0.25, 0.5)
         ]),
     }  # fmt: skip
@@ -475,6 +477,25 @@ def test_a_model_without_a_verdict_has_an_answer():
     table = answers(by_transfer, [], STATISTICS)
     assert list(table["answer"]) == [UNKNOWN, UNKNOWN]
     assert set(table["crafted_on"]) == {variant(0.0)} and set(table["robust_accuracy"]) == {0.9}
+
+
+def test_what_is_left_and_what_is_lost_are_of_the_same_images():
+    """Of a model that was not attacked itself: images of its own base, and those of another seed's, are not mixed."""
+    found = tables(Verdict.NOT_SHOWN, -0.02)
+    scored, judged = found["robust_accuracy"], found["verdicts"]
+    scored, judged = scored[scored["source"] != scored["target"]], judged[judged["source"] != "itself"]
+    named = {"source": name(0.0, 1)}
+    bases = scored.drop_duplicates(["attack"]).assign(target=name(0.0), source=name(0.0, 1), accuracy=0.6)
+    others = [scored.assign(accuracy=0.5, **named), bases, bases.assign(source=name(0.0), accuracy=0.4)]
+    models = found["compression"]
+    found |= {
+        "robust_accuracy": pd.concat([scored, *others], ignore_index=True),
+        "verdicts": pd.concat([judged.assign(difference=0.5), judged.assign(seed_relation="other", difference=-0.1)]),
+        "compression": pd.concat([models, models[models["ratio"] == 0].assign(model=name(0.0, 1), seed=1)]),
+    }
+    for row in answers(found, [], STATISTICS).to_dict("records"):
+        assert row["robust_difference"] == pytest.approx(row["robust_accuracy"] - row["base_robust_accuracy"])
+        assert row["robust_accuracy"] == 0.5
 
 
 def test_the_interval_under_surrogates_is_of_as_many_runs_as_there_are_seeds():

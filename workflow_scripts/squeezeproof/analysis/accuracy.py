@@ -24,6 +24,7 @@ from squeezeproof.types import Described
 TARGET = [f"target_{axis}" for axis in MODEL]
 SOURCE = [f"source_{axis}" for axis in MODEL]
 BUDGET = ["entry", "method", "norm", "eps"]
+SAME_SEED = "same"
 # In the place of an attack's settings for the clean images.
 UNATTACKED = {"entry": CLEAN, "method": CLEAN, "norm": "", "eps": 0.0}
 
@@ -124,7 +125,7 @@ def robust_accuracy(cells: pd.DataFrame) -> pd.DataFrame:
 
 def seed_relation(source: pd.Series, target: pd.Series) -> pd.Series:
     """Of two columns of seeds: `same` where they agree, else `other`."""
-    return (source == target).map({True: "same", False: "other"})
+    return (source == target).map({True: SAME_SEED, False: "other"})
 
 
 def over_seeds(cells: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from squeezeproof.analysis.accuracy import SAME_SEED, seed_relation
 from squeezeproof.analysis.answers import MILDER, Loss, answer, listed, remedies
 from squeezeproof.analysis.evidence import base_of, beside_base, corrected, evidence, seeds_of
 from squeezeproof.analysis.names import CONTROL, FLOAT_BITS, MODEL, attack_displays, eps_display
@@ -22,7 +23,7 @@ KEY = ["dataset", *MODEL]
 NORMS = {"linf": "Linf", "l2": "L2"}
 # What an attack follows -> what its attacker may do.
 LED = {"gradients": "white-box", "logits": "queries of scores", "labels": "queries of labels", "": "noise"}
-CELL = ["attack", "origin"]
+CELL = ["attack", "origin", "seed_relation"]
 PARTS = ("by_training", "by_compression")
 ACCURACY = ("accuracy", "low", "high")
 QUERIED = ("queries_attack", "queries_accuracy", "gradients_attack", "gradients_accuracy")
@@ -152,14 +153,13 @@ def _under_attack(
     of_model = everything[everything["shown"].isin(stake)] if stake else everything
     if of_model.empty:
         return dict.fromkeys(UNDER_ATTACK)
-    (attack, origin), least = (rows.groupby(CELL)["accuracy"].mean().idxmin() for rows in (of_model, everything))
-    worst = scored[scored["attack"].eq(least[0]) & scored["origin"].eq(least[1])]
-    scored = scored[scored["attack"].eq(attack) & scored["origin"].eq(origin)]
+    chosen, least = (rows.groupby(CELL)["accuracy"].mean().idxmin() for rows in (of_model, everything))
+    worst, scored = (scored[scored[CELL].eq(cell).all(axis=1)] for cell in (least, chosen))
     compared, parts = (
-        table[table["attack"].eq(attack) & table["source"].eq(origin)]
+        table[table[["attack", "source", "seed_relation"]].eq(chosen).all(axis=1)]
         for table in (attacks, beside_base(tables["effects"], model, about))
     )
-    found = {"attack": attack, "crafted_on": origin}
+    found = dict(zip(("attack", "crafted_on"), chosen, strict=False))
     found |= {f"robust_{name}": value for name, value in _accuracy(scored[scored["target"].isin(own)]).items()}
     found["base_robust_accuracy"] = _accuracy(scored[scored["target"].isin(bases)])["accuracy"]
     found["least_attack"] = least[0]
@@ -199,17 +199,18 @@ def _least(rows: pd.DataFrame) -> tuple[str, float]:
 
 
 def _scored(tables: Mapping[str, pd.DataFrame], dataset: str, own: Any) -> pd.DataFrame:
-    """The rows of `robust_accuracy` with the attack in words, and of their source without its seed the `origin`: those
-    of models that were attacked themselves where the own ones were.
+    """The rows of `robust_accuracy` with the attack in words, of their source without its seed the `origin`, and
+    whether that has the target's seed: those of models that were attacked themselves where the own ones were.
     """
     models, robust = tables["compression"], tables["robust_accuracy"]
     shown = robust["attack"].map(attack_displays(robust))
     robust = robust.assign(shown=shown)[robust["dataset"].eq(dataset)]
     itself = robust[robust["source"].eq(robust["target"])]
     if itself["target"].isin(own).any():
-        return itself.assign(origin=ITSELF)
-    models = models[models["dataset"].eq(dataset)]
-    return robust.assign(origin=robust["source"].map(models.set_index("model")["variant"]))
+        return itself.assign(origin=ITSELF, seed_relation=SAME_SEED)
+    named = models[models["dataset"].eq(dataset)].set_index("model")
+    seeds = (robust[side].map(named["seed"]) for side in ("source", "target"))
+    return robust.assign(origin=robust["source"].map(named["variant"]), seed_relation=seed_relation(*seeds))
 
 
 def _accuracy(rows: pd.DataFrame) -> dict[str, Any]:
