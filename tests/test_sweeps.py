@@ -413,6 +413,17 @@ def test_transfer_curves_begin_at_clean_accuracy_and_name_other_seeds():
         transfer(pd.DataFrame(rows), 100, 0.1, "digits", describe(0), ["pgd-eps0.1"])
 
 
+def test_the_band_of_surrogates_is_of_as_many_runs_as_there_are_seeds():
+    clean = over_seeds_row("cnn3", "clean", 0.0, 0.9, "clean")
+    rows = [over_seeds_row("cnn3", f"fgsm-eps0.{eps}", eps / 10, 0.5, "transfer", "other") for eps in (1, 2)]
+    rows = [clean | {"runs": 3, "std": 0.05}, *(row | {"runs": 6, "std": 0.05} for row in rows)]
+    figure = transfer(pd.DataFrame(rows), 100, 0.1, "digits", describe(0), ["fgsm-eps0.1", "fgsm-eps0.2"])
+    (band,) = figure.axes[0].collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    low, high = mean_interval(np.array(0.5), np.array(0.05), np.array(6), np.array(100), np.array(3))
+    assert {round(float(bound), 6) for bound in (low, high)} <= {round(height, 6) for height in heights.tolist()}
+
+
 # The plan
 
 STUDY = """

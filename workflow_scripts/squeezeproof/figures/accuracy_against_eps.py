@@ -51,7 +51,8 @@ def accuracy_against_eps(table: pd.DataFrame, dataset: str, sweep: str) -> plt.F
             runs=("accuracy", "count"), mean=("accuracy", "mean"), std=("accuracy", "std"), n=("n", "min"),
             stopped=("stopped", "any"),
         )  # fmt: skip
-        curves.append((name, points[points["runs"] == rows["seed"].nunique()].reset_index(), {}))
+        points = points[points["runs"] == rows["seed"].nunique()].assign(seeds=lambda found: found["runs"])
+        curves.append((name, points.reset_index(), {}))
     seeds = int(table["seed"].nunique())
     title = f"{display_name(dataset)}, {sweep}: white-box accuracy ({averaged(seeds)})"
     return curves_figure(title, curves, table["chance"].iloc[0], table["norm"].max())

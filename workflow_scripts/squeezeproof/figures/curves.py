@@ -23,12 +23,15 @@ def by_model(table: pd.DataFrame, side: str) -> Iterator[tuple[str, pd.DataFrame
 def curves_figure(
     title: str, curves: Sequence[tuple[str, pd.DataFrame, dict[str, Any]]], chance: float, norm: str
 ) -> plt.Figure:
-    """A figure of (label, points, style) as lines with bands; points have eps, mean, std, runs, n and stopped."""
+    """A figure of (label, points, style) as lines with bands; points have eps, mean, std, runs, seeds, n and stopped.
+
+    `seeds` are those of the runs that count as independent, `statistics.means.mean_interval`.
+    """
     figure, axes = plt.subplots(figsize=(7, 3.4 + 0.1 * len(curves)), layout="constrained")
     for index, (label, points, style) in enumerate(curves):
         color, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
         line: dict[str, Any] = {"lw": 1.4, "ls": DASHES[index // len(COLORS) % len(DASHES)]} | style
-        low, high = mean_interval(*(points[key].to_numpy(float) for key in ("mean", "std", "runs", "n")))
+        low, high = mean_interval(*(points[key].to_numpy(float) for key in ("mean", "std", "runs", "n", "seeds")))
         axes.plot(points["eps"], points["mean"], color=color, marker=marker, ms=4, label=label, **line)
         axes.fill_between(points["eps"], low, high, color=color, alpha=0.15, lw=0)
         if "stopped" in points and points["stopped"].any():

@@ -9,6 +9,7 @@ import pandas as pd
 from squeezeproof.analysis.names import MODEL, averaged, display_name, entry_display
 from squeezeproof.errors import NothingToShow
 from squeezeproof.figures.curves import by_model, curves_figure
+from squeezeproof.statistics.means import seeds_of_pairs
 from squeezeproof.store.predictions import CLEAN
 from squeezeproof.store.tensors import read_metadata
 from squeezeproof.study.figures import Figure
@@ -74,10 +75,14 @@ def transfer(
     curves = []
     for name, rows in by_model(crafted, "target"):
         # Clean accuracy has no source.
-        start = clean.merge(rows[[f"target_{axis}" for axis in MODEL]].head(1))
+        start = clean.merge(rows[[f"target_{axis}" for axis in MODEL]].head(1)).assign(
+            seeds=lambda known: known["runs"]
+        )
         for _, found in rows.groupby(["threat", "seed_relation"], sort=False):
             threat, relation = found[["threat", "seed_relation"]].iloc[0]
             other = "" if relation == "same" else " (other seed)"
+            seeds = found["runs"] if relation == "same" else found["runs"].map(seeds_of_pairs)
+            found = found.assign(seeds=seeds)
             points = pd.concat([start, found], ignore_index=True).sort_values("eps").assign(n=trials)
             curves.append((name + other, points, {"lw": 2.6} if threat == Threat.WHITE_BOX else {}))
     attack = entry_display(*crafted[["entry", "method"]].iloc[0])
