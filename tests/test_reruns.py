@@ -68,6 +68,7 @@ def test_snakemake_still_has_the_methods_that_are_replaced():
     assert inspect.isasyncgenfunction(reruns._older_than_script)
     assert list(inspect.signature(reruns._is_newer_by_its_time).parameters) == ["self", "time"]
     assert list(inspect.signature(reruns._recorded).parameters) == ["self", "job", "input_path"]
+    assert list(inspect.signature(reruns._has_metadata).parameters) == ["self", "job"]
     assert reruns._checksum_of_all is _IOFile.checksum
     assert reruns._older_than_script is Job.outputs_older_than_script_or_notebook
 

@@ -319,3 +319,12 @@ def test_the_plan_names_every_file_of_a_finished_study(finished):
     study = Study(copy.deepcopy(finished.config))
     asked_for = {path for job in jobs_on_request(study) for path in (*job.outputs, job.log, job.benchmark)}
     assert asked_for and files == named_paths(study) - asked_for
+
+
+def test_results_without_the_records_of_their_runs_are_told_once(study):
+    study.config["study"] = "renamed"
+    (study.path / "results/tiny").rename(study.path / "results/renamed")
+    study.config["attacks"]["pgd"]["steps"] = 4
+    for arguments in (["-n"], []):
+        output = study.run(*arguments)
+        assert output.count("no run is recorded that made it") == 1 and "--forceall makes everything again" in output

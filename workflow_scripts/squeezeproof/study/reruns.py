@@ -17,6 +17,7 @@ from typing import Any
 
 from snakemake.io import _IOFile
 from snakemake.jobs import Job
+from snakemake.logging import logger
 from snakemake.persistence import PersistenceBase
 
 # What Snakemake reads whole, whatever is set here: digests that earlier runs recorded stay good.
@@ -27,9 +28,12 @@ _is_small_enough = _IOFile.is_checksum_eligible
 _older_than_script = Job.outputs_older_than_script_or_notebook
 _is_newer_by_its_time = _IOFile.is_newer
 _recorded = PersistenceBase.input_checksums
+_has_metadata = PersistenceBase.has_metadata
 
 # Files whose own time is older than what was made of them, and which came to their place later.
 _placed_later: set[str] = set()
+# The first file that no run is recorded of, once it was told.
+_unrecorded: list[str] = []
 
 
 def content_decides() -> None:
@@ -39,6 +43,7 @@ def content_decides() -> None:
     Job.outputs_older_than_script_or_notebook = _outputs_older_than_script  # ty: ignore[invalid-assignment]
     _IOFile.is_newer = _is_newer  # ty: ignore[invalid-assignment]
     PersistenceBase.input_checksums = _input_checksums  # ty: ignore[invalid-assignment]
+    PersistenceBase.has_metadata = _has_metadata_or_told  # ty: ignore[invalid-assignment]
 
 
 def carries_digest(rule: Any) -> bool:
@@ -90,6 +95,20 @@ def _input_checksums(persistence: Any, job: Job, file: Any) -> set[str | None]:
     recorded = _recorded(persistence, job, file)
     # Results that came without the records of their runs are judged by times alone, as Snakemake does.
     return {_digest(file.file)} if None in recorded and file.file in _placed_later else recorded
+
+
+def _has_metadata_or_told(persistence: Any, job: Job) -> bool:
+    """Whether the run is recorded that made a job's files; the first time that it is not, a warning."""
+    found = _has_metadata(persistence, job)
+    if not found and not _unrecorded and carries_digest(job.rule):
+        _unrecorded.extend(str(path) for path in job.output if os.path.exists(path))
+        if _unrecorded:
+            logger.warning(
+                f"{_unrecorded[0]}: no run is recorded that made it, as where results were moved or came without "
+                f".snakemake/metadata; whether it is of these settings and this code is not known, of others neither: "
+                f"snakemake --forceall makes everything again"
+            )
+    return found
 
 
 def _digest(path: str) -> str:
