@@ -194,6 +194,12 @@ def test_a_run_in_odd_surroundings_makes_the_same_tables(odd, finished, tmp_path
 def test_a_read_only_file_system_is_told_as_such(tmp_path, monkeypatch):
     """Whoever owns a folder on it."""
     monkeypatch.setattr(os, "statvfs", lambda place: SimpleNamespace(f_flag=os.ST_RDONLY))
-    assert not_writable([tmp_path / "new"]) == [
+    below = [tmp_path / "a/b", tmp_path / "a", tmp_path / "c"]
+    for place in below:
+        place.mkdir(exist_ok=True, parents=True)
+    assert not_writable([*below, tmp_path / "new"]) == [
         f"the folder {tmp_path}: lies on a read-only file system; mount it so that it can be written to"
+    ]
+    assert [problem.partition(":")[0] for problem in not_writable(below)] == [
+        f"the folder {place}" for place in (tmp_path / "a", tmp_path / "c")
     ]

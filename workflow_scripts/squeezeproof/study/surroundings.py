@@ -62,10 +62,15 @@ def check_surroundings(
 
 
 def not_writable(folders: Iterable[str | Path]) -> list[str]:
-    """A problem for each folder, or for the nearest one above it that exists, in which this user may make no files."""
+    """A problem for each folder, or for the nearest one above it that exists, in which this user may make no files.
+
+    One folder stands for all below it.
+    """
     found = {}
-    for folder in map(Path, folders):
-        place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    each = ((folder, *folder.absolute().parents) for folder in map(Path, folders))
+    for place in sorted({next(place for place in above if place.exists()) for above in each}):
+        if not found.keys().isdisjoint(place.parents):
+            continue
         if os.statvfs(place).f_flag & os.ST_RDONLY:
             found[place] = f"the folder {place}: lies on a read-only file system; mount it so that it can be written to"
         elif not os.access(place, os.W_OK | os.X_OK):
