@@ -8,8 +8,11 @@ import torch
 from attack_fixtures import held_out, network, settings
 from entry_examples import complete
 
+from squeezeproof.attacks.objective import log_odds
+from squeezeproof.attacks.pgd import pgd
 from squeezeproof.audit import probe as probe_module
 from squeezeproof.audit.probe import probe
+from squeezeproof.audit.trial import Trial
 from squeezeproof.compression.quantization import quantize
 
 # The probe
@@ -44,6 +47,23 @@ def test_a_sound_source_passes_the_probe():
     assert {number: finding.verdict for number, finding in found.items() if finding.verdict != "pass"} == {
         16: "not applicable"
     }, found
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+@pytest.mark.parametrize("steps", [1, 4])
+def test_the_losses_of_a_run_are_those_of_all_its_points_whatever_is_kept(keep, steps):
+    """PGD that keeps the last point does not look at it itself; of one step the curve was too short to be read."""
+    images, labels = held_out(6)
+    options = {name: settings("pgd", eps=0.05, steps=steps, keep=keep)[name] for name in probe_module.DEFAULT}
+    trial = Trial(network(), images, labels, 0, None)
+    curves = trial.curves(**options, stop_on_success=False)
+    assert curves.shape == (6, steps + 1)
+    points = pgd(
+        trial.model, trial.inputs, trial.labels, seed=0, indices=torch.arange(6),
+        **options | {"keep": "last"}, stop_on_success=False,
+    )  # fmt: skip
+    torch.testing.assert_close(curves[:, -1], log_odds(trial.logits(points), trial.labels))
+    assert probed(network(), eps=0.05, steps=steps, keep=keep)[17].verdict in ("pass", "warning")
 
 
 def seldom(draw):

@@ -49,7 +49,8 @@ class Trial:
                 losses.append(LOSSES[options["loss"]](logits.detach(), labels))
                 return logits
 
-            self._points(recorded, (first, last), options | {"restarts": 1})
+            # The same points, and a look at the last of them too.
+            self._points(recorded, (first, last), options | {"restarts": 1, "keep": "best"})
             return torch.stack(losses, dim=1)
 
         return self.batched(work)
