@@ -76,6 +76,7 @@ rule probe:
     params:
         attack=study.probed_attack,
         attacks=inputs.attacks_on_source,
+        unscored=inputs.attacks_not_scored_on_source,
         deep=study.config["audit"]["probe"],
         images=study.config["audit"]["images"],
         expectation=expectation_of("source"),

@@ -149,6 +149,7 @@ class Jobs:
         params = {"attack": study.attacks["pgd-eps0.1"].settings, "images": 10, "seed": 0, "compute": study.compute}
         params |= {
             "attacks": ATTACKS,
+            "unscored": ATTACKS,
             "deep": False,
             "code": "",
             "crafting": dict.fromkeys(ATTACKS, ""),

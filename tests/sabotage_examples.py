@@ -26,6 +26,7 @@ from squeezeproof.audit.fresh import audit_fresh
 from squeezeproof.audit.kin import audit_kin, audit_masks
 from squeezeproof.audit.models import weights_digest
 from squeezeproof.audit.probe import probe
+from squeezeproof.audit.recorded import audit_recorded
 from squeezeproof.audit.scales import audit_scales
 from squeezeproof.audit.sets import Origin, audit_set
 from squeezeproof.audit.study import audit_study
@@ -261,6 +262,8 @@ class House:
             found += audit_fresh(model, self.images, self.labels, rows, paths, **options, kept=kept)
             looked = {key: value for key, value in options.items() if key != "seed"}
             found += audit_scales(model, self.images[:100], **looked)
+            alone = {name: path for name, path in paths.items() if name not in self.predictions[source, source]}
+            found += audit_recorded(model, alone, **looked, expectation=1, kept=kept)
             again = {**looked, "classes": list("0123456789"), "kept": kept}
             seeds = dict.fromkeys(paths, 0)
             found += audit_again(model, self.images, self.labels, paths, seeds, **again)

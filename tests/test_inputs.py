@@ -111,6 +111,13 @@ def test_sets_of_a_source_and_of_a_pair(inputs):
     assert inputs.set_of_features(job(features="threes", model=BASE)) == sets[0]
 
 
+def test_the_attacks_that_a_source_is_not_scored_on_are_told(study, inputs):
+    assert inputs.attacks_not_scored_on_source(job(source=BASE)) == []
+    transfer = study_of({"evaluations.all.where": "transfer"})
+    attacks = ["fgsm-eps0.1", "uap-eps0.1"]
+    assert Inputs(transfer, Paths("small")).attacks_not_scored_on_source(job(source=BASE)) == attacks
+
+
 def test_of_a_pair_the_predictions_are_read_that_the_study_makes(inputs):
     found = inputs.predictions_of_pair(job(model=PRUNED))
     assert found == [f"results/small/predictions/digits/{target}/{BASE}.safetensors" for target in (BASE, PRUNED)]

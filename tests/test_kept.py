@@ -131,8 +131,8 @@ def test_an_attack_more_is_one_set_to_look_at(tmp_path, monkeypatch, name):
         return list(counts)
 
     # The clean images, or the source without its sets, and one set; then the other set alone. The probe attacks a set's
-    # source anew and makes the set again.
-    looks = 2 if name == "probe" else 1
+    # source anew, makes the set again, and asks the source for its labels.
+    looks = 3 if name == "probe" else 1
     assert with_sets(1) == [True] + [True] * looks
     assert output.read_bytes() != whole
     assert with_sets(2) == [False] + [False, True] * looks

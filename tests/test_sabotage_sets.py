@@ -65,6 +65,19 @@ def success_that_is_not_there(house):
     metadata["stages"][-1]["standing"] -= len(standing)
 
 
+@sabotage(4, "scored")
+def other_wrong_classes_where_nobody_scores_the_source_on_its_own_set(house):
+    """The set's own record alone says what its source makes of it."""
+    key = "base", "base"
+    for known in (house.predictions[key], house.scored[key], house.given[key].found):
+        del known[PGD]
+    tensors, _ = house.sets["base", PGD]
+    wrong = (tensors["predictions"] != house.labels).nonzero()[:, 0]
+    tensors["predictions"][wrong] = (2 * house.labels[wrong] - tensors["predictions"][wrong]) % 10
+    wrong = wrong[tensors["predictions"][wrong] == house.labels[wrong]]
+    tensors["predictions"][wrong] = (house.labels[wrong] + 1) % 10
+
+
 @sabotage(5, "crafted")
 def stages_miscounted(house):
     house.sets["base", "pgd-eps0.1"][1]["stages"][-1]["standing"] += 3

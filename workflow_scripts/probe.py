@@ -6,6 +6,7 @@ from squeezeproof.audit.again import audit_again
 from squeezeproof.audit.findings import found_once, write_findings
 from squeezeproof.audit.fresh import audit_fresh, sample
 from squeezeproof.audit.probe import probe
+from squeezeproof.audit.recorded import audit_recorded
 from squeezeproof.audit.scales import audit_scales
 from squeezeproof.jobs import job
 from squeezeproof.markers import supported_with
@@ -34,6 +35,8 @@ with job(snakemake, of_one_network=True):
     )
     findings += audit_scales(model, images[first], **options)
     findings += audit_fresh(model, images[rows], labels[rows], rows, sets, **probing, kept=kept)
+    alone = {name: path for name, path in sets.items() if name in params.unscored}
+    findings += audit_recorded(model, alone, **options, expectation=params.expectation, kept=kept)
     again = {**options, "classes": split["classes"], "codes": params.crafting, "kept": kept}
     findings += audit_again(model, images, labels, sets, params.seeds, **again)
     kept.save()

@@ -85,15 +85,18 @@ def audit_set(
     except InputError as error:
         return [judge(key, 2, "", "", f"{error}; {remedy(path)}", bad=True)]
     again = f"; {remedy(path)}"
-    return [
+    found = [
         intact(key, metadata, arrays, lengths, outside, origin, again),
         moved(key, metadata["settings"], arrays, lengths, again),
         spent(key, metadata["settings"], arrays, lengths, again),
         works(key, arrays["clean_predictions"], arrays["labels"]),
-        reproduced(key, arrays, evaluated, clean, again, metadata.get("random_passes")),
         cumulative(key, metadata, arrays, again),
         gradients(key, metadata),
     ]
+    # Where no evaluation asks the source, `recorded` does.
+    if evaluated is not None:
+        found.append(reproduced(key, arrays, evaluated, clean, again, metadata.get("random_passes")))
+    return found
 
 
 def measure(path: str | Path, images: Array, norm: Norm) -> tuple[np.ndarray, int]:
@@ -192,7 +195,7 @@ def _spends(method: str) -> bool:
 def reproduced(
     key: Key,
     arrays: dict[str, np.ndarray],
-    evaluated: np.ndarray | None,
+    evaluated: np.ndarray,
     clean: np.ndarray | None,
     again: str,
     passes: int | None,
@@ -205,8 +208,6 @@ def reproduced(
     of another machine into a whole step. Of a source whose passes differ, and that is scored by the mean of so many
     `passes`, chance decides more: a warning, too.
     """
-    if evaluated is None:
-        return not_applicable(key, 4, "the source is not scored on its own set; add a white-box evaluation")
     if passes is not None:
         return _by_chance(key, arrays, evaluated, passes)
     if clean is not None and (others := int((clean != arrays["clean_predictions"]).sum())) > ROUNDING * len(clean):

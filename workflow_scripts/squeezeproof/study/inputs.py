@@ -92,6 +92,11 @@ class Inputs:
         """The attacks of which the source has sets, by their names: their order in the config decides nothing."""
         return sorted(self.study.sets[wildcards.dataset, wildcards.source])
 
+    def attacks_not_scored_on_source(self, wildcards: Any) -> list[str]:
+        """Those of them that the source itself is not scored on."""
+        scored = self.study.pairs.get((wildcards.dataset, wildcards.source, wildcards.source), [])
+        return [attack for attack in self.attacks_on_source(wildcards) if attack not in scored]
+
     def sets_of_source(self, wildcards: Any) -> list[str]:
         """Every adversarial set of the source, in the order of `attacks_on_source`."""
         attacks = self.attacks_on_source(wildcards)
