@@ -15,6 +15,7 @@ from torch.nn import functional
 from squeezeproof.attacks.ball import norms
 from squeezeproof.attacks.checks import check_inside
 from squeezeproof.attacks.fab import fab, fab_t
+from squeezeproof.attacks.gradient import difference_by_class
 from squeezeproof.attacks.hyperplane import to_hyperplane
 from squeezeproof.attacks.objective import fooled, margin
 
@@ -327,3 +328,17 @@ def test_global_state_is_left_alone():
     run(fab, model, inputs, labels, restarts=2, steps=2)
     assert torch.equal(state, torch.random.get_rng_state())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_gradients_of_a_thousand_classes_are_never_held_together():
+    """Of 250 images of ImageNet's size they would take 150 GB."""
+    count = Counted(nn.Sequential(nn.Flatten(), nn.Linear(12, 40)).eval())
+    inputs, labels = torch.rand(3, 3, 2, 2), torch.zeros(3, dtype=torch.int64)
+    others = torch.arange(1, 40).expand(3, 39)
+    logits, gradients = difference_by_class(count, inputs, labels, others)
+    weights = count.model[1].weight.detach()
+    for taken, gradient in enumerate(gradients, 1):
+        assert count.backwards == 3 * taken
+        assert gradient.shape == inputs.shape
+        torch.testing.assert_close(gradient.flatten(1), (weights[taken] - weights[0]).expand(3, 12))
+    assert taken == 39 and torch.equal(logits, count.model(inputs))

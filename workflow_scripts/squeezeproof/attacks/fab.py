@@ -7,7 +7,7 @@ import torch
 
 from squeezeproof.attacks.ball import TINY, norms, project
 from squeezeproof.attacks.batch import Batch, Strongest, where
-from squeezeproof.attacks.gradient import difference_gradients, logits_at
+from squeezeproof.attacks.gradient import difference_by_class, logits_at
 from squeezeproof.attacks.hyperplane import to_hyperplane
 from squeezeproof.attacks.objective import fooled, margin
 from squeezeproof.attacks.random import normal, uniform
@@ -116,13 +116,17 @@ def _nearest_boundary(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """z[other] - z[label] [N] and its gradient [N, C, H, W] for the class of `others` whose linearised boundary is
     nearest to the point, the box left aside."""
-    logits, gradients = difference_gradients(model, points, labels, others)
-    values = logits.gather(1, others) - logits.gather(1, labels[:, None])
-    flat = gradients.flatten(2)
-    dual = flat.abs().sum(2) if norm == Norm.LINF else flat.norm(dim=2)
-    nearest = (values.abs() / dual.clamp_min(TINY)).argmin(1)
-    rows = torch.arange(len(labels), device=labels.device)
-    return values[rows, nearest], gradients[rows, nearest]
+    logits, gradients = difference_by_class(model, points, labels, others)
+    differences = logits.gather(1, others) - logits.gather(1, labels[:, None])
+    least, values, normals = torch.full_like(differences[:, 0], torch.inf), differences[:, 0], torch.zeros_like(points)
+    for index, gradient in enumerate(gradients):
+        value, flat = differences[:, index], gradient.flatten(1)
+        dual = flat.abs().sum(1) if norm == Norm.LINF else flat.norm(dim=1)
+        distance = value.abs() / dual.clamp_min(TINY)
+        nearer = distance < least
+        least, values = torch.where(nearer, distance, least), torch.where(nearer, value, values)
+        normals = torch.where(nearer[:, None, None, None], gradient, normals)
+    return values, normals
 
 
 def _step(

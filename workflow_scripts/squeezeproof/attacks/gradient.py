@@ -1,6 +1,6 @@
 """Gradients of an attack's objective with respect to its input, and nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -48,7 +48,19 @@ def logits_at(model: Classifier, points: torch.Tensor) -> torch.Tensor:
 def difference_gradients(
     model: Classifier, points: torch.Tensor, labels: torch.Tensor, others: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits [N, K] and the input gradients [N, T, C, H, W] of z[other] - z[label] at `points`, in one forward pass.
+    """Logits [N, K] at `points` and the input gradients [N, T, C, H, W] of `difference_by_class`, together."""
+    logits, found = difference_by_class(model, points, labels, others)
+    gradients = points.new_empty(len(points), others.shape[1], *points.shape[1:])
+    for index, gradient in enumerate(found):
+        gradients[:, index] = gradient
+    return logits, gradients
+
+
+def difference_by_class(
+    model: Classifier, points: torch.Tensor, labels: torch.Tensor, others: torch.Tensor
+) -> tuple[torch.Tensor, Iterator[torch.Tensor]]:
+    """Logits [N, K] at `points` and, class after class of `others`, the input gradient [N, C, H, W] of z[other] -
+    z[label], from one forward pass; of a thousand classes all together would fill any memory.
 
     Args:
         labels: int64 [N].
@@ -60,13 +72,17 @@ def difference_gradients(
     with torch.enable_grad():
         logits = model(points)
         differences = logits.gather(1, others) - logits.gather(1, labels[:, None])
-    count = others.shape[1]
-    gradients = points.new_empty(len(points), count, *points.shape[1:])
-    seeds = torch.eye(count, device=points.device)[:, None].expand(count, len(points), count)
-    for index, seed in enumerate(seeds):
-        gradients[:, index] = _gradient(differences, points, seed, retain=index < count - 1)
-    _judge(model, logits, peaks(gradients.flatten(0, 1)))
-    return logits.detach(), gradients
+
+    def gradients() -> Iterator[torch.Tensor]:
+        count = others.shape[1]
+        for index in range(count):
+            seed = torch.zeros_like(differences)
+            seed[:, index] = 1
+            gradient = _gradient(differences, points, seed, retain=index < count - 1)
+            _judge(model, logits, peaks(gradient))
+            yield gradient
+
+    return logits.detach(), gradients()
 
 
 def _gradient(values: torch.Tensor, points: torch.Tensor, seed: torch.Tensor, retain: bool = False) -> torch.Tensor:
