@@ -4,12 +4,12 @@ A copy of a sound file in the place of another is sound, and its numbers would b
 only, as every job looks.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from squeezeproof.errors import InputError
+from squeezeproof.headers import DAMAGED, header_of, metadata_of
 
 # Folder below those of a study -> (kind of its files, what of their metadata the folders and the file below it name).
 FOLDERS: dict[str, tuple[str, tuple[str | None, ...]]] = {
@@ -20,8 +20,6 @@ FOLDERS: dict[str, tuple[str, tuple[str | None, ...]]] = {
     "predictions": ("predictions", ("dataset", "target", "source")),
     "predictions_int8": ("predictions", ("dataset", "target", None)),
 }
-# Headers of tensor files are not longer.
-LONGEST = 100_000_000
 
 
 def check_places(paths: Iterable[str], study: str | None) -> None:
@@ -57,8 +55,6 @@ def _named(path: Path, study: str | None) -> tuple[str, dict[str, str]]:
 def _metadata(path: str) -> dict[str, Any]:
     """The metadata of a tensor file; of a damaged one nothing, as whoever reads it says so."""
     try:
-        with open(path, "rb") as file:
-            header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), LONGEST)))
-        return dict(json.loads(header["__metadata__"]["squeezeproof"].partition(" ")[2])["metadata"])
-    except (OSError, ValueError, LookupError, TypeError):
+        return dict(metadata_of(header_of(path)))
+    except DAMAGED:
         return {}

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from squeezeproof.errors import InputError
-from squeezeproof.store.tensors import MAX_HEADER, read_arrays, read_metadata, write_tensors
+from squeezeproof.headers import MAX_HEADER
+from squeezeproof.store.tensors import read_arrays, read_metadata, write_tensors
 
 KIND = "kept"
 WORTH = 0.1

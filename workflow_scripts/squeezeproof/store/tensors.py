@@ -21,17 +21,15 @@ from safetensors import SafetensorError, safe_open
 
 from squeezeproof.atomic import replacing
 from squeezeproof.errors import InputError
+from squeezeproof.headers import MAX_HEADER, METADATA_KEY
 from squeezeproof.markers import refuse_marker
 from squeezeproof.mistaken import LOOKED_AT, mistaken
 from squeezeproof.store.rows import StoredRows, parts
 from squeezeproof.types import Array
 
-METADATA_KEY = "squeezeproof"
 AGAIN = "remove it and run again"
 # Of a file that the user made.
 SAVED_AGAIN = "save it again, by safetensors.torch.save_file or tools/convert_checkpoint.py"
-# A header of names, shapes and metadata is thousands of times smaller than this.
-MAX_HEADER = 16 << 20
 # safetensors' names of types, in the order in which it writes arrays.
 TYPES = {
     **{"U64": "uint64", "I64": "int64", "F64": "float64", "F32": "float32", "U32": "uint32", "I32": "int32"},

@@ -1,12 +1,12 @@
 """A word on data sets whose files are others than those that were read of them, by their names, numbers and content."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from squeezeproof.entries.datasets.image_folder import ImageFolder
+from squeezeproof.headers import DAMAGED, header_of, metadata_of
 from squeezeproof.seen_files import changed_files
 from squeezeproof.study.entities import Dataset
 from squeezeproof.study.paths import prepared
@@ -17,8 +17,6 @@ SPLITS = {"train": ("train", "validation"), "test": ("test",)}
 RULES = {"train": "prepare", "test": "prepare_test"}
 # Files that one notice names.
 NAMED = 3
-# Headers of safetensors files are not longer.
-LONGEST = 100_000_000
 
 
 def changed_images_notices(datasets: Mapping[str, Dataset], declared: Mapping[str, Any]) -> Iterator[str]:
@@ -74,10 +72,7 @@ def _replaced(folder: ImageFolder, split: str, outputs: list[str]) -> list[str]:
 def _read(path: Path) -> tuple[list[str], int] | None:
     """(names of the classes, images) of a prepared split by the header of its file; None where there is none."""
     try:
-        with open(path, "rb") as file:
-            header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), LONGEST)))
-        told = json.loads(header["__metadata__"]["squeezeproof"].partition(" ")[2])
-        return told["metadata"]["classes"], header["labels"]["shape"][0]
-    # Whoever reads a damaged file says so.
-    except (OSError, ValueError, LookupError, TypeError):
+        header = header_of(path)
+        return metadata_of(header)["classes"], header["labels"]["shape"][0]
+    except DAMAGED:
         return None

@@ -20,6 +20,8 @@ from snakemake.jobs import Job
 from snakemake.logging import logger
 from snakemake.persistence import PersistenceBase
 
+from squeezeproof.headers import METADATA_KEY, header_bytes
+
 # What Snakemake reads whole, whatever is set here: digests that earlier runs recorded stay good.
 SMALL = 1_000_000
 
@@ -56,10 +58,9 @@ def header_digest(path: str | Path) -> str | None:
     path = Path(path)
     if path.suffix != ".safetensors":
         return None
-    with open(path, "rb") as file:
-        header = file.read(min(int.from_bytes(file.read(8), "little"), 16 << 20))
+    header = header_bytes(path)
     # Of squeezeproof.store.tensors; a stranger's file has no digests.
-    if b'"__metadata__":{"squeezeproof":' not in header:
+    if f'"__metadata__":{{"{METADATA_KEY}":'.encode() not in header:
         return None
     return hashlib.sha256(f"{path.stat().st_size} ".encode() + header).hexdigest()
 
