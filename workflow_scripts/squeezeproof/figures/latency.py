@@ -61,7 +61,8 @@ def latency_bars(efficiency: pd.DataFrame, latency: pd.DataFrame, dataset: str) 
             edgecolor="white", error_kw={"elinewidth": 0.9, "capsize": 2, "ecolor": "#222222"},
         )  # fmt: skip
     axes.set_yticks(range(len(labels)), labels)
-    axes.invert_yaxis()
+    # A share of the height, as by default, would be many rows of a figure of many models.
+    axes.set_ylim(len(labels) - 0.3, -0.7)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"milliseconds for one image in memory,\nmedian and quartiles, {_threads(chosen)}")
     figure.suptitle(
