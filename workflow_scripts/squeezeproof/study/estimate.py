@@ -94,8 +94,9 @@ def jobs(study: "Study", sizes: Mapping[tuple[str, str], Size]) -> Iterator[Job]
             path, kind = f"{rule}/{dataset}/{name}.tsv", _kind(study, model)
             yield Job(rule, path, kind, *passes, macs, of.to_weights * train, _rounding(study, model))
     for (dataset, source), attacks in study.sets.items():
+        share = withstand(study, dataset, source)
         for attack in attacks:
-            per_example = attack_passes(study.attacks[attack].settings, withstand(study, dataset, source))
+            per_example = attack_passes(study.attacks[attack].settings, share)
             shards = study.datasets[dataset].shards
             passes = [value * counts[dataset][2] / shards for value in per_example]
             rule = "craft" if shards == 1 else "craft_shard"
